@@ -1,0 +1,242 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// The kinds of entries.
+const (
+	KindNodeStarted      Kind = "node.started"
+	KindNodeStopped      Kind = "node.stopped"
+	KindPolicyApplied    Kind = "policy.applied" // start, reload, suspension, grant: the stamp changed
+	KindReloadRefused    Kind = "policy.reload_refused"
+	KindLawSuspended     Kind = "law.suspended"
+	KindHealthChanged    Kind = "health.changed"
+	KindAnswersMoved     Kind = "dns.answers_moved"
+	KindFailoverApplied  Kind = "failover.applied"
+	KindFailoverHeld     Kind = "failover.held"
+	KindFailoverRefused  Kind = "failover.refused"
+	KindFailback         Kind = "failover.failback"
+	KindApprovalNotified Kind = "approval.notified"
+	KindGateChanged      Kind = "gate.changed" // a ticket changed: requested, decided, opined, activated, ended
+	KindIngressRefused   Kind = "ingress.refused"
+	KindFenceRefused     Kind = "fence.refused"
+	KindMediaMoved       Kind = "media.moved"
+	KindCallEnded        Kind = "call.ended"
+	KindReceipt          Kind = "residency_receipt"
+	KindGap              Kind = "log.gap"
+)
+
+// NodeStarted is the first entry of each run.
+type NodeStarted struct {
+	Addrs []string `json:"listeners"`
+	Crash bool     `json:"after_crash"`
+}
+
+// NodeStopped is the last entry of an orderly run.
+type NodeStopped struct {
+	Reason string `json:"reason"`
+	Calls  int    `json:"calls_open"`
+}
+
+// PolicyApplied says that another snapshot is in force.
+type PolicyApplied struct {
+	Cause        string   `json:"cause"` // start | reload | suspension | grant | grant_ended
+	PolicyDigest string   `json:"policy_digest"`
+	FactsDigest  string   `json:"facts_digest"`
+	Generation   uint64   `json:"generation"`
+	By           string   `json:"by,omitempty"`
+	Allow        []string `json:"allow,omitempty"`
+	Preset       string   `json:"preset,omitempty"`
+}
+
+// ReloadRefused says that a new configuration was not taken and the old one stays.
+type ReloadRefused struct {
+	By     string   `json:"by,omitempty"`
+	Errors []string `json:"errors"`
+}
+
+// LawSuspended is one verified line of the overlay taking effect.
+type LawSuspended struct {
+	Instrument string    `json:"instrument"`
+	Since      time.Time `json:"since"`
+	Reason     string    `json:"reason"`
+	KeyID      string    `json:"key_id"`
+}
+
+// HealthChanged is one transition of one target.
+type HealthChanged struct {
+	Target string `json:"target"`
+	Party  string `json:"party"`
+	From   string `json:"from"`
+	To     string `json:"to"`
+	Why    string `json:"why"`
+}
+
+// AnswersMoved says that the DNS answers of a party changed their place.
+type AnswersMoved struct {
+	Party  string   `json:"party"`
+	Host   string   `json:"host"`
+	Before []string `json:"before"` // "203.0.113.7 DE permit"
+	After  []string `json:"after"`
+}
+
+// Failover is the body of failover.applied, .held, .refused and .failback.
+type Failover struct {
+	What    Kind     `json:"-"`
+	Trunk   string   `json:"trunk,omitempty"`
+	Route   string   `json:"route"`
+	From    string   `json:"from"` // edge group or trunk that was active; may be empty
+	To      string   `json:"to"`   // that is active now, or would be
+	Region  string   `json:"region"`
+	Country string   `json:"country"`
+	Verdict string   `json:"verdict"`
+	Ground  string   `json:"ground"`
+	Why     string   `json:"why"`
+	Ticket  string   `json:"ticket,omitempty"`
+	Health  []string `json:"health,omitempty"` // the transitions that caused it
+}
+
+// ApprovalNotified says that people were told of a ticket, or why not.
+type ApprovalNotified struct {
+	Ticket  string `json:"ticket"`
+	Channel string `json:"channel"`
+	Failure string `json:"failure,omitempty"`
+}
+
+// IngressRefused says that a known trunk's or a stranger's request was not admitted. Strangers are counted, and sampled here.
+type IngressRefused struct {
+	Trunk  string `json:"trunk,omitempty"`
+	Source string `json:"source"`
+	Ground string `json:"ground"`
+	Why    string `json:"why"`
+	Count  uint64 `json:"count"`
+}
+
+// FenceRefused says that the last wall refused a send: a rule above it should have. Grouped per address and ground.
+type FenceRefused struct {
+	Party  string `json:"party,omitempty"`
+	Plane  string `json:"plane"`
+	Addr   string `json:"addr"`
+	Ground string `json:"ground"`
+	Count  uint64 `json:"count"`
+}
+
+// MediaMoved says that a far end of a call's media changed.
+type MediaMoved struct {
+	CallRef string `json:"call_ref"`
+	Move
+}
+
+// CallEnded is the short record of every call, answered or not.
+type CallEnded struct {
+	CallRef  string  `json:"call_ref"`
+	Trunk    string  `json:"trunk_id"`
+	Group    string  `json:"edge_group_id"`
+	Route    string  `json:"route"`
+	SIPFinal int     `json:"sip_final"`
+	EndedBy  string  `json:"ended_by"`
+	Cause    string  `json:"cause,omitempty"`
+	Attempts int     `json:"attempts"`
+	SetupMS  float64 `json:"setup_ms"`
+	TalkMS   float64 `json:"talk_ms"`
+}
+
+// Gap says that records are missing and why: never a silent hole. RTS (EU) 2024/1774 Art. 12(2)(e).
+type Gap struct {
+	From  time.Time `json:"from"`
+	To    time.Time `json:"to"`
+	Cause string    `json:"cause"` // crash | log_unwritable | reserve_spent
+	Lost  uint64    `json:"lost"`  // entries known to be missing
+	Calls []string  `json:"calls"` // references of calls that were up or waiting for their receipt
+}
+
+func (NodeStarted) Kind() Kind      { return KindNodeStarted }
+func (NodeStopped) Kind() Kind      { return KindNodeStopped }
+func (PolicyApplied) Kind() Kind    { return KindPolicyApplied }
+func (ReloadRefused) Kind() Kind    { return KindReloadRefused }
+func (LawSuspended) Kind() Kind     { return KindLawSuspended }
+func (HealthChanged) Kind() Kind    { return KindHealthChanged }
+func (AnswersMoved) Kind() Kind     { return KindAnswersMoved }
+func (f Failover) Kind() Kind       { return f.What }
+func (ApprovalNotified) Kind() Kind { return KindApprovalNotified }
+func (IngressRefused) Kind() Kind   { return KindIngressRefused }
+func (FenceRefused) Kind() Kind     { return KindFenceRefused }
+func (MediaMoved) Kind() Kind       { return KindMediaMoved }
+func (CallEnded) Kind() Kind        { return KindCallEnded }
+func (Gap) Kind() Kind              { return KindGap }
+
+// Raw is an event whose struct stands in another room, or in a later version: the kind and the body as it is in the log.
+type Raw struct {
+	What Kind
+	Body json.RawMessage
+}
+
+func (r Raw) Kind() Kind                   { return r.What }
+func (r Raw) MarshalJSON() ([]byte, error) { return r.Body.MarshalJSON() }
+
+// Decode gives the typed event of an entry, as a value and not a pointer, and a Raw for kinds without a struct here.
+func Decode(e Entry) (Event, error) {
+	switch e.Kind {
+	case KindNodeStarted:
+		return decodeAs[NodeStarted](e)
+	case KindNodeStopped:
+		return decodeAs[NodeStopped](e)
+	case KindPolicyApplied:
+		return decodeAs[PolicyApplied](e)
+	case KindReloadRefused:
+		return decodeAs[ReloadRefused](e)
+	case KindLawSuspended:
+		return decodeAs[LawSuspended](e)
+	case KindHealthChanged:
+		return decodeAs[HealthChanged](e)
+	case KindAnswersMoved:
+		return decodeAs[AnswersMoved](e)
+	case KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback:
+		var f Failover
+		err := decodeBody(e, &f)
+		f.What = e.Kind
+		return f, err
+	case KindApprovalNotified:
+		return decodeAs[ApprovalNotified](e)
+	case KindIngressRefused:
+		return decodeAs[IngressRefused](e)
+	case KindFenceRefused:
+		return decodeAs[FenceRefused](e)
+	case KindMediaMoved:
+		return decodeAs[MediaMoved](e)
+	case KindCallEnded:
+		return decodeAs[CallEnded](e)
+	case KindReceipt:
+		return decodeAs[Receipt](e)
+	case KindGap:
+		return decodeAs[Gap](e)
+	}
+	return Raw{e.Kind, e.Body}, nil
+}
+
+func decodeAs[T Event](e Entry) (Event, error) {
+	var t T
+	err := decodeBody(e, &t)
+	return t, err
+}
+
+func decodeBody(e Entry, into any) error {
+	if err := json.Unmarshal(e.Body, into); err != nil {
+		return fmt.Errorf("audit: body of %s: %w", e.Kind, err)
+	}
+	return nil
+}
+
+// Known says whether this version has a word for the kind.
+func (k Kind) Known() bool {
+	switch k {
+	case KindNodeStarted, KindNodeStopped, KindPolicyApplied, KindReloadRefused, KindLawSuspended, KindHealthChanged, KindAnswersMoved,
+		KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindApprovalNotified, KindGateChanged,
+		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindCallEnded, KindReceipt, KindGap:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,99 @@
+package audit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// person is one file of the erasable directory.
+type person struct {
+	ID        string `json:"id"`
+	Pseudonym string `json:"pseudonym"`
+}
+
+// filePeople keeps one file per person, named by the pseudonym, so that erasing one touches no other.
+type filePeople struct {
+	dir string
+
+	mu      sync.Mutex
+	ids     map[string]string // id to pseudonym
+	unsaved map[string]bool   // ids whose file could not be written yet
+}
+
+func openPeople(dir string) (*filePeople, error) {
+	p := &filePeople{dir: filepath.Join(dir, "people"), ids: map[string]string{}, unsaved: map[string]bool{}}
+	if err := makeDir(p.dir); err != nil {
+		return nil, fmt.Errorf("audit: folder of people: %w", err)
+	}
+	files, err := os.ReadDir(p.dir)
+	if err != nil {
+		return nil, fmt.Errorf("audit: folder of people: %w", err)
+	}
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), ".json") {
+			continue // a file that was being written as the last run ended
+		}
+		raw, err := os.ReadFile(filepath.Join(p.dir, f.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("audit: folder of people: %w", err)
+		}
+		var who person
+		if err := json.Unmarshal(raw, &who); err != nil || who.Pseudonym+".json" != f.Name() {
+			return nil, fmt.Errorf("audit: folder of people: %s: expected the id and the pseudonym of one person", f.Name())
+		}
+		p.ids[who.ID] = who.Pseudonym
+	}
+	return p, nil
+}
+
+// pseudonym gives the one of id. When its file cannot be written it is tried again at the next call for the same person.
+func (p *filePeople) pseudonym(id string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ps, ok := p.ids[id]
+	if !ok {
+		ps = newPseudonym()
+		p.ids[id], p.unsaved[id] = ps, true
+	}
+	if p.unsaved[id] && p.save(person{id, ps}) == nil {
+		delete(p.unsaved, id)
+	}
+	return ps
+}
+
+func (p *filePeople) save(who person) error {
+	raw, err := json.Marshal(who)
+	if err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(p.dir, who.Pseudonym+".json"), raw)
+}
+
+// erase overwrites and removes the file of one person, named by id or pseudonym.
+func (p *filePeople) erase(who string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	id, ps := who, p.ids[who]
+	if ps == "" {
+		for i, s := range p.ids {
+			if s == who {
+				id, ps = i, s
+			}
+		}
+	}
+	if ps == "" {
+		return fmt.Errorf("audit: person: %w", ErrForgotten)
+	}
+	if err := shred(filepath.Join(p.dir, ps+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("audit: erase a person: %w", err)
+	}
+	delete(p.ids, id)
+	delete(p.unsaved, id)
+	return nil
+}

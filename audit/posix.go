@@ -1,0 +1,325 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	flog "github.com/transparency-dev/formats/log"
+	"github.com/transparency-dev/tessera"
+	"github.com/transparency-dev/tessera/api/layout"
+	"github.com/transparency-dev/tessera/client"
+	tposix "github.com/transparency-dev/tessera/storage/posix"
+	"golang.org/x/mod/sumdb/note"
+	"k8s.io/klog/v2"
+)
+
+const (
+	// batchSize and batchAge of the sequencer: 5 ms is a third of what the fsyncs of one batch take on a good disk.
+	batchSize = 256
+	batchAge  = 5 * time.Millisecond
+
+	pollCheckpoint = 5 * time.Millisecond
+	pruneEvery     = 32 // appends
+)
+
+// posix is the driver on disk, tessera's POSIX storage in the tlog-tiles layout. What makes an append durable: the driver writes the
+// entry bundle, the tiles and the tree state each with O_SYNC to a file of its own, renames it into place and fsyncs the folder, and
+// only then resolves the future. Bundle, level-0 tile and tree state make three such pairs per batch.
+type posix struct {
+	dir      string
+	hold     *os.File // flock: one log, one process
+	cancel   context.CancelFunc
+	add      tessera.AddFn
+	shutdown func(context.Context) error
+	reader   tessera.LogReader
+	verifier note.Verifier
+	spare    *reserve
+	interval time.Duration
+
+	appended atomic.Uint64
+	pruning  sync.Mutex
+
+	signed struct {
+		sync.Mutex
+		size uint64
+		read time.Time
+	}
+}
+
+// quiet stops the driver's library from writing to standard error through its process-wide logger: what it says there reaches us as
+// errors of appends, as a checkpoint that does not come, and by Verify.
+var quiet = sync.OnceFunc(func() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) })
+
+func openPosix(ctx context.Context, c Config, s *noteSigner) (*posix, error) {
+	if c.Dir == "" {
+		return nil, errors.New("audit: no folder for the log")
+	}
+	quiet()
+	if err := makeDir(c.Dir); err != nil {
+		return nil, fmt.Errorf("audit: folder of the log: %w", err)
+	}
+	hold, err := holdDir(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	p := &posix{dir: c.Dir, hold: hold, interval: c.Checkpoint, cancel: func() {}}
+	if err := p.start(ctx, c, s); err != nil {
+		p.cancel()
+		return nil, errors.Join(err, p.letGo())
+	}
+	return p, nil
+}
+
+// start builds the appender under a context of its own, because ctx ends when Open returns.
+func (p *posix) start(ctx context.Context, c Config, s *noteSigner) error {
+	verifier, err := note.NewVerifier(s.vkey)
+	if err != nil {
+		return fmt.Errorf("audit: verifier: %w", err)
+	}
+	p.verifier = verifier
+	if p.spare, err = openReserve(filepath.Join(p.dir, "reserve"), c.Reserve, c.Now); err != nil {
+		return fmt.Errorf("audit: reserve: %w", err)
+	}
+	drv, err := tposix.New(ctx, tposix.Config{Path: p.dir})
+	if err != nil {
+		return fmt.Errorf("audit: log driver: %w", err)
+	}
+	opts := tessera.NewAppendOptions().
+		WithCheckpointSigner(s).
+		WithCheckpointInterval(c.Checkpoint).
+		WithCheckpointRepublishInterval(0). // a checkpoint carries no time: another one of the same size says nothing new
+		WithBatching(batchSize, batchAge)
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	p.cancel = cancel
+	app, shutdown, reader, err := tessera.NewAppender(run, drv, opts)
+	if err != nil {
+		return fmt.Errorf("audit: log driver: %w", err)
+	}
+	p.add, p.shutdown, p.reader = app.Add, shutdown, reader
+	return p.agree(ctx, s.name)
+}
+
+// agree refuses a log of another origin or key, and one whose tree is shorter than what was signed: appending to it would fork it.
+func (p *posix) agree(ctx context.Context, origin string) error {
+	raw, err := p.reader.ReadCheckpoint(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("audit: checkpoint: %w", err)
+	}
+	cp, _, _, err := flog.ParseCheckpoint(raw, origin, p.verifier)
+	if err != nil {
+		return fmt.Errorf("audit: the checkpoint in the folder is not one of origin %q and this key: %w", origin, err)
+	}
+	size, err := p.reader.IntegratedSize(ctx)
+	if err != nil {
+		return fmt.Errorf("audit: size of the tree: %w", err)
+	}
+	if size < cp.Size {
+		return fmt.Errorf("audit: the tree holds %d entries, the signed checkpoint stands for %d", size, cp.Size)
+	}
+	return nil
+}
+
+func (p *posix) blocks() bool { return true }
+
+func (p *posix) append(leaf []byte) (uint64, error) {
+	idx, err := p.add(context.Background(), tessera.NewEntry(leaf))()
+	if err != nil {
+		return 0, err
+	}
+	if p.appended.Add(1)%pruneEvery == 0 {
+		p.prune(context.Background())
+	}
+	p.spare.refill()
+	return idx.Index, nil
+}
+
+func (p *posix) durable(ctx context.Context) (uint64, error) { return p.reader.IntegratedSize(ctx) }
+
+func (p *posix) checkpoint(ctx context.Context) ([]byte, error) { return p.reader.ReadCheckpoint(ctx) }
+
+// leaves reads bundles as they are now: a partial bundle that was there a moment ago may have been replaced by a longer one.
+func (p *posix) leaves(ctx context.Context, from, n uint64) ([][]byte, error) {
+	return again(func() ([][]byte, error) {
+		size, err := p.reader.IntegratedSize(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out := make([][]byte, 0, n)
+		for ri := range layout.Range(from, n, size) {
+			b, err := client.GetEntryBundle(ctx, p.reader.ReadEntryBundle, ri.Index, size)
+			if err != nil {
+				return nil, err
+			}
+			if uint(len(b.Entries)) < ri.First+ri.N {
+				return nil, fmt.Errorf("bundle %d: expected %d entries, found %d", ri.Index, ri.First+ri.N, len(b.Entries))
+			}
+			out = append(out, b.Entries[ri.First:ri.First+ri.N]...)
+		}
+		if uint64(len(out)) != n {
+			return nil, fmt.Errorf("expected %d entries, found %d", n, len(out))
+		}
+		return out, nil
+	})
+}
+
+func (p *posix) inclusion(ctx context.Context, seq, size uint64) ([][]byte, error) {
+	return again(func() ([][]byte, error) {
+		b, err := p.proofs(ctx, size)
+		if err != nil {
+			return nil, err
+		}
+		return b.InclusionProof(ctx, seq)
+	})
+}
+
+func (p *posix) consistency(ctx context.Context, a, b uint64) ([][]byte, error) {
+	return again(func() ([][]byte, error) {
+		pb, err := p.proofs(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		return pb.ConsistencyProof(ctx, a, b)
+	})
+}
+
+// proofs builds proofs in the tree of size from the tiles of the tree as it is now, whose beginnings are the same.
+func (p *posix) proofs(ctx context.Context, size uint64) (*client.ProofBuilder, error) {
+	now, err := p.reader.IntegratedSize(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return client.NewProofBuilder(ctx, size, func(ctx context.Context, level, index uint64, _ uint8) ([]byte, error) {
+		return p.reader.ReadTile(ctx, level, index, layout.PartialTileSize(level, index, now))
+	})
+}
+
+// again repeats a read that met a file which was replaced by a longer one between two looks.
+func again(read func() ([][]byte, error)) (out [][]byte, err error) {
+	for range 5 {
+		if out, err = read(); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return out, err
+		}
+	}
+	return nil, err
+}
+
+// covered polls the published checkpoint. A disk too full to publish it costs reserve as an append does.
+func (p *posix) covered(ctx context.Context, n uint64) error {
+	tick := time.NewTicker(pollCheckpoint)
+	defer tick.Stop()
+	hurry := time.NewTicker(4 * p.interval)
+	defer hurry.Stop()
+	for {
+		size, err := p.signedSize(ctx)
+		if err == nil && size >= n {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		case <-hurry.C:
+			if _, used := p.spare.state(); p.spare.diskFull() {
+				p.room(used)
+			}
+		case <-tick.C:
+		}
+	}
+}
+
+// signedSize reads the checkpoint for all who wait at once.
+func (p *posix) signedSize(ctx context.Context) (uint64, error) {
+	p.signed.Lock()
+	defer p.signed.Unlock()
+	if time.Since(p.signed.read) < pollCheckpoint/2 {
+		return p.signed.size, nil
+	}
+	raw, err := p.reader.ReadCheckpoint(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var cp flog.Checkpoint
+	if _, err := cp.Unmarshal(raw); err != nil {
+		return 0, err
+	}
+	p.signed.size, p.signed.read = cp.Size, time.Now()
+	return cp.Size, nil
+}
+
+func (p *posix) reserve() (int64, int64) { return p.spare.state() }
+
+// room removes what no tree needs any more, and gives up a step of the reserve when there was nothing.
+func (p *posix) room(used int64) bool {
+	return p.prune(context.Background()) > 0 || p.spare.release(used)
+}
+
+// prune removes the partial files of the newest bundle that the published checkpoint has outgrown, and says how many. The driver does
+// so only once a bundle is full: until then every append of a quiet hour leaves a copy of the whole bundle behind.
+func (p *posix) prune(ctx context.Context) int {
+	if !p.pruning.TryLock() {
+		return 0
+	}
+	defer p.pruning.Unlock()
+	size, err := p.signedSize(ctx)
+	if err != nil {
+		return 0
+	}
+	index, width := size/layout.TileWidth, size%layout.TileWidth
+	removed := 0
+	for _, full := range []string{layout.EntriesPath(index, 0), layout.TilePath(0, index, 0)} {
+		dir := filepath.Join(p.dir, full+".p")
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			continue // nothing partial there
+		}
+		for _, f := range files {
+			w, err := strconv.ParseUint(f.Name(), 10, 8)
+			if err == nil && w < width && os.Remove(filepath.Join(dir, f.Name())) == nil {
+				removed++
+			}
+		}
+	}
+	return removed
+}
+
+// close waits for the checkpoint that covers everything, then stops the driver. A disk that hangs holds the driver's own shutdown,
+// so that runs beside us and ctx decides.
+func (p *posix) close(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- p.shutdown(ctx) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	p.cancel()
+	return errors.Join(err, p.letGo())
+}
+
+func (p *posix) letGo() error { return p.hold.Close() }
+
+// holdDir takes the folder for this log alone. The driver's own locks are POSIX locks, which do not exclude the same process and
+// would make a second process wait for ever.
+func holdDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("audit: lock of the log: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("audit: the log in %s is open elsewhere: %w", dir, err), f.Close())
+	}
+	return f, nil
+}

@@ -1,0 +1,70 @@
+package audit
+
+import (
+	"crypto/rand"
+	"fmt"
+	"sync"
+)
+
+type memorySalts struct {
+	mu sync.Mutex
+	m  map[saltKey]salt
+}
+
+func newMemorySalts() *memorySalts { return &memorySalts{m: map[saltKey]salt{}} }
+
+func (m *memorySalts) put(k saltKey, s salt) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.m[k] = s
+}
+
+func (m *memorySalts) get(k saltKey) (salt, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.m[k]
+	return s, ok
+}
+
+func (m *memorySalts) destroy(k saltKey) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.m[k]; !ok {
+		return fmt.Errorf("audit: salt of %s: %w", k, ErrForgotten)
+	}
+	delete(m.m, k)
+	return nil
+}
+
+func (m *memorySalts) close() error { return nil }
+
+type memoryPeople struct {
+	mu sync.Mutex
+	m  map[string]string // id to pseudonym
+}
+
+func newMemoryPeople() *memoryPeople { return &memoryPeople{m: map[string]string{}} }
+
+func (p *memoryPeople) pseudonym(id string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.m[id]; !ok {
+		p.m[id] = newPseudonym()
+	}
+	return p.m[id]
+}
+
+func (p *memoryPeople) erase(person string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, ps := range p.m {
+		if person == id || person == ps {
+			delete(p.m, id)
+			return nil
+		}
+	}
+	return fmt.Errorf("audit: person: %w", ErrForgotten)
+}
+
+// newPseudonym is random and not a hash: after Erase not even the node's key leads back to the person.
+func newPseudonym() string { return "p-" + rand.Text()[:16] }

@@ -1,0 +1,123 @@
+package audit
+
+import "time"
+
+// Receipt is the residency receipt of one call: where signalling and media were terminated, under which key handling, on which
+// legal ground. It holds no content and no number. GDPR Art. 5(2), 30(1)(d)(e), 44; DORA Art. 11(8), 30(2)(b).
+type Receipt struct {
+	CallRef      string            `json:"call_ref"`  // salted per call
+	Direction    string            `json:"direction"` // inbound (carrier to contact centre) | outbound
+	Purpose      string            `json:"purpose"`   // production | drill | synthetic_probe | emergency_call
+	TInvite      time.Time         `json:"t_invite"`
+	TAnswer      time.Time         `json:"t_answer,omitzero"`
+	TEnd         time.Time         `json:"t_end"`
+	PartyA       PartyRef          `json:"party_a_ref"`
+	PartyB       PartyRef          `json:"party_b_ref"`
+	Trunk        string            `json:"trunk_id"`
+	EdgeGroup    string            `json:"edge_group_id"`
+	RouteReason  string            `json:"route_reason"` // primary | auto_failover | gated_failover | drill | failback | emergency
+	GateDecision string            `json:"gate_decision_id,omitempty"`
+	Incident     string            `json:"incident_id,omitempty"`
+	Hops         []ReceiptHop      `json:"hops"`
+	Attempts     []Attempt         `json:"attempts"` // every target tried, in order, the refused ones with their ground
+	Packets      map[string]uint64 `json:"packets_per_country"`
+	Moves        []Move            `json:"mid_call_moves"`
+	Recording    RecordingState    `json:"recording"`
+	Outcome      Outcome           `json:"outcome"`
+	Overall      string            `json:"overall"` // compliant | compliant_by_gate | refused_by_policy | violation | indeterminate
+	PolicyDigest string            `json:"policy_digest"`
+	Generation   uint64            `json:"generation"`
+}
+
+// Kind of the entry that a receipt makes.
+func (Receipt) Kind() Kind { return KindReceipt }
+
+// PartyRef stands for a number: a salted hash and, in clear, the country code of the number.
+type PartyRef struct {
+	Ref     string `json:"ref"`
+	Country string `json:"country,omitempty"` // E.164 country calling code with plus, e.g. "+49"
+}
+
+// ReceiptHop is one terminated leg on one plane.
+type ReceiptHop struct {
+	Plane           string    `json:"plane"` // signalling | media | recording
+	Leg             string    `json:"leg"`   // a | b
+	Role            string    `json:"role"`  // terminates_plaintext | terminates_encrypted_relay | transit_only
+	RemoteAddr      string    `json:"remote_addr"`
+	RemoteName      string    `json:"remote_name"`
+	DeclaredRegion  string    `json:"declared_region"`
+	DeclaredCountry string    `json:"declared_country"`
+	Operator        string    `json:"operator,omitempty"`
+	Contract        string    `json:"contract_ref,omitempty"`
+	Verdict         string    `json:"verdict"` // in_eea | adequate | ... : the standing
+	Ground          string    `json:"ground"`
+	Instrument      string    `json:"instrument,omitempty"`
+	Proof           string    `json:"proof"` // declared | declared, not proven
+	RTTMinMS        float64   `json:"rtt_min_ms,omitempty"`
+	MaxDistanceKM   float64   `json:"max_distance_km,omitempty"`
+	TLS             *TLSSeen  `json:"tls,omitempty"`
+	SRTP            *SRTPSeen `json:"srtp,omitempty"`
+}
+
+// TLSSeen is what was negotiated on a signalling hop.
+type TLSSeen struct {
+	Version  string `json:"version"`
+	Suite    string `json:"suite"`
+	PeerSPKI string `json:"peer_spki_sha256"`
+}
+
+// SRTPSeen is how media was protected on a leg. Keys are never stored.
+type SRTPSeen struct {
+	Suite     string `json:"suite"`
+	Keying    string `json:"keying"` // SDES | none
+	Cleartext bool   `json:"cleartext_leg"`
+}
+
+// Attempt is one target of the plan as it went.
+type Attempt struct {
+	Party   string    `json:"party"`
+	Target  string    `json:"target"`
+	Region  string    `json:"region"`
+	Country string    `json:"country"`
+	Verdict string    `json:"verdict"` // permit | hold | deny
+	Ground  string    `json:"ground"`
+	At      time.Time `json:"at,omitzero"` // when the INVITE left; zero for one that was never contacted
+	TookMS  float64   `json:"took_ms,omitempty"`
+	Result  string    `json:"result"` // "200", "503", "silent", "icmp", "refused_by_policy", ...
+}
+
+// Move is media or signalling that changed its far end during the call.
+type Move struct {
+	T       time.Time `json:"t"`
+	Plane   string    `json:"plane"`
+	From    string    `json:"from"`
+	To      string    `json:"to"`
+	Cause   string    `json:"cause"` // reinvite | refer | ice | rebind
+	Allowed bool      `json:"allowed"`
+	Ground  string    `json:"ground"`
+}
+
+// RecordingState of a call, MiFID II Art. 16(7).
+type RecordingState struct {
+	Required bool   `json:"required"`
+	Started  bool   `json:"started"`
+	Country  string `json:"recorder_country,omitempty"`
+	Session  string `json:"siprec_session,omitempty"`
+}
+
+// Outcome of a call.
+type Outcome struct {
+	SIPFinal int          `json:"sip_final"`
+	EndedBy  string       `json:"ended_by"` // a | b | edge
+	Cause    string       `json:"cause,omitempty"`
+	Quality  []LegQuality `json:"quality"`
+}
+
+// LegQuality is what was received from one side.
+type LegQuality struct {
+	Leg      string  `json:"leg"`
+	Packets  uint64  `json:"packets"`
+	Lost     int64   `json:"lost"`
+	JitterMS float64 `json:"jitter_ms"`
+	MOS      float64 `json:"mos"` // ITU-T G.107 estimate; 0 when it cannot be computed
+}

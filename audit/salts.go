@@ -1,0 +1,186 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// ErrForgotten says that a salt or a person is not there, or not any more.
+var ErrForgotten = errors.New("nothing is kept of it")
+
+// A salts file is a header and records of one size, hash and salt of a call. Destroy overwrites a record in place with zeros.
+const (
+	saltsMagic = "cordon salts file, version 1\n\x00\x00\x00"
+	saltRecord = 32
+)
+
+// fileSalts keeps one file per day. Appends are plain writes; the file is synced when the day ends, at Close, and by every Destroy.
+// On a file system that copies on write, or on flash that remaps blocks, the old bytes may outlive the overwriting until the device
+// reuses them: who needs more puts the folder on an encrypted volume.
+type fileSalts struct {
+	dir string
+
+	mu   sync.Mutex
+	day  string   // of today
+	file *os.File // nil when it could not be opened
+	end  int64    // where the next record goes
+	lost error    // the first write that failed
+}
+
+func openSalts(dir string) (*fileSalts, error) {
+	s := &fileSalts{dir: filepath.Join(dir, "salts")}
+	if err := makeDir(s.dir); err != nil {
+		return nil, fmt.Errorf("audit: folder of salts: %w", err)
+	}
+	return s, nil
+}
+
+func (s *fileSalts) path(day string) string { return filepath.Join(s.dir, day+".salts") }
+
+// put keeps a salt. One that cannot be written is lost, which Close reports: a call does not fail for it.
+func (s *fileSalts) put(k saltKey, v salt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.turn(k.day); err != nil {
+		s.fail(err)
+		return
+	}
+	var rec [saltRecord]byte
+	copy(rec[:16], k.hash[:])
+	copy(rec[16:], v[:])
+	if _, err := s.file.WriteAt(rec[:], s.end); err != nil {
+		s.fail(err) // the next record takes the same place, so that a torn one is overwritten
+		return
+	}
+	s.end += saltRecord
+}
+
+func (s *fileSalts) fail(err error) {
+	if s.lost == nil {
+		s.lost = fmt.Errorf("audit: write a salt: %w", err)
+	}
+}
+
+// turn makes day the open file.
+func (s *fileSalts) turn(day string) error {
+	if s.file != nil && s.day == day {
+		return nil
+	}
+	if err := s.shut(); err != nil {
+		s.fail(err)
+	}
+	f, err := os.OpenFile(s.path(day), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	end, err := saltsEnd(f)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	s.day, s.file, s.end = day, f, end
+	return nil
+}
+
+// saltsEnd checks the header, writing it into an empty file, and gives the end of the last whole record: a torn one is overwritten.
+func saltsEnd(f *os.File) (int64, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if st.Size() < saltRecord {
+		_, err := f.WriteAt([]byte(saltsMagic), 0)
+		return saltRecord, err
+	}
+	head := make([]byte, saltRecord)
+	if _, err := f.ReadAt(head, 0); err != nil {
+		return 0, err
+	}
+	if string(head) != saltsMagic {
+		return 0, fmt.Errorf("%s: expected a salts file", f.Name())
+	}
+	return st.Size() / saltRecord * saltRecord, nil
+}
+
+func (s *fileSalts) shut() error {
+	if s.file == nil {
+		return nil
+	}
+	f := s.file
+	s.file = nil
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (s *fileSalts) get(k saltKey) (salt, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, err := os.Open(s.path(k.day))
+	if err != nil {
+		return salt{}, false
+	}
+	defer func() { _ = f.Close() }()
+	_, v, err := findSalt(f, k.hash)
+	return v, err == nil
+}
+
+// destroy overwrites the record with zeros and returns when that is on the disk.
+func (s *fileSalts) destroy(k saltKey) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, err := os.OpenFile(s.path(k.day), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("audit: salt of %s: %w", k, ErrForgotten)
+	}
+	if err != nil {
+		return fmt.Errorf("audit: salt of %s: %w", k, err)
+	}
+	at, _, err := findSalt(f, k.hash)
+	if err == nil {
+		_, err = f.WriteAt(make([]byte, saltRecord), at)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("audit: salt of %s: %w", k, err)
+	}
+	return nil
+}
+
+func (s *fileSalts) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.lost, s.shut())
+}
+
+// findSalt reads a salts file to the record of hash and gives its offset. A record of zeros is a destroyed one and matches nothing.
+func findSalt(r io.Reader, hash [16]byte) (int64, salt, error) {
+	head := make([]byte, saltRecord)
+	if _, err := io.ReadFull(r, head); err != nil || string(head) != saltsMagic {
+		return 0, salt{}, errors.New("expected a salts file")
+	}
+	if hash == [16]byte{} {
+		return 0, salt{}, ErrForgotten
+	}
+	buf := make([]byte, 2048*saltRecord)
+	for at := int64(saltRecord); ; {
+		n, err := io.ReadFull(r, buf)
+		for i := 0; i+saltRecord <= n; i += saltRecord {
+			if bytes.Equal(buf[i:i+16], hash[:]) {
+				return at + int64(i), salt(buf[i+16 : i+saltRecord]), nil
+			}
+		}
+		at += int64(n)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return 0, salt{}, ErrForgotten
+		}
+		if err != nil {
+			return 0, salt{}, err
+		}
+	}
+}
