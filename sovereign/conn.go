@@ -1,0 +1,225 @@
+package sovereign
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// UDPConn is the part of *net.UDPConn that cordon uses; virtual networks implement it too.
+type UDPConn interface {
+	ReadFromUDPAddrPort(b []byte) (n int, from netip.AddrPort, err error)
+	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
+	LocalAddr() net.Addr
+	SetReadDeadline(t time.Time) error
+	Close() error
+}
+
+// ErrQueue is implemented by a UDPConn that can report ICMP errors of earlier writes (IP_RECVERR on Linux, or a virtual network).
+type ErrQueue interface {
+	// ReadError returns the next queued error and the destination whose packet caused it; ok is false when the queue is empty.
+	ReadError() (to netip.AddrPort, err error, ok bool)
+}
+
+// Refusals that need no judgement. They are made once because they may be returned for each packet of a flood.
+var (
+	errNoPass = &Refusal{Ruling{Ground: GroundUndeclaredAddress, Standing: StandingUnknown, Why: "there is no pass"}}
+	errAlien  = &Refusal{Ruling{Ground: GroundUndeclaredAddress, Standing: StandingUnknown, Why: "the pass was minted by another fence"}}
+	errPort   = &Refusal{Ruling{Ground: GroundUndeclaredAddress, Standing: StandingUnknown, Why: "the pass names no port"}}
+	errRemote = &Refusal{Ruling{Ground: GroundUndeclaredAddress, Standing: StandingUnknown, Why: "the stream leads to another address than the pass"}}
+)
+
+// may answers for one write under p; the error is a *Refusal.
+func (f *Fence) may(p *Pass) error {
+	switch {
+	case p == nil:
+		f.tell(Ask{}, errNoPass.Ruling)
+		return errNoPass
+	case p.fence != f:
+		f.tell(p.ask, errAlien.Ruling)
+		return errAlien
+	}
+	v := p.current(time.Time{})
+	if v.ruling.Verdict != Permit {
+		f.tell(p.ask, v.ruling)
+		return v.refusal
+	}
+	return nil
+}
+
+// PacketConn is a fenced UDP socket. Reading is free, writing needs a Pass, so whoever wants to answer a stranger asks Fence.Pass first.
+type PacketConn struct {
+	fence *Fence
+	conn  UDPConn
+	local netip.AddrPort
+}
+
+// UDP wraps a socket so that it can only be written with a Pass. The caller must not keep c.
+func (f *Fence) UDP(c UDPConn) *PacketConn {
+	local, _ := addrPort(c.LocalAddr())
+	return &PacketConn{fence: f, conn: c, local: local}
+}
+
+// Read reads one datagram. from has IPv4 in IPv6 written as IPv4.
+func (c *PacketConn) Read(b []byte) (n int, from netip.AddrPort, err error) {
+	n, from, err = c.conn.ReadFromUDPAddrPort(b)
+	return n, plain(from), err
+}
+
+// Write sends b to the address of p. ErrFenced when p is not live.
+func (c *PacketConn) Write(b []byte, p *Pass) (int, error) {
+	if err := c.fence.may(p); err != nil {
+		return 0, err
+	}
+	if p.addr.Port() == 0 {
+		return 0, errPort
+	}
+	return c.conn.WriteToUDPAddrPort(b, p.addr)
+}
+
+// ReadError passes on the queued ICMP errors of the socket, if it can report any.
+func (c *PacketConn) ReadError() (to netip.AddrPort, err error, ok bool) {
+	q, can := c.conn.(ErrQueue)
+	if !can {
+		return netip.AddrPort{}, nil, false
+	}
+	to, err, ok = q.ReadError()
+	return plain(to), err, ok
+}
+
+// LocalAddr is the address of the socket.
+func (c *PacketConn) LocalAddr() netip.AddrPort { return c.local }
+
+// SetReadDeadline is that of the socket.
+func (c *PacketConn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
+
+// Close closes the socket.
+func (c *PacketConn) Close() error { return c.conn.Close() }
+
+// addrPort reads the literal address of a socket.
+func addrPort(a net.Addr) (netip.AddrPort, bool) {
+	switch a := a.(type) {
+	case nil:
+		return netip.AddrPort{}, false
+	case *net.UDPAddr:
+		p := plain(a.AddrPort())
+		return p, p.IsValid()
+	case *net.TCPAddr:
+		p := plain(a.AddrPort())
+		return p, p.IsValid()
+	default:
+		p, err := netip.ParseAddrPort(a.String())
+		return plain(p), err == nil
+	}
+}
+
+// Conn wraps an established stream; each Write asks the Pass first. The fence closes the stream as soon as its Pass dies: at a Swap, and at the moment
+// at which the ruling runs out. A stream whose remote address is not that of p is closed at once and refuses every write.
+func (f *Fence) Conn(c net.Conn, p *Pass) net.Conn {
+	w := &conn{Conn: c, fence: f, pass: p}
+	if p != nil && p.fence == f && !p.leadsTo(c.RemoteAddr()) {
+		w.refusal = errRemote
+	}
+	f.streams.Lock()
+	f.streams.open[w] = struct{}{}
+	f.streams.Unlock()
+	w.check(time.Now())
+	return w
+}
+
+// leadsTo says whether a is the address of the pass; a pass without a port opens every port of its address.
+func (p *Pass) leadsTo(a net.Addr) bool {
+	to, ok := addrPort(a)
+	return ok && to.Addr() == p.addr.Addr() && (p.addr.Port() == 0 || to.Port() == p.addr.Port())
+}
+
+// conn is a fenced stream.
+type conn struct {
+	net.Conn
+	fence   *Fence
+	pass    *Pass
+	refusal *Refusal // of a stream that never was lawful
+
+	expiry struct {
+		sync.Mutex
+		timer  *time.Timer
+		closed bool
+	}
+}
+
+// Write sends b if the pass still lives; otherwise it closes the stream and returns ErrFenced.
+func (c *conn) Write(b []byte) (int, error) {
+	if err := c.may(); err != nil {
+		c.Close()
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *conn) may() error {
+	if c.refusal != nil {
+		c.fence.tell(c.pass.Ask(), c.refusal.Ruling)
+		return c.refusal
+	}
+	return c.fence.may(c.pass)
+}
+
+// arm looks at the pass again when its ruling runs out.
+func (c *conn) arm(now, until time.Time) {
+	c.expiry.Lock()
+	defer c.expiry.Unlock()
+	if c.expiry.timer != nil {
+		c.expiry.timer.Stop()
+		c.expiry.timer = nil
+	}
+	if !c.expiry.closed && !until.IsZero() {
+		c.expiry.timer = time.AfterFunc(until.Sub(now), func() { c.check(time.Now()) })
+	}
+}
+
+// check closes the stream if its pass is dead, and else looks again when the ruling runs out.
+func (c *conn) check(now time.Time) {
+	if c.refusal != nil || c.pass == nil || c.pass.fence != c.fence || !c.pass.Live(now) {
+		c.Close()
+		return
+	}
+	c.arm(now, c.pass.Ruling().Until)
+}
+
+// Close closes the stream and leaves the fence's list.
+func (c *conn) Close() error {
+	c.expiry.Lock()
+	c.expiry.closed = true
+	if c.expiry.timer != nil {
+		c.expiry.timer.Stop()
+		c.expiry.timer = nil
+	}
+	c.expiry.Unlock()
+	c.fence.streams.Lock()
+	delete(c.fence.streams.open, c)
+	c.fence.streams.Unlock()
+	return c.Conn.Close()
+}
+
+// Dialer fences a dial function for infrastructure (DNS servers, webhooks, key services): it takes literal addresses only, because a name could lead
+// anywhere, judges each for the party on the plane, and wraps what dial gives back.
+func (f *Fence) Dialer(party string, plane Plane, dial func(ctx context.Context, network, addr string) (net.Conn, error)) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		to, err := netip.ParseAddrPort(addr)
+		if err != nil {
+			return nil, fmt.Errorf("%w: dial %q: only literal addresses may be dialled, resolve the name first", ErrFenced, addr)
+		}
+		p, r := f.Pass(Ask{Party: party, Plane: plane, Addr: to})
+		if p == nil {
+			return nil, &Refusal{r}
+		}
+		c, err := dial(ctx, network, p.Addr().String())
+		if err != nil {
+			return nil, fmt.Errorf("sovereign: dial %s: %w", p.Addr(), err)
+		}
+		return f.Conn(c, p), nil
+	}
+}
