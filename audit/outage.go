@@ -83,7 +83,7 @@ func (s *spine) heal(ctx context.Context) error {
 	if o == nil {
 		return nil
 	}
-	leaf, err := s.leaf(*o)
+	leaf, err := s.marshal(*o)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func newSpine(ctx context.Context, c Config, d driver, vkey string) (*spine, err
 
 // Append makes e durable. A wrapped ErrLogDown says that it was not durable in time; after a hang it may still turn up in the log.
 func (s *spine) Append(ctx context.Context, e Event) (uint64, error) {
-	leaf, err := s.leaf(e)
+	leaf, err := s.marshal(e)
 	if err != nil {
 		return 0, err
 	}
@@ -114,8 +114,8 @@ func down(k Kind, err error) error {
 	return fmt.Errorf("%w: append %s: %w", ErrLogDown, k, err)
 }
 
-// leaf is the entry as it stands in the tree.
-func (s *spine) leaf(e Event) ([]byte, error) {
+// marshal gives the entry as it stands in the tree.
+func (s *spine) marshal(e Event) ([]byte, error) {
 	body, err := json.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("audit: body of %s: %w", e.Kind(), err)
@@ -323,6 +323,18 @@ func (s *spine) Entries(ctx context.Context, from uint64, max int) ([]Entry, err
 		out[i].Seq = from + uint64(i)
 	}
 	return out, nil
+}
+
+// leaf gives the very bytes of an entry.
+func (s *spine) leaf(ctx context.Context, seq uint64) ([]byte, error) {
+	if n := s.Size(); seq >= n {
+		return nil, fmt.Errorf("the log holds %d entries", n)
+	}
+	leaves, err := s.drv.leaves(ctx, seq, 1)
+	if err != nil {
+		return nil, err
+	}
+	return leaves[0], nil
 }
 
 func (s *spine) Checkpoint(ctx context.Context) ([]byte, error) {
