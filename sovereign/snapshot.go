@@ -1,11 +1,15 @@
 package sovereign
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cordonsip/cordon/internal/jcs"
 )
@@ -66,9 +70,7 @@ func NewSnapshot(cfg SnapshotConfig) (*Snapshot, error) {
 	if s.policyDigest, err = cfg.policyDigest(); err != nil {
 		return nil, fmt.Errorf("sovereign: policy digest: %w", err)
 	}
-	if s.factsDigest, err = cfg.factsDigest(); err != nil {
-		return nil, fmt.Errorf("sovereign: facts digest: %w", err)
-	}
+	s.factsDigest = cfg.factsDigest()
 	return s, nil
 }
 
@@ -102,10 +104,7 @@ func (s *Snapshot) WithSuspensions(o []Suspension) *Snapshot {
 	next := *s
 	next.cfg.Suspended = slices.Clone(o)
 	next.cfg.Generation++
-	// An overlay is texts, a time and bytes: it always has a canonical form unless a time lies beyond year 9999, which no verified line can hold.
-	if d, err := next.cfg.factsDigest(); err == nil {
-		next.factsDigest = d
-	}
+	next.factsDigest = next.cfg.factsDigest()
 	return &next
 }
 
@@ -160,11 +159,15 @@ func (c *SnapshotConfig) policyDigest() (string, error) {
 	doc.Policy.Allow = slices.Compact(doc.Policy.Allow)
 	slices.SortFunc(doc.Parties, func(a, b Party) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortStableFunc(doc.Declarations, func(a, b Declaration) int {
-		if d := strings.Compare(a.Prefix, b.Prefix); d != 0 {
-			return d
-		}
-		return a.ValidFrom.Compare(b.ValidFrom)
+		return cmp.Or(strings.Compare(a.Prefix, b.Prefix), a.ValidFrom.Compare(b.ValidFrom))
 	})
+	for i := range doc.Parties {
+		p := &doc.Parties[i]
+		p.Attributes = slices.Clone(p.Attributes)
+		for j := range p.Attributes {
+			p.Attributes[j].At = p.Attributes[j].At.UTC()
+		}
+	}
 	for i := range doc.Declarations {
 		d := &doc.Declarations[i]
 		d.ValidFrom, d.ValidUntil = d.ValidFrom.UTC(), d.ValidUntil.UTC()
@@ -173,23 +176,27 @@ func (c *SnapshotConfig) policyDigest() (string, error) {
 	return digest(canonical), err
 }
 
-func (c *SnapshotConfig) factsDigest() (string, error) {
+// factsDigest hashes what was taken for a fact, the operator's overlay too.
+func (c *SnapshotConfig) factsDigest() string {
 	overlay := slices.Clone(c.Suspended)
 	slices.SortStableFunc(overlay, func(a, b Suspension) int {
-		if d := strings.Compare(a.Instrument, b.Instrument); d != 0 {
-			return d
-		}
-		return a.Since.Compare(b.Since)
+		return cmp.Or(strings.Compare(a.Instrument, b.Instrument), a.Since.Compare(b.Since), bytes.Compare(a.Sig, b.Sig))
 	})
-	for i := range overlay {
-		overlay[i].Since = overlay[i].Since.UTC()
+	h := sha256.New()
+	part := func(b []byte) { // each part with its length, so that no two lists of parts look alike
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
+		h.Write(b)
 	}
-	canonical, err := jcs.Marshal(struct {
-		Law     string       `json:"law"`
-		Regions string       `json:"regions"`
-		Overlay []Suspension `json:"overlay"`
-	}{c.Law.digest, c.Catalogue.digest, overlay})
-	return digest(canonical), err
+	part([]byte(c.Law.digest))
+	part([]byte(c.Catalogue.digest))
+	for _, s := range overlay {
+		part([]byte(s.Instrument))
+		part([]byte(s.Since.UTC().Format(time.RFC3339Nano)))
+		part([]byte(s.Reason))
+		part([]byte(s.KeyID))
+		part(s.Sig)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func digest(canonical []byte) string {

@@ -273,7 +273,7 @@ func (w *walker) number() error {
 	if err != nil { // the grammar was checked before: only the range is left
 		return fmt.Errorf("%w: %s", ErrNumber, lit)
 	}
-	if !strings.ContainsAny(lit, ".eE") && math.Abs(f) > 1<<53 && !sameInteger(lit, f) {
+	if !strings.ContainsAny(lit, ".eE") && math.Abs(f) >= 1<<53 && !sameInteger(lit, f) {
 		return fmt.Errorf("%w: integer %s would be rounded; write it as a string", ErrNumber, lit)
 	}
 	w.out = appendNumber(w.out, f)
