@@ -1,0 +1,171 @@
+package media
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// consider reads d as what a side says of itself: which line is relayed, under which key, and whether the fence lets packets go to its
+// addresses. audio is the line of the offer that d answers, or -1 when d is an offer. It runs under s.mu and changes nothing but the log of
+// moves.
+func (s *Session) consider(side Side, d *description, audio int, cause string) (*remote, *Refusal) {
+	cfg, l := s.cfg[side], s.legs[side].Load()
+	answer := audio >= 0
+	if answer {
+		if audio >= len(d.lines) {
+			return nil, refuse(399, "the answer has fewer media lines than the offer")
+		}
+	} else {
+		var ref *Refusal
+		if audio, ref = cfg.pick(d, l); ref != nil {
+			return nil, ref
+		}
+	}
+	rem := &remote{line: d.lines[audio], audio: audio, lines: d.lines}
+	if rem.line.port == 0 {
+		rem.off = true
+		return rem, nil
+	}
+	if ref := s.keyed(side, rem, answer); ref != nil {
+		return nil, ref
+	}
+	if rem.line.fault != nil {
+		return nil, rem.line.fault
+	}
+	if rem.line.codec(rem.line.clocks()) == "" {
+		return nil, refuse(305, "no audio format that the relay knows the clock of")
+	}
+	if answer {
+		// RFC 5761 section 5.1.1: mux only when both said so.
+		rem.line.mux = rem.line.mux && l.layout[audio].mux
+	}
+	return rem, s.admit(side, rem, cause)
+}
+
+// pick chooses the audio line of an offer: the one in use, else the first whose profile suits the leg. Some peers offer SAVP and AVP side
+// by side.
+func (l *Leg) pick(d *description, now *leg) (int, *Refusal) {
+	first, best := -1, -1
+	for i := range d.lines {
+		p := &d.lines[i]
+		if !p.audio() {
+			continue
+		}
+		if now != nil && now.remote != nil {
+			if i == now.remote.audio {
+				return i, nil
+			}
+			continue
+		}
+		if p.port == 0 {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		if best < 0 && p.secure() == (l.Security != Plain) {
+			best = i
+		}
+	}
+	switch {
+	case best >= 0:
+		return best, nil
+	case first >= 0 && l.Security == SRTPOptional:
+		return first, nil
+	case first >= 0 && l.Security == Plain:
+		return 0, refuse(302, "this side takes RTP/AVP only")
+	case first >= 0:
+		return 0, refuse(302, "this side takes RTP/SAVP only")
+	}
+	for i := range d.lines {
+		if d.lines[i].kind == "audio" && d.lines[i].port != 0 {
+			return 0, refuse(302, "no audio over a transport that the relay carries")
+		}
+	}
+	return 0, refuse(304, "no audio")
+}
+
+// keyed checks the profile of the line and finds the peer's key.
+func (s *Session) keyed(side Side, rem *remote, answer bool) *Refusal {
+	cfg, l := s.cfg[side], s.legs[side].Load()
+	p := &rem.line
+	switch {
+	case !p.audio():
+		return refuse(302, "no audio over a transport that the relay carries")
+	case answer && p.secure() != l.layout[rem.audio].secure():
+		return refuse(302, "the answer has another profile than the offer")
+	case p.secure() && cfg.Security == Plain:
+		return refuse(302, "this side takes RTP/AVP only")
+	case !p.secure() && cfg.Security == SRTPRequired:
+		return refuse(302, "this side takes RTP/SAVP only")
+	case !p.secure():
+		return nil
+	case !cfg.Secure && !cfg.InsecureLab:
+		return refuse(399, "SDES keys are not taken over a hop without TLS")
+	}
+	if answer {
+		return rem.answered(l.layout[rem.audio].crypto)
+	}
+	c, ok := cfg.choose(p.crypto)
+	if l != nil && l.remote != nil && l.remote.key != nil {
+		// A re-offer keeps the suite in use as long as it is still offered: so do our key and its rollover counter.
+		for _, o := range p.crypto {
+			if o.suite == l.remote.key.suite {
+				c, ok = o, true
+				break
+			}
+		}
+	}
+	if !ok {
+		return refuse(399, "no crypto suite in common")
+	}
+	rem.key = &c
+	return nil
+}
+
+// answered takes the one crypto line of an answer; it must have tag and suite of one that was offered, RFC 4568 section 5.1.3.
+func (r *remote) answered(offered []crypto) *Refusal {
+	if len(r.line.crypto) != 1 {
+		return refuse(399, "an answer has exactly one crypto line")
+	}
+	c := r.line.crypto[0]
+	for _, o := range offered {
+		if c.suite != "" && o.tag == c.tag && o.suite == c.suite {
+			r.key = &c
+			return nil
+		}
+	}
+	return refuse(399, "the answered crypto line was not offered")
+}
+
+// admit has the addresses judged.
+func (s *Session) admit(side Side, rem *remote, cause string) *Refusal {
+	if rem.line.hold {
+		return nil
+	}
+	bind, _ := s.r.address(s.cfg[side])
+	if bind.Is4() != rem.line.addr.Addr().Is4() && !(bind.IsUnspecified() && bind.Is6()) {
+		return refuse(301, "the relay has no address of this family for this side")
+	}
+	var ref *Refusal
+	if rem.pass, ref = s.judge(side, rem.line.addr, cause); ref != nil {
+		return ref
+	}
+	if !rem.line.mux {
+		rem.rtcp, ref = s.judge(side, rem.line.rtcp, cause)
+	}
+	return ref
+}
+
+// judge asks the fence for one address of a side.
+func (s *Session) judge(side Side, to netip.AddrPort, cause string) (*sovereign.Pass, *Refusal) {
+	cfg := s.cfg[side]
+	pass, ruling := s.r.cfg.Fence.Pass(sovereign.Ask{Party: cfg.Party, Plane: sovereign.Media, Purpose: cfg.Purpose, Addr: to})
+	if pass != nil {
+		return pass, nil
+	}
+	s.moved(Move{Side: side, At: time.Now(), To: to, Cause: cause, Ruling: ruling})
+	return nil, &Refusal{Status: 403, Warning: 399, Text: "media address is not permitted", Ruling: ruling}
+}

@@ -1,0 +1,276 @@
+package media
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/pion/sdp/v3"
+)
+
+// Frames of an Endpoint: G.711 A-law, 20 ms.
+const (
+	frameTime    = 20 * time.Millisecond
+	frameSamples = 160
+	payloadPCMA  = 8
+	markerEvery  = 50     // frames: one marker per second
+	reportEvery  = 250    // frames between sender reports; the first comes after half a second
+	markerHz     = 2004.0 // far from the tone and from its harmonics
+)
+
+// Tone says what an Endpoint sends.
+type Tone struct {
+	Hz   float64 // 0 means 1004 Hz
+	Echo bool    // send back what came instead of a tone; Run is not needed then
+}
+
+// Endpoint is one party of a call by itself: it speaks SDP, sends a tone and measures what comes back. Synthetic calls and tests use it.
+// Its packets pass the same fence, keys and latching as those of a relayed call.
+type Endpoint struct {
+	relay *Relay
+	s     *Session
+	leg   *leg
+	tone  Tone
+	ssrc  uint32
+
+	mu    sync.Mutex
+	rec   EndpointReport
+	probe time.Time // when the last marker left; zero after it came back
+	echo  source    // numbers what is sent back
+}
+
+// EndpointReport is what an Endpoint measured.
+type EndpointReport struct {
+	Side   SideReport // counters, loss, jitter, far end
+	Sent   uint64
+	Frames uint64        // G.711 frames that were listened to
+	Heard  uint64        // of them, frames that hold the tone
+	Echo   time.Duration // the last round trip of a marker through a far end that sends everything back; 0 unknown
+}
+
+// NewEndpoint opens the sockets of an endpoint whose far end is l. Only PCMA is spoken. c.Moved and c.Metrics may be nil.
+func NewEndpoint(c Config, l Leg, t Tone) (*Endpoint, error) {
+	r, err := New(c)
+	if err != nil {
+		return nil, err
+	}
+	if t.Hz == 0 {
+		t.Hz = 1004
+	}
+	s, err := r.Open("endpoint", l)
+	if err != nil {
+		return nil, err
+	}
+	e := &Endpoint{relay: r, s: s, tone: t, ssrc: random32()}
+	s.sink = e.take
+	if err := s.start(A); err != nil {
+		s.Close()
+		return nil, err
+	}
+	e.leg = s.legs[A].Load()
+	return e, nil
+}
+
+// speaks is what an endpoint can do.
+func speaks() *remote {
+	return &remote{lines: []line{{kind: "audio", proto: protoAVP, formats: []string{"8"}}}, line: line{
+		formats: []string{"8"}, dir: sendrecv, mux: true,
+		attrs: []sdp.Attribute{{Key: "rtpmap", Value: "8 PCMA/8000"}, {Key: "ptime", Value: "20"}},
+	}}
+}
+
+// Offer is the endpoint's offer.
+func (e *Endpoint) Offer() ([]byte, error) {
+	e.s.mu.Lock()
+	defer e.s.mu.Unlock()
+	lines, ref := e.s.relayed(speaks(), e.leg, true)
+	if ref != nil {
+		return nil, ref
+	}
+	return e.leg.write(lines), nil
+}
+
+// Accept takes the answer to Offer; it may be called again for a later one. The error is a *Refusal when the answer can't be honoured.
+func (e *Endpoint) Accept(answer []byte) error {
+	_, err := e.hear(answer, 0)
+	return err
+}
+
+// Answer takes an offer and gives the answer. The error is a *Refusal when the offer can't be honoured.
+func (e *Endpoint) Answer(offer []byte) ([]byte, error) {
+	rem, err := e.hear(offer, -1)
+	if err != nil {
+		return nil, err
+	}
+	e.s.mu.Lock()
+	defer e.s.mu.Unlock()
+	lines := make([]line, 0, len(rem.lines))
+	for i := range rem.lines {
+		lines = append(lines, rem.lines[i].refused())
+	}
+	if !rem.off {
+		ours := speaks()
+		// RFC 3264 section 6.1: the answer mirrors the direction of the offer.
+		ours.line.dir = mirror(rem.toward())
+		lines[rem.audio] = e.leg.reply(rem, ours)
+	}
+	return e.leg.write(lines), nil
+}
+
+func mirror(d direction) direction {
+	switch d {
+	case sendonly:
+		return recvonly
+	case recvonly:
+		return sendonly
+	}
+	return d
+}
+
+// hear puts what the far end said in force.
+func (e *Endpoint) hear(text []byte, audio int) (*remote, error) {
+	e.s.mu.Lock()
+	defer e.s.mu.Unlock()
+	d, ref := parseSDP(text)
+	if ref != nil {
+		return nil, ref
+	}
+	cause := "offer"
+	if audio >= 0 {
+		cause = "answer"
+	}
+	rem, ref := e.s.consider(A, d, audio, cause)
+	if ref != nil {
+		return nil, ref
+	}
+	if rem.off {
+		e.leg.silence(rem)
+		return rem, nil
+	}
+	if rem.line.clocks()[payloadPCMA].name != "PCMA" {
+		return nil, refuse(305, "the endpoint speaks PCMA only")
+	}
+	return rem, e.leg.commit(rem, rem.line.clocks(), "PCMA", cause)
+}
+
+// Run sends the tone until ctx ends.
+func (e *Endpoint) Run(ctx context.Context) error {
+	if e.tone.Echo {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(frameTime)
+	defer tick.Stop()
+	w := &work{}
+	var seq source
+	seq.restart(uint16(random32() >> 17)) // below 2^15, so that the first rollover can't be mistaken: RFC 3711 section 3.3.1
+	ts := random32()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			e.frame(w, &seq, ts, n, now)
+			ts += frameSamples
+		}
+	}
+}
+
+// frame sends the n-th frame.
+func (e *Endpoint) frame(w *work, seq *source, ts uint32, n int, now time.Time) {
+	hz := e.tone.Hz
+	marker := n%markerEvery == markerEvery/2
+	if marker {
+		hz = markerHz
+	}
+	b := w.plain[:12+frameSamples]
+	encodeTone(b[12:], hz, n*frameSamples)
+	first := n == 0
+	if !first {
+		seq.take(uint16(seq.ext + 1))
+	}
+	e.mu.Lock()
+	if marker {
+		e.probe = time.Now()
+	}
+	e.rec.Sent++
+	sent := uint32(e.rec.Sent)
+	e.mu.Unlock()
+	rtpHeader(b, uint16(seq.ext), ts, e.ssrc, first)
+	e.leg.send(w, b, header{base: 12, full: 12, pt: payloadPCMA, ssrc: e.ssrc, seq: uint16(seq.ext), ts: ts}, verdict{ext: seq.ext, fresh: first})
+	if n%reportEvery == markerEvery/2 {
+		e.s.ctl.Lock()
+		e.leg.originate(e.ssrc, ts, sent, sent*frameSamples, now)
+		e.s.ctl.Unlock()
+	}
+}
+
+// rtpHeader writes the fixed part, RFC 3550 section 5.1.
+func rtpHeader(b []byte, seq uint16, ts, ssrc uint32, marker bool) {
+	b[0], b[1] = 0x80, payloadPCMA
+	if marker {
+		b[1] |= 0x80
+	}
+	binary.BigEndian.PutUint16(b[2:], seq)
+	binary.BigEndian.PutUint32(b[4:], ts)
+	binary.BigEndian.PutUint32(b[8:], ssrc)
+}
+
+// take listens to one packet, and sends it back if the endpoint is an echo. It runs on the reader's goroutine.
+func (e *Endpoint) take(w *work, payload []byte, h header, now time.Time) {
+	if e.tone.Echo {
+		e.back(w, payload, h)
+		return
+	}
+	if h.pt != payloadPCMA || len(payload) < frameSamples {
+		return
+	}
+	tone, marker := share(payload, e.tone.Hz), share(payload, markerHz)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.rec.Frames++
+	switch {
+	case tone > 0.5:
+		e.rec.Heard++
+	case marker > 0.5:
+		e.rec.Heard++
+		if !e.probe.IsZero() {
+			e.rec.Echo = now.Sub(e.probe)
+			e.probe = time.Time{}
+		}
+	}
+}
+
+// back returns a packet under the endpoint's own SSRC and numbers.
+func (e *Endpoint) back(w *work, payload []byte, h header) {
+	first := e.echo.received == 0
+	if first {
+		e.echo.restart(h.seq & 0x7fff)
+	} else {
+		e.echo.take(uint16(e.echo.ext + 1))
+	}
+	b := append(w.in[:12], payload...) // the packet was read and opened: its buffer is free
+	rtpHeader(b, uint16(e.echo.ext), h.ts, e.ssrc, first)
+	b[1] = h.pt
+	e.leg.send(w, b, header{base: 12, full: 12, pt: h.pt, ssrc: e.ssrc, seq: uint16(e.echo.ext), ts: h.ts}, verdict{ext: e.echo.ext, fresh: first})
+	e.mu.Lock()
+	e.rec.Sent++
+	e.mu.Unlock()
+}
+
+// Report is what was measured so far.
+func (e *Endpoint) Report() EndpointReport {
+	side := e.s.Report().Sides[A]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.rec
+	r.Side = side
+	return r
+}
+
+// Close frees the sockets and gives the last report. Run must have ended, or end soon.
+func (e *Endpoint) Close() EndpointReport {
+	e.s.Close()
+	return e.Report()
+}

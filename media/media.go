@@ -1,0 +1,130 @@
+// Package media relays RTP and RTCP between the two sides of a call and owns everything about SDP: offer/answer (RFC 3264), SDES (RFC 4568), SRTP
+// (RFC 3711, 7714), latching, counters. No other room parses SDP.
+//
+// Every address, in every SDP and at every latch, is judged by the fence before a packet leaves for it. It imports sovereign; it is the only room with pion.
+package media
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Side of a call: A is who called us, B is whom we call.
+type Side uint8
+
+// The sides.
+const (
+	A Side = iota
+	B
+)
+
+// Suite is an SDES crypto suite, in the names of RFC 4568, 6188 and 7714.
+type Suite string
+
+// The suites, in the order in which they are offered by default.
+const (
+	AEAD_AES_256_GCM        Suite = "AEAD_AES_256_GCM"
+	AEAD_AES_128_GCM        Suite = "AEAD_AES_128_GCM"
+	AES_256_CM_SHA1_80      Suite = "AES_256_CM_HMAC_SHA1_80"
+	AES_CM_128_HMAC_SHA1_80 Suite = "AES_CM_128_HMAC_SHA1_80"
+	AES_CM_128_HMAC_SHA1_32 Suite = "AES_CM_128_HMAC_SHA1_32"
+)
+
+// Security of one leg.
+type Security uint8
+
+// Securities. The zero Security is mandatory SRTP.
+const (
+	SRTPRequired Security = iota // RTP/SAVP with SDES; an offer without is refused with 488
+	SRTPOptional                 // takes what is offered; offers SAVP
+	Plain                        // RTP/AVP
+)
+
+// Leg is how media toward one side must look, and for whom it is judged.
+type Leg struct {
+	Party    string // the fence judges media addresses for it
+	Purpose  sovereign.Purpose
+	Security Security
+	Suites   []Suite // allowed, in order of preference; nil means all
+	// Secure is true when the signalling hop that carries this SDP is TLS; SDES keys are neither sent nor accepted without it, unless InsecureLab.
+	Secure      bool
+	InsecureLab bool
+	Bind        netip.Addr     // local address of this leg's sockets; zero means the relay's default
+	Advertise   netip.Addr     // address written into SDP when it is another one (NAT); zero means Bind
+	Prefixes    []netip.Prefix // extra sources that a plain leg may latch to besides the SDP address
+}
+
+// Config of a Relay.
+type Config struct {
+	Listen func(netip.AddrPort) (sovereign.UDPConn, error)
+	Fence  *sovereign.Fence
+	Bind   netip.Addr
+	Ports  [2]uint16 // inclusive range of even RTP ports; RTCP takes the odd ones above them; 0,0 lets the system choose
+	// Quarantine is how long a freed pair of ports rests before another call gets it; 0 means 5 s.
+	Quarantine time.Duration
+	// Moved is told of each latch, re-latch and refusal; must not block.
+	Moved   func(session string, m Move)
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Move is a far end that was latched, moved or refused.
+type Move struct {
+	Side    Side
+	At      time.Time
+	From    netip.AddrPort // zero for the first
+	To      netip.AddrPort
+	Cause   string // offer | answer | reinvite | rebind | law (the ruling changed under a running session)
+	Allowed bool
+	Ruling  sovereign.Ruling
+}
+
+// Report of a session.
+type Report struct {
+	Opened time.Time
+	Closed time.Time
+	Sides  [2]SideReport
+	Moves  []Move
+}
+
+// SideReport is one side: Rx is what came from it.
+type SideReport struct {
+	Remote     netip.AddrPort // latched, or from SDP while nothing came
+	Local      netip.AddrPort
+	Ruling     sovereign.Ruling
+	Codec      string
+	Suite      Suite // "" for plain RTP
+	RxPackets  uint64
+	RxBytes    uint64
+	TxPackets  uint64
+	Lost       int64         // RFC 3550 A.3
+	Jitter     time.Duration // RFC 3550 A.8
+	RTT        time.Duration // from RTCP, 0 unknown
+	TxLost     int64         // what the far end says it lost of what we sent, from RTCP
+	MOS        float64       // ITU-T G.107 estimate of what came from this side; 0 unknown
+	Refused    uint64        // packets from a source that was not admitted, or that failed authentication
+	FirstRx    time.Time
+	LastRx     time.Time
+	PerCountry map[sovereign.Country]uint64
+}
+
+// Refusal is an SDP or address that cannot be honoured, in SIP's terms.
+type Refusal struct {
+	Status  int // 488; 403 when the policy refused, 491 for an offer against an open one, 503 without a port
+	Warning int // RFC 3261 section 20.43 code, e.g. 304, 305, 399
+	Text    string
+	Ruling  sovereign.Ruling // with 403
+}
+
+// Error is for the log; Text alone is for the peer.
+func (r *Refusal) Error() string {
+	if r.Ruling.Why != "" {
+		return fmt.Sprintf("media: %d: %s: %s", r.Status, r.Text, r.Ruling.Why)
+	}
+	return fmt.Sprintf("media: %d: %s", r.Status, r.Text)
+}

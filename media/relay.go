@@ -1,0 +1,198 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Relay opens sessions. Safe for concurrent use.
+type Relay struct {
+	cfg   Config
+	ports *ports
+
+	mu       sync.Mutex
+	sessions map[*Session]struct{}
+	closed   bool
+	past     totals // of sessions that are gone
+
+	control  atomic.Uint64 // RTCP packets relayed
+	dropped  atomic.Uint64 // packets that could not be passed on
+	moves    [2]atomic.Uint64
+	refusals *prometheus.CounterVec
+}
+
+// New checks c and starts nothing.
+func New(c Config) (*Relay, error) {
+	if c.Listen == nil || c.Fence == nil {
+		return nil, errors.New("media: a relay needs Listen and Fence")
+	}
+	p, err := newPorts(&c)
+	if err != nil {
+		return nil, err
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &Relay{cfg: c, ports: p, sessions: map[*Session]struct{}{}}
+	if err := r.register(c.Metrics); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Run serves until ctx ends, then closes every session.
+func (r *Relay) Run(ctx context.Context) error {
+	<-ctx.Done()
+	r.mu.Lock()
+	r.closed = true
+	open := make([]*Session, 0, len(r.sessions))
+	for s := range r.sessions {
+		open = append(open, s)
+	}
+	r.mu.Unlock()
+	for _, s := range open {
+		s.Close()
+	}
+	return nil
+}
+
+// Open starts a session for one call whose A side is a. It opens no socket before the first Offer. id names the session to Config.Moved.
+func (r *Relay) Open(id string, a Leg) (*Session, error) {
+	if err := r.check(&a); err != nil {
+		return nil, err
+	}
+	s := &Session{id: id, r: r, opened: time.Now()}
+	s.cfg[A] = &a
+	for i := range s.cname {
+		s.cname[i] = fmt.Sprintf("%08x", random32())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, errors.New("media: relay is closed")
+	}
+	r.sessions[s] = struct{}{}
+	return s, nil
+}
+
+// Sessions is the number of open sessions.
+func (r *Relay) Sessions() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.sessions)
+}
+
+// check refuses a leg that could never work.
+func (r *Relay) check(l *Leg) error {
+	bind, host := r.address(l)
+	if !bind.IsValid() || !host.IsValid() || host.IsUnspecified() {
+		return fmt.Errorf("media: leg of %s: no address to write into session descriptions; set Bind or Advertise", l.Party)
+	}
+	return l.check()
+}
+
+// address gives where a leg binds and what its session descriptions say.
+func (r *Relay) address(l *Leg) (bind, host netip.Addr) {
+	bind = l.Bind
+	if !bind.IsValid() {
+		bind = r.cfg.Bind
+	}
+	if host = l.Advertise; !host.IsValid() {
+		host = bind
+	}
+	return bind, host
+}
+
+// leave takes a closed session out.
+func (r *Relay) leave(s *Session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.sessions[s]; ok {
+		delete(r.sessions, s)
+		r.past.add(s)
+	}
+}
+
+// totals of packets, by side.
+type totals struct{ rx, bytes, tx, refused [2]uint64 }
+
+func (t *totals) add(s *Session) {
+	for side := range s.legs {
+		if l := s.legs[side].Load(); l != nil {
+			t.leg(side, l)
+		}
+	}
+}
+
+func (t *totals) leg(side int, l *leg) {
+	t.rx[side] += l.packets.Load()
+	t.bytes[side] += l.bytes.Load()
+	t.tx[side] += l.tx.Load()
+	t.refused[side] += l.refused.Load()
+}
+
+// register publishes the metrics. Packets are summed when somebody asks, so that none costs more than its own counter.
+func (r *Relay) register(reg prometheus.Registerer) error {
+	r.refusals = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "cordon_media_refusals_total", Help: "Session descriptions that were refused, by SIP status.",
+	}, []string{"status"})
+	if reg == nil {
+		return nil
+	}
+	all := []prometheus.Collector{
+		r.refusals,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "cordon_media_sessions", Help: "Open sessions."},
+			func() float64 { return float64(r.Sessions()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "cordon_media_rtcp_packets_total", Help: "RTCP packets taken."},
+			func() float64 { return float64(r.control.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "cordon_media_dropped_packets_total", Help: "Packets that could not be passed on."},
+			func() float64 { return float64(r.dropped.Load()) }),
+	}
+	for i, allowed := range []string{"false", "true"} {
+		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "cordon_media_moves_total", Help: "Far ends latched, moved or refused.", ConstLabels: prometheus.Labels{"allowed": allowed},
+		}, func() float64 { return float64(r.moves[i].Load()) }))
+	}
+	for side, name := range []string{"a", "b"} {
+		for _, m := range []struct {
+			name, help string
+			pick       func(*totals) [2]uint64
+		}{
+			{"cordon_media_rx_packets_total", "RTP packets taken.", func(t *totals) [2]uint64 { return t.rx }},
+			{"cordon_media_rx_bytes_total", "Bytes of RTP packets taken.", func(t *totals) [2]uint64 { return t.bytes }},
+			{"cordon_media_tx_packets_total", "RTP packets sent.", func(t *totals) [2]uint64 { return t.tx }},
+			{
+				"cordon_media_refused_packets_total", "Packets from a source that was not admitted, or that failed authentication.",
+				func(t *totals) [2]uint64 { return t.refused },
+			},
+		} {
+			all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Name: m.name, Help: m.help, ConstLabels: prometheus.Labels{"side": name},
+			}, func() float64 { return r.total(func(t *totals) uint64 { return m.pick(t)[side] }) }))
+		}
+	}
+	for _, c := range all {
+		if err := reg.Register(c); err != nil {
+			return fmt.Errorf("media: metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *Relay) total(pick func(*totals) uint64) float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.past
+	for s := range r.sessions {
+		t.add(s)
+	}
+	return float64(pick(&t))
+}

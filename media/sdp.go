@@ -1,0 +1,413 @@
+package media
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+)
+
+// Bounds on a session description: a peer can make us hold no more than this.
+const (
+	maxSDP     = 16 << 10
+	maxMLines  = 16
+	maxFormats = 64
+	maxCrypto  = 24
+	maxAttrs   = 512
+)
+
+// Direction of a stream as its owner sees it, RFC 3264 section 5.1.
+type direction string
+
+const (
+	sendrecv direction = "sendrecv"
+	sendonly direction = "sendonly"
+	recvonly direction = "recvonly"
+	inactive direction = "inactive"
+)
+
+// receives says whether the owner of d wants packets.
+func (d direction) receives() bool { return d == sendrecv || d == recvonly }
+
+// Profiles that the relay carries. The feedback profiles are taken as their base with every feedback attribute dropped: a peer that
+// may send no feedback message behaves like one of the base profile (RFC 4585 section 5), and the answer must name the profile of the
+// offer (RFC 3264 section 6).
+const (
+	protoAVP   = "RTP/AVP"
+	protoSAVP  = "RTP/SAVP"
+	protoAVPF  = "RTP/AVPF"
+	protoSAVPF = "RTP/SAVPF"
+)
+
+// line is one m-line with what the relay understands of it.
+type line struct {
+	kind    string
+	proto   string
+	port    uint16
+	formats []string
+	addr    netip.AddrPort
+	rtcp    netip.AddrPort // RFC 3605, or port+1; the RTP address when mux is agreed
+	dir     direction
+	hold    bool // c= was the unspecified address: nothing may be sent to it, RFC 3264 section 8.4
+	mux     bool
+	attrs   []sdp.Attribute // the allowed ones, in their order
+	crypto  []crypto
+	fault   *Refusal // why this line can't be relayed; it only matters when the line is needed
+}
+
+func (l *line) secure() bool { return l.proto == protoSAVP || l.proto == protoSAVPF }
+
+// audio says whether the line could be relayed at all.
+func (l *line) audio() bool {
+	return l.kind == "audio" && (l.proto == protoAVP || l.proto == protoAVPF || l.secure())
+}
+
+// description is a session description: read from a peer, or to be written for one.
+type description struct {
+	id, version uint64     // o=, ours only; a peer's is never kept
+	host        netip.Addr // address in o= and c=, ours only
+	lines       []line
+}
+
+// parseSDP reads b. The error is a *Refusal with 488.
+func parseSDP(b []byte) (*description, *Refusal) {
+	if len(b) > maxSDP {
+		return nil, refuse(399, "session description is too long")
+	}
+	text, mlines, ref := standIns(b)
+	if ref != nil {
+		return nil, ref
+	}
+	var s sdp.SessionDescription
+	if err := s.UnmarshalString(text); err != nil {
+		return nil, refuse(399, "session description cannot be read")
+	}
+	if len(s.MediaDescriptions) != len(mlines) {
+		return nil, refuse(399, "session description cannot be read")
+	}
+	d := &description{lines: mlines}
+	for i, m := range s.MediaDescriptions {
+		if d.lines[i].audio() {
+			d.lines[i].read(&s, m)
+		}
+	}
+	return d, nil
+}
+
+// standIns returns the text with each media section that is not RTP audio replaced by an empty one, because the parser knows neither
+// every media type (image, RFC 3362) nor every transport (udptl), and one such section must not cost the audio. The m-lines are
+// returned as they were.
+func standIns(b []byte) (string, []line, *Refusal) {
+	var out strings.Builder
+	var lines []line
+	skip := false
+	attrs := 0
+	for raw := range strings.SplitSeq(string(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))), "\n") {
+		if raw == "" {
+			continue
+		}
+		if strings.ContainsFunc(raw, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }) {
+			return "", nil, refuse(399, "session description has control characters")
+		}
+		if attrs++; attrs > maxAttrs {
+			return "", nil, refuse(399, "session description has too many lines")
+		}
+		if rest, ok := strings.CutPrefix(raw, "m="); ok {
+			l, ref := readMLine(rest)
+			if ref != nil {
+				return "", nil, ref
+			}
+			if lines = append(lines, l); len(lines) > maxMLines {
+				return "", nil, refuse(399, "session description has too many media lines")
+			}
+			if skip = !l.audio(); skip {
+				raw = "m=audio 0 RTP/AVP 0"
+			}
+			out.WriteString(raw + "\r\n")
+			continue
+		}
+		if !skip {
+			out.WriteString(raw + "\r\n")
+		}
+	}
+	return out.String(), lines, nil
+}
+
+// readMLine reads media, port, proto and formats, RFC 8866 section 5.14.
+func readMLine(s string) (line, *Refusal) {
+	f := strings.Fields(s)
+	if len(f) < 4 || len(f) > 3+maxFormats {
+		return line{}, refuse(399, "media line cannot be read")
+	}
+	for _, w := range f {
+		if !printable(w) {
+			return line{}, refuse(399, "media line cannot be read")
+		}
+	}
+	port, count, _ := strings.Cut(f[1], "/")
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return line{}, refuse(399, "media port cannot be read")
+	}
+	l := line{kind: f[0], port: uint16(n), proto: f[2], formats: f[3:], dir: sendrecv}
+	if count != "" && count != "1" {
+		l.fault = refuse(302, "several ports in one media line")
+	}
+	return l, nil
+}
+
+// read fills in what the parser found for an audio line.
+func (l *line) read(s *sdp.SessionDescription, m *sdp.MediaDescription) {
+	for _, a := range s.Attributes {
+		l.direct(a.Key)
+	}
+	rtcp := ""
+	for _, a := range m.Attributes {
+		switch {
+		case l.direct(a.Key):
+		case a.Key == "rtcp-mux":
+			l.mux = true
+		case a.Key == "rtcp":
+			rtcp = a.Value
+		case a.Key == "crypto":
+			if len(l.crypto) == maxCrypto {
+				l.fault = refuse(399, "too many crypto lines")
+				return
+			}
+			l.crypto = append(l.crypto, parseCrypto(a.Value))
+		case slices.Contains([]string{"rtpmap", "fmtp", "ptime", "maxptime"}, a.Key) && printable(strings.ReplaceAll(a.Value, " ", "_")):
+			l.attrs = append(l.attrs, a)
+		}
+	}
+	c := m.ConnectionInformation
+	if c == nil {
+		c = s.ConnectionInformation
+	}
+	if l.port == 0 || l.fault != nil {
+		return
+	}
+	l.place(c, rtcp)
+}
+
+// direct takes a direction attribute.
+func (l *line) direct(key string) bool {
+	switch direction(key) {
+	case sendrecv, sendonly, recvonly, inactive:
+		l.dir = direction(key)
+		return true
+	}
+	return false
+}
+
+// place reads the transport addresses of the line.
+func (l *line) place(c *sdp.ConnectionInformation, rtcp string) {
+	if c == nil || c.Address == nil {
+		l.fault = refuse(301, "no connection address")
+		return
+	}
+	a, ref := readAddr(c.Address.Address)
+	if ref != nil {
+		l.fault = ref
+		return
+	}
+	if a.IsUnspecified() {
+		l.hold = true
+		return
+	}
+	l.addr = netip.AddrPortFrom(a, l.port)
+	// RFC 3550 section 11: RTCP is one port higher, unless RFC 3605 says another one.
+	l.rtcp = netip.AddrPortFrom(a, l.port+1)
+	if rtcp == "" {
+		return
+	}
+	f := strings.Fields(rtcp)
+	n, err := strconv.ParseUint(f[0], 10, 16)
+	if err != nil || n == 0 {
+		l.fault = refuse(399, "rtcp attribute cannot be read")
+		return
+	}
+	if len(f) == 4 {
+		if a, ref = readAddr(f[3]); ref != nil || a.IsUnspecified() {
+			l.fault = refuse(301, "rtcp address cannot be used")
+			return
+		}
+	}
+	l.rtcp = netip.AddrPortFrom(a, uint16(n))
+}
+
+// readAddr takes a literal unicast address. A name is refused: resolving it would open a gap between the address that was judged and
+// the one that is used.
+func readAddr(s string) (netip.Addr, *Refusal) {
+	host, _, _ := strings.Cut(s, "/")
+	a, err := netip.ParseAddr(host)
+	if err != nil || a.Zone() != "" {
+		return a, refuse(301, "connection address is not a literal address")
+	}
+	a = a.Unmap()
+	if a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return a, refuse(301, "connection address is not unicast")
+	}
+	return a, nil
+}
+
+// printable holds for a word of visible ASCII.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] <= 0x20 || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// clock is what is known of one payload type.
+type clock struct {
+	rate  uint32
+	name  string // encoding name in upper case
+	event bool   // RFC 4733: its time stamps do not advance
+}
+
+// clocks maps each payload type of the line to its clock: RFC 3551 table 4, then rtpmap.
+func (l *line) clocks() *[128]clock {
+	var t [128]clock
+	for _, f := range l.formats {
+		pt, err := strconv.ParseUint(f, 10, 7)
+		if err != nil {
+			continue
+		}
+		switch pt {
+		case 0:
+			t[pt] = clock{8000, "PCMU", false}
+		case 3:
+			t[pt] = clock{8000, "GSM", false}
+		case 4:
+			t[pt] = clock{8000, "G723", false}
+		case 8:
+			t[pt] = clock{8000, "PCMA", false}
+		case 9:
+			t[pt] = clock{8000, "G722", false} // the clock is 8000 by an old mistake, RFC 3551 section 4.5.2
+		case 13:
+			t[pt] = clock{8000, "CN", false}
+		case 15:
+			t[pt] = clock{8000, "G728", false}
+		case 18:
+			t[pt] = clock{8000, "G729", false}
+		}
+	}
+	for _, a := range l.attrs {
+		if a.Key == "rtpmap" {
+			readMap(a.Value, &t)
+		}
+	}
+	return &t
+}
+
+// readMap takes one rtpmap, "8 PCMA/8000/1".
+func readMap(s string, t *[128]clock) {
+	f := strings.Fields(s)
+	if len(f) != 2 {
+		return
+	}
+	pt, err := strconv.ParseUint(f[0], 10, 7)
+	if err != nil {
+		return
+	}
+	name, rest, _ := strings.Cut(f[1], "/")
+	rate, _, _ := strings.Cut(rest, "/")
+	hz, err := strconv.ParseUint(rate, 10, 32)
+	if err != nil || hz > 1e6 {
+		return
+	}
+	name = strings.ToUpper(name)
+	t[pt] = clock{uint32(hz), name, name == "TELEPHONE-EVENT"}
+}
+
+// codec is the name of the first format that carries speech.
+func (l *line) codec(t *[128]clock) string {
+	for _, f := range l.formats {
+		if pt, err := strconv.ParseUint(f, 10, 7); err == nil && t[pt].name != "" && !t[pt].event && t[pt].name != "CN" {
+			return t[pt].name
+		}
+	}
+	return ""
+}
+
+// only keeps the formats in allowed, and their attributes. It reports whether any is left.
+func (l *line) only(allowed []string) bool {
+	l.formats = slices.DeleteFunc(slices.Clone(l.formats), func(f string) bool { return !slices.Contains(allowed, f) })
+	l.attrs = l.formatAttrs()
+	return len(l.formats) > 0
+}
+
+// formatAttrs are the attributes that name a format of the line, or none.
+func (l *line) formatAttrs() []sdp.Attribute {
+	var out []sdp.Attribute
+	for _, a := range l.attrs {
+		if a.Key == "rtpmap" || a.Key == "fmtp" {
+			f, _, _ := strings.Cut(a.Value, " ")
+			if !slices.Contains(l.formats, f) {
+				continue
+			}
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// render writes d with the version given.
+func (d *description) render(version uint64) []byte {
+	family := "IP4"
+	if d.host.Is6() {
+		family = "IP6"
+	}
+	s := sdp.SessionDescription{
+		Origin: sdp.Origin{
+			Username: "-", SessionID: d.id, SessionVersion: version,
+			NetworkType: "IN", AddressType: family, UnicastAddress: d.host.String(),
+		},
+		SessionName: "-",
+		ConnectionInformation: &sdp.ConnectionInformation{
+			NetworkType: "IN", AddressType: family, Address: &sdp.Address{Address: d.host.String()},
+		},
+		TimeDescriptions: []sdp.TimeDescription{{}},
+	}
+	for i := range d.lines {
+		s.MediaDescriptions = append(s.MediaDescriptions, d.lines[i].render())
+	}
+	b, err := s.Marshal()
+	if err != nil {
+		panic("media: own description: " + err.Error()) // every field above is ours; Marshal has no way to fail
+	}
+	return b
+}
+
+// render writes one m-line; a refused one has port 0 and no attribute, RFC 3264 section 6.
+func (l *line) render() *sdp.MediaDescription {
+	m := &sdp.MediaDescription{MediaName: sdp.MediaName{
+		Media: l.kind, Port: sdp.RangedPort{Value: int(l.port)}, Protos: []string{l.proto}, Formats: l.formats,
+	}}
+	if l.port == 0 {
+		return m
+	}
+	m.Attributes = append(m.Attributes, l.formatAttrs()...)
+	m.Attributes = append(m.Attributes, sdp.NewPropertyAttribute(string(l.dir)))
+	if l.mux {
+		m.Attributes = append(m.Attributes, sdp.NewPropertyAttribute("rtcp-mux"))
+	}
+	for _, c := range l.crypto {
+		m.Attributes = append(m.Attributes, sdp.NewAttribute("crypto", c.String()))
+	}
+	return m
+}
+
+// refused is l with port 0.
+func (l *line) refused() line {
+	return line{kind: l.kind, proto: l.proto, formats: l.formats}
+}
+
+func refuse(warning int, text string) *Refusal {
+	return &Refusal{Status: 488, Warning: warning, Text: text}
+}

@@ -1,0 +1,525 @@
+package media
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// maxMoves bounds the moves that a report holds; Config.Moved is told of all.
+const maxMoves = 64
+
+// Session is the media of one call. Offer and Answer may be called from one goroutine at a time.
+type Session struct {
+	id     string
+	r      *Relay
+	opened time.Time
+	cname  [2]string // canonical name of each side in RTCP, random
+	legs   [2]atomic.Pointer[leg]
+	ctl    sync.Mutex // RTCP of both directions
+	// sink gets what A sends when there is no B side: the session of an Endpoint. It runs on the reader's goroutine.
+	sink func(w *work, payload []byte, h header, now time.Time)
+
+	mu   sync.Mutex // negotiation
+	cfg  [2]*Leg
+	open *exchange
+	end  *Report
+
+	log   sync.Mutex // moves and tallies; taken last
+	moves []Move
+}
+
+// exchange is one offer and what came of it.
+type exchange struct {
+	from     Side
+	rem      *remote // the offerer's half
+	to       *leg
+	fresh    bool // the leg was made for this offer
+	answered bool
+}
+
+// remote is what one side said of itself in one description.
+type remote struct {
+	line  line
+	audio int // index of line
+	lines []line
+	key   *crypto // the peer's, nil for plain
+	pass  *sovereign.Pass
+	rtcp  *sovereign.Pass // nil with mux
+	off   bool            // the stream is refused or was taken away
+}
+
+var errClosed = errors.New("media: session is closed")
+
+// Expect says who the B side is before it speaks first. A delayed offer (an INVITE without a description) needs it before Offer from B;
+// otherwise the `to` of Offer says it.
+func (s *Session) Expect(b Leg) error {
+	if err := s.r.check(&b); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg[B] = &b
+	return nil
+}
+
+// Abandon gives up the B side: its sockets and keys go, the A side stays, and the next Offer from A starts a new attempt. It is for a
+// failover after an early answer; before any answer, Offer does the same by itself.
+func (s *Session) Abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open = nil
+	s.dismiss(B)
+}
+
+// dismiss closes the leg of a side and waits until nothing of it runs.
+func (s *Session) dismiss(side Side) {
+	l := s.legs[side].Swap(nil)
+	if l == nil {
+		return
+	}
+	l.close()
+	s.r.mu.Lock()
+	s.r.past.leg(int(side), l)
+	s.r.mu.Unlock()
+}
+
+// Offer takes an SDP offer that arrived from side `from` and gives the offer to send to the other side, whose leg is `to`. Calling it again from A with another
+// `to` before an answer starts a new attempt: fresh sockets and fresh SDES keys on B, the A side stays. In an established session it is a
+// re-offer: ports, SSRC and ROC stay, and a new address is judged before it counts. The error is a *Refusal for whatever the peer must be told.
+func (s *Session) Offer(from Side, sdp []byte, to Leg) ([]byte, error) {
+	b, err := s.offer(from, sdp, to)
+	return b, s.refused(err)
+}
+
+func (s *Session) offer(from Side, sdp []byte, to Leg) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != nil {
+		return nil, errClosed
+	}
+	if err := s.r.check(&to); err != nil {
+		return nil, err
+	}
+	if s.cfg[from] == nil {
+		return nil, errors.New("media: an offer from a side that nobody expects")
+	}
+	if s.open != nil && !s.open.answered {
+		if s.open.from != from {
+			return nil, &Refusal{Status: 491, Warning: 399, Text: "another offer is open"}
+		}
+		s.rollback()
+	}
+	d, ref := parseSDP(sdp)
+	if ref != nil {
+		return nil, ref
+	}
+	cause := "offer"
+	if l := s.legs[from].Load(); l != nil && l.remote != nil {
+		cause = "reinvite"
+	}
+	rem, ref := s.consider(from, d, -1, cause)
+	if ref != nil {
+		return nil, ref
+	}
+	if err := s.ensure(from); err != nil {
+		return nil, err
+	}
+	l, fresh, err := s.target(1-from, to)
+	if err != nil {
+		return nil, err
+	}
+	offered, ref := s.relayed(rem, l, fresh)
+	if ref != nil {
+		return nil, ref
+	}
+	s.open = &exchange{from: from, rem: rem, to: l, fresh: fresh}
+	return l.write(offered), nil
+}
+
+// ensure makes the leg of a side if it has none.
+func (s *Session) ensure(side Side) error {
+	if s.legs[side].Load() != nil {
+		return nil
+	}
+	return s.start(side)
+}
+
+func (s *Session) start(side Side) error {
+	l, err := newLeg(s, side, *s.cfg[side])
+	if err != nil {
+		s.r.cfg.Logger.Warn("media: no sockets for a leg", "session", s.id, "err", err)
+		return &Refusal{Status: 503, Warning: 399, Text: errNoPort.Error()}
+	}
+	s.legs[side].Store(l)
+	return nil
+}
+
+// target is the leg that an offer goes to. Another party, or a leg that never answered, gets a new one.
+func (s *Session) target(side Side, to Leg) (l *leg, fresh bool, err error) {
+	l = s.legs[side].Load()
+	if l != nil && l.remote != nil && l.cfg.Party == to.Party {
+		return l, false, nil
+	}
+	s.dismiss(side)
+	s.cfg[side] = &to
+	if err := s.start(side); err != nil {
+		return nil, false, err
+	}
+	return s.legs[side].Load(), true, nil
+}
+
+// relayed is the offer that l gets for what rem offers.
+func (s *Session) relayed(rem *remote, l *leg, fresh bool) ([]line, *Refusal) {
+	lines := make([]line, 0, len(rem.lines))
+	for i := range rem.lines {
+		lines = append(lines, rem.lines[i].refused())
+	}
+	// RFC 3264 section 8: a later offer never has fewer m-lines.
+	for i := len(lines); i < len(l.layout); i++ {
+		lines = append(lines, l.layout[i].refused())
+	}
+	if rem.off {
+		return lines, nil
+	}
+	out := line{
+		kind: "audio", proto: l.proto, port: l.pair.port, formats: rem.line.formats,
+		attrs: rem.line.attrs, dir: rem.toward(), mux: rem.line.mux,
+	}
+	// A new attempt after an early answer: the other side was already told which formats to use.
+	if other := s.legs[1-l.side].Load(); fresh && other != nil && len(other.formats) > 0 && !out.only(other.formats) {
+		return nil, refuse(305, "no format is left that was answered already")
+	}
+	if l.remote != nil {
+		out.mux = l.remote.line.mux
+	}
+	switch {
+	case out.proto != "":
+	case l.cfg.Security == Plain:
+		out.proto = protoAVP
+	default:
+		out.proto = protoSAVP
+	}
+	if out.secure() {
+		if !l.cfg.Secure && !l.cfg.InsecureLab {
+			return nil, refuse(399, "SDES keys do not go over a hop without TLS")
+		}
+		out.crypto = l.offerKeys()
+	}
+	lines[rem.audio] = out
+	return lines, nil
+}
+
+// toward is the direction that the other side is told. An unspecified address asks for silence as sendonly does.
+func (r *remote) toward() direction {
+	if !r.line.hold {
+		return r.line.dir
+	}
+	switch r.line.dir {
+	case sendrecv:
+		return sendonly
+	case recvonly:
+		return inactive
+	}
+	return r.line.dir
+}
+
+// offerKeys are our crypto lines: one key per suite, made once per leg; after an agreement only the agreed one.
+func (l *leg) offerKeys() []crypto {
+	if l.remote != nil && l.remote.key != nil {
+		return []crypto{l.keys[l.remote.key.suite]}
+	}
+	var out []crypto
+	for _, suite := range l.cfg.suites() {
+		c, ok := l.keys[suite]
+		if !ok {
+			l.tags++
+			c = newCrypto(strconv.Itoa(l.tags), suite)
+			l.keys[suite] = c
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// write renders a description for the far end of l. The version grows when, and only when, something changed (RFC 3264 section 8).
+func (l *leg) write(lines []line) []byte {
+	l.layout = lines
+	d := description{id: l.id, host: l.host, lines: lines}
+	if text := string(d.render(0)); text != l.text {
+		l.text = text
+		l.version++
+	}
+	return d.render(l.version)
+}
+
+// Answer takes the answer that side `from` gave to the last offer and gives the answer for the other side. For an early answer (183) and the final one (200)
+// it is called for each; a later different one re-points the side (forking).
+func (s *Session) Answer(from Side, sdp []byte) ([]byte, error) {
+	b, err := s.answer(from, sdp)
+	return b, s.refused(err)
+}
+
+func (s *Session) answer(from Side, sdp []byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != nil {
+		return nil, errClosed
+	}
+	x := s.open
+	if x == nil || x.from == from {
+		return nil, errors.New("media: an answer without an offer")
+	}
+	d, ref := parseSDP(sdp)
+	if ref != nil {
+		return nil, ref
+	}
+	cause := "answer"
+	if x.to.remote != nil && !x.answered {
+		cause = "reinvite"
+	}
+	rem, ref := s.consider(from, d, x.rem.audio, cause)
+	if ref != nil {
+		return nil, ref
+	}
+	l := s.legs[x.from].Load()
+	if err := s.agree(l, x, rem, cause); err != nil {
+		return nil, err
+	}
+	x.answered = true
+	lines := make([]line, 0, len(x.rem.lines))
+	for i := range x.rem.lines {
+		lines = append(lines, x.rem.lines[i].refused())
+	}
+	if !x.rem.off && !rem.off {
+		lines[x.rem.audio] = l.reply(x.rem, rem)
+		l.formats = rem.line.formats
+	}
+	return l.write(lines), nil
+}
+
+// reply is the audio line of an answer: the profile, tag and mux of the offer, everything else as the other side answered.
+func (l *leg) reply(offer, answer *remote) line {
+	out := line{
+		kind: "audio", proto: offer.line.proto, port: l.pair.port, formats: answer.line.formats,
+		attrs: answer.line.attrs, dir: answer.toward(), mux: offer.line.mux,
+	}
+	if offer.key != nil {
+		c := l.keys[offer.key.suite]
+		c.tag = offer.key.tag
+		out.crypto = []crypto{c}
+	}
+	return out
+}
+
+// agree puts both halves in force.
+func (s *Session) agree(l *leg, x *exchange, answer *remote, cause string) error {
+	offerCause := "offer"
+	if l.remote != nil {
+		offerCause = "reinvite"
+	}
+	if x.rem.off || answer.off {
+		l.silence(x.rem)
+		x.to.silence(answer)
+		return nil
+	}
+	ours := x.rem.line.clocks()
+	theirs := answer.line.clocks()
+	for pt := range ours {
+		if ours[pt].rate == 0 {
+			ours[pt] = theirs[pt]
+		}
+		if theirs[pt].rate == 0 {
+			theirs[pt] = ours[pt]
+		}
+	}
+	codec := answer.line.codec(theirs)
+	if err := x.to.commit(answer, theirs, codec, cause); err != nil {
+		return err
+	}
+	return l.commit(x.rem, ours, codec, offerCause)
+}
+
+// silence stops a leg whose stream was refused or taken away.
+func (l *leg) silence(rem *remote) {
+	l.state.Store(nil)
+	l.rtp.aim(netip.AddrPort{}, nil, "")
+	l.rtcp.aim(netip.AddrPort{}, nil, "")
+	l.remote = rem
+}
+
+// commit puts rem in force. Contexts live on while their keys stay: so does the rollover counter, and a new key starts at 0 (RFC 3711
+// section 3.3.1).
+func (l *leg) commit(rem *remote, clocks *[128]clock, codec, cause string) error {
+	next := &state{
+		mux: rem.line.mux, wants: !rem.line.hold && rem.line.dir.receives(), clocks: clocks, codec: codec,
+	}
+	if rem.key != nil {
+		if err := l.keying(next, rem.key); err != nil {
+			return err
+		}
+	}
+	if !rem.line.hold {
+		l.rtp.aim(rem.line.addr, rem.pass, cause)
+		if rem.line.mux {
+			l.rtcp.aim(netip.AddrPort{}, nil, cause)
+		} else {
+			l.rtcp.aim(rem.line.rtcp, rem.rtcp, cause)
+		}
+	}
+	l.state.Store(next)
+	l.remote, l.proto = rem, rem.line.proto
+	return nil
+}
+
+// maxKeys is how many keys of one far end keep their state: forks and re-keying come back to an earlier one.
+const maxKeys = 4
+
+func (l *leg) keying(next *state, key *crypto) error {
+	next.suite = key.suite
+	for _, in := range l.ins {
+		if in.key.same(*key) {
+			next.in = in
+		}
+	}
+	if next.in == nil {
+		next.in = &inbound{key: *key}
+		if l.ins = append(l.ins, next.in); len(l.ins) > maxKeys {
+			l.ins = slices.Delete(l.ins, 0, 1)
+		}
+	}
+	if next.out = l.outs[key.suite]; next.out != nil {
+		return nil
+	}
+	ours, ok := l.keys[key.suite]
+	if !ok {
+		ours = newCrypto(key.tag, key.suite)
+		l.keys[key.suite] = ours
+	}
+	out, err := newOutbound(ours)
+	if err != nil {
+		return err
+	}
+	l.outs[key.suite], next.out = out, out
+	return nil
+}
+
+// Rollback forgets an offer that was refused: the session stays as it was (RFC 6141).
+func (s *Session) Rollback() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open != nil && !s.open.answered {
+		s.rollback()
+	}
+}
+
+func (s *Session) rollback() {
+	if s.open.fresh {
+		s.dismiss(s.open.to.side)
+	}
+	s.open = nil
+}
+
+// refused counts a refusal on its way out.
+func (s *Session) refused(err error) error {
+	var ref *Refusal
+	if errors.As(err, &ref) {
+		s.r.refusals.WithLabelValues(strconv.Itoa(ref.Status)).Inc()
+	}
+	return err
+}
+
+// moved notes a move and tells of it.
+func (s *Session) moved(m Move) {
+	s.log.Lock()
+	if len(s.moves) < maxMoves {
+		s.moves = append(s.moves, m)
+	}
+	s.log.Unlock()
+	i := 0
+	if m.Allowed {
+		i = 1
+	}
+	s.r.moves[i].Add(1)
+	if s.r.cfg.Moved != nil {
+		s.r.cfg.Moved(s.id, m)
+	}
+}
+
+// Report is what was counted so far.
+func (s *Session) Report() Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.report()
+}
+
+func (s *Session) report() Report {
+	if s.end != nil {
+		return *s.end
+	}
+	r := Report{Opened: s.opened}
+	for side := range s.legs {
+		if l := s.legs[side].Load(); l != nil {
+			r.Sides[side] = l.report()
+		}
+	}
+	s.log.Lock()
+	r.Moves = slices.Clone(s.moves)
+	s.log.Unlock()
+	return r
+}
+
+// Close frees every port and gives the final report. Closing twice gives the same report.
+func (s *Session) Close() Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != nil {
+		return *s.end
+	}
+	for side := range s.legs {
+		if l := s.legs[side].Load(); l != nil {
+			l.close()
+		}
+	}
+	r := s.report()
+	r.Closed = time.Now()
+	s.end = &r
+	s.r.leave(s)
+	return r
+}
+
+func (l *leg) report() SideReport {
+	r := SideReport{
+		Local: netip.AddrPortFrom(l.host, l.pair.port), RxPackets: l.packets.Load(), RxBytes: l.bytes.Load(), TxPackets: l.tx.Load(),
+		Lost: l.lost.Load(), Jitter: time.Duration(l.jitter.Load()), RTT: time.Duration(l.rtt.Load()), TxLost: l.txLost.Load(),
+		Refused: l.refused.Load(), FirstRx: moment(l.first.Load()), LastRx: moment(l.last.Load()), PerCountry: map[sovereign.Country]uint64{},
+	}
+	if la := l.rtp.latch.Load(); la != nil {
+		r.Remote, r.Ruling = la.addr, la.pass.Ruling()
+	}
+	if st := l.state.Load(); st != nil {
+		r.Codec, r.Suite = st.codec, st.suite
+		r.MOS = mos(st.codec, r.RxPackets, r.Lost, l.gaps.Load(), r.Jitter, r.RTT)
+	}
+	l.s.log.Lock()
+	defer l.s.log.Unlock()
+	for _, t := range l.tallies {
+		if n := t.packets.Load(); n > 0 {
+			r.PerCountry[t.country] += n
+		}
+	}
+	return r
+}
+
+func moment(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns)
+}
