@@ -24,7 +24,7 @@ func (w *walk) bundle(index uint64, n uint) error {
 	}
 	entries, path, err := w.readBundle(index, n)
 	if err != nil {
-		return err
+		return w.cut(err, index, n, entries)
 	}
 	first := index * layout.EntryBundleWidth
 	hashes := make([][]byte, n)
@@ -65,7 +65,26 @@ func (w *walk) bundle(index uint64, n uint) error {
 	return nil
 }
 
-// readBundle gives the first n entries of a bundle and the path of the file they stand in.
+// cut names the first bad entry of a bundle that does not read to its end: a changed length makes others of the entries behind it.
+func (w *walk) cut(err error, index uint64, n uint, entries [][]byte) error {
+	var b *BadEntry
+	if !errors.As(err, &b) || len(entries) == 0 {
+		return err
+	}
+	tile, _, e := w.readTile(0, index, int(n))
+	if e != nil {
+		return e
+	}
+	for i := range min(len(entries), len(tile)) {
+		if !bytes.Equal(tile[i], hasher.HashLeaf(entries[i])) {
+			b.Seq = index*layout.EntryBundleWidth + uint64(i)
+			break
+		}
+	}
+	return b
+}
+
+// readBundle gives the first n entries of a bundle and the path of the file they stand in; with a *BadEntry, the entries that read.
 func (w *walk) readBundle(index uint64, n uint) ([][]byte, string, error) {
 	first := index * layout.EntryBundleWidth
 	raw, path, width, err := w.file(func(p uint8) string { return layout.EntriesPath(index, p) }, int(n))
@@ -77,10 +96,10 @@ func (w *walk) readBundle(index uint64, n uint) ([][]byte, string, error) {
 	}
 	entries, err := parseBundle(raw)
 	if err != nil {
-		return nil, path, bad(first+uint64(len(entries)), "%s: expected %d entries, found %d and then bytes that are none: %v", path, width, len(entries), err)
+		return entries, path, bad(first+uint64(len(entries)), "%s: expected %d entries, found %d and then bytes that are none: %v", path, width, len(entries), err)
 	}
 	if len(entries) != width {
-		return nil, path, bad(first+uint64(min(len(entries), width)), "%s: expected %d entries, found %d", path, width, len(entries))
+		return entries, path, bad(first+uint64(min(len(entries), width)), "%s: expected %d entries, found %d", path, width, len(entries))
 	}
 	return entries[:n], path, nil
 }

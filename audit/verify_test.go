@@ -1,0 +1,452 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// writeLog makes a log of n entries in dir, in few batches, and closes it.
+func writeLog(t *testing.T, dir string, n int) string {
+	t.Helper()
+	c := testConfig()
+	c.Dir = dir
+	l, _, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { mustAppend(t, l, CallEnded{CallRef: fmt.Sprint(i), Attempts: i}) })
+	}
+	wg.Wait()
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return l.VerifierKey()
+}
+
+func verify(t *testing.T, dir, key string) Verification {
+	t.Helper()
+	v, err := Verify(t.Context(), dir, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestVerifySound(t *testing.T) {
+	for _, n := range []int{0, 1, 255, 256, 257, 700} {
+		dir := t.TempDir()
+		key := writeLog(t, dir, n)
+		v := verify(t, dir, key)
+		if v.Bad != nil || v.Size != uint64(n) || v.Entries != uint64(n) || v.Kinds[KindCallEnded] != uint64(n) || v.Unsigned != 0 || v.Unknown != 0 {
+			t.Errorf("%d entries: %+v, %+v", n, v, v.Bad)
+		}
+		if n > 0 && (v.From.IsZero() || v.To.Before(v.From) || v.Origin != "cordon/bank-1/edge-1" || !strings.Contains(v.Checkpoint, v.Root)) {
+			t.Errorf("%d entries: %+v", n, v)
+		}
+	}
+}
+
+func TestVerifyCounts(t *testing.T) {
+	dir := t.TempDir()
+	c := testConfig()
+	c.Dir = dir
+	l := openTest(t, "disk", c)
+	for _, e := range []Event{
+		NodeStarted{},
+		Receipt{CallRef: "a"},
+		Gap{Cause: CauseCrash},
+		Raw{"from.tomorrow", []byte(`{"a":1}`)},
+		Raw{KindGateChanged, []byte(`{"ticket":"t1"}`)},
+	} {
+		mustAppend(t, l, e)
+	}
+	if _, err := l.Commit(t.Context(), NodeStopped{}); err != nil {
+		t.Fatal(err)
+	}
+	v := verify(t, dir, l.VerifierKey()) // of a log in use
+	if v.Bad != nil || v.Entries != 6 || v.Receipts != 1 || v.Gaps != 1 || v.Unknown != 1 || v.Kinds["from.tomorrow"] != 1 {
+		t.Errorf("%+v, %+v", v, v.Bad)
+	}
+}
+
+// edit changes one file of a log.
+func edit(t *testing.T, path string, f func([]byte) []byte) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, f(raw), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func replace(from, to string) func([]byte) []byte {
+	return func(raw []byte) []byte {
+		if !bytes.Contains(raw, []byte(from)) {
+			panic("nothing to replace")
+		}
+		return bytes.Replace(raw, []byte(from), []byte(to), 1)
+	}
+}
+
+func flip(at int) func([]byte) []byte {
+	return func(raw []byte) []byte {
+		raw[(at+len(raw))%len(raw)] ^= 0x10
+		return raw
+	}
+}
+
+// seqOf is where the call of that number landed.
+func seqOf(t *testing.T, dir, call string) uint64 {
+	t.Helper()
+	seq := uint64(0)
+	for _, f := range []string{"tile/entries/000", "tile/entries/001", "tile/entries/002.p/88"} {
+		raw, err := os.ReadFile(filepath.Join(dir, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := parseBundle(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if bytes.Contains(e, []byte(`"call_ref":"`+call+`"`)) {
+				return seq
+			}
+			seq++
+		}
+	}
+	t.Fatalf("call %s is nowhere", call)
+	return 0
+}
+
+// TestVerifyTamper names what was done to a log of 600 entries.
+func TestVerifyTamper(t *testing.T) {
+	sound := t.TempDir()
+	key := writeLog(t, sound, 600)
+	at := seqOf(t, sound, "41")
+	bundleOf := func(seq uint64) string {
+		return []string{"tile/entries/000", "tile/entries/001", "tile/entries/002.p/88"}[seq/256]
+	}
+	tests := []struct {
+		name string
+		do   func(t *testing.T, dir string)
+		seq  uint64
+		what string
+	}{
+		{"byte of an entry", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, bundleOf(at)), replace(`"call_ref":"41"`, `"call_ref":"14"`))
+		}, at, bundleOf(at) + ": expected an entry with the hash"},
+		{"length of an entry", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "tile/entries/001"), flip(1))
+		}, 256, "tile/entries/001: expected 256 entries, found"},
+		{"byte of a tile", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "tile/0/001"), flip(7*32+3))
+		}, 256 + 7, "tile/0/001: hash 7: expected"},
+		{"byte of the newest tile", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "tile/0/002.p/88"), flip(-1))
+		}, 599, "tile/0/002.p/88: hash 87: expected"},
+		{"byte of a tile of level 1", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "tile/1/000.p/2"), flip(40))
+		}, 256, "tile/1/000.p/2: hash 1: expected"},
+		{"tile cut short", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "tile/0/001"), func(raw []byte) []byte { return raw[:len(raw)-32] })
+		}, 256, "tile/0/001: expected 256 hashes in 8192 bytes, found 8160 bytes"},
+		{"tile gone", func(t *testing.T, dir string) { remove(t, dir, "tile/0/000") }, 0, "tile/0/000: expected a tile of 256 hashes, found no file"},
+		{"root in the checkpoint", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "checkpoint"), flip(30))
+		}, 0, "checkpoint: expected one of origin"},
+		{"signature of the checkpoint", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "checkpoint"), flip(-20))
+		}, 0, "checkpoint: expected one of origin"},
+		{"size in the checkpoint", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "checkpoint"), replace("\n600\n", "\n599\n"))
+		}, 0, "checkpoint: expected one of origin"},
+		{"checkpoint gone", func(t *testing.T, dir string) { remove(t, dir, "checkpoint") }, 0, "checkpoint: expected a signed checkpoint, found no file"},
+		{"last bundle dropped", func(t *testing.T, dir string) { remove(t, dir, "tile/entries/002.p") }, 512, "expected a bundle of 88 entries, found no file"},
+		{"middle bundle dropped", func(t *testing.T, dir string) { remove(t, dir, "tile/entries/001") }, 256, "tile/entries/001: expected a bundle of 256 entries, found no file"},
+		{"two entries swapped", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "tile/entries/001"), swap(3, 9))
+		}, 256 + 3, "tile/entries/001: expected an entry with the hash"},
+		{"last bundle cut by one entry", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "tile/entries/002.p/88"), func(raw []byte) []byte {
+				e, _ := parseBundle(raw)
+				return raw[:len(raw)-2-len(e[87])]
+			})
+		}, 599, "tile/entries/002.p/88: expected 88 entries, found 87"},
+		{"last bundle cut inside an entry", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "tile/entries/002.p/88"), func(raw []byte) []byte { return raw[:len(raw)-5] })
+		}, 599, "found 87 and then bytes that are none"},
+		{"entry and tile rewritten", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, bundleOf(at)), replace(`"call_ref":"41"`, `"call_ref":"14"`))
+			raw, _ := os.ReadFile(filepath.Join(dir, bundleOf(at)))
+			entries, _ := parseBundle(raw)
+			tile := strings.Replace(bundleOf(at), "entries", "0", 1)
+			edit(t, filepath.Join(dir, tile), func([]byte) (out []byte) {
+				for _, e := range entries {
+					out = append(out, hasher.HashLeaf(e)...)
+				}
+				return out
+			})
+		}, 0, "found entries and tiles that yield"},
+		{"tree state put back", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, ".state/treeState"), replace(`"size":600`, `"size":599`))
+		}, 599, ".state/treeState: expected at least the 600 entries"},
+	}
+	for _, c := range tests {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(sound)); err != nil {
+				t.Fatal(err)
+			}
+			c.do(t, dir)
+			v := verify(t, dir, key)
+			if v.Bad == nil || v.Bad.Seq != c.seq || !strings.Contains(v.Bad.What, c.what) {
+				t.Errorf("found %v\nwant entry %d: %s", v.Bad, c.seq, c.what)
+			}
+		})
+	}
+}
+
+func remove(t *testing.T, dir, name string) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func swap(a, b int) func([]byte) []byte {
+	return func(raw []byte) (out []byte) {
+		e, err := parseBundle(raw)
+		if err != nil {
+			panic(err)
+		}
+		e[a], e[b] = e[b], e[a]
+		return joinBundle(e)
+	}
+}
+
+func joinBundle(entries [][]byte) (out []byte) {
+	for _, e := range entries {
+		out = append(append(out, byte(len(e)>>8), byte(len(e))), e...)
+	}
+	return out
+}
+
+// TestVerifyCannot tells what could not be checked from what failed.
+func TestVerifyCannot(t *testing.T) {
+	dir := t.TempDir()
+	key := writeLog(t, dir, 3)
+	if _, err := Verify(t.Context(), filepath.Join(dir, "nowhere"), key); err == nil {
+		t.Error("a folder that is not there")
+	}
+	if _, err := Verify(t.Context(), filepath.Join(dir, "checkpoint"), key); err == nil {
+		t.Error("a file for a folder")
+	}
+	if _, err := Verify(t.Context(), dir, "no key"); err == nil {
+		t.Error("no key")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Verify(ctx, dir, key); err == nil {
+		t.Error("an ended context")
+	}
+	other, err := newSigner("cordon/bank-1/edge-1", ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := verify(t, dir, other.vkey); v.Bad == nil {
+		t.Error("another key holds")
+	}
+}
+
+// TestVerifyOlderCheckpoint holds that an older checkpoint of the same log holds and one of another history does not.
+func TestVerifyOlderCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	writeLog(t, dir, 40)
+	old, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := writeLog(t, dir, 300)
+	edit(t, filepath.Join(dir, "checkpoint"), func([]byte) []byte { return old })
+	v := verify(t, dir, key)
+	if v.Bad != nil || v.Size != 40 || v.Unsigned != 300 || v.Entries != 340 {
+		t.Errorf("%+v, %+v", v, v.Bad)
+	}
+	elsewhere := t.TempDir()
+	writeLog(t, elsewhere, 40)
+	edit(t, filepath.Join(dir, "checkpoint"), func([]byte) []byte {
+		raw, err := os.ReadFile(filepath.Join(elsewhere, "checkpoint"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	})
+	if v := verify(t, dir, key); v.Bad == nil || !strings.Contains(v.Bad.What, "found entries and tiles that yield") {
+		t.Errorf("checkpoint of another history: %+v", v.Bad)
+	}
+	edit(t, filepath.Join(dir, "checkpoint"), func([]byte) []byte { return old })
+	edit(t, filepath.Join(dir, "tile/entries/001.p/84"), flip(-4))
+	if v := verify(t, dir, key); v.Bad == nil || !strings.Contains(v.Bad.What, ".state/treeState: expected root") {
+		t.Errorf("entry beyond the checkpoint changed: %+v", v.Bad)
+	}
+}
+
+// TestVerifyPublished holds that a copy of the published files alone can be checked: the driver's private state stays at home.
+func TestVerifyPublished(t *testing.T) {
+	dir := t.TempDir()
+	key := writeLog(t, dir, 300)
+	remove(t, dir, ".state")
+	remove(t, dir, "reserve")
+	remove(t, dir, "lock")
+	if v := verify(t, dir, key); v.Bad != nil || v.Entries != 300 {
+		t.Errorf("%+v, %+v", v, v.Bad)
+	}
+}
+
+// TestVerifyMalformed holds that an entry which is in the tree, and is none, is named.
+func TestVerifyMalformed(t *testing.T) {
+	for name, c := range map[string]struct{ leaf, what string }{
+		"not JSON":     {"hello", "expected a JSON entry"},
+		"no kind":      {`{"record_id":"x","time_utc":"2026-11-20T08:00:00Z","body":{}}`, "expected a record_type"},
+		"no time":      {`{"record_id":"x","record_type":"call.ended","body":{}}`, "expected a time_utc"},
+		"no body":      {`{"record_id":"x","record_type":"call.ended","time_utc":"2026-11-20T08:00:00Z"}`, "expected an object as body"},
+		"bad id":       {`{"record_id":"x","record_type":"call.ended","time_utc":"2026-11-20T08:00:00Z","body":{}}`, "expected a ULID"},
+		"other time":   {`{"record_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","record_type":"call.ended","time_utc":"2026-11-20T08:00:00Z","body":{}}`, "record_id says 2016-07-30T23:54:10.259Z"},
+		"body no call": {`{"record_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","record_type":"call.ended","time_utc":"2016-07-30T23:54:10.259Z","body":{"attempts":"x"}}`, "body of call.ended"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			cfg := testConfig()
+			cfg.Dir = dir
+			l := openTest(t, "disk", cfg)
+			mustAppend(t, l, NodeStarted{})
+			if _, err := l.(*spine).drv.append([]byte(c.leaf)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.Commit(t.Context(), NodeStopped{}); err != nil {
+				t.Fatal(err)
+			}
+			v := verify(t, dir, l.VerifierKey())
+			if v.Bad == nil || v.Bad.Seq != 1 || !strings.Contains(v.Bad.What, c.what) {
+				t.Errorf("found %v, want %s", v.Bad, c.what)
+			}
+		})
+	}
+}
+
+// TestVerifyLeftovers holds that a partial file of a batch that never ended is counted and no more.
+func TestVerifyLeftovers(t *testing.T) {
+	dir := t.TempDir()
+	key := writeLog(t, dir, 88)
+	for _, f := range []string{"tile/entries/000.p/99", "tile/0/000.p/17"} {
+		if err := os.WriteFile(filepath.Join(dir, f), []byte("half a batch"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v := verify(t, dir, key); v.Bad != nil || v.Leftovers != 2 {
+		t.Errorf("%+v, %+v", v, v.Bad)
+	}
+}
+
+// TestVerifyClockSteps holds that a clock which went back is counted: clocks do, and nobody tampered.
+func TestVerifyClockSteps(t *testing.T) {
+	dir := t.TempDir()
+	c := testConfig()
+	c.Dir = dir
+	at := time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
+	c.Now = func() time.Time { return at }
+	l := openTest(t, "disk", c)
+	mustAppend(t, l, NodeStarted{})
+	at = at.Add(-time.Minute)
+	if _, err := l.Commit(t.Context(), NodeStopped{}); err != nil {
+		t.Fatal(err)
+	}
+	if v := verify(t, dir, l.VerifierKey()); v.Bad != nil || v.ClockSteps != 1 {
+		t.Errorf("%+v, %+v", v, v.Bad)
+	}
+}
+
+func TestBundle(t *testing.T) {
+	for _, kind := range []string{"memory", "disk"} {
+		l := openTest(t, kind, testConfig())
+		mustAppend(t, l, NodeStarted{})
+		want, err := l.Commit(t.Context(), Receipt{CallRef: "20261120-00", Overall: "compliant", Trunk: "<a&b>"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Commit(t.Context(), NodeStopped{}); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := Export(t.Context(), l, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := VerifyBundle(raw, l.VerifierKey())
+		if err != nil || e.Seq != want || e.Kind != KindReceipt {
+			t.Fatalf("%+v, %v", e, err)
+		}
+		if ev, err := Decode(e); err != nil || ev.(Receipt).Trunk != "<a&b>" {
+			t.Errorf("%+v, %v", ev, err)
+		}
+		if _, err := Export(t.Context(), l, 9); err == nil {
+			t.Error("an entry that is not there was exported")
+		}
+		tamperBundle(t, raw, l.VerifierKey())
+	}
+}
+
+func tamperBundle(t *testing.T, raw []byte, key string) {
+	t.Helper()
+	var b proofBundle
+	if err := json.Unmarshal(raw, &b); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]proofBundle{
+		"format":     {"other", b.Entry, b.Proof},
+		"entry":      {b.Format, strings.Replace(b.Entry, "compliant", "violation", 1), b.Proof},
+		"index":      {b.Format, b.Entry, strings.Replace(b.Proof, "index 1\n", "index 0\n", 1)},
+		"hash":       {b.Format, b.Entry, strings.Replace(b.Proof, "index 1\n", "index 1\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 1)},
+		"checkpoint": {b.Format, b.Entry, strings.Replace(b.Proof, "\n3\n", "\n4\n", 1)},
+		"no proof":   {b.Format, b.Entry, ""},
+	} {
+		changed, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := VerifyBundle(changed, key); err == nil {
+			t.Errorf("%s changed, and the proof holds", name)
+		}
+	}
+	if _, err := VerifyBundle([]byte("no JSON"), key); err == nil {
+		t.Error("no JSON, and the proof holds")
+	}
+	if _, err := VerifyBundle(raw, "no key"); err == nil {
+		t.Error("no key, and the proof holds")
+	}
+}
+
+// TestModes holds that nobody but the owner gets into the folder.
+func TestModes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	writeLog(t, dir, 1)
+	st, err := os.Stat(dir)
+	if err != nil || st.Mode().Perm() != fs.FileMode(0o700) {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+}
