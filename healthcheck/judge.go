@@ -1,0 +1,134 @@
+package healthcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// reading says what a probe means: an answer other than 408, 503 and 5xx is life.
+func reading(s Sample, err error) (evidence, string) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return miss, "OPTIONS unanswered"
+	case err != nil:
+		return miss, "OPTIONS failed (" + err.Error() + ")"
+	case s.Status == 408:
+		return miss, "OPTIONS answered 408"
+	case s.Status >= 500 && s.Status < 600:
+		return busy, fmt.Sprintf("OPTIONS answered %d", s.Status)
+	}
+	return hit, ""
+}
+
+// takeProbe feeds one probe into the window of its target.
+func (c *Checker) takeProbe(ctx context.Context, p *party, t *target, s Sample, err error) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.stir()
+	t.probing = false
+	if t.gone || ctx.Err() != nil {
+		return // a probe that was cut off says nothing about the target
+	}
+	c.dirty[p.name] = true
+	if fenced(err) {
+		// The last wall knew better than the ruling of a moment ago: nothing was sent, so nothing was learned.
+		t.why = "not probed: " + err.Error()
+		return
+	}
+	e, what := reading(s, err)
+	if err == nil {
+		t.measured(s.RTT)
+		c.metrics.rtt.WithLabelValues(p.name).Observe(s.RTT.Seconds())
+	}
+	c.feed(p, t, e, now, what)
+	c.publish(now)
+}
+
+func fenced(err error) bool {
+	return err != nil && sovereign.ErrFenced != nil && errors.Is(err, sovereign.ErrFenced)
+}
+
+// takeOutcome feeds what a real call met into the same window.
+func (c *Checker) takeOutcome(o Outcome) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, t := c.find(o.Target)
+	if t == nil {
+		return // it left meanwhile
+	}
+	c.dirty[p.name] = true
+	before := t.state
+	switch {
+	case o.RetryAfter > 0:
+		c.change(t, now, func() { t.cool(o.RetryAfter, now) })
+		t.probeAt = earlier(t.probeAt, t.coolTill)
+	case o.Busy:
+		c.feed(p, t, busy, now, "calls or probes refused ("+o.Cause+")")
+	case o.Alive:
+		c.feed(p, t, hit, now, "")
+	default:
+		c.feed(p, t, miss, now, "calls or probes failed ("+o.Cause+")")
+		t.probeAt = time.Time{} // ask at once instead of waiting for the next call to fail
+	}
+	if t.state != before || !o.Alive {
+		c.stir()
+	}
+	c.publish(now)
+}
+
+func (c *Checker) find(id string) (*party, *target) {
+	name, rest, _ := strings.Cut(id, "/")
+	key, _, _ := strings.Cut(rest, "/")
+	p := c.parties[name]
+	if p == nil || p.members[key] == nil {
+		return nil, nil
+	}
+	return p, p.members[key].targets[id]
+}
+
+// feed gives evidence to a target, with the doubt of the whole Checker. The lock is held.
+func (c *Checker) feed(p *party, t *target, e evidence, now time.Time, what string) {
+	c.change(t, now, func() {
+		t.observe(e, now, what, p.settings, func() string { return c.doubts(now, p.settings) })
+	})
+	if e == hit {
+		c.trust()
+	}
+}
+
+// change runs f and reports the transition if there was one. The lock is held.
+func (c *Checker) change(t *target, now time.Time, f func()) {
+	from := t.state
+	f()
+	if t.state != from {
+		c.report(Transition{Target: t.Target, From: from, To: t.state, At: now, Why: t.why})
+	}
+}
+
+func (c *Checker) report(tr Transition) {
+	c.metrics.transitions.WithLabelValues(tr.Target.Party, tr.To.String()).Inc()
+	c.log.Info("target changed", "target", tr.Target.ID(), "from", tr.From.String(), "to", tr.To.String(), "why", tr.Why)
+	if c.cfg.Changed == nil {
+		return
+	}
+	c.told.Lock()
+	c.told.queue = append(c.told.queue, tr)
+	c.told.Unlock()
+	select {
+	case c.told.wake <- struct{}{}:
+	default:
+	}
+}
+
+func isLiteral(host string) bool {
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil
+}
