@@ -1,0 +1,131 @@
+package osnet
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+var loopbacks = []string{"127.0.0.1:0", "[::1]:0"}
+
+func listen(t *testing.T, addr string) sovereign.UDPConn {
+	t.Helper()
+	c, err := Net{}.ListenUDP(netip.MustParseAddrPort(addr))
+	if err != nil {
+		if netip.MustParseAddrPort(addr).Addr().Is6() {
+			t.Logf("no IPv6 here: %v", err)
+			return nil
+		}
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// closedPort gives a loopback port on which nobody listens.
+func closedPort(t *testing.T, addr string) netip.AddrPort {
+	t.Helper()
+	c := listen(t, addr)
+	p := c.LocalAddr().(*net.UDPAddr).AddrPort()
+	c.Close()
+	return p
+}
+
+func TestClosedPortIsReported(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		return
+	}
+	for _, addr := range loopbacks {
+		c := listen(t, addr)
+		if c == nil {
+			continue
+		}
+		dead := closedPort(t, addr)
+		if _, err := c.WriteToUDPAddrPort([]byte("x"), dead); err != nil {
+			t.Fatalf("%s: first write: %v", addr, err)
+		}
+		// The pending error wakes the read; nothing else would within the deadline.
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_, _, err := c.ReadFromUDPAddrPort(make([]byte, 10))
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatalf("%s: read gave %v, want ECONNREFUSED", addr, err)
+		}
+		q := c.(sovereign.ErrQueue)
+		to, err, ok := q.ReadError()
+		if !ok || to != dead || !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatalf("%s: queue gave %v %v %v, want %v ECONNREFUSED", addr, to, err, ok, dead)
+		}
+		if _, _, ok := q.ReadError(); ok {
+			t.Errorf("%s: the queue gave the same error twice", addr)
+		}
+	}
+}
+
+// A socket on which an error was pending goes on reading and writing.
+func TestSocketOutlivesError(t *testing.T) {
+	a, b := listen(t, loopbacks[0]), listen(t, loopbacks[0])
+	dead := closedPort(t, loopbacks[0])
+	at := b.LocalAddr().(*net.UDPAddr).AddrPort()
+	a.WriteToUDPAddrPort([]byte("x"), dead)
+	a.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if runtime.GOOS == "linux" {
+		a.ReadFromUDPAddrPort(make([]byte, 10))
+	}
+	if _, err := a.WriteToUDPAddrPort([]byte("hello"), at); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 10)
+	b.SetReadDeadline(time.Now().Add(5 * time.Second))
+	n, from, err := b.ReadFromUDPAddrPort(buf)
+	if err != nil || string(buf[:n]) != "hello" || from != a.LocalAddr().(*net.UDPAddr).AddrPort() {
+		t.Fatalf("got %q from %v: %v", buf[:n], from, err)
+	}
+}
+
+func TestTCP(t *testing.T) {
+	l, err := Net{}.ListenTCP(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	local := netip.MustParseAddr("127.0.0.9")
+	c, err := Net{}.DialTCP(context.Background(), local, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := c.LocalAddr().(*net.TCPAddr).AddrPort().Addr(); got != local {
+		t.Errorf("dialled from %v, want %v", got, local)
+	}
+	l.Close()
+	if _, err := (Net{}).DialTCP(context.Background(), netip.Addr{}, at); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("dial of a closed port: %v, want ECONNREFUSED", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := (Net{}).DialTCP(ctx, netip.Addr{}, at); !errors.Is(err, context.Canceled) {
+		t.Errorf("dial with a cancelled context: %v", err)
+	}
+}
+
+func TestListenOnTakenPortFails(t *testing.T) {
+	c := listen(t, loopbacks[0])
+	if _, err := (Net{}).ListenUDP(c.LocalAddr().(*net.UDPAddr).AddrPort()); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("udp: %v, want EADDRINUSE", err)
+	}
+	l, err := Net{}.ListenTCP(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := (Net{}).ListenTCP(l.Addr().(*net.TCPAddr).AddrPort()); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("tcp: %v, want EADDRINUSE", err)
+	}
+}
