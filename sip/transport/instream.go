@@ -1,0 +1,176 @@
+package transport
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// inStream is the reading side of one connection.
+type inStream struct {
+	c     *conn
+	r     *reader
+	buf   []byte // what came and was not consumed
+	began time.Time
+	half  time.Time // when a lone CRLF came: a second one soon after makes it a ping
+	skip  int       // bytes of a body that is read over
+
+	// A header section that waits for its body.
+	waits bool
+	frame frame
+}
+
+// space gives room to read into. The buffer grows to one header section and one body, no further.
+func (s *inStream) space() []byte {
+	if cap(s.buf)-len(s.buf) < 1024 {
+		grown := make([]byte, len(s.buf), 2*cap(s.buf))
+		copy(grown, s.buf)
+		s.buf = grown
+	}
+	return s.buf[len(s.buf):cap(s.buf)]
+}
+
+// took handles n more bytes. An error ends the connection.
+func (s *inStream) took(n int) error {
+	s.buf = s.buf[:len(s.buf)+n]
+	used := 0
+	for {
+		rest := s.buf[used:]
+		if s.skip > 0 {
+			n := min(s.skip, len(rest))
+			s.skip -= n
+			used += n
+			if s.skip > 0 {
+				break
+			}
+			s.began = time.Time{}
+			continue
+		}
+		n, err := s.step(rest)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+		used += n
+	}
+	s.buf = s.buf[:copy(s.buf, s.buf[used:])]
+	if len(s.buf) == 0 && cap(s.buf) > 16<<10 {
+		s.buf = make([]byte, 0, 4096) // one large message must not hold memory for the connection's life
+	}
+	return nil
+}
+
+// step consumes one thing at the front of b and says how many bytes it was; 0 needs more.
+func (s *inStream) step(b []byte) (int, error) {
+	if !s.waits {
+		f := nextFrame(b, &s.r.head)
+		switch f.kind {
+		case frameMore:
+			if len(b) > 0 && s.began.IsZero() {
+				s.began = time.Now()
+			}
+			return 0, nil
+		case framePing, frameCRLF:
+			s.began = time.Time{}
+			s.keepalive(f.kind == framePing)
+			return f.size, nil
+		case frameLost:
+			return 0, s.lost(b, f)
+		}
+		if f.body > s.c.l.c.MaxBody {
+			s.skip, s.began = f.body, time.Now()
+			return f.size, s.message(b[:f.size], nil, &Fault{Status: 413, Reason: "Request Entity Too Large"})
+		}
+		s.waits, s.frame = true, f
+	}
+	total := s.frame.size + s.frame.body
+	if len(b) < total {
+		if s.began.IsZero() {
+			s.began = time.Now()
+		}
+		return 0, nil
+	}
+	s.waits, s.began = false, time.Time{}
+	// The buffer may have moved since the header section was scanned.
+	nextFrame(b[:s.frame.size], &s.r.head)
+	return total, s.message(b[:total], b[s.frame.size:total], nil)
+}
+
+// keepalive answers a ping with a pong. RFC 5626 section 3.5.1.
+func (s *inStream) keepalive(ping bool) {
+	now := time.Now()
+	if !ping && !s.half.IsZero() && now.Sub(s.half) < time.Second {
+		ping = true
+	}
+	s.half = time.Time{}
+	if !ping {
+		s.half = now
+		return
+	}
+	if f := s.c.flow; f.pass != nil && f.pass.Live(time.Time{}) {
+		s.c.enqueue([]byte("\r\n"))
+	}
+}
+
+// admitted asks the screen about the connection again: what it allows may have changed since.
+func (s *inStream) admitted() (party string, f *flow, err error) {
+	c := s.c
+	f = c.flow
+	if c.acceptor == nil {
+		// We dialled it, so it was judged as a destination. The screen says which party speaks, or stays with ours.
+		if p, ok := c.l.c.Screen.Source(c.proto, f.key.Remote, f.key.Local, c.peer.Load()); ok {
+			return p, f, nil
+		}
+		return f.key.Party, f, nil
+	}
+	party, ok := c.l.c.Screen.Source(c.proto, f.key.Remote, f.key.Local, c.peer.Load())
+	if !ok {
+		c.l.m.dropped.WithLabelValues(string(c.proto), "source").Inc()
+		return "", nil, fmt.Errorf("transport: not admitted: %w", ErrGone)
+	}
+	if party != f.key.Party {
+		f = c.l.judged(party, f.key.Remote, *f)
+		f.key.Party = party
+	}
+	if f.pass != nil && !f.pass.Live(time.Time{}) {
+		f = f.mute()
+	}
+	return party, f, nil
+}
+
+// message reads and delivers one framed message. A message that is malformed inside its frame costs the connection nothing.
+func (s *inStream) message(whole, body []byte, fault *Fault) error {
+	c := s.c
+	party, f, err := s.admitted()
+	if err != nil {
+		return err
+	}
+	c.l.tap(false, f, whole)
+	if fault == nil {
+		msg, fl := s.r.message(body)
+		if fl == nil {
+			c.l.deliver(msg, f, party, f.key.Remote)
+			return nil
+		}
+		fault = fl
+	}
+	c.l.refuse(&s.r.head, fault, f, f.key.Remote, c.enqueue)
+	return nil
+}
+
+// errFraming marks the end of a connection that is told why before it closes.
+var errFraming = errors.New("framing lost")
+
+// lost ends a connection of which nobody knows where the next message begins, after telling the sender what was wrong.
+func (s *inStream) lost(b []byte, f frame) error {
+	if _, fl, err := s.admitted(); err == nil {
+		s.c.l.tap(false, fl, bytes.Clone(b))
+		s.c.l.refuse(&s.r.head, f.fault, fl, fl.key.Remote, s.c.enqueue)
+	}
+	err := fmt.Errorf("transport: %w: %s: %w", errFraming, f.fault.Reason, ErrGone)
+	s.c.finish(err)
+	return err
+}

@@ -1,0 +1,110 @@
+package transport
+
+import "bytes"
+
+// tokenByte holds the characters of a token, RFC 3261 section 25.1.
+var tokenByte = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || bytes.IndexByte([]byte("-.!%*_+`'~"), byte(c)) >= 0
+	}
+	return t
+}()
+
+func isToken[T ~string | ~[]byte](s T) bool {
+	for i := range len(s) {
+		if !tokenByte[s[i]] {
+			return false
+		}
+	}
+	return len(s) > 0
+}
+
+func lowerByte(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+func isLWS(c byte) bool { return c == ' ' || c == '\t' }
+
+func trimLWS(b []byte) []byte { return bytes.Trim(b, " \t") }
+
+// clean says that b holds no control character but HTAB, save behind a backslash inside a quoted string: quoted-pair = "\" (%x00-09 / %x0B-0C / %x0E-7F).
+// CR and LF are never clean, so no value can end its line.
+func clean(b []byte) bool {
+	quoted := false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case quoted && c == '\\':
+			if i++; i < len(b) && (b[i] == '\r' || b[i] == '\n') {
+				return false
+			}
+		case c == '"':
+			quoted = !quoted
+		case c < ' ' && c != '\t' || c == 0x7F:
+			return false
+		}
+	}
+	return true
+}
+
+// number reads 1*DIGIT up to limit.
+func number(b []byte, limit uint64) (uint64, bool) {
+	var n uint64
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if n = n*10 + uint64(c-'0'); n > limit {
+			return 0, false
+		}
+	}
+	return n, len(b) > 0
+}
+
+// listEnd is where the first member of a comma-separated list ends; commas inside quotes and angle brackets separate nothing.
+func listEnd(b []byte) int {
+	quoted, angle := false, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"' && !angle:
+			quoted = !quoted
+		case quoted:
+		case c == '<':
+			angle = true
+		case c == '>':
+			angle = false
+		case c == ',' && !angle:
+			return i
+		}
+	}
+	return len(b)
+}
+
+// splitList calls f for each member of a comma-separated list.
+func splitList(b []byte, f func(item []byte)) {
+	for {
+		end := listEnd(b)
+		f(trimLWS(b[:end]))
+		if end == len(b) {
+			return
+		}
+		b = b[end+1:]
+	}
+}
+
+// quotedEnd gives the index behind the closing quote of the quoted string that begins at s[0], or -1.
+func quotedEnd(s string) int {
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return -1
+}

@@ -1,0 +1,65 @@
+package transport
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/netip"
+	"strconv"
+)
+
+// answerable says whether a malformed request can be told so: it is no ACK, and the fields that a response repeats can be read.
+func (h *head) answerable() bool {
+	if !h.request || h.method == "ACK" || h.method == "" {
+		return false
+	}
+	for _, name := range [...]string{"Via", "From", "To", "Call-ID", "CSeq"} {
+		if v, ok := h.first(name); !ok || len(v) == 0 {
+			return false
+		}
+	}
+	via, _ := h.first("Via")
+	return len(via) > 4 && bytes.EqualFold(via[:3], []byte("SIP"))
+}
+
+// reject writes the answer to a malformed request. It keeps no state (RFC 3261 section 8.2.7): the To-tag is a keyed hash of the request's identity, the
+// same for each retransmission and not to be guessed. Of repeated headers the first counts.
+func (h *head) reject(f *Fault, from netip.AddrPort, key []byte) []byte {
+	b := make([]byte, 0, 512)
+	b = append(strconv.AppendInt(append(b, "SIP/2.0 "...), int64(f.Status), 10), ' ')
+	b = append(append(b, f.Reason...), "\r\n"...)
+	top := true
+	for i := range h.fields {
+		if h.fields[i].name != "Via" {
+			continue
+		}
+		v := h.fields[i].value
+		if top {
+			v, top = receivedRaw(v, from), false
+		}
+		b = appendField(b, "Via", v)
+	}
+	mac := hmac.New(sha256.New, key)
+	for _, name := range [...]string{"From", "To", "Call-ID", "CSeq"} {
+		v, _ := h.first(name)
+		mac.Write(v)
+		mac.Write([]byte{0})
+	}
+	for _, name := range [...]string{"From", "To", "Call-ID", "CSeq"} {
+		v, _ := h.first(name)
+		if name == "To" && !bytes.Contains(bytes.ToLower(v), []byte("tag=")) {
+			v = append(bytes.Clone(v), ";tag="+hex.EncodeToString(mac.Sum(nil)[:8])...)
+		}
+		b = appendField(b, name, v)
+	}
+	return append(b, "Content-Length: 0\r\n\r\n"...)
+}
+
+// receivedRaw marks the first member of a raw Via list with the source, as received does for a readable one.
+func receivedRaw(v []byte, from netip.AddrPort) []byte {
+	first := listEnd(v)
+	out := append(make([]byte, 0, len(v)+48), v[:first]...)
+	out = append(append(out, ";received="...), from.Addr().String()...)
+	return append(out, v[first:]...)
+}

@@ -1,0 +1,56 @@
+package transport
+
+import (
+	"container/list"
+	"net/netip"
+	"time"
+)
+
+// maxReplies bounds the sources whose way back is remembered per listener. It holds only sources that the Screen admitted, so forged ones fill nothing.
+const maxReplies = 4096
+
+// replies remembers judgements: who was asked once is not judged for each packet. The least recently used falls out. For one goroutine.
+type replies struct {
+	byFrom map[replyKey]*list.Element
+	order  *list.List // of *reply, most recent first
+}
+
+type replyKey struct {
+	party string
+	from  netip.AddrPort
+}
+
+type reply struct {
+	key        replyKey
+	flow, mute *flow
+	generation uint64 // of the snapshot that refused
+}
+
+func newReplies() *replies { return &replies{map[replyKey]*list.Element{}, list.New()} }
+
+// flow gives the way back to from, without a pass when none is permitted. judge asks the fence.
+func (r *replies) flow(party string, from netip.AddrPort, generation uint64, judge func() *flow) *flow {
+	k := replyKey{party, from}
+	if e, ok := r.byFrom[k]; ok {
+		r.order.MoveToFront(e)
+		p := e.Value.(*reply)
+		if p.flow.pass != nil && p.flow.pass.Live(time.Time{}) {
+			return p.flow
+		}
+		// A refusal stands until the policy changes; a pass that died may have a successor.
+		if p.generation == generation && p.mute != nil {
+			return p.mute
+		}
+		p.flow, p.generation = judge(), generation
+		p.mute = p.flow.mute()
+		return p.flow
+	}
+	p := &reply{key: k, flow: judge(), generation: generation}
+	p.mute = p.flow.mute()
+	r.byFrom[k] = r.order.PushFront(p)
+	if r.order.Len() > maxReplies {
+		last := r.order.Remove(r.order.Back()).(*reply)
+		delete(r.byFrom, last.key)
+	}
+	return p.flow
+}
