@@ -120,7 +120,7 @@ func (d Declaration) entry(c *Catalogue) (netip.Prefix, entry, error) {
 	shared, isShared := c.SharedBy(p)
 	switch {
 	case isShared && !d.Region.IsZero():
-		return fail("lies in %s, which %s uses in every region: leave region out and pin the media regions of the trunk or edge group with evidence",
+		return fail("overlaps %s, which %s uses in every region: leave region out and pin the media regions of the trunk or edge group with evidence",
 			shared.Prefix, shared.Operator)
 	case isShared:
 		e.countries = slices.Clone(shared.Countries)

@@ -274,17 +274,17 @@ func (f *regionsFile) shared() []SharedPrefix {
 	return out
 }
 
-// nearest lists up to three of names that differ from s by few edits, best first; what follows a NUL in a name is not compared.
+// nearest lists up to three of names that differ from s by few edits (for a short s fewer), best first; what follows a NUL in a name is not compared.
 func nearest(s string, names []string) []string {
 	type hit struct {
 		name string
 		d    int
 	}
 	var hits []hit
-	limit := 2 + len(s)/8
+	limit := min(2+len(s)/8, len(s)/2)
 	for _, n := range names {
 		text, _, _ := strings.Cut(n, "\x00")
-		if d := distance(strings.ToLower(s), strings.ToLower(text)); d <= limit {
+		if d := distance(strings.ToLower(s), strings.ToLower(text)); d <= limit && s != "" {
 			hits = append(hits, hit{n, d})
 		}
 	}

@@ -275,6 +275,10 @@ func (l *Law) add(e jurisdictionFile, index map[string]int) error {
 		name: e.Name, verdict: e.Verdict, parent: e.Parent, territory: e.Class == "eu_territory", territoryFrom: e.EUTerritoryFrom.Time,
 		memberFrom: e.EUMemberFrom.Time, memberUntil: e.EUMemberUntil.after(), lawUntil: e.EULawAppliedUntil.after(), eeaFrom: e.EEAFrom.Time,
 	}
+	organisation := e.Class == "international_organisation"
+	if !organisation && (len(e.Code) != 2 || strings.ToUpper(e.Code) != e.Code) {
+		return fmt.Errorf("code is not ISO 3166-1 alpha-2")
+	}
 	switch e.Verdict {
 	case StandingInEEA, StandingAdequate, StandingAdequateConditional, StandingNoAdequacy, StandingGate, StandingDeny:
 	default:
@@ -293,11 +297,8 @@ func (l *Law) add(e jurisdictionFile, index map[string]int) error {
 		}
 		j.instruments = append(j.instruments, i)
 	}
-	if e.Class == "international_organisation" {
+	if organisation {
 		return nil // has instruments but is no place that an address or region could be in
-	}
-	if len(e.Code) != 2 || strings.ToUpper(e.Code) != e.Code {
-		return fmt.Errorf("code is not ISO 3166-1 alpha-2")
 	}
 	if _, twice := l.jurisdictions[Country(e.Code)]; twice {
 		return fmt.Errorf("stands twice")
