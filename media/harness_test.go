@@ -37,6 +37,7 @@ func snapshot(t testing.TB, allow ...string) *sovereign.Snapshot {
 		{Prefix: "127.0.1.0/24", Region: region("aws:eu-central-1"), Contract: "test 1"},
 		{Prefix: "127.0.2.0/24", Region: region("aws:eu-central-2"), Contract: "test 2"},
 		{Prefix: "127.0.66.0/24", Region: region("aws:us-east-1"), Contract: "test 3"},
+		{Prefix: "198.51.100.0/24", Region: region("aws:eu-central-1"), Contract: "test 6"},
 		{Prefix: "fd00::/16", Region: region("aws:eu-central-1"), Contract: "test 4"},
 		{Prefix: "::1/128", Region: region("aws:eu-central-1"), Contract: "test 5"},
 	})

@@ -67,9 +67,9 @@ func (l *line) audio() bool {
 
 // description is a session description: read from a peer, or to be written for one.
 type description struct {
-	id, version uint64     // o=, ours only; a peer's is never kept
-	host        netip.Addr // address in o= and c=, ours only
-	lines       []line
+	id    uint64     // o=, ours only; a peer's is never kept
+	host  netip.Addr // address in o= and c=, ours only
+	lines []line
 }
 
 // parseSDP reads b. The error is a *Refusal with 488.
@@ -164,14 +164,14 @@ func (l *line) read(s *sdp.SessionDescription, m *sdp.MediaDescription) {
 	for _, a := range s.Attributes {
 		l.direct(a.Key)
 	}
-	rtcp := ""
+	rtcp, said := "", false
 	for _, a := range m.Attributes {
 		switch {
 		case l.direct(a.Key):
 		case a.Key == "rtcp-mux":
 			l.mux = true
 		case a.Key == "rtcp":
-			rtcp = a.Value
+			rtcp, said = a.Value, true
 		case a.Key == "crypto":
 			if len(l.crypto) == maxCrypto {
 				l.fault = refuse(399, "too many crypto lines")
@@ -189,7 +189,7 @@ func (l *line) read(s *sdp.SessionDescription, m *sdp.MediaDescription) {
 	if l.port == 0 || l.fault != nil {
 		return
 	}
-	l.place(c, rtcp)
+	l.place(c, rtcp, said)
 }
 
 // direct takes a direction attribute.
@@ -203,7 +203,7 @@ func (l *line) direct(key string) bool {
 }
 
 // place reads the transport addresses of the line.
-func (l *line) place(c *sdp.ConnectionInformation, rtcp string) {
+func (l *line) place(c *sdp.ConnectionInformation, rtcp string, said bool) {
 	if c == nil || c.Address == nil {
 		l.fault = refuse(301, "no connection address")
 		return
@@ -220,16 +220,16 @@ func (l *line) place(c *sdp.ConnectionInformation, rtcp string) {
 	l.addr = netip.AddrPortFrom(a, l.port)
 	// RFC 3550 section 11: RTCP is one port higher, unless RFC 3605 says another one.
 	l.rtcp = netip.AddrPortFrom(a, l.port+1)
-	if rtcp == "" {
+	if !said {
 		return
 	}
-	f := strings.Fields(rtcp)
+	f := append(strings.Fields(rtcp), "")
 	n, err := strconv.ParseUint(f[0], 10, 16)
 	if err != nil || n == 0 {
 		l.fault = refuse(399, "rtcp attribute cannot be read")
 		return
 	}
-	if len(f) == 4 {
+	if len(f) > 4 { // "9 IN IP4 192.0.2.1" and the empty word
 		if a, ref = readAddr(f[3]); ref != nil || a.IsUnspecified() {
 			l.fault = refuse(301, "rtcp address cannot be used")
 			return

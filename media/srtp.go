@@ -54,11 +54,11 @@ func newContext(c *crypto) (*srtp.Context, error) {
 
 // stream is the state of one SSRC under one key. highest is the largest index seen: 48 bits of RTP, or 31 of RTCP.
 type stream struct {
-	ssrc     uint32
-	ctx      *srtp.Context
-	highest  uint64
-	used     uint64
-	returned bool // retired once: only an index above highest proves that it is not a replay
+	ssrc    uint32
+	ctx     *srtp.Context
+	highest uint64
+	floor   uint64 // of a stream that was retired once: what lies below may be a replay
+	used    uint64
 }
 
 // inbound opens what a peer protected under one key. Its RTP half belongs to the goroutine that reads the RTP socket, its RTCP half to
@@ -84,13 +84,13 @@ func (in *inbound) openRTP(dst, b []byte, h header) ([]byte, error) {
 	if err != nil {
 		return nil, errAuth
 	}
-	index := s.highest
-	if s.used == 0 || int16(h.seq-uint16(s.highest)) > 0 {
-		// The rollover counter of the context is that of its newest packet, which this one is.
+	// The first packet is the only one whose rollover counter is not told by the highest index before it.
+	index := s.highest + uint64(int16(h.seq-uint16(s.highest)))
+	if s.used == 0 {
 		roc, _ := s.ctx.ROC(h.ssrc)
 		index = uint64(roc)<<16 | uint64(h.seq)
 	}
-	if s.returned && index <= s.highest {
+	if index < s.floor {
 		return nil, errReplay
 	}
 	in.rtp.keep(s, index)
@@ -116,7 +116,7 @@ func (in *inbound) openRTCP(dst, b []byte) ([]byte, error) {
 		return nil, err
 	}
 	index := uint64(word &^ (1 << 31))
-	if s.returned && index <= s.highest {
+	if index < s.floor {
 		return nil, errReplay
 	}
 	out, err := s.ctx.DecryptRTCP(append(dst[:0], b...), b, nil)
@@ -143,7 +143,7 @@ func (t *streams) get(key *crypto, ssrc uint32, rtp bool) (*stream, error) {
 		if t.retired[i].ssrc != ssrc {
 			continue
 		}
-		s.highest, s.returned = t.retired[i].highest, true
+		s.highest, s.floor = t.retired[i].highest, t.retired[i].highest+1
 		if rtp {
 			ctx.SetROC(ssrc, uint32(s.highest>>16))
 		}
@@ -161,7 +161,7 @@ func (t *streams) keep(s *stream, index uint64) {
 	if s.used == 0 {
 		t.admit(s)
 	}
-	s.used, s.returned = t.turn, false
+	s.used = t.turn
 	s.highest = max(s.highest, index)
 }
 
