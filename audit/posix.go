@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -48,6 +49,7 @@ type posix struct {
 
 	appended atomic.Uint64
 	pruning  sync.Mutex
+	gate     sync.RWMutex // held for reading by every append under way, for writing by who must know that there is none
 
 	signed struct {
 		sync.Mutex
@@ -106,6 +108,11 @@ func (p *posix) start(ctx context.Context, c Config, s *noteSigner) error {
 		return fmt.Errorf("audit: log driver: %w", err)
 	}
 	p.add, p.shutdown, p.reader = app.Add, shutdown, reader
+	size, err := reader.IntegratedSize(ctx)
+	if err != nil {
+		return fmt.Errorf("audit: size of the tree: %w", err)
+	}
+	sweep(p.dir, size)
 	return p.agree(ctx, s.name)
 }
 
@@ -135,7 +142,9 @@ func (p *posix) agree(ctx context.Context, origin string) error {
 func (p *posix) blocks() bool { return true }
 
 func (p *posix) append(leaf []byte) (uint64, error) {
+	p.gate.RLock()
 	idx, err := p.add(context.Background(), tessera.NewEntry(leaf))()
+	p.gate.RUnlock()
 	if err != nil {
 		return 0, err
 	}
@@ -262,7 +271,49 @@ func (p *posix) reserve() (int64, int64) { return p.spare.state() }
 
 // room removes what no tree needs any more, and gives up a step of the reserve when there was nothing.
 func (p *posix) room(used int64) bool {
+	p.gate.Lock()
+	defer p.gate.Unlock()
+	size, err := p.reader.IntegratedSize(context.Background())
+	if err != nil {
+		return false
+	}
+	sweep(p.dir, size) // no reason for another try: it takes away what this one left
 	return p.prune(context.Background()) > 0 || p.spare.release(used)
+}
+
+// sweep removes the temporary files of writes that failed or were cut off by a crash. The driver leaves them where they are, and on a
+// full disk each failed attempt would eat what the reserve has just given up. It looks where the next entries go: along the right edge
+// of the tree of size. No append may be under way.
+func sweep(dir string, size uint64) {
+	digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+	clean := func(sub string, temporary func(name string) bool) {
+		files, err := os.ReadDir(filepath.Join(dir, sub))
+		if err != nil {
+			return // a level that does not exist yet
+		}
+		for _, f := range files {
+			if f.Type().IsRegular() && temporary(f.Name()) {
+				_ = os.Remove(filepath.Join(dir, sub, f.Name())) // what stays is swept next time
+			}
+		}
+	}
+	edge := func(path func(n uint64, p uint8) string, index uint64) {
+		for _, n := range []uint64{index, index + 1} {
+			full := path(n, 0)
+			clean(filepath.Dir(full), func(name string) bool { return len(name) > 3 && digits(name) })
+			clean(full+".p", func(name string) bool { return len(name) > 3 && digits(name) })
+		}
+	}
+	edge(layout.EntriesPath, size/layout.EntryBundleWidth)
+	for level := uint64(0); level == 0 || size>>(8*level) > 0; level++ {
+		edge(func(n uint64, p uint8) string { return layout.TilePath(level, n, p) }, size>>(8*(level+1)))
+	}
+	for sub, name := range map[string]string{".": "checkpoint", ".state": "treeState"} {
+		clean(sub, func(s string) bool {
+			rest, ok := strings.CutPrefix(s, name)
+			return ok && digits(rest)
+		})
+	}
 }
 
 // prune removes the partial files of the newest bundle that the published checkpoint has outgrown, and says how many. The driver does

@@ -1,0 +1,258 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var intentTime = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
+
+func TestIntentsContract(t *testing.T) {
+	for name, open := range map[string]func() (Intents, error){
+		"memory": func() (Intents, error) { return MemoryIntents(), nil },
+		"file":   func() (Intents, error) { return OpenIntents(filepath.Join(t.TempDir(), "intents")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in, err := open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := in.Open(); len(got) != 0 {
+				t.Errorf("new: %q", got)
+			}
+			for _, ref := range []string{"b", "a", "c d\n", "a"} {
+				if err := in.Begin(t.Context(), ref, intentTime); err != nil {
+					t.Fatal(err)
+				}
+			}
+			in.End("a")
+			in.End("a")
+			in.End("never begun")
+			if got := in.Open(); !slices.Equal(got, []string{"b", "c d\n"}) {
+				t.Errorf("open: %q", got)
+			}
+			if err := in.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// reopen gives what a run that starts now finds in the file.
+func reopen(t *testing.T, path string) []string {
+	t.Helper()
+	in, err := OpenIntents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := in.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	return in.Open()
+}
+
+// TestIntentsCrash reads the file as it lies on the disk while the run that wrote it still thinks it is alive.
+func TestIntentsCrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "intents")
+	in, err := OpenIntents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		if err := in.Begin(t.Context(), fmt.Sprint("call ", i), intentTime); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in.End("call 1")
+	if err := in.Begin(t.Context(), "call 5", intentTime); err != nil { // takes the end along
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"call 0", "call 2", "call 3", "call 4", "call 5"}
+	copied := filepath.Join(t.TempDir(), "intents")
+	for cut := range 12 { // the last line is torn at every place, and before it nothing is lost
+		if err := os.WriteFile(copied, append(slices.Clone(raw), "B 17638200000"[:cut]...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := reopen(t, copied); !slices.Equal(got, want) {
+			t.Errorf("torn after %d bytes: %q", cut, got)
+		}
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := reopen(t, path); !slices.Equal(got, want) {
+		t.Errorf("after an orderly close: %q", got)
+	}
+	if got := reopen(t, path); !slices.Equal(got, want) {
+		t.Errorf("after another one: %q", got)
+	}
+}
+
+// TestIntentsDamage holds that a damaged line is shown and hides no other.
+func TestIntentsDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "intents")
+	b := appendIntent(nil, "one", intentTime)
+	two := len(b)
+	b = appendIntent(b, "two", intentTime)
+	b = appendIntent(b, "three", intentTime)
+	b[two+5] ^= 1
+	for _, line := range []string{"nonsense\n", "\n", string(appendLine(nil, "X \"three\"")), string(appendLine(nil, "E three")), string(appendLine(nil, "B x \"y\"")), string(appendLine(nil, "B 1"))} {
+		b = append(b, line...)
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"one", "unreadable intent 2", "three"}
+	for n := 4; n <= 9; n++ {
+		want = append(want, fmt.Sprint("unreadable intent ", n))
+	}
+	if got := reopen(t, path); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if got := reopen(t, path); !slices.Equal(got, want) {
+		t.Errorf("the second time: %q", got)
+	}
+}
+
+// TestIntentsGroups holds that many callers share few fsyncs and that each is on the disk when it returns.
+func TestIntentsGroups(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "intents")
+	in, err := OpenIntents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const callers, each = 32, 20
+	var wg sync.WaitGroup
+	for c := range callers {
+		wg.Go(func() {
+			for i := range each {
+				ref := fmt.Sprintf("20261120-%d-%d", c, i)
+				if err := in.Begin(t.Context(), ref, intentTime); err != nil {
+					t.Error(err)
+					return
+				}
+				if i%10 == 0 {
+					raw, err := os.ReadFile(path)
+					if err != nil || !strings.Contains(string(raw), `"`+ref+`"`) {
+						t.Errorf("%s is not in the file, %v", ref, err)
+					}
+				}
+				if i != 0 {
+					in.End(ref)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(in.Open()); n != callers {
+		t.Errorf("%d open", n)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Begin(t.Context(), "late", intentTime); !errors.Is(err, ErrLogDown) {
+		t.Errorf("begin after close: %v", err)
+	}
+	in.End("late")
+	if err := in.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := reopen(t, path); len(got) != callers {
+		t.Errorf("%d open after a restart", len(got))
+	}
+}
+
+// TestIntentsCompact holds that the file does not grow with the calls that have ended.
+func TestIntentsCompact(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "intents")
+	in, err := OpenIntents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Begin(t.Context(), "long call", intentTime); err != nil {
+		t.Fatal(err)
+	}
+	f := in.(*fileIntents)
+	for range 3 {
+		f.mu.Lock()
+		for range 10_000 { // as many calls come and go between two groups
+			f.pending = appendEnd(appendIntent(f.pending, "a call of a common length", intentTime), "a call of a common length")
+		}
+		f.mu.Unlock()
+		if err := in.Begin(t.Context(), "short call", intentTime); err != nil {
+			t.Fatal(err)
+		}
+		in.End("short call")
+	}
+	if st, err := os.Stat(path); err != nil || st.Size() > 2*compactAt {
+		t.Errorf("%d bytes, %v", st.Size(), err)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Size() > 100 {
+		t.Errorf("%d bytes after close, %v", st.Size(), err)
+	}
+	if got := reopen(t, path); !slices.Equal(got, []string{"long call"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestIntentsBroken holds that a file which cannot be written says so, and that it is written anew once it can.
+func TestIntentsBroken(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sub")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "intents")
+	in, err := OpenIntents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Begin(t.Context(), "kept", intentTime); err != nil {
+		t.Fatal(err)
+	}
+	f := in.(*fileIntents)
+	f.flushing.Wait()
+	_ = f.file.Close()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Begin(t.Context(), "lost", intentTime); !errors.Is(err, ErrLogDown) {
+		t.Errorf("begin: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := in.Begin(ctx, "gone", intentTime); !errors.Is(err, ErrLogDown) {
+		t.Errorf("begin with an ended context: %v", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Begin(t.Context(), "again", intentTime); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := reopen(t, path); !slices.Equal(got, []string{"kept", "again"}) {
+		t.Errorf("%q", got)
+	}
+	if _, err := OpenIntents(filepath.Join(dir, "nowhere", "intents")); err == nil {
+		t.Error("opened in a folder that is not there")
+	}
+}

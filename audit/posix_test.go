@@ -1,0 +1,151 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestReopen(t *testing.T) {
+	c := testConfig()
+	c.Dir = t.TempDir()
+	run := func(events ...Event) (crashed bool) {
+		l, crashed, err := Open(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			mustAppend(t, l, e)
+		}
+		if err := l.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return crashed
+	}
+	if run(NodeStarted{}, NodeStopped{}) {
+		t.Error("a new log calls itself crashed")
+	}
+	if run(NodeStarted{}) {
+		t.Error("crashed after an orderly end")
+	}
+	if !run(NodeStarted{Crash: true}, NodeStopped{}) {
+		t.Error("no crash after a run without an end")
+	}
+	l := openTest(t, "disk", c)
+	if l.Size() != 5 {
+		t.Errorf("size %d", l.Size())
+	}
+	if seq := mustAppend(t, l, NodeStarted{}); seq != 5 {
+		t.Errorf("seq %d", seq)
+	}
+}
+
+// TestOpenRefuses lists what must not be opened, and says that a refusal lets go of the folder.
+func TestOpenRefuses(t *testing.T) {
+	c := testConfig()
+	c.Dir = t.TempDir()
+	open := func(c Config) error {
+		l, _, err := Open(t.Context(), c)
+		if err == nil {
+			_ = l.Close(t.Context())
+		}
+		return err
+	}
+	writeLog(t, c.Dir, 3)
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Config){
+		"expected a name without spaces": func(c *Config) { c.Origin = "two words" },
+		"expected a name without":        func(c *Config) { c.Origin = "" },
+		"no signer":                      func(c *Config) { c.Signer = nil },
+		"not with a *ecdsa.PublicKey":    func(c *Config) { c.Signer = ec },
+		"no folder":                      func(c *Config) { c.Dir = "" },
+		"is not one of origin":           func(c *Config) { c.Origin = "cordon/bank-1/edge-2" },
+		"and this key":                   func(c *Config) { c.Signer = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32)) },
+	} {
+		bad := c
+		change(&bad)
+		if err := open(bad); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	l, _, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := open(c); err == nil || !strings.Contains(err.Error(), "is open elsewhere") {
+		t.Errorf("open twice: %v", err)
+	}
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, filepath.Join(c.Dir, ".state/treeState"), replace(`"size":3`, `"size":2`))
+	if err := open(c); err == nil || !strings.Contains(err.Error(), "the tree holds 2 entries, the signed checkpoint stands for 3") {
+		t.Errorf("tree put back: %v", err)
+	}
+	edit(t, filepath.Join(c.Dir, ".state/treeState"), replace(`"size":2`, `"size":3`))
+	if err := open(c); err != nil {
+		t.Errorf("sound again: %v", err)
+	}
+}
+
+// TestPrune holds that a quiet log does not keep one copy of its newest bundle for each append, and that proofs in older trees do not
+// need those copies.
+func TestPrune(t *testing.T) {
+	c := testConfig()
+	c.Dir = t.TempDir()
+	l := openTest(t, "disk", c)
+	for range 20 {
+		mustAppend(t, l, HealthChanged{})
+	}
+	if _, err := l.Commit(t.Context(), HealthChanged{}); err != nil {
+		t.Fatal(err)
+	}
+	d := l.(*spine).drv.(*posix)
+	d.prune(t.Context())
+	for _, dir := range []string{"tile/entries/000.p", "tile/0/000.p"} {
+		files, err := os.ReadDir(filepath.Join(c.Dir, dir))
+		if err != nil || len(files) != 1 || files[0].Name() != "21" {
+			t.Errorf("%s: %v, %v", dir, files, err)
+		}
+	}
+	for size := uint64(1); size <= 21; size++ {
+		rootByProof(t, l, size-1, size)
+	}
+	if v := verify(t, c.Dir, l.VerifierKey()); v.Bad != nil || v.Size != 21 {
+		t.Errorf("%+v, %+v", v, v.Bad)
+	}
+}
+
+// TestCloseHung holds that Close does not wait for a disk longer than it is told to.
+func TestCloseHung(t *testing.T) {
+	var f faults
+	c := testConfig()
+	c.Dir, c.wrap, c.AppendTimeout = t.TempDir(), f.wrap, 20*time.Millisecond
+	l, _, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := f.hangs()
+	if _, err := l.Append(t.Context(), NodeStarted{}); err == nil {
+		t.Fatal("append")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := l.Close(ctx); err == nil {
+		t.Error("closed, with an append under way")
+	}
+	f.breaks(os.ErrClosed)
+	close(release)
+	l.(*spine).life.running.Wait()
+}

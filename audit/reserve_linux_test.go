@@ -1,0 +1,84 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestFullDisk fills a file system of its own. Where mounting one is not allowed, TestReserveSteps alone speaks for the reserve.
+func TestFullDisk(t *testing.T) {
+	mount := t.TempDir()
+	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=8m"); err != nil {
+		t.Logf("no tmpfs of our own: %v", err)
+		return
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(mount, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	std := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // the driver's library warns there of every file that it could not remove
+	t.Cleanup(func() { slog.SetDefault(std) })
+	c := testConfig()
+	c.Dir, c.Reserve = filepath.Join(mount, "log"), 2<<20
+	l, _, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close(context.Background()) })
+	mustAppend(t, l, NodeStarted{})
+	ballast := fillDisk(t, mount)
+	n := 1
+	for ; l.Health().ReserveUsed < 1<<20; n++ { // half of the reserve goes, and nobody notices
+		mustAppend(t, l, ReloadRefused{Errors: []string{strings.Repeat("x", 8<<10)}})
+	}
+	if _, err := l.Commit(t.Context(), HealthChanged{}); err != nil {
+		t.Fatal(err)
+	}
+	n++
+	for ; err == nil && n < 2000; n++ {
+		_, err = l.Append(t.Context(), ReloadRefused{Errors: []string{strings.Repeat("x", 8<<10)}})
+	}
+	if h := l.Health(); !errors.Is(err, ErrLogDown) || h.OK || h.ReserveUsed != h.ReserveBytes {
+		t.Fatalf("after %d entries: %v, %+v", n, err, h)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Commit(t.Context(), NodeStopped{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v := verify(t, c.Dir, l.VerifierKey())
+	if v.Bad != nil || v.Gaps != 1 || v.Entries != l.Size() {
+		t.Errorf("%+v, %+v", v, v.Bad)
+	}
+	t.Logf("%d entries, the reserve from full to spent, %d leftovers", v.Entries, v.Leftovers)
+}
+
+// fillDisk takes every free byte.
+func fillDisk(t *testing.T, dir string) string {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "ballast"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	for size := 1 << 20; size >= 4096; {
+		if _, err := f.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
+			size /= 2
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f.Name()
+}
