@@ -1,0 +1,370 @@
+package approval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/state"
+)
+
+// who gives the pseudonym of a person, or a rule as it is.
+func (s *settings) who(by string) (string, error) {
+	if strings.HasPrefix(by, rulePrefix) && len(by) <= 128 {
+		return by, nil
+	}
+	return s.person(by)
+}
+
+func (s *settings) person(id string) (string, error) {
+	if name, ok := s.names[id]; ok {
+		return name, nil
+	}
+	return "", &Refusal{RuleUnknownPerson, "the gate does not know that person", "people and roles stand in the configuration"}
+}
+
+// Propose opens a ticket for p, or gives the open one for the same plan. An open ticket for the same scope with another plan is superseded; a
+// live grant goes on until the new plan goes live. by is a person id or "rule:...".
+func (g *Gate) Propose(ctx context.Context, by string, p Plan) (Ticket, error) {
+	s := g.settings.Load()
+	who, err := s.who(by)
+	if err != nil {
+		return Ticket{}, err
+	}
+	plan, err := s.rules.proposal(p)
+	if err != nil {
+		return Ticket{}, err
+	}
+	hash := plan.Hash()
+	if t, ok := g.openWith(hash); ok {
+		return t, nil
+	}
+	if err := g.begin(ctx); err != nil {
+		return Ticket{}, err
+	}
+	defer g.leave()
+	giveBack, err := g.lease(ctx, proposeLease)
+	if err != nil {
+		return Ticket{}, err
+	}
+	defer giveBack()
+	if err := g.refresh(ctx); err != nil {
+		return Ticket{}, err
+	}
+	if t, ok := g.openWith(hash); ok {
+		return t, nil
+	}
+	return g.propose(ctx, s, who, plan)
+}
+
+// propose opens the ticket for the holder of the turn and of the lease.
+func (g *Gate) propose(ctx context.Context, s *settings, who string, plan Plan) (Ticket, error) {
+	now := stamp()
+	id := newID(now)
+	open := 0
+	for _, t := range g.Tickets() {
+		switch {
+		case !t.State.open():
+		case t.State != Active && t.Plan.Scope.same(plan.Scope):
+			if err := g.supersede(ctx, t.ID, id); err != nil {
+				return Ticket{}, err
+			}
+		default:
+			open++
+		}
+	}
+	if open >= maxOpen {
+		return Ticket{}, &Refusal{RuleTooMany, fmt.Sprintf("%d tickets are open", open), "decide or withdraw some"}
+	}
+	r := &Record{Rules: s.rules, People: s.people, Ticket: Ticket{
+		ID: id, State: Requested, Plan: plan, PlanHash: plan.Hash(), RequestedBy: who, RequestedAt: now, ApproveBy: now.Add(s.rules.ApproveIn),
+	}}
+	r = r.clone()
+	if err := r.step(Pending, Proposed); err != nil {
+		return Ticket{}, err
+	}
+	r.Ticket.State = Pending
+	ev := GateChanged{What: Proposed, From: Requested, FromWord: evidence[Requested], By: who, Why: plan.Reason}
+	if err := g.commit(ctx, r, 0, ev); err != nil {
+		return Ticket{}, err
+	}
+	return r.Ticket.clone(), nil
+}
+
+func (g *Gate) supersede(ctx context.Context, id, by string) error {
+	_, err := g.apply(ctx, id, func(now time.Time, r *Record) (GateChanged, error) {
+		if !r.Ticket.State.open() {
+			return GateChanged{}, errUnchanged
+		}
+		r.end(now, Superseded, "ticket "+by+" has another plan for the same scope")
+		return GateChanged{What: Replaced, By: ruleGate, Why: r.Ticket.Why}, nil
+	})
+	return err
+}
+
+// openWith finds the open ticket with a plan.
+func (g *Gate) openWith(hash string) (Ticket, bool) {
+	g.view.Lock()
+	defer g.view.Unlock()
+	now := time.Now()
+	for id, w := range g.view.tickets {
+		if w.Ticket.PlanHash == hash && w.Ticket.State.open() && !w.isDue(now) {
+			return g.ticketLocked(id), true
+		}
+	}
+	return Ticket{}, false
+}
+
+// lease waits until this node has the lease.
+func (g *Gate) lease(ctx context.Context, key string) (giveBack func(), err error) {
+	for {
+		ok, err := g.c.KV.Lease(ctx, key, g.c.Node, leaseFor)
+		if err != nil {
+			return nil, fmt.Errorf("approval: taking %s: %w", key, err)
+		}
+		if ok {
+			break
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return nil, fmt.Errorf("approval: waiting for %s: %w", key, err)
+		}
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateTimeout)
+		defer cancel()
+		if _, err := g.c.KV.Lease(ctx, key, g.c.Node, 0); err != nil {
+			g.logger.Warn("a lease could not be given back and ends by itself", "key", key, "error", err)
+		}
+	}, nil
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// refresh takes in what other nodes wrote.
+func (g *Gate) refresh(ctx context.Context) error {
+	items, err := g.c.KV.List(ctx, ticketPrefix)
+	if err != nil {
+		return fmt.Errorf("approval: listing tickets: %w", err)
+	}
+	for _, item := range items {
+		if _, err := g.accept(ctx, strings.TrimPrefix(item.Key, ticketPrefix), item); err != nil && !errors.Is(err, state.ErrConflict) {
+			return err
+		}
+	}
+	g.publish()
+	return nil
+}
+
+// Notified records that people were told (failure is the reason why not, or empty). No decision counts before. Telling the same twice is one notice.
+func (g *Gate) Notified(ctx context.Context, ticket, channel, failure string) error {
+	if channel == "" || len(channel) > 128 {
+		return &Refusal{RulePlan, "the channel has no name or a very long one", "name the channel"}
+	}
+	failure = cut(failure)
+	if err := g.begin(ctx); err != nil {
+		return err
+	}
+	defer g.leave()
+	w, err := g.load(ctx, ticket)
+	if err != nil {
+		return err
+	}
+	said := func(n Notice) bool { return n.Channel == channel && n.Failure == failure }
+	if slices.ContainsFunc(w.Ticket.Notices, said) || len(w.Ticket.Notices) >= maxNotices {
+		return nil
+	}
+	actx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logTimeout)
+	defer cancel()
+	if _, err := g.c.Log.Append(actx, audit.ApprovalNotified{Ticket: ticket, Channel: channel, Failure: failure}); err != nil {
+		return fmt.Errorf("approval: the notice does not count, because the log could not be written: %w", err)
+	}
+	_, err = g.apply(ctx, ticket, func(now time.Time, r *Record) (GateChanged, error) {
+		if r.Ticket.State != Pending || slices.ContainsFunc(r.Ticket.Notices, said) {
+			return GateChanged{}, errUnchanged // the entry above is all that a late notice leaves
+		}
+		r.Ticket.Notices = append(r.Ticket.Notices, Notice{Channel: channel, At: now, Failure: failure})
+		if r.Ticket.NotifiedAt.IsZero() {
+			r.Ticket.NotifiedAt = now
+		}
+		return GateChanged{What: Told, By: rulePrefix + "notify", Why: failure}, nil
+	})
+	return err
+}
+
+// cut bounds a text that a machine wrote.
+func cut(text string) string {
+	if len(text) > 500 {
+		text = text[:500]
+	}
+	return strings.ToValidUTF8(text, "")
+}
+
+// Decide records person's word over planHash. The error says which rule refused it (a *Refusal).
+func (g *Gate) Decide(ctx context.Context, ticket, person, role string, approve bool, reason, planHash, auth string) (Ticket, error) {
+	who, err := g.settings.Load().person(person)
+	if err != nil {
+		return Ticket{}, err
+	}
+	return g.word(ctx, ticket, func(now time.Time, r *Record) (GateChanged, error) {
+		d := Decision{Person: who, Role: role, Approve: approve, Reason: reason, PlanHash: planHash, Auth: cut(auth), At: now}
+		return GateChanged{What: Decided, By: who, Decision: &d, Why: reason}, r.decide(now, d)
+	})
+}
+
+// Opine records the DPO's opinion. Anybody known may record that the DPO was not reached.
+func (g *Gate) Opine(ctx context.Context, ticket, person string, w OpinionWord, text string, met bool) (Ticket, error) {
+	who, err := g.settings.Load().person(person)
+	if err != nil {
+		return Ticket{}, err
+	}
+	return g.word(ctx, ticket, func(now time.Time, r *Record) (GateChanged, error) {
+		if err := r.opine(now, Opinion{Person: who, Word: w, Text: text, Met: met, At: now}); err != nil {
+			return GateChanged{}, err
+		}
+		o := r.Ticket.Opinions[len(r.Ticket.Opinions)-1]
+		return GateChanged{What: Opined, By: who, Opinion: &o, Why: text}, nil
+	})
+}
+
+// word is a change that may complete the ticket, which then goes live at once if its rules say so.
+func (g *Gate) word(ctx context.Context, ticket string, e edit) (Ticket, error) {
+	if err := g.begin(ctx); err != nil {
+		return Ticket{}, err
+	}
+	defer g.leave()
+	t, err := g.apply(ctx, ticket, e)
+	w := g.known(ticket)
+	if err != nil || t.State != Approved || w == nil || !w.Rules.AutoActivate {
+		return t, err
+	}
+	live, err := g.activate(ctx, ticket, ruleActivation)
+	if err != nil {
+		// The word itself counted. The clock tries the activation again until its time is over.
+		g.logger.Warn("an approved ticket is not live yet", "ticket", ticket, "error", err)
+		return t, nil
+	}
+	return live, nil
+}
+
+// Activate turns APPROVED into ACTIVE.
+func (g *Gate) Activate(ctx context.Context, ticket, person string) (Ticket, error) {
+	who, err := g.settings.Load().person(person)
+	if err != nil {
+		return Ticket{}, err
+	}
+	if err := g.begin(ctx); err != nil {
+		return Ticket{}, err
+	}
+	defer g.leave()
+	return g.activate(ctx, ticket, who)
+}
+
+// activate is Activate for the holder of the turn. The count of calls is laid out first: a live grant without a count would be one whose
+// count was lost.
+func (g *Gate) activate(ctx context.Context, ticket, who string) (Ticket, error) {
+	t, err := g.apply(ctx, ticket, func(now time.Time, r *Record) (GateChanged, error) {
+		if err := r.activate(now, who); err != nil {
+			return GateChanged{}, err
+		}
+		if err := g.openQuota(ctx, &r.Ticket); err != nil {
+			return GateChanged{}, err
+		}
+		return GateChanged{What: Activated, By: who, Why: r.Ticket.Why}, nil
+	})
+	if err != nil {
+		return t, err
+	}
+	if err := g.renew(ctx, ticket); err != nil {
+		g.logger.Warn("no calls could be reserved yet", "ticket", ticket, "error", err)
+	}
+	for _, old := range g.Tickets() {
+		if old.ID == t.ID || old.State != Active || !old.Plan.Scope.same(t.Plan.Scope) {
+			continue
+		}
+		if err := g.supersede(ctx, old.ID, t.ID); err != nil {
+			g.logger.Warn("the older grant for the same scope goes on until its end", "ticket", old.ID, "error", err)
+		}
+	}
+	return t, nil
+}
+
+// Withdraw ends a ticket that is not live, by who asked for it.
+func (g *Gate) Withdraw(ctx context.Context, ticket, person, why string) (Ticket, error) {
+	who, err := g.settings.Load().who(person)
+	if err != nil {
+		return Ticket{}, err
+	}
+	return g.change(ctx, ticket, func(now time.Time, r *Record) (GateChanged, error) {
+		switch t := &r.Ticket; {
+		case t.State != Pending && t.State != Approved:
+			return GateChanged{}, &Refusal{RuleClosed, fmt.Sprintf("the ticket is %s", t.State), "a live grant is revoked"}
+		case t.RequestedBy != who:
+			return GateChanged{}, &Refusal{RuleNotRequester, "only who asked may withdraw", "an approver may deny"}
+		}
+		if err := checkText(why, true); err != nil {
+			return GateChanged{}, err
+		}
+		r.end(now, Withdrawn, "withdrawn: "+why)
+		return GateChanged{What: Withdrew, By: who, Why: why}, nil
+	})
+}
+
+// Revoke ends an approved or live ticket. Approving roles, the DPO, operators, the requester and rules may.
+func (g *Gate) Revoke(ctx context.Context, ticket, person, why string) (Ticket, error) {
+	who, err := g.settings.Load().who(person)
+	if err != nil {
+		return Ticket{}, err
+	}
+	return g.change(ctx, ticket, func(now time.Time, r *Record) (GateChanged, error) {
+		t := &r.Ticket
+		may := strings.HasPrefix(who, rulePrefix) || who == t.RequestedBy || r.holdsAny(who, append(filled(r.Rules.Roles), r.Rules.OpinionRole, RoleOperator)...)
+		switch {
+		case t.State != Approved && t.State != Active:
+			return GateChanged{}, &Refusal{RuleClosed, fmt.Sprintf("the ticket is %s", t.State), "only an approved or live ticket is revoked; a waiting one is denied or withdrawn"}
+		case !may:
+			return GateChanged{}, &Refusal{RuleRoleNotHeld, "the person may not revoke", "an approving role, the opinion role, an " + RoleOperator + " or the requester may"}
+		}
+		if err := checkText(why, true); err != nil {
+			return GateChanged{}, err
+		}
+		r.end(now, Revoked, "revoked: "+why)
+		return GateChanged{What: Revocation, By: who, Why: why}, nil
+	})
+}
+
+// Invalidate ends every open ticket that match says is void (instrument struck, policy changed). It goes on past a failure and gives all of them.
+func (g *Gate) Invalidate(ctx context.Context, why string, match func(Ticket) bool) error {
+	if err := g.begin(ctx); err != nil {
+		return err
+	}
+	defer g.leave()
+	errs := []error{g.refresh(ctx)}
+	for _, t := range g.Tickets() {
+		if !t.State.open() || !match(t) {
+			continue
+		}
+		_, err := g.apply(ctx, t.ID, func(now time.Time, r *Record) (GateChanged, error) {
+			if !r.Ticket.State.open() || !match(r.Ticket.clone()) {
+				return GateChanged{}, errUnchanged
+			}
+			r.end(now, Invalidated, cut(why))
+			return GateChanged{What: Invalidation, By: ruleGate, Why: r.Ticket.Why}, nil
+		})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,206 @@
+// Package approval is the gate: tickets, decisions, opinions and grants. Nobody alone, nothing silent, nothing without an end.
+//
+// A ticket asks people to let held traffic through. The log entry comes before the effect, always; state follows by compare-and-swap.
+// It imports audit, state and internal/jcs.
+package approval
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/state"
+)
+
+// State of a ticket. The words are the canonical ones of the documentation.
+type State string
+
+// The states.
+const (
+	Requested        State = "REQUESTED"
+	PolicyDenied     State = "POLICY_DENIED"
+	Pending          State = "PENDING"
+	Approved         State = "APPROVED"
+	Active           State = "ACTIVE"
+	Expired          State = "EXPIRED"
+	DeniedByPeople   State = "DENIED"
+	TimedOut         State = "TIMED_OUT"
+	Withdrawn        State = "WITHDRAWN"
+	ExecutionExpired State = "EXECUTION_EXPIRED"
+	Revoked          State = "REVOKED"
+	Invalidated      State = "INVALIDATED"
+	Superseded       State = "SUPERSEDED"
+	BreakGlassActive State = "BREAK_GLASS_ACTIVE"
+	ReviewDue        State = "REVIEW_DUE"
+	Reviewed         State = "REVIEWED"
+	Escalated        State = "ESCALATED"
+)
+
+// Scope is exactly what a grant lets through. Empty lists mean nothing, never everything.
+type Scope struct {
+	Trunks   []string `json:"trunks"`
+	Groups   []string `json:"edge_groups"`
+	Regions  []string `json:"regions"` // provider:code
+	Country  string   `json:"target_country"`
+	MaxCalls int      `json:"max_calls_total"`
+}
+
+// Plan is what people approve: its canonical hash (RFC 8785, SHA-256) is what they sign; a changed plan is another plan.
+type Plan struct {
+	Scope        Scope         `json:"scope"`
+	Reason       string        `json:"reason"`
+	Failed       []string      `json:"failed_edge_groups"`
+	Alternatives []Alternative `json:"alternatives_considered"`
+	Grounds      []string      `json:"grounds"` // why the policy holds it
+	PolicyDigest string        `json:"policy_digest"`
+	FactsDigest  string        `json:"facts_digest"`
+	GrantFor     time.Duration `json:"grant_ns"`
+	LegalBasis   string        `json:"legal_basis,omitempty"` // id in the pre-registered catalogue
+}
+
+// Alternative is a way that was considered and why it was not taken.
+type Alternative struct {
+	Option string `json:"option"`
+	WhyNot string `json:"why_not"`
+}
+
+// Person is somebody known to the gate by the config.
+type Person struct {
+	ID    string
+	Name  string // kept out of the log: entries carry the pseudonym
+	Roles []string
+}
+
+// Decision is one person's word on a ticket.
+type Decision struct {
+	Person   string    `json:"person"` // pseudonym in the log
+	Role     string    `json:"role"`
+	Approve  bool      `json:"approve"`
+	Reason   string    `json:"reason"`
+	PlanHash string    `json:"plan_hash"`
+	Auth     string    `json:"auth"` // how the person was known: bearer, ...
+	At       time.Time `json:"at"`
+}
+
+// OpinionWord is the DPO's answer, in the words of evidence records. not_reached is no opinion and holds; conditions holds until confirmed met.
+type OpinionWord string
+
+// The opinions.
+const (
+	NoObjection OpinionWord = "no_objection"
+	Objection   OpinionWord = "objection"
+	Conditions  OpinionWord = "conditions"
+	NotReached  OpinionWord = "not_reached"
+)
+
+// Opinion is the DPO's advice, GDPR Art. 38(1), 39(1). It is never one of the approvals.
+type Opinion struct {
+	Person string      `json:"person"`
+	Word   OpinionWord `json:"opinion"`
+	Text   string      `json:"text"`
+	Met    bool        `json:"conditions_met,omitempty"`
+	At     time.Time   `json:"at"`
+	Before int         `json:"decisions_before"` // how many decisions stood when it was given
+}
+
+// Ticket is one request through its life.
+type Ticket struct {
+	ID          string     `json:"id"` // ULID
+	State       State      `json:"state"`
+	Plan        Plan       `json:"plan"`
+	PlanHash    string     `json:"plan_hash"`
+	RequestedBy string     `json:"requested_by"` // pseudonym of the person, or "rule:<name>"
+	RequestedAt time.Time  `json:"requested_at"`
+	ApproveBy   time.Time  `json:"approve_by"`           // the approval clock
+	ExecuteBy   time.Time  `json:"execute_by,omitzero"`  // the execution clock, set when approved
+	NotifiedAt  time.Time  `json:"notified_at,omitzero"` // delivery, or the recorded failure of it; no decision counts before
+	Decisions   []Decision `json:"decisions"`
+	Opinions    []Opinion  `json:"opinions"`
+	ActivatedAt time.Time  `json:"activated_at,omitzero"`
+	GrantUntil  time.Time  `json:"grant_until,omitzero"`
+	EndedAt     time.Time  `json:"ended_at,omitzero"`
+	Why         string     `json:"why,omitempty"`   // of the last change of state
+	Missing     []string   `json:"missing"`         // what still stands between the ticket and APPROVED, in words
+	Entry       uint64     `json:"entry,omitempty"` // log index of the last change; absent in the log itself
+	Spent       int        `json:"spent"`
+	Notices     []Notice   `json:"notices"` // who was told, before anything counted: DORA Art. 14, 17(3)(d)
+}
+
+// Notice says that a channel told people of the ticket, or why it could not.
+type Notice struct {
+	Channel string    `json:"channel"`
+	At      time.Time `json:"at"`
+	Failure string    `json:"failure,omitempty"`
+}
+
+// Grant is a live ticket as routing and the fence see it. The zero Grant has expired.
+type Grant struct {
+	ID       string // the ticket's
+	Scope    Scope
+	From     time.Time
+	Until    time.Time
+	PlanHash string
+	Entry    uint64
+}
+
+// Rules of the gate. New fills in the default of every number, word and list that is zero; the three switches are taken as they are, except that
+// wholly zero Rules are DefaultRules.
+type Rules struct {
+	Quorum       int           `json:"quorum"`          // distinct people in distinct roles, default 2, never less
+	Roles        []string      `json:"roles"`           // roles that count; default incident_commander, business_owner, ciso, crisis_manager, management_body_delegate
+	OpinionRole  string        `json:"opinion_role"`    // default dpo
+	NeedOpinion  bool          `json:"opinion_needed"`  // DefaultRules: true
+	ApproveIn    time.Duration `json:"approve_in_ns"`   // default 30 min, at most 24 h
+	ExecuteIn    time.Duration `json:"execute_in_ns"`   // default 15 min, at most 24 h
+	GrantFor     time.Duration `json:"grant_for_ns"`    // default 4 h
+	GrantMax     time.Duration `json:"grant_max_ns"`    // default and at most 72 h; 24 h on a legal basis of GDPR Art. 49
+	AutoActivate bool          `json:"auto_activate"`   // activate on quorum (DefaultRules: true); else somebody calls Activate
+	MaxCalls     int           `json:"max_calls_total"` // default of Scope.MaxCalls, default 1000
+	QuotaBlock   int           `json:"quota_block"`     // calls reserved per compare-and-swap, default 10
+}
+
+// Config of a Gate.
+type Config struct {
+	Rules  Rules
+	People []Person
+	Log    audit.Log
+	KV     state.KV
+	Node   string
+	// Pseudonym turns a person's id into the word that the log may carry.
+	Pseudonym func(person string) string
+	// Peers are nodes whose logs are elsewhere and whose writes to KV count all the same. Writes of anybody else count only when Log holds them.
+	Peers []string
+	// Changed is told after the grants snapshot changed; may be nil, must not block.
+	Changed func([]Grant)
+	Logger  *slog.Logger
+}
+
+// Refusal is why a word did not count. Rule is one of the Rule constants.
+type Refusal struct{ Rule, Detail, Hint string }
+
+func (r *Refusal) Error() string { return "approval: " + r.Rule + ": " + r.Detail }
+
+// The rules that refuse a word.
+const (
+	RuleUnknownTicket    = "unknown_ticket"
+	RuleUnknownPerson    = "unknown_person"
+	RuleClosed           = "closed"
+	RuleExpired          = "expired"
+	RuleNotTold          = "not_told"
+	RuleRequester        = "requester"
+	RuleNotRequester     = "not_requester"
+	RulePersonDecided    = "person_decided"
+	RuleRoleUsed         = "role_used"
+	RuleRoleNotHeld      = "role_not_held"
+	RuleRoleNotApproving = "role_not_approving"
+	RuleOpinionRole      = "opinion_role"
+	RuleReason           = "reason_missing"
+	RuleTooLong          = "too_long"
+	RulePlanChanged      = "plan_changed"
+	RuleUnknownOpinion   = "unknown_opinion"
+	RuleNotApproved      = "not_approved"
+	RuleImplementer      = "implementer"
+	RuleScope            = "scope"
+	RulePlan             = "plan"
+	RuleTooMany          = "too_many"
+)

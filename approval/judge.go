@@ -1,0 +1,292 @@
+package approval
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// holds says whether person has role in the people of r.
+func (r *Record) holds(person, role string) bool {
+	i := slices.IndexFunc(r.People, func(h Holder) bool { return h.Person == person })
+	return i >= 0 && slices.Contains(r.People[i].Roles, role)
+}
+
+func (r *Record) holdsAny(person string, roles ...string) bool {
+	return slices.ContainsFunc(roles, func(role string) bool { return r.holds(person, role) })
+}
+
+// awaiting refuses a word on a ticket that does not wait for one.
+func (r *Record) awaiting(now time.Time) error {
+	t := &r.Ticket
+	switch {
+	case t.State == TimedOut, t.State == ExecutionExpired, t.State == Expired:
+		return &Refusal{RuleExpired, fmt.Sprintf("the ticket is %s since %s: %s", t.State, clock(t.EndedAt), t.Why), "a new ticket asks anew"}
+	case t.State == Approved, t.State == Active:
+		return &Refusal{RuleClosed, fmt.Sprintf("the ticket is %s already", t.State), "revoke ends it"}
+	case t.State != Pending:
+		return &Refusal{RuleClosed, fmt.Sprintf("the ticket is %s: %s", t.State, t.Why), "a new ticket asks anew"}
+	case !now.Before(t.ApproveBy):
+		return &Refusal{RuleExpired, fmt.Sprintf("the approval clock ran out at %s", clock(t.ApproveBy)), "a new ticket asks anew"}
+	case t.NotifiedAt.IsZero():
+		return &Refusal{RuleNotTold, "people have not been told of the ticket yet", "a word counts once a channel delivered, or its failure is on record"}
+	}
+	return nil
+}
+
+// decide judges one decision and, when it counts, adds it and moves the ticket.
+func (r *Record) decide(now time.Time, d Decision) error {
+	if err := r.mayDecide(now, d); err != nil {
+		return err
+	}
+	t := &r.Ticket
+	t.Decisions = append(t.Decisions, d)
+	if !d.Approve {
+		r.end(now, DeniedByPeople, "denied by "+d.Role+": "+d.Reason)
+		return nil
+	}
+	r.complete(now)
+	return nil
+}
+
+func (r *Record) mayDecide(now time.Time, d Decision) error {
+	if err := r.awaiting(now); err != nil {
+		return err
+	}
+	t := &r.Ticket
+	decided := slices.IndexFunc(t.Decisions, func(o Decision) bool { return o.Person == d.Person })
+	used := slices.ContainsFunc(t.Decisions, func(o Decision) bool { return o.Approve && o.Role == d.Role })
+	switch {
+	// GDPR Art. 38(6), CJEU C-453/21: the data protection officer advises and does not decide, in whatever role.
+	case d.Role == r.Rules.OpinionRole || r.holds(d.Person, r.Rules.OpinionRole):
+		return &Refusal{RuleOpinionRole, r.Rules.OpinionRole + " gives an opinion and never decides", "record an opinion instead"}
+	case !slices.Contains(r.Rules.Roles, d.Role):
+		return &Refusal{RuleRoleNotApproving, fmt.Sprintf("the role %q does not decide on this ticket", d.Role), "roles that do: " + strings.Join(r.Rules.Roles, ", ")}
+	case !r.holds(d.Person, d.Role):
+		return &Refusal{RuleRoleNotHeld, "the person did not hold the role " + d.Role + " when the ticket was opened", "decide in a role that was held then"}
+	// RTS (EU) 2024/1774 Art. 17(1)(b), 21(b): duties are apart.
+	case d.Person == t.RequestedBy:
+		return &Refusal{RuleRequester, "who asks does not decide", "the requester may withdraw the ticket"}
+	case decided >= 0:
+		return &Refusal{RulePersonDecided, "the person decided at " + clock(t.Decisions[decided].At), "a decision is never edited"}
+	case d.Approve && used:
+		return &Refusal{RuleRoleUsed, "somebody approved as " + d.Role + " already", "the quorum needs distinct people in distinct roles: " + strings.Join(r.rolesLeft(), ", ")}
+	case d.PlanHash != t.PlanHash:
+		return &Refusal{RulePlanChanged, "the decision is over another plan than the ticket's", "read the ticket again and decide over " + t.PlanHash}
+	}
+	return checkText(d.Reason, true)
+}
+
+// checkText refuses texts that say nothing or too much.
+func checkText(text string, needed bool) error {
+	switch {
+	case needed && strings.TrimSpace(text) == "":
+		return &Refusal{RuleReason, "a reason is needed", "say why, in a sentence an auditor understands"}
+	case len(text) > maxText || !utf8.ValidString(text):
+		return &Refusal{RuleTooLong, "the text is too long or is not valid UTF-8", fmt.Sprintf("at most %d bytes", maxText)}
+	}
+	return nil
+}
+
+// opine judges one opinion and, when it counts, adds it and moves the ticket.
+func (r *Record) opine(now time.Time, o Opinion) error {
+	if err := r.awaiting(now); err != nil {
+		return err
+	}
+	t := &r.Ticket
+	switch o.Word {
+	case NoObjection, Objection, Conditions:
+		if !r.holds(o.Person, r.Rules.OpinionRole) {
+			return &Refusal{RuleRoleNotHeld, "the person did not hold the role " + r.Rules.OpinionRole + " when the ticket was opened", "only that role gives the opinion"}
+		}
+	case NotReached:
+		// Anybody may put on record that the officer could not be reached: it is no opinion, and the ticket goes on waiting.
+	default:
+		return &Refusal{RuleUnknownOpinion, fmt.Sprintf("%q is no opinion", o.Word), "one of no_objection, objection, conditions, not_reached"}
+	}
+	if o.Person == t.RequestedBy && o.Word != NotReached {
+		return &Refusal{RuleRequester, "who asks does not advise on it", "another person in the role " + r.Rules.OpinionRole + " must"}
+	}
+	if err := checkText(o.Text, o.Word == Objection || o.Word == Conditions); err != nil {
+		return err
+	}
+	if len(t.Opinions) >= maxOpinions {
+		return &Refusal{RuleTooMany, fmt.Sprintf("the ticket has %d opinions", len(t.Opinions)), "withdraw it and ask anew"}
+	}
+	o.Met, o.Before = o.Met && o.Word == Conditions, len(t.Decisions)
+	t.Opinions = append(t.Opinions, o)
+	r.complete(now)
+	return nil
+}
+
+// opinion is the advice in force: of each adviser the last word, and of several advisers the strictest. The zero Opinion is none.
+func (r *Record) opinion() Opinion {
+	last := map[string]Opinion{}
+	for _, o := range r.Ticket.Opinions {
+		if o.Word != NotReached {
+			last[o.Person] = o
+		}
+	}
+	var strictest Opinion
+	for _, o := range last {
+		if a, b := severity(o), severity(strictest); a > b || a == b && o.At.After(strictest.At) {
+			strictest = o
+		}
+	}
+	return strictest
+}
+
+func severity(o Opinion) int {
+	switch {
+	case o.Word == Objection:
+		return 4
+	case o.Word == Conditions && !o.Met:
+		return 3
+	case o.Word == Conditions:
+		return 2
+	case o.Word == NoObjection:
+		return 1
+	}
+	return 0
+}
+
+// wantsOpinion says whether the ticket waits for advice that would let it through. An objection is advice: it asks for people, not for words.
+func (r *Record) wantsOpinion() bool {
+	switch s := severity(r.opinion()); s {
+	case 0:
+		return r.Rules.NeedOpinion
+	default:
+		return s == 3
+	}
+}
+
+func (r *Record) approvals() []Decision {
+	return slices.DeleteFunc(filled(r.Ticket.Decisions), func(d Decision) bool { return !d.Approve })
+}
+
+// rolesLeft are the roles that have not approved yet.
+func (r *Record) rolesLeft() []string {
+	return slices.DeleteFunc(filled(r.Rules.Roles), func(role string) bool {
+		return slices.ContainsFunc(r.Ticket.Decisions, func(d Decision) bool { return d.Approve && d.Role == role })
+	})
+}
+
+// missing says in words what still stands between the ticket and its next good state; nothing for one that is live or over.
+func (r *Record) missing() []string {
+	t := &r.Ticket
+	switch t.State {
+	case Pending:
+		out := []string{}
+		if t.NotifiedAt.IsZero() {
+			out = append(out, "people must have been told")
+		}
+		return append(append(out, r.missingApprovals()...), r.missingOpinion()...)
+	case Approved:
+		if r.Rules.AutoActivate {
+			return []string{"the activation, by " + clock(t.ExecuteBy)}
+		}
+		return []string{"the activation by somebody who did not approve, by " + clock(t.ExecuteBy)}
+	}
+	return []string{}
+}
+
+func (r *Record) missingApprovals() []string {
+	approvals, need := r.approvals(), r.Rules.Quorum
+	advice := r.opinion()
+	if advice.Word != Objection {
+		if len(approvals) < need {
+			return []string{fmt.Sprintf("%s by other people, each in a role of its own: %s", count(need-len(approvals), "approval"), strings.Join(r.rolesLeft(), ", "))}
+		}
+		return nil
+	}
+	// An objection is no veto, but it takes a third approver, the management body's delegate among them, and a reason given in its knowledge.
+	need++
+	var out []string
+	if len(approvals) < need {
+		out = append(out, fmt.Sprintf("%s by other people, because of the objection: %s", count(need-len(approvals), "approval"), strings.Join(r.rolesLeft(), ", ")))
+	}
+	if slices.Contains(r.Rules.Roles, RoleDelegate) && slices.Contains(r.rolesLeft(), RoleDelegate) {
+		out = append(out, "the approval of "+RoleDelegate+", because of the objection")
+	}
+	if len(approvals) <= advice.Before {
+		out = append(out, "an approval given in knowledge of the objection, with the reason for deviating from it")
+	}
+	return out
+}
+
+func (r *Record) missingOpinion() []string {
+	role := r.Rules.OpinionRole
+	switch {
+	case !r.wantsOpinion():
+		return nil
+	case r.opinion().Word == Conditions:
+		return []string{"the confirmation by " + role + " that the conditions are met"}
+	case len(r.Ticket.Opinions) > 0:
+		return []string{"the opinion of " + role + ", who could not be reached so far"}
+	}
+	return []string{"the opinion of " + role}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 more " + what
+	}
+	return fmt.Sprintf("%d more %ss", n, what)
+}
+
+// complete moves a pending ticket to APPROVED when nothing is missing.
+func (r *Record) complete(now time.Time) {
+	if len(r.missing()) > 0 {
+		return
+	}
+	t := &r.Ticket
+	t.State, t.ExecuteBy = Approved, now.Add(r.Rules.ExecuteIn)
+	t.Why = fmt.Sprintf("%d approvals in distinct roles", len(r.approvals()))
+	if o := r.opinion(); o.Word != "" {
+		t.Why += fmt.Sprintf(", %s: %s", r.Rules.OpinionRole, o.Word)
+	}
+}
+
+// end closes the ticket.
+func (r *Record) end(now time.Time, s State, why string) {
+	r.Ticket.State, r.Ticket.EndedAt, r.Ticket.Why = s, now, why
+}
+
+// ring ends the ticket whose clock ran out.
+func (r *Record) ring(now time.Time) {
+	switch r.Ticket.State {
+	case Pending:
+		r.end(now, TimedOut, "the approval clock ran out and silence denies: "+strings.Join(r.missing(), "; "))
+	case Approved:
+		r.end(now, ExecutionExpired, "the execution clock ran out")
+	case Active:
+		r.end(now, Expired, "the grant's time is over")
+	}
+}
+
+// activate makes the grant. by is a pseudonym or a rule.
+func (r *Record) activate(now time.Time, by string) error {
+	t := &r.Ticket
+	switch {
+	case t.State != Approved:
+		return &Refusal{RuleNotApproved, fmt.Sprintf("the ticket is %s", t.State), "only an approved ticket goes live"}
+	case r.isDue(now):
+		return &Refusal{RuleExpired, "the execution clock ran out at " + clock(t.ExecuteBy), "a new ticket asks anew"}
+	case strings.HasPrefix(by, rulePrefix):
+	// RTS (EU) 2024/1774 Art. 17(1)(b): who approves does not implement.
+	case slices.ContainsFunc(t.Decisions, func(d Decision) bool { return d.Person == by }):
+		return &Refusal{RuleImplementer, "who approved does not activate", "somebody else must"}
+	case by != t.RequestedBy && !r.holdsAny(by, append(filled(r.Rules.Roles), RoleOperator)...):
+		return &Refusal{RuleRoleNotHeld, "the person may not activate", "the requester, an " + RoleOperator + " or an approving role may"}
+	case r.holds(by, r.Rules.OpinionRole):
+		return &Refusal{RuleOpinionRole, r.Rules.OpinionRole + " advises and does not carry out", "somebody else must"}
+	}
+	t.State, t.ActivatedAt, t.GrantUntil = Active, now, now.Add(min(t.Plan.GrantFor, r.Rules.GrantMax, grantCap))
+	t.Why = "activated"
+	return nil
+}
+
+// clock writes a time for people.
+func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }

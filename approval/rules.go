@@ -1,0 +1,124 @@
+package approval
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The roles that mean something to the gate by themselves.
+const (
+	// RoleDelegate must be among the approvals when the data protection officer objects, if it counts at all.
+	RoleDelegate = "management_body_delegate"
+	// RoleOperator may activate and revoke, and never approves unless Rules.Roles says so.
+	RoleOperator = "operator"
+)
+
+const (
+	grantCap = 72 * time.Hour
+	clockCap = 24 * time.Hour
+)
+
+// DefaultRules are the rules of a gate that nobody configured.
+func DefaultRules() Rules {
+	return Rules{
+		Quorum:      2,
+		Roles:       []string{"incident_commander", "business_owner", "ciso", "crisis_manager", RoleDelegate},
+		OpinionRole: "dpo", NeedOpinion: true,
+		ApproveIn: 30 * time.Minute, ExecuteIn: 15 * time.Minute, GrantFor: 4 * time.Hour, GrantMax: grantCap,
+		AutoActivate: true, MaxCalls: 1000, QuotaBlock: 10,
+	}
+}
+
+// or gives v, or d when v is zero.
+func or[T comparable](v, d T) T {
+	var zero T
+	if v == zero {
+		return d
+	}
+	return v
+}
+
+// withDefaults fills in what is zero.
+func (r Rules) withDefaults() Rules {
+	d := DefaultRules()
+	blank := r.Quorum == 0 && len(r.Roles) == 0 && r.OpinionRole == "" && !r.NeedOpinion && !r.AutoActivate && r.ApproveIn == 0 && r.ExecuteIn == 0 &&
+		r.GrantFor == 0 && r.GrantMax == 0 && r.MaxCalls == 0 && r.QuotaBlock == 0
+	if blank {
+		return d
+	}
+	r.Quorum = or(r.Quorum, d.Quorum)
+	if len(r.Roles) == 0 {
+		r.Roles = d.Roles
+	}
+	r.Roles = slices.Clone(r.Roles)
+	r.OpinionRole = or(r.OpinionRole, d.OpinionRole)
+	r.ApproveIn, r.ExecuteIn = or(r.ApproveIn, d.ApproveIn), or(r.ExecuteIn, d.ExecuteIn)
+	r.GrantMax = or(r.GrantMax, d.GrantMax)
+	r.GrantFor = or(r.GrantFor, min(d.GrantFor, r.GrantMax))
+	r.MaxCalls, r.QuotaBlock = or(r.MaxCalls, d.MaxCalls), or(r.QuotaBlock, d.QuotaBlock)
+	return r
+}
+
+// Validate says what is wrong with r after its defaults; nil when nothing is.
+func (r Rules) Validate() error {
+	r = r.withDefaults()
+	var errs []error
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf("approval: rules: "+format, args...))
+		}
+	}
+	// RTS (EU) 2024/1774 Art. 17(1)(b), 21(b): nobody alone.
+	bad(r.Quorum < 2, "a quorum of %d is none: at least 2 people", r.Quorum)
+	bad(r.Quorum > len(r.Roles), "a quorum of %d needs as many roles, there are %d", r.Quorum, len(r.Roles))
+	bad(slices.Contains(r.Roles, ""), "a role has no name")
+	sorted := slices.Sorted(slices.Values(r.Roles))
+	bad(len(slices.Compact(sorted)) != len(r.Roles), "a role counts twice")
+	// GDPR Art. 38(6): who advises does not decide.
+	bad(slices.Contains(r.Roles, r.OpinionRole), "%s gives the opinion and cannot approve too", r.OpinionRole)
+	bad(r.ApproveIn < 0 || r.ApproveIn > clockCap, "the approval clock of %s is not between 0 and %s", r.ApproveIn, clockCap)
+	bad(r.ExecuteIn < 0 || r.ExecuteIn > clockCap, "the execution clock of %s is not between 0 and %s", r.ExecuteIn, clockCap)
+	bad(r.GrantMax < 0 || r.GrantMax > grantCap, "the longest grant of %s is not between 0 and %s", r.GrantMax, grantCap)
+	bad(r.GrantFor < 0 || r.GrantFor > r.GrantMax, "a grant of %s is not between 0 and %s", r.GrantFor, r.GrantMax)
+	bad(r.MaxCalls < 0, "a quota of %d calls", r.MaxCalls)
+	bad(r.QuotaBlock < 0, "a quota block of %d calls", r.QuotaBlock)
+	return errors.Join(errs...)
+}
+
+// settings are what a new ticket takes along. They are never changed, only replaced.
+type settings struct {
+	rules  Rules
+	people []Holder
+	names  map[string]string // person id to pseudonym
+}
+
+// newSettings checks rules and people. The pseudonyms of earlier settings stay known, because open tickets keep their people.
+func newSettings(r Rules, people []Person, pseudonym func(string) string, before *settings) (*settings, error) {
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	s := &settings{rules: r.withDefaults(), names: map[string]string{}}
+	if before != nil {
+		for id, name := range before.names {
+			s.names[id] = name
+		}
+	}
+	ids, names := map[string]bool{}, map[string]string{}
+	for _, p := range people {
+		if p.ID == "" || strings.HasPrefix(p.ID, rulePrefix) || ids[p.ID] {
+			return nil, fmt.Errorf("approval: people: the id %q is empty, reserved or there twice", p.ID)
+		}
+		ids[p.ID] = true
+		name := pseudonym(p.ID)
+		if other, taken := names[name]; name == "" || taken {
+			return nil, fmt.Errorf("approval: people: %q and %q have the pseudonym %q", p.ID, other, name)
+		}
+		names[name] = p.ID
+		s.names[p.ID] = name
+		s.people = append(s.people, Holder{Person: name, Roles: filled(p.Roles)})
+	}
+	return s, nil
+}

@@ -1,0 +1,128 @@
+package approval
+
+import (
+	"fmt"
+	"slices"
+)
+
+// What happened to a ticket. The words stand in the log: never rename one.
+type What string
+
+// What can happen.
+const (
+	Proposed       What = "proposed"
+	RefusedByRule  What = "refused_by_policy"
+	Told           What = "notified"
+	Decided        What = "decided"
+	Opined         What = "opined"
+	Activated      What = "activated"
+	Withdrew       What = "withdrawn"
+	Revocation     What = "revoked"
+	Invalidation   What = "invalidated"
+	Replaced       What = "superseded"
+	Clock          What = "clock"
+	QuotaSpent     What = "quota_spent"
+	BrokenGlass    What = "break_glass"
+	Review         What = "reviewed"
+	Escalation     What = "escalated"
+	NotApplied     What = "not_applied" // an earlier entry did not take effect; it is no transition
+	rulePrefix          = "rule:"
+	ruleActivation      = rulePrefix + "auto_activate"
+	ruleClock           = rulePrefix + "clock"
+	ruleQuota           = rulePrefix + "quota"
+	ruleGate            = rulePrefix + "gate"
+)
+
+// Transition is one allowed change of a ticket.
+type Transition struct {
+	From, To State
+	What     What
+	When     string // in words
+}
+
+// transitions is the whole life of a ticket: what is not here cannot happen.
+var transitions = []Transition{
+	{Requested, Pending, Proposed, "somebody or a rule asks, and the policy holds what is asked for"},
+	{Requested, PolicyDenied, RefusedByRule, "the policy denies it: no person can open that"},
+	{Requested, BreakGlassActive, BrokenGlass, "two named people break the glass"},
+
+	{Pending, Pending, Told, "a channel told people, or its failure is on record"},
+	{Pending, Pending, Decided, "an approval that is not yet enough"},
+	{Pending, Pending, Opined, "an opinion that does not complete the ticket"},
+	{Pending, Approved, Decided, "the approval that completes the quorum, the opinion being there"},
+	{Pending, Approved, Opined, "the opinion that was missing, the quorum being there"},
+	{Pending, DeniedByPeople, Decided, "one denial by an approving role"},
+	{Pending, TimedOut, Clock, "the approval clock ran out: silence denies"},
+	{Pending, Withdrawn, Withdrew, "the requester takes it back"},
+	{Pending, Invalidated, Invalidation, "its instrument was struck or the policy changed"},
+	{Pending, Superseded, Replaced, "the same scope was proposed with another plan"},
+
+	{Approved, Active, Activated, "on quorum, or by somebody who did not approve"},
+	{Approved, ExecutionExpired, Clock, "the execution clock ran out"},
+	{Approved, Withdrawn, Withdrew, "the requester takes it back"},
+	{Approved, Revoked, Revocation, "somebody takes the approval away"},
+	{Approved, Invalidated, Invalidation, "its instrument was struck or the policy changed"},
+	{Approved, Superseded, Replaced, "the same scope was proposed with another plan"},
+
+	{Active, Expired, Clock, "the grant's time is over"},
+	{Active, Expired, QuotaSpent, "the grant's calls are used up"},
+	{Active, Revoked, Revocation, "somebody takes the grant away"},
+	{Active, Invalidated, Invalidation, "its instrument was struck or the policy changed"},
+	{Active, Superseded, Replaced, "a newer plan for the same scope went live"},
+
+	{BreakGlassActive, ReviewDue, Clock, "its time is over and the review is owed"},
+	{BreakGlassActive, ReviewDue, Revocation, "it was ended early and the review is owed"},
+	{ReviewDue, Reviewed, Review, "the review is done"},
+	{ReviewDue, Escalated, Escalation, "the review is late"},
+	{Escalated, Reviewed, Review, "the late review is done"},
+}
+
+// Transitions gives a copy of the table, for documents.
+func Transitions() []Transition { return slices.Clone(transitions) }
+
+// States gives every state in the order of a life.
+func States() []State {
+	return []State{
+		Requested, PolicyDenied, Pending, Approved, Active, Expired, DeniedByPeople, TimedOut, Withdrawn, ExecutionExpired, Revoked, Invalidated, Superseded,
+		BreakGlassActive, ReviewDue, Reviewed, Escalated,
+	}
+}
+
+func allowed(from, to State, what What) bool {
+	return slices.ContainsFunc(transitions, func(t Transition) bool { return t.From == from && t.To == to && t.What == what })
+}
+
+// Terminal says whether nothing can happen to a ticket in s any more.
+func (s State) Terminal() bool {
+	return !slices.ContainsFunc(transitions, func(t Transition) bool { return t.From == s })
+}
+
+// open says whether s waits for people or lets traffic through.
+func (s State) open() bool { return s == Pending || s == Approved || s == Active }
+
+// evidence gives the word of gate decision records for a state. PENDING and APPROVED have two each: evidenceWord tells them apart.
+var evidence = map[State]string{
+	Requested: "requested", PolicyDenied: "decided_rejected", Pending: "requested", Approved: "decided_approved", Active: "active", Expired: "expired",
+	DeniedByPeople: "decided_rejected", TimedOut: "decided_rejected", Withdrawn: "revoked", ExecutionExpired: "expired", Revoked: "revoked",
+	Invalidated: "auto_revoked", Superseded: "auto_revoked", BreakGlassActive: "active", ReviewDue: "expired", Reviewed: "reviewed", Escalated: "expired",
+}
+
+// evidenceWord is the state of r in the words of gate decision records.
+func (r *Record) evidenceWord() string {
+	t := &r.Ticket
+	switch {
+	case t.State == Pending && !t.NotifiedAt.IsZero() && r.wantsOpinion():
+		return "opinion_pending"
+	case t.State == Approved && !r.Rules.AutoActivate:
+		return "armed"
+	}
+	return evidence[t.State]
+}
+
+// step refuses a change that is not in the table. It is the last check before the log, so a mistake above it changes nothing.
+func (r *Record) step(to State, what What) error {
+	if !allowed(r.Ticket.State, to, what) {
+		return fmt.Errorf("approval: a ticket cannot go from %s to %s because of %q", r.Ticket.State, to, what)
+	}
+	return nil
+}
