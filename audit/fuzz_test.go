@@ -1,0 +1,137 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+)
+
+func FuzzEntry(f *testing.F) {
+	for _, ev := range examples() {
+		body, err := json.Marshal(ev)
+		if err != nil {
+			f.Fatal(err)
+		}
+		line, err := json.Marshal(Entry{ID: "01ARZ3NDEKTSV4RRFFQ69G5FAV", Kind: ev.Kind(), Time: time.UnixMilli(1469922850259).UTC(), Body: body})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(line)
+	}
+	f.Add([]byte(`{"record_type":"log.gap","body":[]}`))
+	f.Fuzz(func(t *testing.T, leaf []byte) {
+		e, err := parseEntry(leaf)
+		if err != nil {
+			return
+		}
+		ev, err := Decode(e)
+		if err != nil {
+			return
+		}
+		if ev.Kind() != e.Kind {
+			t.Errorf("a %s decoded as %s", e.Kind, ev.Kind())
+		}
+		if _, err := json.Marshal(ev); err != nil {
+			t.Errorf("what was decoded cannot be written: %v", err)
+		}
+	})
+}
+
+func FuzzBundle(f *testing.F) {
+	f.Add(joinBundle([][]byte{[]byte("one"), nil, []byte("three")}))
+	f.Add([]byte{0, 3, 'a'})
+	f.Add([]byte{1})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		entries, err := parseBundle(raw)
+		back := joinBundle(entries)
+		if !bytes.HasPrefix(raw, back) || err == nil && len(back) != len(raw) {
+			t.Errorf("%d entries of %d bytes, read back as %d, %v", len(entries), len(raw), len(back), err)
+		}
+	})
+}
+
+func FuzzProofBundle(f *testing.F) {
+	l, err := Memory(testConfig())
+	if err != nil {
+		f.Fatal(err)
+	}
+	for range 3 {
+		if _, err := l.Append(f.Context(), NodeStarted{}); err != nil {
+			f.Fatal(err)
+		}
+	}
+	raw, err := Export(f.Context(), l, 1)
+	if err != nil {
+		f.Fatal(err)
+	}
+	leaf, err := l.(*spine).leaf(f.Context(), 1)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add([]byte(`{"format":"cordon/entry-proof/v1","entry":"{}","tlog_proof":"c2sp.org/tlog-proof@v1\nindex 0\n\n"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := VerifyBundle(b, l.VerifierKey()); err != nil {
+			return
+		}
+		var p proofBundle
+		if err := json.Unmarshal(b, &p); err != nil || p.Entry != string(leaf) {
+			t.Errorf("proved something that was never logged: %q", p.Entry)
+		}
+	})
+}
+
+func FuzzIntents(f *testing.F) {
+	b := appendIntent(nil, "20261120-aa", intentTime)
+	b = appendIntent(b, "a b\n\"", intentTime)
+	f.Add(b)
+	f.Add(appendEnd(b, "20261120-aa"))
+	f.Add([]byte("B 1 \"x\" 00000000\nE\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		l := newLive()
+		readIntents(raw, &l)
+		var again []byte
+		for _, ref := range l.refs() {
+			again = appendIntent(again, ref, l.at[ref].begun)
+		}
+		m := newLive()
+		readIntents(again, &m)
+		if !slices.Equal(l.refs(), m.refs()) {
+			t.Errorf("%q written and read as %q", l.refs(), m.refs())
+		}
+	})
+}
+
+func FuzzSalts(f *testing.F) {
+	rec := bytes.Repeat([]byte{7}, saltRecord)
+	f.Add([]byte(saltsMagic), rec[:16])
+	f.Add(append([]byte(saltsMagic), rec...), rec[:16])
+	f.Add(append([]byte(saltsMagic), make([]byte, saltRecord)...), make([]byte, 16))
+	f.Add([]byte("short"), rec[:16])
+	f.Fuzz(func(t *testing.T, raw, hash []byte) {
+		var h [16]byte
+		copy(h[:], hash)
+		at, s, err := findSalt(bytes.NewReader(raw), h)
+		if err != nil {
+			return
+		}
+		if at%saltRecord != 0 || at < saltRecord || at+saltRecord > int64(len(raw)) {
+			t.Fatalf("a record at %d of %d bytes", at, len(raw))
+		}
+		if !bytes.Equal(raw[at:at+16], h[:]) || !bytes.Equal(raw[at+16:at+saltRecord], s[:]) || h == [16]byte{} {
+			t.Errorf("at %d stands another record", at)
+		}
+	})
+}
+
+func FuzzCallReference(f *testing.F) {
+	f.Add("20261120-00112233445566778899aabbccddeeff")
+	f.Add("2026112-00112233445566778899aabbccddeeff")
+	f.Fuzz(func(t *testing.T, ref string) {
+		if k, err := parseSaltKey(ref); err == nil && len(k.String()) != 41 {
+			t.Errorf("%q read as %q", ref, k)
+		}
+	})
+}

@@ -1,0 +1,188 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// examples is one event of every kind with every field set, so that a field that is renamed or dropped shows.
+func examples() []Event {
+	at := time.Date(2026, 11, 20, 8, 0, 0, 123456789, time.UTC)
+	call := "20261120-00112233445566778899aabbccddeeff"
+	f := Failover{
+		Trunk: "carrier-de", Route: "inbound", From: "fra", To: "zrh", Region: "aws:eu-central-2", Country: "CH", Verdict: "permit",
+		Ground: "adequate", Why: "fra is down", Ticket: "t1", Health: []string{"fra-1 up to down: silent"},
+	}
+	as := func(k Kind) Failover { g := f; g.What = k; return g }
+	move := Move{T: at, Plane: "media", From: "192.0.2.1:4000", To: "192.0.2.2:4000", Cause: "reinvite", Allowed: true, Ground: "in_eea"}
+	return []Event{
+		NodeStarted{Addrs: []string{"udp:127.0.0.1:5060"}, Crash: true},
+		NodeStopped{Reason: "SIGTERM", Calls: 2},
+		PolicyApplied{Cause: "reload", PolicyDigest: "sha256:p", FactsDigest: "sha256:f", Generation: 3, By: "p-a", Allow: []string{"aws:eu-central-1"}, Preset: "eea_plus_adequacy"},
+		ReloadRefused{By: "p-a", Errors: []string{"line 3: unknown key"}},
+		LawSuspended{Instrument: "(EU) 2023/1795", Since: at, Reason: "annulled", KeyID: "k1"},
+		HealthChanged{Target: "fra-1", Party: "fra", From: "up", To: "down", Why: "3 probes silent"},
+		AnswersMoved{Party: "fra", Host: "sip.example", Before: []string{"203.0.113.7 DE permit"}, After: []string{"203.0.113.8 US deny"}},
+		as(KindFailoverApplied), as(KindFailoverHeld), as(KindFailoverRefused), as(KindFailback),
+		ApprovalNotified{Ticket: "t1", Channel: "console", Failure: "timeout"},
+		Raw{KindGateChanged, json.RawMessage(`{"ticket":"t1","state":"decided_approved"}`)},
+		IngressRefused{Trunk: "carrier-de", Source: "192.0.2.9:5060", Ground: "no_adequacy", Why: "source in US", Count: 4},
+		FenceRefused{Party: "iad", Plane: "media", Addr: "192.0.2.9:4000", Ground: "deny", Count: 5},
+		MediaMoved{CallRef: call, Move: move},
+		CallEnded{CallRef: call, Trunk: "carrier-de", Group: "fra", Route: "inbound", SIPFinal: 200, EndedBy: "a", Cause: "normal", Attempts: 2, SetupMS: 12.5, TalkMS: 60000},
+		exampleReceipt(at, call, move),
+		Gap{From: at, To: at.Add(time.Second), Cause: CauseCrash, Lost: 1, Calls: []string{call}},
+	}
+}
+
+func exampleReceipt(at time.Time, call string, move Move) Receipt {
+	return Receipt{
+		CallRef: call, Direction: "inbound", Purpose: "production", TInvite: at, TAnswer: at.Add(time.Second), TEnd: at.Add(time.Minute),
+		PartyA: PartyRef{Ref: "aa", Country: "+49"}, PartyB: PartyRef{Ref: "bb", Country: "+41"}, Trunk: "carrier-de", EdgeGroup: "zrh",
+		RouteReason: "gated_failover", GateDecision: "t1", Incident: "i1",
+		Hops: []ReceiptHop{{
+			Plane: "media", Leg: "b", Role: "terminates_plaintext", RemoteAddr: "192.0.2.2:4000", RemoteName: "zrh-1.example",
+			DeclaredRegion: "aws:eu-central-2", DeclaredCountry: "CH", Operator: "Example AG", Contract: "c-7", Verdict: "adequate",
+			Ground: "adequate", Instrument: "2000/518/EC", Proof: "declared", RTTMinMS: 6.5, MaxDistanceKM: 650,
+			TLS:  &TLSSeen{Version: "1.3", Suite: "TLS_AES_128_GCM_SHA256", PeerSPKI: "00ff"},
+			SRTP: &SRTPSeen{Suite: "AEAD_AES_128_GCM", Keying: "SDES", Cleartext: true},
+		}},
+		Attempts: []Attempt{{Party: "fra", Target: "fra-1", Region: "aws:eu-central-1", Country: "DE", Verdict: "permit", Ground: "in_eea", At: at, TookMS: 2000, Result: "silent"}},
+		Packets:  map[string]uint64{"CH": 3000, "DE": 3001},
+		Moves:    []Move{move},
+		Recording: RecordingState{
+			Required: true, Started: true, Country: "CH", Session: "s1",
+		},
+		Outcome:      Outcome{SIPFinal: 200, EndedBy: "a", Cause: "normal", Quality: []LegQuality{{Leg: "a", Packets: 3000, Lost: -1, JitterMS: 1.5, MOS: 4.3}}},
+		Overall:      "compliant_by_gate",
+		PolicyDigest: "sha256:p", Generation: 3,
+	}
+}
+
+// TestKindsGolden holds every word that is ever written to a log.
+func TestKindsGolden(t *testing.T) {
+	at := time.Date(2026, 11, 20, 8, 0, 1, 5, time.UTC)
+	var got bytes.Buffer
+	seen := map[Kind]bool{}
+	for _, ev := range examples() {
+		body, err := json.Marshal(ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := Entry{
+			ID: "01ARZ3NDEKTSV4RRFFQ69G5FAV", Kind: ev.Kind(), Tenant: "bank-1", Node: "edge-1", Software: "cordon 1", PolicyDigest: "sha256:p",
+			FactsDigest: "sha256:f", Generation: 3, Time: at, Clock: Clock{Source: "chrony", Stratum: 2, OffsetMS: 0.25, LastSync: at},
+			Gap: ev.Kind() == KindGap, Body: body, Seq: 9,
+		}
+		line, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Write(append(line, '\n'))
+		if seen[ev.Kind()] || !ev.Kind().Known() {
+			t.Errorf("%s: twice, or unknown", ev.Kind())
+		}
+		seen[ev.Kind()] = true
+		back, err := Decode(e)
+		if err != nil || !reflect.DeepEqual(back, ev) {
+			t.Errorf("%s: decoded as %+v, %v", ev.Kind(), back, err)
+		}
+	}
+	const path = "testdata/kinds.golden"
+	if *update {
+		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
+	if len(g) != len(w) || len(seen) != 19 {
+		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
+	}
+	for i := range w {
+		if g[i] != w[i] {
+			t.Errorf("line %d:\ngot  %s\nwant %s", i+1, g[i], w[i])
+		}
+	}
+}
+
+// TestExamplesFull holds that no example leaves a field at zero, where a rename could hide behind omitempty.
+func TestExamplesFull(t *testing.T) {
+	var full func(path string, v reflect.Value)
+	full = func(path string, v reflect.Value) {
+		switch {
+		case v.Type() == reflect.TypeFor[time.Time](), v.Kind() != reflect.Struct && v.IsZero():
+			if v.IsZero() {
+				t.Errorf("%s is not set", path)
+			}
+		case v.Kind() == reflect.Struct:
+			for i := range v.NumField() {
+				full(path+"."+v.Type().Field(i).Name, v.Field(i))
+			}
+		case v.Kind() == reflect.Pointer:
+			full(path, v.Elem())
+		case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+			full(path, v.Index(0))
+		}
+	}
+	for _, ev := range examples() {
+		full(string(ev.Kind()), reflect.ValueOf(ev))
+	}
+}
+
+func TestDecodeBad(t *testing.T) {
+	for _, ev := range examples() {
+		_, err := Decode(Entry{Kind: ev.Kind(), Body: []byte("[]")})
+		if _, raw := ev.(Raw); (err == nil) != raw {
+			t.Errorf("%s: %v", ev.Kind(), err)
+		}
+	}
+	ev, err := Decode(Entry{Kind: "from.tomorrow", Body: []byte(`{"a":1}`)})
+	if r, ok := ev.(Raw); err != nil || !ok || r.Kind() != "from.tomorrow" || string(r.Body) != `{"a":1}` || r.Kind().Known() {
+		t.Errorf("%+v, %v", ev, err)
+	}
+}
+
+func TestULID(t *testing.T) {
+	var u ulids
+	at := time.Date(2026, 11, 20, 8, 0, 0, 999999, time.UTC)
+	seen := map[string]bool{}
+	last := ""
+	for range 1000 {
+		id := u.make(at)
+		got, err := ulidTime(id)
+		if err != nil || got.UnixMilli() != at.UnixMilli() || seen[id] || id <= last {
+			t.Fatalf("%s after %s: %v, %v", id, last, got, err)
+		}
+		seen[id], last = true, id
+	}
+	if id := u.make(at.Add(time.Millisecond)); id <= last {
+		t.Errorf("%s after %s", id, last)
+	}
+	if id := u.make(at.Add(-time.Hour)); id >= last {
+		t.Errorf("%s: the clock was put back, the id was not", id)
+	}
+	// The canonical example of the ULID specification.
+	if got, err := ulidTime("01ARYZ6S41TSV4RRFFQ69G5FAV"); err != nil || got.UnixMilli() != 1469918176385 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got := encodeULID([16]byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}); got != "7ZZZZZZZZZZZZZZZZZZZZZZZZZ" {
+		t.Errorf("largest: %s", got)
+	}
+	for _, bad := range []string{"", "01ARYZ6S41TSV4RRFFQ69G5FA", "81ARYZ6S41TSV4RRFFQ69G5FAV", "01ARYZ6S41TSV4RRFFQ69G5FAU", "01aryz6s41tsv4rrffq69g5fav"} {
+		if _, err := ulidTime(bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
