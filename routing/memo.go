@@ -1,0 +1,77 @@
+package routing
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// memo remembers what one snapshot ruled, because the same few parties and addresses are judged for every call. It changes no answer: a ruling holds from
+// when it was asked for until its Until, and it is asked again after a second anyway.
+type memo struct {
+	*sovereign.Snapshot
+	mu    sync.RWMutex // held for one look or one store
+	known map[memoKey]*memoRuling
+}
+
+type memoKey struct {
+	party   string
+	plane   sovereign.Plane
+	purpose sovereign.Purpose
+	addr    netip.AddrPort
+	keys    bool
+}
+
+type memoRuling struct {
+	sovereign.Ruling
+	from, to time.Time
+}
+
+// Bounds of a memo.
+const (
+	memoFor = time.Second
+	maxMemo = 4096
+)
+
+func newMemo(s *sovereign.Snapshot) *memo {
+	return &memo{Snapshot: s, known: make(map[memoKey]*memoRuling)}
+}
+
+// Judge answers from memory if it can. Questions with a region or another day's knowledge are not remembered.
+func (m *memo) Judge(a sovereign.Ask) sovereign.Ruling {
+	if !a.Region.IsZero() || !a.KnownAt.IsZero() || a.At.IsZero() {
+		return m.Snapshot.Judge(a)
+	}
+	k := memoKey{a.Party, a.Plane, a.Purpose, a.Addr, a.Keys}
+	m.mu.RLock()
+	known := m.known[k]
+	m.mu.RUnlock()
+	if known != nil && !a.At.Before(known.from) && a.At.Before(known.to) {
+		return known.Ruling
+	}
+	r := m.Snapshot.Judge(a)
+	if known != nil && a.At.Before(known.from) {
+		return r // a question about the past does not push out the present
+	}
+	to := a.At.Add(memoFor)
+	if !r.Until.IsZero() && r.Until.Before(to) {
+		to = r.Until
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.known) >= maxMemo {
+		clear(m.known)
+	}
+	m.known[k] = &memoRuling{r, a.At, to}
+	return r
+}
+
+// JudgeParty is Judge without an address, as the snapshot itself has it.
+func (m *memo) JudgeParty(name string, plane sovereign.Plane, purpose sovereign.Purpose, at time.Time) sovereign.Ruling {
+	if name == "" {
+		return m.Snapshot.JudgeParty(name, plane, purpose, at)
+	}
+	return m.Judge(sovereign.Ask{Party: name, Plane: plane, Purpose: purpose, At: at})
+}

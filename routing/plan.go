@@ -1,0 +1,358 @@
+package routing
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// law is what Plan asks of a policy snapshot. *sovereign.Snapshot answers it.
+type law interface {
+	Judge(sovereign.Ask) sovereign.Ruling
+	JudgeParty(name string, plane sovereign.Plane, purpose sovereign.Purpose, at time.Time) sovereign.Ruling
+	JudgeRegion(r sovereign.Region, at time.Time) sovereign.Ruling
+	Party(name string) (sovereign.Party, bool)
+	PolicyDigest() string
+	FactsDigest() string
+	Generation() uint64
+}
+
+// planner is one Plan on its way. It holds the snapshots that were read at its start and changes nothing but itself.
+type planner struct {
+	rules    *rules
+	table    *healthcheck.Table
+	law      law
+	grants   []approval.Grant
+	left     func(string) int
+	recorder func(string) (bool, string)
+	capacity func(string) bool
+	active   *actives
+
+	req   Request
+	dir   Direction
+	route *route
+	plan  Plan
+	views []view
+	cands []candidate
+}
+
+// view is one party that may be used: its candidates are cands[from:to].
+type view struct {
+	choice   Choice
+	grant    string
+	best     healthcheck.State
+	rtt      time.Duration
+	from, to int
+}
+
+// candidate is one target that may be used.
+type candidate struct {
+	status *healthcheck.Status
+	id     string
+	ruling sovereign.Ruling
+	grant  string
+}
+
+// Plan answers req. It does no I/O, waits for nobody and is the same for the same snapshots.
+func (r *Router) Plan(req Request) Plan {
+	if req.At.IsZero() {
+		req.At = time.Now()
+	}
+	p := r.planner(req)
+	p.run()
+	r.metrics.planned(&p.plan)
+	return p.plan
+}
+
+func (r *Router) planner(req Request) *planner {
+	return &planner{
+		rules: r.rules.Load(), table: r.cfg.Table(), law: r.law(), grants: r.grants(), left: r.left,
+		recorder: r.cfg.Recorder, capacity: r.cfg.Capacity, active: r.active.Load(), req: req,
+	}
+}
+
+func (p *planner) run() {
+	p.plan.Generation, p.plan.Digest = p.law.Generation(), p.law.PolicyDigest()
+	p.plan.Purpose = p.req.Purpose
+	if p.req.Purpose == sovereign.EmergencyCall {
+		p.plan.Purpose = sovereign.Production // only the number makes an emergency call: nobody gains its exemptions by saying so
+	}
+	p.plan.OnHold = p.rules.OnHold
+	dir, ok := p.rules.direction(p.req.From)
+	if !ok {
+		p.plan.Why = "no way: " + p.req.From + " is neither a trunk nor an edge group"
+		return
+	}
+	p.dir, p.plan.Direction = dir, dir
+	if dir == Inbound {
+		p.plan.Trunk = p.req.From
+	} else {
+		p.plan.Group = p.req.From
+	}
+	country := p.country()
+	if rule, yes := p.rules.emergencyOf(&p.req, country); yes {
+		p.emergency(rule, country)
+		return
+	}
+	if p.route = p.rules.match(&p.req, dir); p.route == nil {
+		p.plan.Why = "no way: no " + string(dir) + " route matches the called number and domain"
+		return
+	}
+	p.plan.Route, p.plan.OnHold, p.plan.Recording = p.route.Name, p.route.onHold, p.route.Recording
+	p.plan.Hops = make([]Hop, 0, 2*len(p.route.ordered))
+	for _, ch := range p.route.ordered {
+		p.consider(ch, true)
+	}
+	p.order()
+	for i := range p.views {
+		p.hops(&p.views[i], p.reason(&p.views[i]))
+	}
+	if len(p.plan.Hops) == 0 && p.plan.OnHold.Queue != "" {
+		p.queue()
+	}
+	p.plan.Why = p.words()
+}
+
+// country is where the caller asks for help from.
+func (p *planner) country() string {
+	if p.dir == Inbound {
+		return p.rules.Trunks[p.req.From].Country
+	}
+	g := p.rules.Groups[p.req.From]
+	if g.Country != "" {
+		return g.Country
+	}
+	return string(p.law.JudgeRegion(g.Region, p.req.At).Country)
+}
+
+// queue appends the permitted hops of the on-hold queue. No grant reaches it: the queue itself must be permitted.
+func (p *planner) queue() {
+	p.views, p.cands = p.views[:0], p.cands[:0]
+	p.consider(Choice{Party: p.plan.OnHold.Queue}, false)
+	for i := range p.views {
+		p.hops(&p.views[i], ReasonAutoFailover)
+	}
+}
+
+// consider judges one party and, if it may be used, its targets. Law comes before health: what the law refuses is not even looked at.
+func (p *planner) consider(ch Choice, gate bool) {
+	purpose := p.plan.Purpose
+	signalling := p.law.JudgeParty(ch.Party, sovereign.Signalling, purpose, p.req.At)
+	media := p.law.JudgeParty(ch.Party, sovereign.Media, purpose, p.req.At)
+	ruling := stricter(signalling, media)
+	grant, ok := p.lawful(ch.Party, gate, &ruling, &signalling, &media)
+	if !ok {
+		p.refuse(ch.Party, "", ruling, ruling.Ground, ruling.Why)
+		p.plan.Held = true
+		return
+	}
+	if p.plan.Recording && !p.recorded(ch.Party) {
+		p.plan.Held = true
+		ruling.Verdict, ruling.Ground = sovereign.Deny, sovereign.GroundRecorder
+		p.refuse(ch.Party, "", ruling, ruling.Ground, "recording is required and no permitted recorder is reachable for this party")
+		return
+	}
+	v := view{choice: ch, grant: grant, from: len(p.cands), best: healthcheck.Down}
+	list := p.table.ByParty[ch.Party]
+	known := slices.ContainsFunc(list, func(s healthcheck.Status) bool { return s.State.Usable() })
+	for i := range list {
+		p.target(&v, &list[i], gate, known, &signalling, &media)
+	}
+	v.to = len(p.cands)
+	if v.to > v.from {
+		p.views = append(p.views, v)
+	} else if len(list) == 0 {
+		p.refuse(ch.Party, "", ruling, GroundNoTarget, "no target of it is known")
+	}
+}
+
+func (p *planner) recorded(party string) bool {
+	if p.recorder == nil {
+		return false
+	}
+	ok, _ := p.recorder(party)
+	return ok
+}
+
+// target judges one address and adds it to the view, or says why not. known is true when some target of the party is up or degraded: then the
+// ones that nobody has heard of wait for their first probe.
+func (p *planner) target(v *view, s *healthcheck.Status, gate, known bool, signalling, media *sovereign.Ruling) {
+	t := &s.Target
+	if !t.Addr.IsValid() {
+		p.refuse(v.choice.Party, t.ID(), stricter(*signalling, *media), GroundNoTarget, s.Why)
+		return
+	}
+	id := t.ID()
+	ruling := p.law.Judge(sovereign.Ask{
+		Party: t.Party, Plane: sovereign.Signalling, Purpose: p.plan.Purpose,
+		Addr: t.Addr, Keys: p.req.Keys || p.rules.Trunks[t.Party].Keys, At: p.req.At,
+	})
+	shown := stricter(stricter(*signalling, *media), ruling)
+	grant, ok := p.lawful(v.choice.Party, gate, &shown, signalling, media, &ruling)
+	ruling = shown
+	switch {
+	case !ok:
+		p.plan.Held = true
+		p.refuse(v.choice.Party, id, ruling, ruling.Ground, ruling.Why)
+		return
+	case s.State == healthcheck.Down:
+		p.refuse(v.choice.Party, id, ruling, GroundDown, s.Why)
+		return
+	case s.State == healthcheck.Unknown && known:
+		p.refuse(v.choice.Party, id, ruling, GroundUnprobed, s.Why)
+		return
+	case p.capacity != nil && !p.capacity(id):
+		p.refuse(v.choice.Party, id, ruling, GroundCapacity, "it carries as many calls as it may")
+		return
+	}
+	c := candidate{status: s, id: id, ruling: ruling, grant: grant}
+	if c.grant != "" && v.grant == "" {
+		v.grant = c.grant // one address under a grant makes the whole party come after what is permitted by itself
+	}
+	if v.best == healthcheck.Down || stateRank(s.State) < stateRank(v.best) {
+		v.best = s.State
+	}
+	if s.State.Usable() && s.RTT > 0 && (v.rtt == 0 || s.RTT < v.rtt) {
+		v.rtt = s.RTT
+	}
+	p.cands = append(p.cands, c)
+}
+
+func (p *planner) refuse(party, target string, r sovereign.Ruling, g sovereign.Ground, why string) {
+	p.plan.Refused = append(p.plan.Refused, Refused{Party: party, Target: target, Ruling: r, Ground: g, Why: why})
+}
+
+// order sorts the parties: permitted by itself before a grant, known before unknown health, the level of the active party first, then priority,
+// health, and weight or nearness.
+func (p *planner) order() {
+	level := p.level()
+	key := func(v *view) [5]int {
+		var k [5]int
+		if v.grant != "" {
+			k[0] = 1
+		}
+		if !v.best.Usable() {
+			k[1] = 1
+		}
+		if v.choice.Priority != level {
+			k[2] = 1
+		}
+		k[3] = v.choice.Priority
+		k[4] = stateRank(v.best)
+		return k
+	}
+	slices.SortStableFunc(p.views, func(a, b view) int {
+		ka, kb := key(&a), key(&b)
+		return slices.Compare(ka[:], kb[:])
+	})
+	runs(p.views, func(a, b *view) bool { return key(a) == key(b) }, func(run []view) {
+		favourite := p.active.nearest[nearKey{p.route.Name, run[0].choice.Priority}]
+		share(run, func(v *view) int { return v.choice.Weight }, func(v *view) string { return v.choice.Party },
+			func(v *view) time.Duration { return v.rtt }, favourite, p.req.seed(), p.rules.Margin)
+	})
+}
+
+// level is the priority of the active party. Whatever it is, only order and reasons rest on it.
+func (p *planner) level() int {
+	if i, ok := p.route.index[p.active.routes[p.route.Name].Party]; ok {
+		return p.route.ordered[i].Priority
+	}
+	return p.route.first
+}
+
+func (p *planner) reason(v *view) RouteReason {
+	switch {
+	case p.plan.Purpose == sovereign.Drill:
+		return ReasonDrill
+	case v.grant != "":
+		return ReasonGatedFailover
+	case v.choice.Priority != p.route.first:
+		return ReasonAutoFailover
+	case p.level() != p.route.first:
+		return ReasonFailback
+	}
+	return ReasonPrimary
+}
+
+// hops appends the candidates of a party in the order to try: health, priority, then weight or nearness.
+func (p *planner) hops(v *view, why RouteReason) {
+	list := p.cands[v.from:v.to]
+	same := func(a, b *candidate) bool {
+		return a.status.State == b.status.State && a.status.Target.Priority == b.status.Target.Priority
+	}
+	slices.SortStableFunc(list, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(stateRank(a.status.State), stateRank(b.status.State)), cmp.Compare(a.status.Target.Priority, b.status.Target.Priority))
+	})
+	runs(list, same, func(run []candidate) {
+		share(run, func(c *candidate) int { return int(c.status.Target.Weight) }, func(c *candidate) string { return c.id },
+			func(c *candidate) time.Duration { return c.status.RTT }, p.active.nearest[nearKey{v.choice.Party, targets}], p.req.seed(), p.rules.Margin)
+	})
+	within := p.within(v.choice.Party)
+	for i := range list {
+		c := &list[i]
+		t := c.status.Target
+		p.plan.Hops = append(p.plan.Hops, Hop{
+			Target: t, Party: v.choice.Party, Ruling: c.ruling, Grant: c.grant, Reason: why, Within: within, URI: p.req.Called,
+		})
+	}
+}
+
+func (p *planner) within(party string) time.Duration {
+	if t, ok := p.rules.Trunks[party]; ok {
+		return t.Within
+	}
+	return p.rules.Groups[party].Within
+}
+
+// words says in one line what was decided and why.
+func (p *planner) words() string {
+	b := make([]byte, 0, 256)
+	b = append(b, p.plan.Direction...)
+	b = append(b, " call from "...)
+	b = append(b, p.req.From...)
+	b = append(b, " by route "...)
+	b = append(b, p.route.Name...)
+	b = append(b, ": "...)
+	if len(p.plan.Hops) == 0 {
+		b = append(b, "no hop"...)
+		if p.plan.Held {
+			b = append(b, ", so the final answer is "...)
+			b = strconv.AppendInt(b, int64(p.plan.OnHold.Status), 10)
+		}
+	}
+	last := ""
+	for i := range p.plan.Hops {
+		h := &p.plan.Hops[i]
+		if h.Party == last {
+			continue
+		}
+		if last != "" {
+			b = append(b, ", then "...)
+		}
+		last = h.Party
+		b = append(b, h.Party...)
+		b = append(b, " ("...)
+		b = append(b, h.Reason...)
+		b = append(b, ", "...)
+		b = append(b, h.Ruling.Ground...)
+		b = append(b, ')')
+	}
+	for i := range p.plan.Refused {
+		r := &p.plan.Refused[i]
+		b = append(b, "; not "...)
+		if r.Target != "" {
+			b = append(b, r.Target...)
+		} else {
+			b = append(b, r.Party...)
+		}
+		b = append(b, " ("...)
+		b = append(b, r.Ground...)
+		b = append(b, ')')
+	}
+	return string(b)
+}
