@@ -1,0 +1,225 @@
+package sip
+
+import (
+	"strings"
+
+	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/sip/transaction"
+	"github.com/cordonsip/cordon/sip/transport"
+	msg "github.com/emiago/sipgo/sip"
+)
+
+// request takes one in-dialog request of the peer of this leg; tag is the peer's.
+func (l *leg) request(tx *transaction.Server, req *msg.Request, in transport.Incoming, tag string) {
+	if req.Method == msg.ACK {
+		l.acked(req)
+		return
+	}
+	if tx == nil {
+		return
+	}
+	if l.ended || l.c.ended {
+		if req.Method == msg.BYE { // both hung up at once: theirs is right, too
+			l.c.sh.answer(tx, 200)
+			return
+		}
+		l.c.sh.answer(tx, 481)
+		return
+	}
+	if l.dlg != nil && !l.dlg.InOrder(req.CSeq().SeqNo) {
+		l.c.sh.answer(tx, 500) // RFC 3261 section 12.2.2
+		return
+	}
+	l.adopt(in)
+	l.dispatch(tx, req, tag)
+}
+
+// adopt follows a peer that came back over another connection of its own. Datagrams and our own connections stay where they were pinned.
+func (l *leg) adopt(in transport.Incoming) {
+	if l.side == media.A && l.flow.Proto().Reliable() && in.Flow.Key() != l.flow.Key() && in.Party == l.party.Name && in.Flow.Proto() == l.flow.Proto() {
+		l.flow = in.Flow
+	}
+}
+
+func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
+	var unknown []string
+	for _, o := range tokens(req, "require") {
+		if !strings.EqualFold(o, "100rel") && !strings.EqualFold(o, "timer") {
+			unknown = append(unknown, o)
+		}
+	}
+	if len(unknown) > 0 {
+		l.c.sh.answer(tx, 420, msg.NewHeader("Unsupported", strings.Join(unknown, ", ")))
+		return
+	}
+	switch req.Method {
+	case msg.BYE:
+		l.hungUp(tx, req)
+	case msg.INVITE:
+		l.reinvited(tx, req)
+	case msg.UPDATE:
+		l.updated(tx, req)
+	case msg.PRACK:
+		l.pracked(tx, req)
+	case msg.INFO:
+		l.relay(tx, req)
+	case msg.OPTIONS:
+		l.c.sh.answer(tx, 200, msg.NewHeader("Allow", allowed), msg.NewHeader("Accept", typeSDP), msg.NewHeader("Supported", supported))
+	case msg.REFER:
+		// A transfer is a new call to a place that was not judged: it is not done behind the plan's back.
+		l.c.sh.answer(tx, 603, reason{"SIP", 603, "transfers are not done by this edge"}.header())
+	case msg.SUBSCRIBE, msg.NOTIFY:
+		l.c.sh.answer(tx, 489)
+	default:
+		l.c.sh.answer(tx, 405, msg.NewHeader("Allow", allowed))
+	}
+}
+
+// hungUp is the peer's BYE: it is answered at once, and the other side hears of it with the same reason.
+func (l *leg) hungUp(tx *transaction.Server, req *msg.Request) {
+	l.c.sh.answer(tx, 200)
+	rs := reasons(req)
+	if len(rs) == 0 {
+		rs = []reason{{"Q.850", 16, ""}}
+	}
+	by := byA
+	if l.side == media.B {
+		by = byB
+	}
+	l.ended = true // no BYE back to who said it
+	if w := l.waiting; w != nil {
+		w.again.Stop()
+		w.limit.Stop()
+		l.waiting = nil
+	}
+	l.c.hangup(by, rs...)
+}
+
+// relay carries an INFO to the other side and its answer back. Both dialogs count upward in the order of arrival, so the order stays.
+func (l *leg) relay(tx *transaction.Server, req *msg.Request) {
+	if l.c.synth != nil {
+		l.c.sh.answer(tx, 200)
+		return
+	}
+	o := l.other()
+	if o == nil || o.dlg == nil || o.ended || (l.side == media.B && !l.c.answered) {
+		l.c.sh.answer(tx, 481)
+		return
+	}
+	out := o.build(msg.INFO)
+	for _, name := range []string{"Info-Package", "Content-Disposition", "Content-Type"} {
+		if v := value(req, strings.ToLower(name)); v != "" {
+			out.AppendHeader(msg.NewHeader(name, v))
+		}
+	}
+	cross(out, crossing(req), l.party, o.party, o.host())
+	out.SetBody(req.Body())
+	o.send(out, func(res *msg.Response, err error) {
+		status := 408
+		switch {
+		case err == nil:
+			status = res.StatusCode
+		case l.c.ended:
+			status = 481
+		}
+		if status == 401 || status == 407 {
+			status = 403
+		}
+		var more []msg.Header
+		if err == nil && status == 469 {
+			more = append(more, msg.NewHeader("Recv-Info", value(res, "recv-info")))
+		}
+		l.c.sh.answer(tx, status, more...)
+		if status == 481 || status == 408 {
+			l.c.gone(o, status)
+		}
+	})
+}
+
+// gone ends a call whose one side does not know it any more. RFC 5057 section 5.1.
+func (c *call) gone(l *leg, status int) {
+	by := byA
+	if l.side == media.B {
+		by = byB
+	}
+	c.hangup(by, reason{"SIP", status, "dialog lost"})
+}
+
+// progress shows the caller a provisional response. There is one To-tag toward it, however the other side forks.
+func (c *call) progress(from *msg.Response, sdp []byte, reliable bool) {
+	if c.synth != nil || c.a.in == nil || c.answered {
+		return
+	}
+	l := c.a
+	status := from.StatusCode
+	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), c.sessionHeader(media.A)}
+	res := l.in.Response(status, "", hs...)
+	c.sh.brand(res)
+	if t := c.cur; t != nil {
+		if t.leg.party.Trusted {
+			identify(res, assertedIn(from), privacyOf(from), l.party, l.host())
+		}
+		cross(res, crossing(from), t.leg.party, l.party, l.host())
+	}
+	setSDP(res, sdp)
+	if sdp != nil {
+		l.sent = sdp
+	}
+	// RFC 3262 section 3: reliably when the caller requires it; "pass" keeps what the other side chose, where the caller can take it.
+	if c.ask.require || (l.party.Rel100 == "pass" && reliable && c.ask.rel) {
+		l.rel.send(l, l.in, res)
+		return
+	}
+	_ = l.in.Respond(res)
+}
+
+// delayed is the answer of B to an INVITE without an offer: B's 200 carries the offer, A's ACK the answer, and B's ACK waits for it. RFC 3261 section 13.2.1.
+func (c *call) delayed(res *msg.Response, offer []byte, seq uint32) {
+	s, leg := c.media.Load(), c.a.media()
+	c.b.taken = offer
+	if err := s.Expect(c.b.media()); err != nil {
+		c.noOffer(seq, err)
+		return
+	}
+	c.sh.e.off(func() {
+		out, err := s.Offer(media.B, offer, leg)
+		c.sh.loop.Post(func() {
+			if c.ended {
+				return
+			}
+			if err != nil {
+				c.noOffer(seq, err)
+				return
+			}
+			c.connected(res, out, func(answer []byte) { c.delayedAnswer(answer, seq) })
+		})
+	})
+}
+
+// noOffer ends a call whose delayed offer cannot be honoured.
+func (c *call) noOffer(seq uint32, err error) {
+	c.b.ackSDP[seq] = nil
+	c.b.ack(c.b.dlg, seq, nil)
+	r := asRefusal(err)
+	c.b.bye([]reason{{"SIP", r.Status, "offer refused"}})
+	c.refuseMedia(r)
+}
+
+// delayedAnswer is what A's ACK carried.
+func (c *call) delayedAnswer(answer []byte, seq uint32) {
+	if c.ended {
+		return
+	}
+	var out []byte
+	var err error
+	if answer != nil {
+		out, err = c.media.Load().Answer(media.A, answer)
+	}
+	c.b.ackSDP[seq] = out
+	c.b.ack(c.b.dlg, seq, out)
+	if answer == nil || err != nil {
+		c.hangup(byEdge, reason{"SIP", 488, "no usable answer"})
+		return
+	}
+	c.a.taken, c.b.sent = answer, out
+}

@@ -1,0 +1,548 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sip/transaction"
+	"github.com/cordonsip/cordon/sip/transport"
+	"github.com/cordonsip/cordon/sovereign"
+	msg "github.com/emiago/sipgo/sip"
+)
+
+// Who ended a call, in the words of receipts.
+const (
+	byA    = "a"
+	byB    = "b"
+	byEdge = "edge"
+)
+
+const continueWithGap = "continue_with_gap"
+
+// call is one call: an actor on its shard's loop. What may block runs elsewhere and posts back; whoever comes back asks c.ended first.
+type call struct {
+	sh    *shard
+	ask   *ask
+	party *Party
+	plan  routing.Plan
+	a, b  *leg // a is nil for a synthetic call, b until somebody answered
+	synth *synthetic
+	id    string                        // of the media session
+	ids   struct{ a, b string }         // Session-IDs of the two ends, RFC 7989
+	ref   atomic.Pointer[string]        // audit reference; nil until prepared
+	media atomic.Pointer[media.Session] // nil until prepared
+	view  atomic.Pointer[CallView]
+	refs  []audit.PartyRef
+
+	hop      int
+	cur      *attempt
+	tried    []audit.Attempt
+	held     bool     // a hop was held or denied on the way: the final refusal is on_hold's
+	gated    bool     // one of them could have gone through the gate
+	best     int      // the downstream answer to relay when every hop failed
+	bestWhy  []reason // and its reasons
+	refusal  *media.Refusal
+	logDown  bool
+	early    []byte // answer that A has by a provisional response
+	reporter media.Report
+
+	start, answer, end time.Time
+	setup              transaction.Timer
+	prepared           bool
+	answered, ended    bool
+	endedBy, cause     string
+	final              int
+	taken              []string // parties whose load this call counts in
+}
+
+func newCall(sh *shard, party *Party, a *ask, plan routing.Plan) *call {
+	c := &call{sh: sh, party: party, ask: a, plan: plan, id: "s" + token(20), start: time.Now()}
+	c.ids.a = a.session
+	if c.ids.a == "" {
+		c.ids.a = hexToken()
+	}
+	c.held = plan.Held
+	for _, r := range plan.Refused {
+		c.gated = c.gated || r.Ruling.Verdict == sovereign.Hold
+	}
+	return c
+}
+
+func (c *call) emergency() bool { return c.plan.Purpose == sovereign.EmergencyCall }
+
+// begin counts the call in and prepares it off the loop: its references, its intent on disk, its media session. Nothing is dialled before.
+func (c *call) begin() {
+	e := c.sh.e
+	c.sh.calls[c] = struct{}{}
+	e.active.Add(1)
+	e.metrics.active.Inc()
+	e.live.Store(c, nil)
+	e.byRef.Store(c.id, c)
+	c.occupy(c.party.Name)
+	if c.ask.session != "" {
+		e.ids.Store(c.loopKey(), nil)
+	}
+	c.setState("trying")
+	c.setup = c.sh.loop.After(c.within(c.party.Within.Setup, 30*time.Second), func() {
+		c.hangup(byEdge, reason{"SIP", 408, "set-up took too long"})
+	})
+	leg, synth := media.Leg{}, c.synth != nil
+	if c.a != nil {
+		leg = c.a.media()
+	}
+	emergency, id, callID, caller, called, at := c.emergency(), c.id, c.ask.callID, c.ask.request("", c.start).Caller, c.ask.called, c.start
+	e.off(func() {
+		p := preparation{}
+		p.ref, p.refs = e.c.Names.Call(callID, caller, called)
+		wait := 2 * time.Second
+		if emergency {
+			wait = 100 * time.Millisecond // its intent is written if it can be; the caller does not wait for a disk
+		}
+		ctx, cancel := context.WithTimeout(e.base, wait)
+		defer cancel()
+		if h := e.c.Log.Health(); !h.OK {
+			p.log = audit.ErrLogDown
+		}
+		if err := e.c.Intents.Begin(ctx, p.ref, at); err != nil {
+			p.log = err
+		}
+		if !synth {
+			p.session, p.media = e.c.Relay.Open(id, leg)
+		}
+		c.sh.loop.Post(func() { c.ready(p) })
+	})
+}
+
+// preparation is what begin brought back.
+type preparation struct {
+	ref        string
+	refs       []audit.PartyRef
+	session    *media.Session
+	log, media error
+}
+
+// ready goes on where begin came back.
+func (c *call) ready(p preparation) {
+	c.prepared = true
+	c.ref.Store(&p.ref)
+	c.refs = p.refs
+	if p.session != nil {
+		c.media.Store(p.session)
+	}
+	c.logDown = p.log != nil
+	c.setState("trying")
+	switch {
+	case c.ended: // the caller gave up meanwhile
+		c.finish()
+	case c.logDown && !c.emergency() && c.sh.e.c.OnLogFailure != continueWithGap:
+		// What cannot be recorded is not put through. It is a refusal and no 5xx, lest the peer carries the call around us unrecorded.
+		c.refuse(c.holdStatus(), "refused", reason{"SIP", c.holdStatus(), "calls cannot be recorded now"})
+	case p.media != nil && len(c.plan.Hops) > 0:
+		c.sh.e.log.Warn("no media session", "error", p.media)
+		c.refuse(503, "failed", reason{"SIP", 503, "no media resources"})
+	default:
+		c.next()
+	}
+}
+
+func (c *call) within(d, def time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return def
+}
+
+func (c *call) occupy(party string) {
+	c.sh.e.partyLoad(party).Add(1)
+	c.taken = append(c.taken, party)
+}
+
+func (c *call) loopKey() string { return c.ask.session + "\n" + c.ask.called }
+
+// next tries the hops in the order of the plan until one takes the INVITE; with none left the call is refused.
+func (c *call) next() {
+	c.cur = nil
+	for c.hop < len(c.plan.Hops) {
+		h := c.plan.Hops[c.hop]
+		c.hop++
+		if c.try(h, false) {
+			return
+		}
+	}
+	c.exhausted()
+}
+
+// try starts one attempt. False means that the hop was left out, and the list of attempts says why.
+func (c *call) try(h routing.Hop, plain bool) bool {
+	e := c.sh.e
+	party := e.profiles.Load().byName[h.Party]
+	proto := transport.Proto(h.Target.Transport)
+	if party == nil {
+		c.skip(h, h.Ruling, sovereign.GroundUnknownParty, "no_profile")
+		return false
+	}
+	if c.ask.sips && proto != transport.TLS {
+		c.skip(h, h.Ruling, h.Ruling.Ground, "not_secure") // RFC 5630 section 3.1: sips means TLS on every hop
+		return false
+	}
+	if party.MaxCalls > 0 && !c.emergency() && e.partyLoad(party.Name).Load() >= int64(party.MaxCalls) {
+		c.skip(h, h.Ruling, h.Ruling.Ground, "full")
+		return false
+	}
+	if h.Grant != "" && c.logDown && !c.emergency() {
+		c.held = true
+		c.skip(h, h.Ruling, h.Ruling.Ground, "log_down")
+		return false
+	}
+	if h.Grant != "" && !plain && (e.c.Spend == nil || !e.c.Spend(h.Grant)) {
+		c.held, c.gated = true, true
+		c.skip(h, sovereign.Ruling{Verdict: sovereign.Hold, Ground: sovereign.GroundNoAdequacy, Region: h.Ruling.Region, Country: h.Ruling.Country}, "", "quota_spent")
+		return false
+	}
+	pass, ruling := e.c.Fence.Pass(sovereign.Ask{
+		Party: party.Name, Plane: sovereign.Signalling, Purpose: c.plan.Purpose, Addr: h.Target.Addr, Keys: party.Keys, At: time.Now(),
+	})
+	if pass == nil {
+		c.refund(h)
+		c.held = true
+		c.gated = c.gated || ruling.Verdict == sovereign.Hold
+		c.skip(h, ruling, ruling.Ground, "refused_by_policy")
+		return false
+	}
+	e.know(proto, h.Target.Addr, party.Name)
+	flow, err := e.tl.Flow(transport.Dest{Proto: proto, Addr: h.Target.Addr, Party: party.Name, Profile: party.profile(h.Target.Name), Pass: pass})
+	if err != nil {
+		c.refund(h)
+		c.skip(h, ruling, ruling.Ground, "no_flow")
+		c.sh.e.log.Warn("no flow to a hop", "target", h.Target.ID(), "error", err)
+		return false
+	}
+	newAttempt(c, h, party, flow, ruling, plain).offer()
+	return true
+}
+
+// know remembers that we contact an address, so that its answers are listened to.
+func (e *Edge) know(p transport.Proto, a netAddrPort, party string) {
+	if _, ok := e.dialed.Load(dialKey{p, a}); ok {
+		return
+	}
+	if e.dialedN.Add(1) > maxDialed {
+		e.dialed.Clear()
+		e.dialedN.Store(1)
+	}
+	e.dialed.Store(dialKey{p, a}, party)
+}
+
+const maxDialed = 4096
+
+func (c *call) refund(h routing.Hop) {
+	if h.Grant != "" && c.sh.e.c.Refund != nil {
+		c.sh.e.c.Refund(h.Grant)
+	}
+}
+
+// skip notes a hop that was never contacted.
+func (c *call) skip(h routing.Hop, r sovereign.Ruling, g sovereign.Ground, result string) {
+	if g == "" {
+		g = r.Ground
+	}
+	c.tried = append(c.tried, audit.Attempt{
+		Party: h.Party, Target: h.Target.ID(), Region: r.Region.String(), Country: string(r.Country), Verdict: r.Verdict.String(), Ground: string(g), Result: result,
+	})
+}
+
+func (c *call) holdStatus() int {
+	if c.plan.OnHold.Status == 603 {
+		return 603
+	}
+	return 403
+}
+
+// exhausted gives the final refusal: on_hold's when the law kept something out, else what the last peer said.
+func (c *call) exhausted() {
+	switch {
+	case c.held && c.gated:
+		c.refuse(c.holdStatus(), "held", reason{"SIP", 403, "route held for approval"})
+	case c.held:
+		c.refuse(c.holdStatus(), "refused", reason{"SIP", 403, "refused by policy"})
+	case c.refusal != nil && c.best == 0:
+		c.refuseMedia(c.refusal)
+	case c.best > 0:
+		c.refuse(upstream(c.best), "failed", c.bestWhy...)
+	case len(c.plan.Hops) == 0 && c.plan.Route == "":
+		c.refuse(404, "failed")
+	default:
+		c.refuse(480, "failed", reason{"SIP", 480, "no target can take the call"})
+	}
+}
+
+// upstream maps a downstream final response to what the caller is told. RFC 3261 section 16.7: a 503 says something of that peer and not of us; a redirection
+// and a challenge are ours to handle and would show the other side's addresses.
+func upstream(status int) int {
+	switch {
+	case status == 503, status == 401, status == 407, status == 420, status == 421, status == 422, status == 494, status >= 300 && status < 400:
+		return 480
+	case status < 300 || status > 699:
+		return 500
+	}
+	return status
+}
+
+// refuse sends the final refusal and ends the call.
+func (c *call) refuse(status int, result string, rs ...reason) {
+	c.refuseWith(status, result, byEdge, rs, nil)
+}
+
+func (c *call) refuseMedia(r *media.Refusal) {
+	if r.Status == 403 {
+		c.refuse(c.holdStatus(), "refused", reason{"SIP", 403, "media place refused by policy"})
+		return
+	}
+	// RFC 3261 section 20.43: the warn-agent may be a pseudonym.
+	code := r.Warning
+	if code < 300 || code > 399 {
+		code = 399
+	}
+	w := msg.NewHeader("Warning", itoa(code)+` edge "`+harmless(r.Text)+`"`)
+	c.refuseWith(r.Status, "failed", byEdge, nil, []msg.Header{w})
+}
+
+func (c *call) refuseWith(status int, result, by string, rs []reason, more []msg.Header) {
+	if c.ended {
+		return
+	}
+	cause := ""
+	if len(rs) > 0 {
+		cause = rs[0].text
+	}
+	if c.a != nil && c.a.in != nil {
+		hs := append(reasonHeaders(rs), more...)
+		if ref := c.ref.Load(); ref != nil && (result == "held" || result == "refused") {
+			hs = append(hs, msg.NewHeader(receiptHeader, *ref))
+		}
+		if status == 503 {
+			hs = append(hs, msg.NewHeader("Retry-After", "10"))
+		}
+		c.sh.answer(c.a.in, status, hs...)
+		c.a.in = nil
+	}
+	c.close(by, status, cause, result)
+}
+
+// hangup ends the call from our side or for a peer, in whatever state it is: CANCEL or BYE to whoever holds a leg of it.
+func (c *call) hangup(by string, rs ...reason) {
+	if c.ended {
+		return
+	}
+	if t := c.cur; t != nil && c.b == nil {
+		t.abandon(rs)
+		t.outcome(t.alive, false, 0, "cancelled", t.alive)
+	}
+	if !c.answered {
+		if c.b != nil {
+			c.b.bye(rs)
+		}
+		status := 480
+		switch {
+		case by == byA:
+			status = 487
+		case len(rs) > 0 && (rs[0].cause == 408 || rs[0].cause == 503 || rs[0].cause == 403):
+			status = rs[0].cause
+		}
+		result := "failed"
+		if by == byA {
+			result = "cancelled"
+		}
+		c.refuseWith(status, result, by, rs, nil)
+		return
+	}
+	cause := ""
+	if len(rs) > 0 {
+		cause = rs[0].text
+	}
+	if c.a != nil {
+		c.a.bye(rs)
+	}
+	if c.b != nil {
+		c.b.bye(rs)
+	}
+	c.close(by, 200, cause, "answered")
+}
+
+// connected is the answer of B: A gets its 200. In a delayed offer the answer comes in A's ACK, which onAck then takes.
+func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
+	c.answered = true
+	c.answer = time.Now()
+	stopTimer(&c.setup)
+	c.setState("up")
+	if c.synth != nil {
+		c.synth.answered()
+		return
+	}
+	l := c.a
+	tx := l.in
+	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), msg.NewHeader("Supported", supported), c.sessionHeader(media.A)}
+	hs = append(hs, l.timing.agree(l, c.ask)...)
+	res := tx.Response(200, "", hs...)
+	c.sh.brand(res)
+	if c.b.party.Trusted {
+		identify(res, assertedIn(from), privacyOf(from), l.party, l.host())
+	}
+	cross(res, crossing(from), c.b.party, l.party, l.host())
+	setSDP(res, sdp)
+	l.sent = sdp
+	l.rel.drained(func() {
+		if c.ended {
+			return
+		}
+		l.accept(tx, res, onAck)
+		l.timing.start(l)
+		c.b.timing.start(c.b)
+	})
+}
+
+// cancelled is A's CANCEL. The transaction has answered it; the INVITE gets its 487 here.
+func (l *leg) cancelled(cancel *msg.Request) {
+	if l.c.ended || l.c.answered {
+		return // too late: the 2xx is on its way and BYE will follow. RFC 3261 section 9.1
+	}
+	rs := reasons(cancel)
+	if len(rs) == 0 {
+		rs = []reason{{"SIP", 487, "caller hung up"}}
+	}
+	l.c.hangup(byA, rs...)
+}
+
+// fenced says whether a pass that this call's legs rest on has died.
+func (c *call) fenced(now time.Time) bool {
+	for _, l := range []*leg{c.a, c.b} {
+		if l == nil || l.ended {
+			continue
+		}
+		if p := l.flow.Pass(); p != nil && !p.Live(now) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *call) sessionHeader(to media.Side) msg.Header {
+	if to == media.A {
+		if c.ids.b == "" {
+			return sessionHeaderOf(strings.Repeat("0", 32), c.ids.a)
+		}
+		return sessionHeaderOf(c.ids.b, c.ids.a)
+	}
+	return sessionHeaderOf(c.ids.a, c.ids.b)
+}
+
+// setState publishes what people see of the call.
+func (c *call) setState(state string) {
+	v := &CallView{State: state, Since: c.start, Purpose: c.plan.Purpose.String()}
+	if ref := c.ref.Load(); ref != nil {
+		v.Ref = *ref
+	}
+	v.Trunk, v.Group = c.sides()
+	if c.a != nil {
+		v.Path = append(v.Path, c.a.ruling.Region.String())
+	}
+	if l := c.b; l != nil {
+		v.Path = append(v.Path, l.ruling.Region.String())
+	} else if c.cur != nil {
+		v.Path = append(v.Path, c.cur.leg.ruling.Region.String())
+	}
+	c.view.Store(v)
+}
+
+// sides names the trunk and the edge group of the call, whichever end each is.
+func (c *call) sides() (trunk, group string) {
+	trunk, group = c.plan.Trunk, c.plan.Group
+	parties := []*Party{c.party}
+	switch {
+	case c.b != nil:
+		parties = append(parties, c.b.party)
+	case c.cur != nil:
+		parties = append(parties, c.cur.leg.party)
+	}
+	for _, p := range parties {
+		if p.Kind == sovereign.KindTrunk && (trunk == "" || p == c.party) {
+			trunk = p.Name
+		}
+		if p.Kind == sovereign.KindGroup {
+			group = p.Name
+		}
+	}
+	return trunk, group
+}
+
+// close ends the call on the loop: no timer, no leg and no count of it stays. The rest is written by a goroutine of its own.
+func (c *call) close(by string, status int, cause, result string) {
+	if c.ended {
+		return
+	}
+	c.ended = true
+	c.end, c.endedBy, c.final, c.cause = time.Now(), by, status, cause
+	stopTimer(&c.setup)
+	for _, l := range []*leg{c.a, c.b} {
+		if l == nil {
+			continue
+		}
+		if l.in != nil { // RFC 3261 section 15.1.2: what is still open is answered with 487
+			c.sh.answer(l.in, 487)
+			l.in = nil
+		}
+		l.entomb()
+	}
+	e := c.sh.e
+	delete(c.sh.calls, c)
+	e.active.Add(-1)
+	e.metrics.active.Dec()
+	for _, p := range c.taken {
+		e.partyLoad(p).Add(-1)
+	}
+	if c.ask.session != "" {
+		e.ids.Delete(c.loopKey())
+	}
+	setup := time.Duration(0)
+	if !c.answer.IsZero() {
+		setup = c.answer.Sub(c.start)
+	}
+	e.metrics.ended(result, setup)
+	c.setState("ending")
+	if c.synth != nil {
+		c.synth.ended(status)
+	}
+	if c.prepared {
+		c.finish()
+	}
+}
+
+func stopTimer(t *transaction.Timer) {
+	if *t != nil {
+		(*t).Stop()
+		*t = nil
+	}
+}
+
+// asRefusal reads a media error in SIP's terms.
+func asRefusal(err error) *media.Refusal {
+	var r *media.Refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	return &media.Refusal{Status: 500, Warning: 399, Text: "media failure"}
+}
+
+// accept gives B's answer to media and gets the one for A. A synthetic caller takes it itself.
+func (c *call) accept(sdp []byte) ([]byte, error) {
+	if c.synth != nil {
+		return sdp, c.synth.ep.Load().Accept(sdp)
+	}
+	return c.media.Load().Answer(media.B, sdp)
+}

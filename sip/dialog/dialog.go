@@ -1,0 +1,172 @@
+// Package dialog is the state of one SIP dialog (RFC 3261 section 12): its identifiers, sequence numbers, route set and remote target, and the requests
+// that are built from it. It decides no address: where a request goes is the pinned flow of the leg, whatever Contact and Record-Route say.
+//
+// It has no goroutine, no lock and no timer, and imports of foreign modules only sipgo's messages.
+package dialog
+
+import (
+	"errors"
+	"fmt"
+
+	msg "github.com/emiago/sipgo/sip"
+)
+
+// Name is one end of a dialog as From and To show it.
+type Name struct {
+	Display string
+	URI     msg.Uri
+	Tag     string
+}
+
+// Dialog is one dialog, seen from our end. It belongs to one loop.
+type Dialog struct {
+	CallID    string
+	Local     Name
+	Remote    Name
+	LocalSeq  uint32 // of the last request that we sent
+	RemoteSeq uint32 // of the last request that we took; 0 while none came
+	Routes    []msg.Uri
+	Target    msg.Uri // the peer's Contact, verbatim
+	Invite    uint32  // CSeq of the INVITE whose 2xx an ACK answers
+}
+
+// Errors of messages from which no dialog can be made.
+var (
+	ErrNoContact = errors.New("dialog: no usable Contact")
+	ErrNoTag     = errors.New("dialog: the peer gave no tag")
+)
+
+// UAS makes the dialog of an incoming INVITE; tag is our To-tag. RFC 3261 section 12.1.1.
+func UAS(req *msg.Request, tag string) (*Dialog, error) {
+	from, to, cseq, id := req.From(), req.To(), req.CSeq(), req.CallID()
+	if from == nil || to == nil || cseq == nil || id == nil {
+		return nil, fmt.Errorf("dialog: the request lacks a mandatory header: %w", ErrNoTag)
+	}
+	d := &Dialog{
+		CallID:    id.Value(),
+		Local:     Name{Display: to.DisplayName, URI: bare(to.Address), Tag: tag},
+		Remote:    Name{Display: from.DisplayName, URI: bare(from.Address), Tag: from.Params.GetOr("tag", "")},
+		RemoteSeq: cseq.SeqNo,
+		Invite:    cseq.SeqNo,
+		Routes:    recorded(req, false),
+	}
+	return d, d.Refresh(req)
+}
+
+// UAC makes the dialog that res opens for our request req: early for a 1xx with a tag, confirmed for a 2xx. RFC 3261 section 12.1.2.
+func UAC(req *msg.Request, res *msg.Response) (*Dialog, error) {
+	to := res.To()
+	if to == nil || to.Params.GetOr("tag", "") == "" {
+		return nil, ErrNoTag
+	}
+	from, sent, cseq := req.From(), req.To(), req.CSeq()
+	d := &Dialog{
+		CallID:   req.CallID().Value(),
+		Local:    Name{Display: from.DisplayName, URI: bare(from.Address), Tag: from.Params.GetOr("tag", "")},
+		Remote:   Name{Display: sent.DisplayName, URI: bare(sent.Address), Tag: to.Params.GetOr("tag", "")},
+		LocalSeq: cseq.SeqNo,
+		Invite:   cseq.SeqNo,
+		Routes:   recorded(res, true),
+	}
+	return d, d.Refresh(res)
+}
+
+// Refresh takes the remote target of a target refresh (INVITE, UPDATE and their 2xx). A message without Contact leaves it as it was.
+func (d *Dialog) Refresh(m msg.Message) error {
+	var c *msg.ContactHeader
+	switch m := m.(type) {
+	case *msg.Request:
+		c = m.Contact()
+	case *msg.Response:
+		c = m.Contact()
+	}
+	if c == nil || c.Address.Wildcard || (c.Address.Scheme != "sip" && c.Address.Scheme != "sips") || c.Address.Host == "" {
+		if d.Target.Host == "" {
+			return ErrNoContact
+		}
+		return nil
+	}
+	d.Target = *c.Address.Clone()
+	d.Target.Headers = nil // RFC 3261 section 19.1.1: not allowed in a Request-URI
+	return nil
+}
+
+// Confirm takes the 2xx over an early dialog: the route set is computed again, the tags stay. RFC 3261 section 13.2.2.4.
+func (d *Dialog) Confirm(res *msg.Response) error {
+	d.Routes = recorded(res, true)
+	return d.Refresh(res)
+}
+
+// InOrder says whether a request with this CSeq may be taken, and takes it. RFC 3261 section 12.2.2: a lower number is answered with 500.
+func (d *Dialog) InOrder(seq uint32) bool {
+	if d.RemoteSeq != 0 && seq <= d.RemoteSeq {
+		return false
+	}
+	d.RemoteSeq = seq
+	return true
+}
+
+// Request builds the next request of the dialog, without Via, Contact and body. RFC 3261 section 12.2.1.1.
+func (d *Dialog) Request(method msg.RequestMethod) *msg.Request {
+	d.LocalSeq++
+	if method == msg.INVITE {
+		d.Invite = d.LocalSeq
+	}
+	return d.build(method, d.LocalSeq)
+}
+
+// Ack builds the ACK for a 2xx to the INVITE with CSeq seq; it takes no new number. RFC 3261 section 13.2.2.4.
+func (d *Dialog) Ack(seq uint32) *msg.Request { return d.build(msg.ACK, seq) }
+
+func (d *Dialog) build(method msg.RequestMethod, seq uint32) *msg.Request {
+	target, routes := d.Target, d.Routes
+	if len(routes) > 0 && !loose(routes[0]) {
+		// A strict router: it becomes the Request-URI and the target goes last.
+		rest := append([]msg.Uri{}, routes[1:]...)
+		target, routes = routes[0], append(rest, d.Target)
+	}
+	req := msg.NewRequest(method, *target.Clone())
+	for _, r := range routes {
+		req.AppendHeader(&msg.RouteHeader{Address: *r.Clone()})
+	}
+	hops := msg.MaxForwardsHeader(70)
+	req.AppendHeader(&hops)
+	req.AppendHeader(&msg.FromHeader{DisplayName: d.Local.Display, Address: d.Local.URI, Params: tagged(d.Local.Tag)})
+	req.AppendHeader(&msg.ToHeader{DisplayName: d.Remote.Display, Address: d.Remote.URI, Params: tagged(d.Remote.Tag)})
+	id := msg.CallIDHeader(d.CallID)
+	req.AppendHeader(&id)
+	req.AppendHeader(&msg.CSeqHeader{SeqNo: seq, MethodName: method})
+	return req
+}
+
+func tagged(tag string) msg.HeaderParams {
+	if tag == "" {
+		return nil
+	}
+	return msg.HeaderParams{{K: "tag", V: tag}}
+}
+
+func loose(u msg.Uri) bool { return u.UriParams.Has("lr") }
+
+// bare is a URI without the parts that mean nothing in From and To.
+func bare(u msg.Uri) msg.Uri {
+	c := *u.Clone()
+	c.Headers = nil
+	return c
+}
+
+// recorded is the route set of a message: in order for a UAS, reversed for a UAC.
+func recorded(m msg.Message, reverse bool) []msg.Uri {
+	var out []msg.Uri
+	for _, h := range m.GetHeaders("record-route") {
+		if rr, ok := h.(*msg.RecordRouteHeader); ok {
+			out = append(out, *rr.Address.Clone())
+		}
+	}
+	if reverse {
+		for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
+			out[i], out[j] = out[j], out[i]
+		}
+	}
+	return out
+}

@@ -1,0 +1,367 @@
+// Package sip is the B2BUA: it admits calls, asks for a plan, walks its hops, keeps both legs' dialogs and tells what happened.
+//
+// Transport, transactions and dialogs are sub-rooms of ours; of sipgo only messages and parser are used. One call is one actor on one loop: no lock in call
+// logic, no I/O that blocks. It imports audit, media, routing and sovereign.
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sip/transaction"
+	"github.com/cordonsip/cordon/sip/transport"
+	"github.com/cordonsip/cordon/sovereign"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Planner is what the edge needs of routing.
+type Planner interface {
+	Plan(routing.Request) routing.Plan
+}
+
+// Party is the SIP profile of one trunk or edge group.
+type Party struct {
+	Name     string
+	Kind     sovereign.PartyKind
+	Sources  []netip.Prefix // addresses its requests come from
+	Peers    []string       // names its client certificate must carry (mTLS); empty: sources alone decide
+	Keys     bool           // media is keyed by SDES, so the signalling hop sees the keys
+	TLS      *transport.TLSProfile
+	Leg      media.Leg // template: Party, Secure and Purpose are filled per call
+	Domain   string    // host part of From and of the request URI toward it; "" : the target's name
+	Contact  string    // FQDN in our Contact toward it; "" : our address
+	Auth     *Credentials
+	Trusted  bool          // RFC 3325: P-Asserted-Identity is taken from it and sent to it
+	Rel100   string        // "end" (default: ended here) | "pass"
+	Refresh  time.Duration // session interval, RFC 4028; 0: 30 min; negative: off
+	Within   Deadlines
+	MaxCalls int
+	Headers  []string // further end-to-end headers that may cross, e.g. "X-Genesys-Conversation-ID"
+}
+
+// Credentials for digest authentication toward a carrier.
+type Credentials struct {
+	User, Realm string
+	Password    func() string
+}
+
+// Deadlines of one attempt. Zero fields take the defaults of the transport.
+type Deadlines struct {
+	First    time.Duration // any response: 2.0 s UDP, 1.5 s TCP/TLS
+	Progress time.Duration // 100 to 18x: 12 s
+	Ring     time.Duration // 18x to final: 60 s
+	Setup    time.Duration // all attempts until the first 18x: 30 s
+}
+
+// Config of an Edge.
+type Config struct {
+	Node          string
+	Product       string // Server and User-Agent; "" sends neither
+	Listeners     []transport.Listener
+	Dial          transport.Config // only Dial, Connect, Idle, MaxBody, MaxConns are read
+	Fence         *sovereign.Fence
+	Parties       []Party
+	Planner       Planner
+	Outcome       func(healthcheck.Outcome) // told after each attempt; must not block
+	Spend         func(grant string) bool
+	Refund        func(grant string)
+	Relay         *media.Relay
+	Log           audit.Log
+	Intents       audit.Intents
+	Names         audit.Pseudonyms
+	OnLogFailure  string // "refuse" (default) | "continue_with_gap"
+	Stranger      string // "silence" (default) | "403": what an unknown but permitted source gets
+	MaxCalls      int
+	RatePerSource float64 // new calls per second per source; 0: 50
+	Timers        transaction.Timers
+	Loops         int // default GOMAXPROCS
+	Logger        *slog.Logger
+	Metrics       prometheus.Registerer
+	Tap           func(out bool, f transport.Flow, b []byte)
+	// Endpoint opens the media of a synthetic caller, whose far end is l: media.NewEndpoint with the fence and the sockets of the relay. nil: Place refuses.
+	Endpoint func(l media.Leg, t media.Tone) (*media.Endpoint, error)
+}
+
+// Edge is the running B2BUA.
+type Edge struct {
+	c        Config
+	tl       *transport.Layer
+	shards   []*shard
+	profiles atomic.Pointer[profiles]
+	screen   *screen
+	draining atomic.Bool
+	metrics  *metrics
+	log      *slog.Logger
+
+	active  atomic.Int64
+	waiting atomic.Int64 // records that wait for the log
+	live    sync.Map     // *call -> struct{}: for Calls, MediaMoved and Drain, never for call logic
+	byRef   sync.Map     // session id -> *call
+	dialed  sync.Map     // dialKey -> party that we contact there
+	dialedN atomic.Int64
+	ids     sync.Map // Session-ID and called user of live calls: loop detection
+	load    sync.Map // party -> *atomic.Int64
+
+	work sync.WaitGroup // goroutines that do what may block
+	base context.Context
+	stop context.CancelFunc
+}
+
+// New checks c and starts nothing.
+func New(c Config) (*Edge, error) {
+	switch {
+	case c.Fence == nil:
+		return nil, errors.New("sip: a fence is needed")
+	case c.Planner == nil:
+		return nil, errors.New("sip: a planner is needed")
+	case c.Relay == nil:
+		return nil, errors.New("sip: a media relay is needed")
+	case c.Log == nil || c.Intents == nil || c.Names == nil:
+		return nil, errors.New("sip: log, intents and pseudonyms are needed")
+	case c.OnLogFailure != "" && c.OnLogFailure != "refuse" && c.OnLogFailure != continueWithGap:
+		return nil, fmt.Errorf("sip: on_log_failure %q: want refuse or %s", c.OnLogFailure, continueWithGap)
+	case c.Stranger != "" && c.Stranger != "silence" && c.Stranger != "403":
+		return nil, fmt.Errorf("sip: stranger %q: want silence or 403", c.Stranger)
+	}
+	if c.Loops <= 0 {
+		c.Loops = runtime.GOMAXPROCS(0)
+	}
+	c.Loops = min(c.Loops, len(alphabet))
+	if c.RatePerSource == 0 {
+		c.RatePerSource = 50
+	}
+	if c.Timers.T1 <= 0 {
+		c.Timers.T1 = 500 * time.Millisecond
+	}
+	if c.Timers.T2 <= 0 {
+		c.Timers.T2 = 4 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	e := &Edge{c: c, log: c.Logger, metrics: newMetrics(c.Metrics)}
+	e.base, e.stop = context.WithCancel(context.Background())
+	if err := e.Reload(c.Parties); err != nil {
+		return nil, err
+	}
+	e.screen = newScreen(e)
+	tc := c.Dial
+	tc.Listeners, tc.Fence, tc.Screen, tc.Handler = c.Listeners, c.Fence, e.screen, e
+	tc.Logger, tc.Metrics, tc.Tap = c.Logger, c.Metrics, c.Tap
+	tl, err := transport.New(tc)
+	if err != nil {
+		return nil, fmt.Errorf("sip: transport: %w", err)
+	}
+	e.tl = tl
+	for i := range c.Loops {
+		e.shards = append(e.shards, newShard(e, i))
+	}
+	return e, nil
+}
+
+// grace is how long an ending edge waits for the answers to its BYEs, and finality for receipts that are still being written.
+const (
+	grace    = 2 * time.Second
+	finality = 5 * time.Second
+)
+
+// Run serves until ctx ends; live calls are ended with BYE then. Drain first for a graceful stop.
+func (e *Edge) Run(ctx context.Context) error {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var wg sync.WaitGroup
+	failed := make(chan error, 1)
+	for _, s := range e.shards {
+		wg.Go(func() { _ = s.loop.Run(inner) })
+		s.loop.Post(s.sweep)
+	}
+	wg.Go(func() { e.screen.report(inner) })
+	wg.Go(func() {
+		if err := e.tl.Run(inner); err != nil && inner.Err() == nil {
+			failed <- fmt.Errorf("sip: transport: %w", err)
+		}
+	})
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	e.draining.Store(true)
+	for _, s := range e.shards {
+		s.loop.Post(s.endAll)
+	}
+	e.settle()
+	e.stop()
+	done := make(chan struct{})
+	go func() { e.work.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(finality):
+	}
+	cancel()
+	wg.Wait()
+	<-done
+	return err
+}
+
+// settle waits until the transactions that end live calls are answered, but not longer than the grace.
+func (e *Edge) settle() {
+	deadline := time.Now().Add(grace)
+	for time.Now().Before(deadline) {
+		busy := make(chan int, len(e.shards))
+		for _, s := range e.shards {
+			s.loop.Post(func() { busy <- len(s.calls) + s.pending })
+		}
+		sum := 0
+		for range e.shards {
+			sum += <-busy
+		}
+		if sum == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// off runs f in a goroutine of its own that Run waits for.
+func (e *Edge) off(f func()) { e.work.Go(f) }
+
+// Reload swaps the parties: calls that are up keep the profile that they were admitted with.
+func (e *Edge) Reload(p []Party) error {
+	n, err := newProfiles(p)
+	if err != nil {
+		return err
+	}
+	e.profiles.Store(n)
+	return nil
+}
+
+// Drain answers new calls and OPTIONS with 503 and waits until no call is left or ctx ends.
+func (e *Edge) Drain(ctx context.Context) error {
+	e.draining.Store(true)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for e.active.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("sip: %d calls are still up: %w", e.active.Load(), ctx.Err())
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// Receive takes one message from the transport and hands it to the loop that owns its Call-ID, so that a call's messages keep their order.
+func (e *Edge) Receive(in transport.Incoming) {
+	id := in.Msg.CallID()
+	if id == nil {
+		return
+	}
+	s := e.shards[shardOf(id.Value(), len(e.shards))]
+	s.loop.Post(func() { s.tx.Receive(in) })
+}
+
+// Lost tells every loop that a flow died.
+func (e *Edge) Lost(f transport.Flow, err error) {
+	for _, s := range e.shards {
+		s.loop.Post(func() { s.tx.Lost(f, err) })
+	}
+}
+
+// own is how Call-IDs of ours begin; the character behind it names the loop.
+const own = "cdn"
+
+// newCallID makes a Call-ID that comes back to loop s. It says nothing of who made it or where.
+func newCallID(s int) string { return own + string(alphabet[s]) + token(24) }
+
+// shardOf places a Call-ID: ours by the loop written into it, others by their hash. The rule is a function of the Call-ID alone, so a forged one is harmless.
+func shardOf(callID string, n int) int {
+	if len(callID) == len(own)+25 && callID[:len(own)] == own {
+		for i := range n {
+			if alphabet[i] == callID[len(own)] {
+				return i
+			}
+		}
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(callID))
+	return int(h.Sum32() % uint32(n))
+}
+
+// Calls lists the live calls, for people: references, no numbers.
+func (e *Edge) Calls() []CallView {
+	var out []CallView
+	e.live.Range(func(k, _ any) bool {
+		c := k.(*call)
+		if v := c.view.Load(); v != nil {
+			w := *v
+			if s := c.media.Load(); s != nil {
+				w.Report = s.Report()
+			}
+			out = append(out, w)
+		}
+		return true
+	})
+	slices.SortFunc(out, func(a, b CallView) int {
+		if d := a.Since.Compare(b.Since); d != 0 {
+			return d
+		}
+		return strings.Compare(a.Ref, b.Ref)
+	})
+	return out
+}
+
+// MediaMoved logs a far end of media that moved after it was first latched, or that was refused. It is media.Config.Moved; it does not block.
+func (e *Edge) MediaMoved(session string, m media.Move) {
+	if m.Allowed && !m.From.IsValid() {
+		return // the first latch is the receipt's matter, not a move
+	}
+	v, ok := e.byRef.Load(session)
+	if !ok {
+		return
+	}
+	ref := v.(*call).ref.Load()
+	if ref == nil {
+		return
+	}
+	ev := audit.MediaMoved{CallRef: *ref, Move: receiptMove(m)}
+	e.off(func() {
+		ctx, cancel := context.WithTimeout(e.base, finality)
+		defer cancel()
+		if _, err := e.c.Log.Append(ctx, ev); err != nil {
+			e.log.Warn("a media move could not be logged", "call", ev.CallRef, "error", err)
+		}
+	})
+}
+
+// partyLoad counts the live calls of one party.
+func (e *Edge) partyLoad(name string) *atomic.Int64 {
+	v, _ := e.load.LoadOrStore(name, new(atomic.Int64))
+	return v.(*atomic.Int64)
+}
+
+// CallView is one line of `cordon status` and the API.
+type CallView struct {
+	Ref     string // audit reference
+	Trunk   string
+	Group   string
+	State   string // trying | ringing | up | ending
+	Purpose string
+	Since   time.Time
+	Path    []string // regions of the legs
+	Report  media.Report
+}

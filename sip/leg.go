@@ -1,0 +1,379 @@
+package sip
+
+import (
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/sip/dialog"
+	"github.com/cordonsip/cordon/sip/transaction"
+	"github.com/cordonsip/cordon/sip/transport"
+	"github.com/cordonsip/cordon/sovereign"
+	msg "github.com/emiago/sipgo/sip"
+)
+
+// leg is one side of a call: one party, one pinned flow, one dialog (or, while a request forks, several early ones).
+type leg struct {
+	c      *call
+	side   media.Side
+	party  *Party
+	flow   transport.Flow
+	ruling sovereign.Ruling
+	name   string // the far end's name, for receipts
+	callID string
+	tag    string // ours
+	dlg    *dialog.Dialog
+	early  map[string]*dialog.Dialog // by the peer's tag
+	auth   *digester
+	invite *msg.Request // the first INVITE, as it came or went
+
+	in      *transaction.Server // INVITE of the peer that waits for its final response
+	out     *exchange           // INVITE or UPDATE of ours that waits for its final response
+	waiting *accepted           // 2xx of ours that waits for its ACK
+	rel     reliable            // provisional responses of ours
+	rack    uint32              // last RSeq taken from the peer, per leg: the dialog that sends others is dropped
+	racks   map[string]uint32
+	sent    []byte // last session description sent to the peer, and taken from it
+	taken   []byte
+	ackSDP  map[uint32][]byte // bodies of our ACKs by CSeq, to answer a 2xx that comes again
+	update  bool              // the peer allows UPDATE
+	timing  sessionTimer
+	ended   bool
+}
+
+// newLegA is the leg of a caller. nil when no dialog can be made of its INVITE.
+func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Incoming, p *Party, r sovereign.Ruling) *leg {
+	d, err := dialog.UAS(req, tx.Tag())
+	if err != nil {
+		return nil
+	}
+	l := &leg{
+		c: c, side: media.A, party: p, flow: in.Flow, ruling: r, name: p.Name, callID: d.CallID, tag: tx.Tag(), dlg: d, in: tx, invite: req,
+		auth: &digester{cred: p.Auth}, taken: c.ask.sdp, update: c.ask.update, ackSDP: map[uint32][]byte{},
+	}
+	if id := in.Flow.Peer(); id != nil && len(id.Names) > 0 {
+		l.name = bareName(id.Names[0])
+	}
+	tx.OnCancel(l.cancelled)
+	c.sh.legs[legKey(l.callID, l.tag)] = l
+	return l
+}
+
+// media is how media must look on this leg.
+func (l *leg) media() media.Leg {
+	m := l.party.Leg
+	m.Party, m.Purpose, m.Secure = l.party.Name, l.c.plan.Purpose, l.flow.Proto() == transport.TLS
+	return m
+}
+
+func (l *leg) other() *leg {
+	if l.side == media.A {
+		return l.c.b
+	}
+	return l.c.a
+}
+
+// isFrom says whether a request came from where this leg's peer is: the same address, or the same party at another one of its addresses.
+func (l *leg) isFrom(in transport.Incoming) bool {
+	if !in.Flow.Valid() {
+		return false
+	}
+	return in.Flow.Remote().Addr() == l.flow.Remote().Addr() || in.Party == l.party.Name
+}
+
+func (l *leg) peerTag(tag string) bool {
+	if l.dlg != nil {
+		return l.dlg.Remote.Tag == tag
+	}
+	return l.early[tag] != nil
+}
+
+// contact is how the peer reaches this leg: our address of the flow, or the name that its party knows us by.
+func (l *leg) contact() *msg.ContactHeader {
+	local := l.flow.Local()
+	u := msg.Uri{Scheme: "sip", Host: hostText(local.Addr().Unmap().String()), Port: int(local.Port())}
+	if l.party.Contact != "" {
+		u.Host = l.party.Contact
+	}
+	if p := l.flow.Proto(); p != transport.UDP {
+		u.UriParams = msg.HeaderParams{{K: "transport", V: string(p)}}
+	}
+	return &msg.ContactHeader{Address: u}
+}
+
+// host is what stands in place of a host of the other side toward this leg.
+func (l *leg) host() string {
+	if l.party.Domain != "" {
+		return l.party.Domain
+	}
+	return hostText(l.flow.Local().Addr().Unmap().String())
+}
+
+// request builds an in-dialog request toward the peer.
+func (l *leg) build(method msg.RequestMethod, headers ...msg.Header) *msg.Request {
+	req := l.dlg.Request(method)
+	l.dress(req, method, headers)
+	return req
+}
+
+// dress puts on what every request of ours carries.
+func (l *leg) dress(req *msg.Request, method msg.RequestMethod, headers []msg.Header) {
+	if method == msg.INVITE || method == msg.UPDATE {
+		req.AppendHeader(l.contact())
+		req.AppendHeader(msg.NewHeader("Allow", allowed))
+		req.AppendHeader(msg.NewHeader("Supported", supported))
+	}
+	if l.c.ids.a != "" {
+		req.AppendHeader(l.c.sessionHeader(l.side))
+	}
+	l.c.sh.brand(req)
+	for _, h := range headers {
+		req.AppendHeader(h)
+	}
+}
+
+// ack acknowledges a 2xx to the INVITE with CSeq seq, in dialog d.
+func (l *leg) ack(d *dialog.Dialog, seq uint32, sdp []byte) {
+	req := d.Ack(seq)
+	if l.auth != nil && l.auth.last.nonce != "" && l.auth.cred != nil {
+		// RFC 3261 section 22.1: the ACK repeats the credentials of its INVITE.
+		req.AppendHeader(l.auth.last.header(l.auth.cred.User, l.auth.cred.Password(), "INVITE", req.Recipient.String(), token(16), l.auth.uses))
+	}
+	setSDP(req, sdp)
+	_ = l.c.sh.tx.Send(l.flow, req) // a lost ACK is asked for again by the next 2xx
+}
+
+// again answers a 2xx that came another time: the winner's is acknowledged again, any other fork's is acknowledged and ended. RFC 3261 section 13.2.2.4.
+func (l *leg) again(res *msg.Response) {
+	tag, seq := res.To().Params.GetOr("tag", ""), res.CSeq().SeqNo
+	if l.dlg != nil && l.dlg.Remote.Tag == tag {
+		if sdp, ok := l.ackSDP[seq]; ok {
+			l.ack(l.dlg, seq, sdp)
+		}
+		return
+	}
+	if l.invite != nil && l.side == media.B {
+		l.drop(res)
+	}
+}
+
+// drop accepts and ends at once what an abandoned attempt or another fork answered: ACK, then BYE.
+func (l *leg) drop(res *msg.Response) {
+	d, err := dialog.UAC(l.invite, res)
+	if err != nil {
+		if d == nil {
+			return
+		}
+		d.Target = l.invite.Recipient // no Contact: the address that was called is the best guess
+	}
+	seq := res.CSeq().SeqNo
+	d.LocalSeq = seq
+	l.ack(d, seq, nil)
+	bye := d.Request(msg.BYE)
+	l.dress(bye, msg.BYE, []msg.Header{reason{"SIP", 487, "answered elsewhere or too late"}.header()})
+	bye.SetBody(nil)
+	l.c.sh.last(l.flow, bye, l.auth)
+}
+
+// exchange is one request of ours on a leg, with the digest authentication that it may need.
+type exchange struct {
+	l      *leg
+	req    *msg.Request
+	client *transaction.Client
+	then   func(res *msg.Response, err error)
+	tried  int
+	done   bool
+}
+
+// send starts an in-dialog request. then is called once, with the final response or the reason why there is none.
+func (l *leg) send(req *msg.Request, then func(res *msg.Response, err error)) *exchange {
+	x := &exchange{l: l, req: req, then: then}
+	if req.Body() == nil {
+		req.SetBody(nil)
+	}
+	x.client = l.c.sh.tx.Request(l.flow, req, x)
+	return x
+}
+
+// Response implements transaction.ClientUser.
+func (x *exchange) Response(_ *transaction.Client, res *msg.Response) {
+	if res.IsProvisional() {
+		return
+	}
+	if x.done {
+		if res.IsSuccess() && x.req.Method == msg.INVITE {
+			x.l.again(res)
+		}
+		return
+	}
+	if (res.StatusCode == 401 || res.StatusCode == 407) && x.tried < 2 && !x.l.ended {
+		if h, err := x.l.auth.answer(res, string(x.req.Method), x.req.Recipient.String()); err == nil {
+			x.tried++
+			again := x.l.dlg.Request(x.req.Method)
+			recopy(again, x.req)
+			again.AppendHeader(h)
+			x.req = again
+			x.client = x.l.c.sh.tx.Request(x.l.flow, again, x)
+			return
+		}
+	}
+	x.finish(res, nil)
+}
+
+// Failed implements transaction.ClientUser.
+func (x *exchange) Failed(_ *transaction.Client, err error) {
+	if !x.done {
+		x.finish(nil, err)
+	}
+}
+
+func (x *exchange) finish(res *msg.Response, err error) {
+	x.done = true
+	if x.l.out == x {
+		x.l.out = nil
+	}
+	x.then(res, err)
+}
+
+// recopy carries what is not the dialog's own from a request to its repetition.
+func recopy(to, from *msg.Request) {
+	for _, h := range from.Headers() {
+		switch strings.ToLower(h.Name()) {
+		case "via", "route", "max-forwards", "from", "to", "call-id", "cseq", "content-length", "authorization", "proxy-authorization":
+		default:
+			to.AppendHeader(h)
+		}
+	}
+	to.SetBody(from.Body())
+}
+
+// farewell is a request that ends something and that nobody waits for; only the edge's end does.
+type farewell struct {
+	s     *shard
+	flow  transport.Flow
+	req   *msg.Request
+	auth  *digester
+	tried bool
+}
+
+func (s *shard) last(f transport.Flow, req *msg.Request, auth *digester) {
+	s.pending++
+	s.tx.Request(f, req, &farewell{s: s, flow: f, req: req, auth: auth})
+}
+
+// Response implements transaction.ClientUser.
+func (w *farewell) Response(_ *transaction.Client, res *msg.Response) {
+	if res.IsProvisional() {
+		return
+	}
+	if (res.StatusCode == 401 || res.StatusCode == 407) && !w.tried {
+		if h, err := w.auth.answer(res, string(w.req.Method), w.req.Recipient.String()); err == nil {
+			w.tried = true
+			again := msg.NewRequest(w.req.Method, w.req.Recipient)
+			for _, k := range w.req.Headers() {
+				switch k.(type) {
+				case *msg.ViaHeader, *msg.CSeqHeader, *msg.ContentLengthHeader:
+				default:
+					again.AppendHeader(k)
+				}
+			}
+			again.AppendHeader(&msg.CSeqHeader{SeqNo: w.req.CSeq().SeqNo + 1, MethodName: w.req.Method})
+			again.AppendHeader(h)
+			again.SetBody(nil)
+			w.req = again
+			w.s.tx.Request(w.flow, again, w)
+			return
+		}
+	}
+	w.s.pending--
+}
+
+// Failed implements transaction.ClientUser.
+func (w *farewell) Failed(*transaction.Client, error) { w.s.pending-- }
+
+// bye ends the dialog of this leg. RFC 3261 section 15: a callee's BYE waits for the ACK of its 2xx, or for the end of that wait.
+func (l *leg) bye(rs []reason) {
+	if l.dlg == nil || l.ended {
+		return
+	}
+	l.ended = true
+	l.timing.stop()
+	if l.waiting != nil {
+		l.waiting.bye = rs
+		return
+	}
+	l.farewell(rs)
+}
+
+func (l *leg) farewell(rs []reason) {
+	req := l.build(msg.BYE, reasonHeaders(rs)...)
+	req.SetBody(nil)
+	l.c.sh.last(l.flow, req, l.auth)
+}
+
+// entomb keeps the leg known as an ended one for as long as its peer may still send to it, then forgets it.
+func (l *leg) entomb() {
+	l.ended = true
+	l.timing.stop()
+	l.rel.stop()
+	key := legKey(l.callID, l.tag)
+	l.c.sh.loop.After(64*l.c.sh.e.c.Timers.T1, func() { delete(l.c.sh.legs, key) })
+}
+
+// accepted is a 2xx of ours that is repeated until its ACK comes. RFC 3261 section 13.3.1.4.
+type accepted struct {
+	res   *msg.Response
+	tx    *transaction.Server
+	seq   uint32
+	every time.Duration
+	again transaction.Timer
+	limit transaction.Timer
+	onAck func(sdp []byte)
+	bye   []reason // the call ended meanwhile: say so once the ACK is here
+}
+
+// accept sends a 2xx to the INVITE tx and keeps repeating it. onAck is called once with the answer that the ACK carries, if any.
+func (l *leg) accept(tx *transaction.Server, res *msg.Response, onAck func(sdp []byte)) {
+	t := l.c.sh.e.c.Timers
+	w := &accepted{res: res, tx: tx, seq: tx.Req().CSeq().SeqNo, every: t.T1, onAck: onAck}
+	l.waiting = w
+	if l.in == tx {
+		l.in = nil
+	}
+	_ = tx.Respond(res)
+	var repeat func()
+	repeat = func() {
+		_ = tx.Respond(res)
+		w.every = min(2*w.every, t.T2)
+		w.again = l.c.sh.loop.After(w.every, repeat)
+	}
+	w.again = l.c.sh.loop.After(w.every, repeat)
+	w.limit = l.c.sh.loop.After(64*t.T1, func() {
+		w.again.Stop()
+		l.waiting = nil
+		if w.bye != nil {
+			l.farewell(w.bye)
+			return
+		}
+		l.c.hangup(byEdge, reason{"SIP", 408, "no ACK"})
+	})
+}
+
+// acked ends the repetition of a 2xx.
+func (l *leg) acked(req *msg.Request) {
+	w := l.waiting
+	if w == nil || req.CSeq().SeqNo != w.seq {
+		return
+	}
+	w.again.Stop()
+	w.limit.Stop()
+	l.waiting = nil
+	if w.bye != nil {
+		l.farewell(w.bye)
+		return
+	}
+	if w.onAck != nil {
+		sdp, _ := bodySDP(req)
+		w.onAck(sdp)
+	}
+}

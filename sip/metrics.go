@@ -1,0 +1,48 @@
+package sip
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	calls    *prometheus.CounterVec
+	attempts *prometheus.CounterVec
+	setup    prometheus.Histogram
+	active   prometheus.Gauge
+	refused  *prometheus.CounterVec
+	strays   prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cordon_sip_calls_total", Help: "Calls that ended, by result: answered, refused, held, failed, cancelled.",
+		}, []string{"result"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cordon_sip_attempts_total", Help: "Attempts on hops, by party and result.",
+		}, []string{"party", "result"}),
+		setup: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "cordon_sip_setup_seconds", Help: "From the INVITE of a caller to the answer that it was sent.",
+			Buckets:                     []float64{.01, .05, .1, .25, .5, 1, 2, 4, 8, 16, 32, 64},
+			NativeHistogramBucketFactor: 1.1,
+		}),
+		active: prometheus.NewGauge(prometheus.GaugeOpts{Name: "cordon_sip_calls_active", Help: "Calls that are live now."}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cordon_sip_ingress_refused_total", Help: "Packets and calls that were not admitted, by ground.",
+		}, []string{"ground"}),
+		strays: prometheus.NewCounter(prometheus.CounterOpts{Name: "cordon_sip_strays_total", Help: "Responses that belong to no transaction."}),
+	}
+	if r != nil {
+		r.MustRegister(m.calls, m.attempts, m.setup, m.active, m.refused, m.strays)
+	}
+	return m
+}
+
+func (m *metrics) ended(result string, setup time.Duration) {
+	m.calls.WithLabelValues(result).Inc()
+	if setup > 0 {
+		m.setup.Observe(setup.Seconds())
+	}
+}

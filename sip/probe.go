@@ -1,0 +1,122 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/sip/transaction"
+	"github.com/cordonsip/cordon/sip/transport"
+	"github.com/cordonsip/cordon/sovereign"
+	msg "github.com/emiago/sipgo/sip"
+)
+
+// pinger is one OPTIONS on its way. It runs on a loop and tells the waiting prober once.
+type pinger struct {
+	sent time.Time
+	done chan pong
+}
+
+type pong struct {
+	sample healthcheck.Sample
+	err    error
+}
+
+// Response implements transaction.ClientUser.
+func (p *pinger) Response(c *transaction.Client, res *msg.Response) {
+	if res.IsProvisional() {
+		return
+	}
+	p.tell(pong{sample: healthcheck.Sample{RTT: time.Since(p.sent), Status: res.StatusCode, Via: flowWord(c.Flow())}})
+}
+
+// Failed implements transaction.ClientUser.
+func (p *pinger) Failed(_ *transaction.Client, err error) { p.tell(pong{err: err}) }
+
+func (p *pinger) tell(x pong) {
+	select {
+	case p.done <- x:
+	default:
+	}
+}
+
+// Probe sends one OPTIONS to t over the same transport, address and TLS identity as a call would use. It is a healthcheck.Prober.
+func (e *Edge) Probe(ctx context.Context, t healthcheck.Target) (healthcheck.Sample, error) {
+	party := e.profiles.Load().byName[t.Party]
+	if party == nil {
+		return healthcheck.Sample{}, fmt.Errorf("sip: probe: %q is no party", t.Party)
+	}
+	pass, ruling := e.c.Fence.Pass(sovereign.Ask{
+		Party: t.Party, Plane: sovereign.Signalling, Purpose: sovereign.SyntheticProbe, Addr: t.Addr, Keys: party.Keys, At: time.Now(),
+	})
+	if pass == nil {
+		return healthcheck.Sample{}, fmt.Errorf("sip: probe of %s: %s: %w", t.ID(), ruling.Why, sovereign.ErrFenced)
+	}
+	proto := transport.Proto(t.Transport)
+	e.know(proto, t.Addr, t.Party)
+	flow, err := e.tl.Flow(transport.Dest{Proto: proto, Addr: t.Addr, Party: t.Party, Profile: party.profile(t.Name), Pass: pass})
+	if err != nil {
+		return healthcheck.Sample{}, fmt.Errorf("sip: probe of %s: %w", t.ID(), err)
+	}
+	if proto.Reliable() {
+		if err := e.tl.Warm(ctx, flow); err != nil {
+			return healthcheck.Sample{}, fmt.Errorf("sip: probe of %s: %w", t.ID(), err)
+		}
+	}
+	id := token(8)
+	s := e.shards[shardOf(id, len(e.shards))]
+	p := &pinger{done: make(chan pong, 1)}
+	s.loop.Post(func() {
+		p.sent = time.Now()
+		s.tx.Request(flow, s.probe(flow, party, t), p, transaction.WithTimeout(probeLimit(ctx)))
+	})
+	select {
+	case <-ctx.Done():
+		return healthcheck.Sample{}, fmt.Errorf("sip: probe of %s: no answer: %w", t.ID(), ctx.Err())
+	case x := <-p.done:
+		if x.err != nil {
+			if errors.Is(x.err, transaction.ErrTimeout) {
+				x.err = fmt.Errorf("no answer: %w", x.err)
+			}
+			return x.sample, fmt.Errorf("sip: probe of %s: %w", t.ID(), x.err)
+		}
+		return x.sample, nil
+	}
+}
+
+// probeLimit bounds the transaction as the caller bounds the wait, so that nothing is sent for a probe that nobody waits for.
+func probeLimit(ctx context.Context) time.Duration {
+	if d, ok := ctx.Deadline(); ok {
+		return max(time.Until(d), time.Millisecond)
+	}
+	return 32 * time.Second
+}
+
+func (s *shard) probe(f transport.Flow, p *Party, t healthcheck.Target) *msg.Request {
+	name := t.Name
+	if name == "" {
+		name = t.Addr.Addr().Unmap().String()
+	}
+	target := msg.Uri{Scheme: "sip", Host: hostText(name), UriParams: msg.HeaderParams{{K: "transport", V: string(t.Transport)}}}
+	l := &leg{party: p, flow: f}
+	contact := l.contact()
+	from := contact.Address
+	from.User, from.UriParams, from.Port = "ping", nil, 0
+	req := msg.NewRequest(msg.OPTIONS, target)
+	hops := msg.MaxForwardsHeader(70)
+	req.AppendHeader(&hops)
+	req.AppendHeader(&msg.FromHeader{Address: from, Params: msg.HeaderParams{{K: "tag", V: token(10)}}})
+	to := target
+	to.UriParams = nil
+	req.AppendHeader(&msg.ToHeader{Address: to})
+	id := msg.CallIDHeader(newCallID(s.id))
+	req.AppendHeader(&id)
+	req.AppendHeader(&msg.CSeqHeader{SeqNo: 1, MethodName: msg.OPTIONS})
+	req.AppendHeader(contact)
+	req.AppendHeader(msg.NewHeader("Accept", typeSDP))
+	s.brand(req)
+	req.SetBody(nil)
+	return req
+}

@@ -1,0 +1,256 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sip/transport"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// What happens to a receipt that cannot be written: it waits in memory, up to a bound, and the call's intent stays open, so that the gap record names it.
+const (
+	retryFirst = time.Second
+	retryMost  = 30 * time.Second
+	maxWaiting = 1000
+)
+
+// finish frees the media, writes the call's records and closes its intent: once, when the call has ended and was prepared.
+func (c *call) finish() {
+	e := c.sh.e
+	rec := c.receipt() // on the loop, where the call's state may be read
+	session, ref, waiting := c.media.Load(), rec.CallRef, &e.waiting
+	ended, result := c.shortRecord(rec), c.result(rec)
+	e.off(func() {
+		defer e.live.Delete(c)
+		defer e.byRef.Delete(c.id)
+		var rep media.Report
+		switch {
+		case session != nil:
+			rep = session.Close()
+		case c.synth != nil:
+			var tone media.EndpointReport
+			rep, tone = c.synth.close(rec.TInvite)
+			result.Report, result.Tone = rep, tone
+			defer func() { c.synth.done <- result }()
+		}
+		c.mediaHops(&rec, rep)
+		if !e.append(waiting, ended) || !e.append(waiting, rec) {
+			e.log.Error("a receipt could not be written; its intent stays open", "call", ref)
+			return
+		}
+		e.c.Intents.End(ref)
+	})
+}
+
+// append writes one entry and waits out a log that is down, within bounds. False means that it was given up.
+func (e *Edge) append(waiting *atomic.Int64, ev audit.Event) bool {
+	if waiting.Add(1) > maxWaiting {
+		waiting.Add(-1)
+		return false
+	}
+	defer waiting.Add(-1)
+	pause := retryFirst
+	for {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.base), finality)
+		_, err := e.c.Log.Append(ctx, ev)
+		cancel()
+		if err == nil {
+			return true
+		}
+		if !errors.Is(err, audit.ErrLogDown) && !errors.Is(err, context.DeadlineExceeded) {
+			e.log.Error("the log refused an entry", "kind", ev.Kind(), "error", err)
+			return false
+		}
+		select {
+		case <-e.base.Done():
+			return false
+		case <-time.After(pause):
+			pause = min(2*pause, retryMost)
+		}
+	}
+}
+
+// receipt is what the call knows of itself; media comes later.
+func (c *call) receipt() audit.Receipt {
+	trunk, group := c.sides()
+	r := audit.Receipt{
+		CallRef: *c.ref.Load(), Direction: string(c.plan.Direction), Purpose: c.plan.Purpose.String(),
+		TInvite: c.start, TAnswer: c.answer, TEnd: c.end, Trunk: trunk, EdgeGroup: group, RouteReason: string(routing.ReasonPrimary),
+		Hops: []audit.ReceiptHop{}, Attempts: c.attempts(), Packets: map[string]uint64{}, Moves: []audit.Move{},
+		Recording:    audit.RecordingState{Required: c.plan.Recording},
+		Outcome:      audit.Outcome{SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Quality: []audit.LegQuality{}},
+		PolicyDigest: c.plan.Digest, Generation: c.plan.Generation,
+	}
+	if r.Direction == "" {
+		r.Direction = string(routing.Inbound)
+		if c.party.Kind == sovereign.KindGroup {
+			r.Direction = string(routing.Outbound)
+		}
+	}
+	if len(c.refs) > 0 {
+		r.PartyA = c.refs[0]
+	}
+	if len(c.refs) > 1 {
+		r.PartyB = c.refs[1]
+	}
+	if c.hop > 0 && c.hop <= len(c.plan.Hops) {
+		h := c.plan.Hops[c.hop-1]
+		r.RouteReason, r.GateDecision = string(h.Reason), h.Grant
+	}
+	if c.emergency() {
+		r.RouteReason = string(routing.ReasonEmergency)
+	}
+	if c.a != nil {
+		r.Hops = append(r.Hops, signallingHop("a", c.a))
+	}
+	if c.b != nil {
+		r.Hops = append(r.Hops, signallingHop("b", c.b))
+	}
+	r.Overall = c.overall()
+	return r
+}
+
+// attempts lists every target in order: what was tried, then what the plan left out.
+func (c *call) attempts() []audit.Attempt {
+	out := append([]audit.Attempt{}, c.tried...)
+	for i := range out {
+		if out[i].Result == "" {
+			out[i].Result = "cancelled"
+		}
+	}
+	for _, x := range c.plan.Refused {
+		out = append(out, audit.Attempt{
+			Party: x.Party, Target: x.Target, Region: x.Ruling.Region.String(), Country: string(x.Ruling.Country), Verdict: x.Ruling.Verdict.String(),
+			Ground: string(x.Ground), Result: "refused_by_policy",
+		})
+	}
+	return out
+}
+
+// overall sums the rulings of the legs up. Media may worsen it.
+func (c *call) overall() string {
+	if c.b == nil {
+		if c.held {
+			return "refused_by_policy"
+		}
+		return "compliant" // nothing left for anywhere that was not permitted
+	}
+	gated := false
+	for _, l := range []*leg{c.a, c.b} {
+		if l == nil {
+			continue
+		}
+		if !l.ruling.Permitted() {
+			return "violation"
+		}
+		gated = gated || l.ruling.Ground == sovereign.GroundGrant
+	}
+	if gated {
+		return "compliant_by_gate"
+	}
+	return "compliant"
+}
+
+func signallingHop(name string, l *leg) audit.ReceiptHop {
+	h := ruledHop("signalling", name, l.ruling)
+	h.RemoteAddr, h.RemoteName = l.flow.Remote().String(), l.name
+	if id := l.flow.Peer(); id != nil {
+		h.TLS = &audit.TLSSeen{Version: id.Version, Suite: id.Suite, PeerSPKI: id.SPKI}
+	}
+	return h
+}
+
+// ruledHop fills in what a ruling knows. The far end of every leg reads what we send it, so each hop is a termination.
+func ruledHop(plane, leg string, r sovereign.Ruling) audit.ReceiptHop {
+	h := audit.ReceiptHop{
+		Plane: plane, Leg: leg, Role: "terminates_plaintext", DeclaredRegion: r.Region.String(), DeclaredCountry: string(r.Country),
+		Operator: r.Place.Operator, Contract: r.Place.Contract, Verdict: string(r.Standing), Ground: string(r.Ground), Instrument: r.Instrument, Proof: string(r.Proof),
+	}
+	if h.Verdict == "" {
+		h.Verdict = string(sovereign.StandingUnknown)
+	}
+	return h
+}
+
+// mediaHops adds what media counted.
+func (c *call) mediaHops(r *audit.Receipt, rep media.Report) {
+	for i, name := range []string{"a", "b"} {
+		s := rep.Sides[i]
+		if !s.Remote.IsValid() {
+			continue
+		}
+		h := ruledHop("media", name, s.Ruling)
+		h.RemoteAddr, h.RemoteName = s.Remote.String(), s.Codec
+		h.SRTP = &audit.SRTPSeen{Suite: string(s.Suite), Keying: "SDES"}
+		if s.Suite == "" {
+			h.SRTP.Keying, h.SRTP.Cleartext = "none", true
+		}
+		if s.RTT > 0 {
+			h.RTTMinMS = ms(s.RTT)
+			h.MaxDistanceKM = h.RTTMinMS * 100 // light in fibre: 200 km per ms one way
+		}
+		r.Hops = append(r.Hops, h)
+		for country, n := range s.PerCountry {
+			r.Packets[string(country)] += n
+		}
+		r.Outcome.Quality = append(r.Outcome.Quality, audit.LegQuality{Leg: name, Packets: s.RxPackets, Lost: s.Lost, JitterMS: ms(s.Jitter), MOS: s.MOS})
+		switch {
+		case s.RxPackets+s.TxPackets == 0:
+		case !s.Ruling.Permitted():
+			r.Overall = "violation"
+		case s.Ruling.Ground == sovereign.GroundGrant && r.Overall == "compliant":
+			r.Overall = "compliant_by_gate"
+		}
+	}
+	for _, m := range rep.Moves {
+		if m.From.IsValid() || !m.Allowed {
+			r.Moves = append(r.Moves, receiptMove(m))
+		}
+	}
+}
+
+func receiptMove(m media.Move) audit.Move {
+	out := audit.Move{T: m.At, Plane: "media", To: m.To.String(), Cause: m.Cause, Allowed: m.Allowed, Ground: string(m.Ruling.Ground)}
+	if m.From.IsValid() {
+		out.From = m.From.String()
+	}
+	return out
+}
+
+// shortRecord is the short record of the call.
+func (c *call) shortRecord(r audit.Receipt) audit.CallEnded {
+	n := 0
+	for _, a := range c.tried {
+		if !a.At.IsZero() {
+			n++
+		}
+	}
+	out := audit.CallEnded{
+		CallRef: r.CallRef, Trunk: r.Trunk, Group: r.EdgeGroup, Route: c.plan.Route, SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Attempts: n,
+	}
+	if !c.answer.IsZero() {
+		out.SetupMS, out.TalkMS = ms(c.answer.Sub(c.start)), ms(c.end.Sub(c.answer))
+	}
+	return out
+}
+
+// flowWord names a transport for people.
+func flowWord(f transport.Flow) string { return string(f.Proto()) + " " + f.Remote().String() }
+
+// result is what a synthetic caller is told.
+func (c *call) result(r audit.Receipt) SyntheticResult {
+	out := SyntheticResult{CallRef: r.CallRef, Status: c.final}
+	for _, a := range c.tried {
+		out.Hops = append(out.Hops, a.Target+" "+a.Result)
+	}
+	if !c.answer.IsZero() {
+		out.Setup = c.answer.Sub(c.start)
+	}
+	return out
+}

@@ -1,0 +1,244 @@
+package sip
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/sip/transaction"
+	"github.com/cordonsip/cordon/sip/transport"
+	"github.com/cordonsip/cordon/sovereign"
+	msg "github.com/emiago/sipgo/sip"
+)
+
+// shard is one loop with the calls, dialogs and transactions that belong to it. Everything here happens on the loop.
+type shard struct {
+	e    *Edge
+	id   int
+	loop interface {
+		transaction.Loop
+		Run(context.Context) error
+	}
+	tx      *transaction.Layer
+	legs    map[string]*leg // by Call-ID and our tag
+	calls   map[*call]struct{}
+	ours    map[string]bool // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
+	pending int             // requests that end calls and are not answered yet
+}
+
+func newShard(e *Edge, id int) *shard {
+	s := &shard{
+		e: e, id: id, loop: transaction.NewLoop(),
+		legs: make(map[string]*leg), calls: make(map[*call]struct{}), ours: make(map[string]bool),
+	}
+	s.tx = transaction.New(s.loop, e.tl.Send, s, e.c.Timers)
+	return s
+}
+
+func legKey(callID, tag string) string { return callID + "\n" + tag }
+
+// Request implements transaction.User.
+func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.Incoming) {
+	to := req.To()
+	if to == nil || req.From() == nil || req.CSeq() == nil {
+		s.answer(tx, 400)
+		return
+	}
+	if tag := to.Params.GetOr("tag", ""); tag != "" {
+		s.inDialog(tx, req, in, tag)
+		return
+	}
+	if tx == nil || !in.Flow.Valid() {
+		return // an ACK outside a dialog means nothing, and who may not be answered is not listened to
+	}
+	party := s.e.profiles.Load().byName[in.Party]
+	if party == nil {
+		s.answer(tx, 403)
+		return
+	}
+	switch req.Method {
+	case msg.INVITE:
+		s.invite(tx, req, in, party)
+	case msg.OPTIONS:
+		s.options(tx)
+	case msg.BYE, msg.PRACK, msg.UPDATE, msg.INFO, msg.NOTIFY:
+		s.answer(tx, 481)
+	default:
+		s.answer(tx, 405, msg.NewHeader("Allow", allowed))
+	}
+}
+
+// Stray implements transaction.User: a 2xx that came again after its transaction ended is acknowledged again. RFC 3261 section 13.2.2.4.
+func (s *shard) Stray(res *msg.Response, _ transport.Incoming) {
+	cseq, from, id := res.CSeq(), res.From(), res.CallID()
+	if cseq != nil && from != nil && id != nil && cseq.MethodName == msg.INVITE && res.IsSuccess() {
+		if l := s.legs[legKey(id.Value(), from.Params.GetOr("tag", ""))]; l != nil {
+			l.again(res)
+			return
+		}
+	}
+	s.e.metrics.strays.Inc()
+}
+
+// answer sends a response of our own.
+func (s *shard) answer(tx *transaction.Server, status int, headers ...msg.Header) {
+	if tx == nil {
+		return
+	}
+	res := tx.Response(status, "", headers...)
+	s.brand(res)
+	_ = tx.Respond(res) // what cannot be sent is retransmitted by the peer or timed out
+}
+
+func (s *shard) brand(m interface{ AppendHeader(msg.Header) }) {
+	if s.e.c.Product == "" {
+		return
+	}
+	name := "Server"
+	if _, ok := m.(*msg.Request); ok {
+		name = "User-Agent"
+	}
+	m.AppendHeader(msg.NewHeader(name, s.e.c.Product))
+}
+
+// options tells the truth about us. RFC 3261 section 11.2.
+func (s *shard) options(tx *transaction.Server) {
+	status, more := 200, []msg.Header(nil)
+	if s.e.draining.Load() {
+		status, more = 503, []msg.Header{msg.NewHeader("Retry-After", "30")}
+	}
+	s.answer(tx, status, append(more, msg.NewHeader("Allow", allowed), msg.NewHeader("Accept", typeSDP), msg.NewHeader("Supported", supported))...)
+}
+
+// inDialog hands a request to its leg. Unknown dialogs, and known ones from somewhere else, get 481.
+func (s *shard) inDialog(tx *transaction.Server, req *msg.Request, in transport.Incoming, tag string) {
+	l := s.legs[legKey(req.CallID().Value(), tag)]
+	from := req.From().Params.GetOr("tag", "")
+	if l == nil || !l.isFrom(in) || !l.peerTag(from) {
+		s.answer(tx, 481)
+		return
+	}
+	l.request(tx, req, in, from)
+}
+
+// refusal is a final answer of the screen to a new INVITE.
+type refusal struct {
+	status  int
+	headers []msg.Header
+}
+
+// sane checks what must hold of any new INVITE, emergency or not.
+func (s *shard) sane(tx *transaction.Server, req *msg.Request) *refusal {
+	switch u := req.Recipient; {
+	case u.Scheme != "sip" && u.Scheme != "sips" && u.Scheme != "tel" && (u.Scheme != "urn" || !strings.HasPrefix(strings.ToLower(u.Raw()), "service:")):
+		return &refusal{status: 416}
+	case req.From().Params.GetOr("tag", "") == "":
+		return &refusal{status: 400}
+	}
+	if mf := req.MaxForwards(); mf != nil && mf.Val() == 0 {
+		return &refusal{status: 483}
+	}
+	var unknown []string
+	for _, o := range tokens(req, "require") {
+		if !strings.EqualFold(o, "100rel") && !strings.EqualFold(o, "timer") {
+			unknown = append(unknown, o)
+		}
+	}
+	if len(unknown) > 0 {
+		return &refusal{420, []msg.Header{msg.NewHeader("Unsupported", strings.Join(unknown, ", "))}}
+	}
+	if tx.Merged() {
+		return &refusal{status: 482}
+	}
+	// RFC 7332: a back-to-back agent changes Via, so it knows a loop by its own Call-ID coming back, or by the same session asking for the same user.
+	if s.ours[req.CallID().Value()] {
+		return &refusal{status: 482}
+	}
+	if id := sessionID(req); id != "" {
+		if _, again := s.e.ids.Load(id + "\n" + calledUser(req)); again {
+			return &refusal{status: 482}
+		}
+	}
+	if _, ok := bodySDP(req); !ok || !plainBody(req) {
+		return &refusal{415, []msg.Header{msg.NewHeader("Accept", typeSDP)}}
+	}
+	if c := req.Contact(); c == nil || c.Address.Wildcard || c.Address.Host == "" {
+		return &refusal{status: 400}
+	}
+	if se, ok := number(req, "session-expires"); ok && se < minSE {
+		return &refusal{422, []msg.Header{msg.NewHeader("Min-SE", minSEText)}}
+	}
+	return nil
+}
+
+func plainBody(req *msg.Request) bool {
+	e := value(req, "content-encoding")
+	return e == "" || strings.EqualFold(strings.TrimSpace(e), "identity")
+}
+
+// busy says why there is no room for one more call of this party. Emergency calls never ask.
+func (s *shard) busy(party *Party, in transport.Incoming) (wait string, full bool) {
+	switch {
+	case s.e.draining.Load():
+		return "30", true
+	case !s.e.screen.take(in.Flow.Remote().Addr()):
+		return "1", true
+	case s.e.c.MaxCalls > 0 && s.e.active.Load() >= int64(s.e.c.MaxCalls):
+		return "5", true
+	case party.MaxCalls > 0 && s.e.partyLoad(party.Name).Load() >= int64(party.MaxCalls):
+		return "5", true
+	}
+	return "", false
+}
+
+// invite is a new call: sanity, 100 at once, the plan, room for it, and then the call is an actor of its own.
+func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.Incoming, party *Party) {
+	if r := s.sane(tx, req); r != nil {
+		s.answer(tx, r.status, r.headers...)
+		return
+	}
+	a := asked(req, party)
+	plan := s.e.c.Planner.Plan(a.request(party.Name, time.Now()))
+	emergency := plan.Purpose == sovereign.EmergencyCall
+	if !emergency {
+		if wait, full := s.busy(party, in); full {
+			s.answer(tx, 503, msg.NewHeader("Retry-After", wait))
+			return
+		}
+	}
+	ruling := s.e.screen.judge(party, in.Flow.Remote(), plan.Purpose)
+	if !ruling.Permitted() || !party.sendsFrom(in.Flow.Remote().Addr(), in.Flow.Peer()) {
+		s.e.screen.refused(party.Name, in.Flow.Remote(), ruling.Ground, "a new call from where its party does not call from: "+ruling.Why)
+		s.answer(tx, 403, reason{"SIP", 403, "source refused by policy"}.header())
+		return
+	}
+	_ = tx.Respond(tx.Response(100, ""))
+	c := newCall(s, party, a, plan)
+	c.a = newLegA(c, tx, req, in, party, ruling)
+	if c.a == nil {
+		s.answer(tx, 400)
+		return
+	}
+	c.begin()
+}
+
+// sweepEvery is how soon a call ends whose way was closed by the law: a suspension, a revoked or expired grant.
+const sweepEvery = time.Second
+
+// sweep ends the calls whose passes died. It looks once per beat, without a lock.
+func (s *shard) sweep() {
+	now := time.Now()
+	for c := range s.calls {
+		if c.fenced(now) {
+			c.hangup(byEdge, reason{"SIP", 403, "the policy ended this call"})
+		}
+	}
+	s.loop.After(sweepEvery, s.sweep)
+}
+
+// endAll ends every call: the edge stops.
+func (s *shard) endAll() {
+	for c := range s.calls {
+		c.hangup(byEdge, reason{"SIP", 503, "the edge stops"})
+	}
+}

@@ -1,0 +1,120 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// Synthetic is one synthetic call: it is planned, judged, logged and receipted like any other, with purpose synthetic_probe or drill.
+type Synthetic struct {
+	From    string // trunk or group in whose name it is placed
+	Called  string
+	Purpose sovereign.Purpose
+	Hold    time.Duration // how long it stays up
+}
+
+// SyntheticResult is what came of it.
+type SyntheticResult struct {
+	CallRef string
+	Status  int
+	Hops    []string // targets that were tried, in order, each with its result
+	Setup   time.Duration
+	Report  media.Report // its B side is the far end; there is no A side
+	Tone    media.EndpointReport
+}
+
+// synthetic is the caller of a synthetic call: an endpoint of ours that sends a tone straight to the hop, through the same fence.
+type synthetic struct {
+	c      *call
+	hold   time.Duration
+	ep     atomic.Pointer[media.Endpoint]
+	stop   context.CancelFunc
+	status int
+	done   chan SyntheticResult
+}
+
+// Place starts a synthetic call, keeps it up for o.Hold and reports what came of it. A refused call is a result and no error.
+func (e *Edge) Place(ctx context.Context, o Synthetic) (SyntheticResult, error) {
+	party := e.profiles.Load().byName[o.From]
+	switch {
+	case party == nil:
+		return SyntheticResult{}, fmt.Errorf("sip: synthetic call: %q is no party", o.From)
+	case e.c.Endpoint == nil:
+		return SyntheticResult{}, errors.New("sip: synthetic call: no endpoint is configured")
+	case o.Purpose != sovereign.Drill && o.Purpose != sovereign.SyntheticProbe:
+		return SyntheticResult{}, fmt.Errorf("sip: synthetic call: purpose %s: want drill or synthetic_probe", o.Purpose)
+	case e.draining.Load():
+		return SyntheticResult{}, errors.New("sip: synthetic call: the edge drains")
+	}
+	id := token(24)
+	s := e.shards[shardOf(id, len(e.shards))]
+	a := &ask{called: o.Called, hops: 70, sdp: []byte{}, keys: party.Keys, callID: id, purpose: o.Purpose}
+	y := &synthetic{hold: o.Hold, done: make(chan SyntheticResult, 1)}
+	s.loop.Post(func() {
+		plan := e.c.Planner.Plan(a.request(o.From, time.Now()))
+		plan.Purpose = o.Purpose // a probe never becomes an emergency, whatever number it asks for
+		y.c = newCall(s, party, a, plan)
+		y.c.synth = y
+		y.c.begin()
+	})
+	select {
+	case r := <-y.done:
+		return r, nil
+	case <-ctx.Done():
+		s.loop.Post(func() {
+			if y.c != nil {
+				y.c.hangup(byA, reason{"SIP", 487, "caller hung up"})
+			}
+		})
+		return SyntheticResult{}, fmt.Errorf("sip: synthetic call: %w", ctx.Err())
+	}
+}
+
+// offer opens a fresh endpoint toward a hop and gives its offer. It runs off the loop; attempts follow one another, so nobody else does meanwhile.
+func (y *synthetic) offer(open func(media.Leg, media.Tone) (*media.Endpoint, error), l media.Leg) ([]byte, error) {
+	if old := y.ep.Swap(nil); old != nil {
+		old.Close()
+	}
+	ep, err := open(l, media.Tone{})
+	if err != nil {
+		return nil, err
+	}
+	y.ep.Store(ep)
+	return ep.Offer()
+}
+
+// answered starts the tone and the time that the call stays up.
+func (y *synthetic) answered() {
+	e, ep := y.c.sh.e, y.ep.Load()
+	var ctx context.Context
+	ctx, y.stop = context.WithCancel(e.base)
+	e.off(func() { _ = ep.Run(ctx) })
+	y.c.b.timing.start(y.c.b)
+	y.c.sh.loop.After(y.hold, func() { y.c.hangup(byA, reason{"Q.850", 16, ""}) })
+}
+
+// ended stops the tone.
+func (y *synthetic) ended(status int) {
+	y.status = status
+	if y.stop != nil {
+		y.stop()
+	}
+}
+
+// close frees the endpoint and gives its far end's report as the call's.
+func (y *synthetic) close(opened time.Time) (media.Report, media.EndpointReport) {
+	rep := media.Report{Opened: opened, Closed: time.Now()}
+	ep := y.ep.Load()
+	if ep == nil {
+		return rep, media.EndpointReport{}
+	}
+	t := ep.Close()
+	rep.Sides[media.B] = t.Side
+	return rep, t
+}

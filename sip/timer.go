@@ -1,0 +1,168 @@
+package sip
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/sip/transaction"
+	msg "github.com/emiago/sipgo/sip"
+)
+
+// RFC 4028 section 4: no interval under 90 s; 30 min is what it recommends.
+const (
+	minSE      = 90
+	minSEText  = "90"
+	defaultSE  = 30 * time.Minute
+	maxSE      = 24 * 3600
+	refreshing = "uac"
+)
+
+// seconds is the interval that a party's profile asks for; 0 when it is off.
+func seconds(d time.Duration) uint32 {
+	switch {
+	case d < 0:
+		return 0
+	case d == 0:
+		d = defaultSE
+	}
+	return uint32(min(max(d, minSE*time.Second), maxSE*time.Second) / time.Second)
+}
+
+func refresherOf(m msg.Message) string {
+	for p := range strings.SplitSeq(value(m, "session-expires"), ";") {
+		if k, v, ok := strings.Cut(strings.TrimSpace(p), "="); ok && strings.EqualFold(strings.TrimSpace(k), "refresher") {
+			return strings.ToLower(strings.TrimSpace(v))
+		}
+	}
+	return ""
+}
+
+// sessionTimer keeps one dialog's session alive, or notices that the other end does not. RFC 4028.
+type sessionTimer struct {
+	interval uint32 // seconds; 0: off
+	ours     bool   // we refresh
+	timer    transaction.Timer
+	retried  bool
+}
+
+// agree decides about a request of the peer that we answer with 2xx and gives the headers for it. RFC 4028 section 9.
+func (s *sessionTimer) agree(l *leg, a *ask) []msg.Header {
+	want := seconds(l.party.Refresh)
+	if !a.timer || (want == 0 && a.expires == 0) {
+		s.interval = 0
+		return nil
+	}
+	s.interval = a.expires
+	if s.interval == 0 || (want > 0 && want < s.interval) {
+		s.interval = want
+	}
+	s.interval = min(s.interval, maxSE)
+	s.ours = a.refresh == "uas"
+	who := refreshing
+	if s.ours {
+		who = "uas"
+	}
+	h := []msg.Header{msg.NewHeader("Session-Expires", strconv.Itoa(int(s.interval))+";refresher="+who)}
+	if !s.ours {
+		h = append(h, msg.NewHeader("Require", "timer"))
+	}
+	return h
+}
+
+// agreed reads what the peer decided about a request of ours. RFC 4028 section 7.2.
+func (s *sessionTimer) agreed(l *leg, res *msg.Response) {
+	n, ok := number(res, "session-expires")
+	if !ok || seconds(l.party.Refresh) == 0 {
+		s.interval = 0
+		return
+	}
+	s.interval = min(max(n, minSE), maxSE)
+	s.ours = refresherOf(res) != "uas"
+}
+
+func (s *sessionTimer) stop() { stopTimer(&s.timer) }
+
+// start runs the interval anew: half of it until our refresh, or nearly all of it until the peer's is overdue. RFC 4028 section 10.
+func (s *sessionTimer) start(l *leg) {
+	s.stop()
+	if s.interval == 0 || l.ended || l.dlg == nil {
+		return
+	}
+	whole := time.Duration(s.interval) * time.Second
+	if s.ours {
+		s.timer = l.c.sh.loop.After(whole/2, l.refresh)
+		return
+	}
+	s.timer = l.c.sh.loop.After(whole-min(32*time.Second, whole/3), func() {
+		l.c.hangup(byEdge, reason{"SIP", 408, "session expired"})
+	})
+}
+
+// refresh asks the peer whether it is still there: by UPDATE where it can, else by re-INVITE with the session description as it was.
+func (l *leg) refresh() {
+	if l.ended || l.c.ended {
+		return
+	}
+	if l.in != nil || l.out != nil || l.waiting != nil {
+		l.timing.timer = l.c.sh.loop.After(2*time.Second, l.refresh)
+		return
+	}
+	hs := []msg.Header{
+		msg.NewHeader("Session-Expires", strconv.Itoa(int(l.timing.interval))+";refresher="+refreshing), msg.NewHeader("Min-SE", minSEText),
+	}
+	method := msg.INVITE
+	if l.update {
+		method = msg.UPDATE
+	}
+	req := l.build(method, hs...)
+	if method == msg.INVITE {
+		setSDP(req, l.sent)
+	} else {
+		req.SetBody(nil)
+	}
+	l.out = l.send(req, func(res *msg.Response, err error) { l.refreshed(method, res, err) })
+}
+
+func (l *leg) refreshed(method msg.RequestMethod, res *msg.Response, err error) {
+	if l.ended || l.c.ended {
+		return
+	}
+	switch {
+	case err != nil, res.StatusCode == 408, res.StatusCode == 481:
+		l.c.gone(l, 408)
+	case res.IsSuccess():
+		if method == msg.INVITE {
+			seq := res.CSeq().SeqNo
+			l.ackSDP[seq] = nil
+			l.ack(l.dlg, seq, nil)
+		}
+		_ = l.dlg.Refresh(res)
+		if n, ok := number(res, "session-expires"); ok {
+			l.timing.interval = min(max(n, minSE), maxSE)
+			l.timing.ours = refresherOf(res) != "uas"
+		}
+		l.timing.start(l)
+	case res.StatusCode == 491:
+		l.timing.timer = l.c.sh.loop.After(l.glare(), l.refresh)
+	case res.StatusCode == 422 && !l.timing.retried:
+		if n, ok := number(res, "min-se"); ok && n > l.timing.interval && n <= maxSE {
+			l.timing.interval, l.timing.retried = n, true
+		}
+		l.refresh()
+	case method == msg.UPDATE && (res.StatusCode == 405 || res.StatusCode == 501):
+		l.update = false
+		l.refresh()
+	default:
+		l.timing.start(l) // it answered, so it is there; the next refresh may do better
+	}
+}
+
+// glare is the pause after a 491: who owns the Call-ID waits longer. RFC 3261 section 14.1.
+func (l *leg) glare() time.Duration {
+	n := time.Duration(token(1)[0]) % 20 // of a hundred milliseconds
+	if len(l.callID) > 3 && l.callID[:3] == own && l.invite != nil && l.tag == l.invite.From().Params.GetOr("tag", "") {
+		return 2100*time.Millisecond + n*95*time.Millisecond
+	}
+	return n * 100 * time.Millisecond
+}
