@@ -84,17 +84,22 @@ func (in *inbound) openRTP(dst, b []byte, h header) ([]byte, error) {
 	if err != nil {
 		return nil, errAuth
 	}
-	// The first packet is the only one whose rollover counter is not told by the highest index before it.
-	index := s.highest + uint64(int16(h.seq-uint16(s.highest)))
-	if s.used == 0 {
-		roc, _ := s.ctx.ROC(h.ssrc)
-		index = uint64(roc)<<16 | uint64(h.seq)
-	}
+	roc, _ := s.ctx.ROC(h.ssrc)
+	index := s.index(h.seq, roc)
 	if index < s.floor {
 		return nil, errReplay
 	}
 	in.rtp.keep(s, index)
 	return out, nil
+}
+
+// index of a packet that was authentic, when roc is the counter of the newest one by now.
+func (s *stream) index(seq uint16, roc uint32) uint64 {
+	newest := uint64(roc)<<16 | uint64(seq)
+	if behind := uint64(uint16(s.highest) - seq); s.used > 0 && behind < 1<<15 && behind <= s.highest {
+		return s.highest - behind // a late one may belong to the rollover before
+	}
+	return newest
 }
 
 // openRTCP does the same for RTCP.
