@@ -1,0 +1,311 @@
+package transaction
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/cordonsip/cordon/sip/transport"
+)
+
+// state of a transaction, client or server. RFC 3261 figures 5 to 8, with Accepted of RFC 6026.
+type state uint8
+
+const (
+	calling    state = iota // client: sent, nothing came (Calling, Trying)
+	proceeding              // client: provisional; server: no final response yet (Proceeding, Trying)
+	accepted                // INVITE: 2xx
+	completed               // final response
+	confirmed               // server INVITE: ACK came
+	failed                  // client INVITE: told Failed, late responses are still cleaned up after
+	terminated
+)
+
+// Client is a client transaction.
+type Client struct {
+	l       *Layer
+	flow    transport.Flow
+	req     *sip.Request
+	user    ClientUser // nil: the layer's own CANCEL
+	key     clientKey
+	state   state
+	timeout time.Duration // Timer B or F
+
+	wire   []byte        // the request, then the ACK
+	resend time.Duration // of Timer A or E
+	repeat Timer         // Timer A or E
+	limit  Timer         // Timer B, F, D, K, M, and the end of the clean-up
+	cancel *cancelling
+	sent   bool   // at least once
+	seq    uint64 // order of creation
+}
+
+// cancelling is a wish to cancel.
+type cancelling struct {
+	headers []sip.Header
+	sent    bool
+}
+
+// Req is the request as it was sent. Flow is where. After the final response only the headers that identify the request remain, and no body.
+func (c *Client) Req() *sip.Request    { return c.req }
+func (c *Client) Flow() transport.Flow { return c.flow }
+
+func (c *Client) invite() bool { return c.key.method == sip.INVITE }
+
+// final says that the user was told the end.
+func (c *Client) final() bool { return c.state >= accepted }
+
+// start sends the request. RFC 3261 sections 17.1.1.2 and 17.1.2.2.
+func (c *Client) start() {
+	c.l.next++
+	c.seq = c.l.next
+	c.l.clients[c.key] = c
+	k := c.flow.Key()
+	if c.l.byFlow[k] == nil {
+		c.l.byFlow[k] = map[*Client]struct{}{}
+	}
+	c.l.byFlow[k][c] = struct{}{}
+	c.wire = wire(c.req)
+	c.limit = c.l.loop.After(c.timeout, func() { c.fail(ErrTimeout) })
+	if err := c.l.send(c.flow, c.wire); err != nil {
+		// Never directly: the caller does not hold the Client yet.
+		c.l.loop.Post(func() { c.fail(err) })
+		return
+	}
+	c.sent = true
+	if !c.flow.Proto().Reliable() {
+		c.resend = c.l.t.T1
+		c.repeat = c.l.loop.After(c.resend, c.again)
+	}
+}
+
+// again is Timer A (doubles without bound) or Timer E (doubles up to T2; T2 once a provisional response came).
+func (c *Client) again() {
+	if err := c.l.send(c.flow, c.wire); err != nil {
+		c.fail(err)
+		return
+	}
+	c.resend *= 2
+	if !c.invite() {
+		c.resend = min(c.resend, c.l.t.T2)
+		if c.state == proceeding {
+			c.resend = c.l.t.T2
+		}
+	}
+	c.repeat = c.l.loop.After(c.resend, c.again)
+}
+
+func (c *Client) stopTimers() {
+	if c.repeat != nil {
+		c.repeat.Stop()
+		c.repeat = nil
+	}
+	if c.limit != nil {
+		c.limit.Stop()
+		c.limit = nil
+	}
+}
+
+// receive takes a response of this transaction. false: the user of the layer must see it instead.
+func (c *Client) receive(res *sip.Response) bool {
+	switch {
+	case c.state == failed:
+		return c.late(res)
+	case !c.invite():
+		c.receiveOther(res)
+	case c.state == completed:
+		if res.IsSuccess() {
+			return false // another branch of a fork answered although one refused: that call must be ended
+		}
+		if res.StatusCode >= 300 {
+			c.l.send(c.flow, c.wire) // the ACK again, at once. RFC 3261 section 17.1.1.2
+		}
+	case c.state == accepted:
+		if res.IsSuccess() {
+			c.tell(res)
+		}
+	case res.StatusCode < 200:
+		c.provisional()
+		c.tell(res)
+	case res.StatusCode < 300:
+		c.enter(accepted, 64*c.l.t.T1) // Timer M
+		c.wire = nil
+		c.tell(res)
+		c.req = essence(c.req)
+	default:
+		c.wire = wire(c.ackFor(res))
+		c.l.send(c.flow, c.wire)
+		c.enter(completed, c.reliably(c.l.t.D))
+		c.tell(res)
+		c.req = essence(c.req)
+	}
+	return true
+}
+
+// receiveOther is RFC 3261 figure 6.
+func (c *Client) receiveOther(res *sip.Response) {
+	switch {
+	case c.state == completed:
+	case res.StatusCode < 200:
+		c.state = proceeding // Timers E and F go on; E at T2 from its next firing
+		c.tell(res)
+	default:
+		c.wire = nil
+		c.enter(completed, c.reliably(c.l.t.T4)) // Timer K
+		c.tell(res)
+		c.req = essence(c.req)
+	}
+}
+
+// provisional stops Timers A and B: from here the user decides how long it waits. A CANCEL that waited goes out now.
+func (c *Client) provisional() {
+	if c.state == calling {
+		c.stopTimers()
+		c.state = proceeding
+	}
+	if c.cancel != nil && !c.cancel.sent {
+		c.sendCancel()
+	}
+}
+
+// reliably is d, or nothing where the transport repeats nothing.
+func (c *Client) reliably(d time.Duration) time.Duration {
+	if c.flow.Proto().Reliable() {
+		return 0
+	}
+	return d
+}
+
+// enter goes to a state that lasts d and then ends the transaction.
+func (c *Client) enter(s state, d time.Duration) {
+	c.stopTimers()
+	c.state = s
+	if d == 0 {
+		c.terminate()
+		return
+	}
+	c.limit = c.l.loop.After(d, c.terminate)
+}
+
+func (c *Client) tell(res *sip.Response) {
+	if c.user != nil {
+		c.user.Response(c, res)
+	}
+}
+
+// fail ends the transaction without a final response. An INVITE that was sent may still ring somewhere: it stays to clean up after what comes late.
+func (c *Client) fail(err error) {
+	if c.final() {
+		return
+	}
+	if c.invite() && c.sent {
+		c.enter(failed, 64*c.l.t.T1)
+		c.wire = nil
+	} else {
+		c.state = failed
+		c.terminate()
+	}
+	if c.user != nil {
+		c.user.Failed(c, fmt.Errorf("transaction: %s failed: %w", c.key.method, err))
+	}
+}
+
+// late cleans up after an INVITE that failed for its user: a provisional response is cancelled, a refusal acknowledged. A 2xx goes to the user of the layer,
+// who ends that call.
+func (c *Client) late(res *sip.Response) bool {
+	switch {
+	case res.IsSuccess():
+		return false
+	case res.StatusCode >= 300:
+		c.wire = wire(c.ackFor(res))
+		c.l.send(c.flow, c.wire)
+	case c.cancel == nil || !c.cancel.sent:
+		c.enter(failed, 64*c.l.t.T1) // time for the 487
+		if c.cancel == nil {
+			c.cancel = &cancelling{}
+		}
+		c.sendCancel()
+	}
+	return true
+}
+
+// Cancel sends CANCEL as soon as a provisional response allows it (RFC 3261 9.1); at most once. Does nothing after a final response.
+func (c *Client) Cancel(headers ...sip.Header) {
+	if !c.invite() || c.final() || c.cancel != nil {
+		return
+	}
+	c.cancel = &cancelling{headers: headers}
+	if c.state == proceeding {
+		c.sendCancel()
+	}
+}
+
+// sendCancel starts the CANCEL's own transaction. RFC 3261 section 9.1: when no final response to the INVITE follows within 64*T1 it counts as cancelled.
+func (c *Client) sendCancel() {
+	c.cancel.sent = true
+	req := c.derive(sip.CANCEL)
+	for _, h := range c.cancel.headers {
+		req.AppendHeader(h)
+	}
+	req.SetBody(nil)
+	x := &Client{l: c.l, flow: c.flow, req: req, key: clientKey{c.key.branch, sip.CANCEL}, timeout: c.l.t.F}
+	x.start()
+	if c.state == proceeding {
+		c.stopTimers()
+		c.limit = c.l.loop.After(64*c.l.t.T1, func() { c.fail(ErrTimeout) })
+	}
+}
+
+// ackFor builds the ACK for a refusal. RFC 3261 section 17.1.1.3.
+func (c *Client) ackFor(res *sip.Response) *sip.Request {
+	req := c.derive(sip.ACK)
+	if to := res.To(); to != nil {
+		req.ReplaceHeader(to)
+	}
+	req.SetBody(nil)
+	return req
+}
+
+// derive builds what belongs to an INVITE hop by hop: the same Request-URI, top Via, From, To, Call-ID, sequence number and Route.
+func (c *Client) derive(method sip.RequestMethod) *sip.Request {
+	req := sip.NewRequest(method, c.req.Recipient)
+	if v := c.req.Via(); v != nil {
+		req.AppendHeader(v.Clone())
+	}
+	sip.CopyHeaders("Route", c.req, req)
+	hops := sip.MaxForwardsHeader(70)
+	req.AppendHeader(&hops)
+	req.AppendHeader(sip.HeaderClone(c.req.From()))
+	req.AppendHeader(sip.HeaderClone(c.req.To()))
+	req.AppendHeader(c.req.CallID())
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: c.req.CSeq().SeqNo, MethodName: method})
+	return req
+}
+
+func (c *Client) terminate() {
+	c.stopTimers()
+	c.state = terminated
+	c.wire = nil
+	if c.l.clients[c.key] == c {
+		delete(c.l.clients, c.key)
+	}
+	k := c.flow.Key()
+	delete(c.l.byFlow[k], c)
+	if len(c.l.byFlow[k]) == 0 {
+		delete(c.l.byFlow, k)
+	}
+}
+
+// essence is what is kept of a request after its final response: the headers that name it and that an ACK for a 2xx repeats. The message itself may be as
+// large as its body, and 32 seconds of finished calls are held at any time.
+func essence(req *sip.Request) *sip.Request {
+	out := sip.NewRequest(req.Method, req.Recipient)
+	for _, h := range req.Headers() {
+		switch h.Name() {
+		case "Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Contact", "Route", "Record-Route", "Authorization", "Proxy-Authorization":
+			out.AppendHeader(h)
+		}
+	}
+	return out
+}

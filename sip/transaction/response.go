@@ -1,0 +1,74 @@
+package transaction
+
+import (
+	"github.com/emiago/sipgo/sip"
+)
+
+// Response builds a response to the request with the To-tag of this transaction (the same in every response, also in the answer to CANCEL).
+// An empty reason is filled in from the registry. RFC 3261 section 8.2.6.
+func (s *Server) Response(status int, reason string, headers ...sip.Header) *sip.Response {
+	if reason == "" {
+		reason = Reason(status)
+	}
+	res := sip.NewResponse(status, reason)
+	sip.CopyHeaders("Via", s.req, res)
+	if status > 100 && status < 300 && s.req.Method != sip.REGISTER {
+		sip.CopyHeaders("Record-Route", s.req, res) // RFC 3261 section 12.1.1
+	}
+	res.AppendHeader(sip.HeaderClone(s.req.From()))
+	to := sip.HeaderClone(s.req.To()).(*sip.ToHeader)
+	if tag, ok := to.Params.Get("tag"); status > 100 && (!ok || tag == "") {
+		to.Params = to.Params.Clone()
+		to.Params.Add("tag", s.tag)
+	}
+	res.AppendHeader(to)
+	res.AppendHeader(s.req.CallID())
+	res.AppendHeader(sip.HeaderClone(s.req.CSeq()))
+	if status == 100 {
+		sip.CopyHeaders("Timestamp", s.req, res) // RFC 3261 section 8.2.6.1
+	}
+	for _, h := range headers {
+		res.AppendHeader(h)
+	}
+	return res
+}
+
+// Reason is the registered reason phrase of a status, or one for its class.
+func Reason(status int) string {
+	if r, ok := reasons[status]; ok {
+		return r
+	}
+	switch status / 100 {
+	case 1:
+		return "Session Progress"
+	case 2:
+		return "OK"
+	case 3:
+		return "Redirection"
+	case 4:
+		return "Request Failure"
+	case 5:
+		return "Server Failure"
+	}
+	return "Global Failure"
+}
+
+// reasons is the IANA registry of SIP response codes. Read only.
+var reasons = map[int]string{
+	100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "Queued", 183: "Session Progress", 199: "Early Dialog Terminated",
+	200: "OK", 202: "Accepted", 204: "No Notification",
+	300: "Multiple Choices", 301: "Moved Permanently", 302: "Moved Temporarily", 305: "Use Proxy", 380: "Alternative Service",
+	400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+	406: "Not Acceptable", 407: "Proxy Authentication Required", 408: "Request Timeout", 410: "Gone", 412: "Conditional Request Failed",
+	413: "Request Entity Too Large", 414: "Request-URI Too Long", 415: "Unsupported Media Type", 416: "Unsupported URI Scheme",
+	417: "Unknown Resource-Priority", 420: "Bad Extension", 421: "Extension Required", 422: "Session Interval Too Small", 423: "Interval Too Brief",
+	424: "Bad Location Information", 425: "Bad Alert Message", 428: "Use Identity Header", 429: "Provide Referrer Identity", 430: "Flow Failed",
+	433: "Anonymity Disallowed", 436: "Bad Identity-Info", 437: "Unsupported Certificate", 438: "Invalid Identity Header",
+	439: "First Hop Lacks Outbound Support", 440: "Max-Breadth Exceeded", 469: "Bad Info Package", 470: "Consent Needed",
+	480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected", 483: "Too Many Hops", 484: "Address Incomplete",
+	485: "Ambiguous", 486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here", 489: "Bad Event", 491: "Request Pending",
+	493: "Undecipherable", 494: "Security Agreement Required",
+	500: "Server Internal Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Server Time-out",
+	505: "Version Not Supported", 513: "Message Too Large", 555: "Push Notification Service Not Supported", 580: "Precondition Failure",
+	600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere", 606: "Not Acceptable", 607: "Unwanted", 608: "Rejected",
+}

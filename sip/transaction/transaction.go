@@ -1,0 +1,199 @@
+// Package transaction is RFC 3261 section 17 with RFC 6026 and RFC 4320: client and server transactions as plain state machines.
+//
+// It has no goroutine and no lock: a Layer belongs to one Loop, everything happens on it, and order is kept. After the final response a transaction holds only
+// what retransmissions need. It imports sip/transport and, of foreign modules, sipgo's message types.
+package transaction
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/cordonsip/cordon/sip/transport"
+)
+
+// Loop runs functions one after another. A call, its dialogs and its transactions belong to one Loop.
+type Loop interface {
+	// Post queues f; it never blocks and may be called from anywhere.
+	Post(f func())
+	// After runs f on the loop after d unless it is stopped before.
+	After(d time.Duration, f func()) Timer
+}
+
+// Timer can be stopped. Stop after it fired does nothing. Call it on the loop only.
+type Timer interface{ Stop() }
+
+// Timers of RFC 3261. The zero value of a field means its default (T1 500 ms, T2 4 s, T4 5 s, B and F and H 64*T1, D 32 s).
+type Timers struct{ T1, T2, T4, B, D, F, H time.Duration }
+
+func (t Timers) withDefaults() Timers {
+	set := func(d *time.Duration, def time.Duration) {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	set(&t.T1, 500*time.Millisecond)
+	set(&t.T2, 4*time.Second)
+	set(&t.T4, 5*time.Second)
+	set(&t.B, 64*t.T1)
+	set(&t.D, 32*time.Second)
+	set(&t.F, 64*t.T1)
+	set(&t.H, 64*t.T1)
+	return t
+}
+
+// User is told what happens, on the loop.
+type User interface {
+	// Request is a new server transaction, or an ACK for a 2xx (tx is nil then).
+	Request(tx *Server, req *sip.Request, in transport.Incoming)
+	// Stray is a response that matches no transaction, e.g. a 2xx retransmission after its transaction ended. A 2xx to an INVITE that failed before (timeout,
+	// lost flow) comes here too: it must be answered with ACK and BYE.
+	Stray(res *sip.Response, in transport.Incoming)
+}
+
+// ClientUser is told of one client transaction, on the loop.
+type ClientUser interface {
+	// Response is each 1xx, and each final response: several 2xx of a forked INVITE come each (RFC 6026).
+	Response(c *Client, res *sip.Response)
+	// Failed is told once when no final response came: Timeout, transport.ErrGone..., sovereign.ErrFenced.
+	Failed(c *Client, err error)
+}
+
+// ErrTimeout is Timer B, F or H.
+var ErrTimeout = errors.New("transaction: timeout")
+
+// Errors of Server.Respond.
+var (
+	ErrAnswered = errors.New("transaction: already answered")
+	// ErrForbidden is a response that RFC 4320 does not allow to a request other than INVITE: a 1xx but 100, or 408.
+	ErrForbidden = errors.New("transaction: response not allowed")
+)
+
+// Layer holds the transactions of one Loop.
+type Layer struct {
+	loop    Loop
+	send    func(transport.Flow, []byte) error
+	user    User
+	t       Timers
+	mark    string
+	clients map[clientKey]*Client
+	byFlow  map[transport.Key]map[*Client]struct{}
+	servers map[serverKey]*Server
+	merges  map[mergeKey]int
+	next    uint64
+}
+
+// New makes a layer. send is transport.Layer.Send.
+func New(loop Loop, send func(transport.Flow, []byte) error, user User, t Timers) *Layer {
+	return &Layer{
+		loop: loop, send: send, user: user, t: t.withDefaults(),
+		clients: map[clientKey]*Client{}, byFlow: map[transport.Key]map[*Client]struct{}{},
+		servers: map[serverKey]*Server{}, merges: map[mergeKey]int{},
+	}
+}
+
+// Mark puts s (token characters) at the front of every branch and To-tag that this layer makes, so that whoever spreads messages over several layers finds
+// the one that a response or a request inside a dialog belongs to. See BranchMark.
+func (l *Layer) Mark(s string) { l.mark = s }
+
+// Receive takes one message; call it on the loop.
+func (l *Layer) Receive(in transport.Incoming) {
+	switch m := in.Msg.(type) {
+	case *sip.Response:
+		l.response(m, in)
+	case *sip.Request:
+		l.request(m, in)
+	}
+}
+
+func (l *Layer) response(res *sip.Response, in transport.Incoming) {
+	k, ok := keyOfResponse(res)
+	if !ok {
+		return
+	}
+	c := l.clients[k]
+	if c == nil || !c.receive(res) {
+		l.user.Stray(res, in)
+	}
+}
+
+func (l *Layer) request(req *sip.Request, in transport.Incoming) {
+	k, ok := keyOfRequest(req, in)
+	if !ok {
+		return
+	}
+	s := l.servers[k]
+	switch {
+	case req.Method == sip.ACK:
+		// The ACK for a 2xx has a branch of its own; some send the INVITE's.
+		if s == nil || !s.ack() {
+			l.user.Request(nil, req, in)
+		}
+	case s != nil:
+		s.again()
+	case req.Method == sip.CANCEL:
+		l.cancel(k, req, in)
+	default:
+		s = l.serve(k, req, in)
+		l.user.Request(s, req, in)
+	}
+}
+
+// Lost tells the client transactions of a flow that it died; call it on the loop. Over a stream every transaction without a final response fails. An ICMP
+// error fails those that are still sending; an INVITE that has its provisional response is left to the user's own timers, because the error may belong to
+// another datagram of the same path.
+func (l *Layer) Lost(f transport.Flow, err error) {
+	// Collected first: what a failing user starts must not be seen here.
+	var dying []*Client
+	for c := range l.byFlow[f.Key()] {
+		if !c.final() && (f.Proto().Reliable() || c.state != proceeding || c.req.Method != sip.INVITE) {
+			dying = append(dying, c)
+		}
+	}
+	slices.SortFunc(dying, func(a, b *Client) int { return cmp.Compare(a.seq, b.seq) })
+	for _, c := range dying {
+		if !c.final() {
+			c.fail(err)
+		}
+	}
+}
+
+// Request starts a client transaction: req must be complete but for the Via, which the layer puts on top. The user may be called before it returns only
+// through the loop, never directly. For ACK to a 2xx use Send.
+func (l *Layer) Request(f transport.Flow, req *sip.Request, u ClientUser, opts ...Option) *Client {
+	branch := l.newBranch()
+	l.addVia(f, req, branch)
+	c := &Client{l: l, flow: f, req: req, user: u, key: clientKey{branch, req.Method}, timeout: l.t.F}
+	if req.Method == sip.INVITE {
+		c.timeout = l.t.B
+	}
+	for _, o := range opts {
+		o(c)
+	}
+	c.start()
+	return c
+}
+
+// Send puts a Via on top and writes req outside any transaction (ACK for 2xx).
+func (l *Layer) Send(f transport.Flow, req *sip.Request) error {
+	l.addVia(f, req, l.newBranch())
+	return l.send(f, wire(req))
+}
+
+// Len is the number of live client and server transactions.
+func (l *Layer) Len() (clients, servers int) { return len(l.clients), len(l.servers) }
+
+// Option of one client transaction.
+type Option func(*Client)
+
+// WithTimeout replaces Timer B or F of this transaction.
+func WithTimeout(d time.Duration) Option {
+	return func(c *Client) {
+		if d > 0 {
+			c.timeout = d
+		}
+	}
+}
