@@ -97,6 +97,7 @@ func testSnapshot(t testing.TB, grants ...sovereign.Grant) *sovereign.Snapshot {
 func run(t *testing.T, tune func(*Config), f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))) // a bubble begins in 2000, before most of the law
 		w := newWorld(t, tune)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
