@@ -124,6 +124,18 @@ func (c *Call) Media() MediaStats {
 	return m.snapshot()
 }
 
+// WaitEchoes waits until that many packets of our tone came back, counted from the beginning of the call.
+func (c *Call) WaitEchoes(ctx context.Context, matched int) error {
+	select {
+	case <-c.media.wait(matched):
+		return nil
+	case <-c.done:
+		return fmt.Errorf("carrier: the call ended: %s", c.Ended())
+	case <-ctx.Done():
+		return fmt.Errorf("carrier: %d of %d packets came back: %w", c.Media().Matched, matched, ctx.Err())
+	}
+}
+
 func read[T any](c *Call, f func() T) T {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()

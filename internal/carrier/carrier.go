@@ -100,6 +100,7 @@ type Peer struct {
 	behaviour atomic.Pointer[Behaviour]
 	addr      netip.AddrPort
 	wg        sync.WaitGroup
+	ready     chan struct{} // closed when Run has begun
 
 	rtpRx, rtpTx, rtcpRx atomic.Int64
 
@@ -147,7 +148,7 @@ func New(cfg Config) (*Peer, error) {
 	}
 	p := &Peer{
 		cfg: cfg, addr: cfg.Addr, rng: rand.New(rand.NewPCG(cfg.Seed, uint64(len(cfg.Name)))),
-		streams: map[*stream]bool{}, clients: map[string]*clientTx{}, servers: map[string]*serverTx{}, calls: map[string]*Call{},
+		ready: make(chan struct{}), streams: map[*stream]bool{}, clients: map[string]*clientTx{}, servers: map[string]*serverTx{}, calls: map[string]*Call{},
 	}
 	b := cfg.Behaviour
 	// Bound even when it is to be dead at first: the address must be known.
@@ -172,6 +173,7 @@ func (p *Peer) Run(ctx context.Context) error {
 		return errors.New("carrier: Run was called before")
 	}
 	p.running = true
+	close(p.ready)
 	p.serve()
 	p.mu.Unlock()
 	<-ctx.Done()

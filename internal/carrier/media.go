@@ -104,6 +104,33 @@ type media struct {
 	ssrcs    []uint32
 	stats    MediaStats
 	reported bool // wrong source, as a fault
+	waiting  []waiter
+}
+
+// waiter is told when so many packets came back.
+type waiter struct {
+	matched int
+	ch      chan struct{}
+}
+
+func (m *media) wait(matched int) <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := waiter{matched, make(chan struct{})}
+	m.waiting = append(m.waiting, w)
+	m.wake()
+	return w.ch
+}
+
+// wake is called under m.mu when Matched has grown.
+func (m *media) wake() {
+	m.waiting = slices.DeleteFunc(m.waiting, func(w waiter) bool {
+		if m.stats.Matched < w.matched {
+			return false
+		}
+		close(w.ch)
+		return true
+	})
 }
 
 func (p *Peer) newMedia(c *Call, s *rtpSocket, tone bool) *media {
@@ -359,4 +386,5 @@ func (m *media) match(b []byte) {
 	}
 	s.LastEcho = now
 	s.Matched++
+	m.wake()
 }

@@ -230,7 +230,7 @@ func (p *Peer) respond(t *serverTx, status int, edit func(*message)) []byte {
 		edit(r)
 	}
 	if t.status < 200 && status >= 200 {
-		p.after(p.lifetime(), func() { delete(p.servers, t.key) })
+		p.after(p.lifetime()+p.cfg.T2, func() { delete(p.servers, t.key) })
 	}
 	t.last, t.status = r.bytes(), status
 	p.send(t.from, t.last)

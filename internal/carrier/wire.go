@@ -244,8 +244,13 @@ func (p *Peer) send(to path, b []byte) {
 	}
 }
 
-// connect finds or dials the stream to an address. Not under mu.
+// connect waits for Run to begin and finds or dials the stream to an address. Not under mu.
 func (p *Peer) connect(ctx context.Context, to netip.AddrPort, name string) (path, error) {
+	select {
+	case <-p.ready:
+	case <-ctx.Done():
+		return path{}, fmt.Errorf("carrier: the peer does not run: %w", ctx.Err())
+	}
 	if p.cfg.Proto == "udp" {
 		return path{to: to}, nil
 	}
