@@ -270,7 +270,7 @@ func (m *media) send(payload []byte, pt uint8, marker bool) {
 	if err != nil || !m.remote.IsValid() || m.remote.Port() == 0 || m.p.lose() {
 		return
 	}
-	if _, err := m.sock.rtp.WriteToUDPAddrPort(b, m.remote); err == nil {
+	if write(m.sock.rtp, b, m.remote) == nil {
 		m.p.rtpTx.Add(1)
 	}
 }

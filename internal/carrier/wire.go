@@ -239,9 +239,18 @@ func (p *Peer) send(to path, b []byte) {
 		if p.lose() {
 			p.stats.Dropped++
 		} else {
-			_, _ = p.udp.WriteToUDPAddrPort(b, to.to)
+			_ = write(p.udp, b, to.to)
 		}
 	}
+}
+
+// write sends one datagram. A socket that reports ICMP errors may report an earlier one instead of sending, so it is done twice.
+func write(c sovereign.UDPConn, b []byte, to netip.AddrPort) error {
+	_, err := c.WriteToUDPAddrPort(b, to)
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		_, err = c.WriteToUDPAddrPort(b, to)
+	}
+	return err
 }
 
 // connect waits for Run to begin and finds or dials the stream to an address. Not under mu.

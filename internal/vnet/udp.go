@@ -21,8 +21,8 @@ type icmp struct {
 	err error
 }
 
-// udpConn is a UDP socket with an error queue, as a socket with IP_RECVERR is on Linux: an ICMP error wakes one read, which returns it without
-// data, and ReadError then tells which destination it was.
+// udpConn is a UDP socket with an error queue, as a socket with IP_RECVERR is on Linux: an ICMP error fails the next read or the next write, which
+// then did not send, and ReadError tells which destination it was.
 type udpConn struct {
 	h     *Host
 	local netip.AddrPort
@@ -32,7 +32,7 @@ type udpConn struct {
 	closed  bool
 	in      []datagram
 	errs    []icmp
-	pending error // of the next read
+	pending error // of the next read or write
 	read    deadline
 }
 
@@ -96,12 +96,15 @@ func (c *udpConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	n := c.h.n
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	n.mu.Lock()
-	closed := c.closed
+	closed, pending := c.closed, c.pending
+	c.pending = nil
 	from := netip.AddrPortFrom(c.h.source(c.local.Addr(), to.Addr()), c.local.Port())
 	n.mu.Unlock()
 	switch {
 	case closed:
 		return 0, c.fail("write", to, net.ErrClosed)
+	case pending != nil:
+		return 0, c.fail("write", to, os.NewSyscallError("sendmsg", pending))
 	case !to.IsValid() || to.Port() == 0:
 		return 0, c.fail("write", to, os.NewSyscallError("sendto", syscall.EINVAL))
 	case len(b) > maxPayload:
@@ -189,6 +192,10 @@ func (c *udpConn) ReadError() (netip.AddrPort, error, bool) {
 	}
 	e := c.errs[0]
 	c.errs = c.errs[1:]
+	c.pending = nil
+	if len(c.errs) > 0 {
+		c.pending = c.errs[0].err // as sock_dequeue_err_skb does
+	}
 	return e.to, e.err, true
 }
 

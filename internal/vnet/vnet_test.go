@@ -294,6 +294,23 @@ func TestICMP(t *testing.T) {
 		if err := try(ap(ipB, 9)); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("healed: %v", err)
 		}
+		// A pending error fails one write, as on Linux, and draining the queue clears it.
+		for _, drain := range []bool{false, true} {
+			for range 2 {
+				_, _ = c.WriteToUDPAddrPort([]byte("x"), ap(ipB, 99))
+			}
+			time.Sleep(time.Second)
+			for drain {
+				if _, _, drain = q.ReadError(); !drain {
+					break
+				}
+			}
+			_, err := c.WriteToUDPAddrPort([]byte("x"), ap(ipB, 9))
+			if _, _, left := q.ReadError(); left == (err == nil) {
+				t.Errorf("write with an error pending: %v, queue not empty: %v", err, left)
+			}
+			_, _, _ = q.ReadError()
+		}
 	})
 }
 
