@@ -201,3 +201,7 @@ func origin(t testing.TB, b []byte) (id, version string) {
 }
 
 func wait(d time.Duration) { time.Sleep(d); synctest.Wait() }
+
+func netipPort(a netip.AddrPort, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr(), port)
+}
