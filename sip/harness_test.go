@@ -108,6 +108,14 @@ func run(t *testing.T, tune func(*Config), f func(w *world)) {
 		})
 		wg.Go(func() { _ = w.relay.Run(ctx) })
 		synctest.Wait()
+		defer func() { // also after a Fatal: a bubble waits for its goroutines
+			cancel()
+			wg.Wait()
+			_ = w.log.Close(context.Background())
+			for _, p := range []*peer{w.carrier, w.fra, w.zrh} {
+				_ = p.conn.Close()
+			}
+		}()
 		f(w)
 		cancel()
 		wg.Wait()
@@ -116,10 +124,6 @@ func run(t *testing.T, tune func(*Config), f func(w *world)) {
 		}
 		if open := w.intents.Open(); len(open) != 0 && !t.Failed() {
 			t.Errorf("intents are left: %v", open)
-		}
-		_ = w.log.Close(context.Background())
-		for _, p := range []*peer{w.carrier, w.fra, w.zrh} {
-			_ = p.conn.Close()
 		}
 	})
 }
@@ -285,7 +289,7 @@ func (p *peer) read(d time.Duration) msg.Message {
 // request waits for a request of that method; anything else fails.
 func (p *peer) request(method msg.RequestMethod) *msg.Request {
 	p.w.t.Helper()
-	m := p.read(40 * time.Second)
+	m := p.read(130 * time.Second)
 	r, ok := m.(*msg.Request)
 	if !ok || r.Method != method {
 		p.w.t.Fatalf("%s: want %s, got:\n%s", p.name, method, text(m))
