@@ -66,10 +66,7 @@ func (p *planner) emergencyTargets(trunk string) {
 			p.refuse(trunk, s.Target.ID(), party, GroundNoTarget, s.Why)
 			continue
 		}
-		r := p.law.Judge(sovereign.Ask{
-			Party: trunk, Plane: sovereign.Signalling, Purpose: sovereign.EmergencyCall,
-			Addr: s.Target.Addr, Keys: p.req.Keys || p.rules.Trunks[trunk].Keys, At: p.req.At,
-		})
+		r := p.law.Judge(p.ask(trunk, s.Target.Addr))
 		if !r.Permitted() {
 			p.plan.Held = true
 			p.refuse(trunk, s.Target.ID(), r, r.Ground, r.Why)

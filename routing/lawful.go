@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ func groundRank(g sovereign.Ground) int {
 // the policy permits only because of a grant, one live grant must cover this very trunk and group and every region, and have calls left. The last ruling
 // is the one that is shown: it is changed to what counts. A hold stays a hold, even when the gate knows a grant that the policy snapshot does not know
 // yet: the fence would refuse it.
-func (p *planner) lawful(party string, gate bool, shown *sovereign.Ruling, all ...*sovereign.Ruling) (grant string, ok bool) {
+func (p *planner) lawful(party string, addr netip.AddrPort, gate bool, shown *sovereign.Ruling, all ...*sovereign.Ruling) (grant string, ok bool) {
 	byGrant := false
 	for _, r := range all {
 		if !r.Permitted() {
@@ -74,19 +75,30 @@ func (p *planner) lawful(party string, gate bool, shown *sovereign.Ruling, all .
 	} else {
 		why = "held: no grant reaches the on-hold queue"
 	}
-	shown.Verdict, shown.Ground, shown.Why, shown.Grant = sovereign.Hold, heldGround(*shown), why, ""
+	*shown = p.ungranted(party, addr)
+	shown.Verdict, shown.Why = sovereign.Hold, why+": "+shown.Why
 	return "", false
 }
 
-// heldGround is the ground on which a place is held that only a grant had opened.
-func heldGround(r sovereign.Ruling) sovereign.Ground {
-	switch r.Standing {
-	case sovereign.StandingNoAdequacy, sovereign.StandingGate:
-		return sovereign.GroundNoAdequacy
-	case sovereign.StandingAdequateConditional:
-		return sovereign.GroundConditionsNotMet
+// ungranted is the ruling as it would be if no grant were live: it names the ground on which the place is held.
+func (p *planner) ungranted(party string, addr netip.AddrPort) sovereign.Ruling {
+	bare := p.law.Bare()
+	r := stricter(
+		bare.JudgeParty(party, sovereign.Signalling, p.plan.Purpose, p.req.At),
+		bare.JudgeParty(party, sovereign.Media, p.plan.Purpose, p.req.At))
+	if addr.IsValid() {
+		r = stricter(r, bare.Judge(p.ask(party, addr)))
 	}
-	return sovereign.GroundNotAllowListed
+	r.Generation = p.law.Generation()
+	return r
+}
+
+// ask is the question about one address of a party.
+func (p *planner) ask(party string, addr netip.AddrPort) sovereign.Ask {
+	return sovereign.Ask{
+		Party: party, Plane: sovereign.Signalling, Purpose: p.plan.Purpose, Addr: addr,
+		Keys: p.req.Keys || p.rules.Trunks[party].Keys, At: p.req.At,
+	}
 }
 
 // cover finds the live grant for a trunk, a group and the regions of all rulings that rest on a grant: the one that ends first, then the smallest id, so

@@ -77,7 +77,7 @@ func (r *Router) look(c *rules, rt *route, now, started time.Time) *look {
 	case s.waiting():
 		return nil // a permitted party is about to be probed
 	default:
-		l.hold = s.held(rt, why)
+		l.hold = s.held(rt)
 		l.failed = l.hold == nil
 	}
 	return l
@@ -276,7 +276,7 @@ func (s *survey) denied(rt *route, best *view) []Refused {
 }
 
 // held makes the proposal for the first party that only people can open.
-func (s *survey) held(rt *route, why string) *held {
+func (s *survey) held(rt *route) *held {
 	if rt.Fallback == FallbackNever {
 		return nil
 	}
@@ -289,7 +289,7 @@ func (s *survey) held(rt *route, why string) *held {
 			if !ok {
 				break // no grant could open it: another place of it is denied, or has no region that a grant could name
 			}
-			return &held{party: ch.Party, trunk: s.trunk(), ruling: f.Ruling, plan: s.propose(ch.Party, f, regions, country, why)}
+			return &held{party: ch.Party, trunk: s.trunk(), ruling: f.Ruling, plan: s.propose(ch.Party, f, regions, country)}
 		}
 	}
 	return nil
@@ -302,31 +302,64 @@ func (s *survey) trunk() string {
 	return ""
 }
 
-func (s *survey) propose(party string, f Refused, regions []string, country, why string) approval.Plan {
+// propose writes the plan that people decide on. It holds nothing that changes while the situation stays: no times, no counts, no name of the route. So
+// every node and every route in the same situation proposes the very same plan, and a restart does not void what was already approved.
+func (s *survey) propose(party string, f Refused, regions []string, country string) approval.Plan {
 	snap := s.r.cfg.Snapshot()
 	scope := approval.Scope{Trunks: s.origins, Groups: []string{party}, Regions: regions, Country: country}
 	if s.rt.Direction == Outbound {
 		scope.Trunks, scope.Groups = []string{party}, s.origins
 	}
 	p := approval.Plan{
-		Scope: scope, Grounds: []string{string(f.Ruling.Ground) + ": " + f.Ruling.Why},
-		Reason:       "route " + s.rt.Name + ": " + why + "; nothing that is permitted by itself is reachable",
+		Scope: scope, Grounds: []string{string(f.Ground) + ": " + s.ruledWhy(party, f)},
 		PolicyDigest: snap.PolicyDigest(), FactsDigest: snap.FactsDigest(),
 	}
-	for _, o := range s.refused {
-		if o.Party == party {
+	for _, ch := range s.rt.ordered {
+		if ch.Party == party {
 			continue
 		}
-		if (o.Ground == GroundDown || o.Ground == GroundNoTarget) && !slices.Contains(p.Failed, o.Party) {
-			p.Failed = append(p.Failed, o.Party)
+		if state, _, _ := s.table.Party(ch.Party); state == healthcheck.Down {
+			p.Failed = append(p.Failed, ch.Party)
 		}
-		option := o.Party
-		if o.Target != "" {
-			option = o.Target
+		if why := s.whyNot(ch.Party); why != "" && len(p.Alternatives) < maxAlternatives {
+			p.Alternatives = append(p.Alternatives, approval.Alternative{Option: ch.Party, WhyNot: why})
 		}
-		p.Alternatives = append(p.Alternatives, approval.Alternative{Option: option, WhyNot: strings.TrimPrefix(o.Why, "held: ")})
+	}
+	slices.Sort(p.Failed)
+	p.Reason = "no party that is permitted by itself is reachable"
+	if len(p.Failed) > 0 {
+		p.Reason += "; down: " + strings.Join(p.Failed, ", ")
 	}
 	return p
+}
+
+// maxAlternatives keeps a plan readable.
+const maxAlternatives = 32
+
+// whyNot says in lasting words why a party is no way out.
+func (s *survey) whyNot(party string) string {
+	for _, f := range s.refused {
+		if f.Party != party {
+			continue
+		}
+		switch f.Ground {
+		case GroundDown:
+			return "down"
+		case GroundNoTarget, GroundUnprobed, GroundCapacity:
+			return "not reachable (" + string(f.Ground) + ")"
+		}
+		return string(f.Ground) + ": " + s.ruledWhy(party, f)
+	}
+	return ""
+}
+
+// ruledWhy is the reason of a ruling without the address that it was asked for.
+func (s *survey) ruledWhy(party string, f Refused) string {
+	if f.Target == "" {
+		return f.Why
+	}
+	r := f.Ruling
+	return party + " in " + r.Region.String() + " (" + string(r.Country) + ") is " + string(r.Standing)
 }
 
 // needed finds the smallest set of regions that a grant must name so that the party, its media and at least one of its addresses are permitted. It tries

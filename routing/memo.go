@@ -14,6 +14,8 @@ type memo struct {
 	*sovereign.Snapshot
 	mu    sync.RWMutex // held for one look or one store
 	known map[memoKey]*memoRuling
+
+	bare func() *memo
 }
 
 type memoKey struct {
@@ -36,8 +38,14 @@ const (
 )
 
 func newMemo(s *sovereign.Snapshot) *memo {
-	return &memo{Snapshot: s, known: make(map[memoKey]*memoRuling)}
+	return &memo{
+		Snapshot: s, known: make(map[memoKey]*memoRuling),
+		bare: sync.OnceValue(func() *memo { return newMemo(s.WithGrants(nil)) }),
+	}
 }
+
+// Bare is the memory of the same snapshot without any grant.
+func (m *memo) Bare() law { return m.bare() }
 
 // Judge answers from memory if it can. Questions with a region or another day's knowledge are not remembered.
 func (m *memo) Judge(a sovereign.Ask) sovereign.Ruling {

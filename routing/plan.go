@@ -2,6 +2,7 @@ package routing
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -11,15 +12,14 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
-// law is what Plan asks of a policy snapshot. *sovereign.Snapshot answers it.
+// law is what Plan asks of a policy snapshot.
 type law interface {
 	Judge(sovereign.Ask) sovereign.Ruling
 	JudgeParty(name string, plane sovereign.Plane, purpose sovereign.Purpose, at time.Time) sovereign.Ruling
 	JudgeRegion(r sovereign.Region, at time.Time) sovereign.Ruling
-	Party(name string) (sovereign.Party, bool)
 	PolicyDigest() string
-	FactsDigest() string
 	Generation() uint64
+	Bare() law // the same without any grant
 }
 
 // planner is one Plan on its way. It holds the snapshots that were read at its start and changes nothing but itself.
@@ -145,7 +145,7 @@ func (p *planner) consider(ch Choice, gate bool) {
 	signalling := p.law.JudgeParty(ch.Party, sovereign.Signalling, purpose, p.req.At)
 	media := p.law.JudgeParty(ch.Party, sovereign.Media, purpose, p.req.At)
 	ruling := stricter(signalling, media)
-	grant, ok := p.lawful(ch.Party, gate, &ruling, &signalling, &media)
+	grant, ok := p.lawful(ch.Party, netip.AddrPort{}, gate, &ruling, &signalling, &media)
 	if !ok {
 		p.refuse(ch.Party, "", ruling, ruling.Ground, ruling.Why)
 		p.plan.Held = true
@@ -188,12 +188,9 @@ func (p *planner) target(v *view, s *healthcheck.Status, gate, known bool, signa
 		return
 	}
 	id := t.ID()
-	ruling := p.law.Judge(sovereign.Ask{
-		Party: t.Party, Plane: sovereign.Signalling, Purpose: p.plan.Purpose,
-		Addr: t.Addr, Keys: p.req.Keys || p.rules.Trunks[t.Party].Keys, At: p.req.At,
-	})
+	ruling := p.law.Judge(p.ask(v.choice.Party, t.Addr))
 	shown := stricter(stricter(*signalling, *media), ruling)
-	grant, ok := p.lawful(v.choice.Party, gate, &shown, signalling, media, &ruling)
+	grant, ok := p.lawful(v.choice.Party, t.Addr, gate, &shown, signalling, media, &ruling)
 	ruling = shown
 	switch {
 	case !ok:

@@ -172,7 +172,6 @@ func (n noLaw) JudgeParty(string, sovereign.Plane, sovereign.Purpose, time.Time)
 func (n noLaw) JudgeRegion(sovereign.Region, time.Time) sovereign.Ruling {
 	return n.Judge(sovereign.Ask{})
 }
-func (noLaw) Party(string) (sovereign.Party, bool) { return sovereign.Party{}, false }
-func (noLaw) PolicyDigest() string                 { return "" }
-func (noLaw) FactsDigest() string                  { return "" }
-func (noLaw) Generation() uint64                   { return 0 }
+func (noLaw) PolicyDigest() string { return "" }
+func (noLaw) Generation() uint64   { return 0 }
+func (n noLaw) Bare() law          { return n }
