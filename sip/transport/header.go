@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"net/netip"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -51,6 +52,9 @@ func readVia(_ []byte, s string) (sip.Header, error) {
 	var ok bool
 	if v.Host, v.Port, ok = splitHostPort(sentBy); !ok || v.ProtocolName != "SIP" || v.ProtocolVersion != "2.0" || !isToken(v.Transport) {
 		return nil, bad("Via")
+	}
+	if a, err := netip.ParseAddr(v.Host); err == nil && a.Is4In6() {
+		v.Host = "[" + v.Host + "]" // sipgo's writer puts brackets around the other kinds of IPv6 only
 	}
 	if v.Params, ok = readParams(params, true); !ok || repeated(v.Params, "branch") || repeated(v.Params, "received") || repeated(v.Params, "rport") {
 		return nil, bad("Via")

@@ -28,7 +28,8 @@ type Layer struct {
 	ours   map[netip.AddrPort]bool // what a response's top Via must name
 
 	mu      sync.Mutex
-	ctx     context.Context // of Run; nil outside it
+	ctx     context.Context // of Run; nil before it
+	over    bool
 	wg      sync.WaitGroup
 	pool    map[Key]*conn // outbound streams
 	inbound map[netip.Addr]int
@@ -151,9 +152,9 @@ func (l *Layer) Run(ctx context.Context) error {
 	case err = <-failed: // a socket that was closed under us ends the layer
 		cancel()
 	}
-	// No goroutine starts any more once the lock was taken after ctx ended: see open.
 	l.mu.Lock()
-	l.mu.Unlock() //nolint:staticcheck // a barrier
+	l.over = true // no goroutine starts any more: see open
+	l.mu.Unlock()
 	l.wg.Wait()
 	return err
 }
@@ -294,7 +295,7 @@ func (l *Layer) stream(f Flow) (*conn, error) {
 
 // open starts a goroutine of the layer while it runs; l.mu is held.
 func (l *Layer) open(f func(context.Context)) bool {
-	if l.ctx == nil || l.ctx.Err() != nil {
+	if l.ctx == nil || l.over || l.ctx.Err() != nil {
 		return false
 	}
 	ctx := l.ctx
@@ -333,7 +334,7 @@ func (l *Layer) deliver(msg sip.Message, f *flow, party string, from netip.AddrP
 }
 
 func (l *Layer) isOurs(v *sip.ViaHeader, p Proto) bool {
-	a, err := netip.ParseAddr(v.Host)
+	a, err := netip.ParseAddr(strings.Trim(v.Host, "[]"))
 	if err != nil {
 		return false
 	}
@@ -351,7 +352,7 @@ func (l *Layer) isOurs(v *sip.ViaHeader, p Proto) bool {
 func received(v *sip.ViaHeader, from netip.AddrPort) {
 	_, rport := v.Params.Get("rport")
 	v.Params.Remove("received")
-	host, err := netip.ParseAddr(v.Host)
+	host, err := netip.ParseAddr(strings.Trim(v.Host, "[]"))
 	if rport {
 		v.Params.Add("rport", fmt.Sprint(from.Port()))
 	}

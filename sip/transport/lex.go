@@ -26,8 +26,6 @@ func lowerByte(c byte) byte {
 	return c
 }
 
-func isLWS(c byte) bool { return c == ' ' || c == '\t' }
-
 func trimLWS(b []byte) []byte { return bytes.Trim(b, " \t") }
 
 // clean says that b holds no control character but HTAB, save behind a backslash inside a quoted string: quoted-pair = "\" (%x00-09 / %x0B-0C / %x0E-7F).

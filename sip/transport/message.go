@@ -25,6 +25,7 @@ func (f *Fault) Error() string { return "transport: " + strconv.Itoa(f.Status) +
 type reader struct {
 	p    *sip.Parser
 	head head
+	uri  sip.Uri // Request-URI
 	buf  []byte
 }
 
@@ -81,7 +82,7 @@ func (r *reader) message(body []byte) (sip.Message, *Fault) {
 	}
 	switch m := msg.(type) {
 	case *sip.Request:
-		m.Method = sip.RequestMethod(h.method) // sipgo upper-cases it, but methods are case-sensitive
+		m.Method, m.Recipient = sip.RequestMethod(h.method), r.uri
 		if m.Method != m.CSeq().MethodName {
 			return nil, &Fault{Status: 400, Reason: "CSeq Method Mismatch"}
 		}
@@ -127,8 +128,8 @@ func (r *reader) presence() {
 	if strings.HasPrefix(h.uri, "<") {
 		h.fail(400, "Request-URI In Brackets")
 	}
-	var uri sip.Uri
-	if h.fault == nil && !parseURI(h.uri, &uri) || len(uri.Headers) > 0 { // RFC 3261 section 19.1.1: no headers there
+	r.uri = sip.Uri{}
+	if h.fault == nil && !parseURI(h.uri, &r.uri) || len(r.uri.Headers) > 0 { // RFC 3261 section 19.1.1: no headers there
 		h.fail(400, "Bad Request-URI")
 	}
 	if v, ok := h.first("Date"); ok && !bytes.HasSuffix(v, []byte(" GMT")) { // RFC 3261 section 20.17
@@ -137,11 +138,12 @@ func (r *reader) presence() {
 }
 
 // canonical writes the header section as sipgo's parser reads it without guessing: long names, unfolded, one list member a line, one Content-Length. The
-// reason phrase is left out: with "SIP" as its first letters sipgo would take the response for a request.
+// start line says only which kind it is, and message fills in the rest: sipgo upper-cases methods although they are case-sensitive, refuses schemes with a dot,
+// and takes a response whose reason phrase begins with "SIP" for a request.
 func (r *reader) canonical(body int) {
 	b := r.buf[:0]
 	if r.head.request {
-		b = append(append(append(append(b, r.head.method...), ' '), r.head.uri...), " SIP/2.0\r\n"...)
+		b = append(b, "X sip:x SIP/2.0\r\n"...)
 	} else {
 		b = append(strconv.AppendInt(append(b, "SIP/2.0 "...), int64(r.head.status), 10), " -\r\n"...)
 	}

@@ -20,7 +20,8 @@ func (h *head) answerable() bool {
 		}
 	}
 	via, _ := h.first("Via")
-	return len(via) > 4 && bytes.EqualFold(via[:3], []byte("SIP"))
+	name, _, ok := bytes.Cut(via, []byte("/"))
+	return ok && bytes.EqualFold(trimLWS(name), []byte("SIP"))
 }
 
 // reject writes the answer to a malformed request. It keeps no state (RFC 3261 section 8.2.7): the To-tag is a keyed hash of the request's identity, the

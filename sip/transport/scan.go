@@ -14,8 +14,9 @@ const (
 
 // field is one header field: its long name (as written when it is none that we know) and its unfolded value.
 type field struct {
-	name  string
-	value []byte
+	name   string
+	value  []byte
+	folded bool // value is memory of its own
 }
 
 // head is the start line and the header fields of one message before any of them was understood.
@@ -115,12 +116,14 @@ func (h *head) fold(line []byte) {
 		return
 	}
 	f := &h.fields[len(h.fields)-1]
-	joined := make([]byte, 0, len(f.value)+1+len(line))
-	joined = append(joined, trimLWS(f.value)...)
-	if len(joined) > 0 {
-		joined = append(joined, ' ')
+	if !f.folded {
+		f.value = append(make([]byte, 0, 2*len(f.value)+2*len(line)), trimLWS(f.value)...)
+		f.folded = true
 	}
-	f.value = append(joined, trimLWS(line)...)
+	if len(f.value) > 0 {
+		f.value = append(f.value, ' ')
+	}
+	f.value = append(f.value, trimLWS(line)...)
 }
 
 func (h *head) addField(line []byte) {
@@ -138,7 +141,7 @@ func (h *head) addField(line []byte) {
 		h.fail(400, "Too Many Headers")
 		return
 	}
-	h.fields = append(h.fields, field{longName(name), line[colon+1:]})
+	h.fields = append(h.fields, field{name: longName(name), value: line[colon+1:]})
 }
 
 // startLine tells a request from a response and takes its parts. RFC 3261 sections 7.1 and 7.2.

@@ -19,10 +19,14 @@ func parseURI(s string, uri *sip.Uri) bool {
 		if !checkSIP(rest) {
 			return false
 		}
-	} else if rest == "" {
+		return sip.ParseUri(s, uri) == nil
+	}
+	// sipgo knows no digits, dots or signs in a scheme and keeps what follows to itself: it gets one of its kind.
+	if rest == "" || sip.ParseUri("other:"+rest, uri) != nil {
 		return false
 	}
-	return sip.ParseUri(s, uri) == nil
+	uri.Scheme = strings.ToLower(s[:colon])
+	return true
 }
 
 func isScheme(s string) bool {
