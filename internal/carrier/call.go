@@ -126,8 +126,12 @@ func (c *Call) Media() MediaStats {
 
 // WaitEchoes waits until that many packets of our tone came back, counted from the beginning of the call.
 func (c *Call) WaitEchoes(ctx context.Context, matched int) error {
+	m := read(c, func() *media { return c.media })
+	if m == nil {
+		return errors.New("carrier: the call has no media yet")
+	}
 	select {
-	case <-c.media.wait(matched):
+	case <-m.wait(matched):
 		return nil
 	case <-c.done:
 		return fmt.Errorf("carrier: the call ended: %s", c.Ended())
@@ -436,6 +440,10 @@ func (c *Call) onRequest(t *serverTx) {
 	case "BYE":
 		p.stats.Byes++
 		c.reply(t, 200, nil)
+		if c.incoming != nil && c.status == 0 { // RFC 3261 section 15.1.2
+			c.settle(487)
+			c.reply(c.incoming, 487, nil)
+		}
 		c.end("bye received")
 	case "INFO":
 		p.stats.Infos++

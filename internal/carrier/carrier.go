@@ -69,6 +69,7 @@ type Behaviour struct {
 	OptionsStatus     int           // answer to OPTIONS; 0 means 200
 	Refuse            int           // final status of every INVITE, e.g. 486 or 503
 	RetryAfter        int           // seconds, in the refusals
+	Auth              *Auth         // ask for credentials first
 	Reason            string        // Reason header of the refusals and of our BYE
 	NoTrying          bool          // no 100
 	NoRinging         bool          // no 180
@@ -87,6 +88,7 @@ type Stats struct {
 	Invites, Reinvites, Answered, Refused, Cancels, Acks, Byes, Options, Infos, Updates int // received requests, retransmissions apart; Answered and Refused are ours
 	Retransmits                                                                         int // received again
 	Strays                                                                              int // in-dialog requests of no known call, answered with 481
+	Challenged, BadCredentials                                                          int // by Behaviour.Auth; a challenged INVITE is not counted in Invites
 	Dropped                                                                             int // by Behaviour.Loss or Silent
 	Active                                                                              int // calls now
 	RTPRx, RTPTx, RTCPRx                                                                int
@@ -116,6 +118,7 @@ type Peer struct {
 	clients  map[string]*clientTx
 	servers  map[string]*serverTx
 	calls    map[string]*Call
+	nonces   map[string]uint32 // the last nc of each
 	stats    Stats
 }
 
@@ -148,7 +151,7 @@ func New(cfg Config) (*Peer, error) {
 	}
 	p := &Peer{
 		cfg: cfg, addr: cfg.Addr, rng: rand.New(rand.NewPCG(cfg.Seed, uint64(len(cfg.Name)))),
-		ready: make(chan struct{}), streams: map[*stream]bool{}, clients: map[string]*clientTx{}, servers: map[string]*serverTx{}, calls: map[string]*Call{},
+		ready: make(chan struct{}), streams: map[*stream]bool{}, clients: map[string]*clientTx{}, servers: map[string]*serverTx{}, calls: map[string]*Call{}, nonces: map[string]uint32{},
 	}
 	b := cfg.Behaviour
 	// Bound even when it is to be dead at first: the address must be known.

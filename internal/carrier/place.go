@@ -198,6 +198,9 @@ func (c *Call) sendCancel() {
 // onInvite takes an INVITE that begins a call.
 func (p *Peer) onInvite(t *serverTx) {
 	m, bh := t.req, *p.behaviour.Load()
+	if bh.Auth != nil && !p.authorized(t, bh.Auth) {
+		return
+	}
 	p.stats.Invites++
 	if r := m.get("Require"); r != "" {
 		p.respond(t, 420, func(x *message) { x.add("Unsupported", r) })

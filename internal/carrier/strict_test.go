@@ -377,3 +377,75 @@ func FuzzSDP(f *testing.F) {
 		}
 	})
 }
+
+// TestDigestVectors are the examples of RFC 7616 section 3.9.1.
+func TestDigestVectors(t *testing.T) {
+	for md5, want := range map[bool]string{
+		true:  "8ca523f5e9506fed4657c9700eebdbec",
+		false: "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1",
+	} {
+		a := Auth{Realm: "http-auth@example.org", User: "Mufasa", Password: "Circle of Life", MD5: md5}
+		got := a.response("GET", "/dir/index.html", "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", "00000001", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ")
+		if got != want {
+			t.Errorf("MD5 %v: %s", md5, got)
+		}
+	}
+}
+
+func TestChallenge(t *testing.T) {
+	a := &Auth{Realm: "c.example", User: "trunk", Password: "s3cret"}
+	tests := []struct {
+		name         string
+		pass, nc     string
+		second       int
+		fault        string
+		nonce, count bool
+	}{
+		{name: "good", pass: "s3cret", nc: "00000001", second: 200},
+		{name: "wrong password", pass: "guess", nc: "00000001", second: 401, count: true},
+		{name: "old nonce", pass: "s3cret", nc: "00000001", second: 401, nonce: true},
+		{name: "count", pass: "s3cret", nc: "00000002", second: 401, fault: "nc \"00000002\" after 0"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			faults := withRude(t, func(c *Config) { c.Behaviour = Behaviour{Auth: a} }, func(r *rude, edge *Peer) {
+				r.say(request("INVITE", "", 1, offer1))
+				m := r.hear()
+				if m == nil || m.status != 401 {
+					t.Fatalf("%+v", m)
+				}
+				r.say(request("ACK", ";tag="+param(m.get("To"), "tag"), 1, "", "bKACK", "bKINVITE"))
+				q := digestParams(m.get("WWW-Authenticate"))
+				if tt.nonce {
+					q["nonce"] = "older"
+				}
+				mine := *a
+				mine.Password = tt.pass
+				uri := "sip:b@10.2.0.1:5060"
+				r.say(request("INVITE", "", 2, offer1, "Contact", fmt.Sprintf(`Authorization: Digest username="trunk", realm="%s", nonce="%s", uri="%s", response="%s", algorithm=SHA-256, qop=auth, nc=%s, cnonce="x"`+"\r\nContact",
+					q["realm"], q["nonce"], uri, mine.response("INVITE", uri, q["nonce"], tt.nc, "x"), tt.nc)))
+				if m := r.hear(); m == nil || m.status != tt.second || (q["nonce"] == "older") != strings.Contains(m.get("WWW-Authenticate"), "stale=true") {
+					t.Errorf("second answer %+v", m)
+				}
+				if s := edge.Stats(); (s.BadCredentials == 1) != tt.count || (s.Invites == 1) != (tt.second == 200) {
+					t.Errorf("%+v", s)
+				}
+			})
+			expect(t, faults, tt.fault)
+		})
+	}
+}
+
+func TestByeBeforeTheAnswer(t *testing.T) {
+	faults := withRude(t, func(c *Config) { c.Behaviour = Behaviour{NoAnswer: true, EarlyMedia: true} }, func(r *rude, edge *Peer) {
+		r.say(request("INVITE", "", 1, offer1))
+		tag := ";tag=" + param(r.hear().get("To"), "tag")
+		r.say(request("BYE", tag, 2, ""))
+		a, b := r.hear(), r.hear()
+		if a == nil || b == nil || a.status != 200 || b.status != 487 {
+			t.Errorf("got %+v and %+v", a, b)
+		}
+		r.say(request("ACK", tag, 1, "", "bKACK", "bKINVITE"))
+	})
+	expect(t, faults, "")
+}
