@@ -1,0 +1,158 @@
+package notify
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+)
+
+// Notice is what leaves: an entry of the log without anything about a person.
+type Notice struct {
+	ID      string         `json:"id"` // of the entry; the same at every attempt and after a crash
+	Kind    audit.Kind     `json:"kind"`
+	Seq     uint64         `json:"seq"` // index in the log, so that the receiver can ask for a proof
+	Time    time.Time      `json:"time"`
+	Tenant  string         `json:"tenant"`
+	Node    string         `json:"node"`
+	Subject string         `json:"subject"` // the ticket, route, target or instrument it is about
+	Ticket  string         `json:"ticket,omitempty"`
+	Summary string         `json:"summary"` // one line for people
+	Data    map[string]any `json:"data"`
+}
+
+// fields says what of each kind may leave, and which field it is about. A kind that is not here is never told: calls and receipts are about people.
+// Dots lead into nested objects; the last word names the field in the notice. Free text of people (reasons, advice) is not here.
+var fields = map[audit.Kind]struct {
+	subject string
+	leave   []string
+}{
+	audit.KindNodeStarted:     {"", []string{"after_crash"}},
+	audit.KindNodeStopped:     {"", []string{"reason", "calls_open"}},
+	audit.KindPolicyApplied:   {"policy_digest", []string{"cause", "policy_digest", "facts_digest", "generation", "preset"}},
+	audit.KindReloadRefused:   {"", nil},
+	audit.KindLawSuspended:    {"instrument", []string{"instrument", "since"}},
+	audit.KindHealthChanged:   {"target", []string{"target", "party", "from", "to", "why"}},
+	audit.KindAnswersMoved:    {"party", []string{"party", "host", "before", "after"}},
+	audit.KindFailoverApplied: {"route", failoverFields},
+	audit.KindFailoverHeld:    {"route", failoverFields},
+	audit.KindFailoverRefused: {"route", failoverFields},
+	audit.KindFailback:        {"route", failoverFields},
+	audit.KindGateChanged: {"ticket", []string{
+		"ticket", "what", "from", "state", "plan_hash", "missing", "record.ticket.approve_by", "record.ticket.execute_by", "record.ticket.grant_until",
+		"record.ticket.plan.scope",
+	}},
+	audit.KindApprovalNotified: {"ticket", []string{"ticket", "channel", "failure"}},
+	audit.KindIngressRefused:   {"trunk", []string{"trunk", "ground", "count"}},
+	audit.KindFenceRefused:     {"party", []string{"party", "plane", "ground", "count"}},
+	audit.KindGap:              {"cause", []string{"from", "to", "cause", "lost"}},
+}
+
+var failoverFields = []string{"trunk", "route", "from", "to", "region", "country", "verdict", "ground", "why", "ticket"}
+
+// DefaultKinds are what a channel carries that names no kinds.
+func DefaultKinds() []string {
+	return []string{
+		"failover.*", string(audit.KindGateChanged), string(audit.KindLawSuspended), string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
+		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
+	}
+}
+
+// kindSet reads the kinds of a channel: names, or "failover.*" for all that begin with it.
+func kindSet(words []string) (map[audit.Kind]bool, error) {
+	if len(words) == 0 {
+		words = DefaultKinds()
+	}
+	set := map[audit.Kind]bool{}
+	for _, word := range words {
+		found := false
+		for kind := range fields {
+			if stem, wild := strings.CutSuffix(word, "*"); string(kind) == word || wild && stem != "" && strings.HasPrefix(string(kind), stem) {
+				set[kind], found = true, true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("notify: %q is no kind of entry that may be told", word)
+		}
+	}
+	return set, nil
+}
+
+// noticeOf makes the notice of an entry. ok is false for one that nobody is told of.
+func noticeOf(e audit.Entry) (n Notice, ok bool) {
+	may, ok := fields[e.Kind]
+	if !ok {
+		return Notice{}, false
+	}
+	var body map[string]any
+	if err := json.Unmarshal(e.Body, &body); err != nil {
+		body = nil // the envelope alone still says what happened and where to look
+	}
+	n = Notice{ID: e.ID, Kind: e.Kind, Seq: e.Seq, Time: e.Time, Tenant: e.Tenant, Node: e.Node, Subject: e.Node, Data: map[string]any{}}
+	for _, path := range may.leave {
+		if v, there := lookUp(body, path); there {
+			n.Data[path[strings.LastIndexByte(path, '.')+1:]] = v
+		}
+	}
+	if s, _ := n.Data[may.subject].(string); s != "" {
+		n.Subject = s
+	}
+	n.Ticket, _ = n.Data["ticket"].(string)
+	what, _ := n.Data["what"].(string)
+	if e.Kind == audit.KindGateChanged && (what == "notified" || what == "not_applied") {
+		return Notice{}, false // our own echo, and a change that never was
+	}
+	n.Summary = summary(n)
+	return n, true
+}
+
+func lookUp(body map[string]any, path string) (any, bool) {
+	for {
+		word, rest, nested := strings.Cut(path, ".")
+		v, there := body[word]
+		if !there || !nested {
+			return v, there
+		}
+		body, _ = v.(map[string]any)
+		path = rest
+	}
+}
+
+// asks says whether n asks people to decide on a ticket.
+func (n Notice) asks() bool {
+	return n.Ticket != "" && (n.Kind == audit.KindFailoverHeld || n.Kind == audit.KindGateChanged && n.Data["what"] == "proposed")
+}
+
+// summary is one line: the kind, and then the fields in a fixed order.
+func summary(n Notice) string {
+	var b strings.Builder
+	b.WriteString(string(n.Kind))
+	keys := make([]string, 0, len(n.Data))
+	for key := range n.Data {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		text := ""
+		switch v := n.Data[key].(type) {
+		case string:
+			text = v
+		case float64, bool:
+			text = fmt.Sprint(v)
+		case []any:
+			for i, item := range v {
+				if i > 0 {
+					text += "; "
+				}
+				text += fmt.Sprint(item)
+			}
+		}
+		if text != "" && key != "plan_hash" && key != "policy_digest" && key != "facts_digest" {
+			fmt.Fprintf(&b, " %s=%q", key, text)
+		}
+	}
+	return b.String()
+}
