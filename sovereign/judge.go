@@ -22,8 +22,8 @@ func (s *Snapshot) Judge(a Ask) Ruling {
 	if a.KnownAt.IsZero() {
 		a.KnownAt = a.At
 	}
-	t := trial{s: s, ask: a, q: Question{At: a.At, KnownAt: a.KnownAt, Suspended: s.cfg.Suspended}}
-	t.spots = t.room[:0]
+	var room [4]spot // enough for most questions without the heap
+	t := trial{s: s, ask: a, q: Question{At: a.At, KnownAt: a.KnownAt, Suspended: s.cfg.Suspended}, spots: room[:0]}
 	if a.Party != "" {
 		p, ok := s.parties[a.Party]
 		if !ok {
@@ -62,14 +62,16 @@ type trial struct {
 	ask   Ask
 	q     Question
 	party *Party
+	place Place // of the address of the question
 	spots []spot
-	room  [6]spot // enough for most questions without the heap
 }
+
+// atAddress is the role of what lies where the address of the question is: in trial.place.
+const atAddress = "address"
 
 // spot is one thing that is judged on the way to the answer.
 type spot struct {
 	role    string // what it is, for the sentence
-	place   Place
 	region  Region
 	country Country
 	proof   Proof // empty when nothing says where it is
@@ -85,7 +87,7 @@ func (t *trial) collect() {
 		t.address(t.ask.Addr.Addr())
 	}
 	if !t.ask.Region.IsZero() {
-		t.region("region", t.ask.Region, Place{}, ProofDeclared)
+		t.region("region", t.ask.Region, ProofDeclared)
 	}
 	p := t.party
 	if p == nil {
@@ -94,15 +96,15 @@ func (t *trial) collect() {
 	// An unknown plane is judged as all of them.
 	media := t.ask.Plane == Media || t.ask.Keys || t.ask.Plane == 0
 	if t.ask.Plane != Media && !p.Region.IsZero() {
-		t.region("region", p.Region, Place{}, ProofDeclared)
+		t.region("region", p.Region, ProofDeclared)
 	}
 	if media {
 		for _, r := range p.media() {
-			t.region("media region", r, Place{}, ProofDeclared)
+			t.region("media region", r, ProofDeclared)
 		}
 	}
 	if !p.OrgHomeRegion.IsZero() {
-		t.region("organisation's home region", p.OrgHomeRegion, Place{}, ProofDeclared)
+		t.region("organisation's home region", p.OrgHomeRegion, ProofDeclared)
 	}
 }
 
@@ -120,22 +122,21 @@ func (p *Party) media() []Region {
 
 // address judges the place of an address.
 func (t *trial) address(addr netip.Addr) {
-	place := t.s.cfg.Atlas.Locate(addr, t.ask.At)
+	t.place = t.s.cfg.Atlas.Locate(addr, t.ask.At)
+	place := &t.place
 	switch {
 	case place.Known() && !place.Region.IsZero():
-		t.region("address", place.Region, place, ProofDeclared)
+		t.region(atAddress, place.Region, ProofDeclared)
 	case place.Known():
-		if regions := t.declared(place); len(regions) > 0 {
+		if regions := t.declared(); len(regions) > 0 {
 			for _, r := range regions {
-				t.region("address", r, place, ProofDeclaredNotProven)
+				t.region(atAddress, r, ProofDeclaredNotProven)
 			}
 			return
 		}
-		for _, c := range place.Countries {
-			t.country(c, place)
-		}
+		t.countries()
 	default:
-		sp := spot{role: "address", place: place, until: place.ValidUntil, finding: Finding{Standing: StandingUnknown}}
+		sp := spot{role: atAddress, until: place.ValidUntil, finding: Finding{Standing: StandingUnknown}}
 		switch {
 		case !place.Prefix.IsValid():
 			sp.ground, sp.finding.Why = GroundUndeclaredAddress, "no declared prefix holds it"
@@ -152,7 +153,7 @@ func (t *trial) address(addr netip.Addr) {
 
 // declared gives the regions by which the party narrows a place that several countries share. That takes evidence (a contract for signalling, a
 // reference for media), and every region must lie in one of the place's countries: a declaration that contradicts the prefix is none.
-func (t *trial) declared(place Place) []Region {
+func (t *trial) declared() []Region {
 	p := t.party
 	if p == nil {
 		return nil
@@ -166,7 +167,7 @@ func (t *trial) declared(place Place) []Region {
 	}
 	for _, r := range regions {
 		f, ok := t.s.cfg.Catalogue.Lookup(r)
-		if !ok || !slices.Contains(place.Countries, f.Country) {
+		if !ok || !slices.Contains(t.place.Countries, f.Country) {
 			return nil
 		}
 	}
@@ -174,8 +175,8 @@ func (t *trial) declared(place Place) []Region {
 }
 
 // region judges one region: allow-list and preset must both agree.
-func (t *trial) region(role string, r Region, place Place, proof Proof) {
-	sp := spot{role: role, place: place, region: r, proof: proof}
+func (t *trial) region(role string, r Region, proof Proof) {
+	sp := spot{role: role, region: r, proof: proof}
 	f, ok := t.s.cfg.Catalogue.Lookup(r)
 	if !ok {
 		sp.ground, sp.finding = GroundUnknownRegion, Finding{Standing: StandingUnknown, Why: "the region is in no table, or its country is not public"}
@@ -190,23 +191,34 @@ func (t *trial) region(role string, r Region, place Place, proof Proof) {
 	t.spots = append(t.spots, sp)
 }
 
-// country judges a place of which only the country is known. The allow-list names regions, so such a place is held at best.
-func (t *trial) country(c Country, place Place) {
-	sp := spot{role: "address", place: place, country: c, proof: ProofDeclared}
-	if len(place.Countries) > 1 {
-		sp.proof = ProofDeclaredNotProven
+// countries judges a place of which only the countries are known, by the strictest of them. The allow-list names regions, so such a place is held at best.
+func (t *trial) countries() {
+	var worst spot
+	for i, c := range t.place.Countries {
+		sp := spot{role: atAddress, country: c, proof: ProofDeclared}
+		if len(t.place.Countries) > 1 {
+			sp.proof = ProofDeclaredNotProven
+		}
+		t.judge(&sp)
+		if sp.verdict == Permit {
+			sp.verdict, sp.ground = Hold, GroundNotAllowListed
+		}
+		until := earlier(worst.until, sp.until)
+		if i == 0 || sp.stricter(&worst) {
+			worst = sp
+		}
+		worst.until = until
 	}
-	t.judge(&sp)
-	if sp.verdict == Permit {
-		sp.verdict, sp.ground = Hold, GroundNotAllowListed
-	}
-	t.spots = append(t.spots, sp)
+	t.spots = append(t.spots, worst)
 }
 
 func (t *trial) judge(sp *spot) {
-	sp.finding = t.s.cfg.Law.Standing(sp.country, t.q)
+	sp.finding = t.s.cfg.Law.standing(sp.country, t.q, false)
 	sp.verdict, sp.ground = t.s.cfg.Policy.Preset.Rule(sp.finding)
-	sp.until = earlier(sp.finding.Until, sp.place.ValidUntil)
+	sp.until = sp.finding.Until
+	if sp.role == atAddress {
+		sp.until = earlier(sp.until, t.place.ValidUntil)
+	}
 }
 
 // severity orders grounds and standings within one verdict: the graver one is the one that a person should read.
@@ -229,13 +241,17 @@ func (sp *spot) severity() int {
 	}
 }
 
+func (sp *spot) stricter(than *spot) bool {
+	return sp.verdict < than.verdict || sp.verdict == than.verdict && sp.severity() > than.severity()
+}
+
 // ruling takes the strictest spot and lets an emergency call or a grant open what is held.
 func (t *trial) ruling() Ruling {
 	worst := &t.spots[0]
 	proof, until := worst.proof, time.Time{}
 	for i := range t.spots {
 		sp := &t.spots[i]
-		if sp.verdict < worst.verdict || sp.verdict == worst.verdict && sp.severity() > worst.severity() {
+		if sp.stricter(worst) {
 			worst = sp
 		}
 		if sp.proof == ProofDeclaredNotProven || sp.proof == "" && proof != ProofDeclaredNotProven {
@@ -244,8 +260,14 @@ func (t *trial) ruling() Ruling {
 		until = earlier(until, sp.until)
 	}
 	r := Ruling{
-		Verdict: worst.verdict, Ground: worst.ground, Place: worst.place, Region: worst.region, Country: worst.country,
+		Verdict: worst.verdict, Ground: worst.ground, Region: worst.region, Country: worst.country,
 		Standing: worst.finding.Standing, Instrument: worst.finding.Instrument, Proof: proof, Until: until, Generation: t.s.cfg.Generation,
+	}
+	if worst.role == atAddress {
+		r.Place = t.place
+	}
+	if worst.country != "" {
+		worst.finding = t.s.cfg.Law.standing(worst.country, t.q, true)
 	}
 	r.Why = t.why(worst)
 	if r.Verdict != Hold {
@@ -300,19 +322,20 @@ func (t *trial) covers(g Grant) bool {
 // why says in one sentence what decided and what follows from it.
 func (t *trial) why(sp *spot) string {
 	var b strings.Builder
+	b.Grow(len(sp.finding.Why) + 128)
 	if sp.role != "region" {
 		b.WriteString(sp.role)
 		b.WriteByte(' ')
 	}
-	if sp.place.Addr.IsValid() {
-		b.WriteString(sp.place.Addr.String())
+	if sp.role == atAddress {
+		b.WriteString(t.place.Addr.String())
 		if !sp.region.IsZero() {
 			b.WriteString(" in ")
 		}
 	}
 	b.WriteString(sp.region.String())
-	if n := len(sp.place.Countries); n > 1 && sp.region.IsZero() {
-		fmt.Fprintf(&b, " in %s, which may be in any of %d countries, judged as the strictest", sp.place.Prefix, n)
+	if n := len(t.place.Countries); sp.role == atAddress && n > 1 && sp.region.IsZero() {
+		fmt.Fprintf(&b, " in %s, which may be in any of %d countries, judged as the strictest", t.place.Prefix, n)
 	}
 	if sp.country != "" {
 		b.WriteString(" (" + string(sp.country) + ")")
@@ -324,7 +347,7 @@ func (t *trial) why(sp *spot) string {
 		b.WriteString(", which the preset " + string(t.s.cfg.Policy.Preset) + " does not accept")
 	case GroundNotAllowListed:
 		if sp.region.IsZero() {
-			b.WriteString(", but " + sp.place.Prefix.String() + " names no region that the allow-list could hold")
+			b.WriteString(", but " + t.place.Prefix.String() + " names no region that the allow-list could hold")
 		} else {
 			b.WriteString(", but the region is not in the allow-list")
 		}

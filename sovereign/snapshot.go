@@ -167,6 +167,7 @@ func (c *SnapshotConfig) policyDigest() (string, error) {
 		for j := range p.Attributes {
 			p.Attributes[j].At = p.Attributes[j].At.UTC()
 		}
+		slices.SortStableFunc(p.Attributes, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
 	}
 	for i := range doc.Declarations {
 		d := &doc.Declarations[i]

@@ -28,7 +28,10 @@ type Finding struct {
 
 // Standing says what the law holds of a country as of a day, with the knowledge of knownAt (zero: at), given attested attributes
 // and suspended instruments. instrument is the one it rests on, until when that instrument ends (zero: open).
-func (l *Law) Standing(c Country, q Question) Finding {
+func (l *Law) Standing(c Country, q Question) Finding { return l.standing(c, q, true) }
+
+// standing is Standing; without words it leaves Why and Unmet rough, because a judge asks often and explains once.
+func (l *Law) standing(c Country, q Question, words bool) Finding {
 	q.At = q.At.UTC()
 	if q.KnownAt.IsZero() {
 		q.KnownAt = q.At
@@ -47,7 +50,7 @@ func (l *Law) Standing(c Country, q Question) Finding {
 	if f, ok := l.membership(j, q.At); ok {
 		return f
 	}
-	return l.adequacy(j, q)
+	return l.adequacy(j, q, words)
 }
 
 // membership answers for the EU and the EEA.
@@ -78,7 +81,7 @@ func (l *Law) membership(j jurisdiction, at time.Time) (Finding, bool) {
 func open(until, at time.Time) bool { return until.IsZero() || at.Before(until) }
 
 // adequacy looks for an instrument in force under GDPR Art. 45: an unconditional one first, then one whose conditions are all attested.
-func (l *Law) adequacy(j jurisdiction, q Question) Finding {
+func (l *Law) adequacy(j jurisdiction, q Question, words bool) Finding {
 	f := Finding{Standing: StandingNoAdequacy, Why: "no adequacy decision is in force"}
 	var met Finding
 	var unmetWhy string
@@ -95,7 +98,7 @@ func (l *Law) adequacy(j jurisdiction, q Question) Finding {
 			}
 			until = earlier(until, since)
 		}
-		unmet, fresh := in.attested(q)
+		unmet, fresh := in.attested(q, words)
 		switch {
 		case len(in.conditions) == 0:
 			return Finding{Standing: StandingAdequate, Instrument: in.fact.ID, Until: until, Why: "adequacy under " + in.fact.ID}
@@ -107,6 +110,8 @@ func (l *Law) adequacy(j jurisdiction, q Question) Finding {
 					Why: "conditional adequacy under " + in.fact.ID + ", all conditions attested",
 				}
 			}
+		case !words:
+			f.Unmet = unmet
 		default:
 			f.Unmet = append(f.Unmet, unmet...)
 			unmetWhy = fmt.Sprintf("no adequacy decision covers this recipient; %s applies only to %s (%s)",
@@ -154,10 +159,17 @@ func suspension(id string, list []Suspension) (since time.Time, ok bool) {
 	return since, ok
 }
 
-// attested lists the conditions that q.Attributes leave open, each with the reason, and until when the evidence of the others is fresh.
-func (in *instrument) attested(q Question) (unmet []string, fresh time.Time) {
+// someUnmet stands for conditions that nobody wants to read.
+var someUnmet = []string{notAttested}
+
+// attested lists the conditions that q.Attributes leave open, each with the reason if words are wanted, and until when the evidence of the others is
+// fresh.
+func (in *instrument) attested(q Question, words bool) (unmet []string, fresh time.Time) {
 	for _, c := range in.conditions {
 		until, why := c.attested(q)
+		if why != "" && !words {
+			return someUnmet, time.Time{}
+		}
 		if why != "" {
 			unmet = append(unmet, c.attr+" "+why)
 		}
@@ -169,7 +181,7 @@ func (in *instrument) attested(q Question) (unmet []string, fresh time.Time) {
 // sentence joins the open conditions and says the common reason once.
 func sentence(unmet []string) string {
 	var parts []string
-	const common = " not attested"
+	const common = " " + notAttested
 	for i, u := range unmet {
 		if name, ok := strings.CutSuffix(u, common); ok && i+1 < len(unmet) && strings.HasSuffix(unmet[i+1], common) {
 			u = name
@@ -179,16 +191,18 @@ func sentence(unmet []string) string {
 	return strings.Join(parts, ", ")
 }
 
+const notAttested = "not attested"
+
 // attested checks one condition. Attestations that contradict each other leave it open: every one that carries evidence must fit.
 func (c condition) attested(q Question) (until time.Time, why string) {
-	why = "not attested"
+	why = notAttested
 	for _, a := range q.Attributes {
 		if a.Name != c.attr {
 			continue
 		}
 		switch {
 		case strings.TrimSpace(a.Evidence) == "":
-			if why == "not attested" {
+			if why == notAttested {
 				why = "attested without evidence"
 			}
 		case !c.holds(a.Value):
