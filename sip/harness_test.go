@@ -290,6 +290,12 @@ func (p *peer) read(d time.Duration) msg.Message {
 func (p *peer) request(method msg.RequestMethod) *msg.Request {
 	p.w.t.Helper()
 	m := p.read(130 * time.Second)
+	for {
+		if res, is := m.(*msg.Response); !is || res.StatusCode != 100 {
+			break
+		}
+		m = p.read(130 * time.Second)
+	}
 	r, ok := m.(*msg.Request)
 	if !ok || r.Method != method {
 		p.w.t.Fatalf("%s: want %s, got:\n%s", p.name, method, text(m))
@@ -434,3 +440,5 @@ func (w *world) up(callID string, more ...string) (*msg.Response, *msg.Request) 
 }
 
 func seqOf(n uint32) string { return strconv.Itoa(int(n)) }
+
+func linkOf(d time.Duration) vnet.Quality { return vnet.Quality{Delay: d} }
