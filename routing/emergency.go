@@ -13,7 +13,7 @@ import (
 func (p *planner) emergency(rule *emergency, country string) {
 	if p.req.Purpose == sovereign.Drill || p.req.Purpose == sovereign.SyntheticProbe {
 		p.plan.Held = true
-		p.refuse("", "", sovereign.Ruling{Ground: GroundSynthetic}, GroundSynthetic, "a synthetic call may not dial an emergency number")
+		p.refuse("", "", &sovereign.Ruling{Ground: GroundSynthetic}, GroundSynthetic, "a synthetic call may not dial an emergency number")
 		p.plan.Why = "no way: a synthetic call may not dial an emergency number"
 		return
 	}
@@ -23,7 +23,7 @@ func (p *planner) emergency(rule *emergency, country string) {
 		if country == "" {
 			why = "the country of " + p.req.From + " is unknown, so no emergency trunk can be chosen"
 		}
-		p.refuse("", "", sovereign.Ruling{Ground: GroundNoTrunk}, GroundNoTrunk, why)
+		p.refuse("", "", &sovereign.Ruling{Ground: GroundNoTrunk}, GroundNoTrunk, why)
 		p.plan.Why = "emergency call without a way: " + why
 		return
 	}
@@ -41,7 +41,7 @@ func (p *planner) emergency(rule *emergency, country string) {
 	for i := range p.cands {
 		c := &p.cands[i]
 		p.plan.Hops = append(p.plan.Hops, Hop{
-			Target: c.status.Target, Party: rule.Trunk, Ruling: c.ruling, Reason: ReasonEmergency, Within: p.rules.Trunks[rule.Trunk].Within, URI: uri,
+			Target: c.status.Target, Party: rule.Trunk, Ruling: *c.ruling, Reason: ReasonEmergency, Within: p.rules.Trunks[rule.Trunk].Within, URI: uri,
 		})
 	}
 	p.plan.Why = "emergency call from " + p.req.From + ": only by trunk " + rule.Trunk + " of " + rule.Country
@@ -80,7 +80,7 @@ func (p *planner) emergencyTargets(trunk string) {
 }
 
 // exempted is 1 for what the emergency row alone permits. A grant counts like it: it is an exception too.
-func exempted(r sovereign.Ruling) int {
+func exempted(r *sovereign.Ruling) int {
 	if r.Ground == sovereign.GroundEmergency || r.Ground == sovereign.GroundGrant {
 		return 1
 	}

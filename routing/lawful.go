@@ -12,7 +12,7 @@ import (
 
 // stricter gives the ruling that binds: the lower verdict, and among permits the one that stands on the weaker ground, so that receipts name the
 // exception and not the rule. Until is the earlier of both.
-func stricter(a, b sovereign.Ruling) sovereign.Ruling {
+func stricter(a, b *sovereign.Ruling) *sovereign.Ruling {
 	until := a.Until
 	if until.IsZero() || (!b.Until.IsZero() && b.Until.Before(until)) {
 		until = b.Until
@@ -20,8 +20,12 @@ func stricter(a, b sovereign.Ruling) sovereign.Ruling {
 	if b.Verdict < a.Verdict || (b.Verdict == a.Verdict && groundRank(b.Ground) < groundRank(a.Ground)) {
 		a = b
 	}
-	a.Until = until
-	return a
+	if a.Until.Equal(until) {
+		return a
+	}
+	c := *a
+	c.Until = until
+	return &c
 }
 
 // groundRank orders permits, the most exceptional first.
@@ -40,48 +44,43 @@ func groundRank(g sovereign.Ground) int {
 }
 
 // lawful says whether the rulings on one party (and one of its addresses) let this call through, and under which grant. Permits by themselves do. Where
-// the policy permits only because of a grant, one live grant must cover this very trunk and group and every region, and have calls left. The last ruling
-// is the one that is shown: it is changed to what counts. A hold stays a hold, even when the gate knows a grant that the policy snapshot does not know
-// yet: the fence would refuse it.
-func (p *planner) lawful(party string, addr netip.AddrPort, gate bool, shown *sovereign.Ruling, all ...*sovereign.Ruling) (grant string, ok bool) {
-	byGrant := false
-	for _, r := range all {
-		if !r.Permitted() {
-			*shown = *r
-			return "", false
-		}
-		byGrant = byGrant || r.Ground == sovereign.GroundGrant
+// the policy permits only because of a grant, one live grant must cover this very trunk and group and every region, and have calls left. strictest is the
+// one of them that binds; what comes back is what counts in the end. A hold stays a hold, even when the gate knows a grant that the policy snapshot does
+// not know yet: the fence would refuse it.
+func (p *planner) lawful(party string, addr netip.AddrPort, gate bool, strictest *sovereign.Ruling, all ...*sovereign.Ruling) (r *sovereign.Ruling, grant string, ok bool) {
+	if !strictest.Permitted() {
+		return strictest, "", false
 	}
-	if !byGrant {
-		return "", true
+	if !slices.ContainsFunc(all, func(r *sovereign.Ruling) bool { return r.Ground == sovereign.GroundGrant }) {
+		return strictest, "", true
 	}
 	trunk, group := p.req.From, party
 	if p.dir == Outbound {
 		trunk, group = party, p.req.From
 	}
-	why := "held: no live grant covers this trunk, group and region"
+	why := "held: no grant reaches the on-hold queue: "
 	if gate {
 		g, used := cover(p.grants, p.left, trunk, group, p.req.At, all)
 		if g != nil {
-			shown.Grant = g.ID
-			if shown.Until.IsZero() || g.Until.Before(shown.Until) {
-				shown.Until = g.Until
+			c := *strictest
+			c.Grant = g.ID
+			if c.Until.IsZero() || g.Until.Before(c.Until) {
+				c.Until = g.Until
 			}
-			return g.ID, true
+			return &c, g.ID, true
 		}
+		why = "held: no live grant covers this trunk, group and region: "
 		if used {
-			why = "held: the calls of its grant are used up"
+			why = "held: the calls of its grant are used up: "
 		}
-	} else {
-		why = "held: no grant reaches the on-hold queue"
 	}
-	*shown = p.ungranted(party, addr)
-	shown.Verdict, shown.Why = sovereign.Hold, why+": "+shown.Why
-	return "", false
+	c := *p.ungranted(party, addr)
+	c.Verdict, c.Why, c.Generation = sovereign.Hold, why+c.Why, p.law.Generation()
+	return &c, "", false
 }
 
 // ungranted is the ruling as it would be if no grant were live: it names the ground on which the place is held.
-func (p *planner) ungranted(party string, addr netip.AddrPort) sovereign.Ruling {
+func (p *planner) ungranted(party string, addr netip.AddrPort) *sovereign.Ruling {
 	bare := p.law.Bare()
 	r := stricter(
 		bare.JudgeParty(party, sovereign.Signalling, p.plan.Purpose, p.req.At),
@@ -89,7 +88,6 @@ func (p *planner) ungranted(party string, addr netip.AddrPort) sovereign.Ruling 
 	if addr.IsValid() {
 		r = stricter(r, bare.Judge(p.ask(party, addr)))
 	}
-	r.Generation = p.law.Generation()
 	return r
 }
 

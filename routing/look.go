@@ -113,7 +113,7 @@ func (r *Router) survey(c *rules, rt *route, now time.Time) *survey {
 		p.order()
 		for _, v := range p.views {
 			if _, known := s.rulings[v.choice.Party]; !known {
-				s.rulings[v.choice.Party] = p.cands[v.from].ruling
+				s.rulings[v.choice.Party] = *p.cands[v.from].ruling
 				s.views = append(s.views, v)
 				if v.grant != "" {
 					s.trunks[v.choice.Party] = from

@@ -48,38 +48,45 @@ func newMemo(s *sovereign.Snapshot) *memo {
 func (m *memo) Bare() law { return m.bare() }
 
 // Judge answers from memory if it can. Questions with a region or another day's knowledge are not remembered.
-func (m *memo) Judge(a sovereign.Ask) sovereign.Ruling {
+func (m *memo) Judge(a sovereign.Ask) *sovereign.Ruling {
 	if !a.Region.IsZero() || !a.KnownAt.IsZero() || a.At.IsZero() {
-		return m.Snapshot.Judge(a)
+		r := m.Snapshot.Judge(a)
+		return &r
 	}
 	k := memoKey{a.Party, a.Plane, a.Purpose, a.Addr, a.Keys}
 	m.mu.RLock()
 	known := m.known[k]
 	m.mu.RUnlock()
 	if known != nil && !a.At.Before(known.from) && a.At.Before(known.to) {
-		return known.Ruling
+		return &known.Ruling
 	}
-	r := m.Snapshot.Judge(a)
+	fresh := &memoRuling{Ruling: m.Snapshot.Judge(a), from: a.At, to: a.At.Add(memoFor)}
 	if known != nil && a.At.Before(known.from) {
-		return r // a question about the past does not push out the present
+		return &fresh.Ruling // a question about the past does not push out the present
 	}
-	to := a.At.Add(memoFor)
-	if !r.Until.IsZero() && r.Until.Before(to) {
-		to = r.Until
+	if until := fresh.Until; !until.IsZero() && until.Before(fresh.to) {
+		fresh.to = until
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.known) >= maxMemo {
 		clear(m.known)
 	}
-	m.known[k] = &memoRuling{r, a.At, to}
-	return r
+	m.known[k] = fresh
+	return &fresh.Ruling
 }
 
 // JudgeParty is Judge without an address, as the snapshot itself has it.
-func (m *memo) JudgeParty(name string, plane sovereign.Plane, purpose sovereign.Purpose, at time.Time) sovereign.Ruling {
+func (m *memo) JudgeParty(name string, plane sovereign.Plane, purpose sovereign.Purpose, at time.Time) *sovereign.Ruling {
 	if name == "" {
-		return m.Snapshot.JudgeParty(name, plane, purpose, at)
+		r := m.Snapshot.JudgeParty(name, plane, purpose, at)
+		return &r
 	}
 	return m.Judge(sovereign.Ask{Party: name, Plane: plane, Purpose: purpose, At: at})
+}
+
+// JudgeRegion is that of the snapshot; only emergency calls of groups without a country ask for it.
+func (m *memo) JudgeRegion(r sovereign.Region, at time.Time) *sovereign.Ruling {
+	ruling := m.Snapshot.JudgeRegion(r, at)
+	return &ruling
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
-// law is what Plan asks of a policy snapshot.
+// law is what Plan asks of a policy snapshot. The rulings that it gives are shared: nobody changes them.
 type law interface {
-	Judge(sovereign.Ask) sovereign.Ruling
-	JudgeParty(name string, plane sovereign.Plane, purpose sovereign.Purpose, at time.Time) sovereign.Ruling
-	JudgeRegion(r sovereign.Region, at time.Time) sovereign.Ruling
+	Judge(sovereign.Ask) *sovereign.Ruling
+	JudgeParty(name string, plane sovereign.Plane, purpose sovereign.Purpose, at time.Time) *sovereign.Ruling
+	JudgeRegion(r sovereign.Region, at time.Time) *sovereign.Ruling
 	PolicyDigest() string
 	Generation() uint64
 	Bare() law // the same without any grant
@@ -53,8 +53,8 @@ type view struct {
 // candidate is one target that may be used.
 type candidate struct {
 	status *healthcheck.Status
-	id     string
-	ruling sovereign.Ruling
+	id     string // only where targets are compared by it
+	ruling *sovereign.Ruling
 	grant  string
 }
 
@@ -104,11 +104,14 @@ func (p *planner) run() {
 		return
 	}
 	p.plan.Route, p.plan.OnHold, p.plan.Recording = p.route.Name, p.route.onHold, p.route.Recording
-	p.plan.Hops = make([]Hop, 0, 2*len(p.route.ordered))
+	p.views, p.cands = make([]view, 0, len(p.route.ordered)), make([]candidate, 0, 4*len(p.route.ordered))
 	for _, ch := range p.route.ordered {
 		p.consider(ch, true)
 	}
 	p.order()
+	if len(p.cands) > 0 {
+		p.plan.Hops = make([]Hop, 0, len(p.cands))
+	}
 	for i := range p.views {
 		p.hops(&p.views[i], p.reason(&p.views[i]))
 	}
@@ -141,11 +144,9 @@ func (p *planner) queue() {
 
 // consider judges one party and, if it may be used, its targets. Law comes before health: what the law refuses is not even looked at.
 func (p *planner) consider(ch Choice, gate bool) {
-	purpose := p.plan.Purpose
-	signalling := p.law.JudgeParty(ch.Party, sovereign.Signalling, purpose, p.req.At)
-	media := p.law.JudgeParty(ch.Party, sovereign.Media, purpose, p.req.At)
-	ruling := stricter(signalling, media)
-	grant, ok := p.lawful(ch.Party, netip.AddrPort{}, gate, &ruling, &signalling, &media)
+	signalling := p.law.JudgeParty(ch.Party, sovereign.Signalling, p.plan.Purpose, p.req.At)
+	media := p.law.JudgeParty(ch.Party, sovereign.Media, p.plan.Purpose, p.req.At)
+	ruling, _, ok := p.lawful(ch.Party, netip.AddrPort{}, gate, stricter(signalling, media), signalling, media)
 	if !ok {
 		p.refuse(ch.Party, "", ruling, ruling.Ground, ruling.Why)
 		p.plan.Held = true
@@ -153,22 +154,54 @@ func (p *planner) consider(ch Choice, gate bool) {
 	}
 	if p.plan.Recording && !p.recorded(ch.Party) {
 		p.plan.Held = true
-		ruling.Verdict, ruling.Ground = sovereign.Deny, sovereign.GroundRecorder
-		p.refuse(ch.Party, "", ruling, ruling.Ground, "recording is required and no permitted recorder is reachable for this party")
+		unrecorded := *ruling
+		unrecorded.Verdict, unrecorded.Ground, unrecorded.Why = sovereign.Deny, sovereign.GroundRecorder, "recording is required and no permitted recorder is reachable for this party"
+		p.refuse(ch.Party, "", &unrecorded, unrecorded.Ground, unrecorded.Why)
 		return
 	}
-	v := view{choice: ch, grant: grant, from: len(p.cands), best: healthcheck.Down}
 	list := p.table.ByParty[ch.Party]
+	if len(list) == 0 {
+		p.refuse(ch.Party, "", ruling, GroundNoTarget, "no target of it is known")
+		return
+	}
+	from := len(p.cands)
 	known := slices.ContainsFunc(list, func(s healthcheck.Status) bool { return s.State.Usable() })
 	for i := range list {
-		p.target(&v, &list[i], gate, known, &signalling, &media)
+		p.target(ch.Party, &list[i], gate, known, signalling, media)
 	}
-	v.to = len(p.cands)
-	if v.to > v.from {
-		p.views = append(p.views, v)
-	} else if len(list) == 0 {
-		p.refuse(ch.Party, "", ruling, GroundNoTarget, "no target of it is known")
+	// What is permitted by itself and what only a grant opens are ordered apart, even inside one party.
+	slices.SortStableFunc(p.cands[from:], func(a, b candidate) int { return cmp.Compare(a.gated(), b.gated()) })
+	split := from
+	for split < len(p.cands) && p.cands[split].grant == "" {
+		split++
 	}
+	p.view(ch, from, split)
+	p.view(ch, split, len(p.cands))
+}
+
+// view makes cands[from:to] of one party an item of the order.
+func (p *planner) view(ch Choice, from, to int) {
+	if from == to {
+		return
+	}
+	v := view{choice: ch, grant: p.cands[from].grant, from: from, to: to, best: healthcheck.Down}
+	for i := from; i < to; i++ {
+		s := p.cands[i].status
+		if stateRank(s.State) < stateRank(v.best) {
+			v.best = s.State
+		}
+		if s.State.Usable() && s.RTT > 0 && (v.rtt == 0 || s.RTT < v.rtt) {
+			v.rtt = s.RTT
+		}
+	}
+	p.views = append(p.views, v)
+}
+
+func (c *candidate) gated() int {
+	if c.grant != "" {
+		return 1
+	}
+	return 0
 }
 
 func (p *planner) recorded(party string) bool {
@@ -179,49 +212,34 @@ func (p *planner) recorded(party string) bool {
 	return ok
 }
 
-// target judges one address and adds it to the view, or says why not. known is true when some target of the party is up or degraded: then the
+// target judges one address and makes it a candidate, or says why not. known is true when some target of the party is up or degraded: then the
 // ones that nobody has heard of wait for their first probe.
-func (p *planner) target(v *view, s *healthcheck.Status, gate, known bool, signalling, media *sovereign.Ruling) {
+func (p *planner) target(party string, s *healthcheck.Status, gate, known bool, signalling, media *sovereign.Ruling) {
 	t := &s.Target
+	ruling := stricter(signalling, media)
 	if !t.Addr.IsValid() {
-		p.refuse(v.choice.Party, t.ID(), stricter(*signalling, *media), GroundNoTarget, s.Why)
+		p.refuse(party, t.ID(), ruling, GroundNoTarget, s.Why)
 		return
 	}
-	id := t.ID()
-	ruling := p.law.Judge(p.ask(v.choice.Party, t.Addr))
-	shown := stricter(stricter(*signalling, *media), ruling)
-	grant, ok := p.lawful(v.choice.Party, t.Addr, gate, &shown, signalling, media, &ruling)
-	ruling = shown
+	address := p.law.Judge(p.ask(party, t.Addr))
+	ruling, grant, ok := p.lawful(party, t.Addr, gate, stricter(ruling, address), signalling, media, address)
 	switch {
 	case !ok:
 		p.plan.Held = true
-		p.refuse(v.choice.Party, id, ruling, ruling.Ground, ruling.Why)
-		return
+		p.refuse(party, t.ID(), ruling, ruling.Ground, ruling.Why)
 	case s.State == healthcheck.Down:
-		p.refuse(v.choice.Party, id, ruling, GroundDown, s.Why)
-		return
+		p.refuse(party, t.ID(), ruling, GroundDown, s.Why)
 	case s.State == healthcheck.Unknown && known:
-		p.refuse(v.choice.Party, id, ruling, GroundUnprobed, s.Why)
-		return
-	case p.capacity != nil && !p.capacity(id):
-		p.refuse(v.choice.Party, id, ruling, GroundCapacity, "it carries as many calls as it may")
-		return
+		p.refuse(party, t.ID(), ruling, GroundUnprobed, s.Why)
+	case p.capacity != nil && !p.capacity(t.ID()):
+		p.refuse(party, t.ID(), ruling, GroundCapacity, "it carries as many calls as it may")
+	default:
+		p.cands = append(p.cands, candidate{status: s, ruling: ruling, grant: grant})
 	}
-	c := candidate{status: s, id: id, ruling: ruling, grant: grant}
-	if c.grant != "" && v.grant == "" {
-		v.grant = c.grant // one address under a grant makes the whole party come after what is permitted by itself
-	}
-	if v.best == healthcheck.Down || stateRank(s.State) < stateRank(v.best) {
-		v.best = s.State
-	}
-	if s.State.Usable() && s.RTT > 0 && (v.rtt == 0 || s.RTT < v.rtt) {
-		v.rtt = s.RTT
-	}
-	p.cands = append(p.cands, c)
 }
 
-func (p *planner) refuse(party, target string, r sovereign.Ruling, g sovereign.Ground, why string) {
-	p.plan.Refused = append(p.plan.Refused, Refused{Party: party, Target: target, Ruling: r, Ground: g, Why: why})
+func (p *planner) refuse(party, target string, r *sovereign.Ruling, g sovereign.Ground, why string) {
+	p.plan.Refused = append(p.plan.Refused, Refused{Party: party, Target: target, Ruling: *r, Ground: g, Why: why})
 }
 
 // order sorts the parties: permitted by itself before a grant, known before unknown health, the level of the active party first, then priority,
@@ -286,15 +304,17 @@ func (p *planner) hops(v *view, why RouteReason) {
 		return cmp.Or(cmp.Compare(stateRank(a.status.State), stateRank(b.status.State)), cmp.Compare(a.status.Target.Priority, b.status.Target.Priority))
 	})
 	runs(list, same, func(run []candidate) {
+		for i := range run {
+			run[i].id = run[i].status.Target.ID()
+		}
 		share(run, func(c *candidate) int { return int(c.status.Target.Weight) }, func(c *candidate) string { return c.id },
 			func(c *candidate) time.Duration { return c.status.RTT }, p.active.nearest[nearKey{v.choice.Party, targets}], p.req.seed(), p.rules.Margin)
 	})
 	within := p.within(v.choice.Party)
 	for i := range list {
 		c := &list[i]
-		t := c.status.Target
 		p.plan.Hops = append(p.plan.Hops, Hop{
-			Target: t, Party: v.choice.Party, Ruling: c.ruling, Grant: c.grant, Reason: why, Within: within, URI: p.req.Called,
+			Target: c.status.Target, Party: v.choice.Party, Ruling: *c.ruling, Grant: c.grant, Reason: why, Within: within, URI: p.req.Called,
 		})
 	}
 }

@@ -164,12 +164,16 @@ func (r *Router) law() law {
 // noLaw is what holds before the first snapshot.
 type noLaw struct{}
 
-func (noLaw) Judge(a sovereign.Ask) sovereign.Ruling { return (*sovereign.Snapshot)(nil).Judge(a) }
-func (n noLaw) JudgeParty(string, sovereign.Plane, sovereign.Purpose, time.Time) sovereign.Ruling {
+func (noLaw) Judge(a sovereign.Ask) *sovereign.Ruling {
+	r := (*sovereign.Snapshot)(nil).Judge(a)
+	return &r
+}
+
+func (n noLaw) JudgeParty(string, sovereign.Plane, sovereign.Purpose, time.Time) *sovereign.Ruling {
 	return n.Judge(sovereign.Ask{})
 }
 
-func (n noLaw) JudgeRegion(sovereign.Region, time.Time) sovereign.Ruling {
+func (n noLaw) JudgeRegion(sovereign.Region, time.Time) *sovereign.Ruling {
 	return n.Judge(sovereign.Ask{})
 }
 func (noLaw) PolicyDigest() string { return "" }
