@@ -14,14 +14,13 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
-// Addresses of the tests: the relay and the two sides stand in permitted regions, one place is held, one is declared nowhere.
+// Addresses of the tests: the relay and the two sides stand in permitted regions, one place is held.
 var (
-	relayAddr  = netip.MustParseAddr("127.0.1.1")
-	aliceAddr  = netip.MustParseAddr("127.0.1.10")
-	bobAddr    = netip.MustParseAddr("127.0.2.10")
-	bob2Addr   = netip.MustParseAddr("127.0.2.20")
-	heldAddr   = netip.MustParseAddr("127.0.66.10")
-	nobodyAddr = netip.MustParseAddr("127.0.99.10")
+	relayAddr = netip.MustParseAddr("127.0.1.1")
+	aliceAddr = netip.MustParseAddr("127.0.1.10")
+	bobAddr   = netip.MustParseAddr("127.0.2.10")
+	bob2Addr  = netip.MustParseAddr("127.0.2.20")
+	heldAddr  = netip.MustParseAddr("127.0.66.10")
 )
 
 func snapshot(t testing.TB, allow ...string) *sovereign.Snapshot {
