@@ -64,7 +64,7 @@ func (g *Gate) Propose(ctx context.Context, by string, p Plan) (Ticket, error) {
 // propose opens the ticket for the holder of the turn and of the lease.
 func (g *Gate) propose(ctx context.Context, s *settings, who string, plan Plan) (Ticket, error) {
 	now := stamp()
-	id := newID(now)
+	id := g.own.ids.next(now)
 	open := 0
 	for _, t := range g.Tickets() {
 		switch {

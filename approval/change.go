@@ -87,7 +87,7 @@ func (g *Gate) commit(ctx context.Context, next *Record, rev uint64, ev GateChan
 	t.Entry, t.Missing = 0, next.missing()
 	next.Version++
 	next.Node = g.c.Node
-	ev.Change, ev.Ticket, ev.State, ev.Word = newID(time.Now()), t.ID, t.State, next.evidenceWord()
+	ev.Change, ev.Ticket, ev.State, ev.Word = g.own.ids.next(time.Now()), t.ID, t.State, next.evidenceWord()
 	ev.PlanHash, ev.Missing, ev.Record = t.PlanHash, t.Missing, next.logged()
 
 	// From here on the change is carried through even if the caller goes away.
@@ -170,7 +170,7 @@ func (g *Gate) restrict(next *Record) {
 // void logs that ev did not take effect, now or as soon as the log can be written.
 func (g *Gate) void(ctx context.Context, ev GateChanged) {
 	v := GateChanged{
-		Change: newID(time.Now()), Ticket: ev.Ticket, What: NotApplied, By: ruleGate, Voids: ev.Change,
+		Change: g.own.ids.next(time.Now()), Ticket: ev.Ticket, What: NotApplied, By: ruleGate, Voids: ev.Change,
 		Why: "the change did not take effect: the log failed it or the ticket had changed meanwhile",
 	}
 	g.own.voids = append(g.own.voids, v)

@@ -48,6 +48,7 @@ type Gate struct {
 	// turn is taken by whoever changes a ticket: one change of this node at a time. A channel, because waiting for it ends with a context.
 	turn chan struct{}
 	own  struct { // belongs to the holder of turn
+		ids       ulids
 		restored  bool
 		unsettled map[string]unsettled // logged, and the store did not answer
 		voids     []GateChanged        // entries that did not take effect and whose voiding could not be logged yet

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cordonsip/cordon/internal/jcs"
 )
@@ -19,8 +20,8 @@ const (
 	art49Max = 24 * time.Hour
 )
 
-// Hash is the lower-case hex SHA-256 over the RFC 8785 form of the plan. A missing list and an empty one are the same plan. A text that has no
-// canonical form (invalid UTF-8) gives the empty string, which no ticket carries.
+// Hash is the lower-case hex SHA-256 over the RFC 8785 form of the plan. A missing list and an empty one are the same plan. A plan that has no
+// canonical form (a number that JSON cannot tell from its neighbours) gives the empty string, which no ticket carries.
 func (p Plan) Hash() string {
 	data, err := jcs.Marshal(p.filled())
 	if err != nil {
@@ -79,7 +80,7 @@ func (r Rules) proposal(p Plan) (Plan, error) {
 		return p, err
 	}
 	if p.Hash() == "" {
-		return p, &Refusal{RulePlan, "the plan has no canonical form", "use valid UTF-8"}
+		return p, &Refusal{RulePlan, "the plan has no canonical form", "use smaller numbers"}
 	}
 	return p, nil
 }
@@ -99,6 +100,9 @@ func (p Plan) bounded() error {
 	total := 0
 	for _, text := range texts {
 		total += len(text)
+		if !utf8.ValidString(text) {
+			return &Refusal{RulePlan, "a text of the plan is not valid UTF-8", "it could be read in two ways"}
+		}
 		if len(text) > maxText || total > 16*maxText {
 			return &Refusal{RuleTooLong, "a text of the plan is too long", fmt.Sprintf("at most %d bytes each and %d together", maxText, 16*maxText)}
 		}

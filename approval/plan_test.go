@@ -1,0 +1,248 @@
+package approval
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+)
+
+// The hash is what people sign: it must never change for a plan that did not.
+func TestPlanHash(t *testing.T) {
+	p := plan()
+	p.GrantFor, p.Scope.MaxCalls = 4*time.Hour, 1000
+	// sha256sum over the RFC 8785 text written by hand.
+	if got := p.Hash(); got != handHash {
+		t.Errorf("got %s, want %s", got, handHash)
+	}
+	var again Plan
+	text, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &again); err != nil || again.Hash() != p.Hash() {
+		t.Errorf("a plan that went through JSON has another hash, %v", err)
+	}
+	var none, empty Plan
+	empty.Failed, empty.Grounds, empty.Alternatives = []string{}, []string{}, []Alternative{}
+	empty.Scope = Scope{Trunks: []string{}, Groups: []string{}, Regions: []string{}}
+	if none.Hash() != empty.Hash() {
+		t.Error("a missing list and an empty one are two plans")
+	}
+	p.Scope.MaxCalls = 1<<60 + 1
+	if p.Hash() != "" {
+		t.Error("a number without a canonical form has a hash")
+	}
+}
+
+// Whatever changes in a plan makes it another plan.
+func TestEveryFieldIsSigned(t *testing.T) {
+	seen := map[string]string{plan().Hash(): "nothing"}
+	check := func(name string, p Plan) {
+		if other, there := seen[p.Hash()]; there {
+			t.Errorf("changing %s and changing %s give the same hash", name, other)
+		}
+		seen[p.Hash()] = name
+	}
+	var walk func(path string, at []int, typ reflect.Type)
+	walk = func(path string, at []int, typ reflect.Type) {
+		for i := range typ.NumField() {
+			f, index := typ.Field(i), append(append([]int{}, at...), i)
+			if f.Type.Kind() == reflect.Struct {
+				walk(path+f.Name+".", index, f.Type)
+				continue
+			}
+			p := plan().filled()
+			switch v := reflect.ValueOf(&p).Elem().FieldByIndex(index); v.Kind() {
+			case reflect.String:
+				v.SetString(v.String() + "!")
+			case reflect.Int, reflect.Int64:
+				v.SetInt(v.Int() + 1)
+			case reflect.Slice:
+				v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
+			default:
+				t.Fatalf("%s: no test for %s", path+f.Name, v.Kind())
+			}
+			check(path+f.Name, p)
+		}
+	}
+	walk("", nil, reflect.TypeFor[Plan]())
+	if len(seen) != 14 {
+		t.Errorf("%d plans differ", len(seen))
+	}
+}
+
+func TestProposal(t *testing.T) {
+	rules := DefaultRules()
+	p := plan()
+	p.Scope.Trunks = []string{"b", "a", "b"}
+	got, err := rules.proposal(p)
+	if err != nil || strings.Join(got.Scope.Trunks, " ") != "a b" || got.GrantFor != 4*time.Hour || got.Scope.MaxCalls != 1000 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if strings.Join(p.Scope.Trunks, " ") != "b a b" {
+		t.Error("the caller's plan was changed")
+	}
+	for name, c := range map[string]struct {
+		edit func(*Plan)
+		rule string
+		want time.Duration
+	}{
+		"no trunk":        {func(p *Plan) { p.Scope.Trunks = nil }, RuleScope, 0},
+		"no group":        {func(p *Plan) { p.Scope.Groups = []string{} }, RuleScope, 0},
+		"no region":       {func(p *Plan) { p.Scope.Regions = nil }, RuleScope, 0},
+		"an empty region": {func(p *Plan) { p.Scope.Regions = []string{"aws:us-east-1", ""} }, RuleScope, 0},
+		"negative quota":  {func(p *Plan) { p.Scope.MaxCalls = -1 }, RulePlan, 0},
+		"negative time":   {func(p *Plan) { p.GrantFor = -1 }, RulePlan, 0},
+		"a huge quota":    {func(p *Plan) { p.Scope.MaxCalls = 1<<60 + 1 }, RulePlan, 0},
+		"no UTF-8":        {func(p *Plan) { p.Reason = "\xff" }, RulePlan, 0},
+		"a book":          {func(p *Plan) { p.Reason = strings.Repeat("x", maxText+1) }, RuleTooLong, 0},
+		"a shelf":         {func(p *Plan) { p.Grounds = slicesOf(strings.Repeat("x", maxText), 17) }, RuleTooLong, 0},
+		"a crowd":         {func(p *Plan) { p.Failed = slicesOf("x", maxList+1) }, RuleTooLong, 0},
+		"short":           {func(p *Plan) { p.GrantFor = time.Hour }, "", time.Hour},
+		"long":            {func(p *Plan) { p.GrantFor = 100 * time.Hour }, "", 72 * time.Hour},
+		"Art. 49":         {func(p *Plan) { p.GrantFor, p.LegalBasis = 48*time.Hour, "Art49(1)(c)_contract_in_interest" }, "", 24 * time.Hour},
+		"Art. 46":         {func(p *Plan) { p.GrantFor, p.LegalBasis = 48*time.Hour, "Art46(2)(c)_SCC" }, "", 48 * time.Hour},
+	} {
+		p := plan()
+		c.edit(&p)
+		got, err := rules.proposal(p)
+		if c.rule != "" {
+			wantRefusal(t, err, c.rule)
+			continue
+		}
+		if err != nil || got.GrantFor != c.want {
+			t.Errorf("%s: %v, %v", name, got.GrantFor, err)
+		}
+	}
+}
+
+func slicesOf(s string, n int) []string { return strings.Split(strings.Repeat(s+",", n-1)+s, ",") }
+
+func TestRules(t *testing.T) {
+	if got := (Rules{}).withDefaults(); !reflect.DeepEqual(got, DefaultRules()) {
+		t.Errorf("the rules of nobody are %+v", got)
+	}
+	if got := (Rules{Quorum: 3}).withDefaults(); got.NeedOpinion || got.AutoActivate || got.Quorum != 3 || got.GrantMax != 72*time.Hour {
+		t.Errorf("switches are taken as they are: %+v", got)
+	}
+	if got := (Rules{GrantMax: time.Hour}).withDefaults(); got.GrantFor != time.Hour {
+		t.Errorf("a default grant of %v is over the longest", got.GrantFor)
+	}
+	for name, r := range map[string]Rules{
+		"nobody alone":       {Quorum: 1},
+		"nobody":             {Quorum: -2},
+		"too few roles":      {Quorum: 3, Roles: []string{"a", "b"}},
+		"a role twice":       {Roles: []string{"a", "b", "a"}},
+		"a nameless role":    {Roles: []string{"a", ""}},
+		"who advises":        {Roles: []string{"a", "dpo"}},
+		"who advises here":   {Roles: []string{"a", "ciso"}, OpinionRole: "ciso"},
+		"a long approval":    {ApproveIn: 25 * time.Hour},
+		"a long execution":   {ExecuteIn: 25 * time.Hour},
+		"a negative clock":   {ApproveIn: -1},
+		"a long grant":       {GrantMax: 73 * time.Hour},
+		"over the longest":   {GrantFor: 2 * time.Hour, GrantMax: time.Hour},
+		"negative calls":     {MaxCalls: -1},
+		"a negative block":   {QuotaBlock: -1},
+		"a negative grant":   {GrantFor: -1},
+		"a negative longest": {GrantMax: -1},
+	} {
+		if r.Validate() == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	if err := DefaultRules().Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	w := newWorld(t)
+	for name, edit := range map[string]func(*Config){
+		"no log":            func(c *Config) { c.Log = nil },
+		"no store":          func(c *Config) { c.KV = nil },
+		"no node":           func(c *Config) { c.Node = "" },
+		"no pseudonyms":     func(c *Config) { c.Pseudonym = nil },
+		"bad rules":         func(c *Config) { c.Rules.Quorum = 1 },
+		"one id twice":      func(c *Config) { c.People = []Person{{ID: "a"}, {ID: "a"}} },
+		"no id":             func(c *Config) { c.People = []Person{{}} },
+		"a rule's id":       func(c *Config) { c.People = []Person{{ID: "rule:x"}} },
+		"an empty pseudo":   func(c *Config) { c.Pseudonym = func(string) string { return "" } },
+		"one pseudo of two": func(c *Config) { c.Pseudonym = func(string) string { return "same" } },
+	} {
+		c := w.config("n1")
+		edit(&c)
+		if _, err := New(c); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+func TestIDs(t *testing.T) {
+	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	var u ulids
+	a, b, c := u.next(at), u.next(at), u.next(at.Add(time.Millisecond))
+	if !validID(a) || a >= b || b >= c || a[:10] != b[:10] {
+		t.Errorf("%s, %s, %s", a, b, c)
+	}
+	if old := u.next(at.Add(-time.Hour)); old >= a {
+		t.Errorf("%s does not show its time", old)
+	}
+	for _, bad := range []string{"", "01JD", strings.Repeat("U", 26), strings.ToLower(a), a + "A"} {
+		if validID(bad) {
+			t.Errorf("%q is an id", bad)
+		}
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	r := &Record{Ticket: Ticket{ID: "01JD0000000000000000000000", State: Pending, Plan: plan()}, Rules: DefaultRules()}
+	good, err := r.encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"ticket":{"id":"01JD0000000000000000000000","state":"ACTIVE"}}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := decodeRecord("01JD0000000000000000000000", data)
+		if err != nil {
+			return
+		}
+		c := r.clone()
+		c.Ticket.Missing = c.missing()
+		if c.evidenceWord() == "" && evidence[c.Ticket.State] != "" {
+			t.Error("no evidence word")
+		}
+		c.complete(time.Unix(0, 0))
+		if !r.equal(r.clone()) {
+			t.Error("a copy differs")
+		}
+	})
+}
+
+func FuzzQuota(f *testing.F) {
+	f.Add([]byte(`{"max_calls_total":10,"nodes":{"a":{"reserved":5,"used":1}}}`))
+	f.Add([]byte(`{"max_calls_total":-1,"nodes":null}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		q, err := decodeQuota(data)
+		if err != nil {
+			return
+		}
+		r := &Record{Ticket: Ticket{Plan: Plan{Scope: Scope{MaxCalls: 7}}}}
+		if r.ceiling(&q) > 7 {
+			t.Error("the store raised the count over the plan's")
+		}
+	})
+}
+
+func TestKinds(t *testing.T) {
+	if (GateChanged{}).Kind() != audit.KindGateChanged {
+		t.Error("another kind")
+	}
+}
+
+const handHash = "9cb15bcd92daa626daa6ceacc202c78be59dbb8bdbb4949f14f3a40f141749cf"

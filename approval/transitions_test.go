@@ -1,0 +1,120 @@
+package approval
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// life is the table once more, as people read it; the two must agree, pair by pair.
+const life = `
+REQUESTED: PENDING(proposed) POLICY_DENIED(refused_by_policy) BREAK_GLASS_ACTIVE(break_glass)
+PENDING: PENDING(notified) PENDING(decided) PENDING(opined) APPROVED(decided) APPROVED(opined) DENIED(decided) TIMED_OUT(clock) WITHDRAWN(withdrawn) INVALIDATED(invalidated) SUPERSEDED(superseded)
+APPROVED: ACTIVE(activated) EXECUTION_EXPIRED(clock) WITHDRAWN(withdrawn) REVOKED(revoked) INVALIDATED(invalidated) SUPERSEDED(superseded)
+ACTIVE: EXPIRED(clock) EXPIRED(quota_spent) REVOKED(revoked) INVALIDATED(invalidated) SUPERSEDED(superseded)
+BREAK_GLASS_ACTIVE: REVIEW_DUE(clock) REVIEW_DUE(revoked)
+REVIEW_DUE: REVIEWED(reviewed) ESCALATED(escalated)
+ESCALATED: REVIEWED(reviewed)
+`
+
+var everything = []What{
+	Proposed, RefusedByRule, Told, Decided, Opined, Activated, Withdrew, Revocation, Invalidation, Replaced, Clock, QuotaSpent, BrokenGlass, Review,
+	Escalation, NotApplied, "", "nonsense",
+}
+
+func TestTransitionsExhaustively(t *testing.T) {
+	want := map[string]bool{}
+	for line := range strings.Lines(strings.TrimSpace(life)) {
+		from, rest, _ := strings.Cut(line, ":")
+		for _, word := range strings.Fields(rest) {
+			want[from+" "+word] = true
+		}
+	}
+	if len(want) != len(Transitions()) {
+		t.Errorf("the table has %d rows, %d are expected", len(Transitions()), len(want))
+	}
+	states := append(States(), "", "NONSENSE")
+	n := 0
+	for _, from := range states {
+		for _, to := range states {
+			for _, what := range everything {
+				key := fmt.Sprintf("%s %s(%s)", from, to, what)
+				r := &Record{Ticket: Ticket{State: from}}
+				if got := r.step(to, what) == nil; got != want[key] || got != allowed(from, to, what) {
+					t.Errorf("%s: allowed %v, want %v", key, got, want[key])
+				}
+				n++
+			}
+		}
+	}
+	if n != 19*19*18 {
+		t.Errorf("%d combinations tried", n)
+	}
+	for _, row := range Transitions() {
+		if row.When == "" {
+			t.Errorf("%s to %s has no words", row.From, row.To)
+		}
+	}
+	Transitions()[0].To = "NONSENSE"
+	if transitions[0].To == "NONSENSE" {
+		t.Error("the table can be changed from outside")
+	}
+}
+
+func TestStates(t *testing.T) {
+	over := []State{PolicyDenied, Expired, DeniedByPeople, TimedOut, Withdrawn, ExecutionExpired, Revoked, Invalidated, Superseded, Reviewed}
+	words := []string{
+		"requested", "opinion_pending", "decided_approved", "decided_rejected", "armed", "active", "expired", "revoked", "auto_revoked", "reviewed",
+	}
+	used := map[string]bool{}
+	reached := map[State]bool{Requested: true}
+	for range transitions {
+		for _, row := range transitions {
+			reached[row.To] = reached[row.To] || reached[row.From]
+		}
+	}
+	for _, s := range States() {
+		if s.Terminal() != slices.Contains(over, s) {
+			t.Errorf("%s: terminal %v", s, s.Terminal())
+		}
+		if s.Terminal() && s.open() {
+			t.Errorf("%s is over and open", s)
+		}
+		if !reached[s] {
+			t.Errorf("%s cannot be reached", s)
+		}
+		for _, r := range []*Record{
+			{Ticket: Ticket{State: s}},
+			{Ticket: Ticket{State: s, NotifiedAt: time.Unix(1, 0)}, Rules: DefaultRules()},
+		} {
+			word := r.evidenceWord()
+			used[word] = true
+			if !slices.Contains(words, word) {
+				t.Errorf("%s has the evidence word %q", s, word)
+			}
+		}
+	}
+	if len(used) != len(words) {
+		t.Errorf("evidence words in use: %v", used)
+	}
+}
+
+// A mistake above the table changes nothing: neither the log nor the store.
+func TestTheTableIsTheLastCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		g := w.gate("n1")
+		ticket := w.propose(g, plan())
+		before, stored := w.log.Size(), w.stored(ticket.ID)
+		_, err := g.change(t.Context(), ticket.ID, func(now time.Time, r *Record) (GateChanged, error) {
+			r.Ticket.State, r.Ticket.GrantUntil = Active, now.Add(time.Hour)
+			return GateChanged{What: Activated}, nil
+		})
+		if err == nil || w.log.Size() != before || !w.stored(ticket.ID).equal(stored) || w.state(g, ticket.ID) != Pending || len(g.Grants()) != 0 {
+			t.Errorf("PENDING went to ACTIVE: %v", err)
+		}
+	})
+}
