@@ -39,7 +39,7 @@ type attempt struct {
 	dead                  bool // given up: a zombie
 	done                  bool // answered with 2xx, or told as failed
 	auths                 int
-	told                  bool
+	told, forgotten       bool
 }
 
 func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.Ruling, plain bool) *attempt {
@@ -49,6 +49,7 @@ func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.
 		auth: &digester{cred: p.Auth}, early: map[string]*dialog.Dialog{}, racks: map[string]uint32{}, ackSDP: map[uint32][]byte{},
 	}
 	c.cur = t
+	c.sh.e.partyLoad(p.Name).Add(1)
 	c.sh.legs[legKey(t.leg.callID, t.leg.tag)] = t.leg
 	c.sh.ours[t.leg.callID] = true
 	c.tried = append(c.tried, audit.Attempt{
@@ -116,7 +117,12 @@ func (t *attempt) leave() {
 
 // forget removes the attempt from the shard's books once nothing can come any more.
 func (t *attempt) forget() {
+	if t.forgotten {
+		return
+	}
+	t.forgotten = true
 	sh := t.c.sh
+	sh.e.partyLoad(t.leg.party.Name).Add(-1)
 	delete(sh.ours, t.leg.callID)
 	key := legKey(t.leg.callID, t.leg.tag)
 	sh.loop.After(64*sh.e.c.Timers.T1, func() {
@@ -230,6 +236,9 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 
 // Response implements transaction.ClientUser.
 func (t *attempt) Response(_ *transaction.Client, res *msg.Response) {
+	if t.leg.rtt == 0 {
+		t.leg.rtt = time.Since(t.sent)
+	}
 	switch {
 	case t.c.b == t.leg && t.done:
 		if res.IsSuccess() {
@@ -444,8 +453,7 @@ func (t *attempt) answered(res *msg.Response) {
 		l.taken = sdp
 	}
 	t.win(res)
-	l.ackSDP[seq] = nil
-	l.ack(d, seq, nil)
+	l.settle(seq, nil)
 	c.connected(res, out, nil)
 }
 
@@ -455,7 +463,7 @@ func (t *attempt) win(res *msg.Response) {
 	t.c.b = t.leg
 	t.result(itoa(res.StatusCode))
 	t.outcome(true, false, 0, "answered", true)
-	t.c.occupy(t.hop.Party)
+	t.c.taken = append(t.c.taken, t.leg.party.Name)
 	delete(t.c.sh.ours, t.leg.callID)
 	t.leg.timing.agreed(t.leg, res)
 }

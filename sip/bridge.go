@@ -176,7 +176,7 @@ func (c *call) progress(from *msg.Response, sdp []byte, reliable bool) {
 // delayed is the answer of B to an INVITE without an offer: B's 200 carries the offer, A's ACK the answer, and B's ACK waits for it. RFC 3261 section 13.2.1.
 func (c *call) delayed(res *msg.Response, offer []byte, seq uint32) {
 	s, leg := c.media.Load(), c.a.media()
-	c.b.taken = offer
+	c.b.taken, c.b.owed = offer, seq
 	if err := s.Expect(c.b.media()); err != nil {
 		c.noOffer(seq, err)
 		return
@@ -198,8 +198,7 @@ func (c *call) delayed(res *msg.Response, offer []byte, seq uint32) {
 
 // noOffer ends a call whose delayed offer cannot be honoured.
 func (c *call) noOffer(seq uint32, err error) {
-	c.b.ackSDP[seq] = nil
-	c.b.ack(c.b.dlg, seq, nil)
+	c.b.settle(seq, nil)
 	r := asRefusal(err)
 	c.b.bye([]reason{{"SIP", r.Status, "offer refused"}})
 	c.refuseMedia(r)
@@ -215,8 +214,7 @@ func (c *call) delayedAnswer(answer []byte, seq uint32) {
 	if answer != nil {
 		out, err = c.media.Load().Answer(media.A, answer)
 	}
-	c.b.ackSDP[seq] = out
-	c.b.ack(c.b.dlg, seq, out)
+	c.b.settle(seq, out)
 	if answer == nil || err != nil {
 		c.hangup(byEdge, reason{"SIP", 488, "no usable answer"})
 		return

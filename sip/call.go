@@ -56,6 +56,7 @@ type call struct {
 	setup              transaction.Timer
 	prepared           bool
 	answered, ended    bool
+	confirmed          bool // A was sent its 200
 	endedBy, cause     string
 	final              int
 	taken              []string // parties whose load this call counts in
@@ -344,7 +345,7 @@ func (c *call) hangup(by string, rs ...reason) {
 		t.abandon(rs)
 		t.outcome(t.alive, false, 0, "cancelled", t.alive)
 	}
-	if !c.answered {
+	if !c.confirmed && c.synth == nil || !c.answered {
 		if c.b != nil {
 			c.b.bye(rs)
 		}
@@ -401,6 +402,7 @@ func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
 		if c.ended {
 			return
 		}
+		c.confirmed = true
 		l.accept(tx, res, onAck)
 		l.timing.start(l)
 		c.b.timing.start(c.b)
@@ -409,7 +411,7 @@ func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
 
 // cancelled is A's CANCEL. The transaction has answered it; the INVITE gets its 487 here.
 func (l *leg) cancelled(cancel *msg.Request) {
-	if l.c.ended || l.c.answered {
+	if l.c.ended || l.c.confirmed {
 		return // too late: the 2xx is on its way and BYE will follow. RFC 3261 section 9.1
 	}
 	rs := reasons(cancel)
@@ -470,12 +472,12 @@ func (c *call) sides() (trunk, group string) {
 	case c.cur != nil:
 		parties = append(parties, c.cur.leg.party)
 	}
-	for _, p := range parties {
-		if p.Kind == sovereign.KindTrunk && (trunk == "" || p == c.party) {
-			trunk = p.Name
-		}
-		if p.Kind == sovereign.KindGroup {
-			group = p.Name
+	for i := len(parties) - 1; i >= 0; i-- { // the caller's party last: between two of a kind it names the call
+		switch parties[i].Kind {
+		case sovereign.KindTrunk:
+			trunk = parties[i].Name
+		case sovereign.KindGroup:
+			group = parties[i].Name
 		}
 	}
 	return trunk, group

@@ -116,9 +116,9 @@ type Edge struct {
 	ids     sync.Map // Session-ID and called user of live calls: loop detection
 	load    sync.Map // party -> *atomic.Int64
 
-	work sync.WaitGroup // goroutines that do what may block
-	base context.Context
-	stop context.CancelFunc
+	tasks atomic.Int64 // goroutines that do what may block
+	base  context.Context
+	stop  context.CancelFunc
 }
 
 // New checks c and starts nothing.
@@ -206,15 +206,14 @@ func (e *Edge) Run(ctx context.Context) error {
 	}
 	e.settle()
 	e.stop()
-	done := make(chan struct{})
-	go func() { e.work.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(finality):
+	for deadline := time.Now().Add(finality); e.tasks.Load() > 0 && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
 	}
 	cancel()
 	wg.Wait()
-	<-done
+	for e.tasks.Load() > 0 { // each has a limit of its own
+		time.Sleep(10 * time.Millisecond)
+	}
 	return err
 }
 
@@ -238,7 +237,13 @@ func (e *Edge) settle() {
 }
 
 // off runs f in a goroutine of its own that Run waits for.
-func (e *Edge) off(f func()) { e.work.Go(f) }
+func (e *Edge) off(f func()) {
+	e.tasks.Add(1)
+	go func() {
+		defer e.tasks.Add(-1)
+		f()
+	}()
+}
 
 // Reload swaps the parties: calls that are up keep the profile that they were admitted with.
 func (e *Edge) Reload(p []Party) error {

@@ -58,8 +58,12 @@ type world struct {
 	packets  []vnet.Packet
 	spent    []string
 
+	hosts             map[netip.Addr]*vnet.Host
 	carrier, fra, zrh *peer
 }
+
+func (w *world) carrierHost() *vnet.Host { return w.hosts[carrierAddr.Addr()] }
+func (w *world) fraHost() *vnet.Host     { return w.hosts[fraAddr.Addr()] }
 
 func region(t testing.TB, s string) sovereign.Region {
 	t.Helper()
@@ -130,7 +134,7 @@ func run(t *testing.T, tune func(*Config), f func(w *world)) {
 
 func newWorld(t *testing.T, tune func(*Config)) *world {
 	t.Helper()
-	w := &world{t: t, net: vnet.New(1)}
+	w := &world{t: t, net: vnet.New(1), hosts: map[netip.Addr]*vnet.Host{}}
 	w.net.Tap(func(p vnet.Packet) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -251,7 +255,9 @@ type peer struct {
 
 func (w *world) peer(name string, at netip.AddrPort) *peer {
 	w.t.Helper()
-	c, err := w.net.Host(at.Addr()).ListenUDP(at)
+	host := w.net.Host(at.Addr())
+	w.hosts[at.Addr()] = host
+	c, err := host.ListenUDP(at)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -36,9 +36,11 @@ type leg struct {
 	sent    []byte // last session description sent to the peer, and taken from it
 	taken   []byte
 	ackSDP  map[uint32][]byte // bodies of our ACKs by CSeq, to answer a 2xx that comes again
+	owed    uint32            // CSeq of a 2xx of the peer whose ACK waits for an answer
 	update  bool              // the peer allows UPDATE
 	timing  sessionTimer
 	ended   bool
+	rtt     time.Duration // from the INVITE to the first response: bounds how far the far end can be
 }
 
 // newLegA is the leg of a caller. nil when no dialog can be made of its INVITE.
@@ -141,6 +143,13 @@ func (l *leg) ack(d *dialog.Dialog, seq uint32, sdp []byte) {
 	}
 	setSDP(req, sdp)
 	_ = l.c.sh.tx.Send(l.flow, req) // a lost ACK is asked for again by the next 2xx
+}
+
+// settle acknowledges a 2xx, and remembers with what.
+func (l *leg) settle(seq uint32, sdp []byte) {
+	l.owed = 0
+	l.ackSDP[seq] = sdp
+	l.ack(l.dlg, seq, sdp)
 }
 
 // again answers a 2xx that came another time: the winner's is acknowledged again, any other fork's is acknowledged and ended. RFC 3261 section 13.2.2.4.
@@ -306,6 +315,9 @@ func (l *leg) bye(rs []reason) {
 }
 
 func (l *leg) farewell(rs []reason) {
+	if l.owed != 0 { // RFC 3261 section 15: first the ACK, then the BYE
+		l.settle(l.owed, nil)
+	}
 	req := l.build(msg.BYE, reasonHeaders(rs)...)
 	req.SetBody(nil)
 	l.c.sh.last(l.flow, req, l.auth)

@@ -24,7 +24,7 @@ const (
 func (c *call) finish() {
 	e := c.sh.e
 	rec := c.receipt() // on the loop, where the call's state may be read
-	session, ref, waiting := c.media.Load(), rec.CallRef, &e.waiting
+	session, ref, waiting, names := c.media.Load(), rec.CallRef, &e.waiting, c.names()
 	ended, result := c.shortRecord(rec), c.result(rec)
 	e.off(func() {
 		defer e.live.Delete(c)
@@ -39,7 +39,7 @@ func (c *call) finish() {
 			result.Report, result.Tone = rep, tone
 			defer func() { c.synth.done <- result }()
 		}
-		c.mediaHops(&rec, rep)
+		mediaHops(&rec, rep, names)
 		if !e.append(waiting, ended) || !e.append(waiting, rec) {
 			e.log.Error("a receipt could not be written; its intent stays open", "call", ref)
 			return
@@ -160,10 +160,29 @@ func (c *call) overall() string {
 func signallingHop(name string, l *leg) audit.ReceiptHop {
 	h := ruledHop("signalling", name, l.ruling)
 	h.RemoteAddr, h.RemoteName = l.flow.Remote().String(), l.name
+	if l.rtt > 0 {
+		bound(&h, l.rtt)
+	}
 	if id := l.flow.Peer(); id != nil {
 		h.TLS = &audit.TLSSeen{Version: id.Version, Suite: id.Suite, PeerSPKI: id.SPKI}
 	}
 	return h
+}
+
+// bound notes a round trip and how far away that lets the far end be: light in fibre makes about 200 km per ms one way.
+func bound(h *audit.ReceiptHop, rtt time.Duration) {
+	h.RTTMinMS = ms(rtt)
+	h.MaxDistanceKM = h.RTTMinMS * 100
+}
+
+// names are the far ends of both legs.
+func (c *call) names() (n [2]string) {
+	for i, l := range []*leg{c.a, c.b} {
+		if l != nil {
+			n[i] = l.name
+		}
+	}
+	return n
 }
 
 // ruledHop fills in what a ruling knows. The far end of every leg reads what we send it, so each hop is a termination.
@@ -179,21 +198,20 @@ func ruledHop(plane, leg string, r sovereign.Ruling) audit.ReceiptHop {
 }
 
 // mediaHops adds what media counted.
-func (c *call) mediaHops(r *audit.Receipt, rep media.Report) {
+func mediaHops(r *audit.Receipt, rep media.Report, names [2]string) {
 	for i, name := range []string{"a", "b"} {
 		s := rep.Sides[i]
 		if !s.Remote.IsValid() {
 			continue
 		}
 		h := ruledHop("media", name, s.Ruling)
-		h.RemoteAddr, h.RemoteName = s.Remote.String(), s.Codec
+		h.RemoteAddr, h.RemoteName = s.Remote.String(), names[i]
 		h.SRTP = &audit.SRTPSeen{Suite: string(s.Suite), Keying: "SDES"}
 		if s.Suite == "" {
 			h.SRTP.Keying, h.SRTP.Cleartext = "none", true
 		}
 		if s.RTT > 0 {
-			h.RTTMinMS = ms(s.RTT)
-			h.MaxDistanceKM = h.RTTMinMS * 100 // light in fibre: 200 km per ms one way
+			bound(&h, s.RTT)
 		}
 		r.Hops = append(r.Hops, h)
 		for country, n := range s.PerCountry {

@@ -201,12 +201,16 @@ func (r *renegotiation) answered(method msg.RequestMethod, sent []byte, res *msg
 	if err == nil && res.IsSuccess() && method == msg.INVITE {
 		seq = res.CSeq().SeqNo
 		if r.sdp != nil || c.ended || r.done { // the ACK of a delayed offer waits for its answer
-			r.to.ackSDP[seq] = nil
-			r.to.ack(r.to.dlg, seq, nil)
+			r.to.settle(seq, nil)
 		}
 	}
 	switch {
-	case c.ended || r.done:
+	case c.ended:
+		return
+	case r.done:
+		if err == nil && res.IsSuccess() { // it had accepted before the CANCEL came: both ends now mean another session
+			c.hangup(byEdge, reason{"SIP", 487, "cancelled too late"})
+		}
 		return
 	case err != nil:
 		r.fail(408)
@@ -230,7 +234,10 @@ func (r *renegotiation) answered(method msg.RequestMethod, sent []byte, res *msg
 	}
 	out, merr := c.media.Load().Answer(r.to.side, sdp)
 	if merr != nil {
-		r.refused(asRefusal(merr))
+		// The other side has taken the offer and moved; what it moved to cannot be honoured, and there is no way back.
+		m := asRefusal(merr)
+		r.refused(m)
+		c.hangup(byEdge, reason{"SIP", m.Status, harmless(m.Text)})
 		return
 	}
 	r.to.taken, r.from.taken = sdp, r.sdp
@@ -248,11 +255,11 @@ func (r *renegotiation) delayed(offer []byte, seq uint32) {
 	c := r.c
 	s, side, leg := c.media.Load(), r.to.side, r.from.media()
 	abort := func(status int) {
-		r.to.ackSDP[seq] = nil
-		r.to.ack(r.to.dlg, seq, nil)
+		r.to.settle(seq, nil)
 		r.fail(status)
 		c.hangup(byEdge, reason{"SIP", status, "no usable offer"})
 	}
+	r.to.owed = seq
 	if offer == nil {
 		abort(488)
 		return
@@ -280,8 +287,7 @@ func (r *renegotiation) acked(answer []byte, seq uint32) {
 	if answer != nil {
 		out, err = r.c.media.Load().Answer(r.from.side, answer)
 	}
-	r.to.ackSDP[seq] = out
-	r.to.ack(r.to.dlg, seq, out)
+	r.to.settle(seq, out)
 	if answer == nil || err != nil {
 		r.c.hangup(byEdge, reason{"SIP", 488, "no usable answer"})
 		return

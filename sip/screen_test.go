@@ -25,16 +25,20 @@ func TestScreenOfInvites(t *testing.T) {
 		header string
 		value  string
 	}{
-		"Max-Forwards 0":      {func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Max-Forwards: 0", 1) }, 483, "", ""},
-		"unknown Require":     {func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Require: 100rel, foo, bar", 1) }, 420, "unsupported", "foo, bar"},
-		"another scheme":      {func(s string) string { return strings.Replace(s, "INVITE sip:+4930123@edge.example", "INVITE http://x.example", 1) }, 416, "", ""},
-		"another body":        {func(s string) string { return strings.Replace(s, "application/sdp", "text/plain", 1) }, 415, "accept", "application/sdp"},
-		"an encoded body":     {func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Content-Encoding: gzip", 1) }, 415, "accept", "application/sdp"},
-		"no Contact":          {func(s string) string { return strings.Replace(s, "Contact:", "X-Contact:", 1) }, 400, "", ""},
-		"a short session":     {func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Session-Expires: 30", 1) }, 422, "min-se", "90"},
-		"an unknown method":   {func(s string) string { return strings.ReplaceAll(s, "INVITE", "FROB") }, 405, "allow", allowed},
-		"REGISTER":            {func(s string) string { return strings.ReplaceAll(s, "INVITE", "REGISTER") }, 405, "allow", allowed},
-		"a dialog of nobody":  {func(s string) string { return strings.Replace(s, "To: <sip:+4930123@edge.example>", "To: <sip:+4930123@edge.example>;tag=x", 1) }, 481, "", ""},
+		"Max-Forwards 0":  {func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Max-Forwards: 0", 1) }, 483, "", ""},
+		"unknown Require": {func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Require: 100rel, foo, bar", 1) }, 420, "unsupported", "foo, bar"},
+		"another scheme": {func(s string) string {
+			return strings.Replace(s, "INVITE sip:+4930123@edge.example", "INVITE http://x.example", 1)
+		}, 416, "", ""},
+		"another body":      {func(s string) string { return strings.Replace(s, "application/sdp", "text/plain", 1) }, 415, "accept", "application/sdp"},
+		"an encoded body":   {func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Content-Encoding: gzip", 1) }, 415, "accept", "application/sdp"},
+		"no Contact":        {func(s string) string { return strings.Replace(s, "Contact:", "X-Contact:", 1) }, 400, "", ""},
+		"a short session":   {func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Session-Expires: 30", 1) }, 422, "min-se", "90"},
+		"an unknown method": {func(s string) string { return strings.ReplaceAll(s, "INVITE", "FROB") }, 405, "allow", allowed},
+		"REGISTER":          {func(s string) string { return strings.ReplaceAll(s, "INVITE", "REGISTER") }, 405, "allow", allowed},
+		"a dialog of nobody": {func(s string) string {
+			return strings.Replace(s, "To: <sip:+4930123@edge.example>", "To: <sip:+4930123@edge.example>;tag=x", 1)
+		}, 481, "", ""},
 		"BYE without a tag":   {func(s string) string { return strings.ReplaceAll(s, "INVITE", "BYE") }, 481, "", ""},
 		"OPTIONS":             {func(s string) string { return strings.ReplaceAll(s, "INVITE", "OPTIONS") }, 200, "supported", supported},
 		"SDP that means none": {func(s string) string { return strings.Replace(s, "m=audio", "m=video", 1) }, 488, "", ""},

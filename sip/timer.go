@@ -134,8 +134,7 @@ func (l *leg) refreshed(method msg.RequestMethod, res *msg.Response, err error) 
 	case res.IsSuccess():
 		if method == msg.INVITE {
 			seq := res.CSeq().SeqNo
-			l.ackSDP[seq] = nil
-			l.ack(l.dlg, seq, nil)
+			l.settle(seq, nil)
 		}
 		_ = l.dlg.Refresh(res)
 		if n, ok := number(res, "session-expires"); ok {
