@@ -66,19 +66,13 @@ func FuzzProofBundle(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	leaf, err := l.(*spine).leaf(f.Context(), 1)
-	if err != nil {
-		f.Fatal(err)
-	}
 	f.Add(raw)
 	f.Add([]byte(`{"format":"cordon/entry-proof/v1","entry":"{}","tlog_proof":"c2sp.org/tlog-proof@v1\nindex 0\n\n"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := VerifyBundle(b, l.VerifierKey()); err != nil {
-			return
-		}
-		var p proofBundle
-		if err := json.Unmarshal(b, &p); err != nil || p.Entry != string(leaf) {
-			t.Errorf("proved something that was never logged: %q", p.Entry)
+		// Every worker process has a log of its own under the same key, so a proof that holds may be of another one's entry.
+		e, err := VerifyBundle(b, l.VerifierKey())
+		if err == nil && (e.Kind != KindNodeStarted || e.Seq > 2 || string(e.Body) != `{"listeners":null,"after_crash":false}`) {
+			t.Errorf("proved something that was never logged: %+v", e)
 		}
 	})
 }

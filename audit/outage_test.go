@@ -115,7 +115,7 @@ func TestOutageHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f faults
 		cfg := testConfig()
-		cfg.wrap = f.wrap
+		cfg.wrap, cfg.AppendTimeout = f.wrap, 0 // the default
 		l, err := Memory(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -303,7 +303,9 @@ func (u *unsigned) covered(ctx context.Context, n uint64) error {
 // finds out when checkpoints come again.
 func TestCommitUnsigned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := testConfig().withDefaults()
+		cfg := testConfig()
+		cfg.AppendTimeout = 0
+		cfg = cfg.withDefaults()
 		s, err := newSigner(cfg.Origin, cfg.Signer)
 		if err != nil {
 			t.Fatal(err)

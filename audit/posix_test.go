@@ -15,6 +15,7 @@ import (
 )
 
 func TestReopen(t *testing.T) {
+	t.Parallel()
 	c := testConfig()
 	c.Dir = t.TempDir()
 	run := func(events ...Event) (crashed bool) {
@@ -50,6 +51,7 @@ func TestReopen(t *testing.T) {
 
 // TestOpenRefuses lists what must not be opened, and says that a refusal lets go of the folder.
 func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
 	c := testConfig()
 	c.Dir = t.TempDir()
 	open := func(c Config) error {
@@ -102,6 +104,7 @@ func TestOpenRefuses(t *testing.T) {
 // TestPrune holds that a quiet log does not keep one copy of its newest bundle for each append, and that proofs in older trees do not
 // need those copies.
 func TestPrune(t *testing.T) {
+	t.Parallel()
 	c := testConfig()
 	c.Dir = t.TempDir()
 	l := openTest(t, "disk", c)

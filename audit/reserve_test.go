@@ -27,6 +27,7 @@ func (n *narrow) wrap(r func() *reserve) func(appendFunc) appendFunc {
 
 // TestReserveSteps holds that a full disk costs reserve step by step while appends go on, and that they fail when it is spent.
 func TestReserveSteps(t *testing.T) {
+	t.Parallel()
 	var n narrow
 	var r *reserve
 	c := testConfig()
@@ -102,7 +103,7 @@ func TestReserveRefills(t *testing.T) {
 	if total, used := r.state(); total != 8<<12 || used != 0 {
 		t.Errorf("opened again: %d, %d", total, used)
 	}
-	if r, err = openReserve(path, 4<<12, time.Now); err != nil {
+	if _, err = openReserve(path, 4<<12, time.Now); err != nil {
 		t.Fatal(err)
 	}
 	if st, err := os.Stat(path); err != nil || st.Size() != 4<<12 {

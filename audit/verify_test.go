@@ -46,19 +46,23 @@ func verify(t *testing.T, dir, key string) Verification {
 
 func TestVerifySound(t *testing.T) {
 	for _, n := range []int{0, 1, 255, 256, 257, 700} {
-		dir := t.TempDir()
-		key := writeLog(t, dir, n)
-		v := verify(t, dir, key)
-		if v.Bad != nil || v.Size != uint64(n) || v.Entries != uint64(n) || v.Kinds[KindCallEnded] != uint64(n) || v.Unsigned != 0 || v.Unknown != 0 {
-			t.Errorf("%d entries: %+v, %+v", n, v, v.Bad)
-		}
-		if n > 0 && (v.From.IsZero() || v.To.Before(v.From) || v.Origin != "cordon/bank-1/edge-1" || !strings.Contains(v.Checkpoint, v.Root)) {
-			t.Errorf("%d entries: %+v", n, v)
-		}
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			key := writeLog(t, dir, n)
+			v := verify(t, dir, key)
+			if v.Bad != nil || v.Size != uint64(n) || v.Entries != uint64(n) || v.Kinds[KindCallEnded] != uint64(n) || v.Unsigned != 0 || v.Unknown != 0 {
+				t.Errorf("%d entries: %+v, %+v", n, v, v.Bad)
+			}
+			if n > 0 && (v.From.IsZero() || v.To.Before(v.From) || v.Origin != "cordon/bank-1/edge-1" || !strings.Contains(v.Checkpoint, v.Root)) {
+				t.Errorf("%d entries: %+v", n, v)
+			}
+		})
 	}
 }
 
 func TestVerifyCounts(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := testConfig()
 	c.Dir = dir
@@ -135,6 +139,7 @@ func seqOf(t *testing.T, dir, call string) uint64 {
 
 // TestVerifyTamper names what was done to a log of 600 entries.
 func TestVerifyTamper(t *testing.T) {
+	t.Parallel()
 	sound := t.TempDir()
 	key := writeLog(t, sound, 600)
 	at := seqOf(t, sound, "41")
@@ -208,6 +213,7 @@ func TestVerifyTamper(t *testing.T) {
 	}
 	for _, c := range tests {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			if err := os.CopyFS(dir, os.DirFS(sound)); err != nil {
 				t.Fatal(err)
@@ -248,6 +254,7 @@ func joinBundle(entries [][]byte) (out []byte) {
 
 // TestVerifyCannot tells what could not be checked from what failed.
 func TestVerifyCannot(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	key := writeLog(t, dir, 3)
 	if _, err := Verify(t.Context(), filepath.Join(dir, "nowhere"), key); err == nil {
@@ -275,6 +282,7 @@ func TestVerifyCannot(t *testing.T) {
 
 // TestVerifyOlderCheckpoint holds that an older checkpoint of the same log holds and one of another history does not.
 func TestVerifyOlderCheckpoint(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	writeLog(t, dir, 40)
 	old, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
@@ -308,6 +316,7 @@ func TestVerifyOlderCheckpoint(t *testing.T) {
 
 // TestVerifyPublished holds that a copy of the published files alone can be checked: the driver's private state stays at home.
 func TestVerifyPublished(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	key := writeLog(t, dir, 300)
 	remove(t, dir, ".state")
@@ -352,6 +361,7 @@ func TestVerifyMalformed(t *testing.T) {
 
 // TestVerifyLeftovers holds that a partial file of a batch that never ended is counted and no more.
 func TestVerifyLeftovers(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	key := writeLog(t, dir, 88)
 	for _, f := range []string{"tile/entries/000.p/99", "tile/0/000.p/17"} {
@@ -366,6 +376,7 @@ func TestVerifyLeftovers(t *testing.T) {
 
 // TestVerifyClockSteps holds that a clock which went back is counted: clocks do, and nobody tampered.
 func TestVerifyClockSteps(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := testConfig()
 	c.Dir = dir
@@ -383,6 +394,7 @@ func TestVerifyClockSteps(t *testing.T) {
 }
 
 func TestBundle(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"memory", "disk"} {
 		l := openTest(t, kind, testConfig())
 		mustAppend(t, l, NodeStarted{})

@@ -1,0 +1,213 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+)
+
+// Summary says where calls were terminated, and what was refused, gated or wrong. GDPR Art. 5(2), 30(1)(e), 44; DORA Art. 30(2)(b).
+type Summary struct {
+	From          time.Time         `json:"from,omitzero"` // of the first and the last entry that was looked at
+	To            time.Time         `json:"to,omitzero"`
+	FirstSeq      uint64            `json:"first_seq"`
+	LastSeq       uint64            `json:"last_seq"`
+	Receipts      uint64            `json:"receipts"`
+	Answered      uint64            `json:"answered"`
+	Compliant     uint64            `json:"compliant"`
+	Gated         uint64            `json:"compliant_by_gate"`
+	Refused       uint64            `json:"refused_by_policy"`
+	Indeterminate uint64            `json:"indeterminate"`
+	Purposes      map[string]uint64 `json:"purposes"`
+	Countries     []Country         `json:"countries"`
+	Gates         []Gate            `json:"gates"`
+	Violations    []Violation       `json:"violations"`
+	Gaps          uint64            `json:"log_gaps"`     // times in which the log could not be written
+	Lost          uint64            `json:"entries_lost"` // in those times: receipts may be among them
+}
+
+// Country is what happened in one country. A call counts once in each country where it has a hop.
+type Country struct {
+	Country    string `json:"country"` // alpha-2 as declared, or "unknown"
+	Calls      uint64 `json:"calls"`
+	Signalling uint64 `json:"signalling"`
+	Media      uint64 `json:"media"`
+	Recording  uint64 `json:"recording"`
+	Packets    uint64 `json:"media_packets"`
+	Refused    uint64 `json:"attempts_refused"` // targets that were never contacted because the policy held or denied them
+}
+
+// Gate is one decision and the calls that went by it.
+type Gate struct {
+	Decision string `json:"gate_decision_id"`
+	Calls    uint64 `json:"calls"`
+}
+
+// Violation names one call.
+type Violation struct {
+	Seq     uint64    `json:"seq"`
+	CallRef string    `json:"call_ref"`
+	At      time.Time `json:"t_invite"`
+	What    string    `json:"what"`
+}
+
+// Residency sums up the receipts among entries, which may be a whole log or any part of it in order.
+func Residency(entries []audit.Entry) (Summary, error) {
+	b := NewResidency()
+	for _, e := range entries {
+		if err := b.Add(e); err != nil {
+			return Summary{}, err
+		}
+	}
+	return b.Summary(), nil
+}
+
+// ResidencyBuilder takes entries one by one, for logs that do not fit into memory.
+type ResidencyBuilder struct {
+	sum       Summary
+	countries map[string]*Country
+	gates     map[string]uint64
+	seen      bool
+}
+
+// NewResidency gives an empty one.
+func NewResidency() *ResidencyBuilder {
+	return &ResidencyBuilder{
+		sum:       Summary{Purposes: map[string]uint64{}, Violations: []Violation{}},
+		countries: map[string]*Country{}, gates: map[string]uint64{},
+	}
+}
+
+// Add takes one entry. A receipt that does not read is an error: left out, it would make the summary a lie.
+func (b *ResidencyBuilder) Add(e audit.Entry) error {
+	if !b.seen {
+		b.sum.From, b.sum.FirstSeq, b.seen = e.Time, e.Seq, true
+	}
+	b.sum.To, b.sum.LastSeq = e.Time, e.Seq
+	if e.Kind != audit.KindReceipt && e.Kind != audit.KindGap {
+		return nil
+	}
+	ev, err := audit.Decode(e)
+	if err != nil {
+		return fmt.Errorf("report: entry %d: %w", e.Seq, err)
+	}
+	switch ev := ev.(type) {
+	case audit.Receipt:
+		b.receipt(e.Seq, ev)
+	case audit.Gap:
+		b.sum.Gaps++
+		b.sum.Lost += ev.Lost
+	}
+	return nil
+}
+
+func (b *ResidencyBuilder) receipt(seq uint64, r audit.Receipt) {
+	b.sum.Receipts++
+	b.sum.Purposes[r.Purpose]++
+	if !r.TAnswer.IsZero() {
+		b.sum.Answered++
+	}
+	switch r.Overall {
+	case "compliant":
+		b.sum.Compliant++
+	case "compliant_by_gate":
+		b.sum.Gated++
+	case "refused_by_policy":
+		b.sum.Refused++
+	case "violation":
+		b.sum.Violations = append(b.sum.Violations, Violation{seq, r.CallRef, r.TInvite, whatOf(r)})
+	default: // a word that this version does not know proves nothing
+		b.sum.Indeterminate++
+	}
+	if r.GateDecision != "" {
+		b.gates[r.GateDecision]++
+	}
+	planes := map[string]map[string]bool{}
+	for _, h := range r.Hops {
+		c := named(h.DeclaredCountry)
+		if planes[c] == nil {
+			planes[c] = map[string]bool{}
+		}
+		planes[c][h.Plane] = true
+	}
+	for name, p := range planes {
+		c := b.country(name)
+		c.Calls++
+		c.Signalling += one(p["signalling"])
+		c.Media += one(p["media"])
+		c.Recording += one(p["recording"])
+	}
+	for name, n := range r.Packets {
+		b.country(named(name)).Packets += n
+	}
+	for _, a := range r.Attempts {
+		if a.At.IsZero() && (a.Verdict == "hold" || a.Verdict == "deny") {
+			b.country(named(a.Country)).Refused++
+		}
+	}
+}
+
+func (b *ResidencyBuilder) country(name string) *Country {
+	c := b.countries[name]
+	if c == nil {
+		c = &Country{Country: name}
+		b.countries[name] = c
+	}
+	return c
+}
+
+// Summary is what the entries so far amount to.
+func (b *ResidencyBuilder) Summary() Summary {
+	s := b.sum
+	s.Purposes, s.Violations = maps.Clone(s.Purposes), slices.Clone(s.Violations)
+	s.Countries, s.Gates = make([]Country, 0, len(b.countries)), make([]Gate, 0, len(b.gates))
+	for _, c := range b.countries {
+		s.Countries = append(s.Countries, *c)
+	}
+	slices.SortFunc(s.Countries, func(a, b Country) int { return strings.Compare(a.Country, b.Country) })
+	for id, n := range b.gates {
+		s.Gates = append(s.Gates, Gate{id, n})
+	}
+	slices.SortFunc(s.Gates, func(a, b Gate) int { return strings.Compare(a.Decision, b.Decision) })
+	return s
+}
+
+// JSON is the summary as a document.
+func (s Summary) JSON() ([]byte, error) {
+	raw, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("report: summary: %w", err)
+	}
+	return append(raw, '\n'), nil
+}
+
+// whatOf names the hops of a call with their places and grounds.
+func whatOf(r audit.Receipt) string {
+	parts := make([]string, 0, len(r.Hops))
+	for _, h := range r.Hops {
+		parts = append(parts, fmt.Sprintf("%s of leg %s in %s (%s): %s, %s", h.Plane, h.Leg, named(h.DeclaredCountry), h.DeclaredRegion, h.Verdict, h.Ground))
+	}
+	if len(parts) == 0 {
+		return "the receipt names no hop"
+	}
+	return strings.Join(parts, "; ")
+}
+
+func named(country string) string {
+	if country == "" {
+		return "unknown"
+	}
+	return country
+}
+
+func one(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
