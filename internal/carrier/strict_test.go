@@ -449,3 +449,83 @@ func TestByeBeforeTheAnswer(t *testing.T) {
 	})
 	expect(t, faults, "")
 }
+
+// TestRetransmissions counts what a silent far side sees: RFC 3261 table 4.
+func TestRetransmissions(t *testing.T) {
+	withRude(t, nil, func(r *rude, p *Peer) {
+		to := netip.AddrPortFrom(ipCarrier, 5060)
+		if s, err := p.Options(r.t.Context(), to); s != 408 || err != nil {
+			t.Error(s, err)
+		}
+		count := 0
+		for r.hear() != nil {
+			count++
+		}
+		if count != 11 {
+			t.Errorf("OPTIONS was sent %d times", count)
+		}
+		c, err := p.Call(r.t.Context(), CallOptions{From: "a", To: "b", Dest: to})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-c.Done()
+		for count = 0; r.hear() != nil; count++ {
+		}
+		if count != 7 || c.Ended() != "timeout" {
+			t.Errorf("INVITE was sent %d times, %q", count, c.Ended())
+		}
+	})
+}
+
+// TestCallerKeepsToTheRules looks at what the calling side says: no CANCEL before a provisional response, an ACK for each retransmitted final
+// response, and the route set in reverse order.
+func TestCallerKeepsToTheRules(t *testing.T) {
+	answer := func(invite *message, status int) string {
+		m := &message{status: status, reason: "x"}
+		m.copyFrom(invite, "Via", "From", "Call-ID", "CSeq")
+		m.add("To", invite.get("To")+";tag=bb")
+		m.add("Record-Route", "<sip:10.1.0.1:5060;lr;x=1>, <sip:10.1.0.1:5060;lr;x=2>")
+		m.add("Contact", "<sip:b@10.1.0.1:9>")
+		if status == 200 {
+			m.setBody("application/sdp", []byte(offer1))
+		}
+		return string(m.bytes())
+	}
+	faults := withRude(t, nil, func(r *rude, p *Peer) {
+		dial := func() (*Call, *message) {
+			c, err := p.Call(r.t.Context(), CallOptions{From: "a", To: "b", Dest: netip.AddrPortFrom(ipCarrier, 5060)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c, r.hear()
+		}
+		c, invite := dial()
+		go func() { _ = c.Cancel(r.t.Context()) }()
+		if m := r.hear(); m != nil {
+			t.Errorf("before a provisional response: %s", m.method)
+		}
+		r.say(answer(invite, 183))
+		if m := r.hear(); m == nil || m.method != "CANCEL" || m.get("Via") != invite.get("Via") {
+			t.Errorf("after it: %+v", m)
+		}
+		for range 3 {
+			r.say(answer(invite, 487))
+			m := r.hear()
+			for m != nil && m.method == "CANCEL" {
+				m = r.hear()
+			}
+			if m == nil || m.method != "ACK" || m.get("Via") != invite.get("Via") {
+				t.Errorf("ACK of the 487: %+v", m)
+			}
+		}
+		_, invite = dial()
+		for range 3 {
+			r.say(answer(invite, 200))
+			m := r.hear()
+			if m == nil || m.method != "ACK" || m.uri != "sip:b@10.1.0.1:9" || strings.Join(m.all("Route"), ",") != "<sip:10.1.0.1:5060;lr;x=2>,<sip:10.1.0.1:5060;lr;x=1>" {
+				t.Errorf("ACK of the 200: %+v", m)
+			}
+		}
+	})
+	expect(t, faults, "")
+}

@@ -43,7 +43,7 @@ type tcpConn struct {
 	write   deadline
 }
 
-// pipe holds what one end sent and the other has not received yet.
+// pipe holds what one end sent and the other has not received yet. The order is that of q, whatever is due when.
 type pipe struct {
 	q       []segment
 	size    int
@@ -195,13 +195,12 @@ func (c *tcpConn) connect(ctx context.Context, timeout time.Duration) error {
 
 // syn sends one SYN. Under mu.
 func (n *Network) syn(c *tcpConn) {
-	s, d := n.draw(flow{"tcp", c.local, c.remote})
+	d := n.draw(flow{"tcp", c.local, c.remote})
 	q := n.quality(c.local.Addr(), c.remote.Addr())
 	if d.loss < q.Loss {
 		return
 	}
-	s.last = time.Now().Add(q.Delay + time.Duration(d.jitter*float64(q.Jitter)))
-	n.schedule(s.last, func() { n.arrive(c) })
+	n.schedule(time.Now().Add(q.Delay+time.Duration(d.jitter*float64(q.Jitter))), func() { n.arrive(c) })
 }
 
 // arrive is a SYN at its destination. Under mu.
@@ -353,7 +352,7 @@ func (c *tcpConn) push(kind Kind, data []byte) {
 	if c.err != nil {
 		return
 	}
-	s, d := n.draw(flow{"tcp", c.local, c.remote})
+	d := n.draw(flow{"tcp", c.local, c.remote})
 	q := n.quality(c.local.Addr(), c.remote.Addr())
 	due := time.Now().Add(q.Delay + time.Duration(d.jitter*float64(q.Jitter)))
 	rto := max(minRTO, 2*q.Delay)
@@ -363,10 +362,6 @@ func (c *tcpConn) push(kind Kind, data []byte) {
 			due = due.Add(2 * rto)
 		}
 	}
-	if due.Before(s.last) {
-		due = s.last
-	}
-	s.last = due
 	c.out.q = append(c.out.q, segment{data, kind == FIN, due})
 	c.out.size += len(data)
 	c.plan(due)

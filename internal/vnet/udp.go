@@ -121,7 +121,8 @@ func (c *udpConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 // send decides what becomes of one datagram. Under mu.
 func (n *Network) send(c *udpConn, from, to netip.AddrPort, data []byte) {
 	n.stats.Sent++
-	s, d := n.draw(flow{"udp", from, to})
+	f := flow{"udp", from, to}
+	s, d := n.fate(f), n.draw(f)
 	q := n.quality(from.Addr(), to.Addr())
 	if c.h.down || n.isCut(from.Addr(), to.Addr()) {
 		n.stats.Cut++

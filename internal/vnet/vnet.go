@@ -7,6 +7,10 @@
 // gives the same fate to the same packet stream whatever the scheduler does between flows. The kernel-like work (deliveries, resets, ICMP) runs in
 // order of time, then of sending, under one lock that nobody holds while waiting.
 //
+// Two things to know inside a bubble. A goroutine that waits for a mutex keeps time from moving on, and crypto/tls holds one through a handshake
+// and through a blocked write: do the handshake before sharing the connection, and do not fill the megabyte that a stream buffers. And the network
+// has no goroutine of its own, so there is nothing to end but the sockets; Open names those that were forgotten.
+//
 // It imports sovereign for the type of a UDP socket, and the standard library.
 package vnet
 
@@ -287,7 +291,7 @@ func (n *Network) lookup(h *Host, a netip.Addr) *Host {
 	return nil
 }
 
-// fate is the generator of one flow and the latest arrival so far, which keeps its order.
+// fate is the generator of one flow and, of datagrams, the latest arrival so far, which keeps their order.
 type fate struct {
 	rng  *rand.Rand
 	last time.Time
@@ -297,14 +301,18 @@ type fate struct {
 // qualities that the earlier ones met.
 type drawn struct{ jitter, loss, dup, reorder, back float64 }
 
-func (n *Network) draw(f flow) (*fate, drawn) {
+func (n *Network) draw(f flow) drawn {
+	r := n.fate(f).rng
+	return drawn{r.Float64(), r.Float64(), r.Float64(), r.Float64(), r.Float64()}
+}
+
+func (n *Network) fate(f flow) *fate {
 	s := n.flows[f]
 	if s == nil {
 		s = &fate{rng: rand.New(rand.NewPCG(n.seed, hash(f)))}
 		n.flows[f] = s
 	}
-	r := s.rng
-	return s, drawn{r.Float64(), r.Float64(), r.Float64(), r.Float64(), r.Float64()}
+	return s
 }
 
 // hash is FNV-1a; the hash of the runtime differs in each process.

@@ -197,6 +197,58 @@ func TestFatesOfFlowsAreIndependent(t *testing.T) {
 	}
 }
 
+func TestFlowsDiffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, a, b := two(3)
+		n.Default(Quality{Loss: 0.5})
+		var got [2][]uint32
+		for i := range got {
+			ca, cb := udp(t, a, ap(ipA, 4000)), udp(t, b, ap(ipB, uint16(5060+i)))
+			for k := range 64 {
+				_, _ = ca.WriteToUDPAddrPort(binary.BigEndian.AppendUint32(nil, uint32(k)), ap(ipB, uint16(5060+i)))
+			}
+			got[i] = receive(cb)
+			ca.Close()
+			cb.Close()
+		}
+		if slices.Equal(got[0], got[1]) {
+			t.Errorf("two flows, one fate: %v", got[0])
+		}
+	})
+}
+
+func TestManyDialsHavePortsOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, a, b := two(1)
+		l, _ := b.ListenTCP(ap(ipB, 1))
+		seen := map[string]bool{}
+		// The port of a live stream is not used again when the counter comes round.
+		first, err := a.DialTCP(t.Context(), ipA, ap(ipB, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[first.LocalAddr().String()] = true
+		for range 70000 - firstPort {
+			c, err := a.ListenUDP(ap(ipA, 0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+			if a.next == firstPort {
+				c, err := a.DialTCP(t.Context(), ipA, ap(ipB, 1))
+				if err != nil || seen[c.LocalAddr().String()] {
+					t.Fatal("used twice", err)
+				}
+				c.Close()
+			}
+		}
+		first.Close()
+		b.Crash()
+		l.Close()
+		noLeak(t, n)
+	})
+}
+
 func TestCutAndHeal(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -289,6 +341,10 @@ func TestICMP(t *testing.T) {
 		n.Refuse(pfB)
 		if err := try(ap(ipB, 9)); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("refused prefix: %v", err)
+		}
+		n.CutOneWay(pfB, pfA)
+		if err := try(ap(ipB, 9)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the ICMP error came through a cut: %v", err)
 		}
 		n.Heal(pfB)
 		if err := try(ap(ipB, 9)); !errors.Is(err, os.ErrDeadlineExceeded) {
