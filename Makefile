@@ -1,0 +1,56 @@
+# cordon. `make` alone lists the targets.
+GO      ?= go
+BIN     := bin/cordon
+ARGS    ?=
+FUZZTIME ?= 20s
+SEEDS   ?= 2000
+
+.PHONY: help build test race cover lint vuln demo interop fuzz bench soak generate clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/cordon, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/cordon
+
+demo: build ## play the main story on loopback in under a minute; ARGS=--serve leaves it running
+	@$(BIN) demo $(ARGS)
+
+test: ## run the tests (under five minutes), with coverage by room
+	$(GO) test -timeout 10m -cover ./...
+
+race: ## run the tests under the race detector (needs a C compiler)
+	@if [ "$$($(GO) env CGO_ENABLED)" != 1 ] || ! command -v "$$($(GO) env CC)" >/dev/null 2>&1; then \
+		echo "race: not run: the race detector needs cgo and a C compiler ($$($(GO) env CC)), and there is none"; exit 3; fi
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
+
+lint: ## vet, staticcheck, gofumpt, generated files up to date
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@out=$$($(GO) tool gofumpt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
+	@echo "lint: clean"
+
+vuln: ## known vulnerabilities of what we import; says "not checked" without its database
+	@out=$$($(GO) tool govulncheck ./... 2>&1); code=$$?; \
+	if [ $$code -ne 0 ] && [ $$code -ne 3 ]; then echo "$$out" | tail -3; echo "vuln: not checked: the vulnerability database cannot be reached"; exit 3; fi; \
+	echo "$$out"; [ $$code -eq 0 ]
+
+interop: build ## real SIPp and baresip calls through a real cordon (installs them with apt-get if missing, needs root for its namespace)
+	./internal/interop/install.sh
+	CORDON_BIN=$(CURDIR)/$(BIN) $(GO) test -tags interop -count=1 -timeout 15m -v ./internal/interop
+
+fuzz: ## every fuzz target for FUZZTIME (20s)
+	@set -e; for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+		echo "fuzz $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+bench: ## micro-benchmarks of what stands on the path of a call or packet
+	$(GO) test -run '^$$' -bench . -benchmem ./sovereign ./routing ./media ./sip/... ./audit
+
+soak: ## the whole node in the virtual network for SEEDS seeds (2000)
+	CORDON_SEEDS=$(SEEDS) $(GO) test -run TestWholeNode -count=1 -timeout 3h .
+
+generate: ## make generated files again
+	$(GO) generate ./...
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,355 @@
+// Package admin is the HTTP door: health and metrics, the status document, the gate for people with tokens, and read access to the log.
+//
+// Every request but /healthz and /readyz needs a bearer token; rights are scopes (org.read, logs.view, api.healthcheck) and the roles of the person. Errors are
+// problem documents (RFC 9457). It imports approval, audit, healthcheck, routing and sovereign, and of foreign modules promhttp.
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sovereign"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Identity is who sends a request.
+type Identity struct {
+	Person string
+	Roles  []string
+	Scopes []string
+}
+
+// Credential is one valid token; Token reads the secret at each call, so a rotated file counts at once.
+type Credential struct {
+	Identity
+	Token   func() (string, error)
+	Expires time.Time // zero: never
+}
+
+// Gate is what the door needs of approval.
+type Gate interface {
+	Tickets() []approval.Ticket
+	Ticket(id string) (approval.Ticket, bool)
+	Grants() []approval.Grant
+	Left(grant string) int
+	Decide(ctx context.Context, ticket, person, role string, approve bool, reason, planHash, auth string) (approval.Ticket, error)
+	Opine(ctx context.Context, ticket, person string, w approval.OpinionWord, text string, met bool) (approval.Ticket, error)
+	Activate(ctx context.Context, ticket, person string) (approval.Ticket, error)
+	Withdraw(ctx context.Context, ticket, person, why string) (approval.Ticket, error)
+	Revoke(ctx context.Context, ticket, person, why string) (approval.Ticket, error)
+}
+
+// Router is what the door needs of routing.
+type Router interface {
+	Plan(routing.Request) routing.Plan
+	Status() []routing.ActiveRoute
+}
+
+// Call is one live call as people may see it: references, no numbers.
+type Call struct {
+	Ref     string    `json:"call_ref"`
+	Trunk   string    `json:"trunk"`
+	Group   string    `json:"edge_group"`
+	State   string    `json:"state"`
+	Purpose string    `json:"purpose"`
+	Since   time.Time `json:"since"`
+	Path    []string  `json:"path"`
+}
+
+// TestCall is a synthetic call that an operator asks for.
+type TestCall struct {
+	From        string  `json:"from"`
+	Called      string  `json:"called"`
+	HoldSeconds float64 `json:"hold_seconds"`
+}
+
+// TestResult is what came of it.
+type TestResult struct {
+	CallRef  string   `json:"call_ref"`
+	Status   int      `json:"sip_status"`
+	Hops     []string `json:"hops"`
+	SetupMS  float64  `json:"setup_ms"`
+	Packets  uint64   `json:"packets"`
+	Lost     int64    `json:"lost"`
+	JitterMS float64  `json:"jitter_ms"`
+	MOS      float64  `json:"mos"`
+}
+
+// Config of a Server. Functions must be set unless they say otherwise.
+type Config struct {
+	Listener    net.Listener
+	Cert        func() *tls.Certificate // nil: plain HTTP, for loopback alone
+	OrgID       string
+	Node        string
+	Software    string
+	Started     time.Time
+	Credentials func() []Credential
+	Gate        Gate
+	Router      Router
+	Table       func() *healthcheck.Table
+	Snapshot    func() *sovereign.Snapshot
+	Log         audit.Log
+	Calls       func() []Call
+	Draining    func() bool
+	Place       func(ctx context.Context, c TestCall, by string) (TestResult, error)
+	Reload      func(ctx context.Context, by string) error
+	LastTest    func() (time.Time, bool) // end of the last completed full drill
+	Groups      func() []string          // edge groups
+	Gatherer    prometheus.Gatherer
+	Logger      *slog.Logger
+}
+
+// Server is the HTTP door.
+type Server struct {
+	c    Config
+	http *http.Server
+}
+
+// New builds the server on a bound listener and starts nothing.
+func New(c Config) (*Server, error) {
+	if c.Listener == nil || c.Credentials == nil || c.Gate == nil || c.Router == nil || c.Log == nil {
+		return nil, errors.New("admin: a listener, credentials, a gate, a router and a log are required")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{c: c}
+	s.http = &http.Server{
+		Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
+	}
+	if c.Cert != nil {
+		s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if cert := c.Cert(); cert != nil {
+				return cert, nil
+			}
+			return nil, errors.New("admin: no certificate")
+		}}
+	}
+	return s, nil
+}
+
+// Addr is the address of the listener.
+func (s *Server) Addr() netip.AddrPort {
+	ap, err := netip.ParseAddrPort(s.c.Listener.Addr().String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return ap
+}
+
+// Close closes the listener of a server that never ran.
+func (s *Server) Close() { s.c.Listener.Close() }
+
+// Run serves until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() {
+		if s.http.TLSConfig != nil {
+			done <- s.http.ServeTLS(s.c.Listener, "", "")
+		} else {
+			done <- s.http.Serve(s.c.Listener)
+		}
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := s.http.Shutdown(stop); err != nil {
+		s.http.Close()
+	}
+	<-done
+	return nil
+}
+
+// route is one door: who may pass and what is behind it.
+type route struct {
+	pattern string
+	scope   string   // "" : any valid token; "-" : nobody is asked
+	roles   []string // one of them is needed, besides the scope
+	serve   func(w http.ResponseWriter, r *http.Request, id Identity) error
+}
+
+// Routes lists every pattern, for the test that holds the OpenAPI file against it.
+func (s *Server) Routes() []string {
+	var out []string
+	for _, r := range s.routes() {
+		out = append(out, r.pattern)
+	}
+	return out
+}
+
+func (s *Server) routes() []route {
+	people := []string{"incident_commander", "business_owner", "ciso", "crisis_manager", "management_body_delegate"}
+	return []route{
+		{"GET /healthz", "-", nil, s.healthz},
+		{"GET /readyz", "-", nil, s.readyz},
+		{"GET /metrics", "api.healthcheck", nil, s.metrics},
+		{"GET /api/v2/orgs/{orgId}/healthcheck/status", "api.healthcheck", nil, s.status},
+		{"GET /api/v1/status", "org.read", nil, s.overview},
+		{"GET /api/v1/targets", "org.read", nil, s.targets},
+		{"GET /api/v1/routes", "org.read", nil, s.activeRoutes},
+		{"GET /api/v1/policy", "org.read", nil, s.policy},
+		{"POST /api/v1/plan", "org.read", nil, s.plan},
+		{"GET /api/v1/calls", "org.read", nil, s.calls},
+		{"POST /api/v1/calls", "", []string{"operator"}, s.place},
+		{"POST /api/v1/reload", "", []string{"operator"}, s.reload},
+		{"GET /api/v1/tickets", "org.read", nil, s.tickets},
+		{"GET /api/v1/tickets/{id}", "org.read", nil, s.ticket},
+		{"POST /api/v1/tickets/{id}/decisions", "", people, s.decide},
+		{"POST /api/v1/tickets/{id}/opinions", "", []string{"dpo"}, s.opine},
+		{"POST /api/v1/tickets/{id}/activate", "", append([]string{"operator"}, people...), s.activate},
+		{"POST /api/v1/tickets/{id}/withdraw", "", append([]string{"operator"}, people...), s.withdraw},
+		{"POST /api/v1/tickets/{id}/revoke", "", append([]string{"operator", "dpo"}, people...), s.revoke},
+		{"GET /api/v1/grants", "org.read", nil, s.grants},
+		{"GET /api/v1/log/entries", "logs.view", nil, s.entries},
+		{"GET /api/v1/log/checkpoint", "logs.view", nil, s.checkpoint},
+		{"GET /api/v1/log/proof/{seq}", "logs.view", nil, s.proof},
+	}
+}
+
+// Handler is the whole door as one handler.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range s.routes() {
+		mux.HandleFunc(r.pattern, s.guard(r))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, &Problem{Status: http.StatusNotFound, Title: "no such resource", Detail: "see the OpenAPI file for what there is"})
+	})
+	return http.MaxBytesHandler(mux, 1<<20)
+}
+
+func (s *Server) guard(r route) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		var id Identity
+		if r.scope != "-" {
+			who, ok := s.identify(req)
+			if !ok {
+				w.Header().Set("WWW-Authenticate", `Bearer realm="cordon"`)
+				writeProblem(w, &Problem{Status: http.StatusUnauthorized, Title: "a valid bearer token is needed"})
+				return
+			}
+			id = who
+			if !r.admits(id) {
+				writeProblem(w, &Problem{Status: http.StatusForbidden, Title: "the token does not carry the right", Detail: r.needs()})
+				return
+			}
+		}
+		if err := r.serve(w, req, id); err != nil {
+			writeProblem(w, asProblem(err))
+		}
+	}
+}
+
+func (r route) admits(id Identity) bool {
+	if r.scope != "" && !slices.Contains(id.Scopes, r.scope) {
+		return false
+	}
+	return len(r.roles) == 0 || slices.ContainsFunc(r.roles, func(role string) bool { return slices.Contains(id.Roles, role) })
+}
+
+func (r route) needs() string {
+	if len(r.roles) > 0 {
+		return "needs one of the roles " + strings.Join(r.roles, ", ")
+	}
+	return "needs the scope " + r.scope
+}
+
+// identify compares hashes in constant time and goes through all credentials, so that time tells nothing.
+func (s *Server) identify(r *http.Request) (Identity, bool) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || token == "" {
+		return Identity{}, false
+	}
+	got := sha256.Sum256([]byte(token))
+	var found Identity
+	hit := false
+	for _, c := range s.c.Credentials() {
+		want, err := c.Token()
+		if err != nil || want == "" || (!c.Expires.IsZero() && time.Now().After(c.Expires)) {
+			continue
+		}
+		sum := sha256.Sum256([]byte(want))
+		if subtle.ConstantTimeCompare(got[:], sum[:]) == 1 {
+			found, hit = c.Identity, true
+		}
+	}
+	return found, hit
+}
+
+// Problem is an error document, RFC 9457.
+type Problem struct {
+	Type   string `json:"type,omitempty"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	Rule   string `json:"rule,omitempty"` // of the gate, when a rule of it refused
+	Hint   string `json:"hint,omitempty"`
+}
+
+func (p *Problem) Error() string { return p.Title + ": " + p.Detail }
+
+func asProblem(err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	var r *approval.Refusal
+	if errors.As(err, &r) {
+		return &Problem{Status: http.StatusConflict, Title: "the gate refused it", Detail: r.Detail, Rule: r.Rule, Hint: r.Hint}
+	}
+	if errors.Is(err, audit.ErrLogDown) {
+		return &Problem{Status: http.StatusServiceUnavailable, Title: "the log cannot be written, so nothing was changed", Detail: err.Error()}
+	}
+	return &Problem{Status: http.StatusInternalServerError, Title: "it failed", Detail: err.Error()}
+}
+
+func writeProblem(w http.ResponseWriter, p *Problem) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// body reads a strict JSON body.
+func body(r *http.Request, v any) error {
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return &Problem{Status: http.StatusBadRequest, Title: "the body cannot be read", Detail: err.Error()}
+	}
+	return nil
+}
+
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ Identity) error {
+	promhttp.HandlerFor(s.c.Gatherer, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	return nil
+}

@@ -1,0 +1,226 @@
+package cordon_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/cordonsip/cordon"
+
+// ours says which of our rooms a room may import. docs/house.md is its twin: change both together, with the reason.
+var ours = map[string][]string{
+	"sovereign":           {"internal/jcs"},
+	"audit":               {},
+	"audit/report":        {"audit"},
+	"state":               {},
+	"healthcheck/resolve": {"sovereign"},
+	"healthcheck":         {"healthcheck/resolve", "sovereign"},
+	"media":               {"sovereign"},
+	"approval":            {"audit", "state", "internal/jcs"},
+	"routing":             {"approval", "audit", "healthcheck", "sovereign"},
+	"sip":                 {"audit", "healthcheck", "media", "routing", "sovereign", "sip/transport", "sip/transaction", "sip/dialog"},
+	"sip/transport":       {"sovereign"},
+	"sip/transaction":     {"sip/transport", "sovereign"},
+	"sip/dialog":          {"sip/transport", "sip/transaction"},
+	"notify":              {"audit", "sovereign", "state"},
+	"admin":               {"approval", "audit", "audit/report", "healthcheck", "routing", "sovereign"},
+	"configs":             {"approval", "healthcheck", "media", "routing", "sip", "sip/transport", "sovereign", "internal/jcs"},
+	"internal/jcs":        {},
+	"internal/osnet":      {"sovereign"},
+	"internal/vnet":       {"sovereign"},
+	"internal/carrier":    {"sovereign"},
+}
+
+// free rooms may see everything of ours: the hall, the command, and the workshop's programs.
+var free = []string{"", "cmd/", "internal/gen/", "internal/demo", "bench"}
+
+// owners says which rooms may import a foreign module directly.
+var owners = map[string][]string{
+	"github.com/emiago/sipgo":       {"sip", "sip/transport", "sip/transaction", "sip/dialog", "internal/carrier"},
+	"github.com/pion/":              {"media", "internal/carrier"},
+	"github.com/miekg/dns":          {"healthcheck/resolve"},
+	"github.com/nats-io/":           {"state"},
+	"github.com/transparency-dev/":  {"audit"},
+	"golang.org/x/mod":              {"audit"},
+	"go.yaml.in/yaml":               {"configs", "internal/gen/"},
+	"github.com/invopop/jsonschema": {"internal/gen/"},
+	"github.com/alecthomas/kong":    {"cmd/cordon"},
+	"golang.org/x/net":              {"sip/transport"},
+	"golang.org/x/sys":              {"internal/osnet"},
+	"github.com/prometheus/client_golang/prometheus/promhttp": {"admin"},
+	"github.com/prometheus/client_golang/prometheus":          {"*"},
+	"k8s.io/klog": {"audit"},
+}
+
+// pure rooms may not touch files, processes, the web or chance.
+var pure = map[string][]string{"sovereign": {"os", "os/exec", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/jcs": {"os", "net"}}
+
+type pkg struct {
+	ImportPath, Dir string
+	Imports         []string
+	GoFiles         []string
+	Standard        bool
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,GoFiles,Standard", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var list []pkg
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return list
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+}
+
+func room(importPath string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(importPath, module), "/")
+}
+
+func isFree(r string) bool {
+	return r == "" || slices.ContainsFunc(free[1:], func(f string) bool { return strings.HasPrefix(r, f) })
+}
+
+func TestRoomsImportOnlyWhatTheTableAllows(t *testing.T) {
+	for _, p := range packages(t) {
+		r := room(p.ImportPath)
+		allowed, listed := ours[r]
+		if !listed && !isFree(r) {
+			t.Errorf("%s has no row in the import table: add one here and in docs/house.md, with the reason", r)
+			continue
+		}
+		for _, imp := range p.Imports {
+			switch {
+			case imp == module || strings.HasPrefix(imp, module+"/"):
+				if !isFree(r) && !slices.Contains(allowed, room(imp)) {
+					t.Errorf("%s imports %s, which its row does not allow", r, room(imp))
+				}
+			case strings.Contains(strings.Split(imp, "/")[0], "."):
+				foreign(t, r, imp)
+			default:
+				if slices.Contains(pure[r], imp) {
+					t.Errorf("%s is pure and imports %s", r, imp)
+				}
+			}
+		}
+	}
+}
+
+// foreign checks the owner of a module: the longest matching row counts.
+func foreign(t *testing.T, r, imp string) {
+	t.Helper()
+	best := ""
+	for prefix := range owners {
+		if strings.HasPrefix(imp, prefix) && len(prefix) > len(best) {
+			best = prefix
+		}
+	}
+	if best == "" {
+		t.Errorf("%s imports %s, which no row of the owners allows", r, imp)
+		return
+	}
+	for _, o := range owners[best] {
+		if o == "*" || o == r || (strings.HasSuffix(o, "/") && strings.HasPrefix(r, o)) {
+			return
+		}
+	}
+	t.Errorf("%s imports %s; only %v may", r, imp, owners[best])
+}
+
+func TestEveryRowIsARoom(t *testing.T) {
+	for r := range ours {
+		if _, err := os.Stat(r); err != nil {
+			t.Errorf("the import table has a row for %s, which does not exist", r)
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	for _, p := range packages(t) {
+		fset, docs := token.NewFileSet(), 0
+		for _, f := range p.GoFiles {
+			file, err := parser.ParseFile(fset, filepath.Join(p.Dir, f), nil, parser.ParseComments|parser.PackageClauseOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if file.Doc != nil && strings.TrimSpace(file.Doc.Text()) != "" {
+				docs++
+				name := file.Name.Name
+				if want := "Package " + name; name != "main" && !strings.HasPrefix(file.Doc.Text(), want) {
+					t.Errorf("%s/%s: the package comment begins with %q, not %q", room(p.ImportPath), f, firstWords(file.Doc.Text()), want)
+				}
+			}
+		}
+		if docs != 1 {
+			t.Errorf("%s has %d package comments; it needs exactly one", p.ImportPath, docs)
+		}
+	}
+}
+
+func firstWords(s string) string {
+	w := strings.Fields(s)
+	return strings.Join(w[:min(3, len(w))], " ")
+}
+
+func TestNoInitAndNoLongFunctions(t *testing.T) {
+	for _, p := range packages(t) {
+		fset := token.NewFileSet()
+		for _, f := range p.GoFiles {
+			file, err := parser.ParseFile(fset, filepath.Join(p.Dir, f), nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range file.Decls {
+				fn, ok := d.(*ast.FuncDecl)
+				if !ok {
+					continue
+				}
+				if fn.Name.Name == "init" && fn.Recv == nil {
+					t.Errorf("%s: init() is not taken: build things where they are used", fset.Position(fn.Pos()))
+				}
+				if n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line; n > 70 {
+					t.Errorf("%s: %s has %d lines; 70 are allowed", fset.Position(fn.Pos()), fn.Name.Name, n)
+				}
+			}
+		}
+	}
+}
+
+func TestTheProjectSpeaksOfItselfAlone(t *testing.T) {
+	out, err := exec.Command("git", "ls-files").Output()
+	if err != nil {
+		t.Fatalf("git ls-files: %v", err)
+	}
+	for _, f := range strings.Fields(string(out)) {
+		if !strings.HasSuffix(f, ".go") && !strings.HasSuffix(f, ".md") && !strings.HasSuffix(f, ".yaml") {
+			continue
+		}
+		data, err := os.ReadFile(f)
+		if err != nil {
+			continue // removed in the work tree
+		}
+		for _, w := range []string{"panic(\"contract\")", "FIX" + "ME", "TO" + "DO:"} {
+			if bytes.Contains(data, []byte(w)) && f != "arch_test.go" {
+				t.Errorf("%s contains %q", f, w)
+			}
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/admin"
+)
+
+// api is how commands reach a running node.
+type api struct {
+	API   string `help:"Address of the node's HTTP interface." env:"CORDON_API" default:"http://127.0.0.1:8480"`
+	Token string `help:"File with the bearer token; else the variable CORDON_TOKEN." type:"existingfile"`
+	Roots string `help:"PEM roots of the interface's certificate." type:"existingfile"`
+}
+
+func (a api) token() (string, error) {
+	if a.Token == "" {
+		if t := os.Getenv("CORDON_TOKEN"); t != "" {
+			return t, nil
+		}
+		return "", withHint(errors.New("no token"), "export CORDON_TOKEN=..., or name a file with --token")
+	}
+	b, err := os.ReadFile(a.Token)
+	if err != nil {
+		return "", err
+	}
+	t, _, _ := strings.Cut(string(b), "\n")
+	return strings.TrimSpace(t), nil
+}
+
+// do sends one request and reads a JSON answer into out (nil: none is wanted).
+func (a api) do(ctx context.Context, method, path string, in, out any) error {
+	token, err := a.token()
+	if err != nil {
+		return err
+	}
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(a.API, "/")+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return withHint(err, "is the node running, and is "+a.API+" its address? Name another with --api")
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode >= 400 {
+		return problem(res.StatusCode, data)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(data, out)
+}
+
+// client never follows a redirect: the token must not travel.
+func (a api) client() (*http.Client, error) {
+	tr := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+	if a.Roots != "" {
+		pem, err := os.ReadFile(a.Roots)
+		if err != nil {
+			return nil, err
+		}
+		tr.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !tr.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("no certificate in %s", a.Roots)
+		}
+	}
+	return &http.Client{
+		Transport: tr, Timeout: time.Minute,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+func problem(status int, data []byte) error {
+	var p admin.Problem
+	if json.Unmarshal(data, &p) != nil || p.Title == "" {
+		return fmt.Errorf("the node answered %d", status)
+	}
+	text := p.Title
+	if p.Detail != "" {
+		text += ": " + p.Detail
+	}
+	err := errors.New(text)
+	if p.Hint != "" {
+		return withHint(err, p.Hint)
+	}
+	return err
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/cordonsip/cordon/admin"
+	"github.com/cordonsip/cordon/approval"
+)
+
+type gateCmd struct {
+	List     gateList     `cmd:"" help:"All tickets, newest first."`
+	Show     gateShow     `cmd:"" help:"One ticket, whole: what is asked, why, and what is still missing."`
+	Approve  gateApprove  `cmd:"" help:"Approve what the ticket asks, exactly as it was shown."`
+	Deny     gateDeny     `cmd:"" help:"Deny it; one denial closes the ticket."`
+	Opine    gateOpine    `cmd:"" help:"Record the data protection officer's opinion."`
+	Activate gateActivate `cmd:"" help:"Start an approved grant, where that is not automatic."`
+	Withdraw gateWithdraw `cmd:"" help:"Take back a request."`
+	Revoke   gateRevoke   `cmd:"" help:"End a grant now."`
+}
+
+type gateList struct{ api }
+
+// Run lists tickets.
+func (g *gateList) Run(ctx context.Context, s streams) error {
+	var out struct{ Tickets []approval.Ticket }
+	if err := g.do(ctx, "GET", "/api/v1/tickets", nil, &out); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(s.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "TICKET\tSTATE\tREGIONS\tTO\tASKED\tUNTIL\tMISSING")
+	for _, t := range out.Tickets {
+		until := t.ApproveBy
+		if !t.GrantUntil.IsZero() {
+			until = t.GrantUntil
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.State, strings.Join(t.Plan.Scope.Regions, ","), strings.Join(t.Plan.Scope.Groups, ","),
+			clock(t.RequestedAt), clock(until), strings.Join(t.Missing, "; "))
+	}
+	return w.Flush()
+}
+
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+type ticketArg struct {
+	Ticket string `arg:"" help:"Ticket, as gate list shows it."`
+}
+
+func (t ticketArg) path(rest string) string {
+	return "/api/v1/tickets/" + url.PathEscape(t.Ticket) + rest
+}
+
+type gateShow struct {
+	api
+	ticketArg
+}
+
+// Run shows one ticket.
+func (g *gateShow) Run(ctx context.Context, s streams) error {
+	var t approval.Ticket
+	if err := g.do(ctx, "GET", g.path(""), nil, &t); err != nil {
+		return err
+	}
+	printTicket(s.out, t)
+	return nil
+}
+
+func printTicket(w io.Writer, t approval.Ticket) {
+	p := t.Plan
+	fmt.Fprintf(w, "ticket     %s  %s\n", t.ID, t.State)
+	fmt.Fprintf(w, "asked      %s by %s: %s\n", clock(t.RequestedAt), t.RequestedBy, p.Reason)
+	fmt.Fprintf(w, "lets       calls of %s reach %s in %s (%s), at most %d calls, for %s\n", strings.Join(p.Scope.Trunks, ", "), strings.Join(p.Scope.Groups, ", "),
+		strings.Join(p.Scope.Regions, ", "), p.Scope.Country, p.Scope.MaxCalls, p.GrantFor)
+	fmt.Fprintf(w, "held for   %s\n", strings.Join(p.Grounds, "; "))
+	for _, a := range p.Alternatives {
+		fmt.Fprintf(w, "instead    %s: %s\n", a.Option, a.WhyNot)
+	}
+	fmt.Fprintf(w, "plan hash  %s\n", t.PlanHash)
+	for _, d := range t.Decisions {
+		word := "denied"
+		if d.Approve {
+			word = "approved"
+		}
+		fmt.Fprintf(w, "%-10s %s by %s as %s: %s\n", word, clock(d.At), d.Person, d.Role, d.Reason)
+	}
+	for _, o := range t.Opinions {
+		fmt.Fprintf(w, "opinion    %s by %s: %s: %s\n", clock(o.At), o.Person, o.Word, o.Text)
+	}
+	for _, m := range t.Missing {
+		fmt.Fprintf(w, "missing    %s\n", m)
+	}
+	fmt.Fprintf(w, "clocks     approve by %s, execute by %s, grant until %s\n", clock(t.ApproveBy), clock(t.ExecuteBy), clock(t.GrantUntil))
+	if t.Why != "" {
+		fmt.Fprintf(w, "why        %s (log entry %d)\n", t.Why, t.Entry)
+	}
+}
+
+type gateApprove struct {
+	api
+	ticketArg
+	Reason string `required:"" help:"Why you approve it; it stands in the log."`
+	Role   string `help:"Your role, when you hold several."`
+	Hash   string `help:"Plan hash that you read; default: the ticket's present one."`
+}
+
+// Run approves.
+func (g *gateApprove) Run(ctx context.Context, s streams) error {
+	return decide(ctx, s, g.api, g.ticketArg, true, g.Role, g.Reason, g.Hash)
+}
+
+type gateDeny struct {
+	api
+	ticketArg
+	Reason string `required:"" help:"Why you deny it; it stands in the log."`
+	Role   string `help:"Your role, when you hold several."`
+}
+
+// Run denies.
+func (g *gateDeny) Run(ctx context.Context, s streams) error {
+	return decide(ctx, s, g.api, g.ticketArg, false, g.Role, g.Reason, "")
+}
+
+func decide(ctx context.Context, s streams, a api, arg ticketArg, approve bool, role, reason, hash string) error {
+	if hash == "" {
+		var t approval.Ticket
+		if err := a.do(ctx, "GET", arg.path(""), nil, &t); err != nil {
+			return err
+		}
+		hash = t.PlanHash
+	}
+	var t approval.Ticket
+	if err := a.do(ctx, "POST", arg.path("/decisions"), admin.Word{Approve: approve, Role: role, Reason: reason, PlanHash: hash}, &t); err != nil {
+		return err
+	}
+	printTicket(s.out, t)
+	return nil
+}
+
+type gateOpine struct {
+	api
+	ticketArg
+	Opinion string `required:"" enum:"no_objection,objection,conditions,not_reached" help:"${enum}."`
+	Text    string `required:"" help:"The opinion in words."`
+	Met     bool   `help:"With conditions: they are met."`
+}
+
+// Run records an opinion.
+func (g *gateOpine) Run(ctx context.Context, s streams) error {
+	var t approval.Ticket
+	in := admin.Advice{Opinion: approval.OpinionWord(g.Opinion), Text: g.Text, ConditionsMet: g.Met}
+	if err := g.do(ctx, "POST", g.path("/opinions"), in, &t); err != nil {
+		return err
+	}
+	printTicket(s.out, t)
+	return nil
+}
+
+type gateActivate struct {
+	api
+	ticketArg
+}
+
+// Run starts a grant.
+func (g *gateActivate) Run(ctx context.Context, s streams) error {
+	return act(ctx, s, g.api, g.path("/activate"), nil)
+}
+
+type gateWithdraw struct {
+	api
+	ticketArg
+	Reason string `required:"" help:"Why."`
+}
+
+// Run withdraws.
+func (g *gateWithdraw) Run(ctx context.Context, s streams) error {
+	return act(ctx, s, g.api, g.path("/withdraw"), map[string]string{"reason": g.Reason})
+}
+
+type gateRevoke struct {
+	api
+	ticketArg
+	Reason string `required:"" help:"Why."`
+}
+
+// Run revokes.
+func (g *gateRevoke) Run(ctx context.Context, s streams) error {
+	return act(ctx, s, g.api, g.path("/revoke"), map[string]string{"reason": g.Reason})
+}
+
+func act(ctx context.Context, s streams, a api, path string, in any) error {
+	var t approval.Ticket
+	if err := a.do(ctx, "POST", path, in, &t); err != nil {
+		return err
+	}
+	printTicket(s.out, t)
+	return nil
+}

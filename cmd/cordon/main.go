@@ -1,0 +1,124 @@
+// Command cordon is the edge proxy and every tool around it.
+//
+//	cordon run -c FILE     be the edge
+//	cordon check FILE      explain a configuration, or its errors
+//	cordon demo            play the main story on loopback
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// streams are what a command reads and writes, so that tests can hold them.
+type streams struct {
+	out, err io.Writer
+	in       io.Reader
+}
+
+// cli is the whole command line.
+type cli struct {
+	Run    runCmd    `cmd:"" help:"Be the edge: serve calls until SIGTERM, reload on SIGHUP."`
+	Check  checkCmd  `cmd:"" help:"Explain a configuration: who may be reached, who is held, who is denied, and why."`
+	Demo   demoCmd   `cmd:"" help:"Play the main story on loopback: calls, a lawful failover, the gate, the log."`
+	Status statusCmd `cmd:"" help:"One screen of what is up, degraded, down or held, since when, and why."`
+	Gate   gateCmd   `cmd:"" help:"The manual-approval gate."`
+	Plan   planCmd   `cmd:"" help:"Where would a call go now, and why? Nothing is dialled."`
+	Call   callCmd   `cmd:"" help:"Place one synthetic call and report what came back."`
+	Verify verifyCmd `cmd:"" help:"Check a log offline: every entry, every proof, every signature."`
+	Law    lawCmd    `cmd:"" help:"The law table and its local suspensions."`
+	Schema schemaCmd `cmd:"" help:"Print the JSON schema of the configuration, for editors."`
+
+	Version kong.VersionFlag `help:"Print the version and leave." short:"V"`
+}
+
+// hinted is an error that knows what to do next.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Unwrap() error { return h.error }
+
+func withHint(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return hinted{err, hint}
+}
+
+// coded is an error with an exit code of its own.
+type coded struct {
+	error
+	code int
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(realMain(ctx, os.Args[1:], streams{os.Stdout, os.Stderr, os.Stdin}))
+}
+
+// realMain parses args and runs the command. Exit codes: 0 done, 1 failed, 2 the command line was wrong.
+func realMain(ctx context.Context, args []string, s streams) int {
+	var c cli
+	leave := -1
+	p, err := kong.New(&c, kong.Name("cordon"), kong.Description("A sovereign-aware SIP and media failover edge: lawful by itself, everything else by people."),
+		kong.Vars{"version": version()}, kong.Writers(s.out, s.err), kong.Exit(func(code int) { leave = code }),
+		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s))
+	if err != nil {
+		return complain(s.err, err)
+	}
+	k, err := p.Parse(args)
+	if leave >= 0 {
+		return leave
+	}
+	if err != nil {
+		complain(s.err, withHint(err, "cordon --help lists the commands, cordon COMMAND --help its flags"))
+		return 2
+	}
+	if err := k.Run(); err != nil {
+		return complain(s.err, err)
+	}
+	return 0
+}
+
+// complain prints an error and its hint and gives the exit code.
+func complain(w io.Writer, err error) int {
+	fmt.Fprintf(w, "cordon: error: %v\n", err)
+	var h hinted
+	if errors.As(err, &h) {
+		fmt.Fprintf(w, "cordon: hint: %s\n", h.hint)
+	}
+	var c coded
+	if errors.As(err, &c) {
+		return c.code
+	}
+	return 1
+}
+
+// version is the module version, or the commit of a build from a checkout.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = "devel+" + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	if v == "" {
+		v = "devel"
+	}
+	return v
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	cordon "github.com/cordonsip/cordon"
+	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/internal/osnet"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+type runCmd struct {
+	Config string        `short:"c" required:"" help:"Configuration file." type:"existingfile"`
+	Drain  time.Duration `default:"2m" help:"How long live calls may go on after SIGTERM."`
+	Level  string        `default:"info" enum:"debug,info,warn,error" help:"Log level (${enum})."`
+}
+
+// Run is the edge.
+func (r *runCmd) Run(ctx context.Context, s streams) error {
+	cfg, err := configs.Load(r.Config)
+	if err != nil {
+		return withHint(err, "cordon check "+r.Config+" explains the file")
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(r.Level)); err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: level}))
+	for _, w := range cfg.Warnings {
+		logger.Warn("configuration", "warning", w.Error())
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	node, err := cordon.New(ctx, cordon.Options{
+		Config: cfg, Net: osnet.Net{}, Software: "cordon " + version(), Console: s.out, Logger: logger, Metrics: metrics,
+	})
+	if err != nil {
+		return withHint(err, "an address in use, a folder without rights and a log in use by another process are the usual causes")
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+				if err := node.ReloadFile(ctx, ""); err == nil {
+					logger.Info("the new configuration is in force", "policy", node.Fence().Snapshot().PolicyDigest())
+				}
+			}
+		}
+	}()
+	if err := node.Run(ctx, r.Drain); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	return nil
+}

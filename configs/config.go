@@ -1,0 +1,197 @@
+package configs
+
+import (
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sip"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// Config is a loaded configuration: the file as it was written and the parts that the rooms take.
+type Config struct {
+	Name     string // of the file
+	File     File
+	Warnings Problems // what works but should not stand like that
+
+	StateDir     string
+	Catalogue    *sovereign.Catalogue // the shipped one with the operator's own regions
+	Policy       sovereign.Policy
+	Declarations []sovereign.Declaration
+	Parties      []sovereign.Party
+	Suspensions  SuspensionSource
+
+	Listeners []ListenerPart
+	Media     MediaPart
+	Profiles  []sip.Party
+	Watched   []healthcheck.Watched
+	Health    healthcheck.Settings
+	Rules     routing.Rules
+	DNS       DNSPart
+	Gate      approval.Rules
+	People    []PersonPart
+	Log       LogPart
+	Channels  []ChannelPart
+	API       APIPart
+	Limits    Limits
+}
+
+// SuspensionSource is where the overlay of suspended instruments comes from.
+type SuspensionSource struct {
+	File string // "" when none is configured
+	Keys map[string]ed25519.PublicKey
+}
+
+// ListenerPart is one SIP socket to bind.
+type ListenerPart struct {
+	Transport string
+	Address   netip.AddrPort
+	Advertise netip.AddrPort // zero: Address
+	Cert      *tls.Certificate
+	ClientCAs *x509.CertPool
+}
+
+// MediaPart is the relay's share.
+type MediaPart struct {
+	Address   netip.Addr
+	Advertise netip.Addr
+	Ports     [2]uint16
+}
+
+// DNSPart is the resolver's share.
+type DNSPart struct {
+	Servers        []netip.AddrPort
+	Timeout        time.Duration
+	MinTTL, MaxTTL time.Duration
+}
+
+// PersonPart is one person with resolved rights. Token reads the secret at each call, so a rotated file counts at once.
+type PersonPart struct {
+	approval.Person
+	Scopes  []string
+	Token   func() (string, error)
+	Expires time.Time // zero: never
+}
+
+// LogPart is the log's share.
+type LogPart struct {
+	Reserve      int64
+	OnLogFailure string
+}
+
+// ChannelPart is one notification channel.
+type ChannelPart struct {
+	Name, Type, URL string
+	Secret          func() (string, error)
+	Roots           *x509.CertPool
+	Kinds           []string
+}
+
+// APIPart is the HTTP interface; Off when it is not wanted.
+type APIPart struct {
+	Off     bool
+	Address netip.AddrPort
+	Cert    *tls.Certificate
+}
+
+// Load reads and checks one file. The error is Problems unless the file could not be read.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("configs: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse checks data. name is used in messages, and relative paths in the file start at its folder.
+func Parse(name string, data []byte) (*Config, error) {
+	c, probs := Examine(name, data)
+	if len(probs) > 0 {
+		return nil, probs
+	}
+	return c, nil
+}
+
+// Examine is Parse for people: it gives what could be understood beside every problem. The Config must not be run unless there is none; it is nil when
+// nothing could be read.
+func Examine(name string, data []byte) (*Config, Problems) {
+	doc, probs := decode(name, data)
+	if doc == nil {
+		return nil, probs
+	}
+	b := &builder{doc: doc, dir: filepath.Dir(name), law: sovereign.Shipped(), regions: sovereign.ShippedRegions(), names: map[string]string{}}
+	c := b.build()
+	c.Warnings = b.warnings.sorted()
+	return c, append(probs, b.probs...).sorted()
+}
+
+// Snapshot builds the policy in force from this configuration, a verified overlay and the live grants.
+func (c *Config) Snapshot(generation uint64, grants []sovereign.Grant, overlay []sovereign.Suspension) (*sovereign.Snapshot, error) {
+	return c.snapshot(c.Parties, generation, grants, overlay)
+}
+
+func (c *Config) snapshot(parties []sovereign.Party, generation uint64, grants []sovereign.Grant, overlay []sovereign.Suspension) (*sovereign.Snapshot, error) {
+	atlas, err := sovereign.NewAtlas(c.Catalogue, c.Declarations)
+	if err != nil {
+		return nil, fmt.Errorf("configs: %w", err)
+	}
+	return sovereign.NewSnapshot(sovereign.SnapshotConfig{
+		Catalogue: c.Catalogue, Policy: c.Policy, Atlas: atlas, Parties: parties,
+		Suspended: overlay, Grants: grants, Generation: generation,
+	})
+}
+
+// Overlay reads the suspensions of the configuration. Good lines count even when others are refused; the error names those.
+func (c *Config) Overlay() ([]sovereign.Suspension, error) {
+	if c.Suspensions.File == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(c.Suspensions.File)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configs: suspensions: %w", err)
+	}
+	return sovereign.ParseSuspensions(data, c.Suspensions.Keys)
+}
+
+// Value reads the secret behind the reference.
+func (s Secret) Value() (string, error) {
+	switch {
+	case s.Env != "":
+		if v := os.Getenv(s.Env); v != "" {
+			return v, nil
+		}
+		return "", fmt.Errorf("configs: the environment variable %s is empty", s.Env)
+	case s.File != "":
+		data, err := os.ReadFile(s.File)
+		if err != nil {
+			return "", fmt.Errorf("configs: secret: %w", err)
+		}
+		if v := firstLine(data); v != "" {
+			return v, nil
+		}
+		return "", fmt.Errorf("configs: the secret file %s is empty", s.File)
+	}
+	return "", errors.New("configs: no secret is named")
+}
+
+func firstLine(b []byte) string {
+	for i, c := range b {
+		if c == '\n' || c == '\r' {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,183 @@
+package configs
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// Explain prints the effective policy as of a time: for each trunk and edge group each of its regions, and each literal address, with verdict and ground.
+func (c *Config) Explain(at time.Time) (string, error) {
+	overlay, overlayErr := c.Overlay()
+	snap, err := c.Snapshot(1, nil, overlay)
+	if err != nil {
+		return "", err
+	}
+	apart, err := c.snapshot(split(c.Parties), 1, nil, overlay)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	p := snap.Policy()
+	fmt.Fprintf(&b, "%s: tenant %s, node %s\n", c.Name, c.File.Tenant.OrgID, c.File.Node.Name)
+	fmt.Fprintf(&b, "policy  %s; home %s; fails over by itself to: %s\n", p.Preset, p.Home, allowed(p))
+	fmt.Fprintf(&b, "judged  as of %s, law table of %s, %d instruments suspended here; policy digest %.16s\n\n",
+		at.UTC().Format(time.DateOnly), sovereign.Shipped().AsOf().Format(time.DateOnly), len(overlay), snap.PolicyDigest())
+	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "PARTY\tWHAT\tPLACE\tCOUNTRY\tVERDICT\tGROUND\tWHY")
+	for _, party := range snap.Parties() {
+		c.explainParty(w, snap, apart, party, at)
+	}
+	if err := w.Flush(); err != nil {
+		return "", err
+	}
+	c.explainRoutes(&b, snap, at)
+	for _, x := range c.Warnings {
+		fmt.Fprintf(&b, "\nwarning: %s\n", x.Error())
+	}
+	if overlayErr != nil {
+		fmt.Fprintf(&b, "\nwarning: %v\n", overlayErr)
+	}
+	return b.String(), nil
+}
+
+func allowed(p sovereign.Policy) string {
+	if len(p.Allow) == 0 {
+		return p.Home.String() + " alone (the allow-list is empty)"
+	}
+	words := make([]string, len(p.Allow))
+	for i, r := range p.Allow {
+		words[i] = r.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+// split makes a party of each region that a party names, with its attributes, so that each place can be judged apart.
+func split(parties []sovereign.Party) []sovereign.Party {
+	var out []sovereign.Party
+	for _, p := range parties {
+		seen := map[sovereign.Region]bool{}
+		for _, r := range append([]sovereign.Region{p.Region, p.OrgHomeRegion}, p.MediaRegions...) {
+			if !seen[r] && !r.IsZero() {
+				seen[r] = true
+				out = append(out, sovereign.Party{Name: apartName(p.Name, r), Kind: sovereign.KindTrunk, Region: r, Contract: p.Contract, Attributes: p.Attributes})
+			}
+		}
+	}
+	return out
+}
+
+func apartName(party string, r sovereign.Region) string { return party + " in " + r.String() }
+
+func (c *Config) explainParty(w *tabwriter.Writer, snap, apart *sovereign.Snapshot, party sovereign.Party, at time.Time) {
+	row := func(what string, ru sovereign.Ruling) {
+		place := ru.Region.String()
+		if ru.Place.Addr.IsValid() {
+			place = ru.Place.Addr.String() + " " + place
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", party.Name, what, strings.TrimSpace(place), ru.Country, ru.Verdict, ru.Ground, ru.Why)
+	}
+	one := func(r sovereign.Region) sovereign.Ruling {
+		return apart.JudgeParty(apartName(party.Name, r), sovereign.Signalling, sovereign.Production, at)
+	}
+	row("signalling", one(party.Region))
+	if party.OrgHomeRegion != (sovereign.Region{}) {
+		row("org home", one(party.OrgHomeRegion))
+	}
+	media := party.MediaRegions
+	if len(media) == 0 {
+		media = []sovereign.Region{party.Region}
+	}
+	for _, r := range media {
+		row("media", one(r))
+	}
+	for _, m := range c.members(party.Name) {
+		if a, err := netip.ParseAddr(m.Host); err == nil {
+			row("member "+m.Name, snap.Judge(sovereign.Ask{Party: party.Name, Plane: sovereign.Signalling, Addr: netip.AddrPortFrom(a, m.Port), Keys: c.keys(party.Name), At: at}))
+		} else {
+			fmt.Fprintf(w, "%s\tmember %s\t%s\t\t\t\t%s\n", party.Name, m.Name, m.Host, "a name: each address is placed and judged when it is resolved")
+		}
+	}
+	sig := snap.JudgeParty(party.Name, sovereign.Signalling, sovereign.Production, at)
+	med := snap.JudgeParty(party.Name, sovereign.Media, sovereign.Production, at)
+	if med.Verdict < sig.Verdict {
+		sig = med
+	}
+	row("= as a whole", sig)
+}
+
+type memberView struct {
+	Name, Host string
+	Port       uint16
+}
+
+func (c *Config) members(party string) []memberView {
+	for _, w := range c.Watched {
+		if w.Party == party {
+			out := make([]memberView, len(w.Members))
+			for i, m := range w.Members {
+				out[i] = memberView{m.Name, m.Host, m.Port}
+			}
+			return out
+		}
+	}
+	return nil
+}
+
+func (c *Config) keys(party string) bool {
+	for _, p := range c.Profiles {
+		if p.Name == party {
+			return p.Keys
+		}
+	}
+	return false
+}
+
+// explainRoutes shows in which order each route would try its parties, and which of them only people can open.
+func (c *Config) explainRoutes(b *strings.Builder, snap *sovereign.Snapshot, at time.Time) {
+	for _, r := range c.Rules.Routes {
+		fmt.Fprintf(b, "\nroute %s (%s, fallback %s)\n", r.Name, r.Direction, r.Fallback)
+		for i, ch := range r.To {
+			sig := snap.JudgeParty(ch.Party, sovereign.Signalling, sovereign.Production, at)
+			if med := snap.JudgeParty(ch.Party, sovereign.Media, sovereign.Production, at); med.Verdict < sig.Verdict {
+				sig = med
+			}
+			word := map[sovereign.Verdict]string{sovereign.Permit: "by itself", sovereign.Hold: "only through the gate", sovereign.Deny: "never"}[sig.Verdict]
+			fmt.Fprintf(b, "  %d. %s: %s (%s)\n", i+1, ch.Party, word, sig.Ground)
+		}
+		if r.Recording {
+			b.WriteString("  recording is required: a party without a reachable permitted recorder is refused\n")
+		}
+	}
+}
+
+// ImportGuardrail turns a guardrail document into the lines of a route, to be pasted and completed.
+func ImportGuardrail(data []byte) (string, error) {
+	g, err := routing.ImportGuardrail(data)
+	if err != nil {
+		return "", fmt.Errorf("configs: %w", err)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "# from the guardrail of flow %q: calls may reach %s by itself, everything else as the fallback says\n", g.Flow, g.Region)
+	fmt.Fprintf(&b, "policy:\n  allow: [%s]\nroutes:\n  - name: %s\n    direction: inbound\n    to: [{party: %s}]\n", g.Region, slug(g.Flow), slug(g.Queue))
+	fmt.Fprintf(&b, "    on_hold: {queue: %s}\n    fallback_policy: %s\n", slug(g.Queue), g.Fallback)
+	return b.String(), nil
+}
+
+// slug makes a name that a configuration takes.
+func slug(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
+			return r
+		}
+		return '-'
+	}, s)
+}

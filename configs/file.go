@@ -1,0 +1,443 @@
+package configs
+
+import (
+	"time"
+)
+
+// File is the configuration as it is written. Field comments become the descriptions of the JSON schema.
+type File struct {
+	// Who we are: it stands in every log entry.
+	Tenant Tenant `yaml:"tenant"`
+	// This node.
+	Node Node `yaml:"node"`
+	// What the operator permits.
+	Policy Policy `yaml:"policy"`
+	// Regions of your own: data centres and carrier sites that no public catalogue lists.
+	Regions []Region `yaml:"regions,omitempty"`
+	// Address prefixes, declared by contract. An address outside all of them is refused.
+	Places []Place `yaml:"places"`
+	// Local SIP sockets.
+	Listeners []Listener `yaml:"listeners"`
+	// Media sockets.
+	Media Media `yaml:"media,omitempty"`
+	// Carrier side.
+	Trunks []Party `yaml:"trunks"`
+	// Contact-centre side.
+	EdgeGroups []Party `yaml:"edge_groups"`
+	// Which calls go where.
+	Routes []Route `yaml:"routes"`
+	// Emergency numbers and the only trunk that carries them, per country.
+	Emergency []Emergency `yaml:"emergency,omitempty"`
+	// Probing.
+	Health Health `yaml:"health,omitempty"`
+	// Name servers.
+	DNS DNS `yaml:"dns,omitempty"`
+	// The manual-approval gate.
+	Gate Gate `yaml:"gate,omitempty"`
+	// Who may do what.
+	People []Person `yaml:"people,omitempty"`
+	// The transparency log.
+	Log Log `yaml:"log,omitempty"`
+	// Who is told.
+	Notify []Channel `yaml:"notify,omitempty"`
+	// The HTTP interface.
+	API API `yaml:"api,omitempty"`
+	// SIP limits.
+	Limits Limits `yaml:"limits,omitempty"`
+}
+
+// Tenant is the financial entity.
+type Tenant struct {
+	// Identifier of the organisation, used in the API's paths.
+	OrgID string `yaml:"org_id"`
+	// Legal name.
+	Name string `yaml:"name,omitempty"`
+	// Legal Entity Identifier, ISO 17442.
+	LEI string `yaml:"lei,omitempty"`
+}
+
+// Node is this instance.
+type Node struct {
+	// Name of the node, unique in the tenant.
+	Name string `yaml:"name"`
+	// Folder for log, state and keys; made on first run with mode 0700.
+	StateDir string `yaml:"state_dir"`
+}
+
+// Policy is the sovereignty rule.
+type Policy struct {
+	// Which legal standings need no person: eu_only, eea_only, eea_plus_adequacy (default), eea_plus_adequacy_no_conditional.
+	Preset string `yaml:"preset,omitempty"`
+	// Home region, provider:code. It is the only permitted one when allow is empty.
+	Home string `yaml:"home"`
+	// Regions to which calls may fail over without a person. A region must be listed here and pass the preset.
+	Allow []string `yaml:"allow,omitempty"`
+	// File of signed suspensions of legal instruments, one JSON object a line. Watched; takes effect without restart.
+	SuspensionsFile string `yaml:"suspensions_file,omitempty"`
+	// Public keys (Ed25519, base64) that may sign suspensions, by key id.
+	SuspensionKeys map[string]string `yaml:"suspension_keys,omitempty"`
+}
+
+// Region is a place of the operator's own or of a carrier.
+type Region struct {
+	// provider:code, e.g. bank:fra-1.
+	Key string `yaml:"key"`
+	// Country of the data centre, ISO 3166-1 alpha-2.
+	Country string `yaml:"country"`
+	// City, for people.
+	City string `yaml:"city,omitempty"`
+	// Reference of the document that states it.
+	Contract string `yaml:"contract"`
+}
+
+// Place declares one prefix.
+type Place struct {
+	// CIDR prefix.
+	Prefix string `yaml:"prefix"`
+	// The region it belongs to, provider:code.
+	Region string `yaml:"region,omitempty"`
+	// For a prefix that several countries share: all of them, ISO 3166-1 alpha-2. The strictest decides.
+	Countries []string `yaml:"countries,omitempty"`
+	// Legal name of the network's operator.
+	Operator string `yaml:"operator,omitempty"`
+	// Reference of the contract annex that names the location, DORA Art. 30(2)(b).
+	Contract string `yaml:"contract"`
+	// First day of validity, YYYY-MM-DD.
+	ValidFrom string `yaml:"valid_from,omitempty"`
+	// Last day of validity, YYYY-MM-DD.
+	ValidUntil string `yaml:"valid_until,omitempty"`
+}
+
+// Listener is one local SIP socket.
+type Listener struct {
+	// udp, tcp or tls.
+	Transport string `yaml:"transport"`
+	// Literal address and port.
+	Address string `yaml:"address"`
+	// Address and port that Via and Contact carry, when it differs (NAT).
+	Advertise string `yaml:"advertise,omitempty"`
+	// Certificate chain, PEM (tls).
+	CertFile string `yaml:"cert_file,omitempty"`
+	// Private key, PEM (tls).
+	KeyFile string `yaml:"key_file,omitempty"`
+	// Roots that client certificates must chain to, PEM (tls); asks for a client certificate.
+	ClientCAFile string `yaml:"client_ca_file,omitempty"`
+	// Names that a client certificate must carry are set per trunk (peers).
+}
+
+// Media is the relay.
+type Media struct {
+	// Local address of media sockets; default: the address of the first listener.
+	Address string `yaml:"address,omitempty"`
+	// Address written into SDP, when it differs (NAT).
+	Advertise string `yaml:"advertise,omitempty"`
+	// Port range "20000-29999"; default: chosen by the system.
+	Ports string `yaml:"ports,omitempty"`
+}
+
+// Party is a trunk or an edge group.
+type Party struct {
+	// Unique name over trunks and edge groups.
+	Name string `yaml:"name"`
+	// Where its signalling is terminated, provider:code.
+	Region string `yaml:"region"`
+	// Home region of the organisation behind an edge group.
+	OrgHomeRegion string `yaml:"org_home_region,omitempty"`
+	// Where its media may be terminated; default: region.
+	MediaRegions []string `yaml:"media_regions,omitempty"`
+	// Reference that backs media_regions.
+	MediaEvidence string `yaml:"media_evidence,omitempty"`
+	// Contract reference.
+	Contract string `yaml:"contract,omitempty"`
+	// Country (ISO 3166-1 alpha-2) whose emergency calls it may bring or carry; an emergency row must then exist for it.
+	Country string `yaml:"country,omitempty"`
+	// Attested conditions of conditional adequacy decisions.
+	Attributes []Attribute `yaml:"attributes,omitempty"`
+	// Ways to reach it.
+	Members []Member `yaml:"members"`
+	// Prefixes that its requests come from; default: the literal addresses of its members.
+	Sources []string `yaml:"sources,omitempty"`
+	// Names of which its client certificate must carry one (mTLS).
+	Peers []string `yaml:"peers,omitempty"`
+	// Media protection.
+	Media PartyMedia `yaml:"media,omitempty"`
+	// TLS identity toward it.
+	TLS PartyTLS `yaml:"tls,omitempty"`
+	// Digest credentials that it asks for.
+	Auth *Auth `yaml:"auth,omitempty"`
+	// Host part of From and of the request URI toward it; default: the member's host.
+	Domain string `yaml:"domain,omitempty"`
+	// Host name in our Contact toward it; default: the listener's address.
+	Contact string `yaml:"contact,omitempty"`
+	// RFC 3325: its P-Asserted-Identity is believed and ours is sent to it.
+	Trusted bool `yaml:"trusted,omitempty"`
+	// Reliable provisional responses (RFC 3262): end (default) or pass.
+	Rel100 string `yaml:"rel100,omitempty"`
+	// Session interval, RFC 4028; default 30m; "off" turns it off.
+	SessionInterval string `yaml:"session_interval,omitempty"`
+	// Deadlines of one attempt.
+	Deadlines Deadlines `yaml:"deadlines,omitempty"`
+	// Probing, where it differs from the default.
+	Health *Health `yaml:"health,omitempty"`
+	// Concurrent calls; 0 is no limit.
+	MaxCalls int `yaml:"max_calls,omitempty"`
+	// Further end-to-end headers that may cross, e.g. X-Genesys-Conversation-ID.
+	Headers []string `yaml:"headers,omitempty"`
+}
+
+// Attribute is one attested condition.
+type Attribute struct {
+	// Name, e.g. recipient.dpf_listed.
+	Name string `yaml:"name"`
+	// true, false, a word or a list of words.
+	Value any `yaml:"value"`
+	// Reference of the document that shows it.
+	Evidence string `yaml:"evidence"`
+	// Day of the evidence, YYYY-MM-DD.
+	At string `yaml:"at,omitempty"`
+}
+
+// Member is one way to reach a party.
+type Member struct {
+	// Name, unique in the party; default: the host.
+	Name string `yaml:"name,omitempty"`
+	// Domain name or literal address.
+	Host string `yaml:"host"`
+	// Port; default: by DNS for names, 5060 or 5061 for literals.
+	Port uint16 `yaml:"port,omitempty"`
+	// udp, tcp or tls; default: by DNS for names, tls for literals.
+	Transport string `yaml:"transport,omitempty"`
+	// Lower is tried first.
+	Priority uint16 `yaml:"priority,omitempty"`
+	// Share among equal priorities.
+	Weight uint16 `yaml:"weight,omitempty"`
+}
+
+// PartyMedia is the media protection of a party.
+type PartyMedia struct {
+	// srtp (default: required), optional, plain.
+	Security string `yaml:"security,omitempty"`
+	// SDES suites in order of preference; default: all, AEAD first.
+	Suites []string `yaml:"suites,omitempty"`
+	// Lets SDES keys travel over signalling without TLS. For laboratories alone.
+	InsecureLab bool `yaml:"insecure_lab,omitempty"`
+	// Further prefixes that plain RTP may come from.
+	Prefixes []string `yaml:"prefixes,omitempty"`
+}
+
+// PartyTLS is the TLS identity toward a party.
+type PartyTLS struct {
+	// Name that is sent (SNI) and verified; default: the member's host.
+	ServerName string `yaml:"server_name,omitempty"`
+	// Roots, PEM; default: the system's.
+	RootsFile string `yaml:"roots_file,omitempty"`
+	// Our client certificate, PEM.
+	CertFile string `yaml:"cert_file,omitempty"`
+	// Its key, PEM.
+	KeyFile string `yaml:"key_file,omitempty"`
+	// 1.2 (default) or 1.3.
+	MinVersion string `yaml:"min_version,omitempty"`
+}
+
+// Auth is digest authentication.
+type Auth struct {
+	// User name.
+	User string `yaml:"user"`
+	// Realm; default: any.
+	Realm string `yaml:"realm,omitempty"`
+	// The password, by reference.
+	Password Secret `yaml:"password"`
+}
+
+// Deadlines of one attempt.
+type Deadlines struct {
+	// INVITE to any response; default 2s over UDP, 1.5s over TCP and TLS.
+	First Duration `yaml:"first_response,omitempty"`
+	// 100 to 18x; default 12s.
+	Progress Duration `yaml:"progress,omitempty"`
+	// 18x to a final response; default 60s.
+	Ring Duration `yaml:"ring,omitempty"`
+	// All attempts until the first 18x; default 30s.
+	Setup Duration `yaml:"setup,omitempty"`
+}
+
+// Route says which calls go where.
+type Route struct {
+	// Unique name.
+	Name string `yaml:"name"`
+	// inbound (carrier to contact centre) or outbound.
+	Direction string `yaml:"direction"`
+	// Trunks or groups that the call comes from; default: any of the direction.
+	From []string `yaml:"from,omitempty"`
+	// Called number prefixes; the longest match over all routes wins.
+	Prefix []string `yaml:"prefix,omitempty"`
+	// SIP domains of the request URI.
+	Domain []string `yaml:"domain,omitempty"`
+	// Parties to try.
+	To []Choice `yaml:"to"`
+	// What happens when nothing permitted is left.
+	OnHold *OnHold `yaml:"on_hold,omitempty"`
+	// MANUAL_APPROVAL_REQUIRED (default) or NEVER.
+	FallbackPolicy string `yaml:"fallback_policy,omitempty"`
+	// A hop without a reachable permitted recorder is refused.
+	RecordingRequired bool `yaml:"recording_required,omitempty"`
+	// When the preferred party is used again.
+	Failback Failback `yaml:"failback,omitempty"`
+}
+
+// Choice is one party of a route.
+type Choice struct {
+	// Trunk or edge group.
+	Party string `yaml:"party"`
+	// Lower is tried first; default: the order in the list.
+	Priority int `yaml:"priority,omitempty"`
+	// Share among equal priorities.
+	Weight int `yaml:"weight,omitempty"`
+}
+
+// OnHold is the refusal.
+type OnHold struct {
+	// 403 (default) or 603.
+	Status int `yaml:"status,omitempty"`
+	// Edge group that takes the call instead; it must be permitted itself.
+	Queue string `yaml:"queue,omitempty"`
+}
+
+// Failback of a route.
+type Failback struct {
+	// The preferred party must be healthy that long; default 10m.
+	After Duration `yaml:"after,omitempty"`
+	// Only by hand.
+	Manual bool `yaml:"manual,omitempty"`
+}
+
+// Emergency row of one country.
+type Emergency struct {
+	// ISO 3166-1 alpha-2.
+	Country string `yaml:"country"`
+	// Numbers and service URNs.
+	Numbers []string `yaml:"numbers"`
+	// The only trunk that carries them.
+	Trunk string `yaml:"trunk"`
+}
+
+// Health is probing.
+type Health struct {
+	// Time between two probes of a target; default 5s.
+	Interval Duration `yaml:"interval,omitempty"`
+	// Deadline of a probe; default 2s; smaller than interval.
+	Timeout Duration `yaml:"timeout,omitempty"`
+	// Share of interval; default 0.1.
+	Jitter float64 `yaml:"jitter,omitempty"`
+	// Misses in a row until down; default 3.
+	Fall int `yaml:"fall,omitempty"`
+	// Answers in a row until up; default 5.
+	Rise int `yaml:"rise,omitempty"`
+	// Least time down; default 10s.
+	HoldDown Duration `yaml:"hold_down,omitempty"`
+	// Mean round trip above which a target is degraded; default off.
+	SlowRTT Duration `yaml:"slow_rtt,omitempty"`
+}
+
+// DNS servers.
+type DNS struct {
+	// Literal addresses, asked in order; each must lie in a permitted place.
+	Servers []string `yaml:"servers,omitempty"`
+	// Per server; default 1s.
+	Timeout Duration `yaml:"timeout,omitempty"`
+	// Bounds of the cache; default 5s and 1h.
+	MinTTL Duration `yaml:"min_ttl,omitempty"`
+	MaxTTL Duration `yaml:"max_ttl,omitempty"`
+}
+
+// Gate rules.
+type Gate struct {
+	// Distinct people in distinct roles; default 2.
+	Quorum int `yaml:"quorum,omitempty"`
+	// Roles that may approve.
+	Roles []string `yaml:"roles,omitempty"`
+	// Whether the data protection officer must have answered; default true.
+	Opinion *bool `yaml:"opinion_required,omitempty"`
+	// Approval clock; default 30m.
+	ApproveIn Duration `yaml:"approve_in,omitempty"`
+	// Execution clock; default 15m.
+	ExecuteIn Duration `yaml:"execute_in,omitempty"`
+	// Length of a grant; default 4h, at most 72h.
+	GrantFor Duration `yaml:"grant_for,omitempty"`
+	// Calls that one grant may let through; default 1000.
+	MaxCalls int `yaml:"max_calls,omitempty"`
+	// Whether a grant starts by itself once approved; default true.
+	AutoActivate *bool `yaml:"auto_activate,omitempty"`
+}
+
+// Person is somebody who may sign in.
+type Person struct {
+	// Identifier, never in the log: entries carry a pseudonym.
+	ID string `yaml:"id"`
+	// Name for people.
+	Name string `yaml:"name,omitempty"`
+	// Roles at the gate: incident_commander, business_owner, ciso, crisis_manager, management_body_delegate, dpo, operator, auditor.
+	Roles []string `yaml:"roles,omitempty"`
+	// Scopes of the token: org.read, logs.view, api.healthcheck.
+	Scopes []string `yaml:"scopes,omitempty"`
+	// Bearer token, by reference.
+	Token Secret `yaml:"token"`
+	// Last day of the token, YYYY-MM-DD.
+	Expires string `yaml:"expires,omitempty"`
+}
+
+// Log is the transparency log.
+type Log struct {
+	// Bytes preallocated on disk, e.g. 64MiB (default).
+	Reserve string `yaml:"reserve,omitempty"`
+	// What a permitted call does while the log cannot be written: refuse (default) or continue_with_gap.
+	OnLogFailure string `yaml:"on_log_failure,omitempty"`
+}
+
+// Channel is one way to tell people.
+type Channel struct {
+	// Unique name.
+	Name string `yaml:"name"`
+	// console or webhook.
+	Type string `yaml:"type"`
+	// Address of the webhook; its host must lie in a permitted place.
+	URL string `yaml:"url,omitempty"`
+	// HMAC key of the webhook, by reference.
+	Secret Secret `yaml:"secret,omitempty"`
+	// Roots of the webhook, PEM; default: the system's.
+	RootsFile string `yaml:"roots_file,omitempty"`
+	// Kinds of entries; default: failover.*, gate.changed, log.gap, dns.answers_moved, law.suspended.
+	Kinds []string `yaml:"kinds,omitempty"`
+}
+
+// API is the HTTP interface.
+type API struct {
+	// Literal address; default 127.0.0.1:8480. "off" turns it off.
+	Address string `yaml:"address,omitempty"`
+	// Needed as soon as the address is not a loopback one.
+	CertFile string `yaml:"cert_file,omitempty"`
+	KeyFile  string `yaml:"key_file,omitempty"`
+}
+
+// Limits of SIP.
+type Limits struct {
+	// Concurrent calls of the node; default 10000.
+	MaxCalls int `yaml:"max_calls,omitempty"`
+	// New calls per second and source; default 50.
+	RatePerSource float64 `yaml:"rate_per_source,omitempty"`
+	// What a stranger in a permitted place gets: silence (default) or 403.
+	Stranger string `yaml:"stranger,omitempty"`
+	// Time to connect a stream; default 1s.
+	Connect Duration `yaml:"connect,omitempty"`
+}
+
+// Duration is written like "4s", "10m", "72h".
+type Duration time.Duration
+
+// Secret is a reference to a secret: {env: NAME} or {file: PATH}. It prints stars.
+type Secret struct {
+	// Environment variable.
+	Env string `yaml:"env,omitempty"`
+	// File whose first line it is.
+	File string `yaml:"file,omitempty"`
+}

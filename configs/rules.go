@@ -1,0 +1,275 @@
+package configs
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/routing"
+)
+
+func (b *builder) routes(c *Config) {
+	if len(b.doc.file.Routes) == 0 {
+		b.fail("routes", "add at least one; without a route every call is refused", "there is none")
+	}
+	seen := map[string]bool{}
+	for i, r := range b.doc.file.Routes {
+		at := fmt.Sprintf("routes[%d]", i)
+		if r.Name == "" || seen[r.Name] {
+			b.fail(at+".name", "give each route a name of its own", "%q is missing or taken", r.Name)
+		}
+		seen[r.Name] = true
+		out := routing.Route{
+			Name: r.Name, Direction: routing.Direction(r.Direction), From: r.From, Prefix: r.Prefix, Domain: r.Domain,
+			Fallback: r.FallbackPolicy, Recording: r.RecordingRequired, OnHold: b.onHold(c, at, r.OnHold),
+			Switch: routing.SwitchRule{FailbackAfter: r.Failback.After.Or(10 * time.Minute), Manual: r.Failback.Manual},
+		}
+		b.routeEnds(c, at, r, &out)
+		if r.FallbackPolicy == "" {
+			out.Fallback = "MANUAL_APPROVAL_REQUIRED"
+		} else if r.FallbackPolicy != "MANUAL_APPROVAL_REQUIRED" && r.FallbackPolicy != "NEVER" {
+			b.fail(at+".fallback_policy", "MANUAL_APPROVAL_REQUIRED or NEVER: no word here lets a held failover through by itself", "%q is unknown", r.FallbackPolicy)
+		}
+		c.Rules.Routes = append(c.Rules.Routes, out)
+	}
+	c.Rules.Margin = 0.2
+	c.Rules.OnHold = routing.OnHold{Status: 403}
+}
+
+// routeEnds checks both ends of a route: calls come from trunks and go to groups, or the other way round.
+func (b *builder) routeEnds(c *Config, at string, r Route, out *routing.Route) {
+	var from, to []string
+	trunks, groups := slices.Sorted(maps.Keys(c.Rules.Trunks)), slices.Sorted(maps.Keys(c.Rules.Groups))
+	switch r.Direction {
+	case "inbound":
+		from, to = trunks, groups
+	case "outbound":
+		from, to = groups, trunks
+	default:
+		b.fail(at+".direction", "inbound (carrier to contact centre) or outbound", "%q is no direction", r.Direction)
+		return
+	}
+	for i, name := range r.From {
+		b.mustBe(fmt.Sprintf("%s.from[%d]", at, i), name, from, r.Direction)
+	}
+	if len(r.To) == 0 {
+		b.fail(at+".to", "list the parties to try, e.g. [{party: genesys-fra}, {party: genesys-zrh}]", "is empty")
+	}
+	for i, ch := range r.To {
+		b.mustBe(fmt.Sprintf("%s.to[%d].party", at, i), ch.Party, to, r.Direction)
+		prio := ch.Priority
+		if prio == 0 {
+			prio = i + 1
+		}
+		out.To = append(out.To, routing.Choice{Party: ch.Party, Priority: prio, Weight: ch.Weight})
+	}
+}
+
+func (b *builder) mustBe(path, name string, known []string, direction string) {
+	if slices.Contains(known, name) {
+		return
+	}
+	hint := "known here: " + orWords(known)
+	if m := nearest(name, known); m != "" {
+		hint = fmt.Sprintf("did you mean %q?", m)
+	} else if _, other := b.names[name]; other {
+		hint = fmt.Sprintf("an %s route goes between trunks and edge groups; %s stands on the other side", direction, name)
+	}
+	b.fail(path, hint, "unknown party %q", name)
+}
+
+func (b *builder) onHold(c *Config, at string, o *OnHold) routing.OnHold {
+	if o == nil {
+		return routing.OnHold{}
+	}
+	out := routing.OnHold{Status: o.Status, Queue: o.Queue}
+	if o.Status == 0 {
+		out.Status = 403
+	} else if o.Status != 403 && o.Status != 603 {
+		b.fail(at+".on_hold.status", "403 or 603: peers retry a 5xx around us", "%d is not taken", o.Status)
+	}
+	if o.Queue != "" {
+		if _, ok := c.Rules.Groups[o.Queue]; !ok {
+			b.fail(at+".on_hold.queue", "name an edge group", "unknown edge group %q", o.Queue)
+		}
+	}
+	return out
+}
+
+func (b *builder) emergency(c *Config) {
+	served := map[string]bool{}
+	for i, e := range b.doc.file.Emergency {
+		at := fmt.Sprintf("emergency[%d]", i)
+		cc, ok := b.law.ParseCountry(e.Country)
+		if !ok {
+			b.fail(at+".country", "use an ISO 3166-1 alpha-2 code", "%q names no country", e.Country)
+		}
+		rule, ok := c.Rules.Trunks[e.Trunk]
+		switch {
+		case !ok:
+			b.fail(at+".trunk", "name a trunk of this file", "unknown trunk %q", e.Trunk)
+		case rule.Country != string(cc):
+			b.fail(at+".trunk", "an emergency call leaves only by a trunk of the caller's country: set country at the trunk, or name another one", "%s serves %q, not %s", e.Trunk, rule.Country, cc)
+		}
+		if len(e.Numbers) == 0 {
+			b.fail(at+".numbers", `e.g. ["110", "112", "urn:service:sos"]`, "is empty")
+		}
+		served[string(cc)] = true
+		c.Rules.Emergency = append(c.Rules.Emergency, routing.EmergencyRule{Country: string(cc), Numbers: e.Numbers, Trunk: e.Trunk})
+	}
+	for name := range b.names {
+		country := c.Rules.Trunks[name].Country
+		if g, ok := c.Rules.Groups[name]; ok {
+			country = g.Country
+		}
+		if country != "" && !served[country] {
+			b.fail(b.names[name]+".country", "add an emergency row with the numbers and the trunk of "+country+"; leave country out only where another system carries those calls",
+				"no emergency trunk is named for %s", country)
+		}
+	}
+}
+
+var roles = []string{"incident_commander", "business_owner", "ciso", "crisis_manager", "management_body_delegate", "dpo", "operator", "auditor"}
+
+var scopes = []string{"org.read", "logs.view", "api.healthcheck"}
+
+func (b *builder) people(c *Config) {
+	approvers := map[string]bool{}
+	seen := map[string]bool{}
+	for i, p := range b.doc.file.People {
+		at := fmt.Sprintf("people[%d]", i)
+		if p.ID == "" || seen[p.ID] {
+			b.fail(at+".id", "give everybody an identifier of their own", "%q is missing or taken", p.ID)
+		}
+		seen[p.ID] = true
+		for j, r := range p.Roles {
+			if !slices.Contains(roles, r) {
+				b.fail(fmt.Sprintf("%s.roles[%d]", at, j), "one of "+orWords(roles), "%q is no role", r)
+			}
+			if r != "dpo" && r != "operator" && r != "auditor" {
+				approvers[p.ID] = true
+			}
+		}
+		if slices.Contains(p.Roles, "dpo") && approvers[p.ID] {
+			b.fail(at+".roles", "take one away: the data protection officer advises and does not decide, GDPR Art. 38(6)", "dpo and an approving role in one person")
+		}
+		for j, s := range p.Scopes {
+			if !slices.Contains(scopes, s) {
+				b.fail(fmt.Sprintf("%s.scopes[%d]", at, j), "one of "+orWords(scopes), "%q is no scope", s)
+			}
+		}
+		if p.Token.IsZero() {
+			b.fail(at+".token", "add {env: NAME} or {file: PATH}", "is missing")
+		}
+		secret := p.Token
+		secret.File = b.path(secret.File)
+		c.People = append(c.People, PersonPart{
+			Person: approval.Person{ID: p.ID, Name: p.Name, Roles: p.Roles}, Scopes: p.Scopes,
+			Token: secret.Value, Expires: b.date(at+".expires", p.Expires, true),
+		})
+	}
+	if q := max(c.Gate.Quorum, 2); len(approvers) < q {
+		b.warn("people", "enrol at least that many people in different approving roles, and deputies", "%d people may approve and the gate needs %d: every held failover stays held", len(approvers), q)
+	}
+}
+
+func (b *builder) log(c *Config) {
+	l := b.doc.file.Log
+	c.Log = LogPart{Reserve: 64 << 20, OnLogFailure: l.OnLogFailure}
+	if l.Reserve != "" {
+		n, err := parseBytes(l.Reserve)
+		if err != nil || n < 1<<20 {
+			b.fail("log.reserve", "at least 1MiB, e.g. 64MiB", "%q is no size", l.Reserve)
+		}
+		c.Log.Reserve = n
+	}
+	switch l.OnLogFailure {
+	case "":
+		c.Log.OnLogFailure = "refuse"
+	case "refuse", "continue_with_gap":
+	default:
+		b.fail("log.on_log_failure", "refuse or continue_with_gap", "%q is unknown", l.OnLogFailure)
+	}
+}
+
+func parseBytes(s string) (int64, error) {
+	mult := int64(1)
+	for suffix, m := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if rest, ok := strings.CutSuffix(s, suffix); ok {
+			s, mult = rest, m
+			break
+		}
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 32)
+	return n * mult, err
+}
+
+func (b *builder) channels(c *Config) {
+	for i, ch := range b.doc.file.Notify {
+		at := fmt.Sprintf("notify[%d]", i)
+		secret := ch.Secret
+		secret.File = b.path(secret.File)
+		part := ChannelPart{Name: ch.Name, Type: ch.Type, URL: ch.URL, Secret: secret.Value, Roots: b.roots(at+".roots_file", ch.RootsFile), Kinds: ch.Kinds}
+		if ch.Name == "" {
+			b.fail(at+".name", "give the channel a name; the log uses it", "is missing")
+		}
+		switch ch.Type {
+		case "console":
+		case "webhook":
+			u, err := url.Parse(ch.URL)
+			if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+				b.fail(at+".url", "an https address", "%q is no address", ch.URL)
+			} else if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+				b.fail(at+".url", "use https: http is taken for loopback alone", "%q is not protected", ch.URL)
+			}
+			if secret.IsZero() {
+				b.fail(at+".secret", "add {env: NAME} or {file: PATH}: the receiver checks the signature with it", "is missing")
+			}
+		default:
+			b.fail(at+".type", "console or webhook", "%q is unknown", ch.Type)
+		}
+		c.Channels = append(c.Channels, part)
+	}
+}
+
+func isLoopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+func (b *builder) api(c *Config) {
+	a := b.doc.file.API
+	switch a.Address {
+	case "off":
+		c.API.Off = true
+		return
+	case "":
+		c.API.Address = netip.MustParseAddrPort("127.0.0.1:8480")
+	default:
+		c.API.Address = b.addrPort("api.address", a.Address)
+	}
+	c.API.Cert = b.cert("api", a.CertFile, a.KeyFile, false)
+	if c.API.Address.IsValid() && !c.API.Address.Addr().IsLoopback() && c.API.Cert == nil {
+		b.fail("api.address", "add cert_file and key_file, or stay on a loopback address", "%s is reachable from outside and has no certificate", a.Address)
+	}
+}
+
+func (b *builder) limits(c *Config) {
+	c.Limits = b.doc.file.Limits
+	if s := c.Limits.Stranger; s != "" && s != "silence" && s != "403" {
+		b.fail("limits.stranger", `silence or "403"`, "%q is unknown", s)
+	}
+	if c.Limits.MaxCalls < 0 || c.Limits.RatePerSource < 0 {
+		b.fail("limits", "use positive numbers", "out of range")
+	}
+}
+
+// Dir is the folder of the file; paths in it start there.
+func (c *Config) Dir() string { return filepath.Dir(c.Name) }

@@ -1,0 +1,293 @@
+// Package cordon is the hall: it builds every room from one configuration, binds the sockets, wires the rooms to one another and runs
+// them until told to stop. It is the only package that sees every room.
+package cordon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cordonsip/cordon/admin"
+	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/healthcheck/resolve"
+	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/notify"
+	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sip"
+	"github.com/cordonsip/cordon/sip/transport"
+	"github.com/cordonsip/cordon/sovereign"
+	"github.com/cordonsip/cordon/state"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Net is the network as a parameter: real sockets or a virtual network.
+type Net interface {
+	ListenUDP(addr netip.AddrPort) (sovereign.UDPConn, error)
+	ListenTCP(addr netip.AddrPort) (net.Listener, error)
+	DialTCP(ctx context.Context, local netip.Addr, to netip.AddrPort) (net.Conn, error)
+}
+
+// Options of a node. Config and Net are required.
+type Options struct {
+	Config   *configs.Config
+	Net      Net
+	Software string // version and commit, for the log
+	// Memory keeps log, state and keys in memory: for tests in virtual time and for trying things out. Nothing outlives the process.
+	Memory  bool
+	Console io.Writer // where console notices go; nil discards them
+	Logger  *slog.Logger
+	Metrics *prometheus.Registry // nil makes one
+	// Tap sees every SIP message that crosses the wire; may be nil, must not block or keep b.
+	Tap func(out bool, f transport.Flow, b []byte)
+}
+
+// Node is one running cordon.
+type Node struct {
+	opts   Options
+	logger *slog.Logger
+
+	keys    *nodeKeys
+	log     audit.Log
+	crashed bool
+	intents audit.Intents
+	names   audit.Pseudonyms
+	kv      state.KV
+
+	fence    *sovereign.Fence
+	policy   *policyKeeper
+	refusals *refusals
+	resolver *resolve.Resolver
+	checker  *healthcheck.Checker
+	gate     *approval.Gate
+	router   *routing.Router
+	relay    *media.Relay
+	edge     *sip.Edge
+	notifier *notify.Follower
+	api      *admin.Server
+
+	listeners []boundListener
+	certs     *certKeeper
+
+	stages  []*stage
+	failed  chan error
+	started time.Time
+	stopped sync.Once
+	cfg     atomic.Pointer[configs.Config]
+}
+
+// New opens the log and the state, makes the node's keys on first run, binds every socket and builds the rooms. It starts no goroutine of ours;
+// call Start, or Close to give everything back.
+func New(ctx context.Context, o Options) (*Node, error) {
+	if o.Config == nil || o.Net == nil {
+		return nil, errors.New("cordon: a configuration and a network are required")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = prometheus.NewRegistry()
+	}
+	if o.Console == nil {
+		o.Console = io.Discard
+	}
+	n := &Node{opts: o, logger: o.Logger, failed: make(chan error, 1)}
+	n.cfg.Store(o.Config)
+	for _, step := range []func(context.Context) error{n.openGround, n.openPolicy, n.bind, n.buildSenses, n.buildJudgement, n.buildDoors} {
+		if err := step(ctx); err != nil {
+			n.Close(ctx)
+			return nil, fmt.Errorf("cordon: %w", err)
+		}
+	}
+	return n, nil
+}
+
+// Start writes the first entries of the run and starts the rooms. It returns at once.
+func (n *Node) Start(ctx context.Context) error {
+	n.started = time.Now()
+	if err := n.firstEntries(ctx); err != nil {
+		return fmt.Errorf("cordon: start: %w", err)
+	}
+	// In the order of dependence; Stop ends them the other way round.
+	n.run("policy", n.policy.Run)
+	n.run("refusals", n.refusals.Run)
+	n.run("gate", n.gate.Run)
+	n.run("media", n.relay.Run)
+	n.run("sip", n.edge.Run)
+	n.run("routing", n.router.Run)
+	n.run("healthcheck", n.checker.Run)
+	n.run("notify", n.notifier.Run)
+	if n.api != nil {
+		n.run("admin", n.api.Run)
+	}
+	n.logger.Info("cordon is up", "node", n.cfg.Load().File.Node.Name, "listeners", n.Addrs())
+	return nil
+}
+
+// Run is Start, then waits until ctx ends or a room fails, then drains for at most drain and stops.
+func (n *Node) Run(ctx context.Context, drain time.Duration) error {
+	if err := n.Start(ctx); err != nil {
+		n.Close(ctx)
+		return err
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-n.failed:
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain+10*time.Second)
+	defer cancel()
+	return errors.Join(err, n.Stop(stopping, drain))
+}
+
+// Stop refuses new calls, waits for live ones for at most drain, ends the rooms last-in-first-out, writes the last entry and closes everything.
+func (n *Node) Stop(ctx context.Context, drain time.Duration) error {
+	var err error
+	n.stopped.Do(func() {
+		left := len(n.edge.Calls())
+		if drain > 0 && len(n.stages) > 0 {
+			dctx, cancel := context.WithTimeout(ctx, drain)
+			if e := n.edge.Drain(dctx); e != nil {
+				n.logger.Warn("calls were still up when the drain time ended", "calls", len(n.edge.Calls()))
+			}
+			cancel()
+			left = len(n.edge.Calls())
+		}
+		for i := len(n.stages) - 1; i >= 0; i-- {
+			err = errors.Join(err, n.stages[i].end())
+		}
+		if _, e := n.log.Commit(ctx, audit.NodeStopped{Reason: "asked to stop", Calls: left}); e != nil {
+			err = errors.Join(err, e)
+		}
+		n.Close(ctx)
+	})
+	return err
+}
+
+// Close gives back sockets, log and state without a last entry. Stop calls it.
+func (n *Node) Close(ctx context.Context) {
+	for _, l := range n.listeners {
+		l.close()
+	}
+	if n.api != nil {
+		n.api.Close()
+	}
+	for _, c := range []io.Closer{closerOf(n.kv), closerOf(n.intents), closerOf(n.names)} {
+		if c != nil {
+			if err := c.Close(); err != nil {
+				n.logger.Warn("closing", "error", err)
+			}
+		}
+	}
+	if n.log != nil {
+		if err := n.log.Close(ctx); err != nil {
+			n.logger.Warn("closing the log", "error", err)
+		}
+	}
+}
+
+func closerOf(v any) io.Closer {
+	c, _ := v.(io.Closer)
+	return c
+}
+
+// stage is one running room.
+type stage struct {
+	name   string
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error
+}
+
+func (n *Node) run(name string, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &stage{name: name, cancel: cancel, done: make(chan struct{})}
+	n.stages = append(n.stages, s)
+	go func() {
+		defer close(s.done)
+		err := f(ctx)
+		if err == nil && ctx.Err() == nil {
+			err = errors.New("ended by itself")
+		}
+		if err != nil && ctx.Err() == nil {
+			s.err = fmt.Errorf("cordon: %s: %w", name, err)
+			select {
+			case n.failed <- s.err:
+			default:
+			}
+		}
+	}()
+}
+
+func (s *stage) end() error {
+	s.cancel()
+	<-s.done
+	return s.err
+}
+
+// firstEntries tells the log that we run, and what is missing when the last run did not end in order.
+func (n *Node) firstEntries(ctx context.Context) error {
+	if _, err := n.log.Commit(ctx, audit.NodeStarted{Addrs: n.Addrs(), Crash: n.crashed}); err != nil {
+		return err
+	}
+	if open := n.intents.Open(); n.crashed {
+		gap := audit.Gap{From: n.lastEntry(ctx), To: time.Now().UTC(), Cause: "crash", Lost: uint64(len(open)), Calls: open}
+		if _, err := n.log.Commit(ctx, gap); err != nil {
+			return err
+		}
+		for _, ref := range open {
+			n.intents.End(ref)
+		}
+	}
+	return n.policy.announce(ctx, "start", "")
+}
+
+// lastEntry is the time of the last entry before this run.
+func (n *Node) lastEntry(ctx context.Context) time.Time {
+	if size := n.log.Size(); size >= 2 {
+		if e, err := n.log.Entries(ctx, size-2, 1); err == nil && len(e) == 1 {
+			return e[0].Time
+		}
+	}
+	return time.Time{}
+}
+
+// Addrs are the SIP listeners as bound, e.g. "tls 192.0.2.10:5061".
+func (n *Node) Addrs() []string {
+	out := make([]string, len(n.listeners))
+	for i, l := range n.listeners {
+		out[i] = l.part.Transport + " " + l.addr.String()
+	}
+	return out
+}
+
+// APIAddr is the HTTP listener as bound; invalid when it is off.
+func (n *Node) APIAddr() netip.AddrPort {
+	if n.api == nil {
+		return netip.AddrPort{}
+	}
+	return n.api.Addr()
+}
+
+// What a test, the demo and the doors look at. None may be changed.
+
+// Log is the transparency log. Gate, Router, Checker, Edge, Relay, Fence and Metrics are the rooms of this node.
+func (n *Node) Log() audit.Log                { return n.log }
+func (n *Node) Gate() *approval.Gate          { return n.gate }
+func (n *Node) Router() *routing.Router       { return n.router }
+func (n *Node) Checker() *healthcheck.Checker { return n.checker }
+func (n *Node) Edge() *sip.Edge               { return n.edge }
+func (n *Node) Relay() *media.Relay           { return n.relay }
+func (n *Node) Fence() *sovereign.Fence       { return n.fence }
+func (n *Node) Metrics() *prometheus.Registry { return n.opts.Metrics }
+func (n *Node) Config() *configs.Config       { return n.cfg.Load() }
+func (n *Node) Names() audit.Pseudonyms       { return n.names }

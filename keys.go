@@ -1,0 +1,95 @@
+package cordon
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// nodeKeys are the secrets that a node makes for itself on first run. Rooms never see them: they get a crypto.Signer or a function.
+type nodeKeys struct {
+	log ed25519.PrivateKey // signs checkpoints
+	mac []byte             // keys the pseudonyms
+}
+
+func (k *nodeKeys) signer() crypto.Signer { return k.log }
+
+// derive gives an HMAC function that is good for one use alone.
+func (k *nodeKeys) derive(use string) func([]byte) []byte {
+	sub := hmac.New(sha256.New, k.mac)
+	sub.Write([]byte("cordon/" + use))
+	key := sub.Sum(nil)
+	return func(b []byte) []byte {
+		m := hmac.New(sha256.New, key)
+		m.Write(b)
+		return m.Sum(nil)
+	}
+}
+
+func newKeys() (*nodeKeys, error) {
+	_, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	mac := make([]byte, 32)
+	if _, err := rand.Read(mac); err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	return &nodeKeys{log: priv, mac: mac}, nil
+}
+
+// loadKeys reads the keys in dir or makes them (folder 0700, files 0600). A file that others can read is an error: it may have been copied.
+func loadKeys(dir string) (*nodeKeys, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	fresh, err := newKeys()
+	if err != nil {
+		return nil, err
+	}
+	seed, err := keyFile(filepath.Join(dir, "log.key"), fresh.log.Seed())
+	if err != nil {
+		return nil, err
+	}
+	mac, err := keyFile(filepath.Join(dir, "mac.key"), fresh.mac)
+	if err != nil {
+		return nil, err
+	}
+	return &nodeKeys{log: ed25519.NewKeyFromSeed(seed), mac: mac}, nil
+}
+
+// keyFile reads a 32-byte key, or writes fresh there when there is none yet.
+func keyFile(path string, fresh []byte) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		_, werr := f.Write(fresh)
+		if err := errors.Join(werr, f.Sync(), f.Close()); err != nil {
+			return nil, fmt.Errorf("keys: %w", err)
+		}
+		return fresh, nil
+	}
+	if !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("keys: %s can be read by others (%o): chmod 600 it, or move it away so that a new one is made", path, info.Mode().Perm())
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	if len(b) != 32 {
+		return nil, fmt.Errorf("keys: %s has %d bytes and must have 32: restore it from the backup", path, len(b))
+	}
+	return b, nil
+}

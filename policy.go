@@ -1,0 +1,247 @@
+package cordon
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// overlayEvery is how often the suspensions file is looked at: an annulled instrument must be out of force within a second.
+const overlayEvery = 200 * time.Millisecond
+
+// policyKeeper owns the snapshot in force: configuration, overlay and grants become one Snapshot, which is swapped into the fence whole.
+type policyKeeper struct {
+	node *Node
+
+	mu         sync.Mutex // guards all below and the order of swaps
+	cfg        *configs.Config
+	overlay    []sovereign.Suspension
+	grants     []sovereign.Grant
+	generation uint64
+	seen       fileMark
+
+	pending chan struct{} // grants changed
+}
+
+// fileMark tells whether a file changed.
+type fileMark struct {
+	size int64
+	mod  time.Time
+}
+
+func newPolicyKeeper(n *Node, cfg *configs.Config) *policyKeeper {
+	return &policyKeeper{node: n, cfg: cfg, pending: make(chan struct{}, 1)}
+}
+
+// load reads the overlay and puts the first snapshot in force.
+func (k *policyKeeper) load() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.seen = markOf(k.cfg.Suspensions.File)
+	overlay, err := k.cfg.Overlay()
+	if err != nil && overlay == nil {
+		return err
+	}
+	if err != nil {
+		k.node.logger.Error("some lines of the suspensions file were refused", "error", err)
+	}
+	k.overlay = overlay
+	return k.swap()
+}
+
+// swap builds the next snapshot and puts it in force. The caller holds mu.
+func (k *policyKeeper) swap() error {
+	snap, err := k.cfg.Snapshot(k.generation+1, k.grants, k.overlay)
+	if err != nil {
+		return err
+	}
+	k.generation++
+	if k.node.fence == nil {
+		k.node.fence = sovereign.NewFence(snap, k.node.refusals.add)
+	} else {
+		k.node.fence.Swap(snap)
+	}
+	k.node.log.SetStamp(audit.Stamp{PolicyDigest: snap.PolicyDigest(), FactsDigest: snap.FactsDigest(), Generation: snap.Generation()})
+	return nil
+}
+
+// announce writes what is in force into the log.
+func (k *policyKeeper) announce(ctx context.Context, cause, by string) error {
+	s := k.node.fence.Snapshot()
+	p := s.Policy()
+	ev := audit.PolicyApplied{Cause: cause, By: by, PolicyDigest: s.PolicyDigest(), FactsDigest: s.FactsDigest(), Generation: s.Generation(), Preset: string(p.Preset)}
+	for _, r := range p.Allow {
+		ev.Allow = append(ev.Allow, r.String())
+	}
+	_, err := k.node.log.Append(ctx, ev)
+	return err
+}
+
+// grantsChanged is told by the gate; it never blocks. The gate has logged the change already.
+func (k *policyKeeper) grantsChanged([]approval.Grant) {
+	select {
+	case k.pending <- struct{}{}:
+	default:
+	}
+}
+
+// Run follows grants and the suspensions file until ctx ends.
+func (k *policyKeeper) Run(ctx context.Context) error {
+	tick := time.NewTicker(overlayEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-k.pending:
+			k.applyGrants(ctx)
+		case <-tick.C:
+			k.applyOverlay(ctx)
+		}
+	}
+}
+
+func (k *policyKeeper) applyGrants(ctx context.Context) {
+	live := k.node.gate.Grants()
+	k.mu.Lock()
+	before := len(k.grants)
+	k.grants = k.grants[:0:0]
+	for _, g := range live {
+		k.grants = append(k.grants, sovereignGrant(g))
+	}
+	err := k.swap()
+	k.mu.Unlock()
+	cause := "grant"
+	if len(live) < before {
+		cause = "grant_ended"
+	}
+	k.after(ctx, cause, err)
+}
+
+// sovereignGrant is the grant as the fence reads it.
+func sovereignGrant(g approval.Grant) sovereign.Grant {
+	out := sovereign.Grant{ID: g.ID, Trunks: g.Scope.Trunks, Groups: g.Scope.Groups, NotBefore: g.From, Until: g.Until, Entry: g.Entry}
+	for _, s := range g.Scope.Regions {
+		if r, err := sovereign.ParseRegion(s); err == nil {
+			out.Regions = append(out.Regions, r)
+		}
+	}
+	return out
+}
+
+// applyOverlay takes a changed suspensions file into force: first the fence, then the record, then the tickets that rested on the struck instrument.
+func (k *policyKeeper) applyOverlay(ctx context.Context) {
+	k.mu.Lock()
+	mark := markOf(k.cfg.Suspensions.File)
+	if mark == k.seen {
+		k.mu.Unlock()
+		return
+	}
+	k.seen = mark
+	overlay, err := k.cfg.Overlay()
+	if err != nil {
+		k.node.logger.Error("some lines of the suspensions file were refused; the others count", "error", err)
+	}
+	fresh := newSuspensions(k.overlay, overlay)
+	k.overlay = mergeSuspensions(k.overlay, overlay)
+	err = k.swap()
+	k.mu.Unlock()
+	for _, s := range fresh {
+		if _, lerr := k.node.log.Append(ctx, audit.LawSuspended{Instrument: s.Instrument, Since: s.Since, Reason: s.Reason, KeyID: s.KeyID}); lerr != nil {
+			k.node.logger.Error("a suspension is in force and could not be logged", "instrument", s.Instrument, "error", lerr)
+		}
+	}
+	k.after(ctx, "suspension", err)
+	facts := k.node.fence.Snapshot().FactsDigest()
+	k.invalidate(ctx, "the law table changed: an instrument was suspended", func(t approval.Ticket) bool { return t.Plan.FactsDigest != facts })
+}
+
+// newSuspensions gives what now stands in the file and did not before.
+func newSuspensions(before, now []sovereign.Suspension) []sovereign.Suspension {
+	known := map[string]bool{}
+	for _, s := range before {
+		known[s.Instrument] = true
+	}
+	var out []sovereign.Suspension
+	for _, s := range now {
+		if !known[s.Instrument] {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// mergeSuspensions keeps what was in force: a line that vanished from the file does not give an instrument back; a restart with the shorter file does,
+// and the log shows both.
+func mergeSuspensions(before, now []sovereign.Suspension) []sovereign.Suspension {
+	return append(append([]sovereign.Suspension(nil), before...), newSuspensions(before, now)...)
+}
+
+func (k *policyKeeper) after(ctx context.Context, cause string, err error) {
+	if err != nil {
+		k.node.logger.Error("the new policy could not be built; the old one stays", "cause", cause, "error", err)
+		return
+	}
+	if err := k.announce(ctx, cause, ""); err != nil {
+		k.node.logger.Error("the policy changed and the log could not be written", "cause", cause, "error", err)
+	}
+	k.node.checker.Poke()
+	k.node.router.Poke()
+}
+
+func (k *policyKeeper) invalidate(ctx context.Context, why string, match func(approval.Ticket) bool) {
+	if err := k.node.gate.Invalidate(ctx, why, match); err != nil {
+		k.node.logger.Error("tickets could not be invalidated", "error", err)
+	}
+}
+
+// reload puts cfg in force or leaves everything as it is.
+func (k *policyKeeper) reload(ctx context.Context, cfg *configs.Config, by string, rooms func() error) error {
+	k.mu.Lock()
+	old, oldOverlay := k.cfg, k.overlay
+	overlay, err := cfg.Overlay()
+	if err != nil && overlay == nil {
+		k.mu.Unlock()
+		return err
+	}
+	// Build once aside, so that a snapshot that cannot be built changes nothing.
+	if _, err := cfg.Snapshot(k.generation+1, k.grants, overlay); err != nil {
+		k.mu.Unlock()
+		return err
+	}
+	k.cfg, k.overlay, k.seen = cfg, mergeSuspensions(oldOverlay, overlay), markOf(cfg.Suspensions.File)
+	if err := k.swap(); err != nil {
+		k.cfg, k.overlay = old, oldOverlay
+		k.mu.Unlock()
+		return err
+	}
+	if err := rooms(); err != nil {
+		k.cfg, k.overlay = old, oldOverlay
+		err = errors.Join(err, k.swap())
+		k.mu.Unlock()
+		return err
+	}
+	k.mu.Unlock()
+	k.after(ctx, "reload", nil)
+	digest := k.node.fence.Snapshot().PolicyDigest()
+	k.invalidate(ctx, "the policy changed", func(t approval.Ticket) bool { return t.Plan.PolicyDigest != digest })
+	return nil
+}
+
+func markOf(path string) fileMark {
+	if path == "" {
+		return fileMark{}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileMark{}
+	}
+	return fileMark{info.Size(), info.ModTime()}
+}

@@ -1,0 +1,158 @@
+package cordon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/sip/transport"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// boundListener is one SIP socket, bound in New so that its address is known before Start.
+type boundListener struct {
+	part   configs.ListenerPart
+	addr   netip.AddrPort
+	udp    *sovereign.PacketConn
+	stream net.Listener
+}
+
+func (b boundListener) close() {
+	if b.udp != nil {
+		b.udp.Close()
+	}
+	if b.stream != nil {
+		b.stream.Close()
+	}
+}
+
+// certKeeper holds the server certificates by listener, so that a reload changes them without touching a connection.
+type certKeeper struct {
+	certs []atomic.Pointer[tls.Certificate]
+}
+
+// bind opens every SIP socket behind the fence.
+func (n *Node) bind(context.Context) error {
+	parts := n.opts.Config.Listeners
+	n.certs = &certKeeper{certs: make([]atomic.Pointer[tls.Certificate], len(parts))}
+	for i, p := range parts {
+		n.certs.certs[i].Store(p.Cert)
+		b := boundListener{part: p}
+		switch p.Transport {
+		case "udp":
+			c, err := n.opts.Net.ListenUDP(p.Address)
+			if err != nil {
+				return fmt.Errorf("listen udp %s: %w", p.Address, err)
+			}
+			b.udp = n.fence.UDP(c)
+			b.addr = b.udp.LocalAddr()
+		default:
+			l, err := n.opts.Net.ListenTCP(p.Address)
+			if err != nil {
+				return fmt.Errorf("listen %s %s: %w", p.Transport, p.Address, err)
+			}
+			b.stream = l
+			b.addr = addrOf(l.Addr())
+		}
+		n.listeners = append(n.listeners, b)
+	}
+	return nil
+}
+
+// sipListeners is what the SIP transport gets.
+func (n *Node) sipListeners() []transport.Listener {
+	out := make([]transport.Listener, len(n.listeners))
+	for i, b := range n.listeners {
+		l := transport.Listener{Proto: transport.Proto(b.part.Transport), UDP: b.udp, Stream: b.stream, Advertise: b.part.Advertise, ClientCAs: b.part.ClientCAs}
+		if b.part.Transport == "tls" {
+			l.TLS = &transport.TLSProfile{Name: "listener", MinVersion: tls.VersionTLS12, Cert: n.certs.certs[i].Load}
+		}
+		out[i] = l
+	}
+	return out
+}
+
+func addrOf(a net.Addr) netip.AddrPort {
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// dialInfrastructure dials a literal address that is no call: a webhook, DNS over TCP. It is the dial function under Fence.Dialer.
+func (n *Node) dialInfrastructure(ctx context.Context, network, addr string) (net.Conn, error) {
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("cordon: dial: %w", err)
+	}
+	if network == "udp" {
+		return nil, errors.New("cordon: dial: udp goes through dialDNS")
+	}
+	return n.opts.Net.DialTCP(ctx, netip.Addr{}, to)
+}
+
+// dialDNS gives a connection to a name server: a fenced socket of its own for each query, from a port that the system chooses.
+func (n *Node) dialDNS(ctx context.Context, network string, server netip.AddrPort) (net.Conn, error) {
+	pass, ruling := n.fence.Pass(sovereign.Ask{Plane: sovereign.Infrastructure, Addr: server})
+	if pass == nil {
+		return nil, fmt.Errorf("cordon: name server %s: %w: %s", server, sovereign.ErrFenced, ruling.Why)
+	}
+	if network == "tcp" {
+		c, err := n.opts.Net.DialTCP(ctx, netip.Addr{}, server)
+		if err != nil {
+			return nil, err
+		}
+		return n.fence.Conn(c, pass), nil
+	}
+	local := netip.IPv4Unspecified()
+	if server.Addr().Is6() {
+		local = netip.IPv6Unspecified()
+	}
+	c, err := n.opts.Net.ListenUDP(netip.AddrPortFrom(local, 0))
+	if err != nil {
+		return nil, err
+	}
+	return &udpPeer{conn: n.fence.UDP(c), pass: pass, peer: server}, nil
+}
+
+// udpPeer is a fenced UDP socket that talks to one peer, as a net.Conn. Datagrams of others are dropped.
+type udpPeer struct {
+	conn *sovereign.PacketConn
+	pass *sovereign.Pass
+	peer netip.AddrPort
+	once sync.Once
+}
+
+func (u *udpPeer) Read(b []byte) (int, error) {
+	for {
+		n, from, err := u.conn.Read(b)
+		if err != nil {
+			return 0, err
+		}
+		if netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) == u.peer {
+			return n, nil
+		}
+	}
+}
+
+func (u *udpPeer) Write(b []byte) (int, error) { return u.conn.Write(b, u.pass) }
+
+func (u *udpPeer) Close() error {
+	var err error
+	u.once.Do(func() { err = u.conn.Close() })
+	return err
+}
+
+func (u *udpPeer) LocalAddr() net.Addr                { return net.UDPAddrFromAddrPort(u.conn.LocalAddr()) }
+func (u *udpPeer) RemoteAddr() net.Addr               { return net.UDPAddrFromAddrPort(u.peer) }
+func (u *udpPeer) SetDeadline(t time.Time) error      { return u.conn.SetReadDeadline(t) }
+func (u *udpPeer) SetReadDeadline(t time.Time) error  { return u.conn.SetReadDeadline(t) }
+func (u *udpPeer) SetWriteDeadline(t time.Time) error { return nil }

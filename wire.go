@@ -1,0 +1,323 @@
+package cordon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cordonsip/cordon/admin"
+	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/healthcheck/resolve"
+	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/notify"
+	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sip"
+	"github.com/cordonsip/cordon/sip/transport"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// buildSenses builds resolver and checker. The checker probes through the edge, which is built later: both meet in prober.
+func (n *Node) buildSenses(context.Context) error {
+	c := n.opts.Config
+	var err error
+	n.resolver, err = resolve.New(resolve.Config{
+		Servers: c.DNS.Servers, Timeout: c.DNS.Timeout, MinTTL: c.DNS.MinTTL, MaxTTL: c.DNS.MaxTTL, Judge: n.judge, Dial: n.dialDNS,
+	})
+	if err != nil {
+		return err
+	}
+	n.checker, err = healthcheck.New(healthcheck.Config{
+		Watched: c.Watched, Defaults: c.Health, Prober: prober{n}, Locate: n.resolver.Locate, Judge: n.judge,
+		Moved: n.answersMoved, Changed: n.healthChanged, Logger: n.logger.With("room", "healthcheck"), Metrics: n.opts.Metrics,
+	})
+	return err
+}
+
+// judge asks the snapshot in force. Unlike a Pass it opens nothing and counts as no refusal.
+func (n *Node) judge(a sovereign.Ask) sovereign.Ruling {
+	if a.At.IsZero() {
+		a.At = time.Now()
+	}
+	return n.fence.Snapshot().Judge(a)
+}
+
+// prober lets the checker probe through the edge.
+type prober struct{ n *Node }
+
+func (p prober) Probe(ctx context.Context, t healthcheck.Target) (healthcheck.Sample, error) {
+	return p.n.edge.Probe(ctx, t)
+}
+
+// answersMoved is told by the checker's resolver side and must not block, so the entry is written aside.
+func (n *Node) answersMoved(party, host string, before, after []resolve.Located) {
+	ev := audit.AnswersMoved{Party: party, Host: host, Before: locatedWords(before), After: locatedWords(after)}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if _, err := n.log.Append(ctx, ev); err != nil {
+			n.logger.Error("answers of the name servers moved and it could not be logged", "party", party, "host", host, "error", err)
+		}
+	}()
+}
+
+func locatedWords(list []resolve.Located) []string {
+	out := make([]string, len(list))
+	for i, l := range list {
+		out[i] = fmt.Sprintf("%s %s %s", l.Addr, l.Ruling.Country, l.Ruling.Verdict)
+	}
+	return out
+}
+
+// healthChanged is told in order from one goroutine of the checker and may wait for the log.
+func (n *Node) healthChanged(t healthcheck.Transition) {
+	n.router.Transition(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	ev := audit.HealthChanged{Target: t.Target.ID(), Party: t.Target.Party, From: t.From.String(), To: t.To.String(), Why: t.Why}
+	if _, err := n.log.Append(ctx, ev); err != nil {
+		n.logger.Error("a change of health could not be logged", "target", ev.Target, "to", ev.To, "error", err)
+	}
+}
+
+// buildJudgement builds the gate and the router.
+func (n *Node) buildJudgement(context.Context) error {
+	c := n.opts.Config
+	var err error
+	n.gate, err = approval.New(approval.Config{
+		Rules: c.Gate, People: people(c), Log: n.log, KV: n.kv, Node: c.File.Node.Name, Pseudonym: n.names.Person,
+		Changed: n.policy.grantsChanged, Logger: n.logger.With("room", "approval"),
+	})
+	if err != nil {
+		return err
+	}
+	n.router, err = routing.New(routing.Config{
+		Rules: c.Rules, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Gate: n.gate, Log: n.log,
+		Logger: n.logger.With("room", "routing"), Metrics: n.opts.Metrics,
+	})
+	return err
+}
+
+func people(c *configs.Config) []approval.Person {
+	out := make([]approval.Person, len(c.People))
+	for i, p := range c.People {
+		out[i] = p.Person
+	}
+	return out
+}
+
+// buildDoors builds the relay, the edge, the notices and the HTTP interface.
+func (n *Node) buildDoors(context.Context) error {
+	c := n.opts.Config
+	var err error
+	n.relay, err = media.New(media.Config{
+		Listen: n.opts.Net.ListenUDP, Fence: n.fence, Bind: c.Media.Address, Ports: c.Media.Ports,
+		Moved: func(session string, m media.Move) { n.edge.MediaMoved(session, m) }, Logger: n.logger.With("room", "media"), Metrics: n.opts.Metrics,
+	})
+	if err != nil {
+		return err
+	}
+	n.edge, err = sip.New(sip.Config{
+		Node: c.File.Node.Name, Product: "", Listeners: n.sipListeners(), Dial: transport.Config{Dial: n.opts.Net.DialTCP, Connect: c.Limits.Connect.Or(time.Second)},
+		Fence: n.fence, Parties: n.profiles(c), Planner: n.router, Outcome: n.checker.Outcome, Spend: n.gate.Spend, Refund: n.gate.Refund,
+		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
+		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.opts.Tap,
+		Endpoint: n.endpoint,
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.buildNotify(c); err != nil {
+		return err
+	}
+	return n.buildAPI(c)
+}
+
+// endpoint opens the media of a synthetic caller, behind the same fence as every call.
+func (n *Node) endpoint(l media.Leg, t media.Tone) (*media.Endpoint, error) {
+	c := n.cfg.Load()
+	return media.NewEndpoint(media.Config{Listen: n.opts.Net.ListenUDP, Fence: n.fence, Bind: c.Media.Address, Logger: n.logger.With("room", "media")}, l, t)
+}
+
+// profiles fills in what belongs to the node and not to the file: the media address that is advertised.
+func (n *Node) profiles(c *configs.Config) []sip.Party {
+	out := append([]sip.Party(nil), c.Profiles...)
+	for i := range out {
+		out[i].Leg.Bind = c.Media.Address
+		out[i].Leg.Advertise = c.Media.Advertise
+	}
+	return out
+}
+
+func (n *Node) buildNotify(c *configs.Config) error {
+	channels, err := n.channels(c)
+	if err != nil {
+		return err
+	}
+	n.notifier, err = notify.New(notify.Config{
+		Log: n.log, KV: n.kv, Channels: channels, Told: n.gate.Notified, Logger: n.logger.With("room", "notify"), Metrics: n.opts.Metrics,
+	})
+	return err
+}
+
+// channels builds the notification channels; every webhook dials through the fence.
+func (n *Node) channels(c *configs.Config) ([]notify.Routed, error) {
+	var out []notify.Routed
+	for _, p := range c.Channels {
+		switch p.Type {
+		case "console":
+			out = append(out, notify.Routed{Channel: notify.Console(p.Name, n.opts.Console), Kinds: p.Kinds})
+		case "webhook":
+			hook, err := notify.Webhook(notify.WebhookConfig{
+				Name: p.Name, URL: p.URL, Secret: p.Secret, Roots: p.Roots, Resolve: n.resolver.Host,
+				Dial: n.fence.Dialer("", sovereign.Infrastructure, n.dialInfrastructure),
+			})
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, notify.Routed{Channel: hook, Kinds: p.Kinds})
+		}
+	}
+	return out, nil
+}
+
+func (n *Node) buildAPI(c *configs.Config) error {
+	if c.API.Off {
+		return nil
+	}
+	l, err := n.opts.Net.ListenTCP(c.API.Address)
+	if err != nil {
+		return fmt.Errorf("listen api %s: %w", c.API.Address, err)
+	}
+	cfg := admin.Config{
+		Listener: l, OrgID: c.File.Tenant.OrgID, Node: c.File.Node.Name, Software: n.opts.Software, Started: time.Now(),
+		Credentials: n.credentials, Gate: n.gate, Router: n.router, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
+		Calls: n.callViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, LastTest: n.lastTest,
+		Gatherer: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
+	}
+	if c.API.Cert != nil {
+		cfg.Cert = n.apiCert
+	}
+	n.api, err = admin.New(cfg)
+	if err != nil {
+		l.Close()
+	}
+	return err
+}
+
+// lastTest is the end of the last completed full drill. No room of this version runs drills, so none ever was.
+func (n *Node) lastTest() (time.Time, bool) { return time.Time{}, false }
+
+func (n *Node) credentials() []admin.Credential {
+	list := n.cfg.Load().People
+	out := make([]admin.Credential, len(list))
+	for i, p := range list {
+		out[i] = admin.Credential{Identity: admin.Identity{Person: p.ID, Roles: p.Roles, Scopes: p.Scopes}, Token: p.Token, Expires: p.Expires}
+	}
+	return out
+}
+
+func (n *Node) callViews() []admin.Call {
+	calls := n.edge.Calls()
+	out := make([]admin.Call, len(calls))
+	for i, c := range calls {
+		out[i] = admin.Call{Ref: c.Ref, Trunk: c.Trunk, Group: c.Group, State: c.State, Purpose: c.Purpose, Since: c.Since, Path: c.Path}
+	}
+	return out
+}
+
+// place makes a synthetic call for an operator.
+func (n *Node) place(ctx context.Context, t admin.TestCall, by string) (admin.TestResult, error) {
+	n.logger.Info("synthetic call", "by", n.names.Person(by), "from", t.From)
+	r, err := n.edge.Place(ctx, sip.Synthetic{
+		From: t.From, Called: t.Called, Purpose: sovereign.SyntheticProbe, Hold: time.Duration(t.HoldSeconds * float64(time.Second)),
+	})
+	if err != nil {
+		return admin.TestResult{}, err
+	}
+	far := r.Report.Sides[media.B]
+	return admin.TestResult{
+		CallRef: r.CallRef, Status: r.Status, Hops: r.Hops, SetupMS: float64(r.Setup) / float64(time.Millisecond),
+		Packets: far.RxPackets, Lost: far.Lost, JitterMS: float64(far.Jitter) / float64(time.Millisecond), MOS: far.MOS,
+	}, nil
+}
+
+// ReloadFile reads the configuration file again and puts it in force, or says why not and changes nothing.
+func (n *Node) ReloadFile(ctx context.Context, by string) error {
+	cfg, err := configs.Load(n.cfg.Load().Name)
+	if err != nil {
+		n.reloadRefused(ctx, by, err)
+		return err
+	}
+	return n.Reload(ctx, cfg, by)
+}
+
+// Reload puts trunks, groups, policy, people, keys and certificates of cfg in force without touching a call. Listeners, media range, tenant, node and folders
+// need a restart: a change there refuses the whole reload.
+func (n *Node) Reload(ctx context.Context, cfg *configs.Config, by string) error {
+	if by != "" {
+		by = n.names.Person(by)
+	}
+	err := n.fixed(cfg)
+	if err == nil {
+		err = n.policy.reload(ctx, cfg, by, func() error { return n.reloadRooms(cfg) })
+	}
+	if err != nil {
+		n.reloadRefused(ctx, by, err)
+		return err
+	}
+	return nil
+}
+
+// fixed refuses what cannot change while we run.
+func (n *Node) fixed(cfg *configs.Config) error {
+	old := n.cfg.Load()
+	switch {
+	case old.File.Tenant.OrgID != cfg.File.Tenant.OrgID || old.File.Node.Name != cfg.File.Node.Name || old.StateDir != cfg.StateDir:
+		return errors.New("cordon: reload: tenant, node and state folder need a restart")
+	case old.Media != cfg.Media:
+		return errors.New("cordon: reload: the media section needs a restart")
+	case old.API.Off != cfg.API.Off || old.API.Address != cfg.API.Address:
+		return errors.New("cordon: reload: the address of the API needs a restart")
+	case len(old.Listeners) != len(cfg.Listeners):
+		return errors.New("cordon: reload: another number of listeners needs a restart")
+	}
+	for i := range old.Listeners {
+		a, b := old.Listeners[i], cfg.Listeners[i]
+		if a.Transport != b.Transport || a.Address != b.Address || a.Advertise != b.Advertise {
+			return fmt.Errorf("cordon: reload: listener %d (%s %s) needs a restart to change", i, a.Transport, a.Address)
+		}
+	}
+	return nil
+}
+
+// reloadRooms hands each room its part. The first refusal puts the parts of the old configuration back.
+func (n *Node) reloadRooms(cfg *configs.Config) error {
+	apply := func(c *configs.Config) error {
+		channels, err := n.channels(c)
+		return errors.Join(err, n.router.Reload(c.Rules), n.gate.Reload(c.Gate, people(c)), n.checker.Reload(c.Watched, c.Health),
+			n.edge.Reload(n.profiles(c)), n.notifier.Reload(channels))
+	}
+	if err := apply(cfg); err != nil {
+		return errors.Join(err, apply(n.cfg.Load()))
+	}
+	for i := range cfg.Listeners {
+		n.certs.certs[i].Store(cfg.Listeners[i].Cert)
+	}
+	n.cfg.Store(cfg)
+	return nil
+}
+
+func (n *Node) reloadRefused(ctx context.Context, by string, err error) {
+	n.logger.Error("the new configuration was refused; the old one stays in force", "error", err)
+	ev := audit.ReloadRefused{By: by, Errors: []string{err.Error()}}
+	if _, lerr := n.log.Append(ctx, ev); lerr != nil {
+		n.logger.Error("the refusal could not be logged", "error", lerr)
+	}
+}
+
+func (n *Node) apiCert() *tls.Certificate { return n.cfg.Load().API.Cert }
