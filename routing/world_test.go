@@ -71,8 +71,8 @@ type world struct {
 	capacity func(string) bool
 }
 
-func newWorld(t testing.TB) *world {
-	t.Helper()
+// base is the policy of the tests, made once: it is immutable.
+var base = sync.OnceValues(func() (*sovereign.Snapshot, error) {
 	var decl []sovereign.Declaration
 	for r, p := range nets {
 		decl = append(decl, sovereign.Declaration{Prefix: p, Region: region(r), Operator: "Cloud", Contract: "annex 1"})
@@ -80,7 +80,7 @@ func newWorld(t testing.TB) *world {
 	slices.SortFunc(decl, func(a, b sovereign.Declaration) int { return strings.Compare(a.Prefix, b.Prefix) })
 	atlas, err := sovereign.NewAtlas(sovereign.ShippedRegions(), decl)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	var parties []sovereign.Party
 	for name, home := range homes {
@@ -94,12 +94,17 @@ func newWorld(t testing.TB) *world {
 		parties = append(parties, p)
 	}
 	slices.SortFunc(parties, func(a, b sovereign.Party) int { return strings.Compare(a.Name, b.Name) })
-	s, err := sovereign.NewSnapshot(sovereign.SnapshotConfig{
+	return sovereign.NewSnapshot(sovereign.SnapshotConfig{
 		Policy: sovereign.Policy{
 			Home: region("aws:eu-central-1"), Allow: []sovereign.Region{region("aws:eu-central-1"), region("aws:eu-central-2"), region("aws:eu-north-1")},
 		},
 		Atlas: atlas, Parties: parties, Generation: 1,
 	})
+})
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	s, err := base()
 	if err != nil {
 		t.Fatal(err)
 	}
