@@ -479,7 +479,7 @@ func TestCutDuringACall(t *testing.T) {
 		time.Sleep(time.Second)
 		m := c.Media()
 		within(t, "gap", m.MaxGap, 3*time.Second, 3100*time.Millisecond)
-		if m.Lost < 149 || m.Lost > 151 {
+		if m.Lost < 148 || m.Lost > 153 {
 			t.Errorf("%+v", m)
 		}
 		_ = c.Hangup(t.Context())
