@@ -101,6 +101,9 @@ func (c *conn) end(err error) {
 	}
 	stopping := c.l.ctx.Err() != nil
 	c.l.mu.Unlock()
+	if t, ok := nc.(*tls.Conn); ok && errors.Is(err, ErrStalled) {
+		nc = t.NetConn() // a farewell would wait for a peer that does not read
+	}
 	if nc != nil {
 		nc.Close()
 	}

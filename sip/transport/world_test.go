@@ -112,6 +112,7 @@ func inWorld(t *testing.T, change func(*world), f func(*world)) {
 		w.run()
 		f(w)
 		w.end()
+		time.Sleep(time.Second) // the peers see the end of their connections
 		tcp.Close()
 		udp.Close()
 		for _, ln := range w.config.Listeners[2:] {
