@@ -18,32 +18,7 @@ func TestKilled(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilled$")
-	cmd.Env = append(os.Environ(), "CORDON_TEST_KILLED="+dir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	acknowledged := map[string]uint64{}
-	for sc := bufio.NewScanner(out); sc.Scan(); {
-		var ref string
-		var seq uint64
-		if n, _ := fmt.Sscanf(sc.Text(), "ack %s %d", &ref, &seq); n == 2 {
-			acknowledged[ref] = seq
-		}
-		if len(acknowledged) == 100 {
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	_ = cmd.Wait() // killed, as it should be
-	if len(acknowledged) < 100 {
-		t.Fatalf("only %d acknowledged", len(acknowledged))
-	}
+	acknowledged := killAfter(t, dir, 100)
 	c := testConfig()
 	c.Dir = dir
 	if v := verify(t, dir, verifierKeyOf(t, c)); v.Bad != nil || v.Size+v.Unsigned < uint64(len(acknowledged)) {
@@ -85,6 +60,38 @@ func TestKilled(t *testing.T) {
 	if err := intents.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// killAfter lets another process append to a log in dir and kills it after n acknowledgements, of which it gives all that came.
+func killAfter(t *testing.T, dir string, n int) map[string]uint64 {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilled$")
+	cmd.Env = append(os.Environ(), "CORDON_TEST_KILLED="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := map[string]uint64{}
+	for sc := bufio.NewScanner(out); sc.Scan(); {
+		var ref string
+		var seq uint64
+		if got, _ := fmt.Sscanf(sc.Text(), "ack %s %d", &ref, &seq); got == 2 {
+			acknowledged[ref] = seq
+		}
+		if len(acknowledged) == n {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = cmd.Wait() // killed, as it should be
+	if len(acknowledged) < n {
+		t.Fatalf("only %d acknowledged", len(acknowledged))
+	}
+	return acknowledged
 }
 
 // appendForEver is the process that is killed. What it prints it has been promised.

@@ -70,13 +70,13 @@ type Log interface {
 	Close(ctx context.Context) error
 }
 
-// Health of the log.
+// Health of the log. Asking for it while the log is down sets off an attempt to write again, at most one a second.
 type Health struct {
 	OK           bool
-	Since        time.Time
-	Why          string
-	ReserveBytes int64 // preallocated
-	ReserveUsed  int64
+	Since        time.Time // of the last change
+	Why          string    // of the newest failure, while not OK
+	ReserveBytes int64     // that are to be preallocated; 0 without a disk
+	ReserveUsed  int64     // that had to be given up, or could not be had
 }
 
 // ErrLogDown wraps every error of an append that could not be made durable.

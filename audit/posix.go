@@ -159,70 +159,62 @@ func (p *posix) durable(ctx context.Context) (uint64, error) { return p.reader.I
 
 func (p *posix) checkpoint(ctx context.Context) ([]byte, error) { return p.reader.ReadCheckpoint(ctx) }
 
-// leaves reads bundles as they are now: a partial bundle that was there a moment ago may have been replaced by a longer one.
 func (p *posix) leaves(ctx context.Context, from, n uint64) ([][]byte, error) {
-	return again(func() ([][]byte, error) {
-		size, err := p.reader.IntegratedSize(ctx)
+	out := make([][]byte, 0, n)
+	for ri := range layout.Range(from, n, from+n) {
+		raw, err := p.newest(ctx, ri.Index, 0, func(w uint8) ([]byte, error) { return p.reader.ReadEntryBundle(ctx, ri.Index, w) })
 		if err != nil {
 			return nil, err
 		}
-		out := make([][]byte, 0, n)
-		for ri := range layout.Range(from, n, size) {
-			b, err := client.GetEntryBundle(ctx, p.reader.ReadEntryBundle, ri.Index, size)
-			if err != nil {
-				return nil, err
-			}
-			if uint(len(b.Entries)) < ri.First+ri.N {
-				return nil, fmt.Errorf("bundle %d: expected %d entries, found %d", ri.Index, ri.First+ri.N, len(b.Entries))
-			}
-			out = append(out, b.Entries[ri.First:ri.First+ri.N]...)
+		entries, err := parseBundle(raw)
+		if err != nil {
+			return nil, fmt.Errorf("bundle %d: %w", ri.Index, err)
 		}
-		if uint64(len(out)) != n {
-			return nil, fmt.Errorf("expected %d entries, found %d", n, len(out))
+		if uint(len(entries)) < ri.First+ri.N {
+			return nil, fmt.Errorf("bundle %d: expected %d entries, found %d", ri.Index, ri.First+ri.N, len(entries))
 		}
-		return out, nil
-	})
+		out = append(out, entries[ri.First:ri.First+ri.N]...)
+	}
+	return out, nil
 }
 
-func (p *posix) inclusion(ctx context.Context, seq, size uint64) ([][]byte, error) {
-	return again(func() ([][]byte, error) {
-		b, err := p.proofs(ctx, size)
-		if err != nil {
+// newest reads a bundle or tile as wide as it is now. Between the look at the size and the read it may have been replaced by a wider
+// one, and the narrow one removed.
+func (p *posix) newest(ctx context.Context, index, level uint64, read func(width uint8) ([]byte, error)) (raw []byte, err error) {
+	for range 10 {
+		var size uint64
+		if size, err = p.reader.IntegratedSize(ctx); err != nil {
 			return nil, err
 		}
-		return b.InclusionProof(ctx, seq)
-	})
-}
-
-func (p *posix) consistency(ctx context.Context, a, b uint64) ([][]byte, error) {
-	return again(func() ([][]byte, error) {
-		pb, err := p.proofs(ctx, b)
-		if err != nil {
-			return nil, err
+		raw, err = read(layout.PartialTileSize(level, index, size))
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
 		}
-		return pb.ConsistencyProof(ctx, a, b)
-	})
+	}
+	return raw, err
 }
 
 // proofs builds proofs in the tree of size from the tiles of the tree as it is now, whose beginnings are the same.
 func (p *posix) proofs(ctx context.Context, size uint64) (*client.ProofBuilder, error) {
-	now, err := p.reader.IntegratedSize(ctx)
-	if err != nil {
-		return nil, err
-	}
 	return client.NewProofBuilder(ctx, size, func(ctx context.Context, level, index uint64, _ uint8) ([]byte, error) {
-		return p.reader.ReadTile(ctx, level, index, layout.PartialTileSize(level, index, now))
+		return p.newest(ctx, index, level, func(w uint8) ([]byte, error) { return p.reader.ReadTile(ctx, level, index, w) })
 	})
 }
 
-// again repeats a read that met a file which was replaced by a longer one between two looks.
-func again(read func() ([][]byte, error)) (out [][]byte, err error) {
-	for range 5 {
-		if out, err = read(); err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return out, err
-		}
+func (p *posix) inclusion(ctx context.Context, seq, size uint64) ([][]byte, error) {
+	b, err := p.proofs(ctx, size)
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
+	return b.InclusionProof(ctx, seq)
+}
+
+func (p *posix) consistency(ctx context.Context, a, b uint64) ([][]byte, error) {
+	pb, err := p.proofs(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return pb.ConsistencyProof(ctx, a, b)
 }
 
 // covered polls the published checkpoint. A disk too full to publish it costs reserve as an append does.

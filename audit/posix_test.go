@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -128,6 +129,46 @@ func TestPrune(t *testing.T) {
 	if v := verify(t, c.Dir, l.VerifierKey()); v.Bad != nil || v.Size != 21 {
 		t.Errorf("%+v, %+v", v, v.Bad)
 	}
+}
+
+// TestReadWhileWritten holds that readers do not stumble over files which grow, and are removed, under their eyes.
+func TestReadWhileWritten(t *testing.T) {
+	t.Parallel()
+	l := openTest(t, "disk", testConfig())
+	d := l.(*spine).drv.(*posix)
+	stop := make(chan struct{})
+	var readers, writers sync.WaitGroup
+	for range 240 {
+		writers.Go(func() { mustAppend(t, l, NodeStarted{}) })
+	}
+	writers.Wait()
+	for range 2 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				d.prune(t.Context())
+				n := l.Size()
+				if e, err := l.Entries(t.Context(), n-1, 1); err != nil || len(e) != 1 {
+					t.Errorf("entry %d: %v", n-1, err)
+				}
+				if _, err := l.Inclusion(t.Context(), n/2, n); err != nil {
+					t.Error(err)
+				}
+				if _, err := l.Consistency(t.Context(), n/2, n); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 30 { // over the edge of the first bundle
+		mustAppend(t, l, HealthChanged{})
+	}
+	close(stop)
+	readers.Wait()
 }
 
 // TestCloseHung holds that Close does not wait for a disk longer than it is told to.

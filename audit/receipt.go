@@ -4,6 +4,11 @@ import "time"
 
 // Receipt is the residency receipt of one call: where signalling and media were terminated, under which key handling, on which
 // legal ground. It holds no content and no number. GDPR Art. 5(2), 30(1)(d)(e), 44; DORA Art. 11(8), 30(2)(b).
+//
+// Who fills what: the call's own goroutine makes it, once, when the call has ended. Pseudonyms.Call gives CallRef and the parties;
+// the plan gives Trunk, EdgeGroup, RouteReason, GateDecision, the policy fields and, for each hop, place, operator, contract and
+// ruling; the walk over the hops gives Attempts, the refused ones from the plan included; transport gives TLSSeen; the media session
+// gives SRTPSeen, Packets, the moves of media and Quality. Times are those of the edge's own clock.
 type Receipt struct {
 	CallRef      string            `json:"call_ref"`  // salted per call
 	Direction    string            `json:"direction"` // inbound (carrier to contact centre) | outbound

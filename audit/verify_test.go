@@ -137,21 +137,21 @@ func seqOf(t *testing.T, dir, call string) uint64 {
 	return 0
 }
 
-// TestVerifyTamper names what was done to a log of 600 entries.
-func TestVerifyTamper(t *testing.T) {
-	t.Parallel()
-	sound := t.TempDir()
-	key := writeLog(t, sound, 600)
-	at := seqOf(t, sound, "41")
-	bundleOf := func(seq uint64) string {
-		return []string{"tile/entries/000", "tile/entries/001", "tile/entries/002.p/88"}[seq/256]
-	}
-	tests := []struct {
-		name string
-		do   func(t *testing.T, dir string)
-		seq  uint64
-		what string
-	}{
+// tampering is something that is done to a log, and what Verify says of it.
+type tampering struct {
+	name string
+	do   func(t *testing.T, dir string)
+	seq  uint64
+	what string
+}
+
+func bundleOf(seq uint64) string {
+	return []string{"tile/entries/000", "tile/entries/001", "tile/entries/002.p/88"}[seq/256]
+}
+
+// tamperings are for a log of 600 entries with call 41 at index at.
+func tamperings(at uint64) []tampering {
+	return []tampering{
 		{"byte of an entry", func(t *testing.T, dir string) {
 			edit(t, filepath.Join(dir, bundleOf(at)), replace(`"call_ref":"41"`, `"call_ref":"14"`))
 		}, at, bundleOf(at) + ": expected an entry with the hash"},
@@ -195,23 +195,35 @@ func TestVerifyTamper(t *testing.T) {
 		{"last bundle cut inside an entry", func(t *testing.T, dir string) {
 			edit(t, filepath.Join(dir, "tile/entries/002.p/88"), func(raw []byte) []byte { return raw[:len(raw)-5] })
 		}, 599, "found 87 and then bytes that are none"},
-		{"entry and tile rewritten", func(t *testing.T, dir string) {
-			edit(t, filepath.Join(dir, bundleOf(at)), replace(`"call_ref":"41"`, `"call_ref":"14"`))
-			raw, _ := os.ReadFile(filepath.Join(dir, bundleOf(at)))
-			entries, _ := parseBundle(raw)
-			tile := strings.Replace(bundleOf(at), "entries", "0", 1)
-			edit(t, filepath.Join(dir, tile), func([]byte) (out []byte) {
-				for _, e := range entries {
-					out = append(out, hasher.HashLeaf(e)...)
-				}
-				return out
-			})
-		}, 0, "found entries and tiles that yield"},
+		{"entry and tile rewritten", rewrite(at), 0, "found entries and tiles that yield"},
 		{"tree state put back", func(t *testing.T, dir string) {
 			edit(t, filepath.Join(dir, ".state/treeState"), replace(`"size":600`, `"size":599`))
 		}, 599, ".state/treeState: expected at least the 600 entries"},
 	}
-	for _, c := range tests {
+}
+
+// rewrite changes call 41 and the tile over it, as someone would who has everything but the key.
+func rewrite(at uint64) func(t *testing.T, dir string) {
+	return func(t *testing.T, dir string) {
+		edit(t, filepath.Join(dir, bundleOf(at)), replace(`"call_ref":"41"`, `"call_ref":"14"`))
+		raw, _ := os.ReadFile(filepath.Join(dir, bundleOf(at)))
+		entries, _ := parseBundle(raw)
+		tile := strings.Replace(bundleOf(at), "entries", "0", 1)
+		edit(t, filepath.Join(dir, tile), func([]byte) (out []byte) {
+			for _, e := range entries {
+				out = append(out, hasher.HashLeaf(e)...)
+			}
+			return out
+		})
+	}
+}
+
+// TestVerifyTamper names what was done to a log.
+func TestVerifyTamper(t *testing.T) {
+	t.Parallel()
+	sound := t.TempDir()
+	key := writeLog(t, sound, 600)
+	for _, c := range tamperings(seqOf(t, sound, "41")) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
