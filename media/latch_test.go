@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/cordonsip/cordon/sovereign"
 )
@@ -144,7 +145,16 @@ func TestFloodOfStrangers(t *testing.T) {
 		if n := len(c.s.Report().Moves); n != 4+maxTold {
 			t.Errorf("%d moves", n)
 		}
-		if r := c.s.Report().Sides[A]; r.Refused != 300 || r.RxPackets != 20 || r.Lost < 0 {
+		// While they shout, a far end that really moved waits for its turn like any stranger.
+		moved := c.a.bind(netip.MustParseAddrPort("127.0.2.99:4000"))
+		if c.a.from(moved, c.a.next()); len(c.b.got(c.b.rtp)) != 0 {
+			t.Error("strangers are looked at without a limit")
+		}
+		wait(time.Second)
+		if c.a.from(moved, c.a.next()); len(c.b.got(c.b.rtp)) != 1 {
+			t.Error("a moved far end is not taken a second later")
+		}
+		if r := c.s.Report().Sides[A]; r.Refused != 301 || r.RxPackets != 21 || r.Lost < 0 {
 			t.Errorf("%+v", r)
 		}
 	})

@@ -656,3 +656,84 @@ func TestConfigIsChecked(t *testing.T) {
 		t.Error("an offer without a law")
 	}
 }
+
+// TestAnotherParty: an offer to another party in an established session is a new attempt toward it.
+func TestAnotherParty(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newTalking(t, srtpLeg("carrier"), srtpLeg("fra"))
+		before := c.b.to
+		b2 := newPeer(t, c.n, bob2Addr, 5000, "")
+		offer := ok(c.s.Offer(A, c.a.sdp(), srtpLeg("zrh")))(t)
+		b2.picks(offer, 1)
+		ok(c.s.Answer(B, b2.sdp()))(t)
+		if b2.to == before || b2.key.same(*c.b.key) || len(lines(t, offer, "a=crypto")) != 5 {
+			t.Errorf("the other party gets sockets or keys of the first: %s", offer)
+		}
+		if c.hears(c.a, b2, 2) != 2 || c.hears(b2, c.a, 2) != 2 || c.hears(c.a, c.b, 2) != 0 {
+			t.Error("the call did not move")
+		}
+	})
+}
+
+func TestAnswerKeepsTheTag(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newTalking(t, srtpLeg("carrier"), plainLeg("fra"))
+		ours := *c.a.key
+		c.a.ours.tag = "77"
+		ok(c.s.Offer(A, c.a.sdp(), c.legs[B]))(t)
+		c.a.reads(ok(c.s.Answer(B, c.b.sdp()))(t))
+		if c.a.key.tag != "77" || !c.a.key.same(ours) {
+			t.Errorf("%+v", c.a.key)
+		}
+	})
+}
+
+// TestMuxMustBeOffered: an answer can't turn on what was not offered (RFC 5761 section 5.1.1).
+func TestMuxMustBeOffered(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork()
+		bed := newBed(t, n.listen)
+		a, b := newPeer(t, n, aliceAddr, 4000, ""), newPeer(t, n, bobAddr, 5000, "")
+		s := bed.open(plainLeg("carrier"))
+		b.reads(ok(s.Offer(A, a.sdp(), plainLeg("fra")))(t))
+		a.reads(ok(s.Answer(B, b.sdp("a=rtcp-mux")))(t))
+		to := a.to
+		a.to = netipPort(to, to.Port()+1)
+		a.from(a.rtcp, report(a.ssrc, 0))
+		if got := len(b.got(b.rtcp)); got != 1 || len(b.got(b.rtp)) != 0 {
+			t.Errorf("%d reports on the RTCP port", got)
+		}
+	})
+}
+
+// sink is a socket that swallows.
+type sink struct{ *socket }
+
+func (sink) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) { return len(b), nil }
+
+func TestPlainPathDoesNotAllocate(t *testing.T) {
+	n := newNetwork()
+	bed := newBed(t, func(at netip.AddrPort) (sovereign.UDPConn, error) {
+		c, err := n.listen(at)
+		if err != nil {
+			return nil, err
+		}
+		return sink{c.(*socket)}, nil
+	})
+	a, b := newPeer(t, n, aliceAddr, 4000, ""), newPeer(t, n, bobAddr, 5000, "")
+	s := bed.open(plainLeg("carrier"))
+	ok(s.Offer(A, a.sdp(), plainLeg("fra")))(t)
+	ok(s.Answer(B, b.sdp()))(t)
+	p, w := s.legs[A].Load().rtp, &work{}
+	seq := uint16(0)
+	if got := testing.AllocsPerRun(1000, func() {
+		seq++
+		rtpHeader(w.in[:172], seq, uint32(seq)*160, 7, false)
+		p.packet(w, w.in[:172], a.rtp.at, time.Now())
+	}); got != 0 {
+		t.Errorf("%v allocations per packet", got)
+	}
+	if r := s.Close(); r.Sides[B].TxPackets != 1001 {
+		t.Errorf("%+v", r.Sides)
+	}
+}

@@ -2,6 +2,8 @@ package media
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha1"
 	"errors"
 	"runtime"
 	"strconv"
@@ -252,6 +254,23 @@ func TestParseCrypto(t *testing.T) {
 		k, salt := s.lengths()
 		if c := newCrypto(strconv.Itoa(k), s); len(c.key) != k+salt || !parseCrypto(c.String()).same(c) {
 			t.Errorf("%s does not come back", s)
+		}
+	}
+}
+
+// TestReportsInClearAreRefused: authentic, but the E bit says that it is not encrypted, which nobody agreed to.
+func TestReportsInClearAreRefused(t *testing.T) {
+	c := newCrypto("1", AES_CM_128_HMAC_SHA1_80)
+	for _, clear := range []bool{true, false} {
+		b := append(report(1, 8), 0, 0, 0, 5)
+		if !clear {
+			b = refRTCP(t, c, report(1, 8), 5)[:20]
+		}
+		m := hmac.New(sha1.New, derive(t, c.key[:16], c.key[16:], 4, 20))
+		m.Write(b)
+		_, err := (&inbound{key: c}).openRTCP(make([]byte, 200), append(b, m.Sum(nil)[:10]...))
+		if (err != nil) != clear {
+			t.Errorf("in clear %v: %v", clear, err)
 		}
 	}
 }
