@@ -32,7 +32,6 @@ type ask struct {
 	refresh  string // refresher that the caller asked for
 	update   bool
 	cross    []msg.Header // what may cross by configuration, filtered again per hop
-	reasons  []reason
 	callID   string
 	purpose  sovereign.Purpose
 }

@@ -90,6 +90,9 @@ func (t *attempt) offer() {
 
 func (t *attempt) offered(sdp []byte, err error) {
 	if t.dead || t.c.ended {
+		if !t.plain {
+			t.c.refund(t.hop)
+		}
 		t.forget()
 		return
 	}
@@ -99,7 +102,9 @@ func (t *attempt) offered(sdp []byte, err error) {
 		if r.Status == 403 {
 			t.c.held = true
 		}
-		t.c.refund(t.hop)
+		if !t.plain {
+			t.c.refund(t.hop)
+		}
 		t.result("media_" + itoa(r.Status))
 		t.leave()
 		return

@@ -18,7 +18,7 @@ func (l *leg) request(tx *transaction.Server, req *msg.Request, in transport.Inc
 	if tx == nil {
 		return
 	}
-	if l.ended || l.c.ended {
+	if l.ended || l.c.ended || l.zombie() {
 		if req.Method == msg.BYE { // both hung up at once: theirs is right, too
 			l.c.sh.answer(tx, 200)
 			return
@@ -32,6 +32,11 @@ func (l *leg) request(tx *transaction.Server, req *msg.Request, in transport.Inc
 	}
 	l.adopt(in)
 	l.dispatch(tx, req, tag)
+}
+
+// zombie says that this leg is of an attempt that was given up: nothing that it says concerns the call any more.
+func (l *leg) zombie() bool {
+	return l.side == media.B && l != l.c.b && (l.c.cur == nil || l != l.c.cur.leg)
 }
 
 // adopt follows a peer that came back over another connection of its own. Datagrams and our own connections stay where they were pinned.

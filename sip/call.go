@@ -40,17 +40,16 @@ type call struct {
 	view  atomic.Pointer[CallView]
 	refs  []audit.PartyRef
 
-	hop      int
-	cur      *attempt
-	tried    []audit.Attempt
-	held     bool     // a hop was held or denied on the way: the final refusal is on_hold's
-	gated    bool     // one of them could have gone through the gate
-	best     int      // the downstream answer to relay when every hop failed
-	bestWhy  []reason // and its reasons
-	refusal  *media.Refusal
-	logDown  bool
-	early    []byte // answer that A has by a provisional response
-	reporter media.Report
+	hop     int
+	cur     *attempt
+	tried   []audit.Attempt
+	held    bool     // a hop was held or denied on the way: the final refusal is on_hold's
+	gated   bool     // one of them could have gone through the gate
+	best    int      // the downstream answer to relay when every hop failed
+	bestWhy []reason // and its reasons
+	refusal *media.Refusal
+	logDown bool
+	early   []byte // answer that A has by a provisional response
 
 	start, answer, end time.Time
 	setup              transaction.Timer

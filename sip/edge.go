@@ -153,7 +153,11 @@ func New(c Config) (*Edge, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Edge{c: c, log: c.Logger, metrics: newMetrics(c.Metrics)}
+	m, err := newMetrics(c.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	e := &Edge{c: c, log: c.Logger, metrics: m}
 	e.base, e.stop = context.WithCancel(context.Background())
 	if err := e.Reload(c.Parties); err != nil {
 		return nil, err

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -33,7 +32,6 @@ var (
 	fraAddr     = netip.MustParseAddrPort("10.2.0.1:5060")
 	zrhAddr     = netip.MustParseAddrPort("10.3.0.1:5060")
 	iadAddr     = netip.MustParseAddrPort("10.66.0.1:5060")
-	strangeAddr = netip.MustParseAddrPort("192.0.2.9:5060")
 )
 
 type planFunc func(routing.Request) routing.Plan
@@ -445,6 +443,15 @@ func (w *world) up(callID string, more ...string) (*msg.Response, *msg.Request) 
 	return ok, in
 }
 
-func seqOf(n uint32) string { return strconv.Itoa(int(n)) }
-
 func linkOf(d time.Duration) vnet.Quality { return vnet.Quality{Delay: d} }
+
+// recorder keeps what would be sent.
+type recorder struct {
+	sovereign.UDPConn
+	last string
+}
+
+func (r *recorder) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) {
+	r.last = string(b)
+	return len(b), nil
+}

@@ -31,9 +31,8 @@ type leg struct {
 	out     *exchange           // INVITE or UPDATE of ours that waits for its final response
 	waiting *accepted           // 2xx of ours that waits for its ACK
 	rel     reliable            // provisional responses of ours
-	rack    uint32              // last RSeq taken from the peer, per leg: the dialog that sends others is dropped
-	racks   map[string]uint32
-	sent    []byte // last session description sent to the peer, and taken from it
+	racks   map[string]uint32   // last RSeq taken, by the peer's tag
+	sent    []byte              // last session description sent to the peer, and taken from it
 	taken   []byte
 	ackSDP  map[uint32][]byte // bodies of our ACKs by CSeq, to answer a 2xx that comes again
 	owed    uint32            // CSeq of a 2xx of the peer whose ACK waits for an answer

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,7 +16,7 @@ type metrics struct {
 	strays   prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cordon_sip_calls_total", Help: "Calls that ended, by result: answered, refused, held, failed, cancelled.",
@@ -34,10 +35,15 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"ground"}),
 		strays: prometheus.NewCounter(prometheus.CounterOpts{Name: "cordon_sip_strays_total", Help: "Responses that belong to no transaction."}),
 	}
-	if r != nil {
-		r.MustRegister(m.calls, m.attempts, m.setup, m.active, m.refused, m.strays)
+	if r == nil {
+		return m, nil
 	}
-	return m
+	for _, c := range []prometheus.Collector{m.calls, m.attempts, m.setup, m.active, m.refused, m.strays} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("sip: metrics: %w", err)
+		}
+	}
+	return m, nil
 }
 
 func (m *metrics) ended(result string, setup time.Duration) {

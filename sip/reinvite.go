@@ -8,16 +8,6 @@ import (
 	msg "github.com/emiago/sipgo/sip"
 )
 
-// renegotiating says whether an offer is open anywhere in the call: a second one would be glare.
-func (c *call) renegotiating() bool {
-	for _, l := range []*leg{c.a, c.b} {
-		if l != nil && (l.in != nil || l.out != nil || l.waiting != nil) {
-			return true
-		}
-	}
-	return false
-}
-
 // clash answers a request that came while another exchange is open. RFC 3261 section 14.2, RFC 3311 section 5.2.
 func (l *leg) clash(tx *transaction.Server) bool {
 	o := l.other()
