@@ -86,6 +86,7 @@ func world(t testing.TB, change func(*SnapshotConfig)) *Snapshot {
 			{Name: "odd", Kind: KindGroup, Region: Region{"aws", "eu-west-9"}},
 			{Name: "dub", Kind: KindGroup, Region: dublin},
 			{Name: "jov", Kind: KindGroup, Region: serbia},
+			{Name: "alps", Kind: KindGroup, Region: frankfurt, MediaRegions: []Region{zurich}, MediaEvidence: "annex 4"},
 			{Name: "hook", Kind: KindInfrastructure, Region: frankfurt},
 		},
 		Generation: 7,

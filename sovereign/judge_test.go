@@ -67,6 +67,8 @@ func TestJudge(t *testing.T) {
 		"one country, no region":    {Ask{Addr: addr("100.64.1.1:1")}, Hold, GroundNotAllowListed, " DE", "names no region that the allow-list could hold"},
 		"two lawful countries":      {Ask{Addr: addr("100.64.2.1:1")}, Hold, GroundNotAllowListed, " DE", ""},
 		"evidence against a prefix": {Ask{Party: "split", Plane: Media, Addr: addr("100.64.2.1:1")}, Hold, GroundConditionsNotMet, "aws:us-east-1 US", ""},
+		"Zurich is not in DE or FR": {Ask{Party: "alps", Plane: Media, Addr: addr("100.64.2.1:1")}, Hold, GroundNotAllowListed, " DE", ""},
+		"Zurich is in the globe":    {Ask{Party: "alps", Plane: Media, Addr: addr("52.129.96.1:1")}, Permit, GroundAdequate, "aws:eu-central-2 CH", ""},
 		"evidence fits a prefix":    {Ask{Party: "fra", Plane: Media, Addr: addr("100.64.2.1:1")}, Permit, GroundInEEA, "aws:eu-central-1 DE", ""},
 		"narrowing away a denial":   {Ask{Party: "fra", Plane: Media, Addr: addr("100.64.0.1:1")}, Permit, GroundInEEA, "aws:eu-central-1 DE", ""},
 

@@ -11,7 +11,7 @@ import (
 func TestNewSnapshotRefuses(t *testing.T) {
 	for want, change := range map[string]func(*SnapshotConfig){
 		`"eea" is no preset`:      func(c *SnapshotConfig) { c.Policy.Preset = "eea" },
-		"party 14 has no name":    func(c *SnapshotConfig) { c.Parties = append(c.Parties, Party{Region: zurich}) },
+		"party 15 has no name":    func(c *SnapshotConfig) { c.Parties = append(c.Parties, Party{Region: zurich}) },
 		`"fra" is declared twice`: func(c *SnapshotConfig) { c.Parties = append(c.Parties, Party{Name: "fra", Kind: KindTrunk}) },
 		"value must be true": func(c *SnapshotConfig) {
 			c.Parties[0].Attributes = []Attribute{{Name: "recipient.dpf_listed", Value: 1, Evidence: "x"}}
@@ -44,7 +44,7 @@ func TestSnapshotGivesBack(t *testing.T) {
 	if s.Policy().Preset != EEAPlusAdequacy || s.Generation() != 7 || s.Atlas() == nil || s.Law() != Shipped() || s.Catalogue() != ShippedRegions() {
 		t.Errorf("%+v", s.Policy())
 	}
-	if len(s.Parties()) != 13 || len(s.Suspended()) != 1 || len(s.Grants()) != 0 {
+	if len(s.Parties()) != 14 || len(s.Suspended()) != 1 || len(s.Grants()) != 0 {
 		t.Errorf("%d parties", len(s.Parties()))
 	}
 	next := s.WithGrants([]Grant{{ID: "g"}}).WithSuspensions(nil)
