@@ -120,6 +120,7 @@ type Peer struct {
 	calls    map[string]*Call
 	nonces   map[string]uint32 // the last nc of each
 	stats    Stats
+	unheard  int // messages that Silent or Dead kept from being sent or received
 }
 
 // New binds the SIP socket, so that Addr is known, and starts nothing.

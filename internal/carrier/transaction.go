@@ -242,15 +242,17 @@ func (p *Peer) respond(t *serverTx, status int, edit func(*message)) []byte {
 
 // again sends b until *stop is set or 64*T1 have passed: Timers G and H, and those of RFC 3261 section 13.3.1.4.
 func (p *Peer) again(t *serverTx, b []byte, first time.Duration, stop *bool) {
-	left := p.lifetime()
+	left, unheard := p.lifetime(), p.unheard
 	var tick func(time.Duration)
 	tick = func(d time.Duration) {
 		if *stop || p.servers[t.key] != t {
 			return
 		}
 		if left -= d; left <= 0 {
-			p.fault("no ACK for the %s of %s", firstLine(b), t.req.get("Call-ID"))
 			*stop = true
+			if unheard == p.unheard { // else we may have been deaf to it
+				p.fault("no ACK for the %s of %s", firstLine(b), t.req.get("Call-ID"))
+			}
 			return
 		}
 		if p.cfg.Proto == "udp" || t.status < 300 {

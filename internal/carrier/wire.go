@@ -223,6 +223,7 @@ func (p *Peer) readStream(s *stream) {
 func (p *Peer) send(to path, b []byte) {
 	bh := p.behaviour.Load()
 	if bh.Silent || bh.Dead || p.closed {
+		p.unheard++
 		return
 	}
 	if p.cfg.Trace != nil && len(b) > 2 {
@@ -308,6 +309,7 @@ func (p *Peer) receive(from path, m *message, raw []byte) {
 		}
 	}
 	if bh.Silent || bh.Dead {
+		p.unheard++
 		p.stats.Dropped++
 		return
 	}
