@@ -66,9 +66,8 @@ func (g *Gate) propose(ctx context.Context, s *settings, who string, plan Plan) 
 	now := stamp()
 	id := g.own.ids.next(now)
 	open := 0
-	for _, t := range g.Tickets() {
+	for _, t := range g.openTickets() {
 		switch {
-		case !t.State.open():
 		case t.State != Active && t.Plan.Scope.same(plan.Scope):
 			if err := g.supersede(ctx, t.ID, id); err != nil {
 				return Ticket{}, err
@@ -273,14 +272,14 @@ func (g *Gate) Activate(ctx context.Context, ticket, person string) (Ticket, err
 	return g.activate(ctx, ticket, who)
 }
 
-// activate is Activate for the holder of the turn. The count of calls is laid out first: a live grant without a count would be one whose
-// count was lost.
+// activate is Activate for the holder of the turn. The count of calls is laid out first: a live grant without a count is one whose count was
+// lost.
 func (g *Gate) activate(ctx context.Context, ticket, who string) (Ticket, error) {
 	t, err := g.apply(ctx, ticket, func(now time.Time, r *Record) (GateChanged, error) {
 		if err := r.activate(now, who); err != nil {
 			return GateChanged{}, err
 		}
-		if err := g.openQuota(ctx, &r.Ticket); err != nil {
+		if err := g.openQuota(ctx, r); err != nil {
 			return GateChanged{}, err
 		}
 		return GateChanged{What: Activated, By: who, Why: r.Ticket.Why}, nil
@@ -291,7 +290,7 @@ func (g *Gate) activate(ctx context.Context, ticket, who string) (Ticket, error)
 	if err := g.renew(ctx, ticket); err != nil {
 		g.logger.Warn("no calls could be reserved yet", "ticket", ticket, "error", err)
 	}
-	for _, old := range g.Tickets() {
+	for _, old := range g.openTickets() {
 		if old.ID == t.ID || old.State != Active || !old.Plan.Scope.same(t.Plan.Scope) {
 			continue
 		}
@@ -353,8 +352,8 @@ func (g *Gate) Invalidate(ctx context.Context, why string, match func(Ticket) bo
 	}
 	defer g.leave()
 	errs := []error{g.refresh(ctx)}
-	for _, t := range g.Tickets() {
-		if !t.State.open() || !match(t) {
+	for _, t := range g.openTickets() {
+		if !match(t) {
 			continue
 		}
 		_, err := g.apply(ctx, t.ID, func(now time.Time, r *Record) (GateChanged, error) {

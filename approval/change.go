@@ -257,7 +257,7 @@ func (g *Gate) accept(ctx context.Context, id string, item state.Item) (*written
 	}
 	r, err := decodeRecord(id, item.Data)
 	if err == nil && (known == nil || r.Version >= known.Version) {
-		backed, err := g.backed(ctx, r)
+		backed, err := g.backed(ctx, r, true)
 		if err != nil {
 			return nil, err
 		}
@@ -285,26 +285,37 @@ func (g *Gate) accept(ctx context.Context, id string, item state.Item) (*written
 	return &written{known.Record, rev}, nil
 }
 
-// backed says whether r rests on an entry: of our log, or of the log of a node whose word we take.
-func (g *Gate) backed(ctx context.Context, r *Record) (bool, error) {
+// backed says whether r rests on an entry: of our log, or of the log of a node whose word we take. With effect it must not have been voided
+// since, either.
+func (g *Gate) backed(ctx context.Context, r *Record, effect bool) (bool, error) {
 	if r.Node != g.c.Node && slices.Contains(g.c.Peers, r.Node) {
 		return true, nil
 	}
-	if r.Ticket.Entry >= g.c.Log.Size() {
+	at, size := r.Ticket.Entry, g.c.Log.Size()
+	if at >= size {
 		return false, nil
 	}
-	entries, err := g.c.Log.Entries(ctx, r.Ticket.Entry, 1)
+	entries, err := g.entries(ctx, at, at+1)
 	if err != nil {
-		return false, fmt.Errorf("approval: reading entry %d: %w", r.Ticket.Entry, err)
-	}
-	if len(entries) != 1 || entries[0].Kind != audit.KindGateChanged {
-		return false, nil
+		return false, err
 	}
 	var ev GateChanged
-	if err := json.Unmarshal(entries[0].Body, &ev); err != nil || ev.Record == nil {
+	if entries[0].Kind != audit.KindGateChanged || json.Unmarshal(entries[0].Body, &ev) != nil || ev.Record == nil || !ev.Record.equal(r) {
 		return false, nil
 	}
-	return ev.Record.equal(r), nil
+	for from := at + 1; effect && from < size; from += replayBatch {
+		entries, err := g.entries(ctx, from, min(size, from+replayBatch))
+		if err != nil {
+			return false, err
+		}
+		for _, e := range entries {
+			var void GateChanged
+			if e.Kind == audit.KindGateChanged && json.Unmarshal(e.Body, &void) == nil && void.What == NotApplied && void.Voids == ev.Change {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
 }
 
 // repaired counts a difference between the log and the store.

@@ -14,8 +14,8 @@ import (
 
 // Limits of everything that grows.
 const (
-	maxOpen     = 256  // tickets that wait or are live
-	maxClosed   = 1000 // tickets that ended and are kept in the store; the log keeps all
+	maxOpen     = 256 // tickets that wait or are live
+	maxClosed   = 500 // tickets that ended and are kept in the store; the log keeps all
 	maxOpinions = 64
 	maxNotices  = 64
 	maxTries    = 16 // of one change against the changes of other nodes
@@ -58,6 +58,7 @@ type Gate struct {
 		sync.Mutex // never held while anybody waits
 		tickets    map[string]*written
 		quotas     map[string]quota
+		first      map[string]int // calls that openQuota reserved for a block that is not there yet
 	}
 	publishing sync.Mutex // keeps snapshots and calls of Changed in order; Changed must not block
 	snap       atomic.Pointer[snapshot]
@@ -105,7 +106,7 @@ func New(c Config) (*Gate, error) {
 	g.c.Peers = filled(c.Peers)
 	g.settings.Store(s)
 	g.own.unsettled = map[string]unsettled{}
-	g.view.tickets, g.view.quotas = map[string]*written{}, map[string]quota{}
+	g.view.tickets, g.view.quotas, g.view.first = map[string]*written{}, map[string]quota{}, map[string]int{}
 	g.snap.Store(&snapshot{grants: []Grant{}, blocks: map[string]*block{}})
 	return g, nil
 }
@@ -134,6 +135,20 @@ func (g *Gate) Tickets() []Ticket {
 		}
 		return strings.Compare(b.ID, a.ID)
 	})
+	return out
+}
+
+// openTickets gives those that wait or are live, in the order of their ids.
+func (g *Gate) openTickets() []Ticket {
+	g.view.Lock()
+	defer g.view.Unlock()
+	var out []Ticket
+	for id, w := range g.view.tickets {
+		if w.Ticket.State.open() {
+			out = append(out, g.ticketLocked(id))
+		}
+	}
+	slices.SortFunc(out, func(a, b Ticket) int { return strings.Compare(a.ID, b.ID) })
 	return out
 }
 
@@ -221,7 +236,8 @@ func (g *Gate) publish() {
 		// The block of a grant that is over gives no calls and keeps its count until the ticket is ended.
 		b := old.blocks[id]
 		if b == nil || !b.until.Equal(w.Ticket.GrantUntil) {
-			b = newBlock(w)
+			b = newBlock(w, g.view.first[id])
+			delete(g.view.first, id)
 		}
 		fresh.blocks[id] = b
 	}

@@ -50,8 +50,10 @@ type block struct {
 	renewing atomic.Bool // one goroutine at a time reserves
 }
 
-func newBlock(w *written) *block {
-	return &block{until: w.Ticket.GrantUntil, low: int64(w.Rules.QuotaBlock) / 2}
+func newBlock(w *written, calls int) *block {
+	b := &block{until: w.Ticket.GrantUntil, low: int64(w.Rules.QuotaBlock) / 2}
+	b.left.Store(int64(calls))
+	return b
 }
 
 func (b *block) unreported() int64 { return b.spent.Load() - b.told.Load() }
@@ -120,20 +122,33 @@ func (g *Gate) spent(id string) int {
 	return g.ticketLocked(id).Spent
 }
 
-// openQuota lays out the count of a grant that is about to go live.
-func (g *Gate) openQuota(ctx context.Context, t *Ticket) error {
-	data, err := json.Marshal(quota{Max: t.Plan.Scope.MaxCalls, Nodes: map[string]share{}})
+// openQuota lays out the count of a grant that is about to go live, and reserves this node's first block, so that the first call after the
+// activation finds one.
+func (g *Gate) openQuota(ctx context.Context, r *Record) error {
+	t := &r.Ticket
+	first := min(r.Rules.QuotaBlock, t.Plan.Scope.MaxCalls)
+	data, err := json.Marshal(quota{Max: t.Plan.Scope.MaxCalls, Nodes: map[string]share{g.c.Node: {Reserved: first}}})
 	if err != nil {
 		return fmt.Errorf("approval: writing the quota of %s: %w", t.ID, err)
 	}
-	if _, err := g.swap(ctx, quotaPrefix+t.ID, 0, data); err != nil && !errors.Is(err, state.ErrConflict) {
+	_, err = g.swap(ctx, quotaPrefix+t.ID, 0, data)
+	if errors.Is(err, state.ErrConflict) {
+		return nil // an earlier attempt, or another node's
+	}
+	if err != nil {
 		return fmt.Errorf("approval: writing the quota of %s: %w", t.ID, err)
 	}
+	g.view.Lock()
+	g.view.first[t.ID] = first
+	g.view.Unlock()
 	return nil
 }
 
 // editQuota changes the count of a grant by compare-and-swap. do gives false when there is nothing to change.
 func (g *Gate) editQuota(ctx context.Context, id string, do func(q *quota) bool) (quota, error) {
+	// A reservation that was written and not taken over would be lost.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateTimeout)
+	defer cancel()
 	for range maxTries {
 		item, err := g.c.KV.Get(ctx, quotaPrefix+id)
 		if err != nil {

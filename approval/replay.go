@@ -43,7 +43,8 @@ func (g *Gate) restore(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 	before := g.repairs.Load()
-	logged, err := g.replay(ctx)
+	size := g.c.Log.Size()
+	logged, err := g.replay(ctx, size)
 	if err != nil {
 		return 0, err
 	}
@@ -56,11 +57,11 @@ func (g *Gate) restore(ctx context.Context) (int, error) {
 		stored[strings.TrimPrefix(item.Key, ticketPrefix)] = item
 	}
 	for _, id := range worthRestoring(logged, stored) {
-		if err := g.reconcile(ctx, id, logged[id], stored[id]); err != nil {
+		if err := g.reconcile(ctx, id, logged[id], stored[id], size); err != nil {
 			return int(g.repairs.Load() - before), err
 		}
 	}
-	for _, t := range g.Tickets() {
+	for _, t := range g.openTickets() {
 		if t.State != Active {
 			continue
 		}
@@ -77,14 +78,14 @@ func (g *Gate) restore(ctx context.Context) (int, error) {
 	return int(g.repairs.Load() - before), nil
 }
 
-// replay reads the log backwards and gives, for each ticket, the newest version that took effect.
-func (g *Gate) replay(ctx context.Context) (map[string][]candidate, error) {
+// replay reads the log backwards from size on and gives, for each ticket, the newest version that took effect.
+func (g *Gate) replay(ctx context.Context, size uint64) (map[string][]candidate, error) {
 	var (
 		found = map[string][]candidate{}
 		voids = map[string]bool{}
 		since = time.Now().Add(-horizon)
 	)
-	for end := g.c.Log.Size(); end > 0; {
+	for end := size; end > 0; {
 		from := end - min(end, replayBatch)
 		entries, err := g.entries(ctx, from, end)
 		if err != nil {
@@ -167,14 +168,25 @@ func worthRestoring(logged map[string][]candidate, stored map[string]state.Item)
 	})
 }
 
-// reconcile brings one ticket of the store in line with the log and takes it into the view.
-func (g *Gate) reconcile(ctx context.Context, id string, logged []candidate, item state.Item) error {
-	if len(logged) == 0 {
-		return g.unlogged(ctx, id, item)
-	}
+// reconcile brings one ticket of the store in line with the log, which was replayed up to size, and takes it into the view.
+func (g *Gate) reconcile(ctx context.Context, id string, logged []candidate, item state.Item, size uint64) error {
 	var stored *Record
 	if item.Rev > 0 {
 		stored, _ = decodeRecord(id, item.Data) // what cannot be read is put right like any other difference
+	}
+	if stored != nil && stored.Ticket.Entry >= size {
+		// Another gate on this log was at work since: its entry is newer than what was replayed.
+		backed, err := g.backed(ctx, stored, true)
+		if err != nil {
+			return err
+		}
+		if backed {
+			g.put(stored, item.Rev)
+			return nil
+		}
+	}
+	if len(logged) == 0 {
+		return g.unlogged(ctx, id, item)
 	}
 	right := logged[0]
 	if stored != nil {
@@ -226,7 +238,7 @@ func (g *Gate) unlogged(ctx context.Context, id string, item state.Item) error {
 	r, err := decodeRecord(id, item.Data)
 	peer := err == nil && r.Node != g.c.Node && slices.Contains(g.c.Peers, r.Node)
 	if err == nil && (peer || !r.Ticket.State.open()) {
-		backed, err := g.backed(ctx, r)
+		backed, err := g.backed(ctx, r, false)
 		if err != nil {
 			return err
 		}

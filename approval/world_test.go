@@ -102,6 +102,7 @@ func (w *world) propose(g *Gate, p Plan) Ticket {
 	if err := g.Notified(w.t.Context(), t.ID, "console", ""); err != nil {
 		w.t.Fatal(err)
 	}
+	t, _ = g.Ticket(t.ID)
 	return t
 }
 
