@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cordonsip/cordon/internal/osnet"
 	"github.com/cordonsip/cordon/internal/vnet"
 )
 
@@ -509,11 +510,16 @@ func TestRealSockets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, proto := range []string{"udp", "tcp", "tls"} {
-		t.Run(proto, func(t *testing.T) {
+	for _, name := range []string{"udp", "tcp", "tls", "udp with ICMP errors"} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			proto, _, icmp := strings.Cut(name, " ")
+			var n Net
+			if icmp {
+				n = osnet.Net{}
+			}
 			cfg := Config{
-				Proto: proto, TLS: &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{cert}}, ServerName: "edge.example", SRTP: proto == "tls",
+				Net: n, Proto: proto, TLS: &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{cert}}, ServerName: "edge.example", SRTP: proto == "tls",
 			}
 			var peers []*Peer
 			var wg sync.WaitGroup
