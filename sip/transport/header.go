@@ -48,7 +48,7 @@ func readVia(_ []byte, s string) (sip.Header, error) {
 		sentBy, params = sentBy[:i], sentBy[i:]
 	}
 	// sent-by = host [ COLON port ], and COLON may have white space on both sides.
-	sentBy = strings.NewReplacer(" ", "", "\t", "").Replace(sentBy)
+	sentBy = strings.Join(strings.FieldsFunc(sentBy, func(r rune) bool { return r == ' ' || r == '\t' }), "")
 	var ok bool
 	if v.Host, v.Port, ok = splitHostPort(sentBy); !ok || v.ProtocolName != "SIP" || v.ProtocolVersion != "2.0" || !isToken(v.Transport) {
 		return nil, bad("Via")
