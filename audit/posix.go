@@ -31,6 +31,7 @@ const (
 
 	pollCheckpoint = 5 * time.Millisecond
 	pruneEvery     = 32 // appends
+	sweepAge       = 5 * time.Second
 )
 
 // posix is the driver on disk, tessera's POSIX storage in the tlog-tiles layout. What makes an append durable: the driver writes the
@@ -297,15 +298,21 @@ func sweep(dir string, size uint64) {
 		}
 	}
 	edge(layout.EntriesPath, size/layout.EntryBundleWidth)
-	for level := uint64(0); level == 0 || size>>(8*level) > 0; level++ {
+	for level := uint64(0); level == 0 || (size+batchSize)>>(8*level) > 0; level++ {
 		edge(func(n uint64, p uint8) string { return layout.TilePath(level, n, p) }, size>>(8*(level+1)))
 	}
-	for sub, name := range map[string]string{".": "checkpoint", ".state": "treeState"} {
-		clean(sub, func(s string) bool {
-			rest, ok := strings.CutPrefix(s, name)
-			return ok && digits(rest)
-		})
-	}
+	clean(".state", func(name string) bool {
+		rest, ok := strings.CutPrefix(name, "treeState")
+		return ok && digits(rest)
+	})
+	clean(".", func(name string) bool { // checkpoints are written beside the appends: the newest may be on its way
+		rest, ok := strings.CutPrefix(name, layout.CheckpointPath)
+		if !ok || !digits(rest) {
+			return false
+		}
+		st, err := os.Stat(filepath.Join(dir, name))
+		return err == nil && time.Since(st.ModTime()) > sweepAge
+	})
 }
 
 // prune removes the partial files of the newest bundle that the published checkpoint has outgrown, and says how many. The driver does

@@ -7,8 +7,11 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -169,6 +172,65 @@ func TestReadWhileWritten(t *testing.T) {
 	}
 	close(stop)
 	readers.Wait()
+}
+
+// TestNewest holds that a file which was removed between the look at the size and the read costs only another look.
+func TestNewest(t *testing.T) {
+	t.Parallel()
+	l := openTest(t, "disk", testConfig())
+	for range 3 {
+		mustAppend(t, l, HealthChanged{})
+	}
+	if _, err := l.Commit(t.Context(), HealthChanged{}); err != nil {
+		t.Fatal(err)
+	}
+	d := l.(*spine).drv.(*posix)
+	d.prune(t.Context())
+	width := uint8(2) // of a bundle that is gone
+	raw, err := d.newest(t.Context(), 0, 0, func(w uint8) ([]byte, error) {
+		w, width = width, w
+		return d.reader.ReadEntryBundle(t.Context(), 0, w)
+	})
+	if e, perr := parseBundle(raw); err != nil || perr != nil || len(e) != 4 {
+		t.Errorf("%d entries, %v, %v", len(e), err, perr)
+	}
+	if _, err := d.newest(t.Context(), 7, 0, func(w uint8) ([]byte, error) { return d.reader.ReadEntryBundle(t.Context(), 7, w) }); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a bundle that never was: %v", err)
+	}
+}
+
+// TestSweep lists what a write that was cut off leaves behind, and what is none of it.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	gone := []string{
+		"tile/entries/000.p/51234", "tile/entries/0001234567", "tile/0/000.p/51234", "tile/0/0011234567", "tile/1/0001234", "tile/entries/001.p/12345",
+		".state/treeState99", "checkpoint77",
+	}
+	kept := []string{
+		"tile/entries/000", "tile/entries/000.p/5", "tile/entries/001.p/255", "tile/0/000", "tile/entries/x001/000", "tile/entries/000.p/note", ".state/treeState",
+		".state/treeState.lock", "checkpoint", "checkpoint78", "reserve", "lock", "intents",
+	}
+	for _, name := range append(slices.Clone(gone), kept...) {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(filepath.Join(dir, "checkpoint77"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	sweep(dir, 200)
+	for _, name := range gone {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	for _, name := range kept {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // TestCloseHung holds that Close does not wait for a disk longer than it is told to.

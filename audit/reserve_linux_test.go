@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestFullDisk fills a file system of its own. Where mounting one is not allowed, TestReserveSteps alone speaks for the reserve.
@@ -43,14 +44,18 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	n++
+	ballasts := []string{ballast, checkpointOnFullDisk(t, l, mount)}
+	n++
 	for ; err == nil && n < 2000; n++ {
 		_, err = l.Append(t.Context(), ReloadRefused{Errors: []string{strings.Repeat("x", 8<<10)}})
 	}
 	if h := l.Health(); !errors.Is(err, ErrLogDown) || h.OK || h.ReserveUsed != h.ReserveBytes {
 		t.Fatalf("after %d entries: %v, %+v", n, err, h)
 	}
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
+	for _, name := range ballasts {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := l.Commit(t.Context(), NodeStopped{}); err != nil {
 		t.Fatal(err)
@@ -65,10 +70,26 @@ func TestFullDisk(t *testing.T) {
 	t.Logf("%d entries, the reserve from full to spent, %d leftovers", v.Entries, v.Leftovers)
 }
 
+// checkpointOnFullDisk takes what the log has just been given, so that nothing is left for the checkpoint, and waits for it all the same.
+func checkpointOnFullDisk(t *testing.T, l Log, mount string) string {
+	t.Helper()
+	mustAppend(t, l, HealthChanged{})
+	name := fillDisk(t, mount)
+	if !l.(*spine).drv.(*posix).spare.diskFull() {
+		t.Error("a full disk is not seen to be full")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := l.(*spine).drv.covered(ctx, l.Size()); err != nil {
+		t.Error(err)
+	}
+	return name
+}
+
 // fillDisk takes every free byte.
 func fillDisk(t *testing.T, dir string) string {
 	t.Helper()
-	f, err := os.Create(filepath.Join(dir, "ballast"))
+	f, err := os.CreateTemp(dir, "ballast")
 	if err != nil {
 		t.Fatal(err)
 	}

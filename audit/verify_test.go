@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/transparency-dev/tessera/api/layout"
 )
 
 // writeLog makes a log of n entries in dir, in few batches, and closes it.
@@ -472,5 +474,72 @@ func TestModes(t *testing.T) {
 	st, err := os.Stat(dir)
 	if err != nil || st.Mode().Perm() != fs.FileMode(0o700) {
 		t.Errorf("%v, %v", st.Mode(), err)
+	}
+}
+
+// writeTiles publishes what is in memory as tlog-tiles, without the driver and its fsyncs.
+func writeTiles(t *testing.T, dir string, m *memory) {
+	t.Helper()
+	put := func(name string, raw []byte) {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for at := 0; at < len(m.data); at += 256 {
+		n := min(256, len(m.data)-at)
+		put(layout.EntriesPath(uint64(at/256), uint8(n)), joinBundle(m.data[at:at+n]))
+	}
+	for level := 0; 8*level < len(m.levels); level++ {
+		hashes := m.levels[8*level]
+		for at := 0; at < len(hashes); at += 256 {
+			n := min(256, len(hashes)-at)
+			put(layout.TilePath(uint64(level), uint64(at/256), uint8(n)), bytes.Join(hashes[at:at+n], nil))
+		}
+	}
+	cp, err := m.checkpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	put("checkpoint", cp)
+}
+
+// TestVerifyHigh is a log with a full tile of level 1 and a tile of level 2, written from the tree in memory.
+func TestVerifyHigh(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	l := openTest(t, "memory", c)
+	m := l.(*spine).drv.(*memory)
+	leaf, err := l.(*spine).marshal(NodeStarted{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 65536 + 300
+	for range size {
+		if _, err := m.append(leaf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	writeTiles(t, dir, m)
+	if v := verify(t, dir, l.VerifierKey()); v.Bad != nil || v.Entries != size {
+		t.Fatalf("%+v, %+v", v, v.Bad)
+	}
+	for name, c := range map[string]struct {
+		at   int
+		seq  uint64
+		what string
+	}{
+		"tile/1/000":     {200*32 + 5, 200 * 256, "hash 200: expected"},
+		"tile/2/000.p/1": {9, 0, "hash 0: expected"},
+	} {
+		edit(t, filepath.Join(dir, name), flip(c.at))
+		if v := verify(t, dir, l.VerifierKey()); v.Bad == nil || v.Bad.Seq != c.seq || !strings.Contains(v.Bad.What, name+": "+c.what) {
+			t.Errorf("%s: found %v, want entry %d", name, v.Bad, c.seq)
+		}
+		edit(t, filepath.Join(dir, name), flip(c.at))
 	}
 }
