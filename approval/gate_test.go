@@ -1,7 +1,9 @@
 package approval
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -297,6 +299,29 @@ func TestReplacingALiveGrant(t *testing.T) {
 	})
 }
 
+// While another node proposes, a proposal waits its turn; a node that died in the middle holds others up for the length of a lease.
+func TestProposingWaitsForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		g := w.gate("n1")
+		if ok, err := w.kv.Lease(t.Context(), proposeLease, "n2", leaseFor); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := g.Propose(ctx, "ic", plan()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		start := time.Now()
+		if _, err := g.Propose(t.Context(), "ic", plan()); err != nil || time.Since(start) > leaseFor {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if len(w.changes()) != 1 {
+			t.Errorf("%d entries", len(w.changes()))
+		}
+	})
+}
+
 func TestOpenTicketsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -483,6 +508,7 @@ func TestChanged(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Hour)
+		synctest.Wait()
 		if got := strings.Join(seen, " "); got != "1 2 1 0" {
 			t.Errorf("told of %s grants", got)
 		}

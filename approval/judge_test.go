@@ -23,73 +23,81 @@ func (w *world) say(g *Gate, t Ticket, word string) (Ticket, error) {
 	}
 }
 
-// The quorum and the opinion, word by word. The last word's refusal, if any, is the rule.
+// rulesWith are the default rules with one thing changed.
+func rulesWith(edit func(r *Rules)) Rules {
+	r := DefaultRules()
+	edit(&r)
+	return r
+}
+
+var (
+	noOpinion  = rulesWith(func(r *Rules) { r.NeedOpinion = false })
+	three      = rulesWith(func(r *Rules) { r.Quorum = 3 })
+	tight      = rulesWith(func(r *Rules) { r.Roles = []string{"incident_commander", "business_owner"} })
+	noDelegate = rulesWith(func(r *Rules) { r.Roles = []string{"incident_commander", "business_owner", "ciso"} })
+)
+
+// quorums: the quorum and the opinion, word by word. The last word's refusal, if any, is the rule.
+var quorums = []struct {
+	rules   Rules
+	words   string
+	state   State
+	rule    string
+	missing string // is a part of what is missing
+}{
+	{Rules{}, "", Pending, "", "2 more approvals by other people, each in a role of its own: incident_commander, business_owner, ciso, crisis_manager, management_body_delegate; the opinion of dpo"},
+	{Rules{}, "ic+", Pending, "", "1 more approval by other people, each in a role of its own: business_owner, ciso, crisis_manager, management_body_delegate; the opinion of dpo"},
+	{Rules{}, "ic+ bo+", Pending, "", "the opinion of dpo"},
+	{Rules{}, "ic+ bo+ dpo:no_objection", Active, "", ""},
+	{Rules{}, "dpo:no_objection ic+ bo+", Active, "", ""},
+	{Rules{}, "ic+ dpo:no_objection bo+", Active, "", ""},
+	{Rules{}, "dpo:no_objection", Pending, "", "2 more approvals"},
+	{Rules{}, "bo+ bo2+", Pending, RuleRoleUsed, "1 more approval"},
+	{Rules{}, "ic+ ic+", Pending, RulePersonDecided, "1 more approval"},
+	{Rules{}, "ic+ ic-", Pending, RulePersonDecided, "1 more approval"},
+	{Rules{}, "ic-", DeniedByPeople, "", ""},
+	{Rules{}, "ic+ bo-", DeniedByPeople, "", ""},
+	{Rules{}, "bo+ bo2-", DeniedByPeople, "", ""}, // a denial needs no role of its own
+	{Rules{}, "ic- bo+", DeniedByPeople, RuleClosed, ""},
+	{Rules{}, "ic+ bo+ dpo:no_objection ciso+", Active, RuleClosed, ""},
+	{Rules{}, "ic+ bo+ ciso+", Pending, "", "the opinion of dpo"},
+	// not_reached is no opinion and holds.
+	{Rules{}, "ic+ bo+ dpo:not_reached", Pending, "", "the opinion of dpo, who could not be reached so far"},
+	{Rules{}, "ic+ bo+ op:not_reached", Pending, "", "could not be reached"},
+	{Rules{}, "op:not_reached dpo:no_objection ic+ bo+", Active, "", ""},
+	{Rules{}, "dpo:no_objection op:not_reached ic+ bo+", Active, "", ""},
+	// conditions hold until confirmed met.
+	{Rules{}, "ic+ bo+ dpo:conditions", Pending, "", "the confirmation by dpo that the conditions are met"},
+	{Rules{}, "ic+ bo+ dpo:conditions dpo:conditions!", Active, "", ""},
+	{Rules{}, "ic+ bo+ dpo:conditions!", Active, "", ""},
+	{Rules{}, "ic+ bo+ dpo:conditions dpo:not_reached", Pending, "", "conditions are met"},
+	{Rules{}, "dpo:conditions! dpo:conditions ic+ bo+", Pending, "", "conditions are met"},
+	{Rules{}, "ic+ bo+ dpo:conditions dpo2:no_objection", Pending, "", "conditions are met"}, // the strictest of two advisers
+	{Rules{}, "dpo:no_objection dpo2:conditions! ic+ bo+", Active, "", ""},
+	{Rules{}, "ic+ bo+ dpo:no_objection! ", Active, "", ""},
+	// An objection forces a third approver, the delegate among them, in its knowledge.
+	{Rules{}, "ic+ bo+ dpo:objection", Pending, "", "1 more approval by other people, because of the objection: ciso, crisis_manager, management_body_delegate; the approval of management_body_delegate, because of the objection; an approval given in knowledge of the objection"},
+	{Rules{}, "ic+ bo+ dpo:objection ciso+", Pending, "", "the approval of management_body_delegate"},
+	{Rules{}, "ic+ bo+ dpo:objection md+", Active, "", ""},
+	{Rules{}, "ic+ md+ dpo:objection bo+", Active, "", ""},
+	{Rules{}, "dpo:objection ic+ bo+", Pending, "", "1 more approval"},
+	{Rules{}, "dpo:objection ic+ bo+ md+", Active, "", ""},
+	{Rules{}, "ic+ bo+ md+ dpo:objection", Pending, "", "an approval given in knowledge of the objection, with the reason for deviating from it"},
+	{Rules{}, "ic+ bo+ md+ dpo:objection wait ciso+", Active, "", ""},
+	{Rules{}, "ic+ bo+ dpo:objection dpo:no_objection", Active, "", ""},                // taken back
+	{Rules{}, "ic+ bo+ dpo:objection dpo2:no_objection", Pending, "", "the objection"}, // not by another
+	{Rules{}, "ic+ bo+ dpo:objection md-", DeniedByPeople, "", ""},
+	{tight, "ic+ bo+ dpo:objection", Pending, "", "because of the objection"}, // nobody is left who could: it holds
+	{noDelegate, "ic+ bo+ dpo:objection ciso+", Active, "", ""},
+	{three, "ic+ bo+ dpo:no_objection", Pending, "", "1 more approval"},
+	{three, "ic+ bo+ ciso+ dpo:objection md+", Active, "", ""},
+	{noOpinion, "ic+ bo+", Active, "", ""},
+	{noOpinion, "dpo:objection ic+ bo+", Pending, "", "because of the objection"},
+	{noOpinion, "dpo:conditions ic+ bo+", Pending, "", "conditions are met"},
+}
+
 func TestQuorumAndOpinion(t *testing.T) {
-	noOpinion := DefaultRules()
-	noOpinion.NeedOpinion = false
-	three := DefaultRules()
-	three.Quorum = 3
-	tight := DefaultRules()
-	tight.Roles = []string{"incident_commander", "business_owner"}
-	noDelegate := DefaultRules()
-	noDelegate.Roles = []string{"incident_commander", "business_owner", "ciso"}
-	for _, c := range []struct {
-		rules   Rules
-		words   string
-		state   State
-		rule    string
-		missing string // is a part of what is missing
-	}{
-		{Rules{}, "", Pending, "", "2 more approvals by other people, each in a role of its own: incident_commander, business_owner, ciso, crisis_manager, management_body_delegate; the opinion of dpo"},
-		{Rules{}, "ic+", Pending, "", "1 more approval by other people, each in a role of its own: business_owner, ciso, crisis_manager, management_body_delegate; the opinion of dpo"},
-		{Rules{}, "ic+ bo+", Pending, "", "the opinion of dpo"},
-		{Rules{}, "ic+ bo+ dpo:no_objection", Active, "", ""},
-		{Rules{}, "dpo:no_objection ic+ bo+", Active, "", ""},
-		{Rules{}, "ic+ dpo:no_objection bo+", Active, "", ""},
-		{Rules{}, "dpo:no_objection", Pending, "", "2 more approvals"},
-		{Rules{}, "bo+ bo2+", Pending, RuleRoleUsed, "1 more approval"},
-		{Rules{}, "ic+ ic+", Pending, RulePersonDecided, "1 more approval"},
-		{Rules{}, "ic+ ic-", Pending, RulePersonDecided, "1 more approval"},
-		{Rules{}, "ic-", DeniedByPeople, "", ""},
-		{Rules{}, "ic+ bo-", DeniedByPeople, "", ""},
-		{Rules{}, "bo+ bo2-", DeniedByPeople, "", ""}, // a denial needs no role of its own
-		{Rules{}, "ic- bo+", DeniedByPeople, RuleClosed, ""},
-		{Rules{}, "ic+ bo+ dpo:no_objection ciso+", Active, RuleClosed, ""},
-		{Rules{}, "ic+ bo+ ciso+", Pending, "", "the opinion of dpo"},
-		// not_reached is no opinion and holds.
-		{Rules{}, "ic+ bo+ dpo:not_reached", Pending, "", "the opinion of dpo, who could not be reached so far"},
-		{Rules{}, "ic+ bo+ op:not_reached", Pending, "", "could not be reached"},
-		{Rules{}, "op:not_reached dpo:no_objection ic+ bo+", Active, "", ""},
-		{Rules{}, "dpo:no_objection op:not_reached ic+ bo+", Active, "", ""},
-		// conditions hold until confirmed met.
-		{Rules{}, "ic+ bo+ dpo:conditions", Pending, "", "the confirmation by dpo that the conditions are met"},
-		{Rules{}, "ic+ bo+ dpo:conditions dpo:conditions!", Active, "", ""},
-		{Rules{}, "ic+ bo+ dpo:conditions!", Active, "", ""},
-		{Rules{}, "ic+ bo+ dpo:conditions dpo:not_reached", Pending, "", "conditions are met"},
-		{Rules{}, "dpo:conditions! dpo:conditions ic+ bo+", Pending, "", "conditions are met"},
-		{Rules{}, "ic+ bo+ dpo:conditions dpo2:no_objection", Pending, "", "conditions are met"}, // the strictest of two advisers
-		{Rules{}, "dpo:no_objection dpo2:conditions! ic+ bo+", Active, "", ""},
-		{Rules{}, "ic+ bo+ dpo:no_objection! ", Active, "", ""},
-		// An objection forces a third approver, the delegate among them, in its knowledge.
-		{Rules{}, "ic+ bo+ dpo:objection", Pending, "", "1 more approval by other people, because of the objection: ciso, crisis_manager, management_body_delegate; the approval of management_body_delegate, because of the objection; an approval given in knowledge of the objection"},
-		{Rules{}, "ic+ bo+ dpo:objection ciso+", Pending, "", "the approval of management_body_delegate"},
-		{Rules{}, "ic+ bo+ dpo:objection md+", Active, "", ""},
-		{Rules{}, "ic+ md+ dpo:objection bo+", Active, "", ""},
-		{Rules{}, "dpo:objection ic+ bo+", Pending, "", "1 more approval"},
-		{Rules{}, "dpo:objection ic+ bo+ md+", Active, "", ""},
-		{Rules{}, "ic+ bo+ md+ dpo:objection", Pending, "", "an approval given in knowledge of the objection, with the reason for deviating from it"},
-		{Rules{}, "ic+ bo+ md+ dpo:objection wait ciso+", Active, "", ""},
-		{Rules{}, "ic+ bo+ dpo:objection dpo:no_objection", Active, "", ""},                // taken back
-		{Rules{}, "ic+ bo+ dpo:objection dpo2:no_objection", Pending, "", "the objection"}, // not by another
-		{Rules{}, "ic+ bo+ dpo:objection md-", DeniedByPeople, "", ""},
-		{tight, "ic+ bo+ dpo:objection", Pending, "", "because of the objection"}, // nobody is left who could: it holds
-		{noDelegate, "ic+ bo+ dpo:objection ciso+", Active, "", ""},
-		{three, "ic+ bo+ dpo:no_objection", Pending, "", "1 more approval"},
-		{three, "ic+ bo+ ciso+ dpo:objection md+", Active, "", ""},
-		{noOpinion, "ic+ bo+", Active, "", ""},
-		{noOpinion, "dpo:objection ic+ bo+", Pending, "", "because of the objection"},
-		{noOpinion, "dpo:conditions ic+ bo+", Pending, "", "conditions are met"},
-	} {
+	for _, c := range quorums {
 		t.Run(fmt.Sprintf("%d %s", c.rules.Quorum, c.words), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
@@ -165,6 +173,24 @@ func TestRefusals(t *testing.T) {
 				wantRefusal(t, err, c.rule)
 			}
 		}
+		if w.log.Size() != before {
+			t.Errorf("refused words left %d entries", w.log.Size()-before)
+		}
+		// The clock, without anybody who rings it.
+		time.Sleep(30 * time.Minute)
+		_, err = g.Decide(ctx, byPerson.ID, "bo", "business_owner", true, "why", byPerson.PlanHash, "bearer")
+		wantRefusal(t, err, RuleExpired)
+		_, err = g.Opine(ctx, byPerson.ID, "dpo", NoObjection, "", false)
+		wantRefusal(t, err, RuleExpired)
+	})
+}
+
+func TestRefusedOpinions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		g := w.gate("n1")
+		ctx, byPerson := t.Context(), w.propose(g, plan())
+		before := w.log.Size()
 		for _, c := range []struct {
 			name, person string
 			word         OpinionWord
@@ -184,12 +210,6 @@ func TestRefusals(t *testing.T) {
 		if w.log.Size() != before {
 			t.Errorf("refused words left %d entries", w.log.Size()-before)
 		}
-		// The clock, without anybody who rings it.
-		time.Sleep(30 * time.Minute)
-		_, err = g.Decide(ctx, byPerson.ID, "bo", "business_owner", true, "why", byPerson.PlanHash, "bearer")
-		wantRefusal(t, err, RuleExpired)
-		_, err = g.Opine(ctx, byPerson.ID, "dpo", NoObjection, "", false)
-		wantRefusal(t, err, RuleExpired)
 	})
 }
 

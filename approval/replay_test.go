@@ -41,74 +41,77 @@ func (w *world) remove(key string) {
 	}
 }
 
+const ghost = "01JD0000000000000000000000"
+
+// damages of the store, how many of them are found, and what they do not change: the live ticket and the pending one come back as they were.
+var damages = []struct {
+	name     string
+	damage   func(w *world, live, pending Ticket)
+	repaired int
+}{
+	{"nothing happened", func(*world, Ticket, Ticket) {}, 0},
+	{"a ticket was lost", func(w *world, _, p Ticket) { w.remove(ticketPrefix + p.ID) }, 1},
+	{"a live ticket was lost", func(w *world, l, _ Ticket) { w.remove(ticketPrefix + l.ID) }, 1},
+	{"everything was lost", func(w *world, l, p Ticket) {
+		w.remove(ticketPrefix + l.ID)
+		w.remove(ticketPrefix + p.ID)
+		w.remove(quotaPrefix + l.ID)
+	}, 3},
+	{"the count was lost", func(w *world, l, _ Ticket) { w.remove(quotaPrefix + l.ID) }, 1},
+	{"a ticket was made live", func(w *world, _, p Ticket) {
+		w.tamper(p.ID, func(r *Record) {
+			r.Ticket.State, r.Ticket.ActivatedAt, r.Ticket.GrantUntil = Active, time.Now(), time.Now().Add(time.Hour)
+			r.Version++
+		})
+	}, 1},
+	{"a grant was made longer", func(w *world, l, _ Ticket) {
+		w.tamper(l.ID, func(r *Record) { r.Ticket.GrantUntil = r.Ticket.GrantUntil.Add(time.Hour) })
+	}, 1},
+	{"a decision was made up", func(w *world, _, p Ticket) {
+		w.tamper(p.ID, func(r *Record) {
+			r.Ticket.Decisions = append(r.Ticket.Decisions, Decision{Person: "p", Role: "ciso", Approve: true})
+		})
+	}, 1},
+	{"a node was made up", func(w *world, _, p Ticket) {
+		w.tamper(p.ID, func(r *Record) { r.Node, r.Version, r.Ticket.State = "ghost", 99, Active })
+	}, 1},
+	{"another entry was claimed", func(w *world, _, p Ticket) { w.tamper(p.ID, func(r *Record) { r.Ticket.Entry = 0 }) }, 1},
+	{"an item cannot be read", func(w *world, _, p Ticket) {
+		item, _ := w.kv.KV.Get(w.t.Context(), ticketPrefix+p.ID)
+		if _, err := w.kv.KV.Swap(w.t.Context(), item.Key, item.Rev, []byte("{")); err != nil {
+			w.t.Fatal(err)
+		}
+	}, 1},
+	{"a ticket was made up", func(w *world, l, _ Ticket) {
+		r := w.stored(l.ID)
+		r.Ticket.ID = ghost
+		data, _ := r.encode()
+		if _, err := w.kv.KV.Swap(w.t.Context(), ticketPrefix+ghost, 0, data); err != nil {
+			w.t.Fatal(err)
+		}
+	}, 1},
+	{"a ticket that ended was made up", func(w *world, l, _ Ticket) {
+		r := w.stored(l.ID)
+		r.Ticket.ID, r.Ticket.State = ghost, Revoked
+		data, _ := r.encode()
+		if _, err := w.kv.KV.Swap(w.t.Context(), ticketPrefix+ghost, 0, data); err != nil {
+			w.t.Fatal(err)
+		}
+	}, 1},
+	{"an old version came back", func(w *world, l, _ Ticket) {
+		var old *Record
+		for _, ev := range w.changes() {
+			if ev.Ticket == l.ID && ev.What == Opined {
+				old = ev.Record
+			}
+		}
+		w.tamper(l.ID, func(r *Record) { *r = *old })
+	}, 1},
+}
+
 // On a start the store is compared with the log, and the log wins.
 func TestRestore(t *testing.T) {
-	const ghost = "01JD0000000000000000000000"
-	for _, c := range []struct {
-		name     string
-		damage   func(w *world, live, pending Ticket)
-		repaired int
-		live     State
-	}{
-		{"nothing happened", func(*world, Ticket, Ticket) {}, 0, Active},
-		{"a ticket was lost", func(w *world, _, p Ticket) { w.remove(ticketPrefix + p.ID) }, 1, Active},
-		{"a live ticket was lost", func(w *world, l, _ Ticket) { w.remove(ticketPrefix + l.ID) }, 1, Active},
-		{"everything was lost", func(w *world, l, p Ticket) {
-			w.remove(ticketPrefix + l.ID)
-			w.remove(ticketPrefix + p.ID)
-			w.remove(quotaPrefix + l.ID)
-		}, 3, Active},
-		{"the count was lost", func(w *world, l, _ Ticket) { w.remove(quotaPrefix + l.ID) }, 1, Active},
-		{"a ticket was made live", func(w *world, _, p Ticket) {
-			w.tamper(p.ID, func(r *Record) {
-				r.Ticket.State, r.Ticket.ActivatedAt, r.Ticket.GrantUntil = Active, time.Now(), time.Now().Add(time.Hour)
-				r.Version++
-			})
-		}, 1, Active},
-		{"a grant was made longer", func(w *world, l, _ Ticket) {
-			w.tamper(l.ID, func(r *Record) { r.Ticket.GrantUntil = r.Ticket.GrantUntil.Add(time.Hour) })
-		}, 1, Active},
-		{"a decision was made up", func(w *world, _, p Ticket) {
-			w.tamper(p.ID, func(r *Record) {
-				r.Ticket.Decisions = append(r.Ticket.Decisions, Decision{Person: "p", Role: "ciso", Approve: true})
-			})
-		}, 1, Active},
-		{"a node was made up", func(w *world, _, p Ticket) {
-			w.tamper(p.ID, func(r *Record) { r.Node, r.Version, r.Ticket.State = "ghost", 99, Active })
-		}, 1, Active},
-		{"another entry was claimed", func(w *world, _, p Ticket) { w.tamper(p.ID, func(r *Record) { r.Ticket.Entry = 0 }) }, 1, Active},
-		{"an item cannot be read", func(w *world, _, p Ticket) {
-			item, _ := w.kv.KV.Get(w.t.Context(), ticketPrefix+p.ID)
-			if _, err := w.kv.KV.Swap(w.t.Context(), item.Key, item.Rev, []byte("{")); err != nil {
-				w.t.Fatal(err)
-			}
-		}, 1, Active},
-		{"a ticket was made up", func(w *world, l, _ Ticket) {
-			r := w.stored(l.ID)
-			r.Ticket.ID = ghost
-			data, _ := r.encode()
-			if _, err := w.kv.KV.Swap(w.t.Context(), ticketPrefix+ghost, 0, data); err != nil {
-				w.t.Fatal(err)
-			}
-		}, 1, Active},
-		{"a ticket that ended was made up", func(w *world, l, _ Ticket) {
-			r := w.stored(l.ID)
-			r.Ticket.ID, r.Ticket.State = ghost, Revoked
-			data, _ := r.encode()
-			if _, err := w.kv.KV.Swap(w.t.Context(), ticketPrefix+ghost, 0, data); err != nil {
-				w.t.Fatal(err)
-			}
-		}, 1, Active},
-		{"an old version came back", func(w *world, l, _ Ticket) {
-			var old *Record
-			for _, ev := range w.changes() {
-				if ev.Ticket == l.ID && ev.What == Opined {
-					old = ev.Record
-				}
-			}
-			w.tamper(l.ID, func(r *Record) { *r = *old })
-		}, 1, Active},
-	} {
+	for _, c := range damages {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
