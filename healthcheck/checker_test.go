@@ -446,7 +446,7 @@ func TestSelfDoubt(t *testing.T) {
 		state(t, c, id(1, a1), Up, "this node doubts itself until")
 		state(t, c, id(5, a5), Up, "answers")
 		w.set(a1, "") // one comes back inside the time of doubt; the others do not
-		wait(2 * time.Second)
+		wait(3 * time.Second)
 		state(t, c, id(1, a1), Up, "answers")
 		state(t, c, id(2, a2), Down, "")
 		state(t, c, id(4, a4), Down, "")

@@ -78,10 +78,11 @@ func (c *Checker) takeOutcome(o Outcome) {
 		c.feed(p, t, miss, now, "calls or probes failed ("+o.Cause+")")
 		t.probeAt = time.Time{} // ask at once instead of waiting for the next call to fail
 	}
-	if t.state != before || !o.Alive {
-		c.stir()
+	if t.state == before && o.Alive {
+		return // nothing new: the next probe publishes it, so that busy hours cost no table per call
 	}
 	c.publish(now)
+	c.stir()
 }
 
 func (c *Checker) find(id string) (*party, *target) {

@@ -85,8 +85,11 @@ func (m *memo) JudgeParty(name string, plane sovereign.Plane, purpose sovereign.
 	return m.Judge(sovereign.Ask{Party: name, Plane: plane, Purpose: purpose, At: at})
 }
 
-// JudgeRegion is that of the snapshot; only emergency calls of groups without a country ask for it.
-func (m *memo) JudgeRegion(r sovereign.Region, at time.Time) *sovereign.Ruling {
-	ruling := m.Snapshot.JudgeRegion(r, at)
-	return &ruling
+// Country is the catalogue's.
+func (m *memo) Country(r sovereign.Region) string {
+	f, ok := m.Catalogue().Lookup(r)
+	if !ok {
+		return ""
+	}
+	return string(f.Country)
 }

@@ -16,7 +16,7 @@ import (
 type law interface {
 	Judge(sovereign.Ask) *sovereign.Ruling
 	JudgeParty(name string, plane sovereign.Plane, purpose sovereign.Purpose, at time.Time) *sovereign.Ruling
-	JudgeRegion(r sovereign.Region, at time.Time) *sovereign.Ruling
+	Country(r sovereign.Region) string // "" when the region is in no table
 	PolicyDigest() string
 	Generation() uint64
 	Bare() law // the same without any grant
@@ -130,7 +130,7 @@ func (p *planner) country() string {
 	if g.Country != "" {
 		return g.Country
 	}
-	return string(p.law.JudgeRegion(g.Region, p.req.At).Country)
+	return p.law.Country(g.Region)
 }
 
 // queue appends the permitted hops of the on-hold queue. No grant reaches it: the queue itself must be permitted.

@@ -173,9 +173,7 @@ func (n noLaw) JudgeParty(string, sovereign.Plane, sovereign.Purpose, time.Time)
 	return n.Judge(sovereign.Ask{})
 }
 
-func (n noLaw) JudgeRegion(sovereign.Region, time.Time) *sovereign.Ruling {
-	return n.Judge(sovereign.Ask{})
-}
-func (noLaw) PolicyDigest() string { return "" }
-func (noLaw) Generation() uint64   { return 0 }
-func (n noLaw) Bare() law          { return n }
+func (noLaw) Country(sovereign.Region) string { return "" }
+func (noLaw) PolicyDigest() string            { return "" }
+func (noLaw) Generation() uint64              { return 0 }
+func (n noLaw) Bare() law                     { return n }

@@ -204,15 +204,6 @@ func (w *world) grant(id string, calls int, trunks, groups, regions []string, fr
 	w.snapshot = w.snapshot.WithGrants(w.gate.sovereign())
 }
 
-func (w *world) revoke() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.gate.mu.Lock()
-	w.gate.grants = nil
-	w.gate.mu.Unlock()
-	w.snapshot = w.snapshot.WithGrants(nil)
-}
-
 func (w *world) router() *Router {
 	w.t.Helper()
 	r, err := New(Config{
