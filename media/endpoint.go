@@ -49,8 +49,10 @@ type EndpointReport struct {
 	Echo   time.Duration // the last round trip of a marker through a far end that sends everything back; 0 unknown
 }
 
-// NewEndpoint opens the sockets of an endpoint whose far end is l. Only PCMA is spoken. c.Moved and c.Metrics may be nil.
+// NewEndpoint opens the sockets of an endpoint whose far end is l. Only PCMA is spoken. Of c everything but Metrics
+// counts: an endpoint is not part of the relay's figures.
 func NewEndpoint(c Config, l Leg, t Tone) (*Endpoint, error) {
+	c.Metrics = nil
 	r, err := New(c)
 	if err != nil {
 		return nil, err

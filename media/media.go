@@ -1,7 +1,14 @@
 // Package media relays RTP and RTCP between the two sides of a call and owns everything about SDP: offer/answer (RFC 3264), SDES (RFC 4568), SRTP
 // (RFC 3711, 7714), latching, counters. No other room parses SDP.
 //
-// Every address, in every SDP and at every latch, is judged by the fence before a packet leaves for it. It imports sovereign; it is the only room with pion.
+// Every address, in every SDP and at every latch, is judged by the fence before a packet leaves for it.
+//
+// One audio stream crosses, its payload untouched; other media lines are refused with port 0. A description is written anew for each leg: formats,
+// ptime and direction are taken over by an allow-list, everything else is ours. AVPF and SAVPF are taken as AVP and SAVP, without feedback. SDES keys
+// travel only on legs marked Secure (or InsecureLab); an MKI that a peer announces is honoured in what it sends, we send none; session parameters
+// that weaken a stream make a crypto line unusable. Header extensions and every RTCP packet but reports and goodbyes stay on their side.
+//
+// It imports sovereign; it is the only room with pion.
 package media
 
 import (

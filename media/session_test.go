@@ -3,6 +3,7 @@ package media
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -735,5 +736,121 @@ func TestPlainPathDoesNotAllocate(t *testing.T) {
 	}
 	if r := s.Close(); r.Sides[B].TxPackets != 1001 {
 		t.Errorf("%+v", r.Sides)
+	}
+}
+
+func TestHoldDirections(t *testing.T) {
+	for dir, want := range map[direction]direction{sendrecv: sendonly, recvonly: inactive, sendonly: sendonly, inactive: inactive} {
+		if got := (&remote{line: line{hold: true, dir: dir}}).toward(); got != want {
+			t.Errorf("%s with no address becomes %s, want %s", dir, got, want)
+		}
+	}
+}
+
+// TestFewerLines: a re-offer that lacks a refused line still gives the other side all of its lines (RFC 3264 section 8).
+func TestFewerLines(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork()
+		bed := newBed(t, n.listen)
+		a, b := newPeer(t, n, aliceAddr, 4000, ""), newPeer(t, n, bobAddr, 5000, "")
+		s := bed.open(plainLeg("carrier"))
+		video := "m=video 7000 RTP/AVP 99"
+		b.reads(ok(s.Offer(A, a.sdp(video), plainLeg("fra")))(t))
+		ok(s.Answer(B, b.sdp("m=video 0 RTP/AVP 99")))(t)
+		if offer := ok(s.Offer(B, b.sdp(), plainLeg("carrier")))(t); len(lines(t, offer, "m=video 0 ")) != 1 {
+			t.Errorf("%s", offer)
+		}
+		if answer := ok(s.Answer(A, a.sdp(video)))(t); len(lines(t, answer, "m=")) != 1 {
+			t.Errorf("%s", answer)
+		}
+		if _, err := s.Offer(B, b.sdp()[:60], plainLeg("carrier")); err == nil {
+			t.Error("an offer without lines")
+		}
+	})
+}
+
+// flaky is a socket whose reads fail a few times, as after an ICMP error.
+type flaky struct {
+	*socket
+	fails int
+}
+
+func (f *flaky) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	if f.fails > 0 {
+		f.fails--
+		return 0, netip.AddrPort{}, errors.New("connection refused")
+	}
+	return f.socket.ReadFromUDPAddrPort(b)
+}
+
+func TestReadErrorsDoNotSilenceACall(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork()
+		bed := newBed(t, func(at netip.AddrPort) (sovereign.UDPConn, error) {
+			c, err := n.listen(at)
+			if err != nil {
+				return nil, err
+			}
+			return &flaky{c.(*socket), 3}, nil
+		})
+		a, b := newPeer(t, n, aliceAddr, 4000, ""), newPeer(t, n, bobAddr, 5000, "")
+		s := bed.open(plainLeg("carrier"))
+		b.reads(ok(s.Offer(A, a.sdp(), plainLeg("fra")))(t))
+		a.reads(ok(s.Answer(B, b.sdp()))(t))
+		a.talk(5)
+		wait(time.Second)
+		if got := len(b.got(b.rtp)); got != 5 {
+			t.Errorf("%d of 5", got)
+		}
+		// Closed in the middle of a pause.
+		s2 := bed.open(plainLeg("carrier"))
+		ok(s2.Offer(A, a.sdp(), plainLeg("fra")))(t)
+		s2.Close()
+	})
+}
+
+func TestIPv6(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork()
+		bed := newBed(t, n.listen)
+		six := plainLeg("carrier")
+		six.Bind, six.Advertise = netip.IPv6Unspecified(), netip.MustParseAddr("fd00:1::1")
+		a, b := newPeer(t, n, netip.MustParseAddr("fd00:5::10"), 4000, ""), newPeer(t, n, bobAddr, 5000, "")
+		s := bed.open(six)
+		offer := bytes.ReplaceAll(a.sdp(), []byte("IP4 fd00"), []byte("IP6 fd00"))
+		b.reads(ok(s.Offer(A, offer, plainLeg("fra")))(t))
+		answer := ok(s.Answer(B, b.sdp()))(t)
+		if !bytes.Contains(answer, []byte("c=IN IP6 fd00:1::1")) {
+			t.Errorf("%s", answer)
+		}
+		a.reads(answer)
+		a.to = netipPort(netip.AddrPortFrom(netip.IPv6Unspecified(), 0), a.to.Port())
+		a.talk(2)
+		if len(b.got(b.rtp)) != 2 {
+			t.Error("B hears nothing over IPv6")
+		}
+		b.talk(2)
+		if len(a.got(a.rtp)) != 2 {
+			t.Error("A hears nothing over IPv6")
+		}
+	})
+}
+
+func TestBusyPortsAreSkipped(t *testing.T) {
+	n := newNetwork()
+	c := newBed(t, n.listen).cfg
+	c.Ports = [2]uint16{30000, 30006}
+	for _, p := range []uint16{30001, 30002, 30007} { // three of four pairs are somebody else's in part
+		ok(n.listen(netip.AddrPortFrom(relayAddr, p)))(t)
+	}
+	r := ok(New(c))(t)
+	s := ok(r.Open("x", plainLeg("carrier")))(t)
+	defer s.Close()
+	offer := []byte(readFile(t, "testdata/sdp/sipp.sdp"))
+	if _, err := s.Offer(A, offer, plainLeg("fra")); err == nil || err.(*Refusal).Status != 503 || err.Error() != "media: 503: no media port" {
+		t.Errorf("one pair for two legs: %v", err)
+	}
+	if got := s.Report().Sides[A].Local.Port(); got != 30004 {
+		t.Errorf("port %d", got)
 	}
 }

@@ -12,10 +12,11 @@ import (
 // Bounds of SRTP state. The engine keeps state for an SSRC before it has authenticated the first packet of it, so a context is made per
 // SSRC here, kept only after authentication, and thrown away otherwise.
 const (
-	maxStreams   = 8   // SSRCs with a live context, per key
-	maxRetired   = 256 // SSRCs that had one: 16 bytes each, so that their old packets stay replays
-	replayWindow = 128 // packets, RFC 3711 section 3.3.2 wants at least 64
-	tagRTCP      = 10  // HMAC-SHA1 tag of SRTCP, in the _32 suite too: RFC 4568 section 6.2.2
+	maxStreams   = 8       // SSRCs with a live context, per key
+	maxRetired   = 256     // SSRCs that had one: 16 bytes each, so that their old packets stay replays
+	replayWindow = 128     // packets, RFC 3711 section 3.3.2 wants at least 64
+	maxAhead     = 1 << 14 // packets that one stream may skip: with half the numbers skipped nobody could tell the rollover counter
+	tagRTCP      = 10      // HMAC-SHA1 tag of SRTCP, in the _32 suite too: RFC 4568 section 6.2.2
 )
 
 var (
@@ -209,6 +210,7 @@ type alias struct{ in, out uint32 }
 type sending struct {
 	alias
 	ctx     *srtp.Context
+	first   uint32
 	highest uint32
 	seen    [replayWindow / 64]uint64
 	used    uint64
@@ -225,12 +227,13 @@ func newOutbound(key crypto) (*outbound, error) {
 }
 
 // sealRTP protects b, whose header it may change, into dst. fresh says that the source of b started anew, ext is its extended sequence
-// number. A packet whose index was already used gives errReplay.
+// number. A packet whose index was already used gives errReplay. A stream that comes back after a long hold, in which its packets were not
+// passed on, goes on under another SSRC, as one that started anew does.
 func (o *outbound) sealRTP(dst, b []byte, ssrc, ext uint32, fresh bool) ([]byte, error) {
 	var s *sending
 	if !fresh {
 		for _, c := range o.sends {
-			if c.in == ssrc && c.ctx != nil {
+			if c.in == ssrc && int32(ext-c.highest) < maxAhead {
 				s = c
 				break
 			}
@@ -264,7 +267,7 @@ func (o *outbound) begin(ssrc, ext uint32) (*sending, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sending{alias: alias{ssrc, out}, ctx: ctx, highest: ext}
+	s := &sending{alias: alias{ssrc, out}, ctx: ctx, first: ext, highest: ext}
 	s.seen[0] = 1
 	next := make([]alias, 0, len(names)+1)
 	next = append(next, s.alias) // the newest first, so that RTCP finds it first
@@ -304,8 +307,12 @@ func taken(names []alias, out uint32) bool {
 	return false
 }
 
-// take marks ext as used; false when it was, or is too old to tell.
+// take marks ext as used; false when it was, or is too old to tell. What lies before the first packet is refused too: it would belong to the
+// rollover before the first.
 func (s *sending) take(ext uint32) bool {
+	if int32(ext-s.first) < 0 {
+		return false
+	}
 	if ahead := int32(ext - s.highest); ahead > 0 {
 		for range min(ahead, replayWindow) {
 			s.seen[1] = s.seen[1]<<1 | s.seen[0]>>63

@@ -274,3 +274,66 @@ func TestReportsInClearAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestRolloverStaysInStep: what a receiver can't follow, a late packet before the first or half the numbers skipped, never leaves as it came.
+func TestRolloverStaysInStep(t *testing.T) {
+	for _, suite := range defaultSuites() {
+		c := newCrypto("1", suite)
+		o, err := newOutbound(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := &inbound{key: c}
+		for i, step := range []struct {
+			ext  uint32
+			fine bool
+		}{
+			{2, true},
+			{^uint32(0), false}, // 65535 of the rollover before the first
+			{3, true},
+			{16000, true},
+			{32000, true},
+			{32001, true},
+			{48000, true},
+			{60000, true},
+			{65535, true},
+			{65537, true},
+			{65536, true},
+			{65537 + 40000, true},
+			{65537 + 40001, true}, // after a hold of 13 minutes
+			{65537 + 120000, true},
+			{65537 + 120001, true},
+		} {
+			b := packet(5, uint16(step.ext), 0, []byte{byte(i)})
+			out, err := o.sealRTP(make([]byte, 500), b, 5, step.ext, i == 0)
+			if (err == nil) != step.fine {
+				t.Fatalf("%s: %d: %v", suite, step.ext, err)
+			}
+			if err != nil {
+				continue
+			}
+			if err := in.try(out); err != nil {
+				t.Fatalf("%s: %d does not open: %v", suite, step.ext, err)
+			}
+		}
+		if len(in.rtp.live) != 3 {
+			t.Errorf("%s: %d streams", suite, len(in.rtp.live))
+		}
+	}
+}
+
+func TestIndexOfLatePackets(t *testing.T) {
+	for _, c := range []struct {
+		highest uint64
+		seq     uint16
+		roc     uint32
+		want    uint64
+	}{
+		{65535, 0, 1, 65536}, {65538, 65535, 1, 65535}, {65538, 1, 1, 65537}, {65538, 3, 1, 65539}, {5, 3, 0, 3}, {5, 40000, 0, 40000},
+	} {
+		s := stream{highest: c.highest, used: 1}
+		if got := s.index(c.seq, c.roc); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}
