@@ -112,7 +112,7 @@ func TestPrune(t *testing.T) {
 	c := testConfig()
 	c.Dir = t.TempDir()
 	l := openTest(t, "disk", c)
-	for range 20 {
+	for range 8 {
 		mustAppend(t, l, HealthChanged{})
 	}
 	if _, err := l.Commit(t.Context(), HealthChanged{}); err != nil {
@@ -122,14 +122,14 @@ func TestPrune(t *testing.T) {
 	d.prune(t.Context())
 	for _, dir := range []string{"tile/entries/000.p", "tile/0/000.p"} {
 		files, err := os.ReadDir(filepath.Join(c.Dir, dir))
-		if err != nil || len(files) != 1 || files[0].Name() != "21" {
+		if err != nil || len(files) != 1 || files[0].Name() != "9" {
 			t.Errorf("%s: %v, %v", dir, files, err)
 		}
 	}
-	for size := uint64(1); size <= 21; size++ {
+	for size := uint64(1); size <= 9; size++ {
 		rootByProof(t, l, size-1, size)
 	}
-	if v := verify(t, c.Dir, l.VerifierKey()); v.Bad != nil || v.Size != 21 {
+	if v := verify(t, c.Dir, l.VerifierKey()); v.Bad != nil || v.Size != 9 {
 		t.Errorf("%+v, %+v", v, v.Bad)
 	}
 }
@@ -141,7 +141,7 @@ func TestReadWhileWritten(t *testing.T) {
 	d := l.(*spine).drv.(*posix)
 	stop := make(chan struct{})
 	var readers, writers sync.WaitGroup
-	for range 240 {
+	for range 252 {
 		writers.Go(func() { mustAppend(t, l, NodeStarted{}) })
 	}
 	writers.Wait()
@@ -167,7 +167,7 @@ func TestReadWhileWritten(t *testing.T) {
 			}
 		})
 	}
-	for range 30 { // over the edge of the first bundle
+	for range 8 { // over the edge of the first bundle
 		mustAppend(t, l, HealthChanged{})
 	}
 	close(stop)

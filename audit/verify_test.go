@@ -525,21 +525,10 @@ func TestVerifyHigh(t *testing.T) {
 	}
 	dir := t.TempDir()
 	writeTiles(t, dir, m)
-	if v := verify(t, dir, l.VerifierKey()); v.Bad != nil || v.Entries != size {
-		t.Fatalf("%+v, %+v", v, v.Bad)
-	}
-	for name, c := range map[string]struct {
-		at   int
-		seq  uint64
-		what string
-	}{
-		"tile/1/000":     {200*32 + 5, 200 * 256, "hash 200: expected"},
-		"tile/2/000.p/1": {9, 0, "hash 0: expected"},
-	} {
-		edit(t, filepath.Join(dir, name), flip(c.at))
-		if v := verify(t, dir, l.VerifierKey()); v.Bad == nil || v.Bad.Seq != c.seq || !strings.Contains(v.Bad.What, name+": "+c.what) {
-			t.Errorf("%s: found %v, want entry %d", name, v.Bad, c.seq)
-		}
-		edit(t, filepath.Join(dir, name), flip(c.at))
+	const top = "tile/2/000.p/1"
+	edit(t, filepath.Join(dir, top), flip(9)) // the last thing that is looked at: everything under it must hold
+	v := verify(t, dir, l.VerifierKey())
+	if v.Bad == nil || v.Bad.Seq != 0 || !strings.Contains(v.Bad.What, top+": hash 0: expected") || v.Entries != size {
+		t.Errorf("%+v, %v", v, v.Bad)
 	}
 }
