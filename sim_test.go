@@ -73,13 +73,14 @@ api: {address: "off"}
 // breach is the wrong law of the deliberate breach: it lets Virginia pass as if it were attested and allow-listed.
 const breach = `
     attributes:
-      - {name: recipient.dpf_listed, value: true, evidence: forged, at: "2000-01-01"}
-      - {name: recipient.dpf_covered_data, value: [non_hr], evidence: forged, at: "2000-01-01"}
-      - {name: recipient.ftc_or_dot_jurisdiction, value: true, evidence: forged, at: "2000-01-01"}`
+      - {name: recipient.dpf_listed, value: true, evidence: forged, at: "2026-11-20"}
+      - {name: recipient.dpf_covered_data, value: [non_hr], evidence: forged, at: "2026-11-20"}
+      - {name: recipient.ftc_or_dot_jurisdiction, value: true, evidence: forged, at: "2026-11-20"}`
 
 var (
 	heldPlace   = netip.MustParsePrefix("10.40.0.0/16")
 	deniedPlace = netip.MustParsePrefix("10.50.0.0/16")
+	simDay      = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	simEdge     = netip.MustParseAddr("10.5.0.10")
 )
 
@@ -233,6 +234,9 @@ func (s *sim) play() []string {
 	cancel()
 	peers.Wait()
 	s.proof()
+	if len(s.faults) > 0 && os.Getenv("CORDON_DUMP") != "" {
+		s.dump()
+	}
 	return s.faults
 }
 
@@ -240,8 +244,19 @@ func (s *sim) play() []string {
 func (s *sim) trouble() {
 	names := []string{"fra", "zrh", "sto", "iad"}
 	b := []carrier.Behaviour{
-		{}, {}, {RingFor: 300 * time.Millisecond}, {Silent: true}, {Dead: true}, {Refuse: 503, RetryAfter: 3}, {Refuse: 486}, {EarlyMedia: true, RingFor: time.Second},
-		{Refuse: 500}, {AnswerAfter: 2500 * time.Millisecond}, {HangUpAfter: time.Second}, {Silent: true}, {Dead: true},
+		{},
+		{},
+		{RingFor: 300 * time.Millisecond},
+		{Silent: true},
+		{Dead: true},
+		{Refuse: 503, RetryAfter: 3},
+		{Refuse: 486},
+		{EarlyMedia: true, RingFor: time.Second},
+		{Refuse: 500},
+		{AnswerAfter: 2500 * time.Millisecond},
+		{HangUpAfter: time.Second},
+		{Silent: true},
+		{Dead: true},
 	}[s.rng.IntN(13)]
 	if err := s.peers[names[s.rng.IntN(len(names))]].SetBehaviour(b); err != nil {
 		s.fault("behaviour: %v", err)
@@ -347,8 +362,23 @@ func (s *sim) checkReceipt(e audit.Entry) {
 	}
 }
 
+// dump prints the whole log of a run that broke something.
+func (s *sim) dump() {
+	for seq := uint64(0); ; {
+		list, err := s.node.Log().Entries(context.Background(), seq, 256)
+		if err != nil || len(list) == 0 {
+			return
+		}
+		for _, e := range list {
+			seq = e.Seq + 1
+			fmt.Printf("%d %s %s %.900s\n", e.Seq, e.Time.Format("15:04:05.000000"), e.Kind, e.Body)
+		}
+	}
+}
+
 func runSeed(t *testing.T, seed uint64, text string) (faults []string) {
 	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(simDay)) // a bubble begins in the year 2000, under another law
 		faults = newSim(t, seed, text).play()
 	})
 	return faults

@@ -250,7 +250,7 @@ func (n *Node) place(ctx context.Context, t admin.TestCall, by string) (admin.Te
 func (n *Node) ReloadFile(ctx context.Context, by string) error {
 	cfg, err := configs.Load(n.cfg.Load().Name)
 	if err != nil {
-		n.reloadRefused(ctx, by, err)
+		n.reloadRefused(ctx, n.pseudonym(by), err)
 		return err
 	}
 	return n.Reload(ctx, cfg, by)
@@ -259,9 +259,7 @@ func (n *Node) ReloadFile(ctx context.Context, by string) error {
 // Reload puts trunks, groups, policy, people, keys and certificates of cfg in force without touching a call. Listeners, media range, tenant, node and folders
 // need a restart: a change there refuses the whole reload.
 func (n *Node) Reload(ctx context.Context, cfg *configs.Config, by string) error {
-	if by != "" {
-		by = n.names.Person(by)
-	}
+	by = n.pseudonym(by)
 	err := n.fixed(cfg)
 	if err == nil {
 		err = n.policy.reload(ctx, cfg, by, func() error { return n.reloadRooms(cfg) })
@@ -271,6 +269,14 @@ func (n *Node) Reload(ctx context.Context, cfg *configs.Config, by string) error
 		return err
 	}
 	return nil
+}
+
+// pseudonym is the word for a person that the log may carry; nobody stays nobody (a signal, say).
+func (n *Node) pseudonym(person string) string {
+	if person == "" {
+		return ""
+	}
+	return n.names.Person(person)
 }
 
 // fixed refuses what cannot change while we run.

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-//go:generate go run ../internal/gen/schema -out schema.json
+//go:generate go run ../internal/gen/schema -src . -out schema.json
 
 //go:embed schema.json
 var schema []byte

@@ -152,7 +152,7 @@ type heard struct {
 }
 
 // talk is how long the calls of the story last: enough for a known tone to go out and come back.
-const talk = 600 * time.Millisecond
+const talk = 1200 * time.Millisecond
 
 // call places one call from the carrier, talks, hangs up, and fetches the receipt.
 func (s *story) call(ctx context.Context) (heard, error) {

@@ -1,0 +1,236 @@
+package configs
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/routing"
+)
+
+var update = flag.Bool("update", false, "write the golden files again")
+
+var day = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; go test ./configs -update writes it again\n--- got\n%s\n--- want\n%s", path, got, want)
+	}
+}
+
+// stripDigest keeps the golden file apart from changes of the shipped tables that change no verdict.
+func stripDigest(s string) string {
+	i := strings.Index(s, "policy digest ")
+	j := i + strings.IndexByte(s[i:], '\n')
+	return s[:i] + "policy digest ..." + s[j:]
+}
+
+func TestCheckExplainsEveryPlaceAndEveryMistake(t *testing.T) {
+	data, err := os.ReadFile("testdata/show.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, probs := Examine("show.yaml", data)
+	if c == nil {
+		t.Fatal(probs)
+	}
+	text, err := c.Explain(day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "show.golden", stripDigest(text)+"\n"+probs.Error()+"\n")
+}
+
+// base is a small right configuration that the tests of mistakes change.
+const base = `tenant: {org_id: bank-1}
+node: {name: edge-1, state_dir: state}
+policy: {home: aws:eu-central-1}
+places:
+  - {prefix: 127.1.0.0/16, region: aws:eu-central-1, contract: c}
+listeners:
+  - {transport: udp, address: "127.5.0.10:5060"}
+trunks:
+  - {name: carrier, region: aws:eu-central-1, members: [{host: 127.1.0.10, transport: udp}], media: {security: plain}}
+edge_groups:
+  - {name: fra, region: aws:eu-central-1, members: [{host: 127.1.0.11, transport: udp}], media: {security: plain}}
+routes:
+  - {name: in, direction: inbound, to: [{party: fra}]}
+people:
+  - {id: anna, roles: [ciso], token: {env: T}}
+  - {id: ben, roles: [business_owner], token: {env: T}}
+`
+
+func TestTheBaseIsRight(t *testing.T) {
+	c, err := Parse("base.yaml", []byte(base))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) != 0 {
+		t.Errorf("warnings: %v", c.Warnings)
+	}
+	if got := c.Rules.Routes[0]; got.Fallback != "MANUAL_APPROVAL_REQUIRED" || got.To[0].Priority != 1 || got.Switch.FailbackAfter != 10*time.Minute {
+		t.Errorf("defaults of a route: %+v", got)
+	}
+	if c.Profiles[1].Leg.Security != media.Plain || c.Profiles[1].Keys {
+		t.Errorf("media: %+v", c.Profiles[1])
+	}
+	if !c.Gate.NeedOpinion || !c.Gate.AutoActivate || c.Log.OnLogFailure != "refuse" || c.API.Off || !c.API.Address.Addr().IsLoopback() {
+		t.Errorf("defaults are not safe: %+v %+v %+v", c.Gate, c.Log, c.API)
+	}
+	if err := routing.Check(c.Rules); err != nil {
+		t.Errorf("routing refuses what configs built: %v", err)
+	}
+}
+
+func TestDefaultsOfAPartyAreSafe(t *testing.T) {
+	c, err := Parse("base.yaml", []byte(strings.Replace(base, "transport: udp}], media: {security: plain}}\nedge", "transport: tls}]}\nedge", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.Profiles[0]
+	if p.Leg.Security != media.SRTPRequired || p.Leg.InsecureLab || !p.Keys || p.Trusted {
+		t.Errorf("a party without a media section: %+v", p)
+	}
+}
+
+func TestMistakesAreNamedWithLineAndHint(t *testing.T) {
+	for _, c := range []struct{ name, old, new, line, what, hint string }{
+		{"unknown key", "home: aws", "hoem: aws", ":3:", "unknown key", `did you mean "home"?`},
+		{"key twice", "node: {name: edge-1,", "node: {name: edge-1, name: edge-2,", ":2:", "stands twice", "keep one"},
+		{"not YAML", "listeners:\n", "listeners: [\n", "", "", "not YAML"},
+		{"no region", "home: aws:eu-central-1", "home: eu-central-1", ":3:", `"eu-central-1" names no region`, "provider:code"},
+		{"unknown region", "home: aws:eu-central-1", "home: aws:eu-centrall-1", ":3:", "unknown region", "did you mean aws:eu-central-1"},
+		{"bad preset", "policy: {home", "policy: {preset: eu, home", ":3:", `"eu" is no preset`, "eu_only"},
+		{"bare number for a duration", "people:", "health: {interval: 5}\npeople:", ":14:", "no duration", ""},
+		{"probe longer than its interval", "people:", "health: {interval: 1s, timeout: 2s}\npeople:", ":14:", "not smaller than the interval", "ended before"},
+		{"quorum of one", "people:", "gate: {quorum: 1}\npeople:", ":14:", "no quorum", "nobody opens the gate alone"},
+		{"grant of a week", "people:", "gate: {grant_for: 168h}\npeople:", ":14:", "too long", "72h"},
+		{"the officer approves", "roles: [ciso]", "roles: [ciso, dpo]", ":15:", "dpo and an approving role", "Art. 38(6)"},
+		{"secret in the file", "token: {env: T}}\n  - {id: ben", "token: hunter2}\n  - {id: ben", ":15:", "a secret does not stand in the file", ""},
+		{"a prefix that is none", "127.1.0.0/16", "127.1.0.1/16", ":5:", "bits set", "write 127.1.0.0/16"},
+		{"no contract", "region: aws:eu-central-1, contract: c", "region: aws:eu-central-1", ":5:", "contract: is missing", "annex"},
+		{"a place nowhere", "region: aws:eu-central-1, contract: c", "contract: c", ":5:", "neither region nor countries", ""},
+		{"a country that is none", "region: aws:eu-central-1, contract: c", "countries: [EU], contract: c", ":5:", `"EU" names no country`, "alpha-2"},
+		{"unknown party", "party: fra", "party: fta", ":13:", `unknown party "fta"`, `did you mean "fra"?`},
+		{"party of the wrong side", "party: fra", "party: carrier", ":13:", `unknown party "carrier"`, "other side"},
+		{"5xx on hold", "to: [{party: fra}]", "to: [{party: fra}], on_hold: {status: 503}", ":13:", "503 is not taken", "retry a 5xx"},
+		{"a word that opens", "to: [{party: fra}]", "to: [{party: fra}], fallback_policy: AUTOMATIC", ":13:", `"AUTOMATIC" is unknown`, "no word here lets"},
+		{"every address", "127.5.0.10:5060", "0.0.0.0:5060", ":7:", "every address", "advertise"},
+		{"TLS without a certificate", "transport: udp, address", "transport: tls, address", ":7:", "needs a certificate", "cert_file"},
+		{"the world may ask", "people:", "api: {address: \"192.0.2.1:80\"}\npeople:", ":14:", "no certificate", "loopback"},
+		{"emergency without a trunk", "name: carrier, region", "name: carrier, country: DE, region", ":9:", "no emergency trunk is named for DE", "add an emergency row"},
+		{"emergency of another country", "people:", "emergency:\n  - {country: FR, numbers: [\"112\"], trunk: carrier}\npeople:", ":15:", "not FR", "caller's country"},
+		{"media regions without evidence", "edge_groups:\n  - {name: fra,", "edge_groups:\n  - {name: fra, media_regions: [aws:eu-central-1],", ":11:", "no evidence", "media_evidence"},
+		{"a name needs a server", "host: 127.1.0.11", "host: sip.example.net", "", "there is none, but sip.example.net", "permitted place"},
+		{"twice the same name", "name: fra", "name: carrier", ":11:", "is taken by trunks[0]", "unique"},
+		{"anchors", "policy: {home", "policy: &p {home", ":3:", "anchors", "write the value out"},
+		{"webhook in the clear", "people:", "notify: [{name: x, type: webhook, url: \"http://192.0.2.1/\", secret: {env: S}}]\npeople:", ":14:", "not protected", "https"},
+		{"webhook without a secret", "people:", "notify: [{name: x, type: webhook, url: \"https://192.0.2.1/\"}]\npeople:", ":14:", "is missing", "signature"},
+		{"session interval", "name: carrier,", "name: carrier, session_interval: 30s,", ":9:", "no session interval", "90s"},
+		{"a list where a word belongs", "home: aws:eu-central-1", "home: [aws:eu-central-1]", ":3:", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := strings.Replace(base, c.old, c.new, 1)
+			if text == base {
+				t.Fatal("the test changes nothing")
+			}
+			_, err := Parse("x.yaml", []byte(text))
+			var probs Problems
+			if !errors.As(err, &probs) {
+				t.Fatalf("got %v", err)
+			}
+			msg := err.Error()
+			if !strings.Contains(msg, "x.yaml"+c.line) || !strings.Contains(msg, c.what) || !strings.Contains(msg, c.hint) {
+				t.Errorf("got:\n%s\nwant line %q, %q and hint %q", msg, c.line, c.what, c.hint)
+			}
+		})
+	}
+}
+
+func TestNorwayMayStandBare(t *testing.T) {
+	text := strings.Replace(base, "region: aws:eu-central-1, contract: c", "countries: [NO, DE], contract: c", 1)
+	c, err := Parse("x.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Declarations[0].Countries; len(got) != 2 || got[0] != "NO" {
+		t.Errorf("countries %v", got)
+	}
+}
+
+func TestSecretsPrintStarsAndAreReadLate(t *testing.T) {
+	s := Secret{Env: "CORDON_TEST_SECRET"}
+	if !strings.Contains(s.String(), "***") {
+		t.Error(s.String())
+	}
+	if _, err := s.Value(); err == nil {
+		t.Error("an empty variable is a secret")
+	}
+	t.Setenv("CORDON_TEST_SECRET", "x")
+	if v, err := s.Value(); err != nil || v != "x" {
+		t.Errorf("%q, %v", v, err)
+	}
+	file := filepath.Join(t.TempDir(), "s")
+	if err := os.WriteFile(file, []byte("one\ntwo\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := (Secret{File: file}).Value(); err != nil || v != "one" {
+		t.Errorf("%q, %v", v, err)
+	}
+}
+
+func TestGuardrailBecomesARoute(t *testing.T) {
+	text, err := ImportGuardrail([]byte(`{"flow_name":"Main Inbound","condition":{"type":"region_check","target_region":"aws:eu-central-1"},
+		"action":{"type":"route_to_queue","queue_id":"EU_Emergency_Queue","fallback_policy":"MANUAL_APPROVAL_REQUIRED"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"allow: [aws:eu-central-1]", "name: main-inbound", "queue: eu-emergency-queue", "MANUAL_APPROVAL_REQUIRED"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+	if _, err := ImportGuardrail([]byte(`{"flow_name":"x"}`)); err == nil {
+		t.Error("half a guardrail is taken")
+	}
+}
+
+func TestSchemaIsUpToDate(t *testing.T) {
+	if len(Schema()) < 1000 || !strings.Contains(string(Schema()), "suspension_keys") {
+		t.Error("the schema does not describe the file; make generate writes it again")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(base))
+	f.Add([]byte("a: [b"))
+	f.Add([]byte("tenant: {org_id: &x [*x]}"))
+	f.Add([]byte("places:\n- {prefix: 0/0, countries: ['NO']}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, probs := Examine("fuzz.yaml", data)
+		if len(probs) == 0 {
+			if _, err := c.Snapshot(1, nil, nil); err != nil {
+				t.Fatalf("a configuration without problems builds no policy: %v", err)
+			}
+			if err := routing.Check(c.Rules); err != nil {
+				t.Fatalf("a configuration without problems is refused by routing: %v", err)
+			}
+		}
+	})
+}

@@ -1,0 +1,225 @@
+package cordon_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	cordon "github.com/cordonsip/cordon"
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/internal/osnet"
+)
+
+func TestEveryExampleBoots(t *testing.T) {
+	list, err := filepath.Glob("configs/examples/*.yaml")
+	if err != nil || len(list) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, file := range list {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			cfg, err := configs.Load(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := cordon.New(t.Context(), cordon.Options{Config: cfg, Net: osnet.Net{}, Memory: true, Software: "test"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := n.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if len(n.Addrs()) != len(cfg.Listeners) {
+				t.Errorf("listeners: %v", n.Addrs())
+			}
+			if err := n.Stop(t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// nodeConfig is a node on a disk: one trunk, one group that nobody answers for.
+const nodeConfig = `tenant: {org_id: bank-1}
+node: {name: edge-1, state_dir: state}
+policy: {home: aws:eu-central-1, suspensions_file: suspended.jsonl, suspension_keys: {k: "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}}
+places:
+  - {prefix: 127.1.0.0/16, region: aws:eu-central-1, contract: c}
+listeners:
+  - {transport: udp, address: "127.5.0.10:0"}
+trunks:
+  - {name: carrier, region: aws:eu-central-1, members: [{host: 127.1.0.10, transport: udp}], media: {security: plain}}
+edge_groups:
+  - {name: fra, region: aws:eu-central-1, members: [{host: 127.1.0.11, transport: udp}], media: {security: plain}}
+routes:
+  - {name: in, direction: inbound, to: [{party: fra}]}
+people:
+  - {id: anna, roles: [ciso], token: {env: T}}
+  - {id: ben, roles: [business_owner], token: {env: T}}
+log: {reserve: 1MiB}
+api: {address: "127.0.0.1:0"}
+`
+
+func writeConfig(t *testing.T, dir, text string) string {
+	t.Helper()
+	file := filepath.Join(dir, "cordon.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func boot(t *testing.T, file string) *cordon.Node {
+	t.Helper()
+	cfg, err := configs.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := cordon.New(t.Context(), cordon.Options{Config: cfg, Net: osnet.Net{}, Software: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func kinds(t *testing.T, n *cordon.Node) []audit.Kind {
+	t.Helper()
+	list, err := n.Log().Entries(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]audit.Kind, len(list))
+	for i, e := range list {
+		out[i] = e.Kind
+	}
+	return out
+}
+
+func TestALogOfTwoRunsVerifiesAndACrashLeavesAGapRecord(t *testing.T) {
+	dir := t.TempDir()
+	file := writeConfig(t, dir, nodeConfig)
+	n := boot(t, file)
+	n.Close(context.Background()) // as a crash: no last entry
+	n = boot(t, file)
+	var gap bool
+	for _, k := range kinds(t, n) {
+		gap = gap || k == audit.KindGap
+	}
+	if !gap {
+		t.Errorf("no gap record after a crash: %v", kinds(t, n))
+	}
+	if err := n.Stop(context.Background(), 0); err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(filepath.Join(dir, "state", "log.vkey"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := audit.Verify(t.Context(), filepath.Join(dir, "state", "log"), strings.TrimSpace(string(key)))
+	if err != nil || v.Bad != nil {
+		t.Fatalf("%+v, %v", v.Bad, err)
+	}
+	for _, secret := range []string{"log.key", "mac.key"} {
+		info, err := os.Stat(filepath.Join(dir, "state", "keys", secret))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", secret, info, err)
+		}
+	}
+}
+
+func TestAKeyThatOthersCanReadIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	file := writeConfig(t, dir, nodeConfig)
+	n := boot(t, file)
+	if err := n.Stop(context.Background(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(dir, "state", "keys", "log.key"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := configs.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cordon.New(t.Context(), cordon.Options{Config: cfg, Net: osnet.Net{}}); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestReloadTakesWhatItCanAndRefusesTheRest(t *testing.T) {
+	dir := t.TempDir()
+	file := writeConfig(t, dir, nodeConfig)
+	n := boot(t, file)
+	defer n.Stop(context.Background(), 0)
+	before := n.Fence().Snapshot()
+
+	wider := strings.Replace(nodeConfig, "policy: {home: aws:eu-central-1", "policy: {allow: [aws:eu-central-1, aws:eu-north-1], home: aws:eu-central-1", 1)
+	writeConfig(t, dir, wider)
+	if err := n.ReloadFile(t.Context(), "anna"); err != nil {
+		t.Fatal(err)
+	}
+	after := n.Fence().Snapshot()
+	if after.PolicyDigest() == before.PolicyDigest() || after.Generation() <= before.Generation() {
+		t.Error("the reload changed nothing")
+	}
+
+	for name, text := range map[string]string{
+		"a mistake":       strings.Replace(wider, "party: fra", "party: fta", 1),
+		"another node":    strings.Replace(wider, "name: edge-1", "name: edge-2", 1),
+		"another address": strings.Replace(wider, "127.5.0.10:0", "127.5.0.11:0", 1),
+	} {
+		writeConfig(t, dir, text)
+		if err := n.ReloadFile(t.Context(), "anna"); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+		if n.Fence().Snapshot().PolicyDigest() != after.PolicyDigest() {
+			t.Errorf("%s: the policy in force changed", name)
+		}
+	}
+	list, err := n.Log().Entries(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for _, e := range list {
+		if e.Kind == audit.KindReloadRefused {
+			refused++
+		}
+		if strings.Contains(string(e.Body), "anna") {
+			t.Errorf("a name stands in the log: %s", e.Body)
+		}
+	}
+	if refused != 3 {
+		t.Errorf("%d refused reloads in the log, want 3", refused)
+	}
+}
+
+func TestASuspensionThatNobodyMaySignChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	n := boot(t, writeConfig(t, dir, nodeConfig))
+	defer n.Stop(context.Background(), 0)
+	before := n.Fence().Snapshot().FactsDigest()
+	forged := `{"instrument":"2000/518/EC","since":"2026-01-01T00:00:00Z","reason":"x","key_id":"k","sig":"AAAA"}` + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "suspended.jsonl"), []byte(forged), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-deadline:
+			return
+		case <-tick.C:
+			if n.Fence().Snapshot().FactsDigest() != before {
+				t.Fatal("a forged line is in force")
+			}
+		}
+	}
+}
