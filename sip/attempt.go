@@ -430,6 +430,11 @@ func (t *attempt) answered(res *msg.Response) {
 		err = d.Confirm(res)
 	}
 	sdp, _ := bodySDP(res)
+	if l.closed(time.Now()) { // the law changed while it rang: no ACK can leave, and nothing may be put through
+		c.held = true
+		t.unusable(res, "fenced", 0)
+		return
+	}
 	if err != nil || (sdp == nil && (c.ask.sdp == nil || c.early == nil)) {
 		t.unusable(res, "no_session", 502)
 		return

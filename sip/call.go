@@ -423,14 +423,17 @@ func (l *leg) cancelled(cancel *msg.Request) {
 // fenced says whether a pass that this call's legs rest on has died.
 func (c *call) fenced(now time.Time) bool {
 	for _, l := range []*leg{c.a, c.b} {
-		if l == nil || l.ended {
-			continue
-		}
-		if p := l.flow.Pass(); p != nil && !p.Live(now) {
+		if l != nil && !l.ended && l.closed(now) {
 			return true
 		}
 	}
 	return false
+}
+
+// closed says that nothing may be sent on this leg any more.
+func (l *leg) closed(now time.Time) bool {
+	p := l.flow.Pass()
+	return p != nil && !p.Live(now)
 }
 
 func (c *call) sessionHeader(to media.Side) msg.Header {
@@ -490,6 +493,10 @@ func (c *call) close(by string, status int, cause, result string) {
 	c.ended = true
 	c.end, c.endedBy, c.final, c.cause = time.Now(), by, status, cause
 	stopTimer(&c.setup)
+	c.ask.cross = nil // what is left of a call for 32 s should be small
+	if c.a != nil {
+		c.a.invite = nil
+	}
 	for _, l := range []*leg{c.a, c.b} {
 		if l == nil {
 			continue

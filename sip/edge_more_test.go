@@ -253,4 +253,67 @@ func TestSetupLimit(t *testing.T) {
 	})
 }
 
-var _ = sovereign.Permit
+// The law may close a way while it rings: the attempt is given up, and on_hold speaks.
+func TestFencedWhileRinging(t *testing.T) {
+	for _, answer := range []bool{false, true} {
+		run(t, nil, func(w *world) {
+			grant := sovereign.Grant{
+				ID: "live", Trunks: []string{"carrier"}, Groups: []string{"iad"}, Regions: []sovereign.Region{region(t, "aws:us-east-1")},
+				NotBefore: time.Now().Add(-time.Minute), Until: time.Now().Add(time.Hour),
+			}
+			w.fence.Swap(testSnapshot(t, grant))
+			iad := w.peer("iad", iadAddr)
+			defer iad.conn.Close()
+			h := w.hop("iad", iadAddr)
+			h.Grant = "live"
+			w.hops = []routing.Hop{h}
+			w.carrier.invite("ringing", w.carrier.sdp)
+			in := iad.request(msg.INVITE)
+			iad.reply(in, 180, "")
+			w.carrier.status(180)
+			w.fence.Swap(testSnapshot(t))
+			n := len(w.packets)
+			if answer {
+				iad.reply(in, 200, iad.sdp)
+			}
+			w.carrier.status(403)
+			r := w.receipt()
+			if r.Overall != "refused_by_policy" || r.Attempts[0].Result != "fenced" {
+				t.Errorf("%s %+v", r.Overall, r.Attempts)
+			}
+			for _, p := range w.packets[n:] {
+				if p.To.Addr() == iadAddr.Addr() {
+					t.Errorf("a packet left after the grant was gone:\n%s", p.Data)
+				}
+			}
+		})
+	}
+}
+
+// A call under a grant says so in its receipt.
+func TestGatedReceipt(t *testing.T) {
+	run(t, nil, func(w *world) {
+		w.fence.Swap(testSnapshot(t, sovereign.Grant{
+			ID: "live", Trunks: []string{"carrier"}, Groups: []string{"iad"}, Regions: []sovereign.Region{region(t, "aws:us-east-1")},
+			NotBefore: time.Now().Add(-time.Minute), Until: time.Now().Add(time.Hour),
+		}))
+		iad := w.peer("iad", iadAddr)
+		defer iad.conn.Close()
+		h := w.hop("iad", iadAddr)
+		h.Grant, h.Reason = "live", routing.ReasonGatedFailover
+		w.hops = []routing.Hop{h}
+		w.carrier.invite("gated", w.carrier.sdp)
+		in := iad.request(msg.INVITE)
+		iad.reply(in, 200, iad.sdp)
+		iad.request(msg.ACK)
+		ok := w.carrier.status(200)
+		w.carrier.within(ok, "ACK", 1, "")
+		w.carrier.within(ok, "BYE", 2, "")
+		w.carrier.status(200)
+		iad.reply(iad.request(msg.BYE), 200, "")
+		r := w.receipt()
+		if r.Overall != "compliant_by_gate" || r.GateDecision != "live" || r.RouteReason != "gated_failover" || r.Hops[1].Ground != "grant" {
+			t.Errorf("%+v", r)
+		}
+	})
+}
