@@ -9,6 +9,14 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
+// text is one line per move.
+func (m *moves) text() (s string) {
+	for _, m := range m.list() {
+		s += fmt.Sprintf("%d %s %v>%v %v\n", m.Side, m.Cause, m.From, m.To, m.Allowed)
+	}
+	return s
+}
+
 func TestPlainLatch(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		leg := plainLeg("carrier")
@@ -63,10 +71,6 @@ func TestPlainLatch(t *testing.T) {
 		if r.Sides[A].Refused != 4 || r.Sides[A].RxPackets != 3 || r.Sides[A].Remote != other.at {
 			t.Errorf("%+v", r.Sides[A])
 		}
-		var got string
-		for _, m := range c.moves.list() {
-			got += fmt.Sprintf("%d %s %v>%v %v\n", m.Side, m.Cause, m.From, m.To, m.Allowed)
-		}
 		want := `1 answer invalid AddrPort>127.0.2.10:5000 true
 1 answer invalid AddrPort>127.0.2.10:5001 true
 0 offer invalid AddrPort>127.0.1.10:4000 true
@@ -78,7 +82,7 @@ func TestPlainLatch(t *testing.T) {
 0 rebind 127.0.1.200:4000>127.0.1.10:4444 false
 0 rebind 127.0.1.200:4000>127.0.1.10:4444 true
 `
-		if got != want {
+		if got := c.moves.text(); got != want {
 			t.Errorf("moves\n%swant\n%s", got, want)
 		}
 	})

@@ -152,38 +152,36 @@ func TestFork(t *testing.T) {
 	})
 }
 
+// reinvite is an offer and answer between the peers of a call with the directions given; ports and keys must stay.
+func (c *talking) reinvite(from, to *peer, offered, answered direction) (versions [2]string) {
+	c.t.Helper()
+	toA, toB, keyA, keyB := c.a.to, c.b.to, *c.a.key, *c.b.key
+	side := A
+	if from == c.b {
+		side = B
+	}
+	got := ok(c.s.Offer(side, from.sdp("a="+string(offered)), c.legs[1-side]))(c.t)
+	if len(lines(c.t, got, "a="+string(offered))) != 1 || len(lines(c.t, got, "a=crypto")) != 1 {
+		c.t.Errorf("want %s and one key in the offer %s", offered, got)
+	}
+	to.reads(got)
+	_, versions[0] = origin(c.t, got)
+	got = ok(c.s.Answer(1-side, to.sdp("a="+string(answered))))(c.t)
+	if len(lines(c.t, got, "a="+string(answered))) != 1 {
+		c.t.Errorf("want %s in the answer %s", answered, got)
+	}
+	from.reads(got)
+	_, versions[1] = origin(c.t, got)
+	if c.a.to != toA || c.b.to != toB || !c.a.key.same(keyA) || !c.b.key.same(keyB) {
+		c.t.Error("ports or keys changed")
+	}
+	return versions
+}
+
 func TestHoldAndResume(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newTalking(t, srtpLeg("carrier"), srtpLeg("fra"))
-		toA, toB := c.a.to, c.b.to
-		keyA, keyB := *c.a.key, *c.b.key
 		in := map[*peer]*inbound{c.a: c.a.opener(), c.b: c.b.opener()}
-		reinvite := func(from, to *peer, offered, answered, wantOffer, wantAnswer string) (versions [2]string) {
-			t.Helper()
-			side := A
-			if from == c.b {
-				side = B
-			}
-			got := ok(c.s.Offer(side, from.sdp(offered), c.legs[1-side]))(t)
-			if l := lines(t, got, "a="+wantOffer); len(l) != 1 {
-				t.Errorf("want %s in the offer %s", wantOffer, got)
-			}
-			keys := lines(t, got, "a=crypto")
-			if to.reads(got); len(keys) != 1 {
-				t.Errorf("%d keys in a re-offer", len(keys))
-			}
-			_, versions[0] = origin(t, got)
-			got = ok(c.s.Answer(1-side, to.sdp(answered)))(t)
-			if l := lines(t, got, "a="+wantAnswer); len(l) != 1 {
-				t.Errorf("want %s in the answer %s", wantAnswer, got)
-			}
-			from.reads(got)
-			_, versions[1] = origin(t, got)
-			if c.a.to != toA || c.b.to != toB || !c.a.key.same(keyA) || !c.b.key.same(keyB) {
-				t.Error("ports or keys changed")
-			}
-			return versions
-		}
 		heard := func(from, to *peer) int {
 			to.got(to.rtp)
 			from.talk(2)
@@ -196,23 +194,23 @@ func TestHoldAndResume(t *testing.T) {
 			}
 		}
 		flow(2, 2)
-		if v := reinvite(c.a, c.b, "a=sendonly", "a=recvonly", "sendonly", "recvonly"); v != [2]string{"2", "2"} {
+		if v := c.reinvite(c.a, c.b, sendonly, recvonly); v != [2]string{"2", "2"} {
 			t.Errorf("versions %v", v)
 		}
 		flow(2, 0)
 		// A refresh without a change has the versions of before.
-		if v := reinvite(c.a, c.b, "a=sendonly", "a=recvonly", "sendonly", "recvonly"); v != [2]string{"2", "2"} {
+		if v := c.reinvite(c.a, c.b, sendonly, recvonly); v != [2]string{"2", "2"} {
 			t.Errorf("versions %v", v)
 		}
-		if v := reinvite(c.a, c.b, "a=sendrecv", "a=sendrecv", "sendrecv", "sendrecv"); v != [2]string{"3", "3"} {
+		if v := c.reinvite(c.a, c.b, sendrecv, sendrecv); v != [2]string{"3", "3"} {
 			t.Errorf("versions %v", v)
 		}
 		flow(2, 2)
-		reinvite(c.b, c.a, "a=inactive", "a=inactive", "inactive", "inactive")
+		c.reinvite(c.b, c.a, inactive, inactive)
 		flow(0, 0)
-		reinvite(c.b, c.a, "a=sendrecv", "a=sendrecv", "sendrecv", "sendrecv")
+		c.reinvite(c.b, c.a, sendrecv, sendrecv)
 		flow(2, 2)
-		// Both rollover counters pass 1 while held: they live on with their keys.
+		// Both rollover counters pass 1: they live on with their keys.
 		c.a.ext, c.b.ext = c.a.ext+64000, c.b.ext+64000
 		for range 40 {
 			c.a.ext += 50
@@ -222,11 +220,42 @@ func TestHoldAndResume(t *testing.T) {
 		}
 		c.a.heard(in[c.a])
 		c.b.heard(in[c.b])
-		reinvite(c.a, c.b, "a=sendonly", "a=recvonly", "sendonly", "recvonly")
-		reinvite(c.a, c.b, "a=sendrecv", "a=sendrecv", "sendrecv", "sendrecv")
+		c.reinvite(c.a, c.b, sendonly, recvonly)
+		c.reinvite(c.a, c.b, sendrecv, sendrecv)
 		flow(2, 2)
 		if c.a.ext>>16 != 1 {
 			t.Fatalf("no rollover at %d", c.a.ext)
+		}
+	})
+}
+
+// TestSuiteInUseStays: a re-offer that lists a suite which the leg likes better does not change the one in use.
+func TestSuiteInUseStays(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newTalking(t, srtpLeg("carrier"), plainLeg("fra"))
+		better := newCrypto("2", AEAD_AES_256_GCM)
+		ok(c.s.Offer(A, c.a.sdp("a=crypto:"+better.String()), c.legs[B]))(t)
+		c.a.reads(ok(c.s.Answer(B, c.b.sdp()))(t))
+		if c.a.key.suite != AES_CM_128_HMAC_SHA1_80 || c.hears(c.a, c.b, 2) != 2 {
+			t.Errorf("%s", c.a.key.suite)
+		}
+	})
+}
+
+// TestNumbersOfBothSides: each side sends under the payload types of the other (RFC 3264 section 6.1), so both sets have clocks.
+func TestNumbersOfBothSides(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newTalking(t, plainLeg("carrier"), plainLeg("fra"))
+		opus := func(p *peer, pt string) []byte {
+			return bytes.ReplaceAll(bytes.ReplaceAll(p.sdp(), []byte("8 101"), []byte(pt)), []byte("8 PCMA/8000"), []byte(pt+" opus/48000/2"))
+		}
+		ok(c.s.Offer(A, opus(c.a, "96"), c.legs[B]))(t)
+		ok(c.s.Answer(B, opus(c.b, "111")))(t)
+		for side := range c.s.legs {
+			st := c.s.legs[side].Load().state.Load()
+			if st.clocks[96].rate != 48000 || st.clocks[111].rate != 48000 || st.codec != "OPUS" {
+				t.Errorf("side %d: %+v %+v %s", side, st.clocks[96], st.clocks[111], st.codec)
+			}
 		}
 	})
 }
