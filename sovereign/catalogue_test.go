@@ -133,6 +133,18 @@ func TestParseCatalogueRefuses(t *testing.T) {
 	}
 }
 
+// A restricted region is unknown even when a table tells its country.
+func TestRestrictedRegion(t *testing.T) {
+	raw := bytes.Replace(regionsJSON, []byte(`"country": null`), []byte(`"country": "IE"`), 1)
+	c, err := ParseCatalogue(raw, Shipped())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, ok := c.Lookup(region("aws:eu-isoe-west-1")); ok || bytes.Equal(raw, regionsJSON) {
+		t.Errorf("%+v", f)
+	}
+}
+
 func TestRegionText(t *testing.T) {
 	for _, s := range []string{"aws:eu-central-1", "ionos:de/fra/2", "x:a:b"} {
 		r, err := ParseRegion(s)

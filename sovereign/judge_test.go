@@ -8,15 +8,34 @@ import (
 	"time"
 )
 
-func TestJudge(t *testing.T) {
+type rulingCase struct {
+	ask     Ask
+	verdict Verdict
+	ground  Ground
+	where   string // region and country that decided
+	why     string // part of the sentence
+}
+
+func checkRulings(t *testing.T, cases map[string]rulingCase) {
+	t.Helper()
 	s := world(t, nil)
-	for name, c := range map[string]struct {
-		ask     Ask
-		verdict Verdict
-		ground  Ground
-		where   string // region or country that decided
-		why     string
-	}{
+	for name, c := range cases {
+		if c.ask.At.IsZero() {
+			c.ask.At = now
+		}
+		r := s.Judge(c.ask)
+		where := r.Region.String() + " " + string(r.Country)
+		if r.Verdict != c.verdict || r.Ground != c.ground || where != c.where || !strings.Contains(r.Why, c.why) {
+			t.Errorf("%s: %v (%s) at %q: %s\nwant %v (%s) at %q: %s", name, r.Verdict, r.Ground, where, r.Why, c.verdict, c.ground, c.where, c.why)
+		}
+		if r.Permitted() != (c.verdict == Permit) || r.Generation != 7 || r.Why == "" || r.Standing == "" {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+func TestJudge(t *testing.T) {
+	checkRulings(t, map[string]rulingCase{
 		"address in the EEA":        {Ask{Addr: addr("192.0.2.1:5060")}, Permit, GroundInEEA, "aws:eu-central-1 DE", "address 192.0.2.1 in aws:eu-central-1 (DE): EU member state"},
 		"mapped address":            {Ask{Addr: addr("[::ffff:192.0.2.1]:5060")}, Permit, GroundInEEA, "aws:eu-central-1 DE", "address 192.0.2.1 "},
 		"adequate address":          {Ask{Addr: addr("192.0.2.200:1")}, Permit, GroundAdequate, "aws:eu-central-2 CH", "adequacy under 2000/518/EC"},
@@ -39,7 +58,11 @@ func TestJudge(t *testing.T) {
 		"odd party":                 {Ask{Party: "odd", Plane: Signalling, Addr: addr("192.0.2.1:1")}, Deny, GroundUnknownRegion, "aws:eu-west-9 ", ""},
 		"conditions attested":       {Ask{Party: "dpf", Plane: Signalling, Addr: addr("198.51.100.1:1")}, Permit, GroundAdequateConditional, "aws:us-east-1 US", "all conditions attested"},
 		"attested for another":      {Ask{Party: "iad", Plane: Signalling, Addr: addr("198.51.100.1:1")}, Hold, GroundConditionsNotMet, "aws:us-east-1 US", ""},
+	})
+}
 
+func TestJudgePlanes(t *testing.T) {
+	checkRulings(t, map[string]rulingCase{
 		// A US organisation behind Frankfurt edges is caught on every plane.
 		"org home, signalling": {Ask{Party: "us-homed", Plane: Signalling, Addr: addr("192.0.2.1:1")}, Hold, GroundConditionsNotMet, "aws:us-east-1 US", "organisation's home region aws:us-east-1 (US)"},
 		"org home, media":      {Ask{Party: "us-homed", Plane: Media, Addr: addr("192.0.2.1:1")}, Hold, GroundConditionsNotMet, "aws:us-east-1 US", ""},
@@ -54,8 +77,11 @@ func TestJudge(t *testing.T) {
 		"webhook":                {Ask{Party: "hook", Plane: Infrastructure, Addr: addr("192.0.2.1:443")}, Permit, GroundInEEA, "aws:eu-central-1 DE", ""},
 		"webhook leads abroad":   {Ask{Party: "hook", Plane: Infrastructure, Addr: addr("198.51.100.1:443")}, Hold, GroundConditionsNotMet, "aws:us-east-1 US", ""},
 		"infrastructure, no-one": {Ask{Plane: Infrastructure, Addr: addr("192.0.2.1:53")}, Permit, GroundInEEA, "aws:eu-central-1 DE", ""},
+	})
+}
 
-		// Prefixes of several countries.
+func TestJudgeSharedPrefixes(t *testing.T) {
+	checkRulings(t, map[string]rulingCase{
 		"global, nobody":            {Ask{Plane: Media, Addr: addr("52.129.96.1:1")}, Hold, GroundNoAdequacy, " AE", "any of 18 countries"},
 		"global, media evidence":    {Ask{Party: "fra", Plane: Media, Addr: addr("52.129.96.1:1")}, Permit, GroundInEEA, "aws:eu-central-1 DE", ""},
 		"global, no evidence":       {Ask{Party: "claims", Plane: Media, Addr: addr("52.129.96.1:1")}, Hold, GroundNoAdequacy, " AE", ""},
@@ -71,25 +97,17 @@ func TestJudge(t *testing.T) {
 		"Zurich is in the globe":    {Ask{Party: "alps", Plane: Media, Addr: addr("52.129.96.1:1")}, Permit, GroundAdequate, "aws:eu-central-2 CH", ""},
 		"evidence fits a prefix":    {Ask{Party: "fra", Plane: Media, Addr: addr("100.64.2.1:1")}, Permit, GroundInEEA, "aws:eu-central-1 DE", ""},
 		"narrowing away a denial":   {Ask{Party: "fra", Plane: Media, Addr: addr("100.64.0.1:1")}, Permit, GroundInEEA, "aws:eu-central-1 DE", ""},
+	})
+}
 
-		// Emergency calls open what is held and nothing else.
+// Emergency calls open what is held and nothing else.
+func TestJudgeEmergency(t *testing.T) {
+	checkRulings(t, map[string]rulingCase{
 		"emergency, held":   {Ask{Party: "iad", Plane: Signalling, Purpose: EmergencyCall, Addr: addr("198.51.100.1:1")}, Permit, GroundEmergency, "aws:us-east-1 US", "an emergency call is never held"},
 		"emergency, denied": {Ask{Party: "iad", Plane: Signalling, Purpose: EmergencyCall, Addr: addr("8.8.8.8:1")}, Deny, GroundUndeclaredAddress, " ", ""},
 		"emergency, global": {Ask{Plane: Media, Purpose: EmergencyCall, Addr: addr("52.129.96.1:1")}, Permit, GroundEmergency, " AE", ""},
 		"drill, held":       {Ask{Party: "iad", Plane: Signalling, Purpose: Drill}, Hold, GroundConditionsNotMet, "aws:us-east-1 US", ""},
-	} {
-		if c.ask.At.IsZero() {
-			c.ask.At = now
-		}
-		r := s.Judge(c.ask)
-		where := r.Region.String() + " " + string(r.Country)
-		if r.Verdict != c.verdict || r.Ground != c.ground || where != c.where || !strings.Contains(r.Why, c.why) {
-			t.Errorf("%s: %v (%s) at %q: %s\nwant %v (%s) at %q: %s", name, r.Verdict, r.Ground, where, r.Why, c.verdict, c.ground, c.where, c.why)
-		}
-		if r.Permitted() != (c.verdict == Permit) || r.Generation != 7 || r.Why == "" || r.Standing == "" {
-			t.Errorf("%s: %+v", name, r)
-		}
-	}
+	})
 }
 
 func TestProof(t *testing.T) {

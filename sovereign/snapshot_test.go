@@ -65,7 +65,7 @@ func TestSnapshotIsImmutable(t *testing.T) {
 	allow[0], parties[0].Region, grants[0].Until = virginia, virginia, time.Time{}
 	s.Parties()[0].Region = virginia
 	s.Grants()[0].Until = time.Time{}
-	if r := s.JudgeParty("a", Media, Production, now); r.Verdict != Permit || r.Region != frankfurt {
+	if r := s.JudgeParty("a", Media, Production, now); r.Verdict != Permit || r.Region != frankfurt || r.Grant != "" {
 		t.Errorf("%+v", r)
 	}
 	if !s.Grants()[0].Until.Equal(now.Add(time.Hour)) {
