@@ -595,7 +595,7 @@ func TestAnswersMove(t *testing.T) {
 		if len(w.moves) != 0 {
 			t.Fatal(w.moves)
 		}
-		state(t, c, id(1, a3), Up, "answers")
+		state(t, c, id(1, a3), Up, "answer")
 		if _, ok := c.Table().Status(id(1, a1)); ok {
 			t.Fatal("an address that left DNS is still listed")
 		}

@@ -83,7 +83,7 @@ func (r *Router) look(c *rules, rt *route, now, started time.Time) *look {
 	return l
 }
 
-func (e *episode) open() bool { return len(e.causes)+len(e.refused)+len(e.asked) > 0 }
+func (e *episode) open() bool { return len(e.refused)+len(e.asked) > 0 || e.failing != "" }
 
 // survey is every choice of a route as it stands now.
 type survey struct {

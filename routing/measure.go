@@ -11,7 +11,7 @@ import (
 // order does not flap with the measurements.
 func (r *Router) measure(c *rules) {
 	old := r.active.Load()
-	table := r.cfg.Table()
+	table := r.table()
 	next := make(map[nearKey]string)
 	for party := range c.byParty {
 		var run []timed

@@ -45,3 +45,9 @@ func (m *metrics) planned(p *Plan) {
 		m.none.Inc()
 	}
 }
+
+func (m *metrics) uses(a Active) {
+	if a.Party != "" {
+		m.active.WithLabelValues(a.Route, a.Party).Set(1)
+	}
+}

@@ -71,7 +71,7 @@ func (r *Router) Plan(req Request) Plan {
 
 func (r *Router) planner(req Request) *planner {
 	return &planner{
-		rules: r.rules.Load(), table: r.cfg.Table(), law: r.law(), grants: r.grants(), left: r.left,
+		rules: r.rules.Load(), table: r.table(), law: r.law(), grants: r.grants(), left: r.left,
 		recorder: r.cfg.Recorder, capacity: r.cfg.Capacity, active: r.active.Load(), req: req,
 	}
 }

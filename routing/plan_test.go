@@ -238,6 +238,10 @@ func TestPlan(t *testing.T) {
 			out:  "carrier-us conditions_not_attested", held: true,
 		},
 		{name: "a stranger", req: func(r *Request) { r.From = "nobody" }},
+		{
+			name: "no table at all", set: func(w *world) { w.table = nil; w.rules = rulesOf("fra 1") },
+			out: "fra no_target",
+		},
 		{name: "no snapshot denies all", set: func(w *world) { w.snapshot = nil; w.rules = rulesOf("fra 1") }, out: "fra no_policy_loaded", held: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -591,7 +595,7 @@ func TestKeysReachTheJudgement(t *testing.T) {
 
 // TestPlanProperties plans random calls over random worlds and checks what must always hold.
 func TestPlanProperties(t *testing.T) {
-	n := 3000
+	n := 1500
 	if testing.Short() {
 		n = 300
 	}

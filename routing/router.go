@@ -140,6 +140,13 @@ func (r *Router) grants() []approval.Grant {
 	return r.cfg.Gate.Grants()
 }
 
+func (r *Router) table() *healthcheck.Table {
+	if t := r.cfg.Table(); t != nil {
+		return t
+	}
+	return &healthcheck.Table{}
+}
+
 func (r *Router) left(grant string) int {
 	if r.cfg.Gate == nil {
 		return 0

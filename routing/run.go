@@ -18,12 +18,13 @@ const (
 	unlocated = 10 * time.Second // a party without any address fails over only after that: a name takes a moment to resolve at start
 	reask     = 30 * time.Minute // between two proposals of one episode when the ticket names no end
 	maxCauses = 8
+	causeFor  = 10 * time.Minute
 	maxActs   = 16 // routes that write at once
 )
 
 // episode is what Run remembers of one route while its active party is not as it should be.
 type episode struct {
-	causes  []string             // the transitions behind it, newest last
+	causes  []cause              // the latest transitions of its parties, newest last
 	refused map[string]bool      // party and ground whose refusal is in the log
 	asked   map[string]*proposal // by party
 	failing string               // the last failure to write, told once
@@ -88,16 +89,33 @@ func (r *Router) episode(rt *route) *episode {
 	return ep
 }
 
+// cause is one transition, for the entry that it leads to.
+type cause struct {
+	at   time.Time
+	text string
+}
+
 func (e *episode) cause(t healthcheck.Transition) {
-	e.causes = append(e.causes, t.Target.ID()+" "+t.From.String()+" to "+t.To.String()+": "+t.Why)
+	e.causes = append(e.causes, cause{t.At, t.Target.ID() + " " + t.From.String() + " to " + t.To.String() + ": " + t.Why})
 	if n := len(e.causes) - maxCauses; n > 0 {
 		e.causes = e.causes[n:]
 	}
 }
 
+// health gives the causes of the last minutes: an older one explains nothing.
+func (e *episode) health() []string {
+	var list []string
+	for _, c := range e.causes {
+		if time.Since(c.at) <= causeFor {
+			list = append(list, c.text)
+		}
+	}
+	return list
+}
+
 // over forgets the episode: the route is as it should be.
 func (e *episode) over() {
-	e.causes, e.failing = nil, ""
+	e.failing = ""
 	clear(e.refused)
 	clear(e.asked)
 }
@@ -119,8 +137,8 @@ func (r *Router) settle(c *rules, now time.Time) {
 			delete(r.episodes, name)
 		}
 	}
-	for name, a := range routes {
-		r.metrics.active.WithLabelValues(name, a.Party).Set(1)
+	for _, a := range routes {
+		r.metrics.uses(a)
 	}
 	r.active.Store(&actives{routes: routes, nearest: old.nearest})
 }
@@ -136,7 +154,7 @@ func (r *Router) set(a Active) {
 			if was.Party != a.Party {
 				r.metrics.active.DeleteLabelValues(a.Route, was.Party)
 			}
-			r.metrics.active.WithLabelValues(a.Route, a.Party).Set(1)
+			r.metrics.uses(a)
 			return
 		}
 	}
@@ -169,7 +187,7 @@ func (r *Router) move(ctx context.Context, rt *route, l *look, ep *episode) {
 	entry := audit.Failover{
 		What: m.kind, Trunk: m.trunk, Route: rt.Name, From: l.was.Party, To: m.view.choice.Party, Region: m.ruling.Region.String(),
 		Country: string(m.ruling.Country), Verdict: m.ruling.Verdict.String(), Ground: string(m.ruling.Ground), Why: m.why,
-		Ticket: m.view.grant, Health: ep.causes,
+		Ticket: m.view.grant, Health: ep.health(),
 	}
 	if _, err := r.cfg.Log.Commit(ctx, entry); err != nil {
 		r.failing(rt, ep, "the failover waits for the log", err)
@@ -216,7 +234,7 @@ func (r *Router) hold(ctx context.Context, rt *route, l *look, ep *episode) {
 		entry := audit.Failover{
 			What: audit.KindFailoverHeld, Trunk: h.trunk, Route: rt.Name, From: l.was.Party, To: h.party, Region: h.ruling.Region.String(),
 			Country: string(h.ruling.Country), Verdict: sovereign.Hold.String(), Ground: string(h.ruling.Ground), Why: h.plan.Reason,
-			Ticket: p.ticket, Health: ep.causes,
+			Ticket: p.ticket, Health: ep.health(),
 		}
 		if _, err := r.cfg.Log.Append(ctx, entry); err != nil {
 			r.failing(rt, ep, "failover.held waits for the log", err)
@@ -255,7 +273,7 @@ func (r *Router) refuse(ctx context.Context, rt *route, f Refused, ep *episode) 
 	}
 	entry := audit.Failover{
 		What: audit.KindFailoverRefused, Route: rt.Name, From: r.active.Load().routes[rt.Name].Party, To: f.Party, Region: f.Ruling.Region.String(),
-		Country: string(f.Ruling.Country), Verdict: f.Ruling.Verdict.String(), Ground: string(f.Ground), Why: f.Why, Health: ep.causes,
+		Country: string(f.Ruling.Country), Verdict: f.Ruling.Verdict.String(), Ground: string(f.Ground), Why: f.Why, Health: ep.health(),
 	}
 	if _, err := r.cfg.Log.Append(ctx, entry); err != nil {
 		r.failing(rt, ep, "failover.refused waits for the log", err)

@@ -89,6 +89,15 @@ func TestFailoverAndFailback(t *testing.T) {
 		wait(2 * time.Minute)
 		active(t, r, "fra", ReasonPrimary)
 		w.want(t, "applied fra>zrh", "failback zrh>fra")
+		list, err := w.log.Entries(t.Context(), 0, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, cause := range []string{"fra/m1/tls/203.0.113.2:5061 up to down: ", "fra/m1/tls/203.0.113.2:5061 down to up: "} {
+			if body := string(list[i].Body); !strings.Contains(body, cause) {
+				t.Errorf("entry %d does not name its cause %q: %s", i, cause, body)
+			}
+		}
 		if n := w.gate.count(); n != 0 {
 			t.Fatalf("%d proposals", n)
 		}
@@ -473,4 +482,23 @@ func TestMetricsRegisterOnce(t *testing.T) {
 	if _, err := New(c); err == nil {
 		t.Fatal("two routers on one registry")
 	}
+}
+
+func TestStatusNamesTheNextParty(t *testing.T) {
+	running(t, func(w *world) { w.rules.Routes = w.rules.Routes[:1] }, func(t *testing.T, w *world, r *Router) {
+		row := func(active, next, held string) {
+			t.Helper()
+			s := r.Status()
+			if len(s) != 1 || s[0].Route != "main" || s[0].Active != active || s[0].Next != next || s[0].Held != held || s[0].Why == "" {
+				t.Fatalf("%+v, want %s then %s, held %q", s, active, next, held)
+			}
+		}
+		row("fra", "zrh", "")
+		w.turn(r, "zrh", down)
+		row("fra", "sto", "")
+		w.turn(r, "fra", down)
+		row("sto", "", "")
+		w.turn(r, "sto", down)
+		row("sto", "", "T1")
+	})
 }
