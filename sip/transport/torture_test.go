@@ -219,6 +219,9 @@ func TestTortureContent(t *testing.T) {
 		t.Errorf("esc02 has %d Contact, want 2: an escaped name is another header", n)
 	}
 	eq("dblreq", string(req("rfc4475/dblreq.dat").Method), "REGISTER")
+	if n := len(req("rfc4475/dblreq.dat").Body()); n != 0 {
+		t.Errorf("dblreq has a body of %d bytes: the second request", n)
+	}
 	if v := req("rfc4475/longreq.dat").GetHeaders("via"); len(v) != 34 {
 		t.Errorf("longreq has %d Via, want 34", len(v))
 	}

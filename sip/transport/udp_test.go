@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -384,5 +385,64 @@ func TestNewRefuses(t *testing.T) {
 	}
 	if l, err := New(base); err != nil || l.c.MaxBody != 64<<10 || l.c.Connect != time.Second {
 		t.Errorf("defaults: %v", err)
+	}
+}
+
+// stubborn is a socket whose writes meet the pending errors of earlier ones, as they do when no read took them first.
+type stubborn struct {
+	sovereign.UDPConn
+	errs    []error // of the next writes
+	queue   []netip.AddrPort
+	written int
+}
+
+func (s *stubborn) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) {
+	if len(s.errs) > 0 {
+		err := s.errs[0]
+		s.errs = s.errs[1:]
+		return 0, err
+	}
+	s.written++
+	return len(b), nil
+}
+
+func (s *stubborn) ReadError() (to netip.AddrPort, err error, ok bool) { //nolint:staticcheck // the interface puts the error second
+	if len(s.queue) == 0 {
+		return to, nil, false
+	}
+	to, s.queue = s.queue[0], s.queue[1:]
+	if to.Port() == 9 {
+		return to, syscall.EMSGSIZE, true
+	}
+	return to, syscall.ECONNREFUSED, true
+}
+
+// A pending error of another datagram costs the one that meets it nothing, and is told.
+func TestPendingErrorOnWrite(t *testing.T) {
+	other := netip.AddrPortFrom(peerAddr, 7)
+	for _, tt := range []struct {
+		errs    []error
+		written int
+		want    error
+	}{
+		{[]error{syscall.ECONNREFUSED}, 1, nil},
+		{[]error{syscall.ECONNREFUSED, syscall.EHOSTUNREACH}, 1, nil},
+		{[]error{syscall.ENETUNREACH, syscall.ENETUNREACH, syscall.ENETUNREACH}, 0, ErrUnreachable},
+		{[]error{syscall.EMSGSIZE}, 0, ErrGone},
+	} {
+		s := &stubborn{errs: tt.errs, queue: []netip.AddrPort{other, netip.AddrPortFrom(peerAddr, 9)}}
+		inWorld(t, func(w *world) {
+			s.UDPConn = w.udp
+			w.config.Listeners[0].UDP = w.fence.UDP(s)
+		}, func(w *world) {
+			err := w.l.Send(w.flow(UDP, netip.AddrPortFrom(peerAddr, 8)), []byte("x"))
+			if s.written != tt.written || !errors.Is(err, tt.want) {
+				t.Errorf("%v: %d written, %v", tt.errs, s.written, err)
+			}
+			lost := w.losses()
+			if pending := len(tt.errs) > 0 && tt.errs[0] != syscall.EMSGSIZE; pending != (len(lost) == 1) || pending && lost[0].key.Remote != other {
+				t.Errorf("%v: lost %v", tt.errs, lost)
+			}
+		})
 	}
 }

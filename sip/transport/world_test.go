@@ -67,6 +67,7 @@ type world struct {
 	edge    *vnet.Host
 	peer    *vnet.Host
 	fence   *sovereign.Fence
+	udp     sovereign.UDPConn // under the listener
 	l       *Layer
 	config  Config
 	stop    func()
@@ -93,6 +94,7 @@ func inWorld(t *testing.T, change func(*world), f func(*world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		w.udp = udp
 		tcp, err := w.edge.ListenTCP(edgeTCP)
 		if err != nil {
 			t.Fatal(err)
