@@ -76,6 +76,9 @@ func (g *Gate) apply(ctx context.Context, id string, e edit) (Ticket, error) {
 		if err != nil {
 			return cur.Ticket.clone(), err
 		}
+		if now := g.known(id); now != nil {
+			return now.Ticket.clone(), nil
+		}
 		return next.Ticket.clone(), nil
 	}
 	return Ticket{}, fmt.Errorf("approval: ticket %s is being changed by others all the time, tried %d times: %w", id, maxTries, state.ErrConflict)
@@ -88,6 +91,7 @@ func (g *Gate) commit(ctx context.Context, next *Record, rev uint64, ev GateChan
 	next.Version++
 	next.Node = g.c.Node
 	ev.Change, ev.Ticket, ev.State, ev.Word = g.own.ids.next(time.Now()), t.ID, t.State, next.evidenceWord()
+	next.Changes = append(next.Changes, ev.Change)
 	ev.PlanHash, ev.Missing, ev.Record = t.PlanHash, t.Missing, next.logged()
 
 	// From here on the change is carried through even if the caller goes away.
@@ -103,7 +107,8 @@ func (g *Gate) commit(ctx context.Context, next *Record, rev uint64, ev GateChan
 	if err != nil {
 		return err
 	}
-	now, err := g.swap(ctx, ticketPrefix+t.ID, rev, data)
+	now := &written{Record: next}
+	now.rev, err = g.swap(ctx, ticketPrefix+t.ID, rev, data)
 	if err != nil {
 		now, err = g.settle(ctx, &written{next, rev}, data, err)
 	}
@@ -116,7 +121,7 @@ func (g *Gate) commit(ctx context.Context, next *Record, rev uint64, ev GateChan
 		g.restrict(next)
 		return fmt.Errorf("approval: entry %d is in the log and takes effect when the store can be written: %w", seq, err)
 	}
-	g.put(next, now)
+	g.put(now.Record, now.rev)
 	g.publish()
 	nudge(g.wakeClock)
 	return nil
@@ -134,24 +139,32 @@ func (g *Gate) swap(ctx context.Context, key string, rev uint64, data []byte) (u
 	return g.c.KV.Swap(ctx, key, rev, data)
 }
 
-// settle finds out what became of a write that failed, and tries once more when it did not happen.
-func (g *Gate) settle(ctx context.Context, w *written, data []byte, failed error) (uint64, error) {
+// settle finds out what became of a write that failed, and tries once more when it did not happen. It gives what stands now, which may be newer.
+func (g *Gate) settle(ctx context.Context, w *written, data []byte, failed error) (*written, error) {
 	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
 	defer cancel()
-	item, err := g.c.KV.Get(ctx, ticketPrefix+w.Ticket.ID)
+	id := w.Ticket.ID
+	item, err := g.c.KV.Get(ctx, ticketPrefix+id)
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
-		return 0, errors.Join(failed, err)
+		return nil, errors.Join(failed, err)
 	}
 	if item.Rev == w.rev {
 		if errors.Is(failed, state.ErrConflict) {
-			return 0, failed // a stale read: somebody did change it
+			return nil, failed // a stale read: somebody did change it
 		}
-		return g.c.KV.Swap(ctx, ticketPrefix+w.Ticket.ID, w.rev, data)
+		rev, err := g.c.KV.Swap(ctx, ticketPrefix+id, w.rev, data)
+		return &written{w.Record, rev}, err
 	}
-	if there, err := decodeRecord(w.Ticket.ID, item.Data); err == nil && there.equal(w.Record) {
-		return item.Rev, nil
+	// It stands, or something that was built on it: a gate that replayed the same log may have carried it through before us.
+	there, err := decodeRecord(id, item.Data)
+	if err != nil || !slices.Contains(there.Changes, w.Changes[len(w.Changes)-1]) {
+		return nil, state.ErrConflict
 	}
-	return 0, state.ErrConflict
+	now, err := g.accept(ctx, id, item)
+	if err == nil && now == nil {
+		err = state.ErrConflict
+	}
+	return now, err
 }
 
 // restrict lets a logged end take effect on this node although the store does not answer: the log is the truth, and an end is never held back.
@@ -233,10 +246,10 @@ func (g *Gate) settleAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rev, err := g.settle(ctx, w, data, errors.New("not tried yet"))
+		now, err := g.settle(ctx, w, data, errors.New("not tried yet"))
 		switch {
 		case err == nil:
-			g.put(w.Record, rev)
+			g.put(now.Record, now.rev)
 			g.publish()
 		case errors.Is(err, state.ErrConflict):
 			g.void(ctx, u.ev)

@@ -21,8 +21,9 @@ type Record struct {
 	Ticket  Ticket   `json:"ticket"`
 	Rules   Rules    `json:"rules"`
 	People  []Holder `json:"people"`
-	Version uint64   `json:"version"` // counts the changes
-	Node    string   `json:"node"`    // that made the last change
+	Changes []string `json:"changes"` // ids of all changes that led here, in order
+	Version uint64   `json:"version"` // counts them
+	Node    string   `json:"node"`    // that made the last one
 }
 
 // GateChanged is the body of gate.changed: one change of a ticket, before it took effect.
@@ -53,6 +54,7 @@ func (r *Record) clone() *Record {
 	c.Ticket = r.Ticket.clone()
 	c.Rules.Roles = filled(r.Rules.Roles)
 	c.People = filled(r.People)
+	c.Changes = filled(r.Changes)
 	return &c
 }
 

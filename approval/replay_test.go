@@ -4,6 +4,9 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,6 +194,76 @@ func TestTamperingWhileRunning(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.decide(still, ticket, "ic", true)
+	})
+}
+
+// What the log says did not take effect cannot be put into the store either, neither while the gate runs nor before a start.
+func TestVoidedChangesStayVoid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		g := w.gate("n1")
+		defer w.run(g)()
+		ticket := w.propose(g, plan())
+		w.log.lies.Store(true)
+		if _, err := w.say(g, ticket, "ic+"); err == nil {
+			t.Fatal("the log lied and nobody noticed")
+		}
+		w.log.lies.Store(false)
+		all := w.changes()
+		voided := all[len(all)-2]
+		put := func(r *Record) {
+			*r = *voided.Record
+			r.Ticket.Entry = w.log.Size() - 2
+		}
+		w.tamper(ticket.ID, put)
+		synctest.Wait()
+		if got, _ := g.Ticket(ticket.ID); len(got.Decisions) != 0 || g.Repairs() != 1 || len(w.stored(ticket.ID).Ticket.Decisions) != 0 {
+			t.Errorf("%d decisions, %d repairs", len(got.Decisions), g.Repairs())
+		}
+		w.kv.down.Store(true) // the running gate cannot put this right
+		w.tamper(ticket.ID, put)
+		fresh := w.gate("n1")
+		w.kv.down.Store(false)
+		if n, err := fresh.Restore(t.Context()); n != 1 || err != nil {
+			t.Errorf("repaired %d, %v", n, err)
+		}
+		if got, _ := fresh.Ticket(ticket.ID); len(got.Decisions) != 0 {
+			t.Errorf("%d decisions after a start", len(got.Decisions))
+		}
+	})
+}
+
+// The names in the body of an entry are read by others and by auditors, years later.
+func TestEntryNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		g := w.gate("n1")
+		ticket := w.live(g, plan())
+		entries, err := w.log.Entries(t.Context(), ticket.Entry-1, 1) // the opinion that completed it
+		if err != nil {
+			t.Fatal(err)
+		}
+		var body map[string]any
+		if err := json.Unmarshal(entries[0].Body, &body); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]any{
+			"ticket": ticket.ID, "what": "opined", "from": "PENDING", "state": "APPROVED", "evidence_state_before": "opinion_pending",
+			"evidence_state": "decided_approved", "by": pseudonym("dpo"), "plan_hash": ticket.PlanHash, "reason": "advice",
+		}
+		for name, v := range want {
+			if body[name] != v {
+				t.Errorf("%s is %v, want %v", name, body[name], v)
+			}
+		}
+		names := slices.Sorted(maps.Keys(body))
+		if got := strings.Join(names, " "); got != "by change_id dpo_opinion evidence_state evidence_state_before from missing plan_hash reason record state ticket what" {
+			t.Errorf("names: %s", got)
+		}
+		record, _ := body["record"].(map[string]any)
+		if got := strings.Join(slices.Sorted(maps.Keys(record)), " "); got != "changes node people rules ticket version" {
+			t.Errorf("names of the record: %s", got)
+		}
 	})
 }
 
