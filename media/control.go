@@ -12,7 +12,7 @@ import (
 // control takes one RTCP packet and passes it on. RTCP is rare, so both directions of a session share one lock.
 func (p *port) control(w *work, st *state, la *latch, b []byte, from netip.AddrPort, now time.Time) {
 	l := p.leg
-	if len(b) < 8 || b[0]>>6 != 2 || p.rtcp && st.mux || from != la.addr && !p.admissible(st, la, from, now) {
+	if len(b) < 8 || b[0]>>6 != 2 || from != la.addr && !p.admissible(st, la, from, now) {
 		l.refused.Add(1)
 		return
 	}

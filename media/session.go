@@ -74,6 +74,9 @@ func (s *Session) Expect(b Leg) error {
 func (s *Session) Abandon() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.end != nil {
+		return
+	}
 	s.open = nil
 	s.dismiss(B)
 }
@@ -414,7 +417,7 @@ func (l *leg) keying(next *state, key *crypto) error {
 func (s *Session) Rollback() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open != nil && !s.open.answered {
+	if s.end == nil && s.open != nil && !s.open.answered {
 		s.rollback()
 	}
 }

@@ -883,3 +883,17 @@ func TestBusyPortsAreSkipped(t *testing.T) {
 		t.Errorf("port %d", got)
 	}
 }
+
+// TestAfterClose: signalling may still ask for things while the relay closes the session.
+func TestAfterClose(t *testing.T) {
+	n := newNetwork()
+	bed := newBed(t, n.listen)
+	s := bed.open(plainLeg("carrier"))
+	ok(s.Offer(A, []byte(readFile(t, "testdata/sdp/sipp.sdp")), plainLeg("fra")))(t)
+	first := s.Close()
+	s.Rollback()
+	s.Abandon()
+	if s.Expect(plainLeg("fra")) != nil || n.open != 0 || s.Close().Closed != first.Closed {
+		t.Error("a closed session changed")
+	}
+}
