@@ -84,6 +84,7 @@ func TestByeFromB(t *testing.T) {
 			t.Errorf("BYE to %s", got)
 		}
 		w.carrier.reply(bye, 200, "")
+		w.fra.silent(time.Second) // who said BYE gets none back
 		if r := w.receipt(); r.Outcome.EndedBy != "b" {
 			t.Errorf("ended by %s", r.Outcome.EndedBy)
 		}

@@ -51,7 +51,7 @@ func TestHoldAndResume(t *testing.T) {
 // RFC 6141: a refused re-INVITE leaves the session as it was, and the next one works.
 func TestRefusedReinvite(t *testing.T) {
 	run(t, nil, func(w *world) {
-		ok, _ := w.up("refused")
+		ok, in := w.up("refused")
 		for i, status := range []int{488, 491} {
 			w.carrier.within(ok, "INVITE", 2+i, strings.Replace(w.carrier.sdp, "30000", "31000", 1))
 			re := w.fra.request(msg.INVITE)
@@ -60,6 +60,14 @@ func TestRefusedReinvite(t *testing.T) {
 			res := w.carrier.status(status)
 			w.carrier.write(reAck(w.carrier, ok, res, 2+i))
 		}
+		// Nothing of it is left in the way of the other side's own.
+		w.fra.inside(in, "INVITE", 1, strings.Replace(w.fra.sdp, "30000", "33000", 1))
+		back := w.carrier.request(msg.INVITE)
+		w.carrier.reply(back, 200, w.carrier.sdp)
+		w.carrier.request(msg.ACK)
+		w.fra.status(200)
+		w.fra.inside(in, "ACK", 1, "")
+		synctest.Wait()
 		w.carrier.within(ok, "INVITE", 4, strings.Replace(w.carrier.sdp, "30000", "32000", 1))
 		re := w.fra.request(msg.INVITE)
 		w.fra.reply(re, 200, w.fra.sdp)

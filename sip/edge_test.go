@@ -43,10 +43,29 @@ func TestFateOf(t *testing.T) {
 		rs     []reason
 		want   fate
 	}{
-		{408, nil, tryNext}, {430, nil, tryNext}, {500, nil, tryNext}, {502, nil, tryNext}, {503, nil, tryNext}, {504, nil, tryNext}, {580, nil, tryNext},
-		{486, nil, stopHere}, {404, nil, stopHere}, {484, nil, stopHere}, {487, nil, stopHere}, {302, nil, stopHere}, {600, nil, stopHere}, {603, q(34), stopHere},
-		{480, q(34), tryNext}, {480, q(38), tryNext}, {480, q(41), tryNext}, {480, q(42), tryNext}, {404, q(44), tryNext}, {480, q(47), tryNext}, {480, q(19), stopHere},
-		{501, nil, stopHere}, {480, []reason{{"SIP", 34, ""}}, stopHere},
+		{408, nil, tryNext},
+		{430, nil, tryNext},
+		{500, nil, tryNext},
+		{502, nil, tryNext},
+		{503, nil, tryNext},
+		{504, nil, tryNext},
+		{580, nil, tryNext},
+		{486, nil, stopHere},
+		{404, nil, stopHere},
+		{484, nil, stopHere},
+		{487, nil, stopHere},
+		{302, nil, stopHere},
+		{600, nil, stopHere},
+		{603, q(34), stopHere},
+		{480, q(34), tryNext},
+		{480, q(38), tryNext},
+		{480, q(41), tryNext},
+		{480, q(42), tryNext},
+		{404, q(44), tryNext},
+		{480, q(47), tryNext},
+		{480, q(19), stopHere},
+		{501, nil, stopHere},
+		{480, []reason{{"SIP", 34, ""}}, stopHere},
 	} {
 		if got := fateOf(c.status, c.rs); got != c.want {
 			t.Errorf("%d %v: %d, want %d", c.status, c.rs, got, c.want)

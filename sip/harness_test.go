@@ -76,8 +76,11 @@ func testSnapshot(t testing.TB, grants ...sovereign.Grant) *sovereign.Snapshot {
 	t.Helper()
 	fra, zrh, iad := region(t, "aws:eu-central-1"), region(t, "aws:eu-central-2"), region(t, "aws:us-east-1")
 	atlas, err := sovereign.NewAtlas(nil, []sovereign.Declaration{
-		{Prefix: "10.0.0.0/16", Region: fra, Contract: "us"}, {Prefix: "10.1.0.0/16", Region: fra, Contract: "c1"},
-		{Prefix: "10.2.0.0/16", Region: fra, Contract: "c2"}, {Prefix: "10.3.0.0/16", Region: zrh, Contract: "c3"}, {Prefix: "10.66.0.0/16", Region: iad, Contract: "c4"},
+		{Prefix: "10.0.0.0/16", Region: fra, Contract: "us"},
+		{Prefix: "10.1.0.0/16", Region: fra, Contract: "c1"},
+		{Prefix: "10.2.0.0/16", Region: fra, Contract: "c2"},
+		{Prefix: "10.3.0.0/16", Region: zrh, Contract: "c3"},
+		{Prefix: "10.66.0.0/16", Region: iad, Contract: "c4"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -85,8 +88,10 @@ func testSnapshot(t testing.TB, grants ...sovereign.Grant) *sovereign.Snapshot {
 	s, err := sovereign.NewSnapshot(sovereign.SnapshotConfig{
 		Policy: sovereign.Policy{Home: fra, Allow: []sovereign.Region{fra, zrh, iad}}, Atlas: atlas, Grants: grants,
 		Parties: []sovereign.Party{
-			{Name: "carrier", Kind: sovereign.KindTrunk, Region: fra}, {Name: "fra", Kind: sovereign.KindGroup, Region: fra},
-			{Name: "zrh", Kind: sovereign.KindGroup, Region: zrh}, {Name: "iad", Kind: sovereign.KindGroup, Region: iad},
+			{Name: "carrier", Kind: sovereign.KindTrunk, Region: fra},
+			{Name: "fra", Kind: sovereign.KindGroup, Region: fra},
+			{Name: "zrh", Kind: sovereign.KindGroup, Region: zrh},
+			{Name: "iad", Kind: sovereign.KindGroup, Region: iad},
 		},
 	})
 	if err != nil {
