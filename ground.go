@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/state"
 )
+
+// appendTimeout is how long an entry may take until the log counts as down. A shared disk may stall for seconds; a call must not wait longer.
+const appendTimeout = 4 * time.Second
 
 // openGround opens keys, log, pseudonyms, intents and state: what every room stands on.
 func (n *Node) openGround(ctx context.Context) error {
@@ -61,7 +65,7 @@ func (n *Node) logConfig(dir string) audit.Config {
 	f := &n.opts.Config.File
 	return audit.Config{
 		Dir: dir, Signer: n.keys.signer(), Origin: "cordon/" + f.Tenant.OrgID + "/" + f.Node.Name,
-		Tenant: f.Tenant.OrgID, Node: f.Node.Name, Software: n.opts.Software, Reserve: n.opts.Config.Log.Reserve,
+		Tenant: f.Tenant.OrgID, Node: f.Node.Name, Software: n.opts.Software, Reserve: n.opts.Config.Log.Reserve, AppendTimeout: appendTimeout,
 	}
 }
 

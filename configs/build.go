@@ -212,20 +212,27 @@ func (b *builder) places(c *Config) {
 			}
 			d.Countries = append(d.Countries, cc)
 		}
+		before := len(b.probs)
 		b.lintGlobalPrefix(at, p)
+		if len(b.probs) == before {
+			if _, err := sovereign.NewAtlas(b.regions, append(slices.Clone(c.Declarations), d)); err != nil {
+				b.fail(at, "each prefix stands once for any time, and none is the whole address space", "%v", err)
+				continue
+			}
+		}
 		c.Declarations = append(c.Declarations, d)
 	}
 }
 
-// lintGlobalPrefix warns of prefixes that their owner announces for the whole world although the file ties them to one region.
+// lintGlobalPrefix finds prefixes that their owner announces for the whole world although the file ties them to one region.
 func (b *builder) lintGlobalPrefix(path string, p Place) {
 	pfx, err := netip.ParsePrefix(p.Prefix)
 	if err != nil || p.Region == "" {
 		return
 	}
 	if g, ok := b.regions.SharedBy(pfx); ok {
-		b.warn(path+".prefix", "write countries: [..] with every country of the contract, and media_regions with media_evidence at the edge group",
-			"%s (%s) is announced for all regions of its owner: an address in it proves no country", g.Prefix, g.Operator)
+		b.fail(path+".region", "write countries: [..] with every country of the contract, and media_regions with media_evidence at the edge group",
+			"%s (%s) is announced for all regions of its owner: an address in it proves no region", g.Prefix, g.Operator)
 	}
 }
 

@@ -168,11 +168,11 @@ type lawList struct{}
 func (lawList) Run(s streams) error {
 	law := sovereign.Shipped()
 	w := tabwriter.NewWriter(s.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(w, "law table as of %s\nINSTRUMENT\tFOR\tFROM\tUNTIL\tSTATUS\n", law.AsOf().Format(time.DateOnly))
+	fmt.Fprintf(w, "law table as of %s\nINSTRUMENT\tFOR\tFIRST DAY\tLAST DAY\tSTATUS\n", law.AsOf().Format(time.DateOnly))
 	for _, i := range law.Instruments() {
 		until := "open"
 		if !i.ValidUntil.IsZero() {
-			until = i.ValidUntil.Format(time.DateOnly)
+			until = i.ValidUntil.AddDate(0, 0, -1).Format(time.DateOnly) // it ends at 00:00 UTC of that moment
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.ID, i.Jurisdiction, i.ValidFrom.Format(time.DateOnly), until, i.Status)
 	}
