@@ -249,7 +249,7 @@ func TestNonInviteProceedingRepeatsAtT2(t *testing.T) {
 // A send that fails is told through the loop, never from within Request, and leaves nothing.
 func TestSendFailure(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
-		w.fail = transport.ErrUnreachable
+		w.do(func() { w.fail = transport.ErrUnreachable })
 		var during int
 		w.do(func() {
 			w.l.Request(flowOf(transport.UDP), request(sip.INVITE), w)

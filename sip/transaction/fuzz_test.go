@@ -45,7 +45,7 @@ func play(t *testing.T, script []byte) {
 		for i, b := range script {
 			p.step(i, b)
 		}
-		w.fail = nil
+		w.do(func() { w.fail = nil })
 		for _, s := range w.servers {
 			if s.state == proceeding {
 				w.answer(s, 480)
@@ -107,10 +107,12 @@ func (p *player) step(i int, b byte) {
 			w.answer(w.servers[i%n], []int{100, 180, 183, 200, 200, 302, 404, 486, 487, 503, 603, 408, 199, 202, 500, 401}[arg])
 		}
 	case 12:
-		w.fail = nil
-		if arg%4 == 0 {
-			w.fail = errors.New("the wire is cut")
-		}
+		w.do(func() {
+			w.fail = nil
+			if arg%4 == 0 {
+				w.fail = errors.New("the wire is cut")
+			}
+		})
 	case 13:
 		w.pass(time.Duration(arg+1) * 100 * time.Millisecond)
 	case 14:

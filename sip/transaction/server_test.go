@@ -155,7 +155,7 @@ func TestSendErrorLeavesNothing(t *testing.T) {
 	for _, status := range []int{200, 486} {
 		inWorld(t, Timers{}, func(w *world) {
 			s := w.ask("INVITE", transport.UDP)
-			w.fail = transport.ErrTooLarge
+			w.do(func() { w.fail = transport.ErrTooLarge })
 			if err := w.answer(s, status); !errors.Is(err, transport.ErrTooLarge) {
 				t.Errorf("%d: %v", status, err)
 			}
