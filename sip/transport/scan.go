@@ -19,6 +19,14 @@ type field struct {
 	folded bool // value is memory of its own
 }
 
+// title is the name for a reason phrase: nobody gets a long one echoed.
+func (f *field) title() string {
+	if len(f.name) > 40 {
+		return "Header"
+	}
+	return f.name
+}
+
 // head is the start line and the header fields of one message before any of them was understood.
 type head struct {
 	request bool
@@ -86,10 +94,10 @@ func scan(b []byte, h *head) {
 		f := &h.fields[i]
 		f.value = trimLWS(f.value)
 		if len(f.value) > maxLine {
-			h.fail(400, f.name+" Too Long")
+			h.fail(400, f.title()+" Too Long")
 		}
 		if !clean(f.value) {
-			h.fail(400, "Control Character In "+f.name)
+			h.fail(400, "Control Character In "+f.title())
 			f.value = nil // it can't be echoed
 		}
 	}

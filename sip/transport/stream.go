@@ -236,6 +236,18 @@ func (c *conn) serve(ctx context.Context, nc net.Conn, direction string) {
 	<-written
 }
 
+// readError names what ended a read. With TLS 1.3 a server refuses our certificate after the handshake: its alert is then the first thing that is read.
+func readError(err error) error {
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op) && op.Op == "remote error":
+		return wrap(ErrTLS, err)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return wrap(ErrRefused, err)
+	}
+	return wrap(ErrGone, err)
+}
+
 // linger is how long a connection whose framing was lost is still read, so that its last answer arrives.
 const linger = 500 * time.Millisecond
 
@@ -321,10 +333,8 @@ func (c *conn) read(nc net.Conn) error {
 			return fmt.Errorf("transport: message not complete in time: %w", ErrGone)
 		case errors.Is(err, net.ErrClosed) && c.flow.pass != nil && !c.flow.pass.Live(time.Time{}):
 			return fmt.Errorf("transport: closed: %s: %w", c.flow.pass.Ruling().Why, sovereign.ErrFenced)
-		case errors.Is(err, syscall.ECONNREFUSED):
-			return wrap(ErrRefused, err)
 		default:
-			return wrap(ErrGone, err)
+			return readError(err)
 		}
 	}
 }

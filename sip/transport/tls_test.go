@@ -218,6 +218,25 @@ func TestTLSVerification(t *testing.T) {
 	}
 }
 
+// A carrier that refuses our certificate does so after our side of the handshake; that is a TLS failure still.
+func TestTLSOurCertificateIsRefused(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	cert := ca.issue(t, nil, "c.example")
+	for _, mine := range []*tls.Certificate{nil, other.issue(t, nil, "edge.example")} {
+		inWorld(t, nil, func(w *world) {
+			s := w.carrierTLS(5061, &tls.Config{Certificates: []tls.Certificate{*cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool})
+			defer s.ln.Close()
+			f, _ := w.l.Flow(w.dest(TLS, netip.AddrPortFrom(peerAddr, 5061), &TLSProfile{Name: "c", ServerName: "c.example", Roots: ca.pool, Cert: use(mine)}))
+			if err := w.l.Send(f, []byte("OPTIONS")); err != nil {
+				t.Fatal(err)
+			}
+			if lost := w.losses(); len(lost) != 1 || !errors.Is(lost[0].err, ErrTLS) {
+				t.Errorf("lost %v", lost)
+			}
+		})
+	}
+}
+
 func TestTLSVersions(t *testing.T) {
 	ca := newAuthority(t)
 	cert := ca.issue(t, nil, "c.example")

@@ -242,6 +242,7 @@ func TestUDPMalformed(t *testing.T) {
 		{"Max-Forwards", strings.Replace(good, "Max-Forwards: 70", "Max-Forwards: 7x", 1), "400 Bad Max-Forwards"},
 		{"too many headers", message("OPTIONS", 1, strings.Repeat("X-A: 1\r\n", 300), ""), "400 Too Many Headers"},
 		{"long header", message("OPTIONS", 1, "X-A: "+strings.Repeat("a", 9000)+"\r\n", ""), "400 X-A Too Long"},
+		{"long header with a long name", message("OPTIONS", 1, strings.Repeat("X", 100)+": "+strings.Repeat("a", 9000)+"\r\n", ""), "400 Header Too Long"},
 		{"body too large", message("OPTIONS", 1, "", strings.Repeat("a", 2001)), "413 Request Entity Too Large"},
 		{"an ACK is never answered", strings.ReplaceAll(message("ACK", 1, "Call-ID: other\r\n", ""), "OPTIONS", "ACK"), ""},
 		{"no From", strings.Replace(good, "From: <sip:a@example.com>;tag=f\r\n", "", 1), ""},
