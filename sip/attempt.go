@@ -142,6 +142,7 @@ func (t *attempt) send(sdp []byte, more ...msg.Header) {
 	req := t.request(sdp, more)
 	t.leg.invite, t.leg.sent = req, sdp
 	t.sent = time.Now()
+	c.reason, c.grant = t.hop.Reason, t.hop.Grant
 	if c.tried[t.record].At.IsZero() {
 		c.tried[t.record].At = t.sent
 	}

@@ -41,6 +41,8 @@ type call struct {
 	refs  []audit.PartyRef
 
 	hop     int
+	reason  routing.RouteReason // of the hop that was contacted last, and its grant
+	grant   string
 	cur     *attempt
 	tried   []audit.Attempt
 	held    bool     // a hop was held or denied on the way: the final refusal is on_hold's
@@ -317,10 +319,7 @@ func (c *call) refuseWith(status int, result, by string, rs []reason, more []msg
 	if c.ended {
 		return
 	}
-	cause := ""
-	if len(rs) > 0 {
-		cause = rs[0].text
-	}
+	cause := causeOf(rs)
 	if c.a != nil && c.a.in != nil {
 		hs := append(reasonHeaders(rs), more...)
 		if ref := c.ref.Load(); ref != nil && (result == "held" || result == "refused") {
@@ -362,10 +361,7 @@ func (c *call) hangup(by string, rs ...reason) {
 		c.refuseWith(status, result, by, rs, nil)
 		return
 	}
-	cause := ""
-	if len(rs) > 0 {
-		cause = rs[0].text
-	}
+	cause := causeOf(rs)
 	if c.a != nil {
 		c.a.bye(rs)
 	}
@@ -373,6 +369,17 @@ func (c *call) hangup(by string, rs ...reason) {
 		c.b.bye(rs)
 	}
 	c.close(by, 200, cause, "answered")
+}
+
+// causeOf is the first reason in words, for records.
+func causeOf(rs []reason) string {
+	switch {
+	case len(rs) == 0:
+		return ""
+	case rs[0].text != "":
+		return rs[0].text
+	}
+	return rs[0].protocol + " " + itoa(rs[0].cause)
 }
 
 // connected is the answer of B: A gets its 200. In a delayed offer the answer comes in A's ACK, which onAck then takes.

@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cordonsip/cordon/sip/transport"
 	msg "github.com/emiago/sipgo/sip"
 )
 
@@ -203,6 +202,24 @@ func TestDelayedOfferWithoutAnswer(t *testing.T) {
 		w.fra.reply(w.fra.request(msg.BYE), 200, "")
 		w.carrier.reply(w.carrier.request(msg.BYE), 200, "")
 		w.receipt()
+	})
+}
+
+// A never sends its answer: B's 200 gets its ACK and then its BYE.
+func TestDelayedOfferNeverAcknowledged(t *testing.T) {
+	run(t, nil, func(w *world) {
+		w.carrier.invite("never", "")
+		in := w.fra.request(msg.INVITE)
+		w.fra.reply(in, 200, w.fra.sdp)
+		for range 11 {
+			w.carrier.status(200)
+		}
+		w.fra.request(msg.ACK)
+		w.fra.reply(w.fra.request(msg.BYE), 200, "")
+		w.carrier.reply(w.carrier.request(msg.BYE), 200, "")
+		if r := w.receipt(); r.Outcome.EndedBy != "edge" || r.Outcome.Cause != "no ACK" {
+			t.Errorf("%+v", r.Outcome)
+		}
 	})
 }
 
@@ -482,5 +499,3 @@ func TestRunEndsCalls(t *testing.T) {
 		}()
 	})
 }
-
-var _ = transport.UDP

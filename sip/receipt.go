@@ -99,9 +99,8 @@ func (c *call) receipt() audit.Receipt {
 	if len(c.refs) > 1 {
 		r.PartyB = c.refs[1]
 	}
-	if c.hop > 0 && c.hop <= len(c.plan.Hops) {
-		h := c.plan.Hops[c.hop-1]
-		r.RouteReason, r.GateDecision = string(h.Reason), h.Grant
+	if c.reason != "" {
+		r.RouteReason, r.GateDecision = string(c.reason), c.grant
 	}
 	if c.emergency() {
 		r.RouteReason = string(routing.ReasonEmergency)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
-	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -150,6 +149,17 @@ func TestRateAndLimits(t *testing.T) {
 			w.fra.reply(in, 486, "")
 			w.fra.reply(w.fra.request(msg.INVITE), 486, "")
 			time.Sleep(time.Minute)
+		})
+	})
+	t.Run("a loop that is behind", func(t *testing.T) {
+		run(t, nil, func(w *world) {
+			for _, s := range w.edge.shards {
+				s.loop.Post(func() { time.Sleep(time.Second) })
+			}
+			w.carrier.invite("late", w.carrier.sdp)
+			if r := w.carrier.status(503); value(r, "retry-after") == "" {
+				t.Error("503 without Retry-After")
+			}
 		})
 	})
 	t.Run("calls of a party", func(t *testing.T) {
@@ -451,5 +461,3 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	})
 }
-
-var _ media.Leg

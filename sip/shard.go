@@ -176,11 +176,16 @@ func plainBody(req *msg.Request) bool {
 	return e == "" || strings.EqualFold(strings.TrimSpace(e), "identity")
 }
 
+// maxLag is how long a new call may have waited for its loop. Beyond it the edge is overloaded and takes no new ones. RFC 3261 section 21.5.4.
+const maxLag = 500 * time.Millisecond
+
 // busy says why there is no room for one more call of this party. Emergency calls never ask.
 func (s *shard) busy(party *Party, in transport.Incoming) (wait string, full bool) {
 	switch {
 	case s.e.draining.Load():
 		return "30", true
+	case time.Since(in.At) > maxLag: // our own queue is behind: what is up comes first
+		return "5", true
 	case !s.e.screen.take(in.Flow.Remote().Addr()):
 		return "1", true
 	case s.e.c.MaxCalls > 0 && s.e.active.Load() >= int64(s.e.c.MaxCalls):
