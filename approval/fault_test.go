@@ -114,11 +114,11 @@ func TestLogThatLies(t *testing.T) {
 		w.agree(g)
 		// The same, with a log that cannot be written afterwards either: the voiding comes before the next change.
 		w.log.lies.Store(true)
-		w.log.hook = func(audit.Event) { w.log.down.Store(w.log.lies.Load() && len(w.changes()) > len(all)) }
+		w.log.on(func(audit.Event) { w.log.down.Store(w.log.lies.Load() && len(w.changes()) > len(all)) })
 		if _, err := w.say(g, ticket, "ic-"); !errors.Is(err, audit.ErrLogDown) {
 			t.Fatal(err)
 		}
-		w.log.hook = nil
+		w.log.on(nil)
 		w.log.lies.Store(false)
 		w.log.down.Store(false)
 		w.decide(g, ticket, "ic", true)
@@ -140,14 +140,14 @@ func TestCallerGoesAway(t *testing.T) {
 		g := w.gate("n1")
 		ticket := w.propose(g, plan())
 		ctx, cancel := context.WithCancel(t.Context())
-		w.log.hook = func(audit.Event) { cancel() }
+		w.log.on(func(audit.Event) { cancel() })
 		if _, err := g.Decide(ctx, ticket.ID, "ic", "incident_commander", false, "no", ticket.PlanHash, "bearer"); err != nil {
 			t.Fatal(err)
 		}
 		if w.state(g, ticket.ID) != DeniedByPeople {
 			t.Error("the denial was lost")
 		}
-		w.log.hook = nil
+		w.log.on(nil)
 		if _, err := g.Propose(ctx, "ic", plan()); !errors.Is(err, context.Canceled) {
 			t.Errorf("an ended context gave %v", err)
 		}
@@ -194,7 +194,7 @@ func TestStoreThatForgets(t *testing.T) {
 			ticket := w.propose(g, plan())
 			w.kv.forget.Store(true)
 			if blind {
-				w.log.hook = func(audit.Event) { w.kv.blind.Store(true) }
+				w.log.on(func(audit.Event) { w.kv.blind.Store(true) })
 			}
 			_, err := w.say(g, ticket, "ic+")
 			if blind != errors.Is(err, errFault) {
@@ -202,7 +202,7 @@ func TestStoreThatForgets(t *testing.T) {
 			}
 			w.kv.forget.Store(false)
 			w.kv.blind.Store(false)
-			w.log.hook = nil
+			w.log.on(nil)
 			if got := w.decide(g, ticket, "bo", true); len(got.Decisions) != 2 {
 				t.Errorf("blind %v: %d decisions", blind, len(got.Decisions))
 			}
@@ -243,16 +243,16 @@ func TestActivationFails(t *testing.T) {
 			ticket := w.propose(g, plan())
 			w.decide(g, ticket, "ic", true)
 			w.decide(g, ticket, "bo", true)
-			w.log.hook = func(e audit.Event) {
+			w.log.on(func(e audit.Event) {
 				if ev, ok := e.(GateChanged); ok && ev.What == Activated {
 					w.log.down.Store(true)
 				}
-			}
+			})
 			if got := w.opine(g, ticket, "dpo", NoObjection, false); got.State != Approved || got.Missing[0] == "" {
 				t.Fatalf("%s, %q", got.State, got.Missing)
 			}
 			time.Sleep(back)
-			w.log.hook = nil
+			w.log.on(nil)
 			w.log.down.Store(false)
 			time.Sleep(time.Minute)
 			want := Active

@@ -520,7 +520,7 @@ func TestTheLogComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		g := w.gate("n1")
-		w.log.hook = func(e audit.Event) {
+		w.log.on(func(e audit.Event) {
 			ev, ok := e.(GateChanged)
 			if !ok || ev.What == Proposed {
 				return
@@ -534,7 +534,7 @@ func TestTheLogComesFirst(t *testing.T) {
 			if (len(g.Grants()) == 1) != (ev.From == Active) {
 				t.Errorf("%s: %d grants before the entry", ev.What, len(g.Grants()))
 			}
-		}
+		})
 		ticket := w.live(g, plan())
 		if _, err := g.Revoke(t.Context(), ticket.ID, "op", "over"); err != nil {
 			t.Fatal(err)

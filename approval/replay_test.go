@@ -202,7 +202,7 @@ func TestVoidedChangesStayVoid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		g := w.gate("n1")
-		defer w.run(g)()
+		stop := w.run(g)
 		ticket := w.propose(g, plan())
 		w.log.lies.Store(true)
 		if _, err := w.say(g, ticket, "ic+"); err == nil {
@@ -220,10 +220,9 @@ func TestVoidedChangesStayVoid(t *testing.T) {
 		if got, _ := g.Ticket(ticket.ID); len(got.Decisions) != 0 || g.Repairs() != 1 || len(w.stored(ticket.ID).Ticket.Decisions) != 0 {
 			t.Errorf("%d decisions, %d repairs", len(got.Decisions), g.Repairs())
 		}
-		w.kv.down.Store(true) // the running gate cannot put this right
+		stop()
 		w.tamper(ticket.ID, put)
 		fresh := w.gate("n1")
-		w.kv.down.Store(false)
 		if n, err := fresh.Restore(t.Context()); n != 1 || err != nil {
 			t.Errorf("repaired %d, %v", n, err)
 		}

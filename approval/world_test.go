@@ -195,12 +195,14 @@ type faultyLog struct {
 	audit.Log
 	down atomic.Bool
 	lies atomic.Bool
-	hook func(audit.Event) // before each entry
+	hook atomic.Value // func(audit.Event), before each entry
 }
 
+func (l *faultyLog) on(hook func(audit.Event)) { l.hook.Store(hook) }
+
 func (l *faultyLog) fault(e audit.Event) error {
-	if l.hook != nil {
-		l.hook(e)
+	if hook, _ := l.hook.Load().(func(audit.Event)); hook != nil {
+		hook(e)
 	}
 	if l.down.Load() {
 		return fmt.Errorf("disk gone: %w", audit.ErrLogDown)
