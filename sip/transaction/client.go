@@ -107,16 +107,16 @@ func (c *Client) stopTimers() {
 	}
 }
 
-// receive takes a response of this transaction. false: the user of the layer must see it instead.
-func (c *Client) receive(res *sip.Response) bool {
+// receive takes a response of this transaction.
+func (c *Client) receive(res *sip.Response) {
 	switch {
 	case c.state == failed:
-		return c.late(res)
+		c.late(res)
 	case !c.invite():
 		c.receiveOther(res)
 	case c.state == completed:
 		if res.IsSuccess() {
-			return false // another branch of a fork answered although one refused: that call must be ended
+			c.tell(res) // another branch of a fork answered although one refused: that call must be ended
 		}
 		if res.StatusCode >= 300 {
 			c.l.send(c.flow, c.wire) // the ACK again, at once. RFC 3261 section 17.1.1.2
@@ -140,7 +140,6 @@ func (c *Client) receive(res *sip.Response) bool {
 		c.tell(res)
 		c.req = essence(c.req)
 	}
-	return true
 }
 
 // receiveOther is RFC 3261 figure 6.
@@ -211,12 +210,12 @@ func (c *Client) fail(err error) {
 	}
 }
 
-// late cleans up after an INVITE that failed for its user: a provisional response is cancelled, a refusal acknowledged. A 2xx goes to the user of the layer,
-// who ends that call.
-func (c *Client) late(res *sip.Response) bool {
+// late cleans up after an INVITE that failed for its user: a provisional response is cancelled, a refusal acknowledged. A 2xx goes to the user, who ends that
+// call.
+func (c *Client) late(res *sip.Response) {
 	switch {
 	case res.IsSuccess():
-		return false
+		c.tell(res)
 	case res.StatusCode >= 300:
 		c.wire = wire(c.ackFor(res))
 		c.l.send(c.flow, c.wire)
@@ -227,7 +226,6 @@ func (c *Client) late(res *sip.Response) bool {
 		}
 		c.sendCancel()
 	}
-	return true
 }
 
 // Cancel sends CANCEL as soon as a provisional response allows it (RFC 3261 9.1); at most once. Does nothing after a final response.

@@ -139,6 +139,18 @@ func TestAcceptedAndForks(t *testing.T) {
 	}
 }
 
+// T13: one branch of a fork refused, another one answers: the user must end that call.
+func TestAnswerAfterRefusal(t *testing.T) {
+	inWorld(t, Timers{}, func(w *world) {
+		c := w.client(transport.UDP, sip.INVITE)
+		w.respond(c, 486, "b")
+		w.respond(c, 200, "c")
+		if len(w.responses) != 2 || w.responses[1].StatusCode != 200 || len(w.times("ACK")) != 1 {
+			t.Errorf("%d responses and %d ACKs", len(w.responses), len(w.times("ACK")))
+		}
+	})
+}
+
 // RFC 3261 section 9.1: a CANCEL waits for the first provisional response, goes out once, and repeats the INVITE's branch.
 func TestCancelWaitsForProvisional(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
@@ -189,7 +201,7 @@ func TestCancelAfterFinalDoesNothing(t *testing.T) {
 	})
 }
 
-// What comes after an INVITE failed for its user is cleaned up: 1xx is cancelled, a refusal acknowledged, a 2xx shown to the layer's user.
+// What comes after an INVITE failed for its user is cleaned up: 1xx is cancelled, a refusal acknowledged, a 2xx shown to the user, who ends that call.
 func TestLateResponses(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		c := w.client(transport.UDP, sip.INVITE, WithTimeout(2*time.Second))
@@ -203,8 +215,8 @@ func TestLateResponses(t *testing.T) {
 		w.respond(c, 487, "b")
 		w.wantTimes("ACK", ms(4000)...)
 		w.respond(c, 200, "z")
-		if len(w.strays) != 1 || len(w.responses) != 0 {
-			t.Errorf("%d strays and %d responses, want the late 2xx as a stray only", len(w.strays), len(w.responses))
+		if len(w.strays) != 0 || len(w.responses) != 1 || w.responses[0].StatusCode != 200 {
+			t.Errorf("%d strays and %d responses, want the late 2xx alone", len(w.strays), len(w.responses))
 		}
 		w.pass(70 * time.Second)
 		w.wantLen(0, 0)

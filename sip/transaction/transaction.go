@@ -49,14 +49,14 @@ func (t Timers) withDefaults() Timers {
 type User interface {
 	// Request is a new server transaction, or an ACK for a 2xx (tx is nil then).
 	Request(tx *Server, req *sip.Request, in transport.Incoming)
-	// Stray is a response that matches no transaction, e.g. a 2xx retransmission after its transaction ended. A 2xx to an INVITE that failed before (timeout,
-	// lost flow) comes here too: it must be answered with ACK and BYE.
+	// Stray is a response that matches no transaction, e.g. a 2xx retransmission after its transaction ended.
 	Stray(res *sip.Response, in transport.Incoming)
 }
 
 // ClientUser is told of one client transaction, on the loop.
 type ClientUser interface {
-	// Response is each 1xx, and each final response: several 2xx of a forked INVITE come each (RFC 6026).
+	// Response is each 1xx, and each final response: several 2xx of a forked INVITE come each (RFC 6026). A 2xx may even come after a refusal or after Failed,
+	// for another 64*T1: somebody answered, and that call must be ended with ACK and BYE. Other late responses the layer cleans up by itself.
 	Response(c *Client, res *sip.Response)
 	// Failed is told once when no final response came: Timeout, transport.ErrGone..., sovereign.ErrFenced.
 	Failed(c *Client, err error)
@@ -115,9 +115,11 @@ func (l *Layer) response(res *sip.Response, in transport.Incoming) {
 		return
 	}
 	c := l.clients[k]
-	if c == nil || !c.receive(res) {
+	if c == nil {
 		l.user.Stray(res, in)
+		return
 	}
+	c.receive(res)
 }
 
 func (l *Layer) request(req *sip.Request, in transport.Incoming) {
