@@ -59,6 +59,9 @@ func Run(ctx context.Context, o Options) error {
 		defer os.RemoveAll(dir)
 		o.Dir = dir
 	}
+	if err := emptyDir(o.Dir); err != nil {
+		return err
+	}
 	w, err := newWorld(ctx, o.Dir)
 	if err != nil {
 		return err
@@ -81,6 +84,21 @@ func Run(ctx context.Context, o Options) error {
 		return s.serve(ctx)
 	}
 	return s.epilogue(ctx)
+}
+
+// emptyDir makes the folder, and refuses one that holds something: an older log or suspension would be part of the story.
+func emptyDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	if len(list) > 0 {
+		return fmt.Errorf("demo: %s is not empty: name a new folder", dir)
+	}
+	return nil
 }
 
 func (s *story) startNode(ctx context.Context) error {

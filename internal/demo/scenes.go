@@ -371,8 +371,29 @@ func (s *story) epilogue(ctx context.Context) error {
 		}
 		return fmt.Errorf("the far ends saw %d breaches of protocol", faults)
 	}
+	if err := s.witness(); err != nil {
+		return err
+	}
 	s.say("\n%s in %.1f s", s.green("every step was observed"), time.Since(s.began).Seconds())
 	return nil
+}
+
+// Observed is what a capture of the same run is held against: where the node sent from, and when the only grant was live.
+type Observed struct {
+	Node       netip.Addr   `json:"node"`
+	Held       netip.Prefix `json:"held_prefix"`
+	Denied     netip.Prefix `json:"denied_prefix"`
+	GrantFrom  time.Time    `json:"grant_from"`
+	GrantUntil time.Time    `json:"grant_until"`
+}
+
+// witness leaves observed.json in the folder of the demo.
+func (s *story) witness() error {
+	data, err := json.MarshalIndent(Observed{edgeAddr, s.site("iad").Prefix, s.site("dme").Prefix, s.grant.ActivatedAt, s.grant.GrantUntil}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.dir, "observed.json"), append(data, '\n'), 0o644)
 }
 
 // serve leaves node and world running until ctx ends.
