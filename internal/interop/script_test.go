@@ -1,0 +1,284 @@
+//go:build interop
+
+package interop
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// A scenario of SIPp is long; what a scenario tests is short. A script is a line a step, and compile makes the XML of it:
+//
+//	> INVITE | sdp              send a request (or, as a number, a response) with a body; sdp=sendonly sets the direction
+//	< 183 | optional            receive
+//	< 200 | rrs                 ... and keep Contact and Record-Route for what follows
+//	< 200 | X-Name: pattern     ... and fail unless the header matches
+//	< 200 | body: pattern       ... and fail unless the message matches
+//	> ACK | Name: value         a header more
+//	play                        the tone, as RTP
+//	wait 200                    milliseconds
+//
+// A caller's ACK to a refusal and its CANCEL belong to the INVITE's transaction; the script says so with "of=N", N steps back. "of=invite" makes a callee answer
+// the INVITE although another request came after it.
+
+// step is one line.
+type step struct {
+	send  bool
+	what  string // method, status, play, wait
+	words []string
+}
+
+func parse(t *testing.T, script string) []step {
+	t.Helper()
+	var out []step
+	for line := range strings.SplitSeq(strings.TrimSpace(script), "\n") {
+		parts := strings.Split(strings.TrimSpace(line), " | ")
+		f := strings.Fields(parts[0])
+		s := step{words: parts[1:]}
+		switch {
+		case f[0] == ">" || f[0] == "<":
+			s.send, s.what = f[0] == ">", f[1]
+		case f[0] == "wait":
+			s.what, s.words = "wait", f[1:]
+		case f[0] == "play":
+			s.what = "play"
+		default:
+			t.Fatalf("script: %q", line)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func isStatus(s string) bool { return s[0] >= '1' && s[0] <= '6' }
+
+var phrases = map[string]string{"180": "Ringing", "183": "Session Progress", "200": "OK", "486": "Busy Here", "487": "Request Terminated", "503": "Service Unavailable"}
+
+const sdpBody = `v=0
+o=sipp 1001 %d IN IP4 [media_ip]
+s=-
+c=IN IP4 [media_ip]
+t=0 0
+m=audio [media_port] RTP/AVP 8 101
+a=rtpmap:8 PCMA/8000
+a=rtpmap:101 telephone-event/8000
+a=fmtp:101 0-15
+a=ptime:20
+a=%s
+`
+
+// compiler makes the XML of one side.
+type compiler struct {
+	t     *testing.T
+	b     strings.Builder
+	vars  int // variables used for checks
+	uas   bool
+	cseq  int
+	inv   int // CSeq of the last INVITE
+	sdp   int // version of the last body
+	last  string
+	names []string
+	media string // media port, as written
+}
+
+// caller makes the XML of a caller, callee that of an answering side. A callee answers OPTIONS, too, and each of its calls counts as "invites".
+func caller(t *testing.T, script string) string {
+	c := &compiler{t: t}
+	c.b.WriteString(header)
+	for _, s := range parse(t, script) {
+		c.step(s)
+	}
+	return c.end()
+}
+
+func callee(t *testing.T, script string) string {
+	c := &compiler{t: t, uas: true, vars: 5, names: []string{"via", "from", "to", "cseq", "contact"}, cseq: 100}
+	c.b.WriteString(header)
+	c.b.WriteString(`<recv request="OPTIONS" optional="true" next="90"/>` + "\n")
+	for _, s := range parse(t, script) {
+		c.step(s)
+	}
+	c.b.WriteString(`<nop next="99"/>
+<label id="90"/>
+<send><![CDATA[
+` + responseLine("200") + `[last_Via:]
+[last_From:]
+[last_To:];tag=[pid]o[call_number]
+[last_Call-ID:]
+[last_CSeq:]
+Content-Length: 0
+
+]]></send>
+<label id="99"/>
+`)
+	return c.end()
+}
+
+const header = `<?xml version="1.0" encoding="ISO-8859-1" ?>
+<scenario name="interop">
+`
+
+func (c *compiler) end() string {
+	if len(c.names) > 0 {
+		c.b.WriteString(`<Reference variables="` + strings.Join(c.names, ",") + `"/>` + "\n")
+	}
+	c.b.WriteString("</scenario>\n")
+	return c.b.String()
+}
+
+func (c *compiler) step(s step) {
+	switch {
+	case s.what == "wait":
+		fmt.Fprintf(&c.b, "<pause milliseconds=\"%s\"/>\n", s.words[0])
+	case s.what == "play":
+		c.b.WriteString(`<nop><action><exec play_pcap_audio="tone.pcap"/></action></nop>` + "\n")
+	case s.send:
+		c.send(s)
+	default:
+		c.recv(s)
+	}
+}
+
+func responseLine(status string) string {
+	phrase := phrases[status]
+	if phrase == "" {
+		phrase = "Status"
+	}
+	return "SIP/2.0 " + status + " " + phrase + "\n"
+}
+
+// recv writes one expectation with its checks.
+func (c *compiler) recv(s step) {
+	attr, actions := "", ""
+	for _, w := range s.words {
+		switch {
+		case w == "optional":
+			attr += ` optional="true"`
+		case w == "rrs":
+			attr += ` rrs="true"`
+		case strings.HasPrefix(w, "within="):
+			attr += ` timeout="` + strings.TrimPrefix(w, "within=") + `"`
+		default:
+			actions += c.check(w)
+		}
+	}
+	kind := "request"
+	if isStatus(s.what) {
+		kind = "response"
+	} else {
+		c.last = s.what
+	}
+	if c.uas && s.what == "INVITE" {
+		c.inv++
+		attr += ` counter="invites"`
+		for _, h := range [][3]string{{"Via:", "via", ".*"}, {"From:", "from", ".*"}, {"To:", "to", ".*"}, {"CSeq:", "cseq", ".*"}} {
+			actions += fmt.Sprintf(`<ereg regexp="%s" search_in="hdr" header="%s" assign_to="%s"/>`, h[2], h[0], h[1])
+		}
+		actions += `<ereg regexp="sip:[^>]*" search_in="hdr" header="Contact:" assign_to="contact"/>`
+	}
+	if actions != "" {
+		actions = "<action>" + actions + "</action>"
+	}
+	fmt.Fprintf(&c.b, "<recv %s=\"%s\"%s>%s</recv>\n", kind, s.what, attr, actions)
+}
+
+// check makes "Name: pattern" an assertion of SIPp itself.
+func (c *compiler) check(w string) string {
+	name, pattern, ok := strings.Cut(w, ": ")
+	if !ok {
+		c.t.Fatalf("script: %q", w)
+	}
+	c.vars++
+	v := fmt.Sprintf("check%d", c.vars)
+	c.names = append(c.names, v)
+	pattern = strings.NewReplacer("&", "&amp;", "<", "&lt;", `"`, "&quot;").Replace(pattern)
+	if name == "body" {
+		return fmt.Sprintf(`<ereg regexp="%s" search_in="msg" check_it="true" assign_to="%s"/>`, pattern, v)
+	}
+	return fmt.Sprintf(`<ereg regexp="%s" search_in="hdr" header="%s:" check_it="true" assign_to="%s"/>`, pattern, name, v)
+}
+
+// send writes one message.
+func (c *compiler) send(s step) {
+	var body, extra, branch string
+	branch = "[branch]"
+	for _, w := range s.words {
+		switch {
+		case w == "sdp" || strings.HasPrefix(w, "sdp="):
+			direction := strings.TrimPrefix(strings.TrimPrefix(w, "sdp"), "=")
+			if direction == "" {
+				direction = "sendrecv"
+			}
+			c.sdp++
+			body = fmt.Sprintf(sdpBody, c.sdp, direction)
+		case w == "of=invite":
+			branch = ""
+		case strings.HasPrefix(w, "of="):
+			branch = "[branch-" + strings.TrimPrefix(w, "of=") + "]"
+		default:
+			extra += w + "\n"
+		}
+	}
+	if body != "" {
+		extra += "Content-Type: application/sdp\n"
+	}
+	retrans := ""
+	if !isStatus(s.what) && s.what != "ACK" || (s.what >= "200" && (c.last == "INVITE" || branch == "")) {
+		retrans = ` retrans="500"`
+	}
+	fmt.Fprintf(&c.b, "<send%s><![CDATA[\n%s%sContent-Length: [len]\n\n%s\n]]></send>\n", retrans, c.head(s.what, branch), extra, body)
+}
+
+func (c *compiler) head(what, branch string) string {
+	if isStatus(what) {
+		return c.response(what, branch == "")
+	}
+	uri, from, to := "[next_url]", `"Caller" <sip:+4930123456@[local_ip]>;tag=[pid]a[call_number]`, "<sip:[service]@[remote_ip]:[remote_port]>[peer_tag_param]"
+	if c.uas {
+		uri, from, to = "[$contact]", "[$to];tag=[pid]b[call_number]", "[$from]"
+	}
+	switch what {
+	case "INVITE", "OPTIONS":
+		c.cseq++
+		if what == "INVITE" {
+			if c.inv == 0 && !c.uas {
+				uri, to = "sip:[service]@[remote_ip]:[remote_port]", "<sip:[service]@[remote_ip]:[remote_port]>"
+			}
+			c.inv = c.cseq
+		} else {
+			uri, to = "sip:[remote_ip]:[remote_port]", "<sip:[remote_ip]:[remote_port]>"
+		}
+	case "ACK":
+		if strings.Contains(branch, "-") {
+			uri = "sip:[service]@[remote_ip]:[remote_port]"
+		}
+	case "CANCEL":
+		uri, to = "sip:[service]@[remote_ip]:[remote_port]", "<sip:[service]@[remote_ip]:[remote_port]>"
+	default:
+		c.cseq++
+	}
+	cseq := c.cseq
+	if what == "ACK" || what == "CANCEL" {
+		cseq = c.inv
+	}
+	routes := "[routes]\n"
+	if c.uas || strings.Contains(branch, "-") || uri != "[next_url]" {
+		routes = ""
+	}
+	return fmt.Sprintf("%s %s SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=%s\n%sFrom: %s\nTo: %s\nCall-ID: [call_id]\nCSeq: %d %s\nContact: <sip:peer@[local_ip]:[local_port];transport=[transport]>\nMax-Forwards: 70\n",
+		what, uri, branch, routes, from, to, cseq, what)
+}
+
+// response answers the last request, or the INVITE where the script says so.
+func (c *compiler) response(status string, ofInvite bool) string {
+	contact := "Contact: <sip:agent@[local_ip]:[local_port];transport=[transport]>\n"
+	if c.uas && (c.last == "INVITE" || ofInvite) {
+		tag := ";tag=[pid]b[call_number]"
+		if c.inv > 1 { // a re-INVITE carries it already
+			tag = ""
+		}
+		return responseLine(status) + "Via: [$via]\nFrom: [$from]\nTo: [$to]" + tag + "\n[last_Call-ID:]\nCSeq: [$cseq]\n" + contact
+	}
+	return responseLine(status) + "[last_Via:]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\n[last_CSeq:]\n" + contact
+}
