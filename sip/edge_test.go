@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"math/big"
 	"net"
 	"net/netip"
@@ -221,6 +222,44 @@ func certificate(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
 }
 
+// untilRefused reads until a final refusal came, or nothing does any more.
+func untilRefused(r io.Reader) (got string) {
+	buf := make([]byte, 8192)
+	for !strings.Contains(got, "SIP/2.0 4") {
+		n, err := r.Read(buf)
+		if err != nil {
+			break
+		}
+		got += string(buf[:n])
+	}
+	return got
+}
+
+// busyOverTLS answers one INVITE with 486 and gives the name that it was asked for.
+func busyOverTLS(ln net.Listener, cert tls.Certificate) (sni string) {
+	nc, err := ln.Accept()
+	if err != nil {
+		return ""
+	}
+	defer nc.Close()
+	tc := tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{cert}, GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		sni = h.ServerName
+		return nil, nil
+	}})
+	buf := make([]byte, 8192)
+	n, err := tc.Read(buf)
+	if err != nil {
+		return sni
+	}
+	m, err := msg.ParseMessage(buf[:n])
+	if err != nil {
+		return sni
+	}
+	_, _ = tc.Write([]byte(msg.NewResponseFromRequest(m.(*msg.Request), 486, "Busy Here", nil).String()))
+	_, _ = tc.Read(buf) // the ACK
+	return sni
+}
+
 // Over TLS the address is pinned and the name is verified; a trunk with Peers is known by its certificate, and one with a wrong one by nothing.
 func TestTLSIdentity(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -254,29 +293,7 @@ func TestTLSIdentity(t *testing.T) {
 				}
 				var wg sync.WaitGroup
 				var sni string
-				wg.Go(func() {
-					nc, err := ln.Accept()
-					if err != nil {
-						return
-					}
-					defer nc.Close()
-					tc := tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{server}, GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-						sni = h.ServerName
-						return nil, nil
-					}})
-					buf := make([]byte, 8192)
-					n, err := tc.Read(buf)
-					if err != nil {
-						return
-					}
-					m, err := msg.ParseMessage(buf[:n])
-					if err != nil {
-						return
-					}
-					res := msg.NewResponseFromRequest(m.(*msg.Request), 486, "Busy Here", nil)
-					_, _ = tc.Write([]byte(res.String()))
-					_, _ = tc.Read(buf) // the ACK
-				})
+				wg.Go(func() { sni = busyOverTLS(ln, server) })
 				raw, err := w.carrierHost().DialTCP(w.t.Context(), carrierAddr.Addr(), edgeAddr)
 				if err != nil {
 					t.Fatal(err)
@@ -286,13 +303,8 @@ func TestTLSIdentity(t *testing.T) {
 				_, werr := tc.Write([]byte(invite))
 				_ = tc.SetReadDeadline(time.Now().Add(5 * time.Second))
 				got := ""
-				buf := make([]byte, 8192)
-				for werr == nil && !strings.Contains(got, "SIP/2.0 4") {
-					n, err := tc.Read(buf)
-					if err != nil {
-						break
-					}
-					got += string(buf[:n])
+				if werr == nil {
+					got = untilRefused(tc)
 				}
 				want := "SIP/2.0 " + itoa(c.status)
 				switch {

@@ -254,79 +254,81 @@ func TestEarlyMedia(t *testing.T) {
 	})
 }
 
-// Reliable provisional responses are a matter of each leg. RFC 3262.
-func TestReliableProvisionals(t *testing.T) {
-	t.Run("of B, ended here", func(t *testing.T) {
-		run(t, nil, func(w *world) {
-			w.carrier.invite("rel", w.carrier.sdp)
-			in := w.fra.request(msg.INVITE)
-			w.fra.reply(in, 183, w.fra.sdp, "Require: 100rel", "RSeq: 7")
-			prack := w.fra.request(msg.PRACK)
-			if got := value(prack, "rack"); got != "7 1 INVITE" || prack.CSeq().SeqNo != 2 {
-				t.Errorf("RAck %q, CSeq %d", got, prack.CSeq().SeqNo)
-			}
-			w.fra.reply(prack, 200, "")
-			if r := w.carrier.status(183); value(r, "rseq") != "" {
-				t.Error("the caller was sent a reliable response that it did not ask for")
-			}
-			w.fra.reply(in, 183, w.fra.sdp, "Require: 100rel", "RSeq: 7") // again: dropped
-			w.fra.reply(in, 180, "", "Require: 100rel", "RSeq: 9")        // one is missing: dropped
-			w.fra.silent(100 * time.Millisecond)
-			w.carrier.silent(100 * time.Millisecond)
-			w.fra.reply(in, 200, "") // the answer was in the 183
-			w.fra.request(msg.ACK)
-			ok := w.carrier.status(200)
-			if len(ok.Body()) == 0 {
-				t.Error("no answer in the 200")
-			}
-			w.carrier.within(ok, "ACK", 1, "")
-			w.end(ok, 2)
-		})
+// B may insist on them: they are acknowledged here. RFC 3262.
+func TestReliableFromB(t *testing.T) {
+	run(t, nil, func(w *world) {
+		w.carrier.invite("rel", w.carrier.sdp)
+		in := w.fra.request(msg.INVITE)
+		w.fra.reply(in, 183, w.fra.sdp, "Require: 100rel", "RSeq: 7")
+		prack := w.fra.request(msg.PRACK)
+		if got := value(prack, "rack"); got != "7 1 INVITE" || prack.CSeq().SeqNo != 2 {
+			t.Errorf("RAck %q, CSeq %d", got, prack.CSeq().SeqNo)
+		}
+		w.fra.reply(prack, 200, "")
+		if r := w.carrier.status(183); value(r, "rseq") != "" {
+			t.Error("the caller was sent a reliable response that it did not ask for")
+		}
+		w.fra.reply(in, 183, w.fra.sdp, "Require: 100rel", "RSeq: 7") // again: dropped
+		w.fra.reply(in, 180, "", "Require: 100rel", "RSeq: 9")        // one is missing: dropped
+		w.fra.silent(100 * time.Millisecond)
+		w.carrier.silent(100 * time.Millisecond)
+		w.fra.reply(in, 200, "") // the answer was in the 183
+		w.fra.request(msg.ACK)
+		ok := w.carrier.status(200)
+		if len(ok.Body()) == 0 {
+			t.Error("no answer in the 200")
+		}
+		w.carrier.within(ok, "ACK", 1, "")
+		w.end(ok, 2)
 	})
-	t.Run("toward A, which requires them", func(t *testing.T) {
-		run(t, nil, func(w *world) {
-			w.carrier.invite("rel", w.carrier.sdp, "Require: 100rel")
-			in := w.fra.request(msg.INVITE)
-			if value(in, "require") != "" {
-				t.Error("the requirement crossed")
-			}
-			w.fra.reply(in, 180, "")
-			first := w.carrier.status(180)
-			if value(first, "rseq") != "1" || !lists(first, "require", "100rel") {
-				t.Errorf("180:\n%s", first)
-			}
-			start := time.Now()
+}
+
+// A may require them: they are repeated until its PRACK. RFC 3262 section 3.
+func TestReliableTowardA(t *testing.T) {
+	run(t, nil, func(w *world) {
+		w.carrier.invite("rel", w.carrier.sdp, "Require: 100rel")
+		in := w.fra.request(msg.INVITE)
+		if value(in, "require") != "" {
+			t.Error("the requirement crossed")
+		}
+		w.fra.reply(in, 180, "")
+		first := w.carrier.status(180)
+		if value(first, "rseq") != "1" || !lists(first, "require", "100rel") {
+			t.Errorf("180:\n%s", first)
+		}
+		start := time.Now()
+		w.carrier.status(180)
+		if took := time.Since(start); took != 500*time.Millisecond {
+			t.Errorf("repeated after %v", took)
+		}
+		w.fra.reply(in, 200, w.fra.sdp) // waits for the PRACK
+		w.fra.request(msg.ACK)
+		w.carrier.within(first, "PRACK", 2, "", "RAck: 5 1 INVITE")
+		w.carrier.status(481)
+		w.carrier.within(first, "PRACK", 3, "", "RAck: 1 1 INVITE")
+		w.carrier.status(200)
+		ok := w.carrier.status(200)
+		if ok.CSeq().MethodName != msg.INVITE {
+			t.Error("no answer after PRACK")
+		}
+		w.carrier.within(ok, "ACK", 1, "")
+		w.end(ok, 4)
+	})
+}
+
+// Without a PRACK the call fails after 64*T1.
+func TestReliableNeverAcknowledged(t *testing.T) {
+	run(t, nil, func(w *world) {
+		w.carrier.invite("rel", w.carrier.sdp, "Require: 100rel")
+		in := w.fra.request(msg.INVITE)
+		w.fra.reply(in, 180, "")
+		for range 7 {
 			w.carrier.status(180)
-			if took := time.Since(start); took != 500*time.Millisecond {
-				t.Errorf("repeated after %v", took)
-			}
-			w.fra.reply(in, 200, w.fra.sdp) // waits for the PRACK
-			w.fra.request(msg.ACK)
-			w.carrier.within(first, "PRACK", 2, "", "RAck: 5 1 INVITE")
-			w.carrier.status(481)
-			w.carrier.within(first, "PRACK", 3, "", "RAck: 1 1 INVITE")
-			w.carrier.status(200)
-			ok := w.carrier.status(200)
-			if ok.CSeq().MethodName != msg.INVITE {
-				t.Error("no answer after PRACK")
-			}
-			w.carrier.within(ok, "ACK", 1, "")
-			w.end(ok, 4)
-		})
-	})
-	t.Run("never acknowledged", func(t *testing.T) {
-		run(t, nil, func(w *world) {
-			w.carrier.invite("rel", w.carrier.sdp, "Require: 100rel")
-			in := w.fra.request(msg.INVITE)
-			w.fra.reply(in, 180, "")
-			for range 7 {
-				w.carrier.status(180)
-			}
-			w.carrier.status(408)
-			w.fra.reply(w.fra.request(msg.CANCEL), 200, "")
-			w.fra.reply(in, 487, "")
-			w.receipt()
-		})
+		}
+		w.carrier.status(408)
+		w.fra.reply(w.fra.request(msg.CANCEL), 200, "")
+		w.fra.reply(in, 487, "")
+		w.receipt()
 	})
 }
 
