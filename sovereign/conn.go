@@ -116,8 +116,8 @@ func addrPort(a net.Addr) (netip.AddrPort, bool) {
 	}
 }
 
-// Conn wraps an established stream; each Write asks the Pass first. The fence closes the stream as soon as its Pass dies: at a Swap, and at the moment
-// at which the ruling runs out. A stream whose remote address is not that of p is closed at once and refuses every write.
+// Conn wraps an established stream; each Write asks the Pass first. The fence closes the stream as soon as its Pass dies: at a Swap, at the moment
+// at which the ruling runs out, and, under a grant, half a second before its end. A stream whose remote address is not that of p is closed at once and refuses every write.
 func (f *Fence) Conn(c net.Conn, p *Pass) net.Conn {
 	w := &conn{Conn: c, fence: f, pass: p}
 	if p != nil && p.fence == f && !p.leadsTo(c.RemoteAddr()) {
@@ -180,13 +180,26 @@ func (c *conn) arm(now, until time.Time) {
 	}
 }
 
-// check closes the stream if its pass is dead, and else looks again when the ruling runs out.
+// farewell is how long before the end of a grant its streams are closed: the last segments of a connection (FIN, and the answer to the peer's) are
+// datagrams too, and must leave while the grant is live.
+const farewell = 500 * time.Millisecond
+
+// check closes the stream if its pass is dead or its grant is about to end, and else looks again when that is so.
 func (c *conn) check(now time.Time) {
 	if c.refusal != nil || c.pass == nil || c.pass.fence != c.fence || !c.pass.Live(now) {
 		c.Close()
 		return
 	}
-	c.arm(now, c.pass.Ruling().Until)
+	r := c.pass.Ruling()
+	last := r.Until
+	if r.Ground == GroundGrant {
+		last = last.Add(-farewell)
+		if !now.Before(last) {
+			c.Close()
+			return
+		}
+	}
+	c.arm(now, last)
 }
 
 // Close closes the stream and leaves the fence's list.

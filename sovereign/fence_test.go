@@ -263,8 +263,8 @@ func TestStreamsEndWithTheirPass(t *testing.T) {
 				t.Errorf("%d, %v", n, err)
 			}
 		}
-		// The grant runs out while nobody writes: the stream is closed at that moment.
-		time.Sleep(time.Hour - 1)
+		// The grant is about to run out while nobody writes: the stream is closed while its last segments may still leave.
+		time.Sleep(time.Hour - farewell - 1)
 		synctest.Wait()
 		if iad.closed.Load() != 0 {
 			t.Error("closed before its time")
