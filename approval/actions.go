@@ -111,7 +111,7 @@ func (g *Gate) openWith(hash string) (Ticket, bool) {
 	defer g.view.Unlock()
 	now := time.Now()
 	for id, w := range g.view.tickets {
-		if w.Ticket.PlanHash == hash && w.Ticket.State.open() && !w.isDue(now) {
+		if w.Ticket.PlanHash == hash && w.Ticket.State.open() && w.Ticket.ExhaustedAt.IsZero() && !w.isDue(now) {
 			return g.ticketLocked(id), true
 		}
 	}

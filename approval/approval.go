@@ -118,6 +118,7 @@ type Ticket struct {
 	Opinions    []Opinion  `json:"opinions"`
 	ActivatedAt time.Time  `json:"activated_at,omitzero"`
 	GrantUntil  time.Time  `json:"grant_until,omitzero"`
+	ExhaustedAt time.Time  `json:"exhausted_at,omitzero"` // when the last call of the quota left: nothing new goes, what is up may finish
 	EndedAt     time.Time  `json:"ended_at,omitzero"`
 	Why         string     `json:"why,omitempty"`   // of the last change of state
 	Missing     []string   `json:"missing"`         // what still stands between the ticket and APPROVED, in words

@@ -232,7 +232,7 @@ func (q *quota) add(node string, reserved, used int) {
 	q.Nodes[node] = share{Reserved: s.Reserved + reserved, Used: s.Used + used}
 }
 
-// renewAll renews every live grant and ends those whose calls are used up.
+// renewAll renews every live grant and marks those whose calls are used up.
 func (g *Gate) renewAll(ctx context.Context) error {
 	var errs []error
 	for id, b := range g.snap.Load().blocks {
@@ -241,29 +241,31 @@ func (g *Gate) renewAll(ctx context.Context) error {
 			continue
 		}
 		if b.dry.Load() && b.left.Load() <= 0 {
-			errs = append(errs, g.endSpent(ctx, id))
+			errs = append(errs, g.exhaust(ctx, id))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// endSpent ends a grant when all nodes together have spent its calls.
-func (g *Gate) endSpent(ctx context.Context, id string) error {
+// exhaust marks a grant when all nodes together have spent its calls. It stays ACTIVE to the end of its time, so that the calls that left may finish; no
+// further call leaves, and the same plan may be proposed again.
+func (g *Gate) exhaust(ctx context.Context, id string) error {
 	used := func(r *Record) bool {
 		g.view.Lock()
 		defer g.view.Unlock()
 		q, ok := g.view.quotas[id]
 		return ok && q.used() >= r.ceiling(&q)
 	}
-	w := g.known(id)
-	if w == nil || w.Ticket.State != Active || !used(w.Record) {
+	due := func(r *Record) bool { return r.Ticket.State == Active && r.Ticket.ExhaustedAt.IsZero() && used(r) }
+	if w := g.known(id); w == nil || !due(w.Record) {
 		return nil
 	}
 	_, err := g.change(ctx, id, func(now time.Time, r *Record) (GateChanged, error) {
-		if r.Ticket.State != Active || !used(r) {
+		if !due(r) {
 			return GateChanged{}, errUnchanged
 		}
-		r.end(now, Expired, fmt.Sprintf("the quota of %d calls is used up", r.Ticket.Plan.Scope.MaxCalls))
+		r.Ticket.ExhaustedAt = now
+		r.Ticket.Why = fmt.Sprintf("the quota of %d calls is used up; calls that are up may finish", r.Ticket.Plan.Scope.MaxCalls)
 		return GateChanged{What: QuotaSpent, By: ruleQuota, Why: r.Ticket.Why}, nil
 	})
 	return err

@@ -65,7 +65,7 @@ var transitions = []Transition{
 	{Approved, Superseded, Replaced, "the same scope was proposed with another plan"},
 
 	{Active, Expired, Clock, "the grant's time is over"},
-	{Active, Expired, QuotaSpent, "the grant's calls are used up"},
+	{Active, Active, QuotaSpent, "the grant's calls are used up: none may follow, those that are up may finish"},
 	{Active, Revoked, Revocation, "somebody takes the grant away"},
 	{Active, Invalidated, Invalidation, "its instrument was struck or the policy changed"},
 	{Active, Superseded, Replaced, "a newer plan for the same scope went live"},

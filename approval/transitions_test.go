@@ -14,7 +14,7 @@ const life = `
 REQUESTED: PENDING(proposed) POLICY_DENIED(refused_by_policy) BREAK_GLASS_ACTIVE(break_glass)
 PENDING: PENDING(notified) PENDING(decided) PENDING(opined) APPROVED(decided) APPROVED(opined) DENIED(decided) TIMED_OUT(clock) WITHDRAWN(withdrawn) INVALIDATED(invalidated) SUPERSEDED(superseded)
 APPROVED: ACTIVE(activated) EXECUTION_EXPIRED(clock) WITHDRAWN(withdrawn) REVOKED(revoked) INVALIDATED(invalidated) SUPERSEDED(superseded)
-ACTIVE: EXPIRED(clock) EXPIRED(quota_spent) REVOKED(revoked) INVALIDATED(invalidated) SUPERSEDED(superseded)
+ACTIVE: EXPIRED(clock) ACTIVE(quota_spent) REVOKED(revoked) INVALIDATED(invalidated) SUPERSEDED(superseded)
 BREAK_GLASS_ACTIVE: REVIEW_DUE(clock) REVIEW_DUE(revoked)
 REVIEW_DUE: REVIEWED(reviewed) ESCALATED(escalated)
 ESCALATED: REVIEWED(reviewed)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +30,7 @@ var (
 	errNoPass = &Refusal{Ruling{Ground: GroundUndeclaredAddress, Standing: StandingUnknown, Why: "there is no pass"}}
 	errAlien  = &Refusal{Ruling{Ground: GroundUndeclaredAddress, Standing: StandingUnknown, Why: "the pass was minted by another fence"}}
 	errPort   = &Refusal{Ruling{Ground: GroundUndeclaredAddress, Standing: StandingUnknown, Why: "the pass names no port"}}
+	errEnding = &Refusal{Ruling{Ground: GroundGrant, Standing: StandingUnknown, Why: "the grant is about to end, and its streams were closed"}}
 	errRemote = &Refusal{Ruling{Ground: GroundUndeclaredAddress, Standing: StandingUnknown, Why: "the stream leads to another address than the pass"}}
 )
 
@@ -142,6 +144,7 @@ type conn struct {
 	fence   *Fence
 	pass    *Pass
 	refusal *Refusal // of a stream that never was lawful
+	ending  atomic.Bool // closed for the end of its grant
 
 	expiry struct {
 		sync.Mutex
@@ -163,6 +166,9 @@ func (c *conn) may() error {
 	if c.refusal != nil {
 		c.fence.tell(c.pass.Ask(), c.refusal.Ruling)
 		return c.refusal
+	}
+	if c.ending.Load() {
+		return errEnding
 	}
 	return c.fence.may(c.pass)
 }
@@ -195,6 +201,7 @@ func (c *conn) check(now time.Time) {
 	if r.Ground == GroundGrant {
 		last = last.Add(-farewell)
 		if !now.Before(last) {
+			c.ending.Store(true)
 			c.Close()
 			return
 		}
