@@ -458,7 +458,7 @@ func TestForkedAnswers(t *testing.T) {
 
 // Queues of contact centres send many provisional responses; each comes through, and an answer larger than a datagram's usual size, too.
 func TestThirteenQueuedAndALargeAnswer(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, func(c *Config) { c.Parties[0].Headers = []string{"X-Large"} }, func(w *world) {
 		w.carrier.invite("queued", w.carrier.sdp)
 		in := w.fra.request(msg.INVITE)
 		for range 13 {
@@ -466,9 +466,12 @@ func TestThirteenQueuedAndALargeAnswer(t *testing.T) {
 			w.carrier.status(182)
 			time.Sleep(20 * time.Second)
 		}
-		w.fra.reply(in, 200, w.fra.sdp+strings.Repeat("a=x-padding:"+strings.Repeat("y", 80)+"\r\n", 30))
+		w.fra.reply(in, 200, w.fra.sdp+strings.Repeat("a=x-padding:"+strings.Repeat("y", 80)+"\r\n", 30), "X-Large: "+strings.Repeat("z", 1500))
 		w.fra.request(msg.ACK)
 		ok := w.carrier.status(200)
+		if len(w.carrier.last) < 1800 {
+			t.Errorf("the answer has only %d bytes", len(w.carrier.last))
+		}
 		w.carrier.within(ok, "ACK", 1, "")
 		w.carrier.within(ok, "BYE", 2, "")
 		w.carrier.status(200)
