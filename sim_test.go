@@ -176,7 +176,7 @@ func newSim(t *testing.T, seed uint64, text string) *sim {
 	s := &sim{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), net: vnet.New(seed), peers: map[string]*carrier.Peer{}}
 	s.net.Default(vnet.Quality{
 		Delay: time.Duration(1+s.rng.IntN(30)) * time.Millisecond, Jitter: time.Duration(s.rng.IntN(10)) * time.Millisecond,
-		Loss: s.rng.Float64() * 0.1, Dup: s.rng.Float64() * 0.02, Reorder: s.rng.Float64() * 0.02,
+		Loss: s.rng.Float64() * 0.15, Dup: s.rng.Float64() * 0.03, Reorder: s.rng.Float64() * 0.03,
 	})
 	edge := s.net.Host(simEdge)
 	cfg, err := configs.Parse("sim.yaml", []byte(text))
@@ -222,8 +222,8 @@ func (s *sim) play() []string {
 		time.Sleep(time.Duration(s.rng.IntN(6000)) * time.Millisecond)
 		s.trouble()
 		s.gate(ctx)
-		talk := time.Duration(200+s.rng.IntN(4000)) * time.Millisecond
-		calls.Go(func() { s.call(ctx, talk) })
+		a := s.act()
+		calls.Go(func() { s.call(ctx, a) })
 	}
 	calls.Wait()
 	time.Sleep(70 * time.Second) // 64*T1 and more: whatever was abandoned must be gone
@@ -275,29 +275,89 @@ func (s *sim) gate(ctx context.Context) {
 			_, _ = g.Decide(ctx, t.ID, "ben", "business_owner", s.rng.IntN(8) > 0, "agreed", t.PlanHash, "sim")
 		}
 		if s.rng.IntN(4) > 0 {
-			_, _ = g.Opine(ctx, t.ID, "clara", approval.NoObjection, "covered", false)
+			word := []approval.OpinionWord{approval.NoObjection, approval.NoObjection, approval.NoObjection, approval.Objection, approval.NotReached}[s.rng.IntN(5)]
+			_, _ = g.Opine(ctx, t.ID, "clara", word, "so it is", false)
+		}
+	}
+	for _, t := range s.node.Gate().Tickets() {
+		if t.State == approval.Active && s.rng.IntN(12) == 0 {
+			_, _ = s.node.Gate().Revoke(ctx, t.ID, "anna", "enough")
 		}
 	}
 }
 
-// call places one call and looks at what the caller may see: a final response in bounded time, never a bare 5xx of policy, and an end.
-func (s *sim) call(ctx context.Context, talk time.Duration) {
-	c, err := s.trunk.Call(ctx, carrier.CallOptions{From: "+4930111222", To: "+4969900100", Dest: netip.AddrPortFrom(simEdge, 5060), Talk: talk})
+// act is what a caller does with a call.
+type act struct {
+	talk   time.Duration
+	cancel time.Duration // before the answer; 0 never
+	hold   bool
+	info   bool
+	move   bool // to another media address, by re-INVITE
+	late   bool // the offer comes in the 200
+}
+
+func (s *sim) act() act {
+	a := act{talk: time.Duration(200+s.rng.IntN(4000)) * time.Millisecond}
+	switch s.rng.IntN(8) {
+	case 0:
+		a.cancel = time.Duration(s.rng.IntN(3000)) * time.Millisecond
+	case 1:
+		a.hold = true
+	case 2:
+		a.info = true
+	case 3:
+		a.move = true
+	case 4:
+		a.late = true
+	}
+	return a
+}
+
+// call places one call and looks at what the caller may see: a final response in bounded time, and an end.
+func (s *sim) call(ctx context.Context, a act) {
+	o := carrier.CallOptions{From: "+4930111222", To: "+4969900100", Dest: netip.AddrPortFrom(simEdge, 5060), Delayed: a.late}
+	c, err := s.trunk.Call(ctx, o)
 	if err != nil {
 		s.fault("call: %v", err)
 		return
 	}
 	wait, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	if _, err := c.WaitFinal(wait); err != nil {
+	if a.cancel > 0 {
+		time.Sleep(a.cancel)
+		_ = c.Cancel(wait) // too late is part of the play
+	}
+	status, err := c.WaitFinal(wait)
+	if err != nil {
 		s.fault("a call got no final response in three minutes: %v", c.Events())
 		return
+	}
+	if status >= 200 && status < 300 {
+		s.talk(wait, c, a)
 	}
 	select {
 	case <-c.Done():
 	case <-wait.Done():
 		s.fault("a call did not end in three minutes: %v", c.Events())
 	}
+}
+
+// talk is what happens between answer and end. The far end may hang up at any moment, so no single step must succeed.
+func (s *sim) talk(ctx context.Context, c *carrier.Call, a act) {
+	time.Sleep(a.talk / 2)
+	switch {
+	case a.hold:
+		if status, err := c.Hold(ctx); err == nil && status == 200 {
+			time.Sleep(a.talk)
+			_, _ = c.Resume(ctx)
+		}
+	case a.info:
+		_, _ = c.SendInfo(ctx, "application/dtmf-relay", "Signal=5\r\nDuration=160\r\n")
+	case a.move:
+		_, _ = c.MoveMedia(ctx, netip.MustParseAddr("10.1.0.10"))
+	}
+	time.Sleep(a.talk / 2)
+	_ = c.Hangup(ctx)
 }
 
 // ends is the invariant at rest: every call ended, every media port came back.

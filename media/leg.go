@@ -79,6 +79,7 @@ type latch struct {
 	sdp    netip.AddrPort // what the far end said of itself
 	addr   netip.AddrPort // what is used
 	pass   *sovereign.Pass
+	ruling sovereign.Ruling // that the pass was minted under: packets went under it, whatever the law says later
 	tally  *tally
 	left   int // how often it may still move before the next offer and answer; RFC 4961 needs once
 	heard  atomic.Bool
@@ -305,7 +306,7 @@ func (p *port) move(from netip.AddrPort) *latch {
 		p.turnAway(la, from, ruling)
 		return nil
 	}
-	next := &latch{sdp: la.sdp, addr: from, pass: pass, tally: p.leg.tally(ruling), left: left}
+	next := &latch{sdp: la.sdp, addr: from, pass: pass, ruling: ruling, tally: p.leg.tally(ruling), left: left}
 	next.heard.Store(true)
 	p.swap.Lock()
 	ok := p.latch.CompareAndSwap(la, next) // an answer may have come in between
@@ -348,9 +349,9 @@ func (p *port) aim(to netip.AddrPort, pass *sovereign.Pass, cause string) {
 		p.swap.Unlock()
 		return
 	}
-	next := &latch{sdp: to, addr: to, pass: pass, left: 1}
+	next := &latch{sdp: to, addr: to, pass: pass, ruling: pass.Ruling(), left: 1}
 	if same := old != nil && old.sdp == to; same {
-		next.addr, next.pass, next.tally = old.addr, old.pass, old.tally
+		next.addr, next.pass, next.ruling, next.tally = old.addr, old.pass, old.ruling, old.tally
 		next.heard.Store(old.heard.Load())
 		next.last.Store(old.last.Load())
 		next.fenced.Store(old.fenced.Load())

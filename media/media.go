@@ -103,7 +103,7 @@ type Report struct {
 type SideReport struct {
 	Remote     netip.AddrPort // latched, or from SDP while nothing came
 	Local      netip.AddrPort
-	Ruling     sovereign.Ruling
+	Ruling     sovereign.Ruling // the one in force, or the one that packets went under before the law changed
 	Codec      string
 	Suite      Suite // "" for plain RTP
 	RxPackets  uint64

@@ -505,6 +505,9 @@ func (l *leg) report() SideReport {
 	}
 	if la := l.rtp.latch.Load(); la != nil {
 		r.Remote, r.Ruling = la.addr, la.pass.Ruling()
+		if !r.Ruling.Permitted() {
+			r.Ruling = la.ruling // a move of cause "law" tells when it ended
+		}
 	}
 	if st := l.state.Load(); st != nil {
 		r.Codec, r.Suite = st.codec, st.suite
