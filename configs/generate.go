@@ -1,0 +1,3 @@
+package configs
+
+//go:generate go run ../internal/gen/configdoc -src . -out ../docs/reference/configuration.md
