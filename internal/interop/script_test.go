@@ -15,12 +15,14 @@ import (
 //	< 200 | rrs                 ... and keep Contact and Record-Route for what follows
 //	< 200 | X-Name: pattern     ... and fail unless the header matches
 //	< 200 | body: pattern       ... and fail unless the message matches
+//	< 183 | keep=RSeq           ... and keep a header as [$rseq]
 //	> ACK | Name: value         a header more
+//	> INFO | dtmf=5             a digit
 //	play                        the tone, as RTP
 //	wait 200                    milliseconds
 //
 // A caller's ACK to a refusal and its CANCEL belong to the INVITE's transaction; the script says so with "of=N", N steps back. "of=invite" makes a callee answer
-// the INVITE although another request came after it.
+// the INVITE although another request came after it; a request that was received "as=NAME" is answered by "of=NAME".
 
 // step is one line.
 type step struct {
@@ -157,8 +159,15 @@ func (c *compiler) recv(s step) {
 			attr += ` optional="true"`
 		case w == "rrs":
 			attr += ` rrs="true"`
-		case strings.HasPrefix(w, "within="):
-			attr += ` timeout="` + strings.TrimPrefix(w, "within=") + `"`
+		case strings.HasPrefix(w, "as="):
+			name := strings.TrimPrefix(w, "as=")
+			c.names = append(c.names, name+"via", name+"cseq")
+			actions += fmt.Sprintf(`<ereg regexp=".*" search_in="hdr" header="Via:" assign_to="%svia"/><ereg regexp=".*" search_in="hdr" header="CSeq:" assign_to="%scseq"/>`, name, name)
+		case strings.HasPrefix(w, "keep="):
+			name := strings.TrimPrefix(w, "keep=")
+			v := strings.ToLower(name)
+			c.names = append(c.names, v)
+			actions += fmt.Sprintf(`<ereg regexp="[^ ].*" search_in="hdr" header="%s:" assign_to="%s"/>`, name, v)
 		default:
 			actions += c.check(w)
 		}
@@ -171,7 +180,9 @@ func (c *compiler) recv(s step) {
 	}
 	if c.uas && s.what == "INVITE" {
 		c.inv++
-		attr += ` counter="invites"`
+		if c.inv == 1 {
+			attr += ` counter="invites"`
+		}
 		for _, h := range [][3]string{{"Via:", "via", ".*"}, {"From:", "from", ".*"}, {"To:", "to", ".*"}, {"CSeq:", "cseq", ".*"}} {
 			actions += fmt.Sprintf(`<ereg regexp="%s" search_in="hdr" header="%s" assign_to="%s"/>`, h[2], h[0], h[1])
 		}
@@ -201,8 +212,7 @@ func (c *compiler) check(w string) string {
 
 // send writes one message.
 func (c *compiler) send(s step) {
-	var body, extra, branch string
-	branch = "[branch]"
+	var body, text, extra, of string
 	for _, w := range s.words {
 		switch {
 		case w == "sdp" || strings.HasPrefix(w, "sdp="):
@@ -212,10 +222,11 @@ func (c *compiler) send(s step) {
 			}
 			c.sdp++
 			body = fmt.Sprintf(sdpBody, c.sdp, direction)
-		case w == "of=invite":
-			branch = ""
+		case strings.HasPrefix(w, "dtmf="):
+			extra += "Content-Type: application/dtmf-relay\n"
+			text = "Signal=" + strings.TrimPrefix(w, "dtmf=") + "\nDuration=160\n"
 		case strings.HasPrefix(w, "of="):
-			branch = "[branch-" + strings.TrimPrefix(w, "of=") + "]"
+			of = strings.TrimPrefix(w, "of=")
 		default:
 			extra += w + "\n"
 		}
@@ -223,16 +234,22 @@ func (c *compiler) send(s step) {
 	if body != "" {
 		extra += "Content-Type: application/sdp\n"
 	}
+	body += text
 	retrans := ""
-	if !isStatus(s.what) && s.what != "ACK" || (s.what >= "200" && (c.last == "INVITE" || branch == "")) {
+	// SIPp waits for the answer of what it may have to repeat, so INFO is sent once: several of them may be on their way.
+	if !isStatus(s.what) && s.what != "ACK" && s.what != "INFO" || (s.what >= "200" && (of == "invite" || of == "" && c.last == "INVITE")) {
 		retrans = ` retrans="500"`
 	}
-	fmt.Fprintf(&c.b, "<send%s><![CDATA[\n%s%sContent-Length: [len]\n\n%s\n]]></send>\n", retrans, c.head(s.what, branch), extra, body)
+	fmt.Fprintf(&c.b, "<send%s><![CDATA[\n%s%sContent-Length: [len]\n\n%s\n]]></send>\n", retrans, c.head(s.what, of), extra, body)
 }
 
-func (c *compiler) head(what, branch string) string {
+func (c *compiler) head(what, of string) string {
 	if isStatus(what) {
-		return c.response(what, branch == "")
+		return c.response(what, of)
+	}
+	branch := "[branch]"
+	if of != "" {
+		branch = "[branch-" + of + "]"
 	}
 	uri, from, to := "[next_url]", `"Caller" <sip:+4930123456@[local_ip]>;tag=[pid]a[call_number]`, "<sip:[service]@[remote_ip]:[remote_port]>[peer_tag_param]"
 	if c.uas {
@@ -250,7 +267,7 @@ func (c *compiler) head(what, branch string) string {
 			uri, to = "sip:[remote_ip]:[remote_port]", "<sip:[remote_ip]:[remote_port]>"
 		}
 	case "ACK":
-		if strings.Contains(branch, "-") {
+		if of != "" {
 			uri = "sip:[service]@[remote_ip]:[remote_port]"
 		}
 	case "CANCEL":
@@ -263,22 +280,26 @@ func (c *compiler) head(what, branch string) string {
 		cseq = c.inv
 	}
 	routes := "[routes]\n"
-	if c.uas || strings.Contains(branch, "-") || uri != "[next_url]" {
+	if c.uas || of != "" || uri != "[next_url]" {
 		routes = ""
 	}
 	return fmt.Sprintf("%s %s SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=%s\n%sFrom: %s\nTo: %s\nCall-ID: [call_id]\nCSeq: %d %s\nContact: <sip:peer@[local_ip]:[local_port];transport=[transport]>\nMax-Forwards: 70\n",
 		what, uri, branch, routes, from, to, cseq, what)
 }
 
-// response answers the last request, or the INVITE where the script says so.
-func (c *compiler) response(status string, ofInvite bool) string {
+// response answers the last request, or the one that the script names.
+func (c *compiler) response(status, of string) string {
 	contact := "Contact: <sip:agent@[local_ip]:[local_port];transport=[transport]>\n"
-	if c.uas && (c.last == "INVITE" || ofInvite) {
+	line := responseLine(status)
+	switch {
+	case c.uas && (of == "invite" || of == "" && c.last == "INVITE"):
 		tag := ";tag=[pid]b[call_number]"
 		if c.inv > 1 { // a re-INVITE carries it already
 			tag = ""
 		}
-		return responseLine(status) + "Via: [$via]\nFrom: [$from]\nTo: [$to]" + tag + "\n[last_Call-ID:]\nCSeq: [$cseq]\n" + contact
+		return line + "Via: [$via]\nFrom: [$from]\nTo: [$to]" + tag + "\n[last_Call-ID:]\nCSeq: [$cseq]\n" + contact
+	case of != "":
+		return line + "Via: [$" + of + "via]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\nCSeq: [$" + of + "cseq]\n" + contact
 	}
-	return responseLine(status) + "[last_Via:]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\n[last_CSeq:]\n" + contact
+	return line + "[last_Via:]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\n[last_CSeq:]\n" + contact
 }

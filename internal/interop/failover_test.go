@@ -1,0 +1,73 @@
+//go:build interop
+
+package interop
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond)) }
+
+func TestUnwillingGroupIsPassedOver(t *testing.T) {
+	l := set(t, "udp", nil, "< INVITE\n> 503\n< ACK", answers)
+	uac := l.call(talks)
+	r := l.oneReceipt()
+	wantAnswered(t, r, "zrh", "auto_failover")
+	wantAudio(t, r)
+	if len(r.Attempts) != 2 || r.Attempts[0].Result != "503" || r.Attempts[1].Result != "200" {
+		t.Errorf("attempts: %+v", r.Attempts)
+	}
+	measured(t, "503, then 180 of the next group", uac.rang(), 100*time.Millisecond)
+	l.finish(1, 1)
+}
+
+// A group that was well a moment ago says nothing any more: its program is stopped, its sockets stay open.
+func TestSilentGroup(t *testing.T) {
+	for _, c := range []struct {
+		what, transport, more string
+		limit                 time.Duration
+	}{
+		{"UDP, default of 2 s", "udp", "", 2500 * time.Millisecond},
+		{"TCP, default of 1.5 s", "tcp", "", 2 * time.Second},
+		{"UDP, 4 s by config", "udp", "deadlines: {first_response: 4s}", 4300 * time.Millisecond},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			l := set(t, c.transport, func(w *world) { w.groups[0].more = c.more }, answers, answers)
+			l.groups[0].signal(syscall.SIGSTOP)
+			first := l.call(talksBriefly)
+			l.waitFor("fra", "down")
+			next := l.call(talksBriefly)
+			list := l.receipts(2)
+			wantAnswered(t, list[0], "zrh", "auto_failover")
+			wantAnswered(t, list[1], "zrh", "auto_failover")
+			if a := list[0].Attempts; len(a) != 2 || a[0].Result != "silent" {
+				t.Errorf("attempts of the first call: %+v", a)
+			}
+			measured(t, "silent group, "+c.what+": INVITE to 180 of the next", first.rang(), c.limit)
+			measured(t, "silent group, "+c.what+": the next call, after detection", next.rang(), 250*time.Millisecond)
+			l.groups[0].kill()
+			l.groups[1].finish(2)
+			l.carrier.finish(0)
+			l.stop()
+		})
+	}
+}
+
+// A group whose program is gone refuses at once: by RST over TCP, by ICMP over UDP.
+func TestRefusingGroup(t *testing.T) {
+	for _, transport := range []string{"tcp", "udp"} {
+		t.Run(transport, func(t *testing.T) {
+			l := set(t, transport, nil, answers, answers)
+			l.groups[0].kill()
+			uac := l.call(talksBriefly)
+			wantAnswered(t, l.oneReceipt(), "zrh", "auto_failover")
+			measured(t, "refusing group, "+transport+": INVITE to 180 of the next", uac.rang(), 100*time.Millisecond)
+			l.groups[1].finish(1)
+			l.carrier.finish(0)
+			l.stop()
+		})
+	}
+}
