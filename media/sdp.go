@@ -408,6 +408,20 @@ func (l *line) refused() line {
 	return line{kind: l.kind, proto: l.proto, formats: l.formats}
 }
 
+// Decline is the answer that refuses every stream of an offer (RFC 3264 section 6), for a peer that is owed an answer and gets no session. host is the
+// address in its o= and c=. The error is a *Refusal: what cannot be read cannot be declined.
+func Decline(offer []byte, host netip.Addr) ([]byte, error) {
+	d, ref := parseSDP(offer)
+	if ref != nil {
+		return nil, ref
+	}
+	out := description{id: uint64(random32()), host: host}
+	for i := range d.lines {
+		out.lines = append(out.lines, d.lines[i].refused())
+	}
+	return out.render(1), nil
+}
+
 func refuse(warning int, text string) *Refusal {
 	return &Refusal{Status: 488, Warning: warning, Text: text}
 }

@@ -224,3 +224,25 @@ func TestNoKeysTowardAHopInClear(t *testing.T) {
 		}
 	}
 }
+
+func TestDeclineRefusesEveryStreamAndSaysNothingOfTheOffer(t *testing.T) {
+	offer := "v=0\r\no=alice 77 78 IN IP4 192.0.2.9\r\ns=secret\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\nm=video 4002 RTP/AVP 99\r\n"
+	got, err := Decline([]byte(offer), netip.MustParseAddr("203.0.113.5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(got)
+	for _, want := range []string{"m=audio 0 RTP/AVP 8 0\r\n", "m=video 0 RTP/AVP 99\r\n", "c=IN IP4 203.0.113.5\r\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	for _, leak := range []string{"alice", "secret", "192.0.2.9", "PCMA"} {
+		if strings.Contains(text, leak) {
+			t.Errorf("%q crossed:\n%s", leak, text)
+		}
+	}
+	if _, err := Decline([]byte("nonsense"), netip.MustParseAddr("203.0.113.5")); err == nil {
+		t.Error("what cannot be read was declined")
+	}
+}

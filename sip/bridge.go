@@ -181,7 +181,7 @@ func (c *call) progress(from *msg.Response, sdp []byte, reliable bool) {
 // delayed is the answer of B to an INVITE without an offer: B's 200 carries the offer, A's ACK the answer, and B's ACK waits for it. RFC 3261 section 13.2.1.
 func (c *call) delayed(res *msg.Response, offer []byte, seq uint32) {
 	s, leg := c.media.Load(), c.a.media()
-	c.b.taken, c.b.owed = offer, seq
+	c.b.taken, c.b.owed, c.b.owes = offer, seq, offer
 	if err := s.Expect(c.b.media()); err != nil {
 		c.noOffer(seq, err)
 		return

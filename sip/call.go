@@ -202,9 +202,9 @@ func (c *call) try(h routing.Hop, plain bool) bool {
 		c.skip(h, h.Ruling, h.Ruling.Ground, "log_down")
 		return false
 	}
-	if h.Grant != "" && !plain && (e.c.Spend == nil || !e.c.Spend(h.Grant)) {
+	if h.Grant != "" && !plain && (ending(h.Ruling, time.Now()) || e.c.Spend == nil || !e.c.Spend(h.Grant)) {
 		c.held, c.gated = true, true
-		c.skip(h, sovereign.Ruling{Verdict: sovereign.Hold, Ground: sovereign.GroundNoAdequacy, Region: h.Ruling.Region, Country: h.Ruling.Country}, "", "quota_spent")
+		c.skip(h, sovereign.Ruling{Verdict: sovereign.Hold, Ground: sovereign.GroundNoAdequacy, Region: h.Ruling.Region, Country: h.Ruling.Country}, "", "grant_over")
 		return false
 	}
 	pass, ruling := e.c.Fence.Pass(sovereign.Ask{
@@ -427,14 +427,28 @@ func (l *leg) cancelled(cancel *msg.Request) {
 	l.c.hangup(byA, rs...)
 }
 
-// fenced says whether a pass that this call's legs rest on has died.
+// fenced says whether a pass that this call's legs rest on has died, or is about to.
 func (c *call) fenced(now time.Time) bool {
 	for _, l := range []*leg{c.a, c.b} {
-		if l != nil && !l.ended && l.closed(now) {
+		if l != nil && !l.ended && (l.closed(now) || l.closing(now)) {
 			return true
 		}
 	}
 	return false
+}
+
+// closing says that this leg rests on a grant whose end is so near that the BYE must go now: after it nothing may.
+func (l *leg) closing(now time.Time) bool {
+	p := l.flow.Pass()
+	if p == nil {
+		return false
+	}
+	return ending(p.Ruling(), now)
+}
+
+// ending says that a ruling rests on a grant that is all but over.
+func ending(r sovereign.Ruling, now time.Time) bool {
+	return r.Ground == sovereign.GroundGrant && !r.Until.IsZero() && r.Until.Sub(now) < lastWords
 }
 
 // closed says that nothing may be sent on this leg any more.

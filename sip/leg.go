@@ -36,6 +36,7 @@ type leg struct {
 	taken   []byte
 	ackSDP  map[uint32][]byte // bodies of our ACKs by CSeq, to answer a 2xx that comes again
 	owed    uint32            // CSeq of a 2xx of the peer whose ACK waits for an answer
+	owes    []byte            // the offer in that 2xx
 	update  bool              // the peer allows UPDATE
 	timing  sessionTimer
 	ended   bool
@@ -144,9 +145,25 @@ func (l *leg) ack(d *dialog.Dialog, seq uint32, sdp []byte) {
 	_ = l.c.sh.tx.Send(l.flow, req) // a lost ACK is asked for again by the next 2xx
 }
 
+// decline is the answer that takes nothing of an offer in a 2xx; nil without an offer. RFC 3261 section 13.2.2.4: the ACK of an offer carries a valid answer even
+// when a BYE follows at once.
+func (l *leg) decline(offer []byte) []byte {
+	if len(offer) == 0 {
+		return nil
+	}
+	answer, err := media.Decline(offer, l.flow.Local().Addr().Unmap())
+	if err != nil {
+		return nil // an offer that cannot be read has no answer
+	}
+	return answer
+}
+
 // settle acknowledges a 2xx, and remembers with what.
 func (l *leg) settle(seq uint32, sdp []byte) {
-	l.owed = 0
+	if sdp == nil {
+		sdp = l.decline(l.owes)
+	}
+	l.owed, l.owes = 0, nil
 	l.ackSDP[seq] = sdp
 	l.ack(l.dlg, seq, sdp)
 }
@@ -176,7 +193,11 @@ func (l *leg) drop(res *msg.Response) {
 	}
 	seq := res.CSeq().SeqNo
 	d.LocalSeq = seq
-	l.ack(d, seq, nil)
+	var answer []byte
+	if offer, ok := bodySDP(res); ok && len(l.invite.Body()) == 0 {
+		answer = l.decline(offer)
+	}
+	l.ack(d, seq, answer)
 	bye := d.Request(msg.BYE)
 	l.dress(bye, msg.BYE, []msg.Header{reason{"SIP", 487, "answered elsewhere or too late"}.header()})
 	bye.SetBody(nil)

@@ -249,7 +249,7 @@ func (r *renegotiation) delayed(offer []byte, seq uint32) {
 		r.fail(status)
 		c.hangup(byEdge, reason{"SIP", status, "no usable offer"})
 	}
-	r.to.owed = seq
+	r.to.owed, r.to.owes = seq, offer
 	if offer == nil {
 		abort(488)
 		return

@@ -227,8 +227,12 @@ func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.In
 	c.begin()
 }
 
-// sweepEvery is how soon a call ends whose way was closed by the law: a suspension, a revoked or expired grant.
-const sweepEvery = time.Second
+// sweepEvery is how soon a call ends whose way was closed by the law: a suspension, a revoked grant. A grant that ends by its clock ends its calls lastWords
+// before, so that their BYE and its answer cross while they may; a stream is closed half a second before the end.
+const (
+	sweepEvery = 500 * time.Millisecond
+	lastWords  = 1500 * time.Millisecond
+)
 
 // sweep ends the calls whose passes died. It looks once per beat, without a lock.
 func (s *shard) sweep() {
