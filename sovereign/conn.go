@@ -143,7 +143,7 @@ type conn struct {
 	net.Conn
 	fence   *Fence
 	pass    *Pass
-	refusal *Refusal // of a stream that never was lawful
+	refusal *Refusal    // of a stream that never was lawful
 	ending  atomic.Bool // closed for the end of its grant
 
 	expiry struct {
