@@ -11,13 +11,24 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
+// root is the innermost error: people at a screen want "connection refused", not who told whom of it.
+func root(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
 // reading says what a probe means: an answer other than 408, 503 and 5xx is life.
 func reading(s Sample, err error) (evidence, string) {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return miss, "OPTIONS unanswered"
 	case err != nil:
-		return miss, "OPTIONS failed (" + err.Error() + ")"
+		return miss, "OPTIONS failed (" + root(err).Error() + ")"
 	case s.Status == 408:
 		return miss, "OPTIONS answered 408"
 	case s.Status >= 500 && s.Status < 600:

@@ -78,7 +78,7 @@ func (e *Edge) Probe(ctx context.Context, t healthcheck.Target) (healthcheck.Sam
 	case x := <-p.done:
 		if x.err != nil {
 			if errors.Is(x.err, transaction.ErrTimeout) {
-				x.err = fmt.Errorf("no answer: %w", x.err)
+				x.err = fmt.Errorf("no answer: %w", context.DeadlineExceeded)
 			}
 			return x.sample, fmt.Errorf("sip: probe of %s: %w", t.ID(), x.err)
 		}

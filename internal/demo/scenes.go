@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/admin"
@@ -48,7 +49,7 @@ func sceneUp(ctx context.Context, s *story) error {
 	}
 	for _, site := range s.sites {
 		ru := s.permitted(site.Name)
-		s.say("    %-4s %-18s %s  %s: %s", site.Name, site.Region, site.Country, s.verdict(ru.Verdict), ru.Why)
+		s.say("    %-4s %-18s %s  %s  %s", site.Name, site.Region, site.Country, s.verdict(ru.Verdict), ru.Why)
 	}
 	for _, name := range []string{"iad", "dme"} {
 		if n := s.wire.to(s.site(name).Prefix); n != 0 {
@@ -207,7 +208,7 @@ func sceneApprove(ctx context.Context, s *story) error {
 	if err := s.api(ctx, "anna", "POST", path+"/decisions", word, &t); err != nil {
 		return err
 	}
-	s.say("    anna (incident commander) approves; missing: %v", t.Missing)
+	s.say("    anna (incident commander) approves; missing: %s", strings.Join(t.Missing, "; "))
 	if err := s.api(ctx, "anna", "POST", path+"/decisions", word, &t); err == nil {
 		return errors.New("the same person could approve twice")
 	} else {
@@ -219,7 +220,7 @@ func sceneApprove(ctx context.Context, s *story) error {
 	if err := s.api(ctx, "ben", "POST", path+"/decisions", word, &t); err != nil {
 		return err
 	}
-	s.say("    ben (business owner) approves; %s, missing: %v", t.State, t.Missing)
+	s.say("    ben (business owner) approves; %s, missing: %s", t.State, strings.Join(t.Missing, "; "))
 	if t.State != approval.Pending {
 		return fmt.Errorf("without the opinion the ticket is %s", t.State)
 	}
@@ -305,7 +306,7 @@ func sceneSuspended(ctx context.Context, s *story) error {
 		return err
 	}
 	took, sent := time.Since(struck), s.wire.to(s.site("zrh").Prefix)
-	s.say("    suspended 2000/518/EC; Zurich is %s after %d ms: %s", s.verdict(s.permitted("zrh").Verdict), took.Milliseconds(), s.permitted("zrh").Why)
+	s.say("    suspended 2000/518/EC; Zurich is %s after %d ms: %s", s.permitted("zrh").Verdict, took.Milliseconds(), s.permitted("zrh").Why)
 	if h, err = s.call(ctx); err != nil {
 		return err
 	}
