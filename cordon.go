@@ -66,6 +66,7 @@ type Node struct {
 	fence    *sovereign.Fence
 	policy   *policyKeeper
 	refusals *refusals
+	logWatch *logWatch
 	resolver *resolve.Resolver
 	checker  *healthcheck.Checker
 	gate     *approval.Gate
@@ -120,6 +121,7 @@ func (n *Node) Start(ctx context.Context) error {
 	// In the order of dependence; Stop ends them the other way round.
 	n.run("policy", n.policy.Run)
 	n.run("refusals", n.refusals.Run)
+	n.run("log", n.logWatch.Run)
 	n.run("gate", n.gate.Run)
 	n.run("media", n.relay.Run)
 	n.run("sip", n.edge.Run)

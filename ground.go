@@ -17,6 +17,10 @@ const appendTimeout = 4 * time.Second
 // openGround opens keys, log, pseudonyms, intents and state: what every room stands on.
 func (n *Node) openGround(ctx context.Context) error {
 	n.refusals = newRefusals(n)
+	var err error
+	if n.logWatch, err = newLogWatch(n); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	if n.opts.Memory {
 		return n.groundInMemory()
 	}
@@ -24,7 +28,6 @@ func (n *Node) openGround(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}
-	var err error
 	if n.keys, err = loadKeys(filepath.Join(dir, "keys")); err != nil {
 		return err
 	}

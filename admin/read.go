@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -76,6 +77,8 @@ func (s *Server) Document() StatusDocument {
 	}
 	if h := s.c.Log.Health(); !h.OK {
 		worse("DEGRADED", "the log cannot be written: "+h.Why)
+	} else if used := reserveUsed(h); used >= 0.2 {
+		worse("DEGRADED", fmt.Sprintf("the log lives on its disk reserve, %.0f %% of it used", 100*used))
 	}
 	if t, ok := s.c.LastTest(); ok {
 		text := t.UTC().Format(time.RFC3339)
@@ -209,11 +212,14 @@ func (s *Server) overview(w http.ResponseWriter, _ *http.Request, _ Identity) er
 
 func (s *Server) logView() LogView {
 	h := s.c.Log.Health()
-	v := LogView{OK: h.OK, Why: h.Why, Entries: s.c.Log.Size(), VerifierKey: s.c.Log.VerifierKey()}
-	if h.ReserveBytes > 0 {
-		v.ReserveUsed = float64(h.ReserveUsed) / float64(h.ReserveBytes)
+	return LogView{OK: h.OK, Why: h.Why, Entries: s.c.Log.Size(), ReserveUsed: reserveUsed(h), VerifierKey: s.c.Log.VerifierKey()}
+}
+
+func reserveUsed(h audit.Health) float64 {
+	if h.ReserveBytes == 0 {
+		return 0
 	}
-	return v
+	return float64(h.ReserveUsed) / float64(h.ReserveBytes)
 }
 
 func (s *Server) policyView() PolicyView {

@@ -1,0 +1,80 @@
+package cordon
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	logLookEvery = time.Second
+	reserveAlarm = 0.2 // share of the reserve in use at which people must hear of it
+)
+
+// logWatch looks at the log once a second and tells of what the log cannot tell itself: that it cannot be written, and that its reserve is being eaten.
+type logWatch struct {
+	node    *Node
+	down    bool
+	alarmed bool
+	up      prometheus.Gauge
+	used    prometheus.Gauge
+	entries prometheus.Gauge
+}
+
+func newLogWatch(n *Node) (*logWatch, error) {
+	w := &logWatch{
+		node:    n,
+		up:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "cordon_audit_log_up", Help: "1 while the log can be written."}),
+		used:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "cordon_audit_reserve_used_ratio", Help: "Share of the log's disk reserve that is in use; alarm at 0.2."}),
+		entries: prometheus.NewGauge(prometheus.GaugeOpts{Name: "cordon_audit_log_entries", Help: "Durable entries of the log."}),
+	}
+	for _, c := range []prometheus.Collector{w.up, w.used, w.entries} {
+		if err := n.opts.Metrics.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// Run looks until ctx ends.
+func (w *logWatch) Run(ctx context.Context) error {
+	tick := time.NewTicker(logLookEvery)
+	defer tick.Stop()
+	for {
+		w.look()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (w *logWatch) look() {
+	h := w.node.log.Health()
+	w.entries.Set(float64(w.node.log.Size()))
+	w.up.Set(0)
+	if h.OK {
+		w.up.Set(1)
+	}
+	if h.OK == w.down {
+		w.down = !h.OK
+		if w.down {
+			w.node.logger.Error("the log cannot be written; gated calls are refused", "why", h.Why, "on_log_failure", w.node.cfg.Load().Log.OnLogFailure)
+		} else {
+			w.node.logger.Info("the log can be written again; a gap record says what is missing")
+		}
+	}
+	if h.ReserveBytes == 0 {
+		return
+	}
+	share := float64(h.ReserveUsed) / float64(h.ReserveBytes)
+	w.used.Set(share)
+	if over := share >= reserveAlarm; over != w.alarmed {
+		w.alarmed = over
+		if over {
+			w.node.logger.Error("the disk is full and the log lives on its reserve: make room now", "used", share)
+		}
+	}
+}
