@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -222,32 +221,4 @@ func free(network, addr string, port uint16) bool {
 	}
 	c.Close()
 	return true
-}
-
-var namespaces atomic.Int64
-
-// newNamespace makes a network namespace with these addresses on an interface that leads nowhere; everything in it stays in it. It is removed with the test.
-func newNamespace(t *testing.T, addrs ...string) place {
-	t.Helper()
-	p := place{netns: "cordon-io-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(namespaces.Add(1), 10)}
-	do := func(args ...string) {
-		t.Helper()
-		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
-		}
-	}
-	do("netns", "add", p.netns)
-	t.Cleanup(func() {
-		if out, err := exec.Command("ip", "netns", "del", p.netns).CombinedOutput(); err != nil {
-			t.Errorf("ip netns del: %v: %s", err, out)
-		}
-	})
-	do("-n", p.netns, "link", "set", "lo", "up")
-	do("-n", p.netns, "link", "add", "lan0", "type", "veth", "peer", "name", "lan1")
-	for _, a := range addrs {
-		do("-n", p.netns, "addr", "add", a, "dev", "lan0")
-	}
-	do("-n", p.netns, "link", "set", "lan0", "up")
-	do("-n", p.netns, "link", "set", "lan1", "up")
-	return p
 }

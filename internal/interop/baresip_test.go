@@ -1,0 +1,325 @@
+//go:build interop
+
+package interop
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+)
+
+// phone is one running baresip, which is told what to do over its control connection and says there what happens.
+type phone struct {
+	*process
+	t    *testing.T
+	dir  string
+	addr string
+	port uint16 // of UDP and TCP; TLS is one above
+	ctl  net.Conn
+
+	mu     sync.Mutex
+	events []string
+}
+
+// phoneOptions say what a phone is.
+type phoneOptions struct {
+	at     place
+	addr   string
+	user   string
+	secure bool   // TLS and SRTP, or UDP and RTP
+	source string // tone (the file) or echo (what it hears)
+	pki    *world // for secure
+	name   string // of its certificate's files
+}
+
+// phoneConfig records what the phone hears, after decryption and decoding, as dump-...-dec.wav.
+const phoneConfig = `poll_method epoll
+call_local_timeout 120
+call_max_calls 4
+audio_player aubridge,line
+audio_source %s
+audio_alert aubridge,bell
+ausrc_srate 8000
+auplay_srate 8000
+ausrc_channels 1
+auplay_channels 1
+rtp_stats yes
+net_interface eth0
+module_path /usr/lib/baresip/modules
+module g711.so
+module sndfile.so
+module aubridge.so
+module aufile.so
+module srtp.so
+module_tmp account.so
+module_app ctrl_tcp.so
+module_app menu.so
+snd_path %s
+sip_listen %s:%d
+ctrl_tcp_listen 127.0.0.1:%d
+`
+
+// ring up a phone.
+func newPhone(t *testing.T, o phoneOptions) *phone {
+	t.Helper()
+	p := &phone{t: t, dir: t.TempDir(), addr: o.addr, port: o.at.freePort(t, o.addr)}
+	source := "aubridge,line"
+	if o.source == "tone" {
+		writeFile(t, filepath.Join(p.dir, "tone.wav"), toneWav(20))
+		source = "aufile," + filepath.Join(p.dir, "tone.wav")
+	}
+	ctl := o.at.freePort(t, "127.0.0.1")
+	text := fmt.Sprintf(phoneConfig, source, p.dir, o.addr, p.port, ctl)
+	account := fmt.Sprintf("<sip:%s@%s;transport=udp>;regint=0;audio_codecs=pcma;answermode=auto\n", o.user, o.addr)
+	if o.secure {
+		text += fmt.Sprintf("sip_certificate %s\nsip_cafile %s\n", filepath.Join(o.pki.dir, o.name+".pem"), filepath.Join(o.pki.dir, "roots.pem"))
+		account = fmt.Sprintf("<sip:%s@%s;transport=tls>;regint=0;audio_codecs=pcma;answermode=auto;mediaenc=srtp-mand\n", o.user, o.addr)
+	}
+	writeFile(t, filepath.Join(p.dir, "config"), []byte(text))
+	writeFile(t, filepath.Join(p.dir, "accounts"), []byte(account))
+	writeFile(t, filepath.Join(p.dir, "contacts"), nil)
+	p.process = start(t, o.at, p.dir, "baresip", "-f", p.dir)
+	until(t, "baresip is ready", 15*time.Second, func() bool {
+		if p.ended() {
+			t.Fatalf("baresip ended: %v\n%s", p.err, p.output())
+		}
+		return strings.Contains(p.output(), "baresip is ready")
+	})
+	err := o.at.inside(func() error {
+		var err error
+		p.ctl, err = net.Dial("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(ctl))))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.ctl.Close() })
+	go p.listen()
+	return p
+}
+
+// listen collects the events: JSON in netstrings, until the connection ends.
+func (p *phone) listen() {
+	r := bufio.NewReader(p.ctl)
+	for {
+		size, err := r.ReadString(':')
+		if err != nil {
+			return
+		}
+		n, err := strconv.Atoi(strings.TrimSuffix(size, ":"))
+		if err != nil || n < 0 || n > 1<<20 {
+			return
+		}
+		b := make([]byte, n+1) // and a comma
+		if _, err := io.ReadFull(r, b); err != nil {
+			return
+		}
+		var e struct{ Type string }
+		if json.Unmarshal(b[:n], &e) == nil && e.Type != "" {
+			p.mu.Lock()
+			p.events = append(p.events, e.Type)
+			p.mu.Unlock()
+		}
+	}
+}
+
+func (p *phone) saw(event string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.events, event)
+}
+
+func (p *phone) await(event string) {
+	p.t.Helper()
+	until(p.t, p.addr+": "+event, 15*time.Second, func() bool { return p.saw(event) })
+}
+
+func (p *phone) command(name, params string) {
+	p.t.Helper()
+	b, err := json.Marshal(map[string]string{"command": name, "params": params})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(p.ctl, "%d:%s,", len(b), b); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// as makes a party of a phone.
+func (p *phone) as(name, transport string) party {
+	q := party{name: name, addr: p.addr, port: p.port, transport: transport}
+	if transport == "tls" {
+		q.port++
+		q.media = "{security: srtp}"
+		q.more = fmt.Sprintf("tls: {server_name: %s.lab.example, roots_file: roots.pem}", name)
+	}
+	return q
+}
+
+// heard is what the phone has recorded so far, as samples.
+func (p *phone) heard() []int16 {
+	files, _ := filepath.Glob(filepath.Join(p.dir, "dump-*-dec.wav")) // the pattern is fine
+	if len(files) == 0 {
+		return nil
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil || len(b) < 44 {
+		return nil
+	}
+	out := make([]int16, (len(b)-44)/2)
+	for i := range out {
+		out[i] = int16(binary.LittleEndian.Uint16(b[44+2*i:]))
+	}
+	return out
+}
+
+// talk waits until the phone has heard so much sound.
+func (p *phone) talk(least time.Duration) {
+	p.t.Helper()
+	until(p.t, p.addr+" hears "+least.String(), 15*time.Second, func() bool { return len(p.heard()) >= int(least.Seconds()*8000) })
+}
+
+// loudness is the root mean square of the second half of what was heard: the first may still be silence.
+func (p *phone) loudness() float64 {
+	s := p.heard()
+	s = s[len(s)/2:]
+	sum := 0.0
+	for _, v := range s {
+		sum += float64(v) * float64(v)
+	}
+	return math.Sqrt(sum / float64(max(1, len(s))))
+}
+
+// toneWav is a 440 Hz tone, 8 kHz, 16 bit, mono.
+func toneWav(seconds int) []byte {
+	var b bytes.Buffer
+	n := seconds * 8000
+	le := binary.LittleEndian
+	b.WriteString("RIFF")
+	_ = binary.Write(&b, le, uint32(36+2*n)) // a Buffer takes everything
+	b.WriteString("WAVEfmt ")
+	for _, v := range []any{uint32(16), uint16(1), uint16(1), uint32(8000), uint32(16000), uint16(2), uint16(16)} {
+		_ = binary.Write(&b, le, v)
+	}
+	b.WriteString("data")
+	_ = binary.Write(&b, le, uint32(2*n))
+	for i := range n {
+		_ = binary.Write(&b, le, int16(8000*math.Sin(2*math.Pi*440*float64(i)/8000)))
+	}
+	return b.Bytes()
+}
+
+// media finds the suites of both legs in a receipt; "" is a leg in clear.
+func suites(r audit.Receipt) (a, b string) {
+	for _, h := range r.Hops {
+		if h.Plane == "media" && h.SRTP != nil {
+			if h.Leg == "a" {
+				a = h.SRTP.Suite
+			} else {
+				b = h.SRTP.Suite
+			}
+		}
+	}
+	return a, b
+}
+
+// secureLab is a carrier phone, phones as edge groups and a node, each in a region of its own.
+type secureLab struct {
+	net     *network
+	w       *world
+	carrier *phone
+	groups  []*phone
+	names   []string
+}
+
+// securePhones starts a carrier in region 1 and one phone as an edge group in each of the other regions. A plain carrier talks UDP and RTP.
+func securePhones(t *testing.T, plainCarrier bool, numbers ...int) *secureLab {
+	t.Helper()
+	l := &secureLab{net: connect(t, append([]int{1, 5}, numbers...)...)}
+	l.w = &world{at: l.net.in[5], edge: lan(5, 10)}
+	names := map[int]string{10: "fra", 20: "zrh", 30: "sto"}
+	certs := []string{"edge.lab.example," + lan(5, 10), "carrier.lab.example," + lan(1, 10)}
+	for _, n := range numbers {
+		certs = append(certs, names[n]+".lab.example,"+lan(n, 10))
+	}
+	l.w.pki(t, certs...)
+	l.carrier = newPhone(t, phoneOptions{at: l.net.in[1], addr: lan(1, 10), user: "caller", secure: !plainCarrier, source: "tone", pki: l.w, name: "carrier"})
+	transport := "tls"
+	if plainCarrier {
+		transport = "udp"
+	}
+	l.w.trunks = []party{l.carrier.as("carrier", transport)}
+	for _, n := range numbers {
+		p := newPhone(t, phoneOptions{at: l.net.in[n], addr: lan(n, 10), user: "+4969123456", secure: true, source: "echo", pki: l.w, name: names[n]})
+		l.groups = append(l.groups, p)
+		l.w.groups = append(l.w.groups, p.as(names[n], "tls"))
+		l.names = append(l.names, names[n])
+	}
+	return l
+}
+
+// converse places one call from the carrier phone, lets a second of tone come back from the group, and hangs up.
+func (l *secureLab) converse(t *testing.T, n *node, transport string, group *phone) {
+	t.Helper()
+	l.carrier.command("dial", fmt.Sprintf("sip:+4969123456@%s:%d;transport=%s", n.w.edge, n.sip[transport], transport))
+	l.carrier.await("CALL_ESTABLISHED")
+	group.await("CALL_ESTABLISHED")
+	group.talk(time.Second)
+	l.carrier.talk(time.Second)
+	l.carrier.command("hangup", "")
+	group.await("CALL_CLOSED")
+	if there, back := group.loudness(), l.carrier.loudness(); there < 1000 || back < 1000 {
+		t.Errorf("loudness at the callee %.0f, of the echo at the caller %.0f: too low", there, back)
+	} else {
+		t.Logf("loudness (RMS) of the tone at the callee %.0f, of its echo at the caller %.0f", there, back)
+	}
+}
+
+// A calling baresip offers one suite alone; an answering one takes each of its four, so the node is told to offer that.
+func TestSRTPToSRTPWithEverySuite(t *testing.T) {
+	const offered = "AES_CM_128_HMAC_SHA1_80"
+	for _, suite := range []string{"AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"} {
+		t.Run(suite, func(t *testing.T) {
+			l := securePhones(t, false, 10)
+			l.w.groups[0].media = "{security: srtp, suites: [" + suite + "]}"
+			n := boot(t, l.w, "fra")
+			l.converse(t, n, "tls", l.groups[0])
+			r := n.oneReceipt()
+			wantAnswered(t, r, "fra", "primary")
+			if a, b := suites(r); a != offered || b != suite {
+				t.Errorf("the receipt names %q and %q, want %s and %s: %+v", a, b, offered, suite, r.Hops)
+			}
+			if a, b := packets(r, "a"), packets(r, "b"); a < 50 || b < 50 {
+				t.Errorf("the receipt counts %d and %d packets", a, b)
+			}
+			n.stop()
+		})
+	}
+}
+
+func TestRTPToSRTP(t *testing.T) {
+	l := securePhones(t, true, 10)
+	n := boot(t, l.w, "fra", "carrier")
+	l.converse(t, n, "udp", l.groups[0])
+	r := n.oneReceipt()
+	wantAnswered(t, r, "fra", "primary")
+	if a, b := suites(r); b == "" || strings.Contains(a, "AE") {
+		t.Errorf("the receipt names %q and %q: %+v", a, b, r.Hops)
+	}
+	n.stop()
+}
