@@ -13,10 +13,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,8 +32,10 @@ type phone struct {
 	port uint16 // of UDP and TCP; TLS is one above
 	ctl  net.Conn
 
-	mu     sync.Mutex
-	events []string
+	events struct {
+		sync.Mutex
+		at map[string]time.Time // the first of each kind since the last forget
+	}
 }
 
 // phoneOptions say what a phone is.
@@ -109,6 +111,7 @@ func newPhone(t *testing.T, o phoneOptions) *phone {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.ctl.Close() })
+	p.forget()
 	go p.listen()
 	return p
 }
@@ -131,22 +134,33 @@ func (p *phone) listen() {
 		}
 		var e struct{ Type string }
 		if json.Unmarshal(b[:n], &e) == nil && e.Type != "" {
-			p.mu.Lock()
-			p.events = append(p.events, e.Type)
-			p.mu.Unlock()
+			p.events.Lock()
+			if _, known := p.events.at[e.Type]; !known {
+				p.events.at[e.Type] = time.Now()
+			}
+			p.events.Unlock()
 		}
 	}
 }
 
-func (p *phone) saw(event string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Contains(p.events, event)
+// await waits for an event and says when it came.
+func (p *phone) await(event string) time.Time {
+	p.t.Helper()
+	var at time.Time
+	until(p.t, p.addr+": "+event, 15*time.Second, func() bool {
+		p.events.Lock()
+		defer p.events.Unlock()
+		at = p.events.at[event]
+		return !at.IsZero()
+	})
+	return at
 }
 
-func (p *phone) await(event string) {
-	p.t.Helper()
-	until(p.t, p.addr+": "+event, 15*time.Second, func() bool { return p.saw(event) })
+// forget makes ready for another call.
+func (p *phone) forget() {
+	p.events.Lock()
+	defer p.events.Unlock()
+	p.events.at = map[string]time.Time{}
 }
 
 func (p *phone) command(name, params string) {
@@ -273,16 +287,30 @@ func securePhones(t *testing.T, plainCarrier bool, numbers ...int) *secureLab {
 	return l
 }
 
-// converse places one call from the carrier phone, lets a second of tone come back from the group, and hangs up.
-func (l *secureLab) converse(t *testing.T, n *node, transport string, group *phone) {
-	t.Helper()
+// dial places one call from the carrier phone. It gives the time until it heard a 180 of a group.
+func (l *secureLab) dial(n *node, transport string, group *phone) time.Duration {
+	l.carrier.forget()
+	group.forget()
+	began := time.Now()
 	l.carrier.command("dial", fmt.Sprintf("sip:+4969123456@%s:%d;transport=%s", n.w.edge, n.sip[transport], transport))
+	took := l.carrier.await("CALL_RINGING").Sub(began)
 	l.carrier.await("CALL_ESTABLISHED")
 	group.await("CALL_ESTABLISHED")
-	group.talk(time.Second)
-	l.carrier.talk(time.Second)
+	return took
+}
+
+func (l *secureLab) hangUp(group *phone) {
 	l.carrier.command("hangup", "")
 	group.await("CALL_CLOSED")
+}
+
+// converse lets a second of tone come back from the group before it hangs up.
+func (l *secureLab) converse(t *testing.T, n *node, transport string, group *phone) {
+	t.Helper()
+	l.dial(n, transport, group)
+	group.talk(time.Second)
+	l.carrier.talk(time.Second)
+	l.hangUp(group)
 	if there, back := group.loudness(), l.carrier.loudness(); there < 1000 || back < 1000 {
 		t.Errorf("loudness at the callee %.0f, of the echo at the caller %.0f: too low", there, back)
 	} else {
@@ -321,5 +349,53 @@ func TestRTPToSRTP(t *testing.T) {
 	if a, b := suites(r); b == "" || strings.Contains(a, "AE") {
 		t.Errorf("the receipt names %q and %q: %+v", a, b, r.Hops)
 	}
+	n.stop()
+}
+
+// The group's phone is stopped: its connection stands and nothing comes back over it. The times hold the caller's TLS handshake, too.
+func TestSilentSRTPGroup(t *testing.T) {
+	for _, c := range []struct {
+		what, more string
+		limit      time.Duration
+	}{
+		{"TLS and SRTP, default of 1.5 s", "", 2 * time.Second},
+		{"TLS and SRTP, 4 s by config", "deadlines: {first_response: 4s}", 4300 * time.Millisecond},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			l := securePhones(t, false, 10, 20)
+			l.w.groups[0].more += "\n" + c.more
+			n := boot(t, l.w, "fra", "zrh")
+			l.groups[0].signal(syscall.SIGSTOP)
+			first := l.dial(n, "tls", l.groups[1])
+			l.groups[1].talk(500 * time.Millisecond)
+			l.hangUp(l.groups[1])
+			n.waitFor("fra", "down")
+			next := l.dial(n, "tls", l.groups[1])
+			l.hangUp(l.groups[1])
+			list := n.receipts(2)
+			wantAnswered(t, list[0], "zrh", "auto_failover")
+			wantAnswered(t, list[1], "zrh", "auto_failover")
+			if a := list[0].Attempts; len(a) != 2 || a[0].Result != "silent" {
+				t.Errorf("attempts of the first call: %+v", a)
+			}
+			if a, b := suites(list[0]); a == "" || b == "" {
+				t.Errorf("the receipt names %q and %q", a, b)
+			}
+			measured(t, "silent group, "+c.what+": dialling to ringing at the next", first, c.limit)
+			measured(t, "silent group, "+c.what+": the next call, after detection", next, 250*time.Millisecond)
+			n.stop()
+		})
+	}
+}
+
+// Nothing listens any more where the group's phone was.
+func TestRefusingSRTPGroup(t *testing.T) {
+	l := securePhones(t, false, 10, 20)
+	n := boot(t, l.w, "fra", "zrh")
+	l.groups[0].kill()
+	took := l.dial(n, "tls", l.groups[1])
+	l.hangUp(l.groups[1])
+	wantAnswered(t, n.oneReceipt(), "zrh", "auto_failover")
+	measured(t, "refusing group, TLS and SRTP: dialling to ringing at the next", took, 100*time.Millisecond)
 	n.stop()
 }

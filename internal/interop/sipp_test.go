@@ -309,3 +309,5 @@ func alaw(s int16) byte {
 	}
 	return b ^ mask
 }
+
+func num(n int) string { return strconv.Itoa(n) }
