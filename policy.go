@@ -3,7 +3,9 @@ package cordon
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +28,7 @@ type policyKeeper struct {
 	grants     []sovereign.Grant
 	generation uint64
 	seen       fileMark
+	announced  map[string]bool // ids of the grants that the log was last told of
 
 	pending chan struct{} // grants changed
 }
@@ -84,11 +87,32 @@ func (k *policyKeeper) announce(ctx context.Context, cause, by string) error {
 	return err
 }
 
-// grantsChanged is told by the gate; it never blocks. The gate has logged the change already.
-func (k *policyKeeper) grantsChanged([]approval.Grant) {
+// grantsChanged is told by the gate, which has logged what opens and has not yet logged what ends: it takes effect before this returns, unless a reload is at
+// work, which takes the grants up itself. It never waits.
+func (k *policyKeeper) grantsChanged(live []approval.Grant) {
+	if k.mu.TryLock() {
+		k.take(live)
+		k.mu.Unlock()
+	}
 	select {
 	case k.pending <- struct{}{}:
 	default:
+	}
+}
+
+// take puts the live grants in force, if they are others than before. The caller holds mu.
+func (k *policyKeeper) take(live []approval.Grant) {
+	next := make([]sovereign.Grant, len(live))
+	for i, g := range live {
+		next[i] = sovereignGrant(g)
+	}
+	same := slices.EqualFunc(k.grants, next, func(a, b sovereign.Grant) bool { return a.ID == b.ID && a.Until.Equal(b.Until) && a.Entry == b.Entry })
+	if same {
+		return
+	}
+	k.grants = next
+	if err := k.swap(); err != nil {
+		k.node.logger.Error("the grants could not be put in force; the old policy stays", "error", err)
 	}
 }
 
@@ -108,21 +132,25 @@ func (k *policyKeeper) Run(ctx context.Context) error {
 	}
 }
 
+// applyGrants writes down what grantsChanged did, or does it where that could not.
 func (k *policyKeeper) applyGrants(ctx context.Context) {
-	live := k.node.gate.Grants()
 	k.mu.Lock()
-	before := len(k.grants)
-	k.grants = k.grants[:0:0]
-	for _, g := range live {
-		k.grants = append(k.grants, sovereignGrant(g))
+	k.take(k.node.gate.Grants())
+	cause, told := "grant", map[string]bool{}
+	for _, g := range k.grants {
+		told[g.ID] = true
 	}
-	err := k.swap()
+	for id := range k.announced {
+		if !told[id] {
+			cause = "grant_ended"
+		}
+	}
+	same := maps.Equal(k.announced, told)
+	k.announced = told
 	k.mu.Unlock()
-	cause := "grant"
-	if len(live) < before {
-		cause = "grant_ended"
+	if !same {
+		k.after(ctx, cause, nil)
 	}
-	k.after(ctx, cause, err)
 }
 
 // sovereignGrant is the grant as the fence reads it.

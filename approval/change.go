@@ -96,6 +96,11 @@ func (g *Gate) commit(ctx context.Context, next *Record, rev uint64, ev GateChan
 
 	// From here on the change is carried through even if the caller goes away.
 	ctx = context.WithoutCancel(ctx)
+	if !t.State.open() {
+		// What ends is closed first: between the entry and the store nothing may pass under a grant that the log says is over.
+		g.shut(t.ID, true)
+		defer g.shut(t.ID, false)
+	}
 	seq, err := g.write(ctx, ev)
 	if err != nil {
 		// Perhaps it did reach the disk: say that it did not count, as soon as the log can be written.
@@ -175,6 +180,18 @@ func (g *Gate) restrict(next *Record) {
 	g.view.Lock()
 	if old := g.view.tickets[next.Ticket.ID]; old != nil {
 		g.view.tickets[next.Ticket.ID] = &written{next, old.rev}
+	}
+	g.view.Unlock()
+	g.publish()
+}
+
+// shut takes a grant out of what is published while its end is being written, or puts it back when the end did not come about.
+func (g *Gate) shut(id string, closed bool) {
+	g.view.Lock()
+	if closed {
+		g.view.shut[id] = true
+	} else {
+		delete(g.view.shut, id)
 	}
 	g.view.Unlock()
 	g.publish()

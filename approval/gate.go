@@ -58,7 +58,8 @@ type Gate struct {
 		sync.Mutex // never held while anybody waits
 		tickets    map[string]*written
 		quotas     map[string]quota
-		first      map[string]int // calls that openQuota reserved for a block that is not there yet
+		shut       map[string]bool // grants whose end is being written
+		first      map[string]int  // calls that openQuota reserved for a block that is not there yet
 	}
 	publishing sync.Mutex // keeps snapshots and calls of Changed in order; Changed must not block
 	snap       atomic.Pointer[snapshot]
@@ -107,6 +108,7 @@ func New(c Config) (*Gate, error) {
 	g.settings.Store(s)
 	g.own.unsettled = map[string]unsettled{}
 	g.view.tickets, g.view.quotas, g.view.first = map[string]*written{}, map[string]quota{}, map[string]int{}
+	g.view.shut = map[string]bool{}
 	g.snap.Store(&snapshot{grants: []Grant{}, blocks: map[string]*block{}})
 	return g, nil
 }
@@ -230,7 +232,7 @@ func (g *Gate) publish() {
 		if w.Ticket.State != Active {
 			continue
 		}
-		if !w.isDue(now) {
+		if !w.isDue(now) && !g.view.shut[id] {
 			fresh.grants = append(fresh.grants, w.grant())
 		}
 		// The block of a grant that is over gives no calls and keeps its count until the ticket is ended.

@@ -520,6 +520,10 @@ func (p *Peer) onAck(m *message) {
 		return // late, after the call
 	}
 	n, _, _ := m.cseq()
+	if c.unacked != nil && n < c.unackedSeq && param(m.get("From"), "tag") == c.remoteTag {
+		p.stats.Retransmits++ // an answer to a repeated 2xx of an earlier INVITE
+		return
+	}
 	if c.unacked == nil || n != c.unackedSeq || param(m.get("From"), "tag") != c.remoteTag {
 		p.fault("ACK: CSeq %q, From %q do not fit call %s", m.get("CSeq"), m.get("From"), c.id)
 		return
