@@ -57,8 +57,8 @@ edge_groups:
 routes:
   - {name: in, direction: inbound, to: [{party: fra}]}
 people:
-  - {id: anna, roles: [ciso], token: {env: T}}
-  - {id: ben, roles: [business_owner], token: {env: T}}
+  - {id: anna, roles: [ciso], token: {env: T1}}
+  - {id: ben, roles: [business_owner], token: {env: T2}}
 log: {reserve: 1MiB}
 api: {address: "127.0.0.1:0"}
 `

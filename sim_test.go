@@ -63,9 +63,9 @@ emergency:
 health: {interval: 2s, timeout: 1s, fall: 3, rise: 2, hold_down: 4s}
 gate: {quorum: 2, approve_in: 60s, execute_in: 10s, grant_for: 20s, max_calls: 5}
 people:
-  - {id: anna, roles: [incident_commander], token: {env: SIM_TOKEN}}
-  - {id: ben, roles: [business_owner], token: {env: SIM_TOKEN}}
-  - {id: clara, roles: [dpo], token: {env: SIM_TOKEN}}
+  - {id: anna, roles: [incident_commander], token: {env: SIM_TOKEN_1}}
+  - {id: ben, roles: [business_owner], token: {env: SIM_TOKEN_2}}
+  - {id: clara, roles: [dpo], token: {env: SIM_TOKEN_3}}
 notify: [{name: duty, type: console}]
 api: {address: "off"}
 `
