@@ -63,6 +63,9 @@ func (c *Call) applyAnswer(body []byte) {
 		return
 	}
 	c.checkSDP(s)
+	if s.addr.Port() == 0 {
+		return // the stream is refused: nothing else of it counts, RFC 3264 section 6
+	}
 	if !slices.Contains(s.formats, "8") {
 		c.p.fault("answer: formats %v without the PCMA we offered", s.formats)
 	}
@@ -98,7 +101,7 @@ func (c *Call) applyAnswer(body []byte) {
 
 // checkSDP holds what one session description must keep from the one before (RFC 3264 section 8) and within itself.
 func (c *Call) checkSDP(s *session) {
-	if s.secure() != (len(s.crypto) > 0) {
+	if s.addr.Port() != 0 && s.secure() != (len(s.crypto) > 0) {
 		c.p.fault("SDP: %s with %d crypto lines", s.proto, len(s.crypto))
 	}
 	if !s.secure() && s.proto != "RTP/AVP" {
