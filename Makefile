@@ -2,6 +2,7 @@
 GO      ?= go
 BIN     := bin/cordon
 ARGS    ?=
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 FUZZTIME ?= 20s
 SEEDS   ?= 2000
 
@@ -11,7 +12,7 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/cordon, one static binary
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/cordon
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o $(BIN) ./cmd/cordon
 
 demo: build ## play the main story on loopback in under a minute; ARGS=--serve leaves it running
 	@$(BIN) demo $(ARGS)
@@ -41,7 +42,7 @@ interop: build ## real SIPp and baresip calls through a real cordon (installs th
 
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@set -e; for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-		echo "fuzz $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+		echo "fuzz $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; done; done
 
 bench: ## micro-benchmarks of what stands on the path of a call or packet
 	$(GO) test -run '^$$' -bench . -benchmem ./sovereign ./routing ./media ./sip/... ./audit

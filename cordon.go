@@ -81,6 +81,7 @@ type Node struct {
 
 	stages  []*stage
 	failed  chan error
+	why     string // of the stop
 	started time.Time
 	stopped sync.Once
 	cfg     atomic.Pointer[configs.Config]
@@ -101,7 +102,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	if o.Console == nil {
 		o.Console = io.Discard
 	}
-	n := &Node{opts: o, logger: o.Logger, failed: make(chan error, 1)}
+	n := &Node{opts: o, logger: o.Logger, failed: make(chan error, 1), why: "asked to stop"}
 	n.cfg.Store(o.Config)
 	for _, step := range []func(context.Context) error{n.openGround, n.openPolicy, n.bind, n.buildSenses, n.buildJudgement, n.buildDoors} {
 		if err := step(ctx); err != nil {
@@ -145,6 +146,7 @@ func (n *Node) Run(ctx context.Context, drain time.Duration) error {
 	select {
 	case <-ctx.Done():
 	case err = <-n.failed:
+		n.why = err.Error()
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain+10*time.Second)
 	defer cancel()
@@ -167,7 +169,7 @@ func (n *Node) Stop(ctx context.Context, drain time.Duration) error {
 		for i := len(n.stages) - 1; i >= 0; i-- {
 			err = errors.Join(err, n.stages[i].end())
 		}
-		if _, e := n.log.Commit(ctx, audit.NodeStopped{Reason: "asked to stop", Calls: left}); e != nil {
+		if _, e := n.log.Commit(ctx, audit.NodeStopped{Reason: n.why, Calls: left}); e != nil {
 			err = errors.Join(err, e)
 		}
 		n.Close(ctx)

@@ -173,6 +173,8 @@ func TestReloadTakesWhatItCanAndRefusesTheRest(t *testing.T) {
 		"a mistake":       strings.Replace(wider, "party: fra", "party: fta", 1),
 		"another node":    strings.Replace(wider, "name: edge-1", "name: edge-2", 1),
 		"another address": strings.Replace(wider, "127.5.0.10:0", "127.5.0.11:0", 1),
+		"another limit":   wider + "limits: {max_calls: 7}\n",
+		"another log":     strings.Replace(wider, "reserve: 1MiB", "reserve: 2MiB", 1),
 	} {
 		writeConfig(t, dir, text)
 		if err := n.ReloadFile(t.Context(), "anna"); err == nil {
@@ -195,8 +197,8 @@ func TestReloadTakesWhatItCanAndRefusesTheRest(t *testing.T) {
 			t.Errorf("a name stands in the log: %s", e.Body)
 		}
 	}
-	if refused != 3 {
-		t.Errorf("%d refused reloads in the log, want 3", refused)
+	if refused != 5 {
+		t.Errorf("%d refused reloads in the log, want 5", refused)
 	}
 }
 

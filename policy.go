@@ -65,6 +65,12 @@ func (k *policyKeeper) swap() error {
 	if err != nil {
 		return err
 	}
+	k.put(snap)
+	return nil
+}
+
+// put puts a snapshot of the next generation in force. The caller holds mu.
+func (k *policyKeeper) put(snap *sovereign.Snapshot) {
 	k.generation++
 	if k.node.fence == nil {
 		k.node.fence = sovereign.NewFence(snap, k.node.refusals.add)
@@ -72,19 +78,22 @@ func (k *policyKeeper) swap() error {
 		k.node.fence.Swap(snap)
 	}
 	k.node.log.SetStamp(audit.Stamp{PolicyDigest: snap.PolicyDigest(), FactsDigest: snap.FactsDigest(), Generation: snap.Generation()})
-	return nil
 }
 
 // announce writes what is in force into the log.
 func (k *policyKeeper) announce(ctx context.Context, cause, by string) error {
-	s := k.node.fence.Snapshot()
+	_, err := k.node.log.Append(ctx, applied(k.node.fence.Snapshot(), cause, by))
+	return err
+}
+
+// applied is the entry of a snapshot.
+func applied(s *sovereign.Snapshot, cause, by string) audit.PolicyApplied {
 	p := s.Policy()
 	ev := audit.PolicyApplied{Cause: cause, By: by, PolicyDigest: s.PolicyDigest(), FactsDigest: s.FactsDigest(), Generation: s.Generation(), Preset: string(p.Preset)}
 	for _, r := range p.Allow {
 		ev.Allow = append(ev.Allow, r.String())
 	}
-	_, err := k.node.log.Append(ctx, ev)
-	return err
+	return ev
 }
 
 // grantsChanged is told by the gate, which has logged what opens and has not yet logged what ends: it takes effect before this returns, unless a reload is at
@@ -230,37 +239,37 @@ func (k *policyKeeper) invalidate(ctx context.Context, why string, match func(ap
 	}
 }
 
-// reload puts cfg in force or leaves everything as it is.
-func (k *policyKeeper) reload(ctx context.Context, cfg *configs.Config, by string, rooms func() error) error {
+// reload puts cfg in force or leaves everything as it is: the rooms take their parts, the entry is under a signed checkpoint, and only then does the policy change.
+// A log that cannot be written refuses the reload.
+func (k *policyKeeper) reload(ctx context.Context, cfg *configs.Config, by string, apply func(*configs.Config) error) error {
 	k.mu.Lock()
-	old, oldOverlay := k.cfg, k.overlay
+	defer k.mu.Unlock()
 	overlay, err := cfg.Overlay()
 	if err != nil && overlay == nil {
-		k.mu.Unlock()
 		return err
 	}
-	// Build once aside, so that a snapshot that cannot be built changes nothing.
-	if _, err := cfg.Snapshot(k.generation+1, k.grants, overlay); err != nil {
-		k.mu.Unlock()
+	overlay = mergeSuspensions(k.overlay, overlay)
+	snap, err := cfg.Snapshot(k.generation+1, k.grants, overlay)
+	if err != nil {
 		return err
 	}
-	k.cfg, k.overlay, k.seen = cfg, mergeSuspensions(oldOverlay, overlay), markOf(cfg.Suspensions.File)
-	if err := k.swap(); err != nil {
-		k.cfg, k.overlay = old, oldOverlay
-		k.mu.Unlock()
-		return err
+	if err := apply(cfg); err != nil {
+		return errors.Join(err, apply(k.cfg))
 	}
-	if err := rooms(); err != nil {
-		k.cfg, k.overlay = old, oldOverlay
-		err = errors.Join(err, k.swap())
-		k.mu.Unlock()
-		return err
+	if _, err := k.node.log.Commit(ctx, applied(snap, "reload", by)); err != nil {
+		return errors.Join(err, apply(k.cfg))
 	}
-	k.mu.Unlock()
-	k.after(ctx, "reload", nil)
+	k.cfg, k.overlay, k.seen = cfg, overlay, markOf(cfg.Suspensions.File)
+	k.put(snap)
+	return nil
+}
+
+// reloaded does what follows a reload and needs no lock.
+func (k *policyKeeper) reloaded(ctx context.Context) {
+	k.node.checker.Poke()
+	k.node.router.Poke()
 	digest := k.node.fence.Snapshot().PolicyDigest()
 	k.invalidate(ctx, "the policy changed", func(t approval.Ticket) bool { return t.Plan.PolicyDigest != digest })
-	return nil
 }
 
 func markOf(path string) fileMark {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/cordonsip/cordon/admin"
@@ -256,18 +257,23 @@ func (n *Node) ReloadFile(ctx context.Context, by string) error {
 	return n.Reload(ctx, cfg, by)
 }
 
-// Reload puts trunks, groups, policy, people, keys and certificates of cfg in force without touching a call. Listeners, media range, tenant, node and folders
-// need a restart: a change there refuses the whole reload.
+// Reload puts trunks, groups, policy, people, keys and certificates of cfg in force without touching a call, once the log has it. What only a restart can change
+// refuses the whole reload, so that what the log says is in force is in force.
 func (n *Node) Reload(ctx context.Context, cfg *configs.Config, by string) error {
 	by = n.pseudonym(by)
 	err := n.fixed(cfg)
 	if err == nil {
-		err = n.policy.reload(ctx, cfg, by, func() error { return n.reloadRooms(cfg) })
+		err = n.policy.reload(ctx, cfg, by, n.applyParts)
 	}
 	if err != nil {
 		n.reloadRefused(ctx, by, err)
 		return err
 	}
+	for i := range cfg.Listeners {
+		n.certs.certs[i].Store(cfg.Listeners[i].Cert)
+	}
+	n.cfg.Store(cfg)
+	n.policy.reloaded(ctx)
 	return nil
 }
 
@@ -282,40 +288,35 @@ func (n *Node) pseudonym(person string) string {
 // fixed refuses what cannot change while we run.
 func (n *Node) fixed(cfg *configs.Config) error {
 	old := n.cfg.Load()
-	switch {
-	case old.File.Tenant.OrgID != cfg.File.Tenant.OrgID || old.File.Node.Name != cfg.File.Node.Name || old.StateDir != cfg.StateDir:
-		return errors.New("cordon: reload: tenant, node and state folder need a restart")
-	case old.Media != cfg.Media:
-		return errors.New("cordon: reload: the media section needs a restart")
-	case old.API.Off != cfg.API.Off || old.API.Address != cfg.API.Address:
-		return errors.New("cordon: reload: the address of the API needs a restart")
-	case len(old.Listeners) != len(cfg.Listeners):
-		return errors.New("cordon: reload: another number of listeners needs a restart")
+	for what, same := range map[string]bool{
+		"tenant":              old.File.Tenant == cfg.File.Tenant,
+		"node":                old.File.Node.Name == cfg.File.Node.Name && old.StateDir == cfg.StateDir,
+		"media":               old.Media == cfg.Media,
+		"dns":                 reflect.DeepEqual(old.DNS, cfg.DNS),
+		"limits":              old.Limits == cfg.Limits,
+		"log":                 old.Log == cfg.Log,
+		"api.address":         old.API.Off == cfg.API.Off && old.API.Address == cfg.API.Address,
+		"api.cert_file":       (old.API.Cert == nil) == (cfg.API.Cert == nil),
+		"number of listeners": len(old.Listeners) == len(cfg.Listeners),
+	} {
+		if !same {
+			return fmt.Errorf("cordon: reload: %s changed, and only a restart can change that: nothing of the file was taken", what)
+		}
 	}
 	for i := range old.Listeners {
 		a, b := old.Listeners[i], cfg.Listeners[i]
-		if a.Transport != b.Transport || a.Address != b.Address || a.Advertise != b.Advertise {
-			return fmt.Errorf("cordon: reload: listener %d (%s %s) needs a restart to change", i, a.Transport, a.Address)
+		if a.Transport != b.Transport || a.Address != b.Address || a.Advertise != b.Advertise || !a.ClientCAs.Equal(b.ClientCAs) {
+			return fmt.Errorf("cordon: reload: listeners[%d] (%s %s) changed more than its certificate, and only a restart can change that", i, a.Transport, a.Address)
 		}
 	}
 	return nil
 }
 
-// reloadRooms hands each room its part. The first refusal puts the parts of the old configuration back.
-func (n *Node) reloadRooms(cfg *configs.Config) error {
-	apply := func(c *configs.Config) error {
-		channels, err := n.channels(c)
-		return errors.Join(err, n.router.Reload(c.Rules), n.gate.Reload(c.Gate, people(c)), n.checker.Reload(c.Watched, c.Health),
-			n.edge.Reload(n.profiles(c)), n.notifier.Reload(channels))
-	}
-	if err := apply(cfg); err != nil {
-		return errors.Join(err, apply(n.cfg.Load()))
-	}
-	for i := range cfg.Listeners {
-		n.certs.certs[i].Store(cfg.Listeners[i].Cert)
-	}
-	n.cfg.Store(cfg)
-	return nil
+// applyParts hands each room its part of c.
+func (n *Node) applyParts(c *configs.Config) error {
+	channels, err := n.channels(c)
+	return errors.Join(err, n.router.Reload(c.Rules), n.gate.Reload(c.Gate, people(c)), n.checker.Reload(c.Watched, c.Health),
+		n.edge.Reload(n.profiles(c)), n.notifier.Reload(channels))
 }
 
 func (n *Node) reloadRefused(ctx context.Context, by string, err error) {
