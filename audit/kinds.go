@@ -8,31 +8,35 @@ import (
 
 // The kinds of entries.
 const (
-	KindNodeStarted      Kind = "node.started"
-	KindNodeStopped      Kind = "node.stopped"
-	KindPolicyApplied    Kind = "policy.applied" // start, reload, suspension, grant: the stamp changed
-	KindReloadRefused    Kind = "policy.reload_refused"
-	KindLawSuspended     Kind = "law.suspended"
-	KindHealthChanged    Kind = "health.changed"
-	KindAnswersMoved     Kind = "dns.answers_moved"
-	KindFailoverApplied  Kind = "failover.applied"
-	KindFailoverHeld     Kind = "failover.held"
-	KindFailoverRefused  Kind = "failover.refused"
-	KindFailback         Kind = "failover.failback"
-	KindApprovalNotified Kind = "approval.notified"
-	KindGateChanged      Kind = "gate.changed" // a ticket changed: requested, decided, opined, activated, ended
-	KindIngressRefused   Kind = "ingress.refused"
-	KindFenceRefused     Kind = "fence.refused"
-	KindMediaMoved       Kind = "media.moved"
-	KindCallEnded        Kind = "call.ended"
-	KindReceipt          Kind = "residency_receipt"
-	KindGap              Kind = "log.gap"
+	KindNodeStarted       Kind = "node.started"
+	KindNodeStopped       Kind = "node.stopped"
+	KindPolicyApplied     Kind = "policy.applied" // start, reload, suspension, grant: the stamp changed
+	KindReloadRefused     Kind = "policy.reload_refused"
+	KindLawSuspended      Kind = "law.suspended"
+	KindSuspensionRefused Kind = "law.suspension_refused"
+	KindHealthChanged     Kind = "health.changed"
+	KindAnswersMoved      Kind = "dns.answers_moved"
+	KindFailoverApplied   Kind = "failover.applied"
+	KindFailoverHeld      Kind = "failover.held"
+	KindFailoverRefused   Kind = "failover.refused"
+	KindFailback          Kind = "failover.failback"
+	KindApprovalNotified  Kind = "approval.notified"
+	KindGateChanged       Kind = "gate.changed" // a ticket changed: requested, decided, opined, activated, ended
+	KindIngressRefused    Kind = "ingress.refused"
+	KindFenceRefused      Kind = "fence.refused"
+	KindMediaMoved        Kind = "media.moved"
+	KindCallEnded         Kind = "call.ended"
+	KindForgotten         Kind = "privacy.forgotten"
+	KindReceipt           Kind = "residency_receipt"
+	KindGap               Kind = "log.gap"
 )
 
 // NodeStarted is the first entry of each run.
 type NodeStarted struct {
 	Addrs []string `json:"listeners"`
 	Crash bool     `json:"after_crash"`
+	Name  string   `json:"tenant_name,omitempty"` // the entity that the records are about
+	LEI   string   `json:"lei,omitempty"`         // its legal entity identifier, ISO 17442
 }
 
 // NodeStopped is the last entry of an orderly run.
@@ -64,6 +68,11 @@ type LawSuspended struct {
 	Since      time.Time `json:"since"`
 	Reason     string    `json:"reason"`
 	KeyID      string    `json:"key_id"`
+}
+
+// SuspensionRefused says that lines of the overlay do not count. The verified ones that stand beside them do.
+type SuspensionRefused struct {
+	Errors []string `json:"errors"` // line numbers and reasons
 }
 
 // HealthChanged is one transition of one target.
@@ -144,6 +153,14 @@ type CallEnded struct {
 	TalkMS   float64 `json:"talk_ms"`
 }
 
+// Forgotten says that a salt or a person was destroyed: the entries stay, and what they name by it names nobody any more. GDPR Art. 17.
+type Forgotten struct {
+	What string `json:"what"` // call | person
+	Ref  string `json:"ref"`  // the reference of the call, or the pseudonym; never what was behind it
+	By   string `json:"by"`
+	Why  string `json:"reason"`
+}
+
 // Gap says that records are missing and why: never a silent hole. RTS (EU) 2024/1774 Art. 12(2)(e).
 type Gap struct {
 	From  time.Time `json:"from"`
@@ -153,20 +170,22 @@ type Gap struct {
 	Calls []string  `json:"calls"` // references of calls that were up or waiting for their receipt
 }
 
-func (NodeStarted) Kind() Kind      { return KindNodeStarted }
-func (NodeStopped) Kind() Kind      { return KindNodeStopped }
-func (PolicyApplied) Kind() Kind    { return KindPolicyApplied }
-func (ReloadRefused) Kind() Kind    { return KindReloadRefused }
-func (LawSuspended) Kind() Kind     { return KindLawSuspended }
-func (HealthChanged) Kind() Kind    { return KindHealthChanged }
-func (AnswersMoved) Kind() Kind     { return KindAnswersMoved }
-func (f Failover) Kind() Kind       { return f.What }
-func (ApprovalNotified) Kind() Kind { return KindApprovalNotified }
-func (IngressRefused) Kind() Kind   { return KindIngressRefused }
-func (FenceRefused) Kind() Kind     { return KindFenceRefused }
-func (MediaMoved) Kind() Kind       { return KindMediaMoved }
-func (CallEnded) Kind() Kind        { return KindCallEnded }
-func (Gap) Kind() Kind              { return KindGap }
+func (NodeStarted) Kind() Kind       { return KindNodeStarted }
+func (NodeStopped) Kind() Kind       { return KindNodeStopped }
+func (PolicyApplied) Kind() Kind     { return KindPolicyApplied }
+func (ReloadRefused) Kind() Kind     { return KindReloadRefused }
+func (LawSuspended) Kind() Kind      { return KindLawSuspended }
+func (SuspensionRefused) Kind() Kind { return KindSuspensionRefused }
+func (HealthChanged) Kind() Kind     { return KindHealthChanged }
+func (AnswersMoved) Kind() Kind      { return KindAnswersMoved }
+func (f Failover) Kind() Kind        { return f.What }
+func (ApprovalNotified) Kind() Kind  { return KindApprovalNotified }
+func (IngressRefused) Kind() Kind    { return KindIngressRefused }
+func (FenceRefused) Kind() Kind      { return KindFenceRefused }
+func (MediaMoved) Kind() Kind        { return KindMediaMoved }
+func (CallEnded) Kind() Kind         { return KindCallEnded }
+func (Forgotten) Kind() Kind         { return KindForgotten }
+func (Gap) Kind() Kind               { return KindGap }
 
 // Raw is an event whose struct stands in another room, or in a later version: the kind and the body as it is in the log.
 type Raw struct {
@@ -190,6 +209,8 @@ func Decode(e Entry) (Event, error) {
 		return decodeAs[ReloadRefused](e)
 	case KindLawSuspended:
 		return decodeAs[LawSuspended](e)
+	case KindSuspensionRefused:
+		return decodeAs[SuspensionRefused](e)
 	case KindHealthChanged:
 		return decodeAs[HealthChanged](e)
 	case KindAnswersMoved:
@@ -209,6 +230,8 @@ func Decode(e Entry) (Event, error) {
 		return decodeAs[MediaMoved](e)
 	case KindCallEnded:
 		return decodeAs[CallEnded](e)
+	case KindForgotten:
+		return decodeAs[Forgotten](e)
 	case KindReceipt:
 		return decodeAs[Receipt](e)
 	case KindGap:
@@ -233,9 +256,9 @@ func decodeBody(e Entry, into any) error {
 // Known says whether this version has a word for the kind.
 func (k Kind) Known() bool {
 	switch k {
-	case KindNodeStarted, KindNodeStopped, KindPolicyApplied, KindReloadRefused, KindLawSuspended, KindHealthChanged, KindAnswersMoved,
-		KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindApprovalNotified, KindGateChanged,
-		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindCallEnded, KindReceipt, KindGap:
+	case KindNodeStarted, KindNodeStopped, KindPolicyApplied, KindReloadRefused, KindLawSuspended, KindSuspensionRefused,
+		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindApprovalNotified, KindGateChanged,
+		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindCallEnded, KindForgotten, KindReceipt, KindGap:
 		return true
 	}
 	return false

@@ -24,11 +24,12 @@ func examples() []Event {
 	as := func(k Kind) Failover { g := f; g.What = k; return g }
 	move := Move{T: at, Plane: "media", From: "192.0.2.1:4000", To: "192.0.2.2:4000", Cause: "reinvite", Allowed: true, Ground: "in_eea"}
 	return []Event{
-		NodeStarted{Addrs: []string{"udp:127.0.0.1:5060"}, Crash: true},
+		NodeStarted{Addrs: []string{"udp:127.0.0.1:5060"}, Crash: true, Name: "Example Bank AG", LEI: "5493001KJTIIGC8Y1R12"},
 		NodeStopped{Reason: "SIGTERM", Calls: 2},
 		PolicyApplied{Cause: "reload", PolicyDigest: "sha256:p", FactsDigest: "sha256:f", Generation: 3, By: "p-a", Allow: []string{"aws:eu-central-1"}, Preset: "eea_plus_adequacy"},
 		ReloadRefused{By: "p-a", Errors: []string{"line 3: unknown key"}},
 		LawSuspended{Instrument: "(EU) 2023/1795", Since: at, Reason: "annulled", KeyID: "k1"},
+		SuspensionRefused{Errors: []string{"line 2: no key k9 is configured"}},
 		HealthChanged{Target: "fra-1", Party: "fra", From: "up", To: "down", Why: "3 probes silent"},
 		AnswersMoved{Party: "fra", Host: "sip.example", Before: []string{"203.0.113.7 DE permit"}, After: []string{"203.0.113.8 US deny"}},
 		as(KindFailoverApplied), as(KindFailoverHeld), as(KindFailoverRefused), as(KindFailback),
@@ -38,6 +39,7 @@ func examples() []Event {
 		FenceRefused{Party: "iad", Plane: "media", Addr: "192.0.2.9:4000", Ground: "deny", Count: 5},
 		MediaMoved{CallRef: call, Move: move},
 		CallEnded{CallRef: call, Trunk: "carrier-de", Group: "fra", Route: "inbound", SIPFinal: 200, EndedBy: "a", Cause: "normal", Attempts: 2, SetupMS: 12.5, TalkMS: 60000},
+		Forgotten{What: "call", Ref: call, By: "p-a", Why: "erasure request 17"},
 		exampleReceipt(at, call, move),
 		Gap{From: at, To: at.Add(time.Second), Cause: CauseCrash, Lost: 1, Calls: []string{call}},
 	}
@@ -77,9 +79,10 @@ func TestKindsGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		offset, most := 0.25, 1.5
 		e := Entry{
 			ID: "01ARZ3NDEKTSV4RRFFQ69G5FAV", Kind: ev.Kind(), Tenant: "bank-1", Node: "edge-1", Software: "cordon 1", PolicyDigest: "sha256:p",
-			FactsDigest: "sha256:f", Generation: 3, Time: at, Clock: Clock{Source: "chrony", Stratum: 2, OffsetMS: 0.25, LastSync: at},
+			FactsDigest: "sha256:f", Generation: 3, Time: at, Clock: Clock{Source: "chrony", Stratum: 2, OffsetMS: &offset, MaxErrorMS: &most, LastSync: at},
 			Gap: ev.Kind() == KindGap, Body: body, Seq: 9,
 		}
 		line, err := json.Marshal(e)
@@ -107,13 +110,38 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 19 {
+	if len(g) != len(w) || len(seen) != 21 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {
 		if g[i] != w[i] {
 			t.Errorf("line %d:\ngot  %s\nwant %s", i+1, g[i], w[i])
 		}
+	}
+}
+
+// TestClockUnknown holds that what nobody measured does not read as a measured zero. RTS (EU) 2024/1774 Art. 12(2)(f).
+func TestClockUnknown(t *testing.T) {
+	zero := 0.0
+	for want, c := range map[string]Clock{
+		`{"source":"system"}`:                             {Source: "system"},
+		`{"source":"gps","offset_ms":0}`:                  {Source: "gps", OffsetMS: &zero},
+		`{"source":"gps","offset_ms":0,"max_error_ms":0}`: {Source: "gps", OffsetMS: &zero, MaxErrorMS: &zero},
+	} {
+		got, err := json.Marshal(c)
+		if err != nil || string(got) != want {
+			t.Errorf("%s, %v; want %s", got, err, want)
+		}
+		var back Clock
+		if err := json.Unmarshal(got, &back); err != nil || !reflect.DeepEqual(back, c) {
+			t.Errorf("%s read as %+v, %v", got, back, err)
+		}
+	}
+	l := openTest(t, "memory", testConfig())
+	mustAppend(t, l, NodeStarted{})
+	raw, err := l.(*spine).leaf(t.Context(), 0)
+	if err != nil || !strings.Contains(string(raw), `"clock":{"source":"system"}`) {
+		t.Errorf("%s, %v", raw, err)
 	}
 }
 

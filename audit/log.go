@@ -31,12 +31,14 @@ type Entry struct {
 	Seq          uint64          `json:"-"` // the leaf index; known only once the entry is in the tree
 }
 
-// Clock says how good the time of an entry is, RTS (EU) 2024/1774 Art. 12(2)(f).
+// Clock says how good the time of an entry is, RTS (EU) 2024/1774 Art. 12(2)(f). What is not known is left out: nil is unknown, zero
+// is a measurement.
 type Clock struct {
-	Source   string    `json:"source"`
-	Stratum  int       `json:"stratum,omitempty"`
-	OffsetMS float64   `json:"offset_ms"`
-	LastSync time.Time `json:"last_sync,omitzero"`
+	Source     string    `json:"source"`
+	Stratum    int       `json:"stratum,omitempty"`
+	OffsetMS   *float64  `json:"offset_ms,omitempty"`
+	MaxErrorMS *float64  `json:"max_error_ms,omitempty"` // the bound that the source of the time gives for its error
+	LastSync   time.Time `json:"last_sync,omitzero"`
 }
 
 // Stamp is what every entry carries of the policy in force. The hall sets it at each swap.

@@ -14,7 +14,7 @@ type Config struct {
 	Tenant     string
 	Node       string
 	Software   string
-	Clock      func() Clock // nil: the system clock, unsynchronised
+	Clock      func() Clock // nil: the system clock, of which nothing is known
 	Now        func() time.Time
 	Reserve    int64         // bytes preallocated on disk, default 64 MiB
 	Checkpoint time.Duration // interval of signed checkpoints, default 100 ms, which is also the least
