@@ -55,7 +55,7 @@ type Plan struct {
 	PolicyDigest string        `json:"policy_digest"`
 	FactsDigest  string        `json:"facts_digest"`
 	GrantFor     time.Duration `json:"grant_ns"`
-	LegalBasis   string        `json:"legal_basis,omitempty"` // id in the pre-registered catalogue
+	LegalBasis   string        `json:"legal_basis,omitempty"` // instrument and id in the pre-registered catalogue, e.g. Art46(2)(c)_SCC:scc-1; Art49... caps the grant
 }
 
 // Alternative is a way that was considered and why it was not taken.

@@ -214,7 +214,8 @@ func TestGrantLength(t *testing.T) {
 		{"the plan's", time.Hour, 2 * time.Hour, "", time.Hour},
 		{"longer than the rules'", 3 * time.Hour, 2 * time.Hour, "", 3 * time.Hour},
 		{"never longer than the longest", 100 * time.Hour, 0, "", 72 * time.Hour},
-		{"Art. 49", 100 * time.Hour, 0, "Art49(1)(a)_explicit_consent", 24 * time.Hour},
+		{"Art. 49", 100 * time.Hour, 0, "Art49(1)(a)_explicit_consent:consent-1", 24 * time.Hour},
+		{"Art. 46", 48 * time.Hour, 0, "Art46(2)(c)_SCC:scc-1", 48 * time.Hour},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
@@ -223,6 +224,9 @@ func TestGrantLength(t *testing.T) {
 			p := plan()
 			p.GrantFor, p.LegalBasis = c.plan, c.basis
 			got := w.live(g, p)
+			if got.Plan.LegalBasis != c.basis {
+				t.Errorf("%s: the ticket shows the legal basis %q, want %q", c.name, got.Plan.LegalBasis, c.basis)
+			}
 			if d := got.GrantUntil.Sub(got.ActivatedAt); d != c.want {
 				t.Errorf("%s: the grant lasts %v, want %v", c.name, d, c.want)
 			}

@@ -105,6 +105,7 @@ func TestProposal(t *testing.T) {
 		"short":           {func(p *Plan) { p.GrantFor = time.Hour }, "", time.Hour},
 		"long":            {func(p *Plan) { p.GrantFor = 100 * time.Hour }, "", 72 * time.Hour},
 		"Art. 49":         {func(p *Plan) { p.GrantFor, p.LegalBasis = 48*time.Hour, "Art49(1)(c)_contract_in_interest" }, "", 24 * time.Hour},
+		"Art. 49 by id":   {func(p *Plan) { p.GrantFor, p.LegalBasis = 48*time.Hour, "Art49(1)(e)_legal_claims:claims-1" }, "", 24 * time.Hour},
 		"Art. 46":         {func(p *Plan) { p.GrantFor, p.LegalBasis = 48*time.Hour, "Art46(2)(c)_SCC" }, "", 48 * time.Hour},
 	} {
 		p := plan()
@@ -134,6 +135,7 @@ func TestRules(t *testing.T) {
 	}
 	for name, r := range map[string]Rules{
 		"nobody alone":       {Quorum: 1},
+		"more than JSON has": {MaxCalls: MaxQuota + 1},
 		"nobody":             {Quorum: -2},
 		"too few roles":      {Quorum: 3, Roles: []string{"a", "b"}},
 		"a role twice":       {Roles: []string{"a", "b", "a"}},
@@ -246,3 +248,27 @@ func TestKinds(t *testing.T) {
 }
 
 const handHash = "9cb15bcd92daa626daa6ceacc202c78be59dbb8bdbb4949f14f3a40f141749cf"
+
+// An error of the settings goes into the log as it is, so no id may stand in it.
+func TestErrorsOfPeopleNameNobody(t *testing.T) {
+	const id = "anna.secret@bank.example"
+	same := func(string) string { return "p-1" }
+	for name, c := range map[string]struct {
+		people    []Person
+		pseudonym func(string) string
+		want      string
+	}{
+		"twice":           {[]Person{{ID: id}, {ID: id}}, pseudonym, "people[1]"},
+		"reserved":        {[]Person{{ID: "ben"}, {ID: rulePrefix + id}}, pseudonym, "people[1]"},
+		"nobody":          {[]Person{{ID: id}, {}}, pseudonym, "people[1]"},
+		"one pseudonym":   {[]Person{{ID: id}, {ID: "ben." + id}}, same, "people[0] and people[1]"},
+		"empty pseudonym": {[]Person{{ID: id}}, func(string) string { return "" }, "people[0]"},
+	} {
+		_, err := newSettings(Rules{}, c.people, c.pseudonym, nil)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		} else if strings.Contains(err.Error(), "anna") {
+			t.Errorf("%s: the error names somebody: %v", name, err)
+		}
+	}
+}

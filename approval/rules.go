@@ -21,6 +21,9 @@ const (
 	clockCap = 24 * time.Hour
 )
 
+// MaxQuota is the largest number of calls that rules may name: every number up to it is told from its neighbours in JSON (RFC 7493 section 2.2).
+const MaxQuota = 1<<53 - 1
+
 // DefaultRules are the rules of a gate that nobody configured.
 func DefaultRules() Rules {
 	return Rules{
@@ -83,10 +86,14 @@ func (r Rules) Validate() error {
 	bad(r.ExecuteIn < 0 || r.ExecuteIn > clockCap, "the execution clock of %s is not between 0 and %s", r.ExecuteIn, clockCap)
 	bad(r.GrantMax < 0 || r.GrantMax > grantCap, "the longest grant of %s is not between 0 and %s", r.GrantMax, grantCap)
 	bad(r.GrantFor < 0 || r.GrantFor > r.GrantMax, "a grant of %s is not between 0 and %s", r.GrantFor, r.GrantMax)
-	bad(r.MaxCalls < 0, "a quota of %d calls", r.MaxCalls)
+	// RFC 8785: a larger number has no canonical form, so no plan could carry it.
+	bad(r.MaxCalls < 0 || r.MaxCalls > MaxQuota, "a quota of %d calls is not between 0 and %d", r.MaxCalls, MaxQuota)
 	bad(r.QuotaBlock < 0, "a quota block of %d calls", r.QuotaBlock)
 	return errors.Join(errs...)
 }
+
+// Reserved says that id cannot be a person's: it is empty, or it would read like a rule in the log.
+func Reserved(id string) bool { return id == "" || strings.HasPrefix(id, rulePrefix) }
 
 // settings are what a new ticket takes along. They are never changed, only replaced.
 type settings struct {
@@ -106,17 +113,20 @@ func newSettings(r Rules, people []Person, pseudonym func(string) string, before
 			s.names[id] = name
 		}
 	}
-	ids, names := map[string]bool{}, map[string]string{}
-	for _, p := range people {
-		if p.ID == "" || strings.HasPrefix(p.ID, rulePrefix) || ids[p.ID] {
-			return nil, fmt.Errorf("approval: people: the id %q is empty, reserved or there twice", p.ID)
+	// Errors end up in the log, and an id is personal data: people are named by their place in the list.
+	ids, names := map[string]bool{}, map[string]int{}
+	for i, p := range people {
+		if Reserved(p.ID) || ids[p.ID] {
+			return nil, fmt.Errorf("approval: people[%d]: the id is empty, reserved or there twice", i)
 		}
 		ids[p.ID] = true
 		name := pseudonym(p.ID)
-		if other, taken := names[name]; name == "" || taken {
-			return nil, fmt.Errorf("approval: people: %q and %q have the pseudonym %q", p.ID, other, name)
+		if other, taken := names[name]; name == "" {
+			return nil, fmt.Errorf("approval: people[%d]: the pseudonym is empty", i)
+		} else if taken {
+			return nil, fmt.Errorf("approval: people[%d] and people[%d] have the same pseudonym", other, i)
 		}
-		names[name] = p.ID
+		names[name] = i
 		s.names[p.ID] = name
 		s.people = append(s.people, Holder{Person: name, Roles: filled(p.Roles)})
 	}
