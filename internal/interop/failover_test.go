@@ -4,6 +4,7 @@ package interop
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +23,34 @@ func TestUnwillingGroupIsPassedOver(t *testing.T) {
 	}
 	measured(t, "503, then 180 of the next group", uac.rang(), 100*time.Millisecond)
 	l.finish(1, 1)
+}
+
+// A group that asks for a pause gets it: the next call does not try it.
+func TestRetryAfterIsHeeded(t *testing.T) {
+	l := set(t, "udp", nil, "< INVITE\n> 503 | Retry-After: 60\n< ACK", answers)
+	l.call(talksBriefly)
+	l.waitFor("fra", "down")
+	uac := l.call(talksBriefly)
+	wantAnswered(t, l.receipts(2)[1], "zrh", "auto_failover")
+	measured(t, "503 with Retry-After: the next call", uac.rang(), 250*time.Millisecond)
+	l.finish(1, 2)
+}
+
+// A group that was given up and answers after all is not left with a call that nobody knows: it gets CANCEL, or ACK and BYE.
+func TestLateAnswersOfAGroupThatWasGivenUp(t *testing.T) {
+	for what, late := range map[string]string{
+		"180": "< INVITE\nwait 2600\n> 180\n< CANCEL\n> 200\n> 487 | of=invite\n< ACK",
+		"200": "< INVITE\nwait 2600\n> 200 | sdp\n< ACK\n< BYE\n> 200",
+	} {
+		t.Run(what, func(t *testing.T) {
+			l := set(t, "udp", nil, late, answers)
+			l.call(strings.Replace(talks, "wait 1300", "wait 2000", 1))
+			r := l.oneReceipt()
+			wantAnswered(t, r, "zrh", "auto_failover")
+			wantAudio(t, r)
+			l.finish(1, 1)
+		})
+	}
 }
 
 // A group that was well a moment ago says nothing any more: its program is stopped, its sockets stay open.

@@ -24,8 +24,14 @@ var (
 // set builds a lab in which the groups play these scripts. prepare may change the world before the node boots; may be nil.
 func set(t *testing.T, transport string, prepare func(*world), scripts ...string) *lab {
 	t.Helper()
+	return setWith(t, transport, quiet, prepare, scripts...)
+}
+
+// setWith is set with a carrier that gets calls, too.
+func setWith(t *testing.T, transport, carrier string, prepare func(*world), scripts ...string) *lab {
+	t.Helper()
 	l := &lab{t: t, transport: transport}
-	w := &world{}
+	w := &world{dir: t.TempDir()}
 	up := []string{"carrier"}
 	for i, s := range scripts {
 		g := answer(t, groupHosts[i], s, options{transport: transport, echo: true})
@@ -33,7 +39,7 @@ func set(t *testing.T, transport string, prepare func(*world), scripts ...string
 		w.groups = append(w.groups, g.as(groupNames[i], transport))
 		up = append(up, groupNames[i])
 	}
-	l.carrier = answer(t, carrierAt, quiet, options{transport: transport})
+	l.carrier = answer(t, carrierAt, carrier, options{transport: transport, echo: true})
 	w.trunks = []party{l.carrier.as("carrier", transport)}
 	if prepare != nil {
 		prepare(w)

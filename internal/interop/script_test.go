@@ -18,7 +18,7 @@ import (
 //	< 183 | keep=RSeq           ... and keep a header as [$rseq]
 //	> ACK | Name: value         a header more
 //	> INFO | dtmf=5             a digit
-//	play                        the tone, as RTP
+//	play                        a second of the tone, as RTP; "play long" for twenty
 //	wait 200                    milliseconds
 //
 // A caller's ACK to a refusal and its CANCEL belong to the INVITE's transaction; the script says so with "of=N", N steps back. "of=invite" makes a callee answer
@@ -44,7 +44,7 @@ func parse(t *testing.T, script string) []step {
 		case f[0] == "wait":
 			s.what, s.words = "wait", f[1:]
 		case f[0] == "play":
-			s.what = "play"
+			s.what, s.words = "play", append(f[1:], "tone")
 		default:
 			t.Fatalf("script: %q", line)
 		}
@@ -77,8 +77,10 @@ type compiler struct {
 	vars  int // variables used for checks
 	uas   bool
 	cseq  int
-	inv   int // CSeq of the last INVITE
-	sdp   int // version of the last body
+	inv   int  // CSeq of the last INVITE that was sent
+	got   int  // INVITEs that were received
+	up    bool // a callee has answered: its tag is in what comes
+	sdp   int  // version of the last body
 	last  string
 	names []string
 	media string // media port, as written
@@ -134,7 +136,7 @@ func (c *compiler) step(s step) {
 	case s.what == "wait":
 		fmt.Fprintf(&c.b, "<pause milliseconds=\"%s\"/>\n", s.words[0])
 	case s.what == "play":
-		c.b.WriteString(`<nop><action><exec play_pcap_audio="tone.pcap"/></action></nop>` + "\n")
+		fmt.Fprintf(&c.b, "<nop><action><exec play_pcap_audio=\"%s.pcap\"/></action></nop>\n", s.words[0])
 	case s.send:
 		c.send(s)
 	default:
@@ -179,8 +181,8 @@ func (c *compiler) recv(s step) {
 		c.last = s.what
 	}
 	if c.uas && s.what == "INVITE" {
-		c.inv++
-		if c.inv == 1 {
+		c.got++
+		if c.got == 1 {
 			attr += ` counter="invites"`
 		}
 		for _, h := range [][3]string{{"Via:", "via", ".*"}, {"From:", "from", ".*"}, {"To:", "to", ".*"}, {"CSeq:", "cseq", ".*"}} {
@@ -294,9 +296,10 @@ func (c *compiler) response(status, of string) string {
 	switch {
 	case c.uas && (of == "invite" || of == "" && c.last == "INVITE"):
 		tag := ";tag=[pid]b[call_number]"
-		if c.inv > 1 { // a re-INVITE carries it already
+		if c.up { // a re-INVITE carries it already
 			tag = ""
 		}
+		c.up = c.up || status == "200"
 		return line + "Via: [$via]\nFrom: [$from]\nTo: [$to]" + tag + "\n[last_Call-ID:]\nCSeq: [$cseq]\n" + contact
 	case of != "":
 		return line + "Via: [$" + of + "via]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\nCSeq: [$" + of + "cseq]\n" + contact

@@ -48,6 +48,7 @@ func launch(t *testing.T, addr string, port uint16, xml string, o options, args 
 	s := &sipp{t: t, dir: t.TempDir(), addr: addr, port: port}
 	writeFile(t, filepath.Join(s.dir, "scenario.xml"), []byte(xml))
 	writeFile(t, filepath.Join(s.dir, "tone.pcap"), tonePcap(packetsOfTone))
+	writeFile(t, filepath.Join(s.dir, "long.pcap"), tonePcap(20*packetsOfTone))
 	all := []string{
 		"-sf", "scenario.xml", "-i", addr, "-p", fmt.Sprint(port), "-mi", addr, "-mp", fmt.Sprint(o.at.freePort(t, addr)), "-t", o.flag(), "-nostdin",
 		"-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_msg", "-message_file", "messages.log", "-trace_err", "-error_file", "errors.log",

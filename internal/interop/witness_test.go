@@ -109,18 +109,32 @@ func TestNothingReachesAHeldOrDeniedPlaceWithoutTheGate(t *testing.T) {
 	if r.Overall != "compliant_by_gate" || r.RouteReason != "gated_failover" || r.EdgeGroup != "iad" || r.GateDecision != grant.ID {
 		t.Errorf("receipt of the call through the gate: %+v", r)
 	}
+	// This one talks until the node ends it: nothing of it may leave after the grant.
+	live := dial(t, n, lan(1, 10), `> INVITE | sdp
+< 100 | optional
+< 180
+< 200 | rrs
+> ACK
+play long
+< BYE
+> 200`, options{at: l.in[1]})
 	until(t, "the grant expires", 20*time.Second, func() bool {
 		_, state := ticket(n)
 		return state == "EXPIRED" || state == "ENDED" || state == "COMPLETED"
 	})
 	place(refused)
 	place(refused)
-	for _, r := range n.receipts(5)[3:] {
+	live.expect(1)
+	list = n.receipts(6)
+	if r := list[3]; r.Overall != "compliant_by_gate" || r.Outcome.EndedBy != "edge" || packets(r, "b") == 0 {
+		t.Errorf("receipt of the call that the end of the grant ended: %+v", r)
+	}
+	for _, r := range list[4:] {
 		if r.Overall != "refused_by_policy" {
 			t.Errorf("receipt after the grant: %+v", r)
 		}
 	}
-	iad.finish(1)
+	iad.finish(2)
 	dme.finish(0)
 	car.finish(0)
 	n.stop()
