@@ -264,7 +264,7 @@ type secureLab struct {
 // securePhones starts a carrier in region 1 and one phone as an edge group in each of the other regions. A plain carrier talks UDP and RTP.
 func securePhones(t *testing.T, plainCarrier bool, numbers ...int) *secureLab {
 	t.Helper()
-	l := &secureLab{net: connect(t, append([]int{1, 5}, numbers...)...)}
+	l := &secureLab{net: connect(t, 1, 5, 10, 20)}
 	l.w = &world{at: l.net.in[5], edge: lan(5, 10)}
 	names := map[int]string{10: "fra", 20: "zrh", 30: "sto"}
 	certs := []string{"edge.lab.example," + lan(5, 10), "carrier.lab.example," + lan(1, 10)}
@@ -349,6 +349,31 @@ func TestRTPToSRTP(t *testing.T) {
 	if a, b := suites(r); b == "" || strings.Contains(a, "AE") {
 		t.Errorf("the receipt names %q and %q: %+v", a, b, r.Hops)
 	}
+	n.stop()
+}
+
+func TestSRTPToRTP(t *testing.T) {
+	l := securePhones(t, false, 10)
+	at := l.net.in[20]
+	zrh := answer(t, lan(20, 10), answers, options{at: at, echo: true})
+	l.w.groups = []party{zrh.as("zrh", "udp")}
+	n := boot(t, l.w, "zrh")
+	l.carrier.command("dial", fmt.Sprintf("sip:+4969123456@%s:%d;transport=tls", n.w.edge, n.sip["tls"]))
+	l.carrier.await("CALL_ESTABLISHED")
+	l.carrier.talk(time.Second)
+	l.carrier.command("hangup", "")
+	r := n.oneReceipt()
+	wantAnswered(t, r, "zrh", "primary")
+	if a, b := suites(r); a == "" || strings.Contains(b, "AE") {
+		t.Errorf("the receipt names %q and %q: %+v", a, b, r.Hops)
+	}
+	if back := l.carrier.loudness(); back < 1000 {
+		t.Errorf("loudness of the echo at the caller %.0f: too low", back)
+	}
+	if zrh.echoes() < packetsOfTone/2 {
+		t.Errorf("the callee echoed %d packets", zrh.echoes())
+	}
+	zrh.finish(1)
 	n.stop()
 }
 

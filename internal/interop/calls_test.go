@@ -4,6 +4,8 @@ package interop
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/cordonsip/cordon/audit"
@@ -52,6 +54,20 @@ func wantAudio(t *testing.T, r audit.Receipt) {
 	}
 }
 
+// wantHidden checks that neither side can tell from what it received who is behind the node: no address and no Call-ID of the other side.
+func wantHidden(t *testing.T, caller, callee *sipp) {
+	t.Helper()
+	id := regexp.MustCompile(`Call-ID: *(\S+)`)
+	for _, s := range [][2]*sipp{{caller, callee}, {callee, caller}} {
+		other := id.FindStringSubmatch(s[1].first(s[1] == caller, "INVITE").text)[1]
+		for _, m := range s[0].messages() {
+			if !m.sent && (strings.Contains(m.text, s[1].addr) || strings.Contains(m.text, other)) {
+				t.Errorf("%s received what tells of %s:\n%s", s[0].addr, s[1].addr, m.text)
+			}
+		}
+	}
+}
+
 func TestPlainCallWithAudio(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
@@ -66,6 +82,7 @@ func TestPlainCallWithAudio(t *testing.T) {
 			if u := uac.stats(); transport == "tcp" && u.retransmissions != 0 {
 				t.Errorf("%d retransmissions over TCP", u.retransmissions)
 			}
+			wantHidden(t, uac, l.groups[0])
 			noted(t, "INVITE to 180 through the edge, "+transport, ms(uac.rang()), "for comparison")
 			l.finish(1)
 		})

@@ -3,9 +3,14 @@
 package interop
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -196,4 +201,64 @@ func TestCommands(t *testing.T) {
 		t.Errorf("gate list:\n%s", out)
 	}
 	l.finish(1, 0)
+}
+
+// A suspended instrument takes its country out of reach within a second, without a restart.
+func TestASuspensionByCommand(t *testing.T) {
+	l := set(t, "udp", func(w *world) {
+		key, err := loopback.command(cordonBin, "law", "key", filepath.Join(w.dir, "law.key")).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		public := regexp.MustCompile(`law-1: (\S+)`).FindStringSubmatch(string(key))
+		if public == nil {
+			t.Fatalf("law key: %s", key)
+		}
+		w.policy = fmt.Sprintf("suspensions_file: suspended.jsonl\n  suspension_keys: {law-1: %q}", public[1])
+	}, answers, answers)
+	before := l.mustCLI("ops", "plan", "carrier", "+4969123456")
+	if !strings.Contains(before, "2. zrh") {
+		t.Fatalf("plan:\n%s", before)
+	}
+	l.mustCLI("ops", "law", "suspend", "2000/518/EC", "--reason", "a court says so", "--file", "suspended.jsonl", "--key", "law.key", "--key-id", "law-1")
+	began := time.Now()
+	until(t, "the plan leaves Zurich out", 5*time.Second, func() bool {
+		return strings.Contains(l.mustCLI("ops", "plan", "carrier", "+4969123456"), "not zrh")
+	})
+	measured(t, "a suspension by command takes effect", time.Since(began), time.Second)
+	if out := l.mustCLI("ops", "status"); !strings.Contains(out, "2000/518/EC") {
+		t.Errorf("status:\n%s", out)
+	}
+	l.call(talksBriefly)
+	l.finish(1, 0)
+}
+
+// A log that somebody changed does not verify, and the command says where.
+func TestATamperedLogDoesNotVerify(t *testing.T) {
+	l := set(t, "udp", nil, answers)
+	l.call(talksBriefly)
+	l.oneReceipt()
+	l.finish(1)
+	changed := 0 // every copy of the receipt: there is one in each bundle that was published since
+	err := filepath.WalkDir(filepath.Join(l.dir, "state", "log"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if i := bytes.Index(b, []byte(`"sip_final":200`)); err == nil && i >= 0 && strings.Contains(path, "entries") {
+			b[i+len(`"sip_final":`)] = '4'
+			changed++
+			return os.WriteFile(path, b, 0o644)
+		}
+		return err
+	})
+	if err != nil || changed == 0 {
+		t.Fatalf("%d files changed, %v", changed, err)
+	}
+	out, err := l.cli("ops", "verify", "state")
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 3 {
+		t.Errorf("verify: %v\n%s", err, out)
+	}
+	t.Logf("verify says:\n%s", out)
 }

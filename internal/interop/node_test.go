@@ -46,6 +46,7 @@ type world struct {
 	to       []string // the groups of the route, in order; default: all
 	allow    []string
 	gate     string
+	policy   string // further keys of policy
 	more     string // further top-level keys
 	health   string
 	tlsNames []string
@@ -63,6 +64,7 @@ policy:
   preset: eea_plus_adequacy
   home: aws:eu-central-1
   allow: [{{join .Allow}}]
+  {{.Policy}}
 regions:
   - {key: "lab:carrier", country: DE, city: Frankfurt, contract: annex 3}
   - {key: "lab:moscow", country: RU, city: Moscow, contract: "none: it is there to be refused"}
@@ -215,7 +217,7 @@ func (w *world) write(n *node) string {
 	var text bytes.Buffer
 	if err := tmpl.Execute(&text, map[string]any{
 		"Allow": quoted, "Places": places, "Listeners": listeners, "Trunks": members(w.trunks), "Groups": members(w.groups), "To": w.to,
-		"Health": w.health, "Gate": w.gate, "People": people, "API": n.api, "More": w.more,
+		"Health": w.health, "Gate": w.gate, "People": people, "API": n.api, "More": w.more, "Policy": w.policy,
 	}); err != nil {
 		n.t.Fatal(err)
 	}
