@@ -417,7 +417,7 @@ func TestPagesAreShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range append(pages, "docs/why.md") {
-		if n := strings.Count(page(t, file), "\n"); n > 300 {
+		if n := strings.Count(page(t, file), "\n"); n > 250 && filepath.Base(file) != "configuration.md" {
 			t.Errorf("%s has %d lines: nobody reads that", file, n)
 		}
 	}

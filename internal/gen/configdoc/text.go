@@ -21,8 +21,8 @@ explains a file or its errors, ` + "`cordon schema`" + ` prints the JSON schema 
 - Regions are written ` + "`provider:code`" + ` (` + "`aws:eu-central-1`" + `): the code alone names different cities at different providers. A colon inside braces needs quotes.
 - Countries are ISO 3166-1 alpha-2. Quote Norway: ` + "`'NO'`" + `.
 - Relative paths start at the folder of the file.
-- SIGHUP or ` + "`POST /api/v1/reload`" + ` reads the file again. ` + "`tenant.org_id`, `node`, `media`, the listeners' sockets and `api.address`" + ` need a restart: a change there refuses the whole reload, and the
-  old configuration stays in force. ` + "`dns`, `log` and `limits`" + ` are read at the start alone.
+- SIGHUP or ` + "`POST /api/v1/reload`" + ` reads the file again and puts it in force without touching a call. ` + "`tenant`, `node`, `media`, `dns`, `limits`, `log`, `api.address`" + `, and of the listeners everything but
+  their certificates need a restart: a change there refuses the whole reload, and the old configuration stays in force.
 `
 
 // fromCode is what a comment cannot know: defaults and bounds that stand in other rooms, as they are now.
