@@ -38,11 +38,19 @@ func (l *live) begin(ref string, at time.Time) {
 }
 
 func (l *live) refs() []string {
-	out := make([]string, 0, len(l.at))
-	for ref := range l.at {
-		out = append(out, ref)
+	type open struct {
+		order int
+		ref   string
 	}
-	slices.SortFunc(out, func(a, b string) int { return l.at[a].order - l.at[b].order })
+	all := make([]open, 0, len(l.at))
+	for ref, in := range l.at {
+		all = append(all, open{in.order, ref})
+	}
+	slices.SortFunc(all, func(a, b open) int { return a.order - b.order })
+	out := make([]string, len(all))
+	for i, o := range all {
+		out[i] = o.ref
+	}
 	return out
 }
 

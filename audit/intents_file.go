@@ -8,30 +8,34 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
-// compactAt is the size from which the file is rewritten, or four times what was open when it was written anew, if that is more.
-const compactAt = 1 << 20
+// errNoRoom leads from a file that is crowded, or not there, to a larger one.
+var errNoRoom = errors.New("no room in the file")
 
-// OpenIntents opens the file. What it finds unfinished is what Open gives until it is ended.
+// OpenIntents opens the file, or makes it with all the space that it will need. What it finds unfinished is what Open gives until it is
+// ended. On a disk that is full a file that is there opens and takes calls; one that is not there cannot be made.
 //
 // The file holds one line per event, "B time ref crc" or "E ref crc". One fsync serves all callers of Begin that arrive while the one
 // before it runs. End waits for nobody: its line is written with the next group, so after a crash a call may be called open although
 // it had just ended.
 func OpenIntents(path string) (Intents, error) {
 	f := &fileIntents{path: path, live: newLive()}
-	raw, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	s, lines, shown, err := openSlots(path)
+	if err != nil {
 		return nil, fmt.Errorf("audit: intents: %w", err)
 	}
-	readIntents(raw, &f.live)
+	if shown {
+		f.live.begin("unreadable intent 0", time.Time{})
+	}
+	readIntents(lines, &f.live)
+	f.slots = s
 	if err := f.rewrite(); err != nil {
-		return nil, fmt.Errorf("audit: intents: %w", err)
+		return nil, errors.Join(fmt.Errorf("audit: intents: %w", err), f.shut())
 	}
 	return f, nil
 }
@@ -48,9 +52,8 @@ type fileIntents struct {
 	closed   bool
 
 	// Touched by the flush that runs, and by Open and Close when none does.
-	file  *os.File
-	size  int64
-	limit int64 // beyond which the file is rewritten
+	slots *slots
+	torn  bool // nobody knows what the file holds
 }
 
 // group is the callers of Begin whom one fsync serves.
@@ -118,11 +121,7 @@ func (f *fileIntents) Close() error {
 	f.closed = true
 	f.mu.Unlock()
 	f.flushing.Wait()
-	err := f.rewrite()
-	if f.file != nil {
-		err = errors.Join(err, f.file.Close())
-	}
-	if err != nil {
+	if err := errors.Join(f.rewrite(), f.shut()); err != nil {
 		return fmt.Errorf("audit: intents: %w", err)
 	}
 	return nil
@@ -158,25 +157,23 @@ func (f *fileIntents) flush() {
 }
 
 // write appends lines and, when somebody waits, syncs. After a failure nobody knows what the file holds, and a second fsync would
-// report success over lost pages: the file is written anew from what is open, now or by the next group.
+// report success over lost pages: what is open is written anew, now or by the next group.
 func (f *fileIntents) write(lines []byte, sync bool) error {
-	if f.file == nil || f.size > f.limit {
+	if f.torn || !f.slots.fits(len(lines)) {
 		return f.rewrite()
 	}
-	n, err := f.file.WriteAt(lines, f.size)
-	f.size += int64(n)
+	err := f.slots.add(lines)
 	if err == nil && sync {
-		err = f.file.Sync()
+		err = f.slots.file.Sync()
 	}
-	if err != nil {
-		if f.rewrite() == nil {
-			return nil
-		}
+	if err != nil && f.rewrite() == nil {
+		return nil
 	}
 	return err
 }
 
-// rewrite makes the file say what is open now and nothing else. It takes in whatever is pending.
+// rewrite makes the file say what is open now and nothing else. It takes in whatever is pending. It stays within the space of the file
+// there is, unless that is crowded or broken; when a larger one cannot be had, crowded has to do.
 func (f *fileIntents) rewrite() error {
 	f.mu.Lock()
 	var b []byte
@@ -184,20 +181,38 @@ func (f *fileIntents) rewrite() error {
 		b = appendIntent(b, ref, f.live.at[ref].begun)
 	}
 	f.mu.Unlock()
-	if f.file != nil {
-		_ = f.file.Close() // nothing in it counts any more
-		f.file = nil
+	f.torn = true
+	err := errNoRoom
+	if f.stands() && slotHead+int64(len(b)) <= f.slots.size/2 {
+		err = f.slots.turn(b)
 	}
-	if err := replaceFile(f.path, b); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(f.path, os.O_RDWR, 0)
 	if err != nil {
-		return err
+		var s *slots
+		if s, err = makeSlots(f.path, b); err == nil {
+			_ = f.shut() // nothing in the old one counts any more
+			f.slots = s
+		} else if f.stands() && f.slots.turn(b) == nil {
+			err = nil
+		}
 	}
-	f.file, f.size = file, int64(len(b))
-	f.limit = max(compactAt, 4*f.size)
-	return nil
+	f.torn = err != nil
+	return err
+}
+
+// stands says whether there is a file to write in, and lets go of one that is there no more.
+func (f *fileIntents) stands() bool {
+	if f.slots != nil && !f.slots.stands(f.path) {
+		_ = f.shut()
+		f.slots = nil
+	}
+	return f.slots != nil
+}
+
+func (f *fileIntents) shut() error {
+	if f.slots == nil {
+		return nil
+	}
+	return f.slots.file.Close()
 }
 
 func appendIntent(b []byte, ref string, at time.Time) []byte {
@@ -208,12 +223,23 @@ func appendEnd(b []byte, ref string) []byte {
 	return appendLine(b, "E "+strconv.QuoteToASCII(ref))
 }
 
+// checked takes the sum off a line and says whether it holds.
+func checked(line string) (text string, ok bool) {
+	cut := strings.LastIndexByte(line, ' ')
+	if cut < 0 {
+		return "", false
+	}
+	sum, err := strconv.ParseUint(line[cut+1:], 16, 32)
+	return line[:cut], err == nil && uint32(sum) == crc32.ChecksumIEEE([]byte(line[:cut]))
+}
+
 func appendLine(b []byte, text string) []byte {
 	return fmt.Appendf(b, "%s %08x\n", text, crc32.ChecksumIEEE([]byte(text)))
 }
 
-// readIntents replays a file. A last line without its end is one that nobody was promised. Any other line that does not read is kept
-// as an open call of its own name, so that the gap record shows a damage instead of hiding it.
+// readIntents replays lines and the zeros in front of, between and behind them, where nothing was written yet. A last line without its
+// end is one that nobody was promised. Any other line that does not read is kept as an open call of its own name, so that the gap
+// record shows a damage instead of hiding it.
 func readIntents(raw []byte, l *live) {
 	sc := bufio.NewReader(bytes.NewReader(raw))
 	for n := 1; ; n++ {
@@ -221,20 +247,15 @@ func readIntents(raw []byte, l *live) {
 		if err != nil {
 			return
 		}
-		if !replayIntent(strings.TrimSuffix(line, "\n"), l) {
+		if !replayIntent(strings.TrimLeft(strings.TrimSuffix(line, "\n"), "\x00"), l) {
 			l.begin("unreadable intent "+strconv.Itoa(n), time.Time{})
 		}
 	}
 }
 
 func replayIntent(line string, l *live) bool {
-	cut := strings.LastIndexByte(line, ' ')
-	if cut < 0 {
-		return false
-	}
-	text := line[:cut]
-	sum, err := strconv.ParseUint(line[cut+1:], 16, 32)
-	if err != nil || uint32(sum) != crc32.ChecksumIEEE([]byte(text)) {
+	text, ok := checked(line)
+	if !ok {
 		return false
 	}
 	kind, rest, _ := strings.Cut(text, " ")

@@ -82,9 +82,13 @@ func TestIntentsCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"call 0", "call 2", "call 3", "call 4", "call 5"}
+	f := in.(*fileIntents)
+	f.flushing.Wait()
 	copied := filepath.Join(t.TempDir(), "intents")
 	for cut := range 12 { // the last line is torn at every place, and before it nothing is lost
-		if err := os.WriteFile(copied, append(slices.Clone(raw), "B 17638200000"[:cut]...), 0o600); err != nil {
+		torn := slices.Clone(raw)
+		copy(torn[f.slots.now*f.slots.size+f.slots.end:], "B 17638200000"[:cut])
+		if err := os.WriteFile(copied, torn, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if got := reopen(t, copied); !slices.Equal(got, want) {
@@ -198,14 +202,14 @@ func TestIntentsCompact(t *testing.T) {
 		}
 		in.End("short call")
 	}
-	if st, err := os.Stat(path); err != nil || st.Size() > 2*compactAt {
-		t.Errorf("%d bytes, %v", st.Size(), err)
+	if f.flushing.Wait(); f.slots.number != 2 {
+		t.Errorf("written anew %d times", f.slots.number)
 	}
 	if err := in.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if st, err := os.Stat(path); err != nil || st.Size() > 100 {
-		t.Errorf("%d bytes after close, %v", st.Size(), err)
+	if st, err := os.Stat(path); err != nil || st.Size() != 2*leastSlot {
+		t.Errorf("%d bytes, %v", st.Size(), err)
 	}
 	if got := reopen(t, path); !slices.Equal(got, []string{"long call"}) {
 		t.Errorf("%q", got)
@@ -228,7 +232,7 @@ func TestIntentsBroken(t *testing.T) {
 	}
 	f := in.(*fileIntents)
 	f.flushing.Wait()
-	_ = f.file.Close()
+	_ = f.slots.file.Close()
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -254,5 +258,145 @@ func TestIntentsBroken(t *testing.T) {
 	}
 	if _, err := OpenIntents(filepath.Join(dir, "nowhere", "intents")); err == nil {
 		t.Error("opened in a folder that is not there")
+	}
+}
+
+// TestIntentsTurn cuts the power at every step of a rewrite: the half that was in force is, until the other one is whole.
+func TestIntentsTurn(t *testing.T) {
+	dir := t.TempDir()
+	path, copied := filepath.Join(dir, "intents"), filepath.Join(dir, "copy")
+	in, err := OpenIntents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := in.(*fileIntents)
+	var want []string
+	for i := range 200 {
+		ref := fmt.Sprintf("20261120-%032x", i)
+		if err := in.Begin(t.Context(), ref, intentTime); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, ref)
+	}
+	for range 3 { // each half in its turn, over what it held before
+		f.flushing.Wait()
+		before, half, size := contents(t, path), 1-f.slots.now, f.slots.size
+		if err := f.rewrite(); err != nil {
+			t.Fatal(err)
+		}
+		after := contents(t, path)
+		body := slices.Clone(after[half*size : (half+1)*size])
+		clear(body[:slotHead])
+		for _, cut := range []int64{0, 4096, 8192, 16384} { // pages of the body reach the disk in any order: from the front, from the back
+			for _, from := range []int64{0, cut} {
+				to := int64(len(body))
+				if from == 0 {
+					to = cut
+				}
+				torn := slices.Clone(before)
+				copy(torn[half*size+from:], body[from:to])
+				if err := os.WriteFile(copied, torn, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if got := replayed(t, copied); !slices.Equal(got, want) {
+					t.Fatalf("bytes %d to %d of half %d were written: %d calls", from, to, half, len(got))
+				}
+			}
+		}
+		if got := replayed(t, path); !slices.Equal(got, want) {
+			t.Fatalf("after the turn: %d calls", len(got))
+		}
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func contents(t *testing.T, path string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// replayed reads a file without writing to it.
+func replayed(t *testing.T, path string) []string {
+	t.Helper()
+	s, lines, shown, err := openSlots(path)
+	if err != nil || s == nil || shown {
+		t.Fatalf("%+v, %v, %v", s, shown, err)
+	}
+	l := newLive()
+	readIntents(lines, &l)
+	if err := s.file.Close(); err != nil {
+		t.Error(err)
+	}
+	return l.refs()
+}
+
+// TestIntentsHeads holds that a damaged head is shown, and that without any the lines are read all the same.
+func TestIntentsHeads(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "intents")
+	in, err := OpenIntents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(in.Begin(t.Context(), "one", intentTime), in.Close()); err != nil {
+		t.Fatal(err)
+	}
+	sound := contents(t, path)
+	damage := func(at ...int) []string {
+		raw := slices.Clone(sound)
+		for _, i := range at {
+			raw[i] ^= 1
+		}
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return reopen(t, path)
+	}
+	for _, at := range []int{40, leastSlot + 40} {
+		if got := damage(at); !slices.Contains(got, "one") && len(got) != 1 || !slices.Contains(got, "unreadable intent 0") {
+			t.Errorf("head at %d: %q", at, got)
+		}
+	}
+	if got := damage(40, leastSlot+40); !slices.Contains(got, "one") || len(got) != 3 {
+		t.Errorf("both heads: %q", got)
+	}
+	if err := os.WriteFile(path, sound[:leastSlot], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := reopen(t, path); len(got) == 0 {
+		t.Error("half of the file is gone, and nobody is told")
+	}
+}
+
+// TestIntentsGrow holds that the file is made larger for many calls at once.
+func TestIntentsGrow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "intents")
+	in, err := OpenIntents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := in.(*fileIntents)
+	f.mu.Lock()
+	for i := range 20_000 {
+		f.live.begin(fmt.Sprintf("20261120-%032x", i), intentTime)
+	}
+	f.mu.Unlock()
+	f.flushing.Wait()
+	if err := f.rewrite(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(in.Begin(t.Context(), "last", intentTime), in.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Size() != 2*slotSize(20_000*75) || st.Size() < 4*leastSlot {
+		t.Errorf("%d bytes, %v", st.Size(), err)
+	}
+	if got := reopen(t, path); len(got) != 20_001 {
+		t.Errorf("%d open", len(got))
 	}
 }

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,16 +15,10 @@ import (
 
 // TestFullDisk fills a file system of its own. Where mounting one is not allowed, TestReserveSteps alone speaks for the reserve.
 func TestFullDisk(t *testing.T) {
-	mount := t.TempDir()
-	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=8m"); err != nil {
-		t.Logf("no tmpfs of our own: %v", err)
+	mount := smallDisk(t, "8m")
+	if mount == "" {
 		return
 	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(mount, 0); err != nil {
-			t.Error(err)
-		}
-	})
 	std := slog.Default()
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the driver's library warns there of every file that it could not remove
 	t.Cleanup(func() { slog.SetDefault(std) })
@@ -102,4 +97,74 @@ func fillDisk(t *testing.T, dir string) string {
 		}
 	}
 	return f.Name()
+}
+
+// smallDisk gives a file system of our own, or nothing where mounting one is not allowed.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	mount := t.TempDir()
+	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size="+size); err != nil {
+		t.Logf("no tmpfs of our own: %v", err)
+		return ""
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(mount, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return mount
+}
+
+// TestIntentsFullDisk holds that calls are admitted on a full disk for as long as the intents have space of their own, through rewrites
+// and restarts, and again when there is room.
+func TestIntentsFullDisk(t *testing.T) {
+	mount := smallDisk(t, "16m")
+	if mount == "" {
+		return
+	}
+	path := filepath.Join(mount, "intents")
+	in, err := OpenIntents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ballast := fillDisk(t, mount)
+	for round := range 2 {
+		for i := range 10_000 {
+			ref := fmt.Sprintf("%d-%032x", round, i)
+			if err := in.Begin(t.Context(), ref, intentTime); err != nil {
+				t.Fatalf("round %d, call %d: %v", round, i, err)
+			}
+			in.End(ref)
+		}
+		if n := in.(*fileIntents).slots.number; n < 2 {
+			t.Errorf("written anew %d times", n)
+		}
+		if err := in.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if in, err = OpenIntents(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	up := 0
+	for err == nil && up < 1<<15 {
+		if err = in.Begin(t.Context(), fmt.Sprintf("20261120-%032x", up), intentTime); err == nil {
+			up++
+		}
+	}
+	if !errors.Is(err, ErrLogDown) || !errors.Is(err, syscall.ENOSPC) || up < leastSlot/100 || len(in.Open()) != up {
+		t.Fatalf("with %d calls up: %v", up, err)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Begin(t.Context(), "there is room", intentTime); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := reopen(t, path); len(got) != up+1 {
+		t.Errorf("%d calls up, %d on record", up+1, len(got))
+	}
 }
