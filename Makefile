@@ -6,7 +6,7 @@ COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 FUZZTIME ?= 20s
 SEEDS   ?= 2000
 
-.PHONY: help build test race cover lint vuln demo interop fuzz bench soak generate clean
+.PHONY: help build test race lint vuln demo interop fuzz bench soak generate clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

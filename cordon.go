@@ -240,7 +240,8 @@ func (s *stage) end() error {
 
 // firstEntries tells the log that we run, and what is missing when the last run did not end in order.
 func (n *Node) firstEntries(ctx context.Context) error {
-	if _, err := n.log.Commit(ctx, audit.NodeStarted{Addrs: n.Addrs(), Crash: n.crashed}); err != nil {
+	tenant := n.cfg.Load().File.Tenant
+	if _, err := n.log.Commit(ctx, audit.NodeStarted{Addrs: n.Addrs(), Crash: n.crashed, Name: tenant.Name, LEI: tenant.LEI}); err != nil {
 		return err
 	}
 	if open := n.intents.Open(); n.crashed {

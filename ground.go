@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/internal/osnet"
 	"github.com/cordonsip/cordon/state"
 )
 
@@ -66,9 +67,22 @@ func (n *Node) groundInMemory() error {
 
 func (n *Node) logConfig(dir string) audit.Config {
 	f := &n.opts.Config.File
+	var clock func() audit.Clock // in memory nobody measured anything
+	if !n.opts.Memory {
+		clock = kernelClock(osnet.NewClock(time.Second))
+	}
 	return audit.Config{
+		Clock: clock,
 		Dir: dir, Signer: n.keys.signer(), Origin: "cordon/" + f.Tenant.OrgID + "/" + f.Node.Name,
 		Tenant: f.Tenant.OrgID, Node: f.Node.Name, Software: n.opts.Software, Reserve: n.opts.Config.Log.Reserve, AppendTimeout: appendTimeout,
+	}
+}
+
+// kernelClock says in each entry how good its time is.
+func kernelClock(c *osnet.ClockCache) func() audit.Clock {
+	return func() audit.Clock {
+		r := c.Reading()
+		return audit.Clock{Source: r.Source, OffsetMS: r.OffsetMS, MaxErrorMS: r.MaxErrorMS}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -183,13 +184,12 @@ func (k *policyKeeper) applyOverlay(ctx context.Context) {
 	}
 	k.seen = mark
 	overlay, err := k.cfg.Overlay()
-	if err != nil {
-		k.node.logger.Error("some lines of the suspensions file were refused; the others count", "error", err)
-	}
+	refused := err
 	fresh := newSuspensions(k.overlay, overlay)
 	k.overlay = mergeSuspensions(k.overlay, overlay)
 	err = k.swap()
 	k.mu.Unlock()
+	k.refusedLines(ctx, refused)
 	for _, s := range fresh {
 		if _, lerr := k.node.log.Append(ctx, audit.LawSuspended{Instrument: s.Instrument, Since: s.Since, Reason: s.Reason, KeyID: s.KeyID}); lerr != nil {
 			k.node.logger.Error("a suspension is in force and could not be logged", "instrument", s.Instrument, "error", lerr)
@@ -198,6 +198,17 @@ func (k *policyKeeper) applyOverlay(ctx context.Context) {
 	k.after(ctx, "suspension", err)
 	facts := k.node.fence.Snapshot().FactsDigest()
 	k.invalidate(ctx, "the law table changed: an instrument was suspended", func(t approval.Ticket) bool { return t.Plan.FactsDigest != facts })
+}
+
+// refusedLines tells the log of lines that nobody may have signed, or that cannot be read: somebody tried to change the law here, or failed to.
+func (k *policyKeeper) refusedLines(ctx context.Context, err error) {
+	if err == nil {
+		return
+	}
+	k.node.logger.Error("some lines of the suspensions file were refused; the others count", "error", err)
+	if _, lerr := k.node.log.Append(ctx, audit.SuspensionRefused{Errors: strings.Split(err.Error(), "\n")}); lerr != nil {
+		k.node.logger.Error("refused suspensions could not be logged", "error", lerr)
+	}
 }
 
 // newSuspensions gives what now stands in the file and did not before.
