@@ -9,8 +9,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -57,7 +57,7 @@ type Gate interface {
 
 // Router is what the door needs of routing.
 type Router interface {
-	Plan(routing.Request) routing.Plan
+	Explain(routing.Request) routing.Plan // counts as no plan
 	Status() []routing.ActiveRoute
 }
 
@@ -113,13 +113,27 @@ type Config struct {
 	Groups      func() []string          // edge groups
 	Gatherer    prometheus.Gatherer
 	Logger      *slog.Logger
+	// LogMayFail says whether calls go on while the log cannot be written (on_log_failure: continue_with_gap); nil means they do not.
+	LogMayFail func() bool
+	// People gives the ids of people by the pseudonyms that tickets carry; nil names nobody. Only holders of org.read are told.
+	People func() map[string]string
+	// Metrics takes the gauges of the gate; nil means none.
+	Metrics prometheus.Registerer
 }
 
 // Server is the HTTP door.
 type Server struct {
-	c    Config
-	http *http.Server
+	c       Config
+	http    *http.Server
+	guesses guesses
+	recent  recent
 }
+
+// Times of the HTTP server. An answer may take as long as a test call.
+const (
+	placeIn = 50 * time.Second
+	writeIn = time.Minute
+)
 
 // New builds the server on a bound listener and starts nothing.
 func New(c Config) (*Server, error) {
@@ -130,9 +144,12 @@ func New(c Config) (*Server, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{c: c}
+	if err := s.register(c.Metrics); err != nil {
+		return nil, fmt.Errorf("admin: register metrics: %w", err)
+	}
 	s.http = &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
+		Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: writeIn, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
 	}
 	if c.Cert != nil {
 		s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -143,6 +160,21 @@ func New(c Config) (*Server, error) {
 		}}
 	}
 	return s, nil
+}
+
+// register makes the gauges of the gate: it is read when somebody asks, so nothing has to follow it.
+func (s *Server) register(r prometheus.Registerer) error {
+	if r == nil {
+		return nil
+	}
+	tickets := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "cordon_approval_open_tickets", Help: "Tickets that have not ended; live grants are among them."},
+		func() float64 { return float64(len(s.openTickets())) })
+	grants := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "cordon_approval_grants", Help: "Grants that are live now."},
+		func() float64 { return float64(len(s.c.Gate.Grants())) })
+	if err := r.Register(tickets); err != nil {
+		return err
+	}
+	return r.Register(grants)
 }
 
 // Addr is the address of the listener.
@@ -198,8 +230,13 @@ func (s *Server) Routes() []string {
 	return out
 }
 
+// deciders are the roles in which a person may approve or deny.
+func deciders() []string {
+	return []string{"incident_commander", "business_owner", "ciso", "crisis_manager", "management_body_delegate"}
+}
+
 func (s *Server) routes() []route {
-	people := []string{"incident_commander", "business_owner", "ciso", "crisis_manager", "management_body_delegate"}
+	people := deciders()
 	return []route{
 		{"GET /healthz", "-", nil, s.healthz},
 		{"GET /readyz", "-", nil, s.readyz},
@@ -224,6 +261,7 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/log/entries", "logs.view", nil, s.entries},
 		{"GET /api/v1/log/checkpoint", "logs.view", nil, s.checkpoint},
 		{"GET /api/v1/log/proof/{seq}", "logs.view", nil, s.proof},
+		{"GET /api/v1/log/consistency", "logs.view", nil, s.consistency},
 	}
 }
 
@@ -234,9 +272,27 @@ func (s *Server) Handler() http.Handler {
 		mux.HandleFunc(r.pattern, s.guard(r))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if methods := allowed(mux, r); len(methods) > 0 {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			writeProblem(w, &Problem{Status: http.StatusMethodNotAllowed, Title: "not with this method", Detail: "this resource takes " + strings.Join(methods, ", ")})
+			return
+		}
 		writeProblem(w, &Problem{Status: http.StatusNotFound, Title: "no such resource", Detail: "see the OpenAPI file for what there is"})
 	})
 	return http.MaxBytesHandler(mux, 1<<20)
+}
+
+// allowed are the methods by which a path can be asked; none when there is no such path.
+func allowed(mux *http.ServeMux, r *http.Request) []string {
+	var out []string
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		other := *r
+		other.Method = m
+		if _, pattern := mux.Handler(&other); strings.Contains(pattern, " ") { // the pattern of everything has no method
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 func (s *Server) guard(r route) http.HandlerFunc {
@@ -245,22 +301,38 @@ func (s *Server) guard(r route) http.HandlerFunc {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		var id Identity
 		if r.scope != "-" {
-			who, ok := s.identify(req)
-			if !ok {
-				w.Header().Set("WWW-Authenticate", `Bearer realm="cordon"`)
-				writeProblem(w, &Problem{Status: http.StatusUnauthorized, Title: "a valid bearer token is needed"})
+			who, p := s.admit(w, req)
+			if p == nil && !r.admits(who) {
+				p = &Problem{Status: http.StatusForbidden, Title: "the token does not carry the right", Detail: r.needs()}
+			}
+			if p != nil {
+				writeProblem(w, p)
 				return
 			}
 			id = who
-			if !r.admits(id) {
-				writeProblem(w, &Problem{Status: http.StatusForbidden, Title: "the token does not carry the right", Detail: r.needs()})
-				return
-			}
 		}
 		if err := r.serve(w, req, id); err != nil {
-			writeProblem(w, asProblem(err))
+			writeProblem(w, s.asProblem(r.pattern, err))
 		}
 	}
+}
+
+// admit finds out who asks, or what to answer instead. Too many wrong tokens from one place and no new one is looked at for a while.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request) (Identity, *Problem) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if ok && token != "" {
+		from, sum := source(r.RemoteAddr), sha256.Sum256([]byte(token))
+		if !s.guesses.may(from, sum) {
+			w.Header().Set("Retry-After", "1")
+			return Identity{}, &Problem{Status: http.StatusTooManyRequests, Title: "too many wrong tokens came from this address", Hint: "wait some seconds"}
+		}
+		if id, ok := s.identify(sum); ok {
+			s.guesses.right(from, sum)
+			return id, nil
+		}
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="cordon"`)
+	return Identity{}, &Problem{Status: http.StatusUnauthorized, Title: "a valid bearer token is needed"}
 }
 
 func (r route) admits(id Identity) bool {
@@ -278,12 +350,7 @@ func (r route) needs() string {
 }
 
 // identify compares hashes in constant time and goes through all credentials, so that time tells nothing.
-func (s *Server) identify(r *http.Request) (Identity, bool) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || token == "" {
-		return Identity{}, false
-	}
-	got := sha256.Sum256([]byte(token))
+func (s *Server) identify(got [sha256.Size]byte) (Identity, bool) {
 	var found Identity
 	hit := false
 	for _, c := range s.c.Credentials() {
@@ -297,56 +364,6 @@ func (s *Server) identify(r *http.Request) (Identity, bool) {
 		}
 	}
 	return found, hit
-}
-
-// Problem is an error document, RFC 9457.
-type Problem struct {
-	Type   string `json:"type,omitempty"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitempty"`
-	Rule   string `json:"rule,omitempty"` // of the gate, when a rule of it refused
-	Hint   string `json:"hint,omitempty"`
-}
-
-func (p *Problem) Error() string { return p.Title + ": " + p.Detail }
-
-func asProblem(err error) *Problem {
-	var p *Problem
-	if errors.As(err, &p) {
-		return p
-	}
-	var r *approval.Refusal
-	if errors.As(err, &r) {
-		return &Problem{Status: http.StatusConflict, Title: "the gate refused it", Detail: r.Detail, Rule: r.Rule, Hint: r.Hint}
-	}
-	if errors.Is(err, audit.ErrLogDown) {
-		return &Problem{Status: http.StatusServiceUnavailable, Title: "the log cannot be written, so nothing was changed", Detail: err.Error()}
-	}
-	return &Problem{Status: http.StatusInternalServerError, Title: "it failed", Detail: err.Error()}
-}
-
-func writeProblem(w http.ResponseWriter, p *Problem) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
-}
-
-func writeJSON(w http.ResponseWriter, v any) error {
-	w.Header().Set("Content-Type", "application/json")
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
-
-// body reads a strict JSON body.
-func body(r *http.Request, v any) error {
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return &Problem{Status: http.StatusBadRequest, Title: "the body cannot be read", Detail: err.Error()}
-	}
-	return nil
 }
 
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ Identity) error {

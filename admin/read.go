@@ -1,15 +1,11 @@
 package admin
 
 import (
-	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
-	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sovereign"
 )
@@ -18,101 +14,18 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request, _ Identity) err
 	return writeJSON(w, map[string]string{"status": "alive"})
 }
 
-// readyz is what a load balancer asks: not ready while draining or while the log cannot be written.
+// readyz is what a load balancer asks: not ready while draining, nor while the log cannot be written, unless calls go on without it.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request, _ Identity) error {
 	switch {
 	case s.c.Draining():
 		return &Problem{Status: http.StatusServiceUnavailable, Title: "draining"}
-	case !s.c.Log.Health().OK:
+	case !s.c.Log.Health().OK && !s.logMayFail():
 		return &Problem{Status: http.StatusServiceUnavailable, Title: "the log cannot be written"}
 	}
 	return writeJSON(w, map[string]string{"status": "ready"})
 }
 
-// StatusDocument is the answer of the status interface. latency_ms and the regions are null when unknown.
-type StatusDocument struct {
-	OrgID            string   `json:"org_id"`
-	Status           string   `json:"status"` // HEALTHY | DEGRADED | HELD | DOWN
-	RegionPrimary    *string  `json:"region_primary"`
-	RegionSecondary  *string  `json:"region_secondary"`
-	LatencyMS        *float64 `json:"latency_ms"`
-	LastFailoverTest *string  `json:"last_failover_test"`
-	Why              string   `json:"why"`
-}
-
-func (s *Server) status(w http.ResponseWriter, r *http.Request, _ Identity) error {
-	if r.PathValue("orgId") != s.c.OrgID {
-		return &Problem{Status: http.StatusNotFound, Title: "unknown organisation"}
-	}
-	return writeJSON(w, s.Document())
-}
-
-// Document computes the status document from the snapshots: HELD when a route waits at the gate and has nothing else, DOWN when a route has
-// nothing at all, DEGRADED when a route is not on its first choice, a target is not up, or the log cannot be written.
-func (s *Server) Document() StatusDocument {
-	d := StatusDocument{OrgID: s.c.OrgID, Status: "HEALTHY", Why: "every route is on its first choice"}
-	worse := func(status, why string) {
-		rank := map[string]int{"HEALTHY": 0, "DEGRADED": 1, "HELD": 2, "DOWN": 3}
-		if rank[status] > rank[d.Status] {
-			d.Status, d.Why = status, why
-		}
-	}
-	table := s.c.Table()
-	for i, a := range s.c.Router.Status() {
-		switch {
-		case a.Active == "" && a.Held != "":
-			worse("HELD", a.Route+": "+a.Why)
-		case a.Active == "":
-			worse("DOWN", a.Route+": "+a.Why)
-		}
-		if i == 0 {
-			d.RegionPrimary, d.RegionSecondary = s.regionOf(a.Active), s.regionOf(a.Next)
-			d.LatencyMS = latency(table, a.Active)
-		}
-	}
-	for party, list := range table.ByParty {
-		if state, _, why := table.Party(party); len(list) > 0 && (state == healthcheck.Down || state == healthcheck.Degraded) {
-			worse("DEGRADED", party+": "+why)
-		}
-	}
-	if h := s.c.Log.Health(); !h.OK {
-		worse("DEGRADED", "the log cannot be written: "+h.Why)
-	} else if used := reserveUsed(h); used >= 0.2 {
-		worse("DEGRADED", fmt.Sprintf("the log lives on its disk reserve, %.0f %% of it used", 100*used))
-	}
-	if t, ok := s.c.LastTest(); ok {
-		text := t.UTC().Format(time.RFC3339)
-		d.LastFailoverTest = &text
-	}
-	return d
-}
-
-func (s *Server) regionOf(party string) *string {
-	if party == "" {
-		return nil
-	}
-	p, ok := s.c.Snapshot().Party(party)
-	if !ok {
-		return nil
-	}
-	text := p.Region.String()
-	return &text
-}
-
-// latency is the smallest mean round trip of a party's usable targets.
-func latency(t *healthcheck.Table, party string) *float64 {
-	var best time.Duration
-	for _, st := range t.ByParty[party] {
-		if st.RTT > 0 && st.State != healthcheck.Down && (best == 0 || st.RTT < best) {
-			best = st.RTT
-		}
-	}
-	if best == 0 {
-		return nil
-	}
-	ms := float64(best) / float64(time.Millisecond)
-	return &ms
-}
+func (s *Server) logMayFail() bool { return s.c.LogMayFail != nil && s.c.LogMayFail() }
 
 // TargetView is one target as people see it.
 type TargetView struct {
@@ -165,6 +78,7 @@ type Overview struct {
 	Grants   []GrantView           `json:"grants"`
 	Log      LogView               `json:"log"`
 	Policy   PolicyView            `json:"policy"`
+	Recent   []FailoverView        `json:"recent"` // the newest failovers, oldest first
 }
 
 // LogView is the state of the log.
@@ -197,17 +111,26 @@ type GrantView struct {
 	Entry uint64         `json:"entry"`
 }
 
-func (s *Server) overview(w http.ResponseWriter, _ *http.Request, _ Identity) error {
-	o := Overview{
-		Node: s.c.Node, Software: s.c.Software, Since: s.c.Started, Document: s.Document(), Routes: s.c.Router.Status(), Targets: s.targetViews(),
-		Calls: len(s.c.Calls()), Grants: s.grantViews(), Log: s.logView(), Policy: s.policyView(), Tickets: []approval.Ticket{},
+func (s *Server) overview(w http.ResponseWriter, r *http.Request, _ Identity) error {
+	recent, err := s.recent.last(r.Context(), s.c.Log)
+	if err != nil {
+		s.c.Logger.Warn("the log could not be read for the overview", "error", err)
 	}
+	return writeJSON(w, Overview{
+		Node: s.c.Node, Software: s.c.Software, Since: s.c.Started, Document: s.Document(), Routes: s.c.Router.Status(), Targets: s.targetViews(),
+		Calls: len(s.c.Calls()), Grants: s.grantViews(), Log: s.logView(), Policy: s.policyView(), Tickets: s.openTickets(), Recent: recent,
+	})
+}
+
+// openTickets are those that have not ended.
+func (s *Server) openTickets() []approval.Ticket {
+	out := []approval.Ticket{}
 	for _, t := range s.c.Gate.Tickets() {
 		if t.EndedAt.IsZero() {
-			o.Tickets = append(o.Tickets, t)
+			out = append(out, t)
 		}
 	}
-	return writeJSON(w, o)
+	return out
 }
 
 func (s *Server) logView() LogView {
@@ -306,7 +229,7 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request, _ Identity) error 
 	if q.At.IsZero() {
 		q.At = time.Now()
 	}
-	p := s.c.Router.Plan(routing.Request{From: q.From, Called: q.Called, Caller: q.Caller, Domain: q.Domain, At: q.At})
+	p := s.c.Router.Explain(routing.Request{From: q.From, Called: q.Called, Caller: q.Caller, Domain: q.Domain, At: q.At})
 	v := PlanView{Route: p.Route, Why: p.Why, Hops: []HopView{}, Refused: []HopView{}, Held: p.Held, OnHold: p.OnHold.Status, Policy: p.Digest}
 	for _, h := range p.Hops {
 		hv := hopView(h.Party, h.Target.ID(), h.Ruling)
@@ -323,70 +246,4 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request, _ Identity) error 
 
 func hopView(party, target string, ru sovereign.Ruling) HopView {
 	return HopView{Party: party, Target: target, Region: ru.Region.String(), Country: string(ru.Country), Verdict: ru.Verdict.String(), Ground: string(ru.Ground), Why: ru.Why}
-}
-
-// entries pages through the log: ?from=INDEX&max=N&kind=PREFIX.
-func (s *Server) entries(w http.ResponseWriter, r *http.Request, _ Identity) error {
-	q := r.URL.Query()
-	from, err := number(q.Get("from"), 0)
-	if err != nil {
-		return err
-	}
-	limit, err := number(q.Get("max"), 100)
-	if err != nil {
-		return err
-	}
-	list, err := s.c.Log.Entries(r.Context(), from, int(min(limit, 1000)))
-	if err != nil {
-		return err
-	}
-	type row struct {
-		Seq uint64 `json:"seq"`
-		audit.Entry
-	}
-	out := []row{}
-	for _, e := range list {
-		if strings.HasPrefix(string(e.Kind), q.Get("kind")) {
-			out = append(out, row{e.Seq, e})
-		}
-	}
-	return writeJSON(w, map[string]any{"entries": out, "next": from + uint64(len(list)), "size": s.c.Log.Size()})
-}
-
-func number(s string, def uint64) (uint64, error) {
-	if s == "" {
-		return def, nil
-	}
-	n, err := strconv.ParseUint(s, 10, 63)
-	if err != nil {
-		return 0, &Problem{Status: http.StatusBadRequest, Title: "not a number", Detail: s}
-	}
-	return n, nil
-}
-
-func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request, _ Identity) error {
-	cp, err := s.c.Log.Checkpoint(r.Context())
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, err = w.Write(cp)
-	return err
-}
-
-// proof gives an entry's inclusion proof in the tree of the present size.
-func (s *Server) proof(w http.ResponseWriter, r *http.Request, _ Identity) error {
-	seq, err := number(r.PathValue("seq"), 0)
-	if err != nil {
-		return err
-	}
-	size := s.c.Log.Size()
-	if seq >= size {
-		return &Problem{Status: http.StatusNotFound, Title: "no such entry", Detail: "the log has " + strconv.FormatUint(size, 10) + " entries"}
-	}
-	p, err := s.c.Log.Inclusion(r.Context(), seq, size)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, map[string]any{"seq": seq, "size": size, "proof": p})
 }

@@ -2,11 +2,16 @@ package admin
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/sovereign"
 )
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
@@ -19,12 +24,41 @@ func (s *Server) tickets(w http.ResponseWriter, _ *http.Request, _ Identity) err
 	return writeJSON(w, map[string]any{"tickets": list})
 }
 
-func (s *Server) ticket(w http.ResponseWriter, r *http.Request, _ Identity) error {
+func (s *Server) ticket(w http.ResponseWriter, r *http.Request, id Identity) error {
 	t, ok := s.c.Gate.Ticket(r.PathValue("id"))
 	if !ok {
 		return &Problem{Status: http.StatusNotFound, Title: "no such ticket"}
 	}
-	return writeJSON(w, t)
+	return s.show(w, t, id)
+}
+
+// TicketView is a ticket, and who its pseudonyms are.
+type TicketView struct {
+	approval.Ticket
+	People map[string]string `json:"people,omitempty"`
+}
+
+// show writes a ticket. The names stand at the door alone, and only for those who may read everything: the ticket itself carries pseudonyms.
+func (s *Server) show(w http.ResponseWriter, t approval.Ticket, id Identity) error {
+	v := TicketView{Ticket: t}
+	if s.c.People == nil || !slices.Contains(id.Scopes, "org.read") {
+		return writeJSON(w, v)
+	}
+	words := []string{t.RequestedBy}
+	for _, d := range t.Decisions {
+		words = append(words, d.Person)
+	}
+	for _, o := range t.Opinions {
+		words = append(words, o.Person)
+	}
+	people := s.c.People()
+	v.People = map[string]string{}
+	for _, word := range words {
+		if name, ok := people[word]; ok {
+			v.People[word] = name
+		}
+	}
+	return writeJSON(w, v)
 }
 
 // Word is the body of a decision. The plan hash says what was read: a plan that changed in between is not what was approved.
@@ -41,22 +75,26 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, id Identity) err
 		return err
 	}
 	if word.Role == "" {
-		word.Role = firstApproving(id.Roles)
+		roles := approving(id.Roles)
+		if len(roles) > 1 {
+			return &Problem{
+				Status: http.StatusUnprocessableEntity, Title: "you hold several approving roles", Detail: strings.Join(roles, ", "),
+				Hint: "say in which one you decide: --role=" + roles[0] + ", or the field role",
+			}
+		}
+		word.Role = strings.Join(roles, "")
 	}
 	t, err := s.c.Gate.Decide(r.Context(), r.PathValue("id"), id.Person, word.Role, word.Approve, word.Reason, word.PlanHash, "bearer")
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, t)
+	return s.show(w, t, id)
 }
 
-func firstApproving(roles []string) string {
-	for _, r := range roles {
-		if r != "dpo" && r != "operator" && r != "auditor" {
-			return r
-		}
-	}
-	return ""
+// approving are the roles of a person in which a decision may count.
+func approving(roles []string) []string {
+	may := deciders()
+	return slices.DeleteFunc(slices.Clone(roles), func(r string) bool { return !slices.Contains(may, r) })
 }
 
 // Advice is the body of an opinion.
@@ -75,7 +113,7 @@ func (s *Server) opine(w http.ResponseWriter, r *http.Request, id Identity) erro
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, t)
+	return s.show(w, t, id)
 }
 
 // because is the body of what needs a reason.
@@ -88,7 +126,7 @@ func (s *Server) activate(w http.ResponseWriter, r *http.Request, id Identity) e
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, t)
+	return s.show(w, t, id)
 }
 
 func (s *Server) withdraw(w http.ResponseWriter, r *http.Request, id Identity) error {
@@ -100,7 +138,7 @@ func (s *Server) withdraw(w http.ResponseWriter, r *http.Request, id Identity) e
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, t)
+	return s.show(w, t, id)
 }
 
 func (s *Server) revoke(w http.ResponseWriter, r *http.Request, id Identity) error {
@@ -112,7 +150,7 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request, id Identity) err
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, t)
+	return s.show(w, t, id)
 }
 
 func (s *Server) reload(w http.ResponseWriter, r *http.Request, id Identity) error {
@@ -130,7 +168,18 @@ func (s *Server) place(w http.ResponseWriter, r *http.Request, id Identity) erro
 	if c.From == "" || c.Called == "" || c.HoldSeconds < 0 || c.HoldSeconds > 20 {
 		return &Problem{Status: http.StatusBadRequest, Title: "from and called are needed, hold_seconds at most 20", Hint: `{"from": "carrier", "called": "+4969123456", "hold_seconds": 2}`}
 	}
-	res, err := s.c.Place(r.Context(), c, id.Person)
+	if p, ok := s.c.Snapshot().Party(c.From); !ok || (p.Kind != sovereign.KindTrunk && p.Kind != sovereign.KindGroup) {
+		return &Problem{Status: http.StatusUnprocessableEntity, Title: "unknown party", Detail: strconv.Quote(c.From) + " is neither a trunk nor an edge group"}
+	}
+	if s.c.Draining() {
+		return &Problem{Status: http.StatusServiceUnavailable, Title: "draining"}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), placeIn)
+	defer cancel()
+	res, err := s.c.Place(ctx, c, id.Person)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &Problem{Status: http.StatusGatewayTimeout, Title: "the call took too long", Detail: "it was given up after " + placeIn.String()}
+	}
 	if err != nil {
 		return err
 	}

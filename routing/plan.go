@@ -58,14 +58,20 @@ type candidate struct {
 	grant  string
 }
 
-// Plan answers req. It does no I/O, waits for nobody and is the same for the same snapshots.
+// Plan answers req for a call that wants a way. It does no I/O, waits for nobody and is the same for the same snapshots.
 func (r *Router) Plan(req Request) Plan {
+	p := r.Explain(req)
+	r.metrics.planned(&p)
+	return p
+}
+
+// Explain is Plan for somebody who only asks: it counts as no plan.
+func (r *Router) Explain(req Request) Plan {
 	if req.At.IsZero() {
 		req.At = time.Now()
 	}
 	p := r.planner(req)
 	p.run()
-	r.metrics.planned(&p.plan)
 	return p.plan
 }
 

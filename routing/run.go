@@ -128,6 +128,8 @@ func (r *Router) settle(c *rules, now time.Time) {
 		a, ok := old.routes[rt.Name]
 		if _, still := rt.index[a.Party]; !ok || (a.Party != "" && !still) {
 			a = Active{Route: rt.Name, Party: rt.ordered[0].Party, Since: now, Reason: ReasonPrimary, Why: "first choice of the route"}
+		} else if still && (a.Reason == ReasonPrimary || a.Reason == ReasonAutoFailover) {
+			a.Reason = rt.reason(a.Party) // new rules may rank the same party otherwise
 		}
 		routes[rt.Name] = a
 	}
@@ -141,6 +143,14 @@ func (r *Router) settle(c *rules, now time.Time) {
 		r.metrics.uses(a)
 	}
 	r.active.Store(&actives{routes: routes, nearest: old.nearest})
+}
+
+// reason says how a party that is permitted by itself came to be used.
+func (rt *route) reason(party string) RouteReason {
+	if rt.ordered[rt.index[party]].Priority == rt.first {
+		return ReasonPrimary
+	}
+	return ReasonAutoFailover
 }
 
 // set swaps in another view with a. Routes that write at once repeat until theirs is in.
@@ -193,12 +203,9 @@ func (r *Router) move(ctx context.Context, rt *route, l *look, ep *episode) {
 		r.failing(rt, ep, "the failover waits for the log", err)
 		return
 	}
-	reason := ReasonAutoFailover
-	switch {
-	case m.view.grant != "":
+	reason := rt.reason(m.view.choice.Party)
+	if m.view.grant != "" {
 		reason = ReasonGatedFailover
-	case m.view.choice.Priority == rt.first:
-		reason = ReasonPrimary
 	}
 	r.set(Active{Route: rt.Name, Party: m.view.choice.Party, Since: time.Now(), Reason: reason, Ticket: m.view.grant, Why: m.why})
 	r.metrics.changes.WithLabelValues(rt.Name, string(m.kind)).Inc()

@@ -12,6 +12,7 @@ import (
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // running plays f beside a running Router in virtual time, which begins at start: the law of the year 2000 is another one.
@@ -501,4 +502,34 @@ func TestStatusNamesTheNextParty(t *testing.T) {
 		w.turn(r, "sto", down)
 		row("sto", "", "T1")
 	})
+}
+
+func TestReloadRanksTheActivePartyAnew(t *testing.T) {
+	running(t, nil, func(t *testing.T, w *world, r *Router) {
+		w.turn(r, "fra", down)
+		active(t, r, "zrh", ReasonAutoFailover)
+		if err := r.Reload(rulesOf("zrh 1", "fra 2")); err != nil {
+			t.Fatal(err)
+		}
+		wait(time.Second)
+		active(t, r, "zrh", ReasonPrimary)
+		if err := r.Reload(rulesOf("fra 1", "zrh 2")); err != nil {
+			t.Fatal(err)
+		}
+		wait(time.Second)
+		active(t, r, "zrh", ReasonAutoFailover)
+	})
+}
+
+func TestExplainCountsAsNoPlan(t *testing.T) {
+	w := newWorld(t)
+	r := w.router()
+	plans := func() float64 { return testutil.ToFloat64(r.metrics.hops) }
+	asked := r.Explain(call("carrier-de"))
+	if plans() != 0 {
+		t.Error("a question was counted")
+	}
+	if p := r.Plan(call("carrier-de")); way(p) != way(asked) || way(p) == "" || plans() != 1 {
+		t.Errorf("asked %q, planned %q, counted %v", way(asked), way(p), plans())
+	}
 }
