@@ -198,7 +198,8 @@ func (n *Node) buildAPI(c *configs.Config) error {
 		Listener: l, OrgID: c.File.Tenant.OrgID, Node: c.File.Node.Name, Software: n.opts.Software, Started: time.Now(),
 		Credentials: n.credentials, Gate: n.gate, Router: n.router, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
 		Calls: n.callViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, LastTest: n.lastTest,
-		Gatherer: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
+		Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
+		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
 	if c.API.Cert != nil {
 		cfg.Cert = n.apiCert
@@ -218,6 +219,15 @@ func (n *Node) credentials() []admin.Credential {
 	out := make([]admin.Credential, len(list))
 	for i, p := range list {
 		out[i] = admin.Credential{Identity: admin.Identity{Person: p.ID, Roles: p.Roles, Scopes: p.Scopes}, Token: p.Token, Expires: p.Expires}
+	}
+	return out
+}
+
+// peopleByPseudonym lets the door name people to people; the log and the notices never do.
+func (n *Node) peopleByPseudonym() map[string]string {
+	out := map[string]string{}
+	for _, p := range n.cfg.Load().People {
+		out[n.names.Person(p.ID)] = p.ID
 	}
 	return out
 }

@@ -30,17 +30,18 @@ var fields = map[audit.Kind]struct {
 	subject string
 	leave   []string
 }{
-	audit.KindNodeStarted:     {"", []string{"after_crash"}},
-	audit.KindNodeStopped:     {"", []string{"reason", "calls_open"}},
-	audit.KindPolicyApplied:   {"policy_digest", []string{"cause", "policy_digest", "facts_digest", "generation", "preset"}},
-	audit.KindReloadRefused:   {"", nil},
-	audit.KindLawSuspended:    {"instrument", []string{"instrument", "since"}},
-	audit.KindHealthChanged:   {"target", []string{"target", "party", "from", "to", "why"}},
-	audit.KindAnswersMoved:    {"party", []string{"party", "host", "before", "after"}},
-	audit.KindFailoverApplied: {"route", failoverFields},
-	audit.KindFailoverHeld:    {"route", failoverFields},
-	audit.KindFailoverRefused: {"route", failoverFields},
-	audit.KindFailback:        {"route", failoverFields},
+	audit.KindNodeStarted:       {"", []string{"after_crash"}},
+	audit.KindNodeStopped:       {"", []string{"reason", "calls_open"}},
+	audit.KindPolicyApplied:     {"policy_digest", []string{"cause", "policy_digest", "facts_digest", "generation", "preset"}},
+	audit.KindReloadRefused:     {"", nil},
+	audit.KindLawSuspended:      {"instrument", []string{"instrument", "since"}},
+	audit.KindSuspensionRefused: {"", nil},
+	audit.KindHealthChanged:     {"target", []string{"target", "party", "from", "to", "why"}},
+	audit.KindAnswersMoved:      {"party", []string{"party", "host", "before", "after"}},
+	audit.KindFailoverApplied:   {"route", failoverFields},
+	audit.KindFailoverHeld:      {"route", failoverFields},
+	audit.KindFailoverRefused:   {"route", failoverFields},
+	audit.KindFailback:          {"route", failoverFields},
 	audit.KindGateChanged: {"ticket", []string{
 		"ticket", "what", "from", "state", "plan_hash", "missing", "record.ticket.approve_by", "record.ticket.execute_by", "record.ticket.grant_until",
 		"record.ticket.plan.scope",
@@ -56,7 +57,7 @@ var failoverFields = []string{"trunk", "route", "from", "to", "region", "country
 // DefaultKinds are what a channel carries that names no kinds.
 func DefaultKinds() []string {
 	return []string{
-		"failover.*", string(audit.KindGateChanged), string(audit.KindLawSuspended), string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
+		"failover.*", string(audit.KindGateChanged), "law.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
 	}
 }
