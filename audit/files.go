@@ -2,9 +2,30 @@ package audit
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
+
+// ErrInUse says that a folder is held by a running node or by another command.
+var ErrInUse = errors.New("open elsewhere")
+
+// holdDir takes a folder for its opener alone, until the file is closed or the process ends. flock excludes the same process too; the
+// log driver's own locks are POSIX locks, which do not, and would make a second process wait for ever.
+func holdDir(dir, what string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("audit: lock of the %s: %w", what, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = ErrInUse
+		}
+		return nil, errors.Join(fmt.Errorf("audit: the %s in %s: %w", what, dir, err), f.Close())
+	}
+	return f, nil
+}
 
 // makeDir makes a folder that only its owner may enter, and its place in the parent durable.
 func makeDir(dir string) error {

@@ -24,6 +24,8 @@ type filePeople struct {
 	mu      sync.Mutex
 	ids     map[string]string // id to pseudonym
 	unsaved map[string]bool   // ids whose file could not be written yet
+	closed  bool
+	why     error // of the newest failure, while there are such
 }
 
 func openPeople(dir string) (*filePeople, error) {
@@ -36,8 +38,14 @@ func openPeople(dir string) (*filePeople, error) {
 		return nil, fmt.Errorf("audit: folder of people: %w", err)
 	}
 	for _, f := range files {
+		if strings.HasPrefix(f.Name(), ".") { // was being written as the last run ended, and may name somebody all the same
+			if err := shred(filepath.Join(p.dir, f.Name())); err != nil {
+				return nil, fmt.Errorf("audit: folder of people: %w", err)
+			}
+			continue
+		}
 		if !strings.HasSuffix(f.Name(), ".json") {
-			continue // a file that was being written as the last run ended
+			continue
 		}
 		raw, err := os.ReadFile(filepath.Join(p.dir, f.Name()))
 		if err != nil {
@@ -52,7 +60,7 @@ func openPeople(dir string) (*filePeople, error) {
 	return p, nil
 }
 
-// pseudonym gives the one of id. When its file cannot be written it is tried again at the next call for the same person.
+// pseudonym gives the one of id. What could not be written for whomever is tried again.
 func (p *filePeople) pseudonym(id string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,13 +69,42 @@ func (p *filePeople) pseudonym(id string) string {
 		ps = newPseudonym()
 		p.ids[id], p.unsaved[id] = ps, true
 	}
-	if p.unsaved[id] && p.save(person{id, ps}) == nil {
-		delete(p.unsaved, id)
-	}
+	p.saveAll()
 	return ps
 }
 
+// saveAll stops at the first file that cannot be written; p.mu is held.
+func (p *filePeople) saveAll() {
+	p.why = nil
+	for id := range p.unsaved {
+		if err := p.save(person{id, p.ids[id]}); err != nil {
+			p.why = fmt.Errorf("audit: keep a person: %w", err)
+			return
+		}
+		delete(p.unsaved, id)
+	}
+}
+
+func (p *filePeople) health() (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.unsaved), p.why
+}
+
+func (p *filePeople) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.saveAll()
+		p.closed = true
+	}
+	return p.why
+}
+
 func (p *filePeople) save(who person) error {
+	if p.closed {
+		return fs.ErrClosed
+	}
 	raw, err := json.Marshal(who)
 	if err != nil {
 		return err
@@ -79,6 +116,9 @@ func (p *filePeople) save(who person) error {
 func (p *filePeople) erase(who string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return fmt.Errorf("audit: erase a person: %w", fs.ErrClosed)
+	}
 	id, ps := who, p.ids[who]
 	if ps == "" {
 		for i, s := range p.ids {
@@ -95,5 +135,8 @@ func (p *filePeople) erase(who string) error {
 	}
 	delete(p.ids, id)
 	delete(p.unsaved, id)
+	if len(p.unsaved) == 0 {
+		p.why = nil
+	}
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	flog "github.com/transparency-dev/formats/log"
@@ -71,7 +70,7 @@ func openPosix(ctx context.Context, c Config, s *noteSigner) (*posix, error) {
 	if err := makeDir(c.Dir); err != nil {
 		return nil, fmt.Errorf("audit: folder of the log: %w", err)
 	}
-	hold, err := holdDir(c.Dir)
+	hold, err := holdDir(c.Dir, "log")
 	if err != nil {
 		return nil, err
 	}
@@ -360,16 +359,3 @@ func (p *posix) close(ctx context.Context) error {
 }
 
 func (p *posix) letGo() error { return p.hold.Close() }
-
-// holdDir takes the folder for this log alone. The driver's own locks are POSIX locks, which do not exclude the same process and
-// would make a second process wait for ever.
-func holdDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("audit: lock of the log: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("audit: the log in %s is open elsewhere: %w", dir, err), f.Close())
-	}
-	return f, nil
-}

@@ -89,7 +89,7 @@ func TestOpenRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := open(c); err == nil || !strings.Contains(err.Error(), "is open elsewhere") {
+	if err := open(c); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "the log in "+c.Dir) {
 		t.Errorf("open twice: %v", err)
 	}
 	if err := l.Close(t.Context()); err != nil {

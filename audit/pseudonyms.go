@@ -1,11 +1,16 @@
 package audit
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
 	"strings"
 	"time"
 )
@@ -19,10 +24,21 @@ type Pseudonyms interface {
 	Person(id string) string
 	// Match says whether a reference stands for this Call-ID or number, as long as the salt lives.
 	Match(callRef, ref, clear string) bool
-	// Destroy forgets the salt of a call; Erase forgets a person.
+	// Destroy forgets the salt of a call; Erase forgets a person, named by id or pseudonym. Both are on the disk when they return nil,
+	// and wrap ErrForgotten when there was nothing to forget.
 	Destroy(callRef string) error
 	Erase(person string) error
+	// Health says whether what the references stand for is kept. It does not touch the disk.
+	Health() PseudonymsHealth
 	Close() error
+}
+
+// PseudonymsHealth is OK while everything new is kept. Nothing that is not kept makes a call or a decision fail.
+type PseudonymsHealth struct {
+	OK      bool
+	Why     string // of the newest failure, while not OK
+	Lost    uint64 // salts lost in this run: nobody can match the references of these calls
+	Unsaved int    // people whose pseudonym only this run knows; tried again whenever a pseudonym is asked for, and at Close
 }
 
 // A saltKey names a call among the salts: the day on which it began and the hash of its Call-ID.
@@ -38,12 +54,17 @@ type salts interface {
 	put(saltKey, salt)
 	get(saltKey) (salt, bool)
 	destroy(saltKey) error
+	// health gives the number of salts that were lost, and why the newest one was unless a later one was kept.
+	health() (lost uint64, why error)
 	close() error
 }
 
 type people interface {
 	pseudonym(id string) string
 	erase(person string) error
+	// health gives the number of people who are not on the disk, and why.
+	health() (unsaved int, why error)
+	close() error
 }
 
 // names makes references; where salts and people are kept is below it.
@@ -51,6 +72,7 @@ type names struct {
 	mac    func([]byte) []byte
 	salts  salts
 	people people
+	hold   io.Closer // nil without a disk
 }
 
 // MemoryPseudonyms has no disk.
@@ -58,17 +80,44 @@ func MemoryPseudonyms(mac func([]byte) []byte) Pseudonyms {
 	return &names{mac: mac, salts: newMemorySalts(), people: newMemoryPeople()}
 }
 
-// OpenPseudonyms keeps them in dir. mac is an HMAC function of the node's key.
+// OpenPseudonyms keeps them in dir, which it holds for itself until Close: an error wraps ErrInUse while another process, or another
+// open, has it. mac is an HMAC function of the node's key.
+//
+// Without mac dir is opened for forgetting, on a node that does not run: Destroy and Erase do as ever, a folder that is not there is an
+// error that wraps fs.ErrNotExist, and references come from a key that is thrown away, so Match says no to everything.
 func OpenPseudonyms(dir string, mac func([]byte) []byte) (Pseudonyms, error) {
-	s, err := openSalts(dir)
+	if mac == nil {
+		if _, err := os.Stat(dir); err != nil {
+			return nil, fmt.Errorf("audit: folder of the pseudonyms: %w", err)
+		}
+		mac = passingMAC()
+	}
+	if err := makeDir(dir); err != nil {
+		return nil, fmt.Errorf("audit: folder of the pseudonyms: %w", err)
+	}
+	hold, err := holdDir(dir, "pseudonyms")
 	if err != nil {
 		return nil, err
 	}
+	s, err := openSalts(dir)
+	if err != nil {
+		return nil, errors.Join(err, hold.Close())
+	}
 	p, err := openPeople(dir)
 	if err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.close(), hold.Close())
 	}
-	return &names{mac: mac, salts: s, people: p}, nil
+	return &names{mac: mac, salts: s, people: p, hold: hold}, nil
+}
+
+// passingMAC is an HMAC under a key that nobody will ever have again.
+func passingMAC() func([]byte) []byte {
+	key := []byte(rand.Text())
+	return func(msg []byte) []byte {
+		h := hmac.New(sha256.New, key)
+		h.Write(msg)
+		return h.Sum(nil)
+	}
 }
 
 // Call makes references that nobody can join to another call of the same number: every call has its own salt. A reference of a call
@@ -116,7 +165,28 @@ func (n *names) Destroy(callRef string) error {
 
 func (n *names) Person(id string) string   { return n.people.pseudonym(id) }
 func (n *names) Erase(person string) error { return n.people.erase(person) }
-func (n *names) Close() error              { return n.salts.close() }
+
+func (n *names) Health() PseudonymsHealth {
+	lost, why := n.salts.health()
+	unsaved, whyNot := n.people.health()
+	h := PseudonymsHealth{Lost: lost, Unsaved: unsaved}
+	if err := errors.Join(why, whyNot); err != nil {
+		h.Why = err.Error()
+	}
+	h.OK = h.Why == ""
+	return h
+}
+
+// Close reports what was lost. Nothing is kept or forgotten after it: the folder may be somebody else's then.
+func (n *names) Close() error {
+	err := errors.Join(n.people.close(), n.salts.close())
+	if n.hold != nil {
+		if e := n.hold.Close(); !errors.Is(e, fs.ErrClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
 
 // hash is half of the HMAC over use, salt and text. Use and salt have one length each, so no text can pass for another.
 func (n *names) hash(use string, s salt, text string) (out [16]byte) {

@@ -36,7 +36,8 @@ func (m *memorySalts) destroy(k saltKey) error {
 	return nil
 }
 
-func (m *memorySalts) close() error { return nil }
+func (m *memorySalts) health() (uint64, error) { return 0, nil }
+func (m *memorySalts) close() error            { return nil }
 
 type memoryPeople struct {
 	mu sync.Mutex
@@ -65,6 +66,9 @@ func (p *memoryPeople) erase(person string) error {
 	}
 	return fmt.Errorf("audit: person: %w", ErrForgotten)
 }
+
+func (p *memoryPeople) health() (int, error) { return 0, nil }
+func (p *memoryPeople) close() error         { return nil }
 
 // newPseudonym is random and not a hash: after Erase not even the node's key leads back to the person.
 func newPseudonym() string { return "p-" + rand.Text()[:16] }

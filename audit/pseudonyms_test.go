@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +40,9 @@ func TestPseudonymsContract(t *testing.T) {
 			n := open()
 			contractCalls(t, n)
 			contractPeople(t, n)
+			if h := n.Health(); h != (PseudonymsHealth{OK: true}) {
+				t.Errorf("health %+v", h)
+			}
 			if err := n.Close(); err != nil {
 				t.Error(err)
 			}
@@ -160,7 +164,7 @@ func TestPseudonymsKept(t *testing.T) {
 		found++
 		return err
 	})
-	if err != nil || found != 3 { // a day of salts, alice, and bob anew
+	if err != nil || found != 4 { // a day of salts, alice, bob anew, and the lock
 		t.Errorf("%d files, %v", found, err)
 	}
 }
@@ -245,16 +249,82 @@ func TestPeopleDamaged(t *testing.T) {
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "people", ".half-written"), []byte("{"), 0o600); err != nil {
+	half := filepath.Join(dir, "people", "."+ps+".json-123")
+	if err := os.WriteFile(half, []byte(`{"id":"alice@bank.example"`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	openNames(t, dir)
+	n = openNames(t, dir)
+	if _, err := os.Stat(half); !errors.Is(err, fs.ErrNotExist) || n.Person("alice@bank.example") != ps {
+		t.Errorf("a file that was half written still names somebody: %v", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
 	edit(t, filepath.Join(dir, "people", ps+".json"), func([]byte) []byte { return []byte(`{"id":"x","pseudonym":"p-other"}`) })
 	if _, err := OpenPseudonyms(dir, testMAC); err == nil {
 		t.Error("a person under another's name was taken")
 	}
 	if _, err := OpenPseudonyms(filepath.Join(dir, "people", ps+".json"), testMAC); err == nil {
 		t.Error("a file was taken for a folder")
+	}
+}
+
+// TestForgetOffline forgets on the folder of a node that does not run, and not on that of one that does.
+func TestForgetOffline(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pseudonyms")
+	if _, err := OpenPseudonyms(dir, nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder that is not there: %v", err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("a folder was made to forget in")
+	}
+	n := openNames(t, dir)
+	gone, goneRefs := n.Call("abc@host", "+4930901820")
+	kept, keptRefs := n.Call("def@host", "+4930901820")
+	alice, bob, carol := n.Person("alice@bank.example"), n.Person("bob@bank.example"), n.Person("carol@bank.example")
+	if _, err := OpenPseudonyms(dir, nil); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("forget beside a running node: %v", err)
+	}
+	if !n.Match(gone, goneRefs[0].Ref, "+4930901820") {
+		t.Error("the node lost a salt to one who was turned away")
+	}
+	if err := errors.Join(n.Close(), n.Close()); err != nil {
+		t.Fatal(err)
+	}
+	f, err := OpenPseudonyms(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenPseudonyms(dir, testMAC); !errors.Is(err, ErrInUse) {
+		t.Errorf("a node starts while somebody forgets: %v", err)
+	}
+	if err := errors.Join(f.Destroy(gone), f.Erase("alice@bank.example"), f.Erase(bob)); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(f.Destroy(gone), ErrForgotten) || !errors.Is(f.Erase(alice), ErrForgotten) {
+		t.Error("forgotten twice")
+	}
+	if f.Match(kept, keptRefs[0].Ref, "+4930901820") {
+		t.Error("a match without the node's key")
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if f.Destroy(kept) == nil || f.Erase(carol) == nil {
+		t.Error("forgotten after Close, when the folder may be somebody else's")
+	}
+	n = openNames(t, dir)
+	if n.Match(gone, goneRefs[0].Ref, "+4930901820") || !n.Match(kept, keptRefs[0].Ref, "+4930901820") {
+		t.Error("not the call that was named is forgotten")
+	}
+	if n.Person("alice@bank.example") == alice || n.Person("bob@bank.example") == bob || n.Person("carol@bank.example") != carol {
+		t.Error("not the people who were named are forgotten")
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if ref, _ := n.Call("late@host"); n.Match(ref, "", "late@host") || n.Health().OK {
+		t.Error("a salt was kept after Close")
 	}
 }
 

@@ -168,3 +168,50 @@ func TestIntentsFullDisk(t *testing.T) {
 		t.Errorf("%d calls up, %d on record", up+1, len(got))
 	}
 }
+
+// TestPseudonymsFullDisk holds that what could not be kept shows while it is so, and that people are kept as soon as there is room.
+func TestPseudonymsFullDisk(t *testing.T) {
+	mount := smallDisk(t, "1m")
+	if mount == "" {
+		return
+	}
+	dir := filepath.Join(mount, "pseudonyms")
+	n := openNames(t, dir)
+	kept, _ := n.Call("kept@host")
+	ballast := fillDisk(t, mount)
+	for range 200 { // more than the page that the first call began
+		n.Call("lost@host")
+	}
+	alice := n.Person("alice@bank.example")
+	h := n.Health()
+	if h.OK || h.Lost == 0 || h.Lost > 200 || h.Unsaved != 1 || !strings.Contains(h.Why, "a salt: ") || !strings.Contains(h.Why, "a person: ") {
+		t.Errorf("on a full disk: %+v", h)
+	}
+	if n.Person("alice@bank.example") != alice || !n.Match(kept, "", "kept@host") {
+		t.Error("what is kept is not found")
+	}
+	if err := n.Destroy(kept); err != nil { // takes no space
+		t.Error(err)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	n.Call("kept again@host")
+	if after := n.Health(); after.OK || after.Lost != h.Lost || after.Unsaved != 1 || strings.Contains(after.Why, "a salt: ") {
+		t.Errorf("after a call with room: %+v", after)
+	}
+	n.Person("bob@bank.example")
+	if after := n.Health(); after != (PseudonymsHealth{OK: true, Lost: h.Lost}) {
+		t.Errorf("after a person with room: %+v", after)
+	}
+	if err := n.Close(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("close does not tell of the salts that were lost: %v", err)
+	}
+	n = openNames(t, dir)
+	if n.Person("alice@bank.example") != alice {
+		t.Error("a person was not kept")
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+}

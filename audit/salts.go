@@ -26,11 +26,14 @@ const (
 type fileSalts struct {
 	dir string
 
-	mu   sync.Mutex
-	day  string   // of today
-	file *os.File // nil when it could not be opened
-	end  int64    // where the next record goes
-	lost error    // the first write that failed
+	mu     sync.Mutex
+	day    string   // of today
+	file   *os.File // nil when it could not be opened
+	end    int64    // where the next record goes
+	closed bool
+	first  error  // the first failure
+	newest error  // unless a salt was kept since
+	lost   uint64 // salts that could not be written
 }
 
 func openSalts(dir string) (*fileSalts, error) {
@@ -43,37 +46,43 @@ func openSalts(dir string) (*fileSalts, error) {
 
 func (s *fileSalts) path(day string) string { return filepath.Join(s.dir, day+".salts") }
 
-// put keeps a salt. One that cannot be written is lost, which Close reports: a call does not fail for it.
+// put keeps a salt. One that cannot be written is lost, which health and Close report: a call does not fail for it.
 func (s *fileSalts) put(k saltKey, v salt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.turn(k.day); err != nil {
-		s.fail(err)
+		s.lose(err)
 		return
 	}
 	var rec [saltRecord]byte
 	copy(rec[:16], k.hash[:])
 	copy(rec[16:], v[:])
 	if _, err := s.file.WriteAt(rec[:], s.end); err != nil {
-		s.fail(err) // the next record takes the same place, so that a torn one is overwritten
+		s.lose(err) // the next record takes the same place, so that a torn one is overwritten
 		return
 	}
 	s.end += saltRecord
+	s.newest = nil
 }
 
-func (s *fileSalts) fail(err error) {
-	if s.lost == nil {
-		s.lost = fmt.Errorf("audit: write a salt: %w", err)
+func (s *fileSalts) lose(err error) {
+	s.lost++
+	s.newest = fmt.Errorf("audit: write a salt: %w", err)
+	if s.first == nil {
+		s.first = s.newest
 	}
 }
 
 // turn makes day the open file.
 func (s *fileSalts) turn(day string) error {
+	if s.closed {
+		return fs.ErrClosed
+	}
 	if s.file != nil && s.day == day {
 		return nil
 	}
-	if err := s.shut(); err != nil {
-		s.fail(err)
+	if err := s.shut(); err != nil && s.first == nil {
+		s.first = fmt.Errorf("audit: salts of %s: %w", s.day, err)
 	}
 	f, err := os.OpenFile(s.path(day), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -132,6 +141,9 @@ func (s *fileSalts) get(k saltKey) (salt, bool) {
 func (s *fileSalts) destroy(k saltKey) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("audit: salt of %s: %w", k, fs.ErrClosed)
+	}
 	f, err := os.OpenFile(s.path(k.day), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("audit: salt of %s: %w", k, ErrForgotten)
@@ -155,7 +167,14 @@ func (s *fileSalts) destroy(k saltKey) error {
 func (s *fileSalts) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.lost, s.shut())
+	s.closed = true
+	return errors.Join(s.first, s.shut())
+}
+
+func (s *fileSalts) health() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost, s.newest
 }
 
 // findSalt reads a salts file to the record of hash and gives its offset. A record of zeros is a destroyed one and matches nothing.
