@@ -9,9 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/cordonsip/cordon/admin"
@@ -41,6 +45,9 @@ func (a api) token() (string, error) {
 
 // do sends one request and reads a JSON answer into out (nil: none is wanted).
 func (a api) do(ctx context.Context, method, path string, in, out any) error {
+	if err := a.sealed(); err != nil {
+		return err
+	}
 	token, err := a.token()
 	if err != nil {
 		return err
@@ -80,9 +87,30 @@ func (a api) do(ctx context.Context, method, path string, in, out any) error {
 	return json.Unmarshal(data, out)
 }
 
+// sealed refuses to send a token in clear to another host.
+func (a api) sealed() error {
+	u, err := url.Parse(a.API)
+	if err != nil {
+		return err
+	}
+	if u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()) {
+		return nil
+	}
+	return withHint(fmt.Errorf("%s: a token goes over plain HTTP to a loopback address alone", a.API), "use https://, with --roots for a certificate of your own; or a tunnel to the node's loopback address")
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
 // client never follows a redirect: the token must not travel.
 func (a api) client() (*http.Client, error) {
 	tr := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+	if !strings.HasPrefix(a.API, "https:") {
+		dialer := &net.Dialer{Control: loopbackAlone}
+		tr.DialContext = dialer.DialContext
+	}
 	if a.Roots != "" {
 		pem, err := os.ReadFile(a.Roots)
 		if err != nil {
@@ -99,6 +127,18 @@ func (a api) client() (*http.Client, error) {
 	}, nil
 }
 
+// loopbackAlone looks at the address after its name was resolved: a localhost that lies gets no token.
+func loopbackAlone(_, addr string, _ syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return err
+	}
+	if !ap.Addr().Unmap().IsLoopback() {
+		return fmt.Errorf("%s is no loopback address", ap.Addr())
+	}
+	return nil
+}
+
 func problem(status int, data []byte) error {
 	var p admin.Problem
 	if json.Unmarshal(data, &p) != nil || p.Title == "" {
@@ -107,6 +147,9 @@ func problem(status int, data []byte) error {
 	text := p.Title
 	if p.Detail != "" {
 		text += ": " + p.Detail
+	}
+	if p.ErrorID != "" {
+		text += " (" + p.ErrorID + ")"
 	}
 	err := errors.New(text)
 	if p.Hint != "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 
@@ -20,7 +21,17 @@ func (d *demoCmd) Run(ctx context.Context, s streams) error {
 	if d.Debug {
 		logger = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return demo.Run(ctx, demo.Options{Out: s.out, Color: isTerminal(s.out), Dir: d.Dir, Serve: d.Serve, Software: "cordon " + version(), Logger: logger})
+	return demo.Run(ctx, demo.Options{
+		Out: s.out, Color: isTerminal(s.out), Dir: d.Dir, Serve: d.Serve, Software: "cordon " + version(), Logger: logger, Suspend: suspender(s),
+	})
+}
+
+// suspender lets the story strike an instrument with the very code of cordon law suspend.
+func suspender(s streams) func(demo.Strike) error {
+	return func(k demo.Strike) error {
+		s.out = io.Discard // the story tells it in its own words
+		return (&lawSuspend{Instrument: k.Instrument, Reason: k.Reason, File: k.File, Key: k.Key, KeyID: k.KeyID}).Run(s)
+	}
 }
 
 // isTerminal says whether colours make sense.

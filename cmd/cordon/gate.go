@@ -67,7 +67,7 @@ type gateShow struct {
 
 // Run shows one ticket.
 func (g *gateShow) Run(ctx context.Context, s streams) error {
-	var t approval.Ticket
+	var t admin.TicketView
 	if err := g.do(ctx, "GET", g.path(""), nil, &t); err != nil {
 		return err
 	}
@@ -75,10 +75,16 @@ func (g *gateShow) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-func printTicket(w io.Writer, t approval.Ticket) {
+func printTicket(w io.Writer, t admin.TicketView) {
+	who := func(word string) string {
+		if name, ok := t.People[word]; ok {
+			return word + " (" + name + ")"
+		}
+		return word
+	}
 	p := t.Plan
 	fmt.Fprintf(w, "ticket     %s  %s\n", t.ID, t.State)
-	fmt.Fprintf(w, "asked      %s by %s: %s\n", clock(t.RequestedAt), t.RequestedBy, p.Reason)
+	fmt.Fprintf(w, "asked      %s by %s: %s\n", clock(t.RequestedAt), who(t.RequestedBy), p.Reason)
 	fmt.Fprintf(w, "lets       calls of %s reach %s in %s (%s), at most %d calls, for %s\n", strings.Join(p.Scope.Trunks, ", "), strings.Join(p.Scope.Groups, ", "),
 		strings.Join(p.Scope.Regions, ", "), p.Scope.Country, p.Scope.MaxCalls, p.GrantFor)
 	fmt.Fprintf(w, "held for   %s\n", strings.Join(p.Grounds, "; "))
@@ -91,10 +97,10 @@ func printTicket(w io.Writer, t approval.Ticket) {
 		if d.Approve {
 			word = "approved"
 		}
-		fmt.Fprintf(w, "%-10s %s by %s as %s: %s\n", word, clock(d.At), d.Person, d.Role, d.Reason)
+		fmt.Fprintf(w, "%-10s %s by %s as %s: %s\n", word, clock(d.At), who(d.Person), d.Role, d.Reason)
 	}
 	for _, o := range t.Opinions {
-		fmt.Fprintf(w, "opinion    %s by %s: %s: %s\n", clock(o.At), o.Person, o.Word, o.Text)
+		fmt.Fprintf(w, "opinion    %s by %s: %s: %s\n", clock(o.At), who(o.Person), o.Word, o.Text)
 	}
 	for _, m := range t.Missing {
 		fmt.Fprintf(w, "missing    %s\n", m)
@@ -109,7 +115,7 @@ type gateApprove struct {
 	api
 	ticketArg
 	Reason string `required:"" help:"Why you approve it; it stands in the log."`
-	Role   string `help:"Your role, when you hold several."`
+	Role   string `help:"Your role; needed when you hold several approving ones."`
 	Hash   string `help:"Plan hash that you read; default: the ticket's present one."`
 }
 
@@ -122,7 +128,7 @@ type gateDeny struct {
 	api
 	ticketArg
 	Reason string `required:"" help:"Why you deny it; it stands in the log."`
-	Role   string `help:"Your role, when you hold several."`
+	Role   string `help:"Your role; needed when you hold several approving ones."`
 }
 
 // Run denies.
@@ -132,13 +138,13 @@ func (g *gateDeny) Run(ctx context.Context, s streams) error {
 
 func decide(ctx context.Context, s streams, a api, arg ticketArg, approve bool, role, reason, hash string) error {
 	if hash == "" {
-		var t approval.Ticket
+		var t admin.TicketView
 		if err := a.do(ctx, "GET", arg.path(""), nil, &t); err != nil {
 			return err
 		}
 		hash = t.PlanHash
 	}
-	var t approval.Ticket
+	var t admin.TicketView
 	if err := a.do(ctx, "POST", arg.path("/decisions"), admin.Word{Approve: approve, Role: role, Reason: reason, PlanHash: hash}, &t); err != nil {
 		return err
 	}
@@ -156,7 +162,7 @@ type gateOpine struct {
 
 // Run records an opinion.
 func (g *gateOpine) Run(ctx context.Context, s streams) error {
-	var t approval.Ticket
+	var t admin.TicketView
 	in := admin.Advice{Opinion: approval.OpinionWord(g.Opinion), Text: g.Text, ConditionsMet: g.Met}
 	if err := g.do(ctx, "POST", g.path("/opinions"), in, &t); err != nil {
 		return err
@@ -198,7 +204,7 @@ func (g *gateRevoke) Run(ctx context.Context, s streams) error {
 }
 
 func act(ctx context.Context, s streams, a api, path string, in any) error {
-	var t approval.Ticket
+	var t admin.TicketView
 	if err := a.do(ctx, "POST", path, in, &t); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -20,49 +21,6 @@ import (
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/sovereign"
 )
-
-type statusCmd struct{ api }
-
-// Run prints one screen.
-func (c *statusCmd) Run(ctx context.Context, s streams) error {
-	var o admin.Overview
-	if err := c.do(ctx, "GET", "/api/v1/status", nil, &o); err != nil {
-		return err
-	}
-	fmt.Fprintf(s.out, "%s  %s  up since %s  %d calls\n%s: %s\n", o.Node, o.Software, clock(o.Since), o.Calls, o.Document.Status, o.Document.Why)
-	fmt.Fprintf(s.out, "policy %s, home %s, allowed %s, generation %d, digest %.12s\n", o.Policy.Preset, o.Policy.Home, strings.Join(o.Policy.Allow, " "), o.Policy.Generation, o.Policy.PolicyDigest)
-	for _, x := range o.Policy.Suspended {
-		fmt.Fprintf(s.out, "suspended  %s\n", x)
-	}
-	w := tabwriter.NewWriter(s.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "\nROUTE\tACTIVE\tNEXT\tSINCE\tWHY")
-	for _, r := range o.Routes {
-		held := ""
-		if r.Held != "" {
-			held = " [held at the gate: " + r.Held + "]"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s%s\n", r.Route, dash(r.Active), dash(r.Next), clock(r.Since), r.Why, held)
-	}
-	fmt.Fprintln(w, "\nTARGET\tSTATE\tPLACE\tPOLICY\tRTT\tSINCE\tWHY")
-	for _, t := range o.Targets {
-		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%.1f ms\t%s\t%s\n", t.ID, t.State, t.Region, t.Country, t.Verdict, t.RTTms, clock(t.Since), t.Why)
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, t := range o.Tickets {
-		fmt.Fprintf(s.out, "\nticket %s %s: %s; missing: %s\n", t.ID, t.State, t.Plan.Reason, strings.Join(t.Missing, "; "))
-	}
-	for _, g := range o.Grants {
-		fmt.Fprintf(s.out, "grant %s until %s for %s, %d calls left here\n", g.ID, clock(g.Until), strings.Join(g.Scope.Regions, ","), g.Left)
-	}
-	state := "ok"
-	if !o.Log.OK {
-		state = "CANNOT BE WRITTEN: " + o.Log.Why
-	}
-	fmt.Fprintf(s.out, "\nlog %s, %d entries, reserve used %.0f %%\n", state, o.Log.Entries, 100*o.Log.ReserveUsed)
-	return nil
-}
 
 func dash(s string) string {
 	if s == "" {
@@ -271,12 +229,20 @@ func moment(s string) (time.Time, error) {
 	return time.Time{}, withHint(fmt.Errorf("%q is no moment", s), "write 2026-11-21 or 2026-11-21T14:00:00Z")
 }
 
+// appendLine adds one line in one write: whoever reads meanwhile sees all of it or nothing. A last line without an end, as an editor may leave it, gets one.
 func appendLine(path string, line []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
-	_, werr := f.Write(append(line, '\n'))
+	line = append(bytes.TrimRight(line, "\n"), '\n')
+	last := make([]byte, 1)
+	if info, err := f.Stat(); err == nil && info.Size() > 0 {
+		if _, err := f.ReadAt(last, info.Size()-1); err == nil && last[0] != '\n' {
+			line = append([]byte{'\n'}, line...)
+		}
+	}
+	_, werr := f.Write(line)
 	return errors.Join(werr, f.Sync(), f.Close())
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -62,9 +63,25 @@ type coded struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(context.Background())
 	defer stop()
 	os.Exit(realMain(ctx, os.Args[1:], streams{os.Stdout, os.Stderr, os.Stdin}))
+}
+
+// untilSignal ends at the first SIGINT or SIGTERM. From then on signals do what they always do: a second one ends the process at once, whatever still drains.
+func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	first := make(chan os.Signal, 1)
+	signal.Notify(first, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-first:
+		case <-ctx.Done():
+		}
+		signal.Stop(first)
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 // realMain parses args and runs the command. Exit codes: 0 done, 1 failed, 2 the command line was wrong.
@@ -105,20 +122,31 @@ func complain(w io.Writer, err error) int {
 	return 1
 }
 
-// version is the module version, or the commit of a build from a checkout.
+// commit is what was built; the linker sets it: -ldflags "-X main.commit=0123abc".
+var commit string
+
+// version is the module version and the commit that was built, as far as the build knows them.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "unknown"
+		info = &debug.BuildInfo{}
 	}
+	return versionOf(info, commit)
+}
+
+func versionOf(info *debug.BuildInfo, commit string) string {
 	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
-			v = "devel+" + s.Value[:min(12, len(s.Value))]
+	if v == "" || v == "(devel)" {
+		v = "devel"
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && commit == "" {
+				commit = s.Value[:min(12, len(s.Value))]
+			}
 		}
 	}
-	if v == "" {
-		v = "devel"
+	if commit == "" {
+		return v
 	}
-	return v
+	v, _, _ = strings.Cut(v, "+") // build metadata of the toolchain, such as +dirty: the commit stands in its place
+	return v + "+" + commit
 }

@@ -29,7 +29,12 @@ type Options struct {
 	Serve    bool   // leave everything running after the story
 	Software string
 	Logger   *slog.Logger
+	// Suspend does what cordon law suspend does. Needed: the story must strike an instrument with the tool that people have.
+	Suspend func(Strike) error
 }
+
+// Strike names an instrument that is to be suspended, as the command line does: with the suspensions file, the key file and the id of the key.
+type Strike struct{ Instrument, Reason, File, Key, KeyID string }
 
 // story is the play while it runs.
 type story struct {
@@ -51,6 +56,9 @@ type scene struct {
 // Run plays the story. The error names the first claim that was not observed.
 func Run(ctx context.Context, o Options) error {
 	began := time.Now()
+	if o.Out == nil || o.Suspend == nil {
+		return errors.New("demo: Out and Suspend are required")
+	}
 	if o.Dir == "" {
 		dir, err := os.MkdirTemp("", "cordon-demo-")
 		if err != nil {

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,7 +37,7 @@ func scenes() []scene {
 		{"the grant lets exactly that scope through", sceneGranted},
 		{"the grant ends by itself, and so does the way to Virginia", sceneExpired},
 		{"Zurich is back; then the Swiss decision is suspended, and Zurich is out within a second", sceneSuspended},
-		{"Frankfurt is back: the next call is a failback", sceneFailback},
+		{"Frankfurt and Stockholm are back: the next call is a failback", sceneFailback},
 	}
 }
 
@@ -59,6 +60,22 @@ func sceneUp(ctx context.Context, s *story) error {
 			return fmt.Errorf("%s was probed", name)
 		}
 	}
+	return s.expectStatus(ctx, "HEALTHY", "aws:eu-central-1")
+}
+
+// expectStatus waits until the status interface says a word, with the region that calls go to now ("" when there is none).
+func (s *story) expectStatus(ctx context.Context, word, region string) error {
+	var d admin.StatusDocument
+	var failed error
+	err := until(ctx, "the status document says "+word, 3*time.Second, func() bool {
+		d = admin.StatusDocument{}
+		failed = s.api(ctx, "ops", "GET", "/api/v2/orgs/demo-bank/healthcheck/status", nil, &d)
+		return failed == nil && d.Status == word && (d.RegionPrimary == nil) == (region == "") && (region == "" || *d.RegionPrimary == region)
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("%w; it says %s: %s", err, d.Status, d.Why), failed)
+	}
+	s.say("    status interface: %s, region_primary %s: %s", word, cmp.Or(region, "null"), d.Why)
 	return nil
 }
 
@@ -162,7 +179,7 @@ func sceneHeld(ctx context.Context, s *story) error {
 	if n := s.wire.to(s.site("iad").Prefix); n != 0 {
 		return fmt.Errorf("%d datagrams left for Virginia before anybody approved", n)
 	}
-	return nil
+	return s.expectStatus(ctx, "HELD", "")
 }
 
 // api sends one request as a person.
@@ -292,14 +309,11 @@ func sceneSuspended(ctx context.Context, s *story) error {
 	if err := s.expectAnswer(h, "zrh", "auto_failover"); err != nil {
 		return err
 	}
-	line, err := sovereign.SignSuspension(sovereign.Suspension{
-		Instrument: "2000/518/EC", Since: time.Now().UTC().Truncate(time.Second), Reason: "rehearsal: what if the decision on Switzerland fell", KeyID: "law-1",
-	}, s.law)
-	if err != nil {
-		return err
-	}
 	struck := time.Now()
-	if err := os.WriteFile(filepath.Join(s.dir, "suspended.jsonl"), append(line, '\n'), 0o644); err != nil {
+	if err := s.o.Suspend(Strike{
+		Instrument: "2000/518/EC", Reason: "rehearsal: what if the decision on Switzerland fell",
+		File: filepath.Join(s.dir, "suspended.jsonl"), Key: filepath.Join(s.dir, "law.key"), KeyID: "law-1",
+	}); err != nil {
 		return err
 	}
 	if err := until(ctx, "Zurich out of force", time.Second, func() bool { return s.permitted("zrh").Verdict != sovereign.Permit }); err != nil {
@@ -320,8 +334,10 @@ func sceneSuspended(ctx context.Context, s *story) error {
 }
 
 func sceneFailback(ctx context.Context, s *story) error {
-	if err := s.site("fra").Peer.SetBehaviour(carrier.Behaviour{RingFor: 20 * time.Millisecond}); err != nil {
-		return err
+	for _, name := range []string{"fra", "sto"} {
+		if err := s.site(name).Peer.SetBehaviour(carrier.Behaviour{RingFor: 20 * time.Millisecond}); err != nil {
+			return err
+		}
 	}
 	if err := until(ctx, "Frankfurt seen up again", 8*time.Second, func() bool { return s.isState("fra", healthcheck.Up) && s.active() == "fra" }); err != nil {
 		return err
@@ -334,7 +350,13 @@ func sceneFailback(ctx context.Context, s *story) error {
 	if reason != "primary" && reason != "failback" {
 		return fmt.Errorf("the receipt says %q", reason)
 	}
-	return s.expectAnswer(h, "fra", reason)
+	if err := s.expectAnswer(h, "fra", reason); err != nil {
+		return err
+	}
+	if err := until(ctx, "Stockholm seen up again", 8*time.Second, func() bool { return s.isState("sto", healthcheck.Up) }); err != nil {
+		return err
+	}
+	return s.expectStatus(ctx, "HEALTHY", "aws:eu-central-1")
 }
 
 // epilogue stops the node and proves the log offline.

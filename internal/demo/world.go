@@ -68,7 +68,6 @@ type world struct {
 	sites   []site
 	carrier *carrier.Peer
 	people  []person
-	law     ed25519.PrivateKey // signs suspensions
 	wire    *wire
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
@@ -152,7 +151,8 @@ func (w *world) files() error {
 	if err := os.WriteFile(filepath.Join(w.dir, "roots.pem"), roots.Bytes(), 0o644); err != nil {
 		return err
 	}
-	if _, w.law, err = ed25519.GenerateKey(rand.Reader); err != nil {
+	law, err := lawKey(w.dir)
+	if err != nil {
 		return err
 	}
 	for i := range w.people {
@@ -172,12 +172,25 @@ func (w *world) files() error {
 	var text bytes.Buffer
 	err = t.Execute(&text, map[string]any{
 		"Edge": edgeAddr, "Carrier": w.carrier.Addr(), "Sites": w.sites, "People": w.people,
-		"LawKey": base64.StdEncoding.EncodeToString(w.law.Public().(ed25519.PublicKey)),
+		"LawKey": base64.StdEncoding.EncodeToString(law),
 	})
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(w.dir, "cordon.yaml"), text.Bytes(), 0o644)
+}
+
+// lawKey writes the key that signs suspensions, as cordon law key does, and gives its public half.
+func lawKey(dir string) (ed25519.PublicKey, error) {
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return pub, os.WriteFile(filepath.Join(dir, "law.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
 func writePEM(dir, name string, cert tls.Certificate) error {
