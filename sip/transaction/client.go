@@ -239,6 +239,15 @@ func (c *Client) Cancel(headers ...sip.Header) {
 	}
 }
 
+// Quiet stops repeating an INVITE that nothing answered: whoever sent it does not wait any more, so a copy that arrives now could only make something ring for
+// nobody. The transaction stays until its time is over and takes what comes late. Any other request, and one that was answered, goes on as it is.
+func (c *Client) Quiet() {
+	if c.invite() && c.state == calling && c.repeat != nil {
+		c.repeat.Stop()
+		c.repeat = nil
+	}
+}
+
 // sendCancel starts the CANCEL's own transaction. RFC 3261 section 9.1: when no final response to the INVITE follows within 64*T1 it counts as cancelled.
 func (c *Client) sendCancel() {
 	c.cancel.sent = true

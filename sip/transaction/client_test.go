@@ -50,6 +50,40 @@ func TestTimersAreOfTheLayerAndOfTheTransaction(t *testing.T) {
 	})
 }
 
+// An INVITE that nobody waits for is not repeated, and what comes late is still seen to: a provisional response is cancelled, the refusal acknowledged.
+func TestQuiet(t *testing.T) {
+	inWorld(t, Timers{}, func(w *world) {
+		c := w.client(transport.UDP, sip.INVITE)
+		w.pass(2 * time.Second)
+		w.do(func() { c.Quiet(); c.Cancel() })
+		w.pass(20 * time.Second)
+		w.wantTimes("INVITE", ms(0, 500, 1500)...)
+		w.wantTimes("CANCEL")
+		w.wantLen(1, 0)
+		w.respond(c, 180, "b")
+		w.wantTimes("CANCEL", 22*time.Second)
+		w.respond(c, 487, "b")
+		w.wantTimes("ACK", 22*time.Second)
+		w.pass(40 * time.Second)
+		w.wantLen(0, 0)
+	})
+	inWorld(t, Timers{}, func(w *world) {
+		c := w.client(transport.UDP, sip.INVITE)
+		w.do(c.Quiet)
+		w.pass(40 * time.Second)
+		w.wantTimes("INVITE", 0)
+		w.wantFailure(ErrTimeout, 32*time.Second)
+		w.pass(40 * time.Second)
+		w.wantLen(0, 0)
+	})
+	inWorld(t, Timers{}, func(w *world) {
+		c := w.client(transport.UDP, sip.BYE)
+		w.do(c.Quiet)
+		w.pass(time.Second)
+		w.wantTimes("BYE", ms(0, 500)...)
+	})
+}
+
 // A provisional response stops Timers A and B; the user waits as long as it wants.
 func TestInviteProceeding(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {

@@ -79,6 +79,13 @@ func (s *Server) trying() {
 func (s *Server) Req() *sip.Request    { return s.req }
 func (s *Server) Flow() transport.Flow { return s.flow }
 
+// Use puts another flow of the same path in place of the way back: one that rests on another pass.
+func (s *Server) Use(f transport.Flow) {
+	if f.Valid() && f.Key() == s.flow.Key() {
+		s.flow = f
+	}
+}
+
 // Tag is that To-tag.
 func (s *Server) Tag() string { return s.tag }
 
