@@ -45,13 +45,16 @@ type attempt struct {
 func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.Ruling, plain bool) *attempt {
 	t := &attempt{c: c, hop: h, seq: 1, plain: plain, se: seconds(p.Refresh)}
 	t.leg = &leg{
-		c: c, side: media.B, party: p, flow: f, ruling: r, name: h.Target.Name, callID: newCallID(c.sh.id), tag: token(12),
+		c: c, side: media.B, party: p, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: newCallID(c.sh.id), tag: token(12),
 		auth: &digester{cred: p.Auth}, early: map[string]*dialog.Dialog{}, racks: map[string]uint32{}, ackSDP: map[uint32][]byte{},
 	}
 	c.cur = t
 	c.sh.e.partyLoad(p.Name).Add(1)
 	c.sh.legs[legKey(t.leg.callID, t.leg.tag)] = t.leg
 	c.sh.ours[t.leg.callID] = true
+	if c.emergency() {
+		c.sh.needs(t.leg.callID)
+	}
 	c.tried = append(c.tried, audit.Attempt{
 		Party: h.Party, Target: h.Target.ID(), Region: r.Region.String(), Country: string(r.Country), Verdict: r.Verdict.String(), Ground: string(r.Ground),
 	})
@@ -133,6 +136,9 @@ func (t *attempt) forget() {
 	sh.loop.After(64*sh.e.c.Timers.T1, func() {
 		if t.c.b != t.leg {
 			delete(sh.legs, key)
+			if t.c.emergency() {
+				sh.spare(t.leg.callID)
+			}
 		}
 	})
 }
@@ -187,10 +193,10 @@ func (t *attempt) target(host string) msg.Uri {
 	if u.User == "" {
 		u.User = a.called
 	}
-	if a.sips {
+	switch p := t.leg.flow.Proto(); {
+	case a.sips && p == transport.TLS: // an emergency call goes over whatever its trunk has
 		u.Scheme = "sips"
-	}
-	if p := t.leg.flow.Proto(); p != transport.UDP && !a.sips {
+	case p != transport.UDP:
 		u.UriParams = msg.HeaderParams{{K: "transport", V: string(p)}}
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -242,9 +248,7 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 
 // Response implements transaction.ClientUser.
 func (t *attempt) Response(_ *transaction.Client, res *msg.Response) {
-	if t.leg.rtt == 0 {
-		t.leg.rtt = time.Since(t.sent)
-	}
+	t.leg.measure(time.Since(t.sent))
 	switch {
 	case t.c.b == t.leg && t.done:
 		if res.IsSuccess() {
@@ -319,6 +323,7 @@ func (t *attempt) abandon(rs []reason) {
 	t.dead = true
 	t.stop()
 	if t.client != nil {
+		t.client.Quiet() // before the CANCEL, which may end the silence
 		t.client.Cancel(reasonHeaders(rs)...)
 	}
 	t.forget()

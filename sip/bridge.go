@@ -2,10 +2,13 @@ package sip
 
 import (
 	"strings"
+	"time"
 
+	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
+	"github.com/cordonsip/cordon/sovereign"
 	msg "github.com/emiago/sipgo/sip"
 )
 
@@ -30,7 +33,10 @@ func (l *leg) request(tx *transaction.Server, req *msg.Request, in transport.Inc
 		l.c.sh.answer(tx, 500) // RFC 3261 section 12.2.2
 		return
 	}
-	l.adopt(in)
+	if !l.adopt(in) {
+		l.c.sh.answer(tx, 403, reason{"SIP", 403, "source refused by policy"}.header())
+		return
+	}
 	l.dispatch(tx, req, tag)
 }
 
@@ -39,12 +45,50 @@ func (l *leg) zombie() bool {
 	return l.side == media.B && l != l.c.b && (l.c.cur == nil || l != l.c.cur.leg)
 }
 
-// adopt follows a peer that came back over another connection of its own. Datagrams and our own connections stay where they were pinned.
-func (l *leg) adopt(in transport.Incoming) {
-	if l.side == media.A && l.flow.Proto().Reliable() && in.Flow.Key() != l.flow.Key() && in.Party == l.party.Name && in.Flow.Proto() == l.flow.Proto() {
-		l.flow = in.Flow
+// adopt follows a peer that came back over another connection of its own, if its new place is permitted too: the leg rests on that ruling from then on, and the
+// receipt tells of the move. Datagrams and our own connections stay where they were pinned. False means that the move is refused and nothing changed.
+func (l *leg) adopt(in transport.Incoming) bool {
+	if !l.moves(in) {
+		return true
 	}
+	c := l.c
+	r := c.sh.e.screen.judge(l.party, in.Flow.Remote(), c.plan.Purpose)
+	l.moved(in, r)
+	if !r.Permitted() {
+		c.sh.e.screen.refused(l.party.Name, in.Flow.Remote(), r.Ground, "a call moved to where its party may not call from: "+r.Why)
+		return false
+	}
+	l.ruling = r
+	if !c.emergency() {
+		l.flow = in.Flow
+		return true
+	}
+	old := l.release
+	l.flow, l.release = c.sh.e.excuse(in.Flow, l.party)
+	if old != nil {
+		old()
+	}
+	return true
 }
+
+// moves says whether a request came over a connection that this leg would follow.
+func (l *leg) moves(in transport.Incoming) bool {
+	return l.side == media.A && !l.c.ended && l.flow.Proto().Reliable() && in.Flow.Key() != l.flow.Key() && in.Party == l.party.Name &&
+		in.Flow.Proto() == l.flow.Proto()
+}
+
+// moved notes a move of signalling for the receipt, whatever was ruled.
+func (l *leg) moved(in transport.Incoming, r sovereign.Ruling) {
+	if len(l.c.moves) >= maxMoves {
+		return
+	}
+	l.c.moves = append(l.c.moves, audit.Move{
+		T: time.Now(), Plane: "signalling", From: l.flow.Remote().String(), To: in.Flow.Remote().String(), Cause: "rebind", Allowed: r.Permitted(), Ground: string(r.Ground),
+	})
+}
+
+// maxMoves bounds what a peer that changes its connection all the time can write into a receipt.
+const maxMoves = 64
 
 func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 	var unknown []string

@@ -39,6 +39,7 @@ type call struct {
 	media atomic.Pointer[media.Session] // nil until prepared
 	view  atomic.Pointer[CallView]
 	refs  []audit.PartyRef
+	moves []audit.Move // of signalling; media tells of its own
 
 	hop     int
 	reason  routing.RouteReason // of the hop that was contacted last, and its grant
@@ -189,8 +190,9 @@ func (c *call) try(h routing.Hop, plain bool) bool {
 		c.skip(h, h.Ruling, sovereign.GroundUnknownParty, "no_profile")
 		return false
 	}
-	if c.ask.sips && proto != transport.TLS {
-		c.skip(h, h.Ruling, h.Ruling.Ground, "not_secure") // RFC 5630 section 3.1: sips means TLS on every hop
+	if c.ask.sips && proto != transport.TLS && !c.emergency() {
+		// RFC 5630 section 3.1: sips means TLS on every hop. Help is not refused for want of it.
+		c.skip(h, h.Ruling, h.Ruling.Ground, "not_secure")
 		return false
 	}
 	if party.MaxCalls > 0 && !c.emergency() && e.partyLoad(party.Name).Load() >= int64(party.MaxCalls) {

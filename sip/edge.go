@@ -79,6 +79,7 @@ type Config struct {
 	Outcome       func(healthcheck.Outcome) // told after each attempt; must not block
 	Spend         func(grant string) bool
 	Refund        func(grant string)
+	RTTMin        func(targetID string) time.Duration // the shortest round trip that was ever measured to a target; 0 or nil: none was
 	Relay         *media.Relay
 	Log           audit.Log
 	Intents       audit.Intents
@@ -281,7 +282,11 @@ func (e *Edge) Receive(in transport.Incoming) {
 		return
 	}
 	s := e.shards[shardOf(id.Value(), len(e.shards))]
-	s.loop.Post(func() { s.tx.Receive(in) })
+	s.loop.Post(func() {
+		if !in.OnlyEmergency || s.excused(in) {
+			s.tx.Receive(in)
+		}
+	})
 }
 
 // Lost tells every loop that a flow died.

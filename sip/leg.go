@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type leg struct {
 	flow   transport.Flow
 	ruling sovereign.Ruling
 	name   string // the far end's name, for receipts
+	target string // of an attempt: what health calls the far end
 	callID string
 	tag    string // ours
 	dlg    *dialog.Dialog
@@ -41,6 +43,8 @@ type leg struct {
 	timing  sessionTimer
 	ended   bool
 	rtt     time.Duration // from the INVITE to the first response: bounds how far the far end can be
+	seen    *transport.PeerIdentity
+	release func() // nil, or what ends the exemption of an emergency call's connection
 }
 
 // newLegA is the leg of a caller. nil when no dialog can be made of its INVITE.
@@ -53,9 +57,6 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 		c: c, side: media.A, party: p, flow: in.Flow, ruling: r, name: p.Name, callID: d.CallID, tag: tx.Tag(), dlg: d, in: tx, invite: req,
 		auth: &digester{cred: p.Auth}, taken: c.ask.sdp, update: c.ask.update, ackSDP: map[uint32][]byte{},
 	}
-	if id := in.Flow.Peer(); id != nil && len(id.Names) > 0 {
-		l.name = bareName(id.Names[0])
-	}
 	tx.OnCancel(l.cancelled)
 	c.sh.legs[legKey(l.callID, l.tag)] = l
 	return l
@@ -66,6 +67,57 @@ func (l *leg) media() media.Leg {
 	m := l.party.Leg
 	m.Party, m.Purpose, m.Secure = l.party.Name, l.c.plan.Purpose, l.flow.Proto() == transport.TLS
 	return m
+}
+
+// measure notes what the first response tells of the far end: its identity, and how long the way there is at most.
+func (l *leg) measure(took time.Duration) {
+	if l.rtt == 0 {
+		l.rtt, l.seen = took, l.flow.Peer()
+	}
+}
+
+// shortest is the shortest round trip known. A probe's bounds the distance better than an INVITE's, which its callee takes time for.
+func (l *leg) shortest() time.Duration {
+	f := l.c.sh.e.c.RTTMin
+	if f == nil || l.target == "" {
+		return l.rtt
+	}
+	d := f(l.target)
+	if d <= 0 || l.rtt > 0 && l.rtt < d {
+		return l.rtt
+	}
+	return d
+}
+
+// identity is what the far end proved of itself; nil without TLS.
+func (l *leg) identity() *transport.PeerIdentity {
+	if id := l.flow.Peer(); id != nil {
+		l.seen = id
+	}
+	return l.seen
+}
+
+// proven is the name in the far end's certificate that made it this party, or the best of those that it carries; "" without one.
+func (l *leg) proven() string {
+	id := l.identity()
+	if id == nil || !id.Verified || len(id.Names) == 0 {
+		return ""
+	}
+	want := l.party.Peers
+	if l.side == media.B {
+		want = []string{l.name}
+		if p := l.party.TLS; p != nil {
+			want = append(append(slices.Clone(p.Peers), p.ServerName), want...)
+		}
+	}
+	for _, w := range want {
+		for _, n := range id.Names {
+			if n = bareName(n); w != "" && strings.EqualFold(n, w) {
+				return n
+			}
+		}
+	}
+	return bareName(id.Names[0])
 }
 
 func (l *leg) other() *leg {
@@ -348,8 +400,14 @@ func (l *leg) entomb() {
 	l.ended = true
 	l.timing.stop()
 	l.rel.stop()
-	key := legKey(l.callID, l.tag)
-	l.c.sh.loop.After(64*l.c.sh.e.c.Timers.T1, func() { delete(l.c.sh.legs, key) })
+	sh, key := l.c.sh, legKey(l.callID, l.tag)
+	sh.loop.After(64*sh.e.c.Timers.T1, func() {
+		delete(sh.legs, key)
+		l.let()
+		if l.c.emergency() {
+			sh.spare(l.callID)
+		}
+	})
 }
 
 // accepted is a 2xx of ours that is repeated until its ACK comes. RFC 3261 section 13.3.1.4.

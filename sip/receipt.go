@@ -82,7 +82,7 @@ func (c *call) receipt() audit.Receipt {
 	r := audit.Receipt{
 		CallRef: *c.ref.Load(), Direction: string(c.plan.Direction), Purpose: c.plan.Purpose.String(),
 		TInvite: c.start, TAnswer: c.answer, TEnd: c.end, Trunk: trunk, EdgeGroup: group, RouteReason: string(routing.ReasonPrimary),
-		Hops: []audit.ReceiptHop{}, Attempts: c.attempts(), Packets: map[string]uint64{}, Moves: []audit.Move{},
+		Hops: []audit.ReceiptHop{}, Attempts: c.attempts(), Packets: map[string]uint64{}, Moves: append([]audit.Move{}, c.moves...),
 		Recording:    audit.RecordingState{Required: c.plan.Recording},
 		Outcome:      audit.Outcome{SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Quality: []audit.LegQuality{}},
 		PolicyDigest: c.plan.Digest, Generation: c.plan.Generation,
@@ -158,11 +158,11 @@ func (c *call) overall() string {
 
 func signallingHop(name string, l *leg) audit.ReceiptHop {
 	h := ruledHop("signalling", name, l.ruling)
-	h.RemoteAddr, h.RemoteName = l.flow.Remote().String(), l.name
-	if l.rtt > 0 {
-		bound(&h, l.rtt)
+	h.RemoteAddr, h.RemoteName = l.flow.Remote().String(), l.farName()
+	if d := l.shortest(); d > 0 {
+		bound(&h, d)
 	}
-	if id := l.flow.Peer(); id != nil {
+	if id := l.identity(); id != nil {
 		h.TLS = &audit.TLSSeen{Version: id.Version, Suite: id.Suite, PeerSPKI: id.SPKI}
 	}
 	return h
@@ -174,11 +174,19 @@ func bound(h *audit.ReceiptHop, rtt time.Duration) {
 	h.MaxDistanceKM = h.RTTMinMS * 100
 }
 
+// farName is what the far end is called in records: what it proved, or what it was called by.
+func (l *leg) farName() string {
+	if n := l.proven(); n != "" {
+		return n
+	}
+	return l.name
+}
+
 // names are the far ends of both legs.
 func (c *call) names() (n [2]string) {
 	for i, l := range []*leg{c.a, c.b} {
 		if l != nil {
-			n[i] = l.name
+			n[i] = l.farName()
 		}
 	}
 	return n

@@ -58,8 +58,9 @@ func newScreen(e *Edge) *screen {
 }
 
 // Source implements transport.Screen: the party by longest prefix and TLS identity, judged as an ingress. Addresses that we contact ourselves are known by that:
-// their answers must come in, whatever prefixes their party sends requests from.
-func (s *screen) Source(p transport.Proto, from, _ netip.AddrPort, peer *transport.PeerIdentity) (string, bool) {
+// their answers must come in, whatever prefixes their party sends requests from. A known party in a held place (after a suspension, say) is still listened to
+// for emergency calls, in silence; what is denied never.
+func (s *screen) Source(p transport.Proto, from, _ netip.AddrPort, peer *transport.PeerIdentity) transport.Admission {
 	all := s.e.profiles.Load()
 	dialed := ""
 	if v, ok := s.e.dialed.Load(dialKey{p, from}); ok {
@@ -70,7 +71,7 @@ func (s *screen) Source(p transport.Proto, from, _ netip.AddrPort, peer *transpo
 	case known != nil && known.sendsFrom(from.Addr(), peer):
 		party = known
 	case dialed != "":
-		return dialed, true
+		return s.answering(all.byName[dialed], dialed, from)
 	case p == transport.TLS && peer == nil: // before the handshake: who could it be? The identity is asked for with each message
 		party = all.match(from.Addr(), nil, true)
 	default:
@@ -78,13 +79,37 @@ func (s *screen) Source(p transport.Proto, from, _ netip.AddrPort, peer *transpo
 	}
 	if party == nil {
 		s.refused("", from, sovereign.GroundUnknownParty, "no party sends from this address with this identity")
-		return "", s.e.c.Stranger == "403"
+		if s.e.c.Stranger == "403" {
+			return transport.Admission{Look: transport.Admitted}
+		}
+		return transport.Admission{}
 	}
-	if r := s.judge(party, from, sovereign.Production); !r.Permitted() && dialed == "" {
+	if dialed != "" {
+		return s.answering(party, dialed, from)
+	}
+	a := transport.Admission{Party: party.Name, Keys: party.Keys, Look: transport.Admitted}
+	switch r := s.judge(party, from, sovereign.Production); {
+	case r.Permitted():
+	case r.Verdict == sovereign.Hold && (p != transport.TLS || peer != nil):
+		a.Look = transport.ForEmergency
+	default:
 		s.refused(party.Name, from, r.Ground, r.Why)
-		return "", false
+		a.Look = transport.Refused
 	}
-	return party.Name, true
+	return a
+}
+
+// answering admits an address that we contact ourselves. While it is held, only emergency calls and answers are taken from it.
+func (s *screen) answering(party *Party, name string, from netip.AddrPort) transport.Admission {
+	a := transport.Admission{Party: name, Look: transport.Admitted}
+	if party == nil {
+		return a
+	}
+	a.Keys = party.Keys
+	if s.judge(party, from, sovereign.Production).Verdict == sovereign.Hold {
+		a.Look = transport.ForEmergency
+	}
+	return a
 }
 
 type dialKey struct {

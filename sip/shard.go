@@ -23,13 +23,14 @@ type shard struct {
 	legs    map[string]*leg // by Call-ID and our tag
 	calls   map[*call]struct{}
 	ours    map[string]bool // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
+	sos     map[string]int  // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
 	pending int             // requests that end calls and are not answered yet
 }
 
 func newShard(e *Edge, id int) *shard {
 	s := &shard{
 		e: e, id: id, loop: transaction.NewLoop(),
-		legs: make(map[string]*leg), calls: make(map[*call]struct{}), ours: make(map[string]bool),
+		legs: make(map[string]*leg), calls: make(map[*call]struct{}), ours: make(map[string]bool), sos: make(map[string]int),
 	}
 	s.tx = transaction.New(s.loop, e.tl.Send, s, e.c.Timers)
 	return s
@@ -117,6 +118,9 @@ func (s *shard) inDialog(tx *transaction.Server, req *msg.Request, in transport.
 	if l == nil || !l.isFrom(in) || !l.peerTag(from) {
 		s.answer(tx, 481)
 		return
+	}
+	if tx != nil && l.c.emergency() {
+		tx.Use(l.flow) // its answer, too, outlives a change of the law
 	}
 	l.request(tx, req, in, from)
 }
@@ -211,18 +215,31 @@ func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.In
 			return
 		}
 	}
+	if in.OnlyEmergency && !emergency {
+		return // the policy changed since it was taken for one
+	}
 	ruling := s.e.screen.judge(party, in.Flow.Remote(), plan.Purpose)
 	if !ruling.Permitted() || !party.sendsFrom(in.Flow.Remote().Addr(), in.Flow.Peer()) {
 		s.e.screen.refused(party.Name, in.Flow.Remote(), ruling.Ground, "a new call from where its party does not call from: "+ruling.Why)
 		s.answer(tx, 403, reason{"SIP", 403, "source refused by policy"}.header())
 		return
 	}
+	release := func() {}
+	if emergency {
+		in.Flow, release = s.e.excuse(in.Flow, party)
+		tx.Use(in.Flow)
+	}
 	_ = tx.Respond(tx.Response(100, ""))
 	c := newCall(s, party, a, plan)
 	c.a = newLegA(c, tx, req, in, party, ruling)
 	if c.a == nil {
+		release()
 		s.answer(tx, 400)
 		return
+	}
+	c.a.release = release
+	if emergency {
+		s.needs(c.a.callID)
 	}
 	c.begin()
 }

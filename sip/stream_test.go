@@ -106,8 +106,49 @@ func TestCallerReconnects(t *testing.T) {
 			t.Fatalf("want BYE, got %v", bye)
 		}
 		again.write(msg.NewResponseFromRequest(bye, 200, "OK", nil).String())
-		w.receipt()
+		r := w.receipt()
+		if len(r.Moves) != 1 || r.Moves[0].Plane != "signalling" || !r.Moves[0].Allowed || r.Moves[0].Ground == "" ||
+			r.Moves[0].From != s.nc.LocalAddr().String() || r.Moves[0].To != again.nc.LocalAddr().String() {
+			t.Errorf("moves: %+v", r.Moves)
+		}
 		_ = again.nc.Close()
+		synctest.Wait()
+	})
+}
+
+// A caller that comes back from a place that the policy holds is not followed, gets not a byte, and the receipt says so.
+func TestCallerMovesAbroad(t *testing.T) {
+	run(t, func(c *Config) {
+		c.Parties[0].Sources = append(c.Parties[0].Sources, netip.MustParsePrefix("10.66.0.0/16"))
+		c.Parties = c.Parties[:3]
+	}, func(w *world) {
+		s := dial(w)
+		s.write(w.carrier.compose("INVITE", "sip:+4930@edge.example", "tcpcall", 1, "", w.carrier.sdp))
+		in := w.fra.request(msg.INVITE)
+		w.fra.reply(in, 200, w.fra.sdp)
+		w.fra.request(msg.ACK)
+		ok := s.read().(*msg.Response)
+		uri, tag := ok.Contact().Address, ok.To().Params.GetOr("tag", "")
+		s.write(w.carrier.compose("ACK", uri.String(), "tcpcall", 1, tag, ""))
+		nc, err := w.net.Host(iadAddr.Addr()).DialTCP(w.t.Context(), iadAddr.Addr(), edgeAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		abroad := &stream{t, nc, bufio.NewReader(nc)}
+		abroad.write(w.carrier.compose("UPDATE", uri.String(), "tcpcall", 2, tag, ""))
+		_ = nc.SetReadDeadline(time.Now().Add(2 * time.Second))
+		if b, err := abroad.r.ReadByte(); err == nil {
+			t.Errorf("a byte went abroad: %q", b)
+		}
+		w.fra.inside(in, "BYE", 1, "")
+		w.fra.status(200)
+		bye := s.read().(*msg.Request)
+		s.write(msg.NewResponseFromRequest(bye, 200, "OK", nil).String())
+		r := w.receipt()
+		if len(r.Moves) != 1 || r.Moves[0].Plane != "signalling" || r.Moves[0].Allowed || r.Moves[0].To != nc.LocalAddr().String() {
+			t.Errorf("moves: %+v", r.Moves)
+		}
+		_, _ = nc.Close(), s.nc.Close()
 		synctest.Wait()
 	})
 }

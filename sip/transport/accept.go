@@ -53,8 +53,8 @@ func (a *acceptor) take(nc net.Conn) {
 	from, err := addrPort(nc.RemoteAddr())
 	reason := "source"
 	if err == nil {
-		if party, ok := l.c.Screen.Source(p, from, a.local, nil); ok {
-			if reason = a.start(nc, party, from); reason == "" {
+		if who := l.c.Screen.Source(p, from, a.local, nil); who.Look != Refused {
+			if reason = a.start(nc, who, from); reason == "" {
 				return
 			}
 		}
@@ -63,10 +63,14 @@ func (a *acceptor) take(nc net.Conn) {
 	nc.Close()
 }
 
-// start begins the connection's goroutine, or says why not.
-func (a *acceptor) start(nc net.Conn, party string, from netip.AddrPort) string {
+// start begins the connection's goroutine, or says why not. Who is looked at for emergency calls only is read in silence: the connection gets its pass from
+// the call, if one comes.
+func (a *acceptor) start(nc net.Conn, who Admission, from netip.AddrPort) string {
 	l, p := a.l, a.ln.Proto
-	f := l.judged(party, from, flow{l: l, key: Key{Proto: p, Local: a.local, Remote: from, Party: party}})
+	f := &flow{l: l, key: Key{Proto: p, Local: a.local, Remote: from, Party: who.Party}}
+	if who.Look != ForEmergency {
+		f = l.judged(who, from, *f)
+	}
 	if f.pass == nil && p == TLS {
 		return "fenced" // a handshake would send
 	}

@@ -18,6 +18,8 @@ type Key struct {
 	Party   string // streams
 	Profile string // TLS, outbound
 	Conn    uint64 // inbound streams; 0: outbound
+	// Emergency tells outbound streams of emergency calls from others: they have connections of their own, which live as long as an emergency pass does.
+	Emergency bool
 }
 
 type flow struct {

@@ -16,6 +16,8 @@ type inStream struct {
 	half  time.Time // when a lone CRLF came: a second one soon after makes it a ping
 	skip  int       // bytes of a body that is read over
 
+	emergency *flow // the way back while the source is looked at for emergency calls only
+
 	// A header section that waits for its body.
 	waits bool
 	frame frame
@@ -110,41 +112,48 @@ func (s *inStream) keepalive(ping bool) {
 		s.half = now
 		return
 	}
-	if f := s.c.flow; f.pass != nil && f.pass.Live(time.Time{}) {
+	g := s.c.guard.Load()
+	if f := s.c.flow; f.pass != nil && f.pass.Live(time.Time{}) || g != nil && g.excused() {
 		s.c.enqueue([]byte("\r\n"))
 	}
 }
 
 // admitted asks the screen about the connection again: what it allows may have changed since.
-func (s *inStream) admitted() (party string, f *flow, err error) {
+func (s *inStream) admitted() (a Admission, f *flow, err error) {
 	c := s.c
 	f = c.flow
+	a = c.l.c.Screen.Source(c.proto, f.key.Remote, f.key.Local, c.peer.Load())
 	if c.acceptor == nil {
 		// We dialled it, so it was judged as a destination. The screen says which party speaks, or stays with ours.
-		if p, ok := c.l.c.Screen.Source(c.proto, f.key.Remote, f.key.Local, c.peer.Load()); ok {
-			return p, f, nil
+		if a.Look == Refused {
+			a = Admission{Party: f.key.Party, Look: Admitted}
 		}
-		return f.key.Party, f, nil
+		return a, f, nil
 	}
-	party, ok := c.l.c.Screen.Source(c.proto, f.key.Remote, f.key.Local, c.peer.Load())
-	if !ok {
+	switch {
+	case a.Look == Refused:
 		c.l.m.dropped.WithLabelValues(string(c.proto), "source").Inc()
-		return "", nil, fmt.Errorf("transport: not admitted: %w", ErrGone)
-	}
-	if party != f.key.Party {
-		f = c.l.judged(party, f.key.Remote, *f)
-		f.key.Party = party
+		return a, nil, fmt.Errorf("transport: not admitted: %w", ErrGone)
+	case a.Look == ForEmergency:
+		if s.emergency == nil || s.emergency.key.Party != a.Party || !s.emergency.pass.Live(time.Time{}) {
+			s.emergency = c.l.judged(a, f.key.Remote, *f)
+			s.emergency.key.Party = a.Party
+		}
+		return a, s.emergency, nil
+	case a.Party != f.key.Party:
+		f = c.l.judged(a, f.key.Remote, *f)
+		f.key.Party = a.Party
 	}
 	if f.pass != nil && !f.pass.Live(time.Time{}) {
 		f = f.mute()
 	}
-	return party, f, nil
+	return a, f, nil
 }
 
 // message reads and delivers one framed message. A message that is malformed inside its frame costs the connection nothing.
 func (s *inStream) message(whole, body []byte, fault *Fault) error {
 	c := s.c
-	party, f, err := s.admitted()
+	a, f, err := s.admitted()
 	if err != nil {
 		return err
 	}
@@ -152,12 +161,12 @@ func (s *inStream) message(whole, body []byte, fault *Fault) error {
 	if fault == nil {
 		msg, fl := s.r.message(body)
 		if fl == nil {
-			c.l.deliver(msg, f, party, f.key.Remote)
+			c.l.deliver(msg, f, a, f.key.Remote)
 			return nil
 		}
 		fault = fl
 	}
-	c.l.refuse(&s.r.head, fault, f, f.key.Remote, c.enqueue)
+	c.l.refuse(&s.r.head, fault, f, a, c.enqueue)
 	return nil
 }
 
@@ -166,9 +175,9 @@ var errFraming = errors.New("framing lost")
 
 // lost ends a connection of which nobody knows where the next message begins, after telling the sender what was wrong.
 func (s *inStream) lost(b []byte, f frame) error {
-	if _, fl, err := s.admitted(); err == nil {
+	if a, fl, err := s.admitted(); err == nil {
 		s.c.l.tap(false, fl, bytes.Clone(b))
-		s.c.l.refuse(&s.r.head, f.fault, fl, fl.key.Remote, s.c.enqueue)
+		s.c.l.refuse(&s.r.head, f.fault, fl, a, s.c.enqueue)
 	}
 	err := fmt.Errorf("transport: %w: %s: %w", errFraming, f.fault.Reason, ErrGone)
 	s.c.finish(err)

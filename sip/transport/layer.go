@@ -185,7 +185,7 @@ func (l *Layer) Flow(d Dest) (Flow, error) {
 	if l.c.Dial == nil {
 		return Flow{}, fmt.Errorf("transport: flow to %s: no way to dial", to)
 	}
-	f.key.Party = d.Party
+	f.key.Party, f.key.Emergency = d.Party, d.Pass.Ask().Purpose == sovereign.EmergencyCall
 	if a := l.acceptorFor(d.Proto, d.Local, to); a != nil {
 		f.key.Local, f.bind = a.local, a.bound.Addr()
 	} else if s := l.sockFor(d.Local, to); s != nil {
@@ -304,8 +304,12 @@ func (l *Layer) open(f func(context.Context)) bool {
 }
 
 // judged gives the way back to a received source, with a pass if the fence permits one.
-func (l *Layer) judged(party string, from netip.AddrPort, f flow) *flow {
-	f.pass, _ = l.c.Fence.Pass(sovereign.Ask{Party: party, Plane: sovereign.Signalling, Addr: from})
+func (l *Layer) judged(a Admission, from netip.AddrPort, f flow) *flow {
+	ask := sovereign.Ask{Party: a.Party, Plane: sovereign.Signalling, Addr: from, Keys: a.Keys}
+	if a.Look == ForEmergency {
+		ask.Purpose = sovereign.EmergencyCall
+	}
+	f.pass, _ = l.c.Fence.Pass(ask)
 	return &f
 }
 
@@ -317,7 +321,7 @@ func (l *Layer) generation() uint64 {
 }
 
 // deliver hands a message to the handler.
-func (l *Layer) deliver(msg sip.Message, f *flow, party string, from netip.AddrPort) {
+func (l *Layer) deliver(msg sip.Message, f *flow, a Admission, from netip.AddrPort) {
 	switch m := msg.(type) {
 	case *sip.Request:
 		received(m.Via(), from)
@@ -330,7 +334,7 @@ func (l *Layer) deliver(msg sip.Message, f *flow, party string, from netip.AddrP
 	}
 	msg.SetTransport(strings.ToUpper(string(f.key.Proto)))
 	msg.SetSource(from.String())
-	l.c.Handler.Receive(Incoming{Msg: msg, Flow: Flow{f}, Party: party, At: time.Now()})
+	l.c.Handler.Receive(Incoming{Msg: msg, Flow: Flow{f}, Party: a.Party, OnlyEmergency: a.Look == ForEmergency, At: time.Now()})
 }
 
 func (l *Layer) isOurs(v *sip.ViaHeader, p Proto) bool {
@@ -378,10 +382,10 @@ func (l *Layer) lost(f *flow, err error) {
 	l.c.Handler.Lost(Flow{f}, err)
 }
 
-// refuse answers a malformed request through send when it can be answered.
-func (l *Layer) refuse(h *head, fault *Fault, f *flow, from netip.AddrPort, send func([]byte) error) {
+// refuse answers a malformed request through send when it can be answered and its source may be.
+func (l *Layer) refuse(h *head, fault *Fault, f *flow, a Admission, send func([]byte) error) {
 	proto := string(f.key.Proto)
-	if f.pass == nil || !h.answerable() || send(h.reject(fault, from, l.secret[:])) != nil {
+	if f.pass == nil || a.Look != Admitted || !h.answerable() || send(h.reject(fault, f.key.Remote, l.secret[:])) != nil {
 		l.m.dropped.WithLabelValues(proto, "malformed").Inc()
 		return
 	}

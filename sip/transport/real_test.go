@@ -27,8 +27,8 @@ type realWorld struct {
 
 func (w *realWorld) Receive(in Incoming)    { w.in <- in }
 func (w *realWorld) Lost(f Flow, err error) { w.lost <- lossEvent{f.Key(), err, time.Now()} }
-func (w *realWorld) Source(Proto, netip.AddrPort, netip.AddrPort, *PeerIdentity) (string, bool) {
-	return "carrier", true
+func (w *realWorld) Source(Proto, netip.AddrPort, netip.AddrPort, *PeerIdentity) Admission {
+	return Admission{Party: "carrier", Look: Admitted}
 }
 
 func onRealSockets(t *testing.T, f func(w *realWorld)) {

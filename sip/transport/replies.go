@@ -16,8 +16,8 @@ type replies struct {
 }
 
 type replyKey struct {
-	party string
-	from  netip.AddrPort
+	who  Admission
+	from netip.AddrPort
 }
 
 type reply struct {
@@ -29,8 +29,8 @@ type reply struct {
 func newReplies() *replies { return &replies{map[replyKey]*list.Element{}, list.New()} }
 
 // flow gives the way back to from, without a pass when none is permitted. judge asks the fence.
-func (r *replies) flow(party string, from netip.AddrPort, generation uint64, judge func() *flow) *flow {
-	k := replyKey{party, from}
+func (r *replies) flow(who Admission, from netip.AddrPort, generation uint64, judge func() *flow) *flow {
+	k := replyKey{who, from}
 	if e, ok := r.byFrom[k]; ok {
 		r.order.MoveToFront(e)
 		p := e.Value.(*reply)

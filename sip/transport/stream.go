@@ -24,8 +24,9 @@ const maxQueue = 1 << 20
 type conn struct {
 	l        *Layer
 	proto    Proto
-	flow     *flow     // as it was opened
-	acceptor *acceptor // inbound; nil: we dialled
+	flow     *flow                   // as it was opened
+	acceptor *acceptor               // inbound; nil: we dialled
+	guard    atomic.Pointer[guarded] // inbound: the socket and its fence
 	ready    chan struct{}
 	peer     atomic.Pointer[PeerIdentity]
 	last     atomic.Int64 // Unix nanoseconds of the last byte in either direction
@@ -183,10 +184,9 @@ func handshakeError(ctx context.Context, err error) error {
 // runInbound shakes hands where that is due, and serves.
 func (c *conn) runInbound(ctx context.Context, raw net.Conn) {
 	defer c.l.leave(c.flow.key.Remote.Addr())
-	nc := raw
-	if c.flow.pass != nil {
-		nc = c.l.c.Fence.Conn(raw, c.flow.pass)
-	}
+	g := guard(raw, c.l.c.Fence, c.flow.pass)
+	c.guard.Store(g)
+	var nc net.Conn = g
 	if c.proto == TLS {
 		hctx, cancel := context.WithTimeout(ctx, c.l.c.Within)
 		tc := tls.Server(nc, c.acceptor.ln.server())

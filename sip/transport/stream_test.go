@@ -264,7 +264,7 @@ func TestScreenIsAskedAgain(t *testing.T) {
 		p.send(message("OPTIONS", 1, "", ""))
 		w.one()
 		w.mu.Lock()
-		w.screen = func(Proto, netip.AddrPort, *PeerIdentity) (string, bool) { return "", false }
+		w.screen = func(Proto, netip.AddrPort, *PeerIdentity) Admission { return Admission{} }
 		w.mu.Unlock()
 		p.send(message("OPTIONS", 2, "", ""))
 		if _, closed := p.recv(); !closed {
@@ -417,7 +417,7 @@ func TestPartyOfAConnectionChanges(t *testing.T) {
 		p.send(message("OPTIONS", 1, "", ""))
 		w.settle()
 		w.mu.Lock()
-		w.screen = func(Proto, netip.AddrPort, *PeerIdentity) (string, bool) { return "", true }
+		w.screen = func(Proto, netip.AddrPort, *PeerIdentity) Admission { return Admission{Look: Admitted} }
 		w.mu.Unlock()
 		p.send(message("OPTIONS", 2, "", ""))
 		in := w.got()

@@ -343,9 +343,9 @@ func TestTLSInbound(t *testing.T) {
 		t.Run(tt.what, func(t *testing.T) {
 			inWorld(t, withTLS(ca, use(server)), func(w *world) {
 				var peers []*PeerIdentity
-				w.screen = func(p Proto, _ netip.AddrPort, peer *PeerIdentity) (string, bool) {
+				w.screen = func(p Proto, _ netip.AddrPort, peer *PeerIdentity) Admission {
 					peers = append(peers, peer)
-					return "carrier", true
+					return Admission{Party: "carrier", Look: Admitted}
 				}
 				c := &tls.Config{ServerName: "edge.example", RootCAs: ca.pool}
 				if tt.cert != nil {

@@ -69,7 +69,9 @@ type Incoming struct {
 	Msg   sip.Message
 	Flow  Flow   // the way back to the received source (RFC 3261 18.2.2, RFC 3581); not Valid when the source may not be answered
 	Party string // that Screen found
-	At    time.Time
+	// OnlyEmergency says that the source is held: nothing but an emergency call may be taken from it, and Flow may be used for nothing else.
+	OnlyEmergency bool
+	At            time.Time
 }
 
 // Handler takes what arrives. It is called in order per source flow and must not block.
@@ -80,13 +82,30 @@ type Handler interface {
 	Lost(f Flow, err error)
 }
 
+// Look is how far a source is listened to.
+type Look uint8
+
+// The looks. A held source of a known party is read, and not a byte is sent to it, until the handler finds an emergency call in what it sent.
+const (
+	Refused Look = iota
+	Admitted
+	ForEmergency
+)
+
+// Admission is what a Screen says of a source.
+type Admission struct {
+	Party string
+	Keys  bool // its signalling carries keys of media: the way back is judged with that
+	Look  Look
+}
+
 // Screen decides before parsing costs anything.
 type Screen interface {
 	// Source says whether packets of this source are looked at, and for which party. peer is the TLS identity or nil. A refused source gets no byte.
 	//
-	// For TLS it is asked first with a nil peer when the connection was accepted: a refusal then closes it before the handshake sends anything. It is asked
-	// again, with the identity, for each message.
-	Source(p Proto, from netip.AddrPort, local netip.AddrPort, peer *PeerIdentity) (party string, ok bool)
+	// For TLS it is asked first with a nil peer when the connection was accepted: a refusal then closes it before the handshake sends anything, and so does
+	// ForEmergency, because a handshake is sent before anybody knows what for. It is asked again, with the identity, for each message.
+	Source(p Proto, from netip.AddrPort, local netip.AddrPort, peer *PeerIdentity) Admission
 }
 
 // Config of a Layer.

@@ -58,13 +58,13 @@ func (s *udpSocket) datagram(r *reader, b []byte, from netip.AddrPort) {
 	if len(bytes.Trim(b, "\r\n\x00")) == 0 {
 		return // keepalive, RFC 5626 section 3.5.1 knows none by CRLF over UDP but many send it
 	}
-	party, ok := l.c.Screen.Source(UDP, from, s.local, nil)
-	if !ok {
+	a := l.c.Screen.Source(UDP, from, s.local, nil)
+	if a.Look == Refused {
 		l.m.dropped.WithLabelValues(string(UDP), "source").Inc()
 		return
 	}
-	f := s.replies.flow(party, from, l.generation(), func() *flow {
-		return l.judged(party, from, flow{l: l, key: s.key(from), sock: s})
+	f := s.replies.flow(a, from, l.generation(), func() *flow {
+		return l.judged(a, from, flow{l: l, key: s.key(from), sock: s})
 	})
 	l.tap(false, f, b)
 	msg, fault := r.datagram(b)
@@ -72,10 +72,10 @@ func (s *udpSocket) datagram(r *reader, b []byte, from netip.AddrPort) {
 		fault = &Fault{Status: 413, Reason: "Request Entity Too Large"}
 	}
 	if fault != nil {
-		l.refuse(&r.head, fault, f, from, func(b []byte) error { return s.send(Flow{f}, b) })
+		l.refuse(&r.head, fault, f, a, func(b []byte) error { return s.send(Flow{f}, b) })
 		return
 	}
-	l.deliver(msg, f, party, from)
+	l.deliver(msg, f, a, from)
 }
 
 func (s *udpSocket) key(remote netip.AddrPort) Key {

@@ -92,18 +92,18 @@ func TestRepliesAreBounded(t *testing.T) {
 	judged := 0
 	pass := func() *flow { judged++; return &flow{} }
 	for i := range 3 * maxReplies {
-		r.flow("p", netip.AddrPortFrom(peerAddr, uint16(i)), 1, pass)
+		r.flow(Admission{Party: "p", Look: Admitted}, netip.AddrPortFrom(peerAddr, uint16(i)), 1, pass)
 	}
 	if len(r.byFrom) != maxReplies || r.order.Len() != maxReplies {
 		t.Errorf("%d and %d entries, want %d", len(r.byFrom), r.order.Len(), maxReplies)
 	}
 	judged = 0
 	last := netip.AddrPortFrom(peerAddr, uint16(3*maxReplies-1))
-	r.flow("p", last, 1, pass)
+	r.flow(Admission{Party: "p", Look: Admitted}, last, 1, pass)
 	if judged != 0 {
 		t.Error("a refusal was judged again under the same policy")
 	}
-	r.flow("p", last, 2, pass)
+	r.flow(Admission{Party: "p", Look: Admitted}, last, 2, pass)
 	if judged != 1 {
 		t.Error("a refusal was not judged again under another policy")
 	}

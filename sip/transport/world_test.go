@@ -78,7 +78,7 @@ type world struct {
 	in       []Incoming
 	lost     []lossEvent
 	asked    int
-	screen   func(p Proto, from netip.AddrPort, peer *PeerIdentity) (string, bool)
+	screen   func(p Proto, from netip.AddrPort, peer *PeerIdentity) Admission
 	onTap    func(out bool, f Flow, b []byte)
 	received func(Incoming)
 }
@@ -164,7 +164,7 @@ func (w *world) Lost(f Flow, err error) {
 	w.lost = append(w.lost, lossEvent{f.Key(), err, time.Now()})
 }
 
-func (w *world) Source(p Proto, from, _ netip.AddrPort, peer *PeerIdentity) (string, bool) {
+func (w *world) Source(p Proto, from, _ netip.AddrPort, peer *PeerIdentity) Admission {
 	w.mu.Lock()
 	w.asked++
 	f := w.screen
@@ -172,7 +172,10 @@ func (w *world) Source(p Proto, from, _ netip.AddrPort, peer *PeerIdentity) (str
 	if f != nil {
 		return f(p, from, peer)
 	}
-	return "carrier", from.Addr() == peerAddr || from.Addr() == foreignAddr
+	if from.Addr() != peerAddr && from.Addr() != foreignAddr {
+		return Admission{}
+	}
+	return Admission{Party: "carrier", Look: Admitted}
 }
 
 func (w *world) got() []Incoming {

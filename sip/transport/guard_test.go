@@ -1,0 +1,147 @@
+package transport
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+func onlyEmergency(Proto, netip.AddrPort, *PeerIdentity) Admission {
+	return Admission{Party: "carrier", Look: ForEmergency}
+}
+
+func (w *world) emergencyPass(to netip.AddrPort) *sovereign.Pass {
+	w.t.Helper()
+	p, r := w.fence.Pass(sovereign.Ask{Party: "carrier", Plane: sovereign.Signalling, Purpose: sovereign.EmergencyCall, Addr: to})
+	if p == nil {
+		w.t.Fatal(r.Why)
+	}
+	return p
+}
+
+// A held source is read in silence, with a way back that is for an emergency call alone; what is malformed gets no answer.
+func TestHeldSource(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.screen = onlyEmergency
+		p := w.udpPeer(w.net.Host(foreignAddr), 5060)
+		defer p.c.Close()
+		p.send(message("INVITE", 1, "", ""))
+		p.send(message("INVITE", 2, "Max-Forwards: x\r\n", ""))
+		in := w.one()
+		if !in.OnlyEmergency || !in.Flow.Valid() || in.Flow.Pass().Ask().Purpose != sovereign.EmergencyCall {
+			t.Errorf("%+v, pass for %s", in, in.Flow.Pass().Ask().Purpose)
+		}
+		if got := p.recv(); got != "" {
+			t.Errorf("a byte went out: %q", got)
+		}
+		if err := w.l.Send(in.Flow, []byte("SIP/2.0 100 Trying\r\n\r\n")); err != nil || p.recv() == "" {
+			t.Errorf("the way back is closed: %v", err)
+		}
+	})
+}
+
+// A held source's stream is silent until an emergency call takes it, and falls silent again behind it.
+func TestHeldStream(t *testing.T) {
+	inWorld(t, func(w *world) { w.peer = w.net.Host(foreignAddr) }, func(w *world) {
+		w.screen = onlyEmergency
+		p := w.dialEdge(edgeTCP)
+		defer p.Close()
+		p.send("\r\n\r\n" + message("INVITE", 1, "", ""))
+		in := w.one()
+		if got, closed := p.recv(); got != "" || closed {
+			t.Fatalf("%q, closed %v", got, closed)
+		}
+		f, release := w.l.Under(in.Flow, w.emergencyPass(in.Flow.Remote()))
+		if err := w.l.Send(f, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		p.send("\r\n\r\n")
+		if got, closed := p.recv(); got != "x\r\n" || closed {
+			t.Errorf("%q, closed %v", got, closed)
+		}
+		release()
+		release() // once is enough
+		p.send("\r\n\r\n")
+		if got, closed := p.recv(); got != "" || closed {
+			t.Errorf("%q, closed %v", got, closed)
+		}
+	})
+}
+
+// A stream with an emergency call outlives a swap that closes the others, until the last call on it is over, but not a denial.
+func TestStreamUnderAnEmergencyCall(t *testing.T) {
+	narrow := func(t *testing.T, denied bool) *sovereign.Snapshot {
+		iad, _ := sovereign.ParseRegion("aws:us-east-1")
+		fra, _ := sovereign.ParseRegion("aws:eu-central-1")
+		d := []sovereign.Declaration{{Prefix: "192.0.2.0/24", Region: fra, Contract: "annex 1"}}
+		if denied {
+			d = nil
+		}
+		atlas, err := sovereign.NewAtlas(nil, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := sovereign.NewSnapshot(sovereign.SnapshotConfig{
+			Atlas: atlas, Policy: sovereign.Policy{Home: fra, Allow: []sovereign.Region{iad}},
+			Parties: []sovereign.Party{{Name: "carrier", Kind: sovereign.KindTrunk, Region: fra, Contract: "C-1"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	inWorld(t, nil, func(w *world) {
+		p := w.dialEdge(edgeTCP)
+		defer p.Close()
+		p.send(message("INVITE", 1, "", ""))
+		in := w.one()
+		pass := w.emergencyPass(in.Flow.Remote())
+		f, one := w.l.Under(in.Flow, pass)
+		_, two := w.l.Under(in.Flow, pass)
+		w.fence.Swap(narrow(t, false))
+		one()
+		if err := w.l.Send(in.Flow, []byte("x")); err == nil {
+			t.Error("the flow that came is still open")
+		}
+		if err := w.l.Send(f, []byte("y")); err != nil {
+			t.Error(err)
+		}
+		if got, closed := p.recv(); got != "y" || closed {
+			t.Errorf("%q, closed %v", got, closed)
+		}
+		two()
+		time.Sleep(10 * time.Millisecond)
+		if got, closed := p.recv(); got != "" || !closed {
+			t.Errorf("%q, closed %v", got, closed)
+		}
+	})
+	inWorld(t, nil, func(w *world) {
+		p := w.dialEdge(edgeTCP)
+		defer p.Close()
+		p.send(message("INVITE", 1, "", ""))
+		in := w.one()
+		f, release := w.l.Under(in.Flow, w.emergencyPass(in.Flow.Remote()))
+		defer release()
+		w.fence.Swap(narrow(t, true))
+		if err := w.l.Send(f, []byte("y")); err == nil {
+			t.Error("sent to a denied place")
+		}
+		if got, closed := p.recv(); got != "" || !closed {
+			t.Errorf("%q, closed %v", got, closed)
+		}
+	})
+}
+
+// A pass for another address changes nothing.
+func TestUnderAnAlienPass(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		f := w.flow(UDP, netip.AddrPortFrom(peerAddr, 5060))
+		got, release := w.l.Under(f, w.emergencyPass(netip.AddrPortFrom(peerAddr, 5061)))
+		release()
+		if got != f {
+			t.Error("the flow rests on the pass of another address")
+		}
+	})
+}
