@@ -13,8 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
-	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/sovereign"
 )
@@ -44,6 +44,7 @@ func (b *builder) build() *Config {
 	b.identity(c)
 	b.ownRegions(c)
 	b.policy(c)
+	bases := b.legalBases()
 	b.places(c)
 	b.listeners(c)
 	b.media(c)
@@ -53,6 +54,7 @@ func (b *builder) build() *Config {
 	for i := range f.EdgeGroups {
 		b.party(c, &f.EdgeGroups[i], sovereign.KindGroup, fmt.Sprintf("edge_groups[%d]", i))
 	}
+	b.partyBases(c, bases)
 	b.health(c)
 	b.routes(c)
 	b.emergency(c)
@@ -70,6 +72,15 @@ func (b *builder) identity(c *Config) {
 	f := &b.doc.file
 	if f.Tenant.OrgID == "" {
 		b.fail("tenant.org_id", "give the organisation a short identifier, e.g. org_id: bank-1", "is missing")
+	}
+	if f.Tenant.LEI != "" && !validLEI(f.Tenant.LEI) {
+		b.fail("tenant.lei", "20 capital letters and digits, the last two are check digits (ISO 17442): copy it from the register", "is no Legal Entity Identifier")
+	}
+	// C2SP signed-note: both are part of the name that the log's key signs under.
+	for path, name := range map[string]string{"tenant.org_id": f.Tenant.OrgID, "node.name": f.Node.Name} {
+		if strings.Contains(name, "+") || strings.IndexFunc(name, unicode.IsSpace) >= 0 {
+			b.fail(path, "letters, digits and dashes, e.g. bank-1: the log is signed under it", "%q has a space or a plus sign", name)
+		}
 	}
 	if f.Node.Name == "" {
 		b.fail("node.name", "give the node a name that is unique in the tenant, e.g. name: edge-fra-1", "is missing")
@@ -167,18 +178,26 @@ func (b *builder) region(path, s string, mustKnow bool) sovereign.Region {
 }
 
 func (b *builder) date(path, s string, lastDay bool) time.Time {
-	if s == "" {
-		return time.Time{}
-	}
-	t, err := time.Parse("2006-01-02", s)
-	if err != nil {
+	t, ok := parseDay(s, lastDay)
+	if !ok {
 		b.fail(path, "write a day as YYYY-MM-DD", "%q is no day", s)
-		return time.Time{}
-	}
-	if lastDay {
-		return t.AddDate(0, 0, 1) // valid to the end of that day: closed at 00:00 UTC of the next
 	}
 	return t
+}
+
+// parseDay reads YYYY-MM-DD; nothing gives the zero time. A last day is valid to its end: closed at 00:00 UTC of the next.
+func parseDay(s string, last bool) (time.Time, bool) {
+	if s == "" {
+		return time.Time{}, true
+	}
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return time.Time{}, false
+	}
+	if last {
+		t = t.AddDate(0, 0, 1)
+	}
+	return t, true
 }
 
 func (b *builder) places(c *Config) {
@@ -263,6 +282,7 @@ func (b *builder) listeners(c *Config) {
 	if len(fl) == 0 {
 		b.fail("listeners", "add at least one, e.g. {transport: tls, address: 192.0.2.10:5061, cert_file: .., key_file: ..}", "there is none")
 	}
+	bound := map[string]string{}
 	for i, l := range fl {
 		at := fmt.Sprintf("listeners[%d]", i)
 		p := ListenerPart{Transport: l.Transport, Address: b.addrPort(at+".address", l.Address), Advertise: b.addrPort(at+".advertise", l.Advertise)}
@@ -282,6 +302,15 @@ func (b *builder) listeners(c *Config) {
 		default:
 			b.fail(at+".transport", "one of udp, tcp, tls", "%q is no transport", l.Transport)
 		}
+		socket := "udp"
+		if l.Transport != "udp" {
+			socket = "tcp"
+		}
+		socket += " " + p.Address.String()
+		if first, taken := bound[socket]; taken && p.Address.Port() != 0 {
+			b.fail(at+".address", "give each listener an address or a port of its own", "%s is bound by %s already", p.Address, first)
+		}
+		bound[socket] = at
 		c.Listeners = append(c.Listeners, p)
 	}
 }
@@ -331,6 +360,11 @@ func (b *builder) media(c *Config) {
 	if !c.Media.Address.IsValid() && len(c.Listeners) > 0 {
 		c.Media.Address = c.Listeners[0].Address.Addr()
 	}
+	if host := c.Media.Advertise; c.Media.Address.IsUnspecified() && (!host.IsValid() || host.IsUnspecified()) {
+		b.fail("media.address", "bind one address, or add advertise: session descriptions must carry an address that peers can reach", "%s is every address", c.Media.Address)
+	} else if host.IsValid() && host.IsUnspecified() {
+		b.fail("media.advertise", "name the address that peers can reach", "%s is every address", host)
+	}
 	if m.Ports == "" {
 		return
 	}
@@ -361,8 +395,11 @@ func (b *builder) settings(path string, h Health, def healthcheck.Settings) heal
 	if s.Timeout >= s.Interval {
 		b.fail(path+".timeout", "a probe must have ended before the next one starts", "%s is not smaller than the interval %s", s.Timeout, s.Interval)
 	}
-	if s.Fall < 1 || s.Rise < 1 || s.Jitter < 0 || s.Jitter > 0.5 {
-		b.fail(path, "fall and rise are at least 1, jitter lies between 0 and 0.5", "out of range")
+	if s.Interval < 10*time.Millisecond || s.Interval > time.Hour {
+		b.fail(path+".interval", "between 10ms and 1h", "%s is out of range", s.Interval)
+	}
+	if s.Fall < 1 || s.Fall > 100 || s.Rise < 1 || s.Rise > 100 || !(s.Jitter >= 0 && s.Jitter <= 0.5) { // written so that .nan is refused
+		b.fail(path, "fall and rise lie between 1 and 100, jitter between 0 and 0.5", "out of range")
 	}
 	return s
 }
@@ -397,7 +434,11 @@ func (b *builder) dns(c *Config) {
 			c.DNS.Servers = append(c.DNS.Servers, netip.AddrPortFrom(a, 53))
 			continue
 		}
-		c.DNS.Servers = append(c.DNS.Servers, b.addrPort(at, s))
+		ap := b.addrPort(at, s)
+		if s == "" || ap.IsValid() && ap.Port() == 0 {
+			b.fail(at, "a literal address, e.g. 192.0.2.53 or 192.0.2.53:53", "%q is no server", s)
+		}
+		c.DNS.Servers = append(c.DNS.Servers, ap)
 	}
 	c.DNS.Timeout, c.DNS.MinTTL, c.DNS.MaxTTL = d.Timeout.Or(time.Second), d.MinTTL.Or(5*time.Second), d.MaxTTL.Or(time.Hour)
 	if c.DNS.MinTTL > c.DNS.MaxTTL {
@@ -413,26 +454,5 @@ func (b *builder) dns(c *Config) {
 				return
 			}
 		}
-	}
-}
-
-func (b *builder) gate(c *Config) {
-	g := b.doc.file.Gate
-	c.Gate = approval.Rules{
-		Quorum: g.Quorum, Roles: g.Roles, OpinionRole: "dpo", NeedOpinion: g.Opinion == nil || *g.Opinion,
-		ApproveIn: time.Duration(g.ApproveIn), ExecuteIn: time.Duration(g.ExecuteIn), GrantFor: time.Duration(g.GrantFor), GrantMax: 72 * time.Hour,
-		AutoActivate: g.AutoActivate == nil || *g.AutoActivate, MaxCalls: g.MaxCalls,
-	}
-	if g.Quorum == 1 || g.Quorum < 0 {
-		b.fail("gate.quorum", "at least 2: nobody opens the gate alone", "%d is no quorum", g.Quorum)
-	}
-	if c.Gate.GrantFor > c.Gate.GrantMax {
-		b.fail("gate.grant_for", "at most 72h; a longer need is a change of the policy", "%s is too long", c.Gate.GrantFor)
-	}
-	if !c.Gate.NeedOpinion {
-		b.warn("gate.opinion_required", "leave it on: GDPR Art. 38(1) wants the data protection officer involved in time", "a grant may start without the data protection officer's opinion")
-	}
-	if slices.Contains(g.Roles, "dpo") {
-		b.fail("gate.roles", "the data protection officer advises and never approves, GDPR Art. 38(6)", "dpo is listed as an approving role")
 	}
 }

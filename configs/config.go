@@ -39,11 +39,15 @@ type Config struct {
 	Rules     routing.Rules
 	DNS       DNSPart
 	Gate      approval.Rules
-	People    []PersonPart
-	Log       LogPart
-	Channels  []ChannelPart
-	API       APIPart
-	Limits    Limits
+	// LegalBasis gives each party that has one its basis as plans carry it, instrument and id: "Art46(2)(c)_SCC:scc-1". What has expired, or is not in force yet,
+	// was left out when the file was read; BasisUntil says when the others end (no entry: never).
+	LegalBasis map[string]string
+	BasisUntil map[string]time.Time
+	People     []PersonPart
+	Log        LogPart
+	Channels   []ChannelPart
+	API        APIPart
+	Limits     Limits
 }
 
 // SuspensionSource is where the overlay of suspended instruments comes from.
@@ -131,6 +135,9 @@ func Examine(name string, data []byte) (*Config, Problems) {
 	}
 	b := &builder{doc: doc, dir: filepath.Dir(name), law: sovereign.Shipped(), regions: sovereign.ShippedRegions(), names: map[string]string{}}
 	c := b.build()
+	if len(probs)+len(b.probs) == 0 {
+		b.rooms(c)
+	}
 	c.Warnings = b.warnings.sorted()
 	return c, append(probs, b.probs...).sorted()
 }

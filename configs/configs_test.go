@@ -72,8 +72,8 @@ edge_groups:
 routes:
   - {name: in, direction: inbound, to: [{party: fra}]}
 people:
-  - {id: anna, roles: [ciso], token: {env: T}}
-  - {id: ben, roles: [business_owner], token: {env: T}}
+  - {id: anna, roles: [ciso], token: {env: T1}}
+  - {id: ben, roles: [business_owner], token: {env: T2}}
 `
 
 func TestTheBaseIsRight(t *testing.T) {
@@ -122,7 +122,7 @@ func TestMistakesAreNamedWithLineAndHint(t *testing.T) {
 		{"quorum of one", "people:", "gate: {quorum: 1}\npeople:", ":14:", "no quorum", "nobody opens the gate alone"},
 		{"grant of a week", "people:", "gate: {grant_for: 168h}\npeople:", ":14:", "too long", "72h"},
 		{"the officer approves", "roles: [ciso]", "roles: [ciso, dpo]", ":15:", "dpo and an approving role", "Art. 38(6)"},
-		{"secret in the file", "token: {env: T}}\n  - {id: ben", "token: hunter2}\n  - {id: ben", ":15:", "a secret does not stand in the file", ""},
+		{"secret in the file", "token: {env: T1}}\n  - {id: ben", "token: hunter2}\n  - {id: ben", ":15:", "a secret does not stand in the file", ""},
 		{"a prefix that is none", "127.1.0.0/16", "127.1.0.1/16", ":5:", "bits set", "write 127.1.0.0/16"},
 		{"no contract", "region: aws:eu-central-1, contract: c", "region: aws:eu-central-1", ":5:", "contract: is missing", "annex"},
 		{"a place nowhere", "region: aws:eu-central-1, contract: c", "contract: c", ":5:", "neither region nor countries", ""},
@@ -145,6 +145,43 @@ func TestMistakesAreNamedWithLineAndHint(t *testing.T) {
 		{"anchors", "policy: {home", "policy: &p {home", ":3:", "anchors", "write the value out"},
 		{"webhook in the clear", "people:", "notify: [{name: x, type: webhook, url: \"http://192.0.2.1/\", secret: {env: S}}]\npeople:", ":14:", "not protected", "https"},
 		{"webhook without a secret", "people:", "notify: [{name: x, type: webhook, url: \"https://192.0.2.1/\"}]\npeople:", ":14:", "is missing", "signature"},
+		{"a clock of a week", "people:", "gate: {approve_in: 168h}\npeople:", ":14:", "gate.approve_in: 168h0m0s is too long", "24h"},
+		{"an execution clock of a week", "people:", "gate: {execute_in: 168h}\npeople:", ":14:", "gate.execute_in: 168h0m0s is too long", "24h"},
+		{"more approvals than roles", "people:", "gate: {quorum: 6}\npeople:", ":14:", "needs as many approving roles, there are 5", "more roles"},
+		{"more approvals than listed roles", "people:", "gate: {roles: [ciso]}\npeople:", ":14:", "a quorum of 2 needs as many approving roles, there are 1", "more roles"},
+		{"a role that is none", "people:", "gate: {roles: [ciso, cso, business_owner]}\npeople:", ":14:", `gate.roles[1]: "cso" is no role`, `did you mean "ciso"?`},
+		{"a role twice", "people:", "gate: {roles: [ciso, ciso, business_owner]}\npeople:", ":14:", `gate.roles[1]: "ciso" stands twice`, "once"},
+		{"the officer as a role", "people:", "gate: {roles: [ciso, dpo, business_owner]}\npeople:", ":14:", "gate.roles[1]: dpo is listed", "Art. 38(6)"},
+		{"a negative quota", "people:", "gate: {max_calls: -1}\npeople:", ":14:", "gate.max_calls: -1 is out of range", "default"},
+		{"a quota beyond JSON", "people:", "gate: {max_calls: 9007199254740992}\npeople:", ":14:", "is out of range", "default"},
+		{"a negative weight", "party: fra", "party: fra, weight: -2", ":13:", "a priority or a weight is negative", "from 0"},
+		{"a negative priority", "party: fra", "party: fra, priority: -2", ":13:", "a priority or a weight is negative", "from 0"},
+		{"a party twice on a route", "{party: fra}", "{party: fra}, {party: fra}", ":13:", `routes[0].to[1].party: "fra" stands twice`, "once"},
+		{"two emergency rows", "people:", "emergency:\n  - {country: DE, numbers: [\"112\"], trunk: carrier}\n  - {country: DE, numbers: [\"110\"], trunk: carrier}\npeople:", ":16:", "DE stands twice", "one row"},
+		{"a kind that is none", "people:", "notify: [{name: x, type: console, kinds: [foo]}]\npeople:", ":14:", `notify[0].kinds[0]: "foo" is no kind`, "failover.applied"},
+		{"a kind that stays inside", "people:", "notify: [{name: x, type: console, kinds: [gate.changed, residency_receipt]}]\npeople:", ":14:", "notify[0].kinds[1]", "one of"},
+		{"every kind", "people:", "notify: [{name: x, type: console, kinds: [\"*\"]}]\npeople:", ":14:", "notify[0].kinds[0]", "one of"},
+		{"a slip in a kind", "people:", "notify: [{name: x, type: console, kinds: [gate.chnaged]}]\npeople:", ":14:", "is no kind", `did you mean "gate.changed"?`},
+		{"a channel twice", "people:", "notify: [{name: x, type: console}, {name: x, type: console}]\npeople:", ":14:", `notify[1].name: "x" is taken`, "of its own"},
+		{"a webhook with a fragment", "people:", "notify: [{name: x, type: webhook, url: \"https://192.0.2.1/#a\", secret: {env: S}}]\npeople:", ":14:", "notify[0].url: is no address", "fragment"},
+		{"negative calls of a party", "name: carrier,", "name: carrier, max_calls: -1,", ":9:", "trunks[0].max_calls: -1 is out of range", "positive"},
+		{"negative calls of the node", "people:", "limits: {max_calls: -1}\npeople:", ":14:", "limits.max_calls: -1 is out of range", "default"},
+		{"a rate that is no number", "people:", "limits: {rate_per_source: .nan}\npeople:", ":14:", "limits.rate_per_source: NaN is out of range", "default"},
+		{"a jitter that is no number", "people:", "health: {jitter: .nan}\npeople:", ":14:", "out of range", "jitter"},
+		{"a probe each day", "people:", "health: {interval: 24h}\npeople:", ":14:", "24h0m0s is out of range", "1h"},
+		{"a structural header", "name: carrier,", "name: carrier, headers: [X-Mine, Via],", ":9:", `trunks[0].headers[1]: "Via" is the edge's own`, "end-to-end"},
+		{"a slash in a name", "name: carrier,", "name: car/rier,", ":9:", "has a slash", "log"},
+		{"a slash in a member", "{host: 127.1.0.10,", "{name: a/b, host: 127.1.0.10,", ":9:", "members[0].name", "slash"},
+		{"a server without a port", "people:", "dns: {servers: [\"127.1.0.53:0\"]}\npeople:", ":14:", "dns.servers[0]", "literal"},
+		{"a socket twice", "address: \"127.5.0.10:5060\"}", "address: \"127.5.0.10:5060\"}\n  - {transport: udp, address: \"127.5.0.10:5060\"}", ":8:", "is bound by listeners[0] already", "of its own"},
+		{"media on every address", "people:", "media: {address: 0.0.0.0}\npeople:", ":14:", "0.0.0.0 is every address", "advertise"},
+		{"a space in the organisation", "org_id: bank-1", "org_id: bank 1", ":1:", "has a space or a plus sign", "signed under it"},
+		{"a plus in the node", "name: edge-1", "name: edge+1", ":2:", "has a space or a plus sign", "signed under it"},
+		{"an LEI of the wrong length", "org_id: bank-1", "org_id: bank-1, lei: 5299", ":1:", "tenant.lei: is no Legal Entity Identifier", "ISO 17442"},
+		{"a slip in the LEI", "org_id: bank-1", "org_id: bank-1, lei: 7LTWFZYICNSX8D621K68", ":1:", "tenant.lei: is no Legal Entity Identifier", "check digits"},
+		{"one token for two", "token: {env: T2}", "token: {env: T1}", ":16:", "people[1].token: is the same secret as that of people[0]", "approve as two"},
+		{"one token file for two", "token: {env: T1}}\n  - {id: ben, roles: [business_owner], token: {env: T2}", "token: {file: a/../t}}\n  - {id: ben, roles: [business_owner], token: {file: ./t}", ":16:", "people[1].token: is the same secret as that of people[0]", "of their own"},
+		{"the variable wins over the file", "token: {env: T2}", "token: {env: T1, file: other}", ":16:", "people[1].token: is the same secret", "of their own"},
 		{"session interval", "name: carrier,", "name: carrier, session_interval: 30s,", ":9:", "no session interval", "90s"},
 		{"a list where a word belongs", "home: aws:eu-central-1", "home: [aws:eu-central-1]", ":3:", "", ""},
 	} {
@@ -199,14 +236,24 @@ func TestSecretsPrintStarsAndAreReadLate(t *testing.T) {
 }
 
 func TestGuardrailBecomesARoute(t *testing.T) {
-	text, err := ImportGuardrail([]byte(`{"flow_name":"Main Inbound","condition":{"type":"region_check","target_region":"aws:eu-central-1"},
-		"action":{"type":"route_to_queue","queue_id":"EU_Emergency_Queue","fallback_policy":"MANUAL_APPROVAL_REQUIRED"}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"allow: [aws:eu-central-1]", "name: main-inbound", "queue: eu-emergency-queue", "MANUAL_APPROVAL_REQUIRED"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("no %q in:\n%s", want, text)
+	for region, ruling := range map[string]string{
+		"aws:eu-central-1": "permit (in_eea): calls may reach it by itself", "aws:us-east-1": "hold (conditions_not_attested): calls reach it only through the gate",
+		"aws:me-central-1": "hold (no_adequacy)",
+	} {
+		text, err := ImportGuardrail([]byte(`{"flow_name":"Main Inbound","condition":{"type":"region_check","target_region":"` + region + `"},
+			"action":{"type":"route_to_queue","queue_id":"EU_Emergency_Queue","fallback_policy":"MANUAL_APPROVAL_REQUIRED"}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"#   allow: [" + region + "]", ruling, "merge it", "name: main-inbound", "queue: eu-emergency-queue", "MANUAL_APPROVAL_REQUIRED"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in:\n%s", want, text)
+			}
+		}
+		for line := range strings.Lines(text) {
+			if !strings.HasPrefix(line, "#") && (strings.Contains(line, "allow") || strings.Contains(line, "policy:") && !strings.Contains(line, "fallback_policy:")) {
+				t.Errorf("pasting this widens the policy: %s", line)
+			}
 		}
 	}
 	if _, err := ImportGuardrail([]byte(`{"flow_name":"x"}`)); err == nil {
@@ -224,6 +271,13 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(base))
 	f.Add([]byte("a: [b"))
 	f.Add([]byte("tenant: {org_id: &x [*x]}"))
+	for _, more := range []string{
+		"gate: {quorum: 3, approve_in: 25h, roles: [ciso, operator, auditor]}", "limits: {max_calls: -1, rate_per_source: .nan}", "health: {interval: 2h, fall: 101}",
+		"notify: [{name: x, type: console, kinds: [failover.*, foo]}]", "dns: {servers: [\"127.1.0.53:0\"]}", "media: {address: \"::\"}",
+		"legal_bases: [{id: a, kind: \"Art49(1)(e)_legal_claims\", document: d, necessity: n, expires: 2020-01-01}]",
+	} {
+		f.Add([]byte(base + more + "\n"))
+	}
 	f.Add([]byte("places:\n- {prefix: 0/0, countries: ['NO']}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, probs := Examine("fuzz.yaml", data)
@@ -231,9 +285,7 @@ func FuzzParse(f *testing.F) {
 			if _, err := c.Snapshot(1, nil, nil); err != nil {
 				t.Fatalf("a configuration without problems builds no policy: %v", err)
 			}
-			if err := routing.Check(c.Rules); err != nil {
-				t.Fatalf("a configuration without problems is refused by routing: %v", err)
-			}
+			roomsTake(t, c)
 		}
 	})
 }

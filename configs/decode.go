@@ -17,6 +17,7 @@ type document struct {
 	name  string
 	lines map[string]int
 	file  File
+	quiet map[int]bool // lines on which a value may be personal data
 }
 
 var errLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
@@ -33,6 +34,7 @@ func decode(name string, data []byte) (*document, Problems) {
 		return nil, Problems{{File: name, What: "the file is empty", Hint: "start from one of the commented examples in configs/examples"}}
 	}
 	var probs Problems
+	d.quiet = quietLines(root.Content[0])
 	d.walk(root.Content[0], reflect.TypeFor[File](), "", 0, &probs)
 	if err := root.Decode(&d.file); err != nil {
 		var te *yaml.TypeError
@@ -52,12 +54,74 @@ func (d *document) fromYAML(err error, hint string) Problem {
 		p.Line, _ = strconv.Atoi(m[1])
 		p.What = m[2]
 	}
+	if p.Line == 0 || strings.HasPrefix(p.What, "unknown anchor") {
+		p.What = placeless(p.What)
+	}
+	if d.quiet[p.Line] {
+		p.What = quietly(p.What)
+		return p
+	}
 	if strings.Contains(p.What, "cannot unmarshal") {
 		p.What = strings.NewReplacer("cannot unmarshal !!str", "cannot use", "cannot unmarshal !!seq into", "a list stands where this belongs:",
 			"cannot unmarshal !!map into", "a mapping stands where this belongs:", "cannot unmarshal !!int", "cannot use", "cannot unmarshal !!bool", "cannot use", " into ", " as ").Replace(p.What)
 	}
 	return p
 }
+
+// secretInFile is what Secret says of a value that stands in the file.
+const secretInFile = "a secret does not stand in the file: write {env: NAME} or {file: PATH}"
+
+// quietly says what is wrong without the value: a slip of the finger puts a person's id where a list belongs, and problems end up in the log.
+func quietly(what string) string {
+	if what == secretInFile {
+		return what
+	}
+	if i := strings.LastIndex(what, " into "); i >= 0 && strings.HasPrefix(what, "cannot unmarshal") {
+		return "what stands here cannot be used as " + what[i+len(" into "):]
+	}
+	return "what stands here cannot be used, or stands twice"
+}
+
+// placeless takes the value out of what the parser says without a line: it may stand in the section about people.
+func placeless(what string) string {
+	for prefix, without := range map[string]string{
+		"unknown anchor":  "an alias stands for an anchor that is not there",
+		"anchor ":         "an anchor contains itself",
+		"cannot decode":   "a value is not what its tag (!!) says",
+		"invalid map key": "a key is no word",
+	} {
+		if strings.HasPrefix(what, prefix) {
+			return without
+		}
+	}
+	return what
+}
+
+// quietLines are the lines of the section about people, and of whatever it refers to.
+func quietLines(root *yaml.Node) map[int]bool {
+	lines, seen := map[int]bool{}, map[*yaml.Node]bool{}
+	var mark func(n *yaml.Node)
+	mark = func(n *yaml.Node) {
+		if n == nil || seen[n] {
+			return
+		}
+		seen[n] = true
+		lines[n.Line] = true
+		mark(n.Alias)
+		for _, c := range n.Content {
+			mark(c)
+		}
+	}
+	for i := 0; root.Kind == yaml.MappingNode && i+1 < len(root.Content); i += 2 {
+		if key := root.Content[i].Value; key == "people" || key == "<<" { // a merge may bring the section in
+			mark(root.Content[i+1])
+		}
+	}
+	return lines
+}
+
+// aboutPeople says whether a path lies in the section about people.
+func aboutPeople(path string) bool { return strings.HasPrefix(path, "people[") || path == "people" }
 
 const maxDepth = 32
 
@@ -107,8 +171,14 @@ func (d *document) walkStruct(n *yaml.Node, t reflect.Type, path string, depth i
 		ft, ok := known[key.Value]
 		switch {
 		case seen[key.Value]:
+			if aboutPeople(path) {
+				at = path
+			}
 			*probs = append(*probs, Problem{d.name, key.Line, at, "the key stands twice", "keep one of them"})
 		case !ok:
+			if aboutPeople(path) {
+				at = path
+			}
 			hint := "known keys here: " + orWords(names)
 			if m := nearest(key.Value, names); m != "" {
 				hint = fmt.Sprintf("did you mean %q?", m)
@@ -167,7 +237,7 @@ func (d Duration) Or(def time.Duration) time.Duration {
 // UnmarshalYAML takes only references, so that no secret ends up in a file that is copied, diffed and mailed.
 func (s *Secret) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind == yaml.ScalarNode {
-		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: a secret does not stand in the file: write {env: NAME} or {file: PATH}", n.Line)}}
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %s", n.Line, secretInFile)}}
 	}
 	type plain Secret
 	return n.Decode((*plain)(s))

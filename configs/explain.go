@@ -2,7 +2,9 @@ package configs
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -24,7 +26,7 @@ func (c *Config) Explain(at time.Time) (string, error) {
 	}
 	var b strings.Builder
 	p := snap.Policy()
-	fmt.Fprintf(&b, "%s: tenant %s, node %s\n", c.Name, c.File.Tenant.OrgID, c.File.Node.Name)
+	fmt.Fprintf(&b, "%s: tenant %s, node %s\n", c.Name, c.File.Tenant.words(), c.File.Node.Name)
 	fmt.Fprintf(&b, "policy  %s; home %s; fails over by itself to: %s\n", p.Preset, p.Home, allowed(p))
 	fmt.Fprintf(&b, "judged  as of %s, law table of %s, %d instruments suspended here; policy digest %.16s\n\n",
 		at.UTC().Format(time.DateOnly), sovereign.Shipped().AsOf().Format(time.DateOnly), len(overlay), snap.PolicyDigest())
@@ -36,6 +38,7 @@ func (c *Config) Explain(at time.Time) (string, error) {
 	if err := w.Flush(); err != nil {
 		return "", err
 	}
+	c.explainBases(&b, at)
 	c.explainRoutes(&b, snap, at)
 	for _, x := range c.Warnings {
 		fmt.Fprintf(&b, "\nwarning: %s\n", x.Error())
@@ -44,6 +47,38 @@ func (c *Config) Explain(at time.Time) (string, error) {
 		fmt.Fprintf(&b, "\nwarning: %v\n", overlayErr)
 	}
 	return b.String(), nil
+}
+
+// words names the tenant with whatever is known of it.
+func (t Tenant) words() string {
+	var more []string
+	if t.Name != "" {
+		more = append(more, t.Name)
+	}
+	if t.LEI != "" {
+		more = append(more, "LEI "+t.LEI)
+	}
+	if len(more) == 0 {
+		return t.OrgID
+	}
+	return fmt.Sprintf("%s (%s)", t.OrgID, strings.Join(more, ", "))
+}
+
+// explainBases shows what tickets for each party will say they rest on.
+func (c *Config) explainBases(b *strings.Builder, at time.Time) {
+	first := "\n"
+	for _, p := range slices.Sorted(maps.Keys(c.LegalBasis)) {
+		until, ends := c.BasisUntil[p]
+		switch {
+		case !ends:
+			fmt.Fprintf(b, "%slegal basis of %s: %s\n", first, p, c.LegalBasis[p])
+		case at.Before(until):
+			fmt.Fprintf(b, "%slegal basis of %s: %s, until the end of %s\n", first, p, c.LegalBasis[p], until.AddDate(0, 0, -1).Format(time.DateOnly))
+		default:
+			fmt.Fprintf(b, "%slegal basis of %s: none, %s has expired by then\n", first, p, c.LegalBasis[p])
+		}
+		first = ""
+	}
 }
 
 func allowed(p sovereign.Policy) string {
@@ -156,17 +191,43 @@ func (c *Config) explainRoutes(b *strings.Builder, snap *sovereign.Snapshot, at 
 	}
 }
 
-// ImportGuardrail turns a guardrail document into the lines of a route, to be pasted and completed.
+// ImportGuardrail turns a guardrail document into the lines of a route, to be pasted and completed. What the guardrail wants to permit is a comment: the law has
+// the last word on it, and an allow-list is not widened by pasting.
 func ImportGuardrail(data []byte) (string, error) {
 	g, err := routing.ImportGuardrail(data)
 	if err != nil {
 		return "", fmt.Errorf("configs: %w", err)
 	}
+	ruling, err := listed(g.Region, time.Now())
+	if err != nil {
+		return "", fmt.Errorf("configs: guardrail: %w", err)
+	}
+	word := map[sovereign.Verdict]string{
+		sovereign.Permit: "calls may reach it by itself", sovereign.Hold: "calls reach it only through the gate, listed or not", sovereign.Deny: "no call reaches it, listed or not",
+	}[ruling.Verdict]
 	var b strings.Builder
-	fmt.Fprintf(&b, "# from the guardrail of flow %q: calls may reach %s by itself, everything else as the fallback says\n", g.Flow, g.Region)
-	fmt.Fprintf(&b, "policy:\n  allow: [%s]\nroutes:\n  - name: %s\n    direction: inbound\n    to: [{party: %s}]\n", g.Region, slug(g.Flow), slug(g.Queue))
+	fmt.Fprintf(&b, "# from the guardrail of flow %q: calls stay in %s, everything else as the fallback says\n", g.Flow, g.Region)
+	fmt.Fprintf(&b, "# once listed, under the default preset (%s): %s (%s): %s\n", sovereign.EEAPlusAdequacy, ruling.Verdict, ruling.Ground, word)
+	fmt.Fprintf(&b, "# merge it into the policy section that you have, if that is what you want; it widens the policy:\n#   allow: [%s]\n", g.Region)
+	fmt.Fprintf(&b, "routes:\n  - name: %s\n    direction: inbound\n    to: [{party: %s}]\n", slug(g.Flow), slug(g.Queue))
 	fmt.Fprintf(&b, "    on_hold: {queue: %s}\n    fallback_policy: %s\n", slug(g.Queue), g.Fallback)
 	return b.String(), nil
+}
+
+// listed judges a region as if it stood in the allow-list of a policy with the default preset, with the attributes of nobody.
+func listed(r sovereign.Region, at time.Time) (sovereign.Ruling, error) {
+	known := sovereign.ShippedRegions()
+	atlas, err := sovereign.NewAtlas(known, nil)
+	if err != nil {
+		return sovereign.Ruling{}, err
+	}
+	snap, err := sovereign.NewSnapshot(sovereign.SnapshotConfig{
+		Catalogue: known, Policy: sovereign.Policy{Preset: sovereign.EEAPlusAdequacy, Home: r, Allow: []sovereign.Region{r}}, Atlas: atlas, Generation: 1,
+	})
+	if err != nil {
+		return sovereign.Ruling{}, err
+	}
+	return snap.JudgeRegion(r, at), nil
 }
 
 // slug makes a name that a configuration takes.

@@ -34,6 +34,8 @@ type File struct {
 	DNS DNS `yaml:"dns,omitempty"`
 	// The manual-approval gate.
 	Gate Gate `yaml:"gate,omitempty"`
+	// Legal bases of transfers, registered beforehand. A ticket shows the one of the party that it opens.
+	LegalBases []LegalBasis `yaml:"legal_bases,omitempty"`
 	// Who may do what.
 	People []Person `yaml:"people,omitempty"`
 	// The transparency log.
@@ -52,7 +54,7 @@ type Tenant struct {
 	OrgID string `yaml:"org_id"`
 	// Legal name.
 	Name string `yaml:"name,omitempty"`
-	// Legal Entity Identifier, ISO 17442.
+	// Legal Entity Identifier, ISO 17442: 20 letters and digits, the last two are check digits.
 	LEI string `yaml:"lei,omitempty"`
 }
 
@@ -149,6 +151,8 @@ type Party struct {
 	MediaEvidence string `yaml:"media_evidence,omitempty"`
 	// Contract reference.
 	Contract string `yaml:"contract,omitempty"`
+	// Id in legal_bases: what a transfer to it rests on once people opened the gate.
+	LegalBasis string `yaml:"legal_basis,omitempty"`
 	// Country (ISO 3166-1 alpha-2) whose emergency calls it may bring or carry; an emergency row must then exist for it.
 	Country string `yaml:"country,omitempty"`
 	// Attested conditions of conditional adequacy decisions.
@@ -354,7 +358,7 @@ type DNS struct {
 type Gate struct {
 	// Distinct people in distinct roles; default 2.
 	Quorum int `yaml:"quorum,omitempty"`
-	// Roles that may approve.
+	// Roles that may approve, each once and at least as many as the quorum.
 	Roles []string `yaml:"roles,omitempty"`
 	// Whether the data protection officer must have answered; default true.
 	Opinion *bool `yaml:"opinion_required,omitempty"`
@@ -370,6 +374,36 @@ type Gate struct {
 	AutoActivate *bool `yaml:"auto_activate,omitempty"`
 }
 
+// LegalBasis is one instrument of GDPR Chapter V that transfers may rest on. It does not change what the policy permits.
+type LegalBasis struct {
+	// Identifier: lower-case letters, digits, dots and dashes.
+	ID string `yaml:"id"`
+	// Instrument: Art46(2)(c)_SCC, Art46(2)(b)_BCR, Art46(2)(e)_code, Art46(2)(f)_certification, Art46(3)(a)_adhoc_with_SA_authorisation, Art49(1)(a)_explicit_consent,
+	// Art49(1)(b)_contract_with_data_subject, Art49(1)(c)_contract_in_interest, Art49(1)(d)_public_interest, Art49(1)(e)_legal_claims, Art49(1)(f)_vital_interests,
+	// Art49(1)sub2_compelling_legitimate_interests. A grant on Art. 49 lasts at most 24h.
+	Kind string `yaml:"kind"`
+	// Reference of the document.
+	Document string `yaml:"document"`
+	// Day of signature, YYYY-MM-DD. Needed for Art. 46.
+	SignedOn string `yaml:"signed_on,omitempty"`
+	// Last day of validity, YYYY-MM-DD. An expired basis is no error: tickets just show none.
+	Expires string `yaml:"expires,omitempty"`
+	// Transfer impact assessment. Due for Art. 46, see Schrems II and clause 14 of the standard contractual clauses.
+	TIA *TIA `yaml:"tia,omitempty"`
+	// Why the transfer is necessary and occasional. Needed for Art. 49.
+	Necessity string `yaml:"necessity,omitempty"`
+}
+
+// TIA is a transfer impact assessment.
+type TIA struct {
+	// Reference of the document.
+	Document string `yaml:"document"`
+	// Day of the assessment, YYYY-MM-DD.
+	Date string `yaml:"date"`
+	// What it found, in a word or a sentence.
+	Outcome string `yaml:"outcome"`
+}
+
 // Person is somebody who may sign in.
 type Person struct {
 	// Identifier, never in the log: entries carry a pseudonym.
@@ -380,7 +414,7 @@ type Person struct {
 	Roles []string `yaml:"roles,omitempty"`
 	// Scopes of the token: org.read, logs.view, api.healthcheck.
 	Scopes []string `yaml:"scopes,omitempty"`
-	// Bearer token, by reference.
+	// Bearer token, by reference. No two people share one: a decision is one person's.
 	Token Secret `yaml:"token"`
 	// Last day of the token, YYYY-MM-DD.
 	Expires string `yaml:"expires,omitempty"`

@@ -26,6 +26,12 @@ func (b *builder) party(c *Config, p *Party, kind sovereign.PartyKind, at string
 		b.fail(at+".name", "names are unique over trunks and edge groups", "%q is taken by %s", p.Name, first)
 		return
 	}
+	if strings.Contains(p.Name, "/") {
+		b.fail(at+".name", "leave the slash out: it stands between party and member in the log", "%q has a slash", p.Name)
+	}
+	if p.MaxCalls < 0 {
+		b.fail(at+".max_calls", "a positive number; leave it out for no limit", "%d is out of range", p.MaxCalls)
+	}
 	b.names[p.Name] = at
 	b.sovereignParty(c, p, kind, at)
 	b.watched(c, p, at)
@@ -91,6 +97,9 @@ func (b *builder) watched(c *Config, p *Party, at string) {
 		if m.Host == "" {
 			b.fail(mp+".host", "a domain name or a literal address", "is missing")
 			continue
+		}
+		if strings.Contains(name, "/") {
+			b.fail(mp+".name", "leave the slash out: it stands between party and member in the log", "%q has a slash", name)
 		}
 		if seen[name] {
 			b.fail(mp+".name", "names are unique in a party", "%q stands twice", name)
@@ -196,6 +205,11 @@ func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at stri
 	}
 	if p.Rel100 != "" && p.Rel100 != "end" && p.Rel100 != "pass" {
 		b.fail(at+".rel100", "end or pass", "%q is unknown", p.Rel100)
+	}
+	for i, h := range p.Headers {
+		if err := new(sip.Edge).Reload([]sip.Party{{Name: p.Name, Headers: []string{h}}}); err != nil { // the room's own rule
+			b.fail(fmt.Sprintf("%s.headers[%d]", at, i), "name further end-to-end headers only, e.g. X-Genesys-Conversation-ID", "%q is the edge's own to write and cannot cross", h)
+		}
 	}
 	prof.Refresh = b.interval(at, p.SessionInterval)
 	prof.TLS = b.tlsProfile(p, at)

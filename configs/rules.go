@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"maps"
+	"math"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -11,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/routing"
 )
 
@@ -64,6 +64,12 @@ func (b *builder) routeEnds(c *Config, at string, r Route, out *routing.Route) {
 	}
 	for i, ch := range r.To {
 		b.mustBe(fmt.Sprintf("%s.to[%d].party", at, i), ch.Party, to, r.Direction)
+		if ch.Priority < 0 || ch.Weight < 0 {
+			b.fail(fmt.Sprintf("%s.to[%d]", at, i), "count from 0", "a priority or a weight is negative")
+		}
+		if slices.ContainsFunc(out.To, func(o routing.Choice) bool { return o.Party == ch.Party }) {
+			b.fail(fmt.Sprintf("%s.to[%d].party", at, i), "list each party once", "%q stands twice", ch.Party)
+		}
 		prio := ch.Priority
 		if prio == 0 {
 			prio = i + 1
@@ -111,6 +117,9 @@ func (b *builder) emergency(c *Config) {
 		if !ok {
 			b.fail(at+".country", "use an ISO 3166-1 alpha-2 code", "%q names no country", e.Country)
 		}
+		if ok && served[string(cc)] {
+			b.fail(at+".country", "keep one row: the emergency calls of a country leave by one trunk", "%s stands twice", cc)
+		}
 		rule, ok := c.Rules.Trunks[e.Trunk]
 		switch {
 		case !ok:
@@ -133,50 +142,6 @@ func (b *builder) emergency(c *Config) {
 			b.fail(b.names[name]+".country", "add an emergency row with the numbers and the trunk of "+country+"; leave country out only where another system carries those calls",
 				"no emergency trunk is named for %s", country)
 		}
-	}
-}
-
-var roles = []string{"incident_commander", "business_owner", "ciso", "crisis_manager", "management_body_delegate", "dpo", "operator", "auditor"}
-
-var scopes = []string{"org.read", "logs.view", "api.healthcheck"}
-
-func (b *builder) people(c *Config) {
-	approvers := map[string]bool{}
-	seen := map[string]bool{}
-	for i, p := range b.doc.file.People {
-		at := fmt.Sprintf("people[%d]", i)
-		if p.ID == "" || seen[p.ID] {
-			b.fail(at+".id", "give everybody an identifier of their own", "%q is missing or taken", p.ID)
-		}
-		seen[p.ID] = true
-		for j, r := range p.Roles {
-			if !slices.Contains(roles, r) {
-				b.fail(fmt.Sprintf("%s.roles[%d]", at, j), "one of "+orWords(roles), "%q is no role", r)
-			}
-			if r != "dpo" && r != "operator" && r != "auditor" {
-				approvers[p.ID] = true
-			}
-		}
-		if slices.Contains(p.Roles, "dpo") && approvers[p.ID] {
-			b.fail(at+".roles", "take one away: the data protection officer advises and does not decide, GDPR Art. 38(6)", "dpo and an approving role in one person")
-		}
-		for j, s := range p.Scopes {
-			if !slices.Contains(scopes, s) {
-				b.fail(fmt.Sprintf("%s.scopes[%d]", at, j), "one of "+orWords(scopes), "%q is no scope", s)
-			}
-		}
-		if p.Token.IsZero() {
-			b.fail(at+".token", "add {env: NAME} or {file: PATH}", "is missing")
-		}
-		secret := p.Token
-		secret.File = b.path(secret.File)
-		c.People = append(c.People, PersonPart{
-			Person: approval.Person{ID: p.ID, Name: p.Name, Roles: p.Roles}, Scopes: p.Scopes,
-			Token: secret.Value, Expires: b.date(at+".expires", p.Expires, true),
-		})
-	}
-	if q := max(c.Gate.Quorum, 2); len(approvers) < q {
-		b.warn("people", "enrol at least that many people in different approving roles, and deputies", "%d people may approve and the gate needs %d: every held failover stays held", len(approvers), q)
 	}
 }
 
@@ -212,6 +177,7 @@ func parseBytes(s string) (int64, error) {
 }
 
 func (b *builder) channels(c *Config) {
+	taken := map[string]bool{}
 	for i, ch := range b.doc.file.Notify {
 		at := fmt.Sprintf("notify[%d]", i)
 		secret := ch.Secret
@@ -219,15 +185,20 @@ func (b *builder) channels(c *Config) {
 		part := ChannelPart{Name: ch.Name, Type: ch.Type, URL: ch.URL, Secret: secret.Value, Roots: b.roots(at+".roots_file", ch.RootsFile), Kinds: ch.Kinds}
 		if ch.Name == "" {
 			b.fail(at+".name", "give the channel a name; the log uses it", "is missing")
+		} else if len(ch.Name) > maxChannelName || taken[ch.Name] {
+			b.fail(at+".name", fmt.Sprintf("a name of its own, of at most %d bytes", maxChannelName), "%.80q is taken or too long", ch.Name)
 		}
+		taken[ch.Name] = true
+		b.kinds(at, ch.Kinds)
 		switch ch.Type {
 		case "console":
 		case "webhook":
+			// The address may hold a secret of its own, so no problem repeats it.
 			u, err := url.Parse(ch.URL)
-			if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-				b.fail(at+".url", "an https address", "%q is no address", ch.URL)
+			if err != nil || u.Hostname() == "" || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
+				b.fail(at+".url", "an https address without a fragment", "is no address")
 			} else if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-				b.fail(at+".url", "use https: http is taken for loopback alone", "%q is not protected", ch.URL)
+				b.fail(at+".url", "use https: http is taken for loopback alone", "is not protected")
 			}
 			if secret.IsZero() {
 				b.fail(at+".secret", "add {env: NAME} or {file: PATH}: the receiver checks the signature with it", "is missing")
@@ -236,6 +207,29 @@ func (b *builder) channels(c *Config) {
 			b.fail(at+".type", "console or webhook", "%q is unknown", ch.Type)
 		}
 		c.Channels = append(c.Channels, part)
+	}
+}
+
+// maxChannelName bounds the names that notify and the log carry.
+const maxChannelName = 64
+
+// tellable are the kinds of entries that may leave the log as notices. What is about single calls stays in it.
+var tellable = []string{
+	"node.started", "node.stopped", "policy.applied", "policy.reload_refused", "law.suspended", "law.suspension_refused", "health.changed", "dns.answers_moved", "failover.applied", "failover.held",
+	"failover.refused", "failover.failback", "approval.notified", "gate.changed", "ingress.refused", "fence.refused", "log.gap",
+}
+
+func (b *builder) kinds(at string, words []string) {
+	for i, word := range words {
+		stem, wild := strings.CutSuffix(word, "*")
+		if slices.ContainsFunc(tellable, func(k string) bool { return k == word || wild && stem != "" && strings.HasPrefix(k, stem) }) {
+			continue
+		}
+		hint := "one of " + orWords(tellable) + "; failover.* for all that begin so"
+		if near := nearest(word, tellable); near != "" {
+			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
+		}
+		b.fail(fmt.Sprintf("%s.kinds[%d]", at, i), hint, "%.80q is no kind of entry that may be told", word)
 	}
 }
 
@@ -266,10 +260,25 @@ func (b *builder) limits(c *Config) {
 	if s := c.Limits.Stranger; s != "" && s != "silence" && s != "403" {
 		b.fail("limits.stranger", `silence or "403"`, "%q is unknown", s)
 	}
-	if c.Limits.MaxCalls < 0 || c.Limits.RatePerSource < 0 {
-		b.fail("limits", "use positive numbers", "out of range")
+	if c.Limits.MaxCalls < 0 {
+		b.fail("limits.max_calls", "a positive number, or leave it out for the default", "%d is out of range", c.Limits.MaxCalls)
+	}
+	if r := c.Limits.RatePerSource; !(r >= 0 && r <= math.MaxInt32) { // written so that .nan and .inf are refused
+		b.fail("limits.rate_per_source", "a positive number, or leave it out for the default", "%v is out of range", r)
+	}
+	if c.Limits.MaxCalls == 0 {
+		c.Limits.MaxCalls = defaultMaxCalls
+	}
+	if c.Limits.RatePerSource == 0 {
+		c.Limits.RatePerSource = defaultRatePerSource
 	}
 }
+
+// Limits that hold where the file names none.
+const (
+	defaultMaxCalls      = 10000
+	defaultRatePerSource = 50
+)
 
 // Dir is the folder of the file; paths in it start there.
 func (c *Config) Dir() string { return filepath.Dir(c.Name) }

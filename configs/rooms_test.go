@@ -1,0 +1,274 @@
+package configs
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/healthcheck/resolve"
+	"github.com/cordonsip/cordon/notify"
+	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sip"
+	"github.com/cordonsip/cordon/sovereign"
+	"github.com/cordonsip/cordon/state"
+)
+
+// blind is a prober that never gets to probe.
+type blind struct{}
+
+func (blind) Probe(context.Context, healthcheck.Target) (healthcheck.Sample, error) {
+	return healthcheck.Sample{}, errors.New("nothing is probed here")
+}
+
+func memoryLog(t testing.TB) audit.Log {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := audit.Memory(audit.Config{Signer: key, Origin: "cordon/o/n", Tenant: "o", Node: "n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close(context.Background()) })
+	return l
+}
+
+// roomsTake holds that what passed the checks is taken by each room that has checks of its own.
+func roomsTake(t *testing.T, c *Config) {
+	t.Helper()
+	if err := routing.Check(c.Rules); err != nil {
+		t.Errorf("a configuration without problems is refused by routing: %v", err)
+	}
+	l, kv := memoryLog(t), state.Memory()
+	defer kv.Close()
+	people := make([]approval.Person, len(c.People))
+	for i, p := range c.People {
+		people[i] = p.Person
+	}
+	if _, err := approval.New(approval.Config{Rules: c.Gate, People: people, Log: l, KV: kv, Node: "n", Pseudonym: strconv.Quote}); err != nil {
+		t.Errorf("a configuration without problems is refused by approval: %v", err)
+	}
+	judge := func(sovereign.Ask) sovereign.Ruling { return sovereign.Ruling{} }
+	checker := healthcheck.Config{Watched: c.Watched, Defaults: c.Health, Prober: blind{}, Judge: judge}
+	checker.Locate = func(context.Context, resolve.Query) (resolve.Answer, error) {
+		return resolve.Answer{}, errors.New("nothing is asked here")
+	}
+	if _, err := healthcheck.New(checker); err != nil {
+		t.Errorf("a configuration without problems is refused by healthcheck: %v", err)
+	}
+	if err := new(sip.Edge).Reload(c.Profiles); err != nil {
+		t.Errorf("a configuration without problems is refused by sip: %v", err)
+	}
+	var channels []notify.Routed
+	for _, ch := range c.Channels {
+		channels = append(channels, notify.Routed{Channel: notify.Console(ch.Name, io.Discard), Kinds: ch.Kinds})
+	}
+	if _, err := notify.New(notify.Config{Log: l, KV: kv, Channels: channels}); err != nil {
+		t.Errorf("a configuration without problems is refused by notify: %v", err)
+	}
+}
+
+func TestTheRoomsTakeTheExamples(t *testing.T) {
+	list, err := filepath.Glob("examples/*.yaml")
+	if err != nil || len(list) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, file := range list {
+		c, err := Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roomsTake(t, c)
+		for _, w := range c.Warnings {
+			t.Errorf("an example should need no excuse: %v", w)
+		}
+	}
+}
+
+// The list of kinds stands here because configs sees neither audit nor notify; both must agree with it, kind by kind.
+func TestKindsAreThoseThatNotifyTakes(t *testing.T) {
+	f, err := parser.ParseFile(token.NewFileSet(), "../audit/kinds.go", nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := []string{"foo", "", "*", "failover.*", "residency*", "call.*"}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok && len(v.Values) == 1 && strings.HasPrefix(v.Names[0].Name, "Kind") {
+			word, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kinds = append(kinds, word)
+		}
+		return true
+	})
+	if len(kinds) < 20 {
+		t.Fatalf("only %d kinds were found", len(kinds))
+	}
+	l, kv := memoryLog(t), state.Memory()
+	defer kv.Close()
+	for _, kind := range kinds {
+		_, taken := notify.New(notify.Config{Log: l, KV: kv, Channels: []notify.Routed{{Channel: notify.Console("x", io.Discard), Kinds: []string{kind}}}})
+		_, checked := Parse("x.yaml", []byte(base+"notify: [{name: x, type: console, kinds: ["+strconv.Quote(kind)+"]}]\n"))
+		if (taken == nil) != (checked == nil) {
+			t.Errorf("%q: notify says %v, check says %v", kind, taken, checked)
+		}
+	}
+}
+
+func TestLimitsHaveDefaults(t *testing.T) {
+	for text, want := range map[string]Limits{
+		"":                                {MaxCalls: 10000, RatePerSource: 50},
+		"limits: {max_calls: 7}":          {MaxCalls: 7, RatePerSource: 50},
+		"limits: {rate_per_source: 0.25}": {MaxCalls: 10000, RatePerSource: 0.25},
+	} {
+		c, err := Parse("x.yaml", []byte(base+text+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Limits != want {
+			t.Errorf("%q: %+v, want %+v", text, c.Limits, want)
+		}
+	}
+}
+
+// Problems of a configuration go into the log (policy.reload_refused) and to slog. Nobody may be named there.
+func TestProblemsNameNobody(t *testing.T) {
+	const secret = "annasecret"
+	for name, people := range map[string]string{
+		"twice":                  "[{id: annasecret, roles: [ciso], token: {env: T1}}, {id: annasecret, token: {env: T2}}]",
+		"reserved":               `[{id: "rule:annasecret", token: {env: T1}}]`,
+		"a role":                 "[{id: a, roles: [annasecret], token: {env: T1}}]",
+		"a scope":                "[{id: a, scopes: [annasecret], token: {env: T1}}]",
+		"a day":                  "[{id: a, expires: annasecret, token: {env: T1}}]",
+		"no list":                "annasecret",
+		"no mapping":             "[annasecret]",
+		"a mapping of people":    "{annasecret: {roles: [ciso]}}",
+		"a key":                  "[{annasecret: {roles: [ciso]}}]",
+		"a key of a token":       "[{id: a, token: {annasecret: x}}]",
+		"a key twice":            "[{id: a, annasecret: x, annasecret: y, token: {env: T1}}]",
+		"roles are no list":      "[{id: a, roles: annasecret, token: {env: T1}}]",
+		"the name is a list":     "[{id: a, name: [annasecret], token: {env: T1}}]",
+		"the token is a word":    "[{id: a, token: annasecret}]",
+		"the token is a list":    "[{id: a, token: [annasecret]}]",
+		"the file is a list":     "[{id: a, token: {file: [annasecret]}}]",
+		"one variable for two":   "[{id: a, token: {env: annasecret}}, {id: b, token: {env: annasecret}}]",
+		"one file for two":       "[{id: a, token: {file: annasecret}}, {id: b, token: {file: annasecret}}]",
+		"an alias of nothing":    "[*annasecret]",
+		"an anchor":              "[&annasecret {id: a, token: {env: T1}}]",
+		"a number that is none":  "[{id: a, roles: !!int annasecret, token: {env: T1}}]",
+		"an adviser who decides": "[{id: annasecret, roles: [dpo, ciso], token: {env: T1}}]",
+	} {
+		head, _, _ := strings.Cut(base, "people:")
+		_, err := Parse("x.yaml", []byte(head+"people: "+people+"\n"))
+		if err == nil {
+			t.Errorf("%s: there is no problem", name)
+			continue
+		}
+		if strings.Contains(strings.ToLower(err.Error()), secret) {
+			t.Errorf("%s: somebody is named:\n%v", name, err)
+		}
+		noLine := name == "an alias of nothing" || name == "a number that is none" // the parser gives none
+		if !noLine && !strings.Contains(err.Error(), "x.yaml:14:") {
+			t.Errorf("%s: the line is missing:\n%v", name, err)
+		}
+	}
+	// What stands elsewhere and becomes the section by reference is no less personal.
+	head, _, _ := strings.Cut(base, "people:")
+	_, err := Parse("x.yaml", []byte("x: &a [{id: a, roles: annasecret}]\n"+head+"people: *a\n"))
+	if err == nil || strings.Contains(err.Error(), secret) {
+		t.Errorf("by an alias: %v", err)
+	}
+	_, err = Parse("x.yaml", []byte(head+"<<: {people: [{id: a, roles: annasecret}]}\n"))
+	if err == nil || strings.Contains(err.Error(), secret) {
+		t.Errorf("by a merge: %v", err)
+	}
+}
+
+func TestTokensThatCannotBeReadNameNobody(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "annasecret.empty"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(base, "people:")
+	c, err := Parse(filepath.Join(dir, "x.yaml"), []byte(head+`people:
+  - {id: a, roles: [ciso], token: {file: annasecret.token}}
+  - {id: b, roles: [business_owner], token: {file: annasecret.empty}}
+  - {id: c, roles: [dpo], token: {env: CORDON_TEST_annasecret}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range c.People {
+		_, err := p.Token()
+		if err == nil || strings.Contains(err.Error(), "annasecret") || !strings.Contains(err.Error(), "x.yaml:"+strconv.Itoa(15+i)+": people["+strconv.Itoa(i)+"].token") {
+			t.Errorf("person %d: %v", i, err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "annasecret.token"), []byte("t\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := c.People[0].Token(); err != nil || v != "t" {
+		t.Errorf("%q, %v", v, err)
+	}
+}
+
+func TestSecretsOfOthersMayBeShared(t *testing.T) {
+	text := strings.ReplaceAll(base, "127.1.0.1", "127.1.0.1")
+	text = strings.Replace(text, "name: carrier,", "name: carrier, auth: {user: u, password: {env: S}},", 1)
+	text = strings.Replace(text, "name: fra,", "name: fra, auth: {user: u, password: {env: S}},", 1)
+	text += "notify: [{name: x, type: webhook, url: \"https://192.0.2.1/\", secret: {env: S}}, {name: y, type: webhook, url: \"https://192.0.2.2/\", secret: {env: S}}]\n"
+	if _, err := Parse("x.yaml", []byte(text)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTokenLinkedToTheSameFileIsShared(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "one"), []byte("t\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("one", filepath.Join(dir, "two")); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("{env: T1}", "{file: one}", "{env: T2}", "{file: two}").Replace(base)
+	if _, err := Parse(filepath.Join(dir, "x.yaml"), []byte(text)); err == nil || !strings.Contains(err.Error(), "people[1].token: is the same secret") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Who may approve follows gate.roles, and two people in one role are no quorum.
+func TestWarnsWhenNobodyCanOpen(t *testing.T) {
+	for name, c := range map[string]struct{ old, new, warns string }{
+		"one role for both":   {"roles: [ciso]", "roles: [business_owner]", "1 people may approve"},
+		"roles of their own":  {"people:", "gate: {roles: [crisis_manager, operator]}\npeople:", "0 people may approve"},
+		"a quorum of three":   {"people:", "gate: {quorum: 3}\npeople:", "2 people may approve and the gate needs 3"},
+		"an operator decides": {"people:", "gate: {roles: [ciso, business_owner, operator]}\npeople:", ""},
+	} {
+		got, err := Parse("x.yaml", []byte(strings.Replace(base, c.old, c.new, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := ""
+		for _, w := range got.Warnings {
+			text += w.Error() + "\n"
+		}
+		if c.warns == "" && text != "" || !strings.Contains(text, c.warns) {
+			t.Errorf("%s: warnings %q, want %q", name, text, c.warns)
+		}
+	}
+}
