@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"flag"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -76,6 +78,19 @@ func parseCheckpoint(t *testing.T, l Log) *flog.Checkpoint {
 		t.Fatal(err)
 	}
 	return cp
+}
+
+// TestMain lets more tests run at once than there are processors: most of them wait for fsyncs and checkpoints.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
 }
 
 // TestLogContract runs against both logs.

@@ -63,6 +63,7 @@ func reopen(t *testing.T, path string) []string {
 
 // TestIntentsCrash reads the file as it lies on the disk while the run that wrote it still thinks it is alive.
 func TestIntentsCrash(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "intents")
 	in, err := OpenIntents(path)
 	if err != nil {
@@ -91,7 +92,7 @@ func TestIntentsCrash(t *testing.T) {
 		if err := os.WriteFile(copied, torn, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got := reopen(t, copied); !slices.Equal(got, want) {
+		if got := replayed(t, copied); !slices.Equal(got, want) {
 			t.Errorf("torn after %d bytes: %q", cut, got)
 		}
 	}
@@ -108,6 +109,7 @@ func TestIntentsCrash(t *testing.T) {
 
 // TestIntentsDamage holds that a damaged line is shown and hides no other.
 func TestIntentsDamage(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "intents")
 	b := appendIntent(nil, "one", intentTime)
 	two := len(b)
@@ -134,6 +136,7 @@ func TestIntentsDamage(t *testing.T) {
 
 // TestIntentsGroups holds that many callers share few fsyncs and that each is on the disk when it returns.
 func TestIntentsGroups(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "intents")
 	in, err := OpenIntents(path)
 	if err != nil {
@@ -182,6 +185,7 @@ func TestIntentsGroups(t *testing.T) {
 
 // TestIntentsCompact holds that the file does not grow with the calls that have ended.
 func TestIntentsCompact(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "intents")
 	in, err := OpenIntents(path)
 	if err != nil {
@@ -218,6 +222,7 @@ func TestIntentsCompact(t *testing.T) {
 
 // TestIntentsBroken holds that a file which cannot be written says so, and that it is written anew once it can.
 func TestIntentsBroken(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "sub")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -263,6 +268,7 @@ func TestIntentsBroken(t *testing.T) {
 
 // TestIntentsTurn cuts the power at every step of a rewrite: the half that was in force is, until the other one is whole.
 func TestIntentsTurn(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path, copied := filepath.Join(dir, "intents"), filepath.Join(dir, "copy")
 	in, err := OpenIntents(path)
@@ -338,6 +344,7 @@ func replayed(t *testing.T, path string) []string {
 
 // TestIntentsHeads holds that a damaged head is shown, and that without any the lines are read all the same.
 func TestIntentsHeads(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "intents")
 	in, err := OpenIntents(path)
 	if err != nil {
@@ -373,8 +380,31 @@ func TestIntentsHeads(t *testing.T) {
 	}
 }
 
+// TestIntentsReplaced holds that nothing is written to a file that the next run will not find.
+func TestIntentsReplaced(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "intents")
+	in, err := OpenIntents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Begin(t.Context(), "kept", intentTime); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := reopen(t, path); !slices.Equal(got, []string{"kept"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestIntentsGrow holds that the file is made larger for many calls at once.
 func TestIntentsGrow(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "intents")
 	in, err := OpenIntents(path)
 	if err != nil {

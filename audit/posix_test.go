@@ -201,6 +201,7 @@ func TestNewest(t *testing.T) {
 
 // TestSweep lists what a write that was cut off leaves behind, and what is none of it.
 func TestSweep(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	gone := []string{
 		"tile/entries/000.p/51234", "tile/entries/0001234567", "tile/0/000.p/51234", "tile/0/0011234567", "tile/1/0001234", "tile/entries/001.p/12345",
@@ -235,6 +236,7 @@ func TestSweep(t *testing.T) {
 
 // TestCloseHung holds that Close does not wait for a disk longer than it is told to.
 func TestCloseHung(t *testing.T) {
+	t.Parallel()
 	var f faults
 	c := testConfig()
 	c.Dir, c.wrap, c.AppendTimeout = t.TempDir(), f.wrap, 20*time.Millisecond

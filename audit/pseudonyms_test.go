@@ -123,6 +123,7 @@ func contractPeople(t *testing.T, n Pseudonyms) {
 
 // TestPseudonymsKept holds that salts and people outlive the run, and that what was destroyed is gone from the disk.
 func TestPseudonymsKept(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	n := openNames(t, dir)
 	call, refs := n.Call("abc@host", "+4930901820")
@@ -171,6 +172,7 @@ func TestPseudonymsKept(t *testing.T) {
 
 // TestSaltsTorn holds that a record cut off by a crash costs only itself.
 func TestSaltsTorn(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	n := openNames(t, dir)
 	call, _ := n.Call("abc@host")
@@ -216,6 +218,7 @@ func TestSaltsDays(t *testing.T) {
 }
 
 func TestPseudonymsParallel(t *testing.T) {
+	t.Parallel()
 	n := openNames(t, t.TempDir())
 	var wg sync.WaitGroup
 	var people [16]string
@@ -243,6 +246,7 @@ func TestPseudonymsParallel(t *testing.T) {
 }
 
 func TestPeopleDamaged(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	n := openNames(t, dir)
 	ps := n.Person("alice@bank.example")
@@ -271,6 +275,7 @@ func TestPeopleDamaged(t *testing.T) {
 
 // TestForgetOffline forgets on the folder of a node that does not run, and not on that of one that does.
 func TestForgetOffline(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "pseudonyms")
 	if _, err := OpenPseudonyms(dir, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a folder that is not there: %v", err)

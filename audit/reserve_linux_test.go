@@ -118,6 +118,7 @@ func smallDisk(t *testing.T, size string) string {
 // TestIntentsFullDisk holds that calls are admitted on a full disk for as long as the intents have space of their own, through rewrites
 // and restarts, and again when there is room.
 func TestIntentsFullDisk(t *testing.T) {
+	t.Parallel()
 	mount := smallDisk(t, "16m")
 	if mount == "" {
 		return
@@ -171,6 +172,7 @@ func TestIntentsFullDisk(t *testing.T) {
 
 // TestPseudonymsFullDisk holds that what could not be kept shows while it is so, and that people are kept as soon as there is room.
 func TestPseudonymsFullDisk(t *testing.T) {
+	t.Parallel()
 	mount := smallDisk(t, "1m")
 	if mount == "" {
 		return

@@ -63,6 +63,7 @@ func TestReserveSteps(t *testing.T) {
 }
 
 func TestReserveRefills(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 	path := filepath.Join(t.TempDir(), "reserve")
 	r, err := openReserve(path, 16<<12, func() time.Time { return now })
@@ -113,6 +114,7 @@ func TestReserveRefills(t *testing.T) {
 
 // TestFill covers file systems that cannot preallocate.
 func TestFill(t *testing.T) {
+	t.Parallel()
 	f, err := os.Create(filepath.Join(t.TempDir(), "reserve"))
 	if err != nil {
 		t.Fatal(err)
