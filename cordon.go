@@ -253,7 +253,25 @@ func (n *Node) firstEntries(ctx context.Context) error {
 			n.intents.End(ref)
 		}
 	}
-	return n.policy.announce(ctx, "start", "")
+	if err := n.policy.announce(ctx, "start", ""); err != nil {
+		return err
+	}
+	return n.restoreGate(ctx)
+}
+
+// restoreGate takes up the tickets of the last run, and ends those that people decided under another policy or another law.
+func (n *Node) restoreGate(ctx context.Context) error {
+	repaired, err := n.gate.Restore(ctx)
+	if err != nil {
+		return err
+	}
+	if repaired > 0 {
+		n.logger.Warn("the state differed from the log and was put right", "tickets", repaired)
+	}
+	s := n.fence.Snapshot()
+	return n.gate.Invalidate(ctx, "the node started with another policy or another law table", func(t approval.Ticket) bool {
+		return t.Plan.PolicyDigest != s.PolicyDigest() || t.Plan.FactsDigest != s.FactsDigest()
+	})
 }
 
 // lastEntry is the time of the last entry before this run.

@@ -127,7 +127,7 @@ func (n *Node) buildDoors(context.Context) error {
 		Fence: n.fence, Parties: n.profiles(c), Planner: n.router, Outcome: n.checker.Outcome, Spend: n.gate.Spend, Refund: n.gate.Refund,
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.opts.Tap,
-		Endpoint: n.endpoint,
+		Endpoint: n.endpoint, RTTMin: n.rttMin,
 	})
 	if err != nil {
 		return err
@@ -136,6 +136,12 @@ func (n *Node) buildDoors(context.Context) error {
 		return err
 	}
 	return n.buildAPI(c)
+}
+
+// rttMin bounds how far away a target can be.
+func (n *Node) rttMin(target string) time.Duration {
+	st, _ := n.checker.Table().Status(target)
+	return st.RTTMin
 }
 
 // endpoint opens the media of a synthetic caller, behind the same fence as every call.

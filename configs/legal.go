@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cordonsip/cordon/routing"
 )
 
 // legalKinds are the instruments of GDPR Chapter V in the words of gate records. Adequacy (Art. 45) is not among them: the law table knows it, and it needs no gate.
@@ -89,6 +91,7 @@ func (b *builder) safeguard(at string, l LegalBasis) {
 // partyBases gives each party the basis that it names.
 func (b *builder) partyBases(c *Config, bases map[string]basis) {
 	c.LegalBasis, c.BasisUntil = map[string]string{}, map[string]time.Time{}
+	c.Rules.Basis = map[string]routing.Basis{}
 	now := time.Now()
 	for list, parties := range map[string][]Party{"trunks": b.doc.file.Trunks, "edge_groups": b.doc.file.EdgeGroups} {
 		for i, p := range parties {
@@ -106,6 +109,7 @@ func (b *builder) partyBases(c *Config, bases map[string]basis) {
 				continue
 			}
 			c.LegalBasis[p.Name] = e.word
+			c.Rules.Basis[p.Name] = routing.Basis{Word: e.word, Until: e.until}
 			if !e.until.IsZero() {
 				c.BasisUntil[p.Name] = e.until
 			}

@@ -314,6 +314,9 @@ func (s *survey) propose(party string, f Refused, regions []string, country stri
 		Scope: scope, Grounds: []string{string(f.Ground) + ": " + s.ruledWhy(party, f)},
 		PolicyDigest: snap.PolicyDigest(), FactsDigest: snap.FactsDigest(),
 	}
+	if b := s.c.Basis[party]; b.Until.IsZero() || s.at.Before(b.Until) {
+		p.LegalBasis = b.Word
+	}
 	for _, ch := range s.rt.ordered {
 		if ch.Party == party {
 			continue

@@ -139,6 +139,14 @@ type Rules struct {
 	Emergency []EmergencyRule
 	Margin    float64 // switch-back margin: another target must be faster by this share of RTT, default 0.2
 	OnHold    OnHold  // default {403, ""}
+	// Basis gives the registered legal basis of a party, which a proposal for it carries as long as it lasts.
+	Basis map[string]Basis
+}
+
+// Basis is a registered legal basis: instrument and id as plans carry them, and until when (zero: open).
+type Basis struct {
+	Word  string
+	Until time.Time
 }
 
 // Route matches calls of one direction and names the parties to try.
