@@ -140,6 +140,25 @@ func TestGuessersCannotFillTheMemory(t *testing.T) {
 	}
 }
 
+func TestOldGuessesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g guesses
+		for i := range guessSources {
+			g.may(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), [32]byte{1})
+		}
+		time.Sleep(guessEvery)
+		if g.may(netip.MustParseAddr("192.0.2.1"), [32]byte{1}); len(g.by) != 1 {
+			t.Errorf("%d accounts", len(g.by))
+		}
+	})
+}
+
+func TestAnAnswerMayTakeAsLongAsATestCall(t *testing.T) {
+	if d := open(t); d.http.WriteTimeout <= placeIn || d.http.ReadTimeout == 0 {
+		t.Errorf("write within %s, read within %s", d.http.WriteTimeout, d.http.ReadTimeout)
+	}
+}
+
 func TestSeveralRolesNeedAWord(t *testing.T) {
 	d := open(t)
 	w := d.ask("POST", "/api/v1/tickets/t1/decisions", "b", `{"approve":true,"reason":"r","plan_hash":"h"}`)
@@ -298,6 +317,33 @@ func TestTheOverviewHasTheNewestFailovers(t *testing.T) {
 	}
 	if got = see(); len(got) != 3 || got[2].To != "p5" || got[0].To != "p3" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// long is a log of many entries that counts how many were read.
+type long struct {
+	audit.Log
+	read int
+}
+
+func (l *long) Size() uint64 { return 100 * recentScan }
+
+func (l *long) Entries(_ context.Context, from uint64, limit int) ([]audit.Entry, error) {
+	out := make([]audit.Entry, min(uint64(limit), l.Size()-from))
+	for i := range out {
+		out[i] = audit.Entry{Kind: audit.KindReceipt, Seq: from + uint64(i)}
+	}
+	l.read += len(out)
+	return out, nil
+}
+
+func TestTheOverviewReadsALongLogFromNearItsEnd(t *testing.T) {
+	var n recent
+	l := &long{}
+	for range 3 {
+		if _, err := n.last(t.Context(), l); err != nil || l.read != recentScan {
+			t.Errorf("%d entries were read, %v", l.read, err)
+		}
 	}
 }
 
