@@ -122,22 +122,24 @@ func TestGuessesOfTokensAreSlow(t *testing.T) {
 }
 
 func TestGuessersCannotFillTheMemory(t *testing.T) {
-	var g guesses
-	for i := range 3 * guessSources {
-		g.may(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), [32]byte{1})
-	}
-	if len(g.by) > guessSources+1 {
-		t.Errorf("%d accounts", len(g.by))
-	}
-	if g.may(netip.MustParseAddr("192.0.2.1"), [32]byte{1}) {
-		t.Error("a stranger has an account of its own although there is no room")
-	}
-	for i := range 3 * tokensKnown {
-		g.right(netip.Addr{}, [32]byte{byte(i >> 8), byte(i)})
-	}
-	if len(g.known) > tokensKnown {
-		t.Errorf("%d tokens", len(g.known))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var g guesses
+		for i := range 3 * guessSources {
+			g.may(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), [32]byte{1})
+		}
+		if len(g.by) > guessSources+1 {
+			t.Errorf("%d accounts", len(g.by))
+		}
+		if g.may(netip.MustParseAddr("192.0.2.1"), [32]byte{1}) {
+			t.Error("a stranger has an account of its own although there is no room")
+		}
+		for i := range 3 * tokensKnown {
+			g.right(netip.Addr{}, [32]byte{byte(i >> 8), byte(i)})
+		}
+		if len(g.known) > tokensKnown {
+			t.Errorf("%d tokens", len(g.known))
+		}
+	})
 }
 
 func TestOldGuessesAreForgotten(t *testing.T) {
