@@ -279,13 +279,14 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(base + more + "\n"))
 	}
 	f.Add([]byte("places:\n- {prefix: 0/0, countries: ['NO']}\n"))
+	g := newGround(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, probs := Examine("fuzz.yaml", data)
 		if len(probs) == 0 {
 			if _, err := c.Snapshot(1, nil, nil); err != nil {
 				t.Fatalf("a configuration without problems builds no policy: %v", err)
 			}
-			roomsTake(t, c)
+			roomsTake(t, g, c)
 		}
 	})
 }

@@ -9,8 +9,11 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,7 +36,13 @@ func (blind) Probe(context.Context, healthcheck.Target) (healthcheck.Sample, err
 	return healthcheck.Sample{}, errors.New("nothing is probed here")
 }
 
-func memoryLog(t testing.TB) audit.Log {
+// ground is what rooms stand on.
+type ground struct {
+	log audit.Log
+	kv  state.KV
+}
+
+func newGround(t testing.TB) ground {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -43,23 +52,22 @@ func memoryLog(t testing.TB) audit.Log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close(context.Background()) })
-	return l
+	kv := state.Memory()
+	t.Cleanup(func() { _, _ = l.Close(context.Background()), kv.Close() })
+	return ground{l, kv}
 }
 
 // roomsTake holds that what passed the checks is taken by each room that has checks of its own.
-func roomsTake(t *testing.T, c *Config) {
+func roomsTake(t *testing.T, g ground, c *Config) {
 	t.Helper()
 	if err := routing.Check(c.Rules); err != nil {
 		t.Errorf("a configuration without problems is refused by routing: %v", err)
 	}
-	l, kv := memoryLog(t), state.Memory()
-	defer kv.Close()
 	people := make([]approval.Person, len(c.People))
 	for i, p := range c.People {
 		people[i] = p.Person
 	}
-	if _, err := approval.New(approval.Config{Rules: c.Gate, People: people, Log: l, KV: kv, Node: "n", Pseudonym: strconv.Quote}); err != nil {
+	if _, err := approval.New(approval.Config{Rules: c.Gate, People: people, Log: g.log, KV: g.kv, Node: "n", Pseudonym: strconv.Quote}); err != nil {
 		t.Errorf("a configuration without problems is refused by approval: %v", err)
 	}
 	judge := func(sovereign.Ask) sovereign.Ruling { return sovereign.Ruling{} }
@@ -73,11 +81,28 @@ func roomsTake(t *testing.T, c *Config) {
 	if err := new(sip.Edge).Reload(c.Profiles); err != nil {
 		t.Errorf("a configuration without problems is refused by sip: %v", err)
 	}
+	dial := func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("nothing is dialled here")
+	}
+	dns := resolve.Config{Servers: c.DNS.Servers, Timeout: c.DNS.Timeout, MinTTL: c.DNS.MinTTL, MaxTTL: c.DNS.MaxTTL, Judge: judge}
+	dns.Dial = func(context.Context, string, netip.AddrPort) (net.Conn, error) {
+		return nil, errors.New("nothing is dialled here")
+	}
+	if _, err := resolve.New(dns); err != nil {
+		t.Errorf("a configuration without problems is refused by resolve: %v", err)
+	}
 	var channels []notify.Routed
 	for _, ch := range c.Channels {
+		if ch.Type == "webhook" {
+			hook := notify.WebhookConfig{Name: ch.Name, URL: ch.URL, Secret: ch.Secret, Roots: ch.Roots, Dial: dial}
+			hook.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("nothing is asked here") }
+			if _, err := notify.Webhook(hook); err != nil {
+				t.Errorf("a configuration without problems is refused by notify: %v", err)
+			}
+		}
 		channels = append(channels, notify.Routed{Channel: notify.Console(ch.Name, io.Discard), Kinds: ch.Kinds})
 	}
-	if _, err := notify.New(notify.Config{Log: l, KV: kv, Channels: channels}); err != nil {
+	if _, err := notify.New(notify.Config{Log: g.log, KV: g.kv, Channels: channels}); err != nil {
 		t.Errorf("a configuration without problems is refused by notify: %v", err)
 	}
 }
@@ -87,12 +112,13 @@ func TestTheRoomsTakeTheExamples(t *testing.T) {
 	if err != nil || len(list) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
+	g := newGround(t)
 	for _, file := range list {
 		c, err := Load(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		roomsTake(t, c)
+		roomsTake(t, g, c)
 		for _, w := range c.Warnings {
 			t.Errorf("an example should need no excuse: %v", w)
 		}
@@ -119,10 +145,9 @@ func TestKindsAreThoseThatNotifyTakes(t *testing.T) {
 	if len(kinds) < 20 {
 		t.Fatalf("only %d kinds were found", len(kinds))
 	}
-	l, kv := memoryLog(t), state.Memory()
-	defer kv.Close()
+	g := newGround(t)
 	for _, kind := range kinds {
-		_, taken := notify.New(notify.Config{Log: l, KV: kv, Channels: []notify.Routed{{Channel: notify.Console("x", io.Discard), Kinds: []string{kind}}}})
+		_, taken := notify.New(notify.Config{Log: g.log, KV: g.kv, Channels: []notify.Routed{{Channel: notify.Console("x", io.Discard), Kinds: []string{kind}}}})
 		_, checked := Parse("x.yaml", []byte(base+"notify: [{name: x, type: console, kinds: ["+strconv.Quote(kind)+"]}]\n"))
 		if (taken == nil) != (checked == nil) {
 			t.Errorf("%q: notify says %v, check says %v", kind, taken, checked)
@@ -270,5 +295,68 @@ func TestWarnsWhenNobodyCanOpen(t *testing.T) {
 		if c.warns == "" && text != "" || !strings.Contains(text, c.warns) {
 			t.Errorf("%s: warnings %q, want %q", name, text, c.warns)
 		}
+	}
+}
+
+// rich names most keys once, each with a right value.
+const rich = base + `regions: [{key: "own:a", country: DE, city: A, contract: c}]
+dns: {servers: [127.1.0.53], timeout: 1s, min_ttl: 5s, max_ttl: 1h}
+media: {address: 127.5.0.10, advertise: 127.5.0.11, ports: 20000-20099}
+health: {interval: 5s, timeout: 2s, jitter: 0.1, fall: 3, rise: 5, hold_down: 10s, slow_rtt: 1s}
+gate: {quorum: 2, roles: [ciso, business_owner], approve_in: 30m, execute_in: 15m, grant_for: 4h, max_calls: 10}
+emergency: [{country: DE, numbers: ["112"], trunk: second}]
+notify: [{name: x, type: console, kinds: [gate.changed, failover.*]}, {name: y, type: webhook, url: "https://192.0.2.1/", secret: {env: S}}]
+limits: {max_calls: 10, rate_per_source: 2, stranger: silence, connect: 1s}
+log: {reserve: 1MiB, on_log_failure: refuse}
+legal_bases: [` + scc + `]
+`
+
+// Whatever single value is put wrong: either the checks say so, or every room takes it.
+func TestOneWrongValueIsSeenOrTaken(t *testing.T) {
+	text := strings.Replace(rich, "trunks:\n", `trunks:
+  - name: second
+    region: own:a
+    org_home_region: own:a
+    media_regions: [own:a]
+    media_evidence: e
+    country: DE
+    attributes: [{name: recipient.dpf_listed, value: true, evidence: e, at: 2026-01-01}]
+    members: [{name: m, host: 127.1.0.12, port: 5060, transport: udp, priority: 1, weight: 1}]
+    sources: [127.1.0.0/16]
+    peers: [a.example]
+    media: {security: srtp, suites: [AES_CM_128_HMAC_SHA1_80], prefixes: [127.1.0.0/16]}
+    tls: {server_name: a.example, min_version: "1.2"}
+    auth: {user: u, realm: r, password: {env: S}}
+    rel100: end
+    session_interval: 30m
+    deadlines: {first_response: 2s, progress: 2s, ring: 2s, setup: 2s}
+    health: {interval: 5s, timeout: 2s}
+    max_calls: 3
+    headers: [X-A]
+    legal_basis: scc-1
+`, 1)
+	g := newGround(t)
+	if c, err := Parse("rich.yaml", []byte(text)); err != nil {
+		t.Fatal(err)
+	} else {
+		roomsTake(t, g, c)
+	}
+	value := regexp.MustCompile(`[:\[,] ?("[^"]*"|[A-Za-z0-9_./-]+)`)
+	taken := 0
+	for _, at := range value.FindAllStringSubmatchIndex(text, -1) {
+		for _, wrong := range []string{"''", "0", "-1", "1", "99999999999999", "a/b", "' '", "..", ".nan", "'::'", "0.0.0.0", "0s", "1ns", "1000h", "DE", "rule:x", "second", "[]", "null"} {
+			changed := text[:at[2]] + wrong + text[at[3]:]
+			c, probs := Examine("rich.yaml", []byte(changed))
+			if len(probs) > 0 {
+				continue
+			}
+			taken++
+			if roomsTake(t, g, c); t.Failed() {
+				t.Fatalf("%s instead of %s at %d:\n%s", wrong, text[at[2]:at[3]], at[2], changed)
+			}
+		}
+	}
+	if taken < 100 {
+		t.Errorf("only %d changes passed the checks: the test looks at nothing", taken)
 	}
 }
