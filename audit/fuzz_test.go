@@ -98,6 +98,29 @@ func FuzzIntents(f *testing.F) {
 	})
 }
 
+func FuzzSlots(f *testing.F) {
+	s := &slots{size: 512}
+	raw := make([]byte, 2*s.size)
+	copy(raw, s.head(7))
+	copy(raw[slotHead:], appendIntent(nil, "20261120-aa", intentTime))
+	copy(raw[s.size:], s.head(8))
+	f.Add(raw)
+	f.Add(raw[:700])
+	f.Add([]byte(slotMagic))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		s, lines, _ := parseSlots(raw)
+		if s == nil {
+			if !bytes.Equal(lines, raw) {
+				t.Error("no half is in force, and not everything is read")
+			}
+			return
+		}
+		if s.number == 0 || s.end != s.size || int64(len(lines)) != s.size-slotHead || !bytes.HasPrefix(raw[s.now*s.size:], s.head(s.number)) {
+			t.Errorf("%+v with %d bytes of lines", s, len(lines))
+		}
+	})
+}
+
 func FuzzSalts(f *testing.F) {
 	rec := bytes.Repeat([]byte{7}, saltRecord)
 	f.Add([]byte(saltsMagic), rec[:16])

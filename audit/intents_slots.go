@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/bits"
 	"os"
@@ -18,11 +19,19 @@ const (
 	slotMagic = "cordon intents, version 1, "
 )
 
+// slotFile is an *os.File.
+type slotFile interface {
+	io.WriterAt
+	Sync() error
+	Stat() (fs.FileInfo, error)
+	Close() error
+}
+
 // slots is a file of two halves of one size. One is in force and takes lines; what is open is written anew into the other, which then
 // takes over with a greater number. Every byte of the file is written when it is made, so on a file system that overwrites in place a
 // disk that fills up later takes nothing away from it. One that copies on write, or a snapshot of the volume, gives no such promise.
 type slots struct {
-	file   *os.File
+	file   slotFile
 	size   int64 // of one half
 	now    int64 // the half in force, 0 or 1
 	number uint64
@@ -42,13 +51,15 @@ func makeSlots(path string, body []byte) (*slots, error) {
 	if err := replaceFile(path, raw); err != nil {
 		return nil, err
 	}
-	var err error
-	s.file, err = os.OpenFile(path, os.O_RDWR, 0)
-	return s, err
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	s.file = f
+	return s, nil
 }
 
-// openSlots gives the file as it is, and the lines to replay. No slots without an error: there is no file, or none of this kind, and the
-// lines are all that is in it. shown says that a damage is to be shown although no line bears it.
+// openSlots gives the file as it is and the lines to replay: no slots when there is no file, or none of this kind.
 func openSlots(path string) (s *slots, lines []byte, shown bool, err error) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -57,11 +68,26 @@ func openSlots(path string) (s *slots, lines []byte, shown bool, err error) {
 	if err != nil {
 		return nil, nil, false, err
 	}
+	s, lines, shown = parseSlots(raw)
+	if s == nil {
+		return nil, lines, shown, nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	s.file = f
+	return s, lines, shown, nil
+}
+
+// parseSlots finds the half in force and its lines. Without any, all that is there counts as lines. shown says that there is a damage
+// to be shown which no line bears.
+func parseSlots(raw []byte) (s *slots, lines []byte, shown bool) {
 	s = &slots{size: int64(len(raw) / 2)}
+	if s.size < slotHead {
+		return nil, raw, false
+	}
 	for half := range int64(2) {
-		if s.size < slotHead {
-			break
-		}
 		head := bytes.TrimRight(raw[half*s.size:half*s.size+slotHead], "\x00")
 		number, ok := readHead(string(head), s.size)
 		switch {
@@ -72,12 +98,10 @@ func openSlots(path string) (s *slots, lines []byte, shown bool, err error) {
 		}
 	}
 	if s.number == 0 {
-		return nil, raw, false, nil
+		return nil, raw, false
 	}
 	s.end = s.size // the rest is taken as used until it is written anew
-	lines = raw[s.now*s.size+slotHead : (s.now+1)*s.size]
-	s.file, err = os.OpenFile(path, os.O_RDWR, 0)
-	return s, lines, shown, err
+	return s, raw[s.now*s.size+slotHead : (s.now+1)*s.size], shown
 }
 
 func (s *slots) head(number uint64) []byte {
