@@ -72,6 +72,19 @@ func (g *guarded) excuse(p *sovereign.Pass) (release func()) {
 	})
 }
 
+// rest gives a stream that rests on nothing a pass.
+func (g *guarded) rest(p *sovereign.Pass) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.resting != nil {
+		return
+	}
+	g.resting = p
+	if len(g.exempt) == 0 {
+		g.under(p)
+	}
+}
+
 // excused says whether an emergency call keeps the stream open.
 func (g *guarded) excused() bool {
 	g.mu.Lock()

@@ -70,6 +70,32 @@ func TestHeldStream(t *testing.T) {
 	})
 }
 
+// A stream that came from a held place is an ordinary one as soon as the place is permitted.
+func TestHeldStreamIsPermittedLater(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		law := w.fence.Snapshot()
+		w.screen = onlyEmergency
+		w.fence.Swap(snapshot(t, "198.18.0.0/15"))
+		p := w.dialEdge(edgeTCP)
+		defer p.Close()
+		p.send(message("OPTIONS", 1, "", ""))
+		if in := w.one(); in.Flow.Valid() {
+			t.Error("a flow to nowhere is valid")
+		}
+		w.mu.Lock()
+		w.in, w.screen = nil, nil
+		w.mu.Unlock()
+		w.fence.Swap(law)
+		p.send(message("OPTIONS", 2, "", ""))
+		if err := w.l.Send(w.one().Flow, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if got, closed := p.recv(); got != "x" || closed {
+			t.Errorf("%q, closed %v", got, closed)
+		}
+	})
+}
+
 // A stream with an emergency call outlives a swap that closes the others, until the last call on it is over, but not a denial.
 func TestStreamUnderAnEmergencyCall(t *testing.T) {
 	narrow := func(t *testing.T, denied bool) *sovereign.Snapshot {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
 )
 
 // inStream is the reading side of one connection.
@@ -16,7 +18,9 @@ type inStream struct {
 	half  time.Time // when a lone CRLF came: a second one soon after makes it a ping
 	skip  int       // bytes of a body that is read over
 
-	emergency *flow // the way back while the source is looked at for emergency calls only
+	emergency *flow               // the way back while the source is looked at for emergency calls only
+	own       *flow               // the way back otherwise, when it is not that of the connection any more
+	judged    *sovereign.Snapshot // by which own was judged
 
 	// A header section that waits for its body.
 	waits bool
@@ -113,7 +117,11 @@ func (s *inStream) keepalive(ping bool) {
 		return
 	}
 	g := s.c.guard.Load()
-	if f := s.c.flow; f.pass != nil && f.pass.Live(time.Time{}) || g != nil && g.excused() {
+	f := s.own
+	if f == nil {
+		f = s.c.flow
+	}
+	if f.pass != nil && f.pass.Live(time.Time{}) || g != nil && g.excused() {
 		s.c.enqueue([]byte("\r\n"))
 	}
 }
@@ -140,14 +148,32 @@ func (s *inStream) admitted() (a Admission, f *flow, err error) {
 			s.emergency.key.Party = a.Party
 		}
 		return a, s.emergency, nil
-	case a.Party != f.key.Party:
-		f = c.l.judged(a, f.key.Remote, *f)
-		f.key.Party = a.Party
 	}
+	f = s.way(a)
 	if f.pass != nil && !f.pass.Live(time.Time{}) {
 		f = f.mute()
 	}
 	return a, f, nil
+}
+
+// way is the way back of an admitted source. It is judged when its party turns out to be another than it seemed, and again under a later policy when it had no
+// pass: who was held when the connection came may be permitted by now.
+func (s *inStream) way(a Admission) *flow {
+	c := s.c
+	f, now := s.own, c.l.c.Fence.Snapshot()
+	if f == nil {
+		f = c.flow
+	}
+	if a.Party == f.key.Party && (f.pass != nil || s.judged == now) {
+		return f
+	}
+	f = c.l.judged(a, f.key.Remote, *f)
+	f.key.Party = a.Party
+	s.own, s.judged = f, now
+	if g := c.guard.Load(); g != nil && f.pass != nil {
+		g.rest(f.pass)
+	}
+	return f
 }
 
 // message reads and delivers one framed message. A message that is malformed inside its frame costs the connection nothing.
