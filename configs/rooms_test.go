@@ -344,7 +344,7 @@ func TestOneWrongValueIsSeenOrTaken(t *testing.T) {
 	value := regexp.MustCompile(`[:\[,] ?("[^"]*"|[A-Za-z0-9_./-]+)`)
 	taken := 0
 	for _, at := range value.FindAllStringSubmatchIndex(text, -1) {
-		for _, wrong := range []string{"''", "0", "-1", "1", "99999999999999", "a/b", "' '", "..", ".nan", "'::'", "0.0.0.0", "0s", "1ns", "1000h", "DE", "rule:x", "second", "[]", "null"} {
+		for _, wrong := range []string{"''", "0", "-1", "99999999999999", "a/b", "' '", ".nan", "'::'", "0s", "1ns", "1000h", "rule:x", "null"} {
 			changed := text[:at[2]] + wrong + text[at[3]:]
 			c, probs := Examine("rich.yaml", []byte(changed))
 			if len(probs) > 0 {
