@@ -39,17 +39,16 @@ type party struct {
 
 // world is everything that a configuration of a scenario says.
 type world struct {
-	at       place
-	edge     string // address of the node
-	trunks   []party
-	groups   []party
-	to       []string // the groups of the route, in order; default: all
-	allow    []string
-	gate     string
-	policy   string // further keys of policy
-	more     string // further top-level keys
-	health   string
-	tlsNames []string
+	at     place
+	edge   string // address of the node
+	trunks []party
+	groups []party
+	to     []string // the groups of the route, in order; default: all
+	allow  []string
+	gate   string
+	policy string // further keys of policy
+	more   string // further top-level keys
+	health string
 
 	dir string // made by run
 	ca  *carrier.CA
@@ -143,7 +142,6 @@ type node struct {
 	sip   map[string]uint16 // port by transport
 	token map[string]string
 	http  *http.Client
-	over  bool
 }
 
 // defaults of a world's parts.

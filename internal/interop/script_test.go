@@ -83,7 +83,6 @@ type compiler struct {
 	sdp   int  // version of the last body
 	last  string
 	names []string
-	media string // media port, as written
 }
 
 // caller makes the XML of a caller, callee that of an answering side. A callee answers OPTIONS, too, and each of its calls counts as "invites".

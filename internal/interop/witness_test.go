@@ -71,29 +71,59 @@ const refused = `> INVITE | sdp
 < 403 | Reason: .
 > ACK | of=3`
 
+// gateLab is a carrier, two lawful groups, one that is held and one that is denied, each in a region of its own, a node, and the witness on the hub.
+type gateLab struct {
+	*node
+	net   *network
+	peers map[string]*sipp
+	seen  *witness
+}
+
+func newGateLab(t *testing.T) *gateLab {
+	t.Helper()
+	l := &gateLab{net: connect(t, 1, 5, 10, 20, 40, 50), peers: map[string]*sipp{}}
+	w := &world{
+		at: l.net.in[5], edge: lan(5, 10),
+		gate: "{quorum: 2, approve_in: 5m, execute_in: 1m, grant_for: 8s, max_calls: 20}",
+		more: "notify:\n  - {name: duty-room, type: console}\n",
+	}
+	for _, p := range []struct {
+		name, script string
+		region       int
+	}{{"carrier", quiet, 1}, {"fra", answers, 10}, {"zrh", answers, 20}, {"iad", answers, 40}, {"dme", answers, 50}} {
+		s := answer(t, lan(p.region, 10), p.script, options{at: l.net.in[p.region], echo: true})
+		l.peers[p.name] = s
+		if p.name == "carrier" {
+			w.trunks = []party{s.as(p.name, "udp")}
+		} else {
+			w.groups = append(w.groups, s.as(p.name, "udp"))
+		}
+	}
+	l.seen = watch(t, l.net.hub, "ip and (net 10.66.40.0/24 or net 10.66.50.0/24)")
+	l.node = boot(t, w, "carrier", "fra", "zrh")
+	return l
+}
+
+func (l *gateLab) dial(script string) *sipp {
+	l.t.Helper()
+	return dial(l.t, l.node, lan(1, 10), script, options{at: l.net.in[1]})
+}
+
+func (l *gateLab) call(script string) *sipp {
+	l.t.Helper()
+	s := l.dial(script)
+	s.expect(1)
+	return s
+}
+
 // The independent witness: every lawful group dies; the United States may be reached only while two people and the data protection officer say so, Russia
 // never. SIPp calls, the commands open the gate, and a capture counts what was sent to both.
 func TestNothingReachesAHeldOrDeniedPlaceWithoutTheGate(t *testing.T) {
-	l := connect(t, 1, 5, 10, 20, 40, 50)
-	peer := func(n int, script string) *sipp {
-		return answer(t, lan(n, 10), script, options{at: l.in[n], echo: true})
-	}
-	car, fra, zrh, iad, dme := peer(1, quiet), peer(10, answers), peer(20, answers), peer(40, answers), peer(50, answers)
-	w := &world{
-		at: l.in[5], edge: lan(5, 10), trunks: []party{car.as("carrier", "udp")},
-		groups: []party{fra.as("fra", "udp"), zrh.as("zrh", "udp"), iad.as("iad", "udp"), dme.as("dme", "udp")},
-		gate:   "{quorum: 2, approve_in: 5m, execute_in: 1m, grant_for: 8s, max_calls: 20}",
-		more:   "notify:\n  - {name: duty-room, type: console}\n",
-	}
-	seen := watch(t, l.hub, "ip and (net 10.66.40.0/24 or net 10.66.50.0/24)")
-	n := boot(t, w, "carrier", "fra", "zrh")
-	place := func(script string) *sipp {
-		t.Helper()
-		return call(t, n, lan(1, 10), script, options{at: l.in[1]})
-	}
+	l := newGateLab(t)
+	n, place := l.node, l.call
 	place(talksBriefly)
-	fra.kill()
-	zrh.kill()
+	l.peers["fra"].kill()
+	l.peers["zrh"].kill()
 	n.waitFor("fra", "down")
 	n.waitFor("zrh", "down")
 	place(refused)
@@ -110,14 +140,14 @@ func TestNothingReachesAHeldOrDeniedPlaceWithoutTheGate(t *testing.T) {
 		t.Errorf("receipt of the call through the gate: %+v", r)
 	}
 	// This one talks until the node ends it: nothing of it may leave after the grant.
-	live := dial(t, n, lan(1, 10), `> INVITE | sdp
+	live := l.dial(`> INVITE | sdp
 < 100 | optional
 < 180
 < 200 | rrs
 > ACK
 play long
 < BYE
-> 200`, options{at: l.in[1]})
+> 200`)
 	until(t, "the grant expires", 20*time.Second, func() bool {
 		_, state := ticket(n)
 		return state == "EXPIRED" || state == "ENDED" || state == "COMPLETED"
@@ -134,14 +164,14 @@ play long
 			t.Errorf("receipt after the grant: %+v", r)
 		}
 	}
-	iad.finish(2)
-	dme.finish(0)
-	car.finish(0)
+	l.peers["iad"].finish(2)
+	l.peers["dme"].finish(0)
+	l.peers["carrier"].finish(0)
 	n.stop()
-	seen.end(t)
+	l.seen.end(t)
 	// A millisecond is allowed for the clocks: the capture's is the kernel's at the moment of sending.
-	inside, outside := during(t, seen.file, "ip.dst == 10.66.40.0/24", grant.ActivatedAt.Add(-time.Millisecond), grant.GrantUntil.Add(time.Millisecond))
-	denied := len(times(t, seen.file, "ip.dst == 10.66.50.0/24"))
+	inside, outside := during(t, l.seen.file, "ip.dst == 10.66.40.0/24", grant.ActivatedAt.Add(-time.Millisecond), grant.GrantUntil.Add(time.Millisecond))
+	denied := len(times(t, l.seen.file, "ip.dst == 10.66.50.0/24"))
 	noted(t, "packets to the held region (US) without a live grant, by tshark", num(outside), "0")
 	noted(t, "packets to the held region (US) inside the grant, by tshark", num(inside), "> 0")
 	noted(t, "packets to the denied region (RU), by tshark", num(denied), "0")
