@@ -320,3 +320,14 @@ wait 1300
 		})
 	}
 }
+
+func TestTwentyCallsWithAudioAtOnce(t *testing.T) {
+	const calls = 20
+	l := set(t, "udp", nil, answers)
+	l.dial(talks, "-m", num(calls), "-r", num(calls), "-l", num(calls)).expect(calls)
+	for _, r := range l.receipts(calls) {
+		wantAnswered(t, r, "fra", "primary")
+		wantAudio(t, r)
+	}
+	l.finish(calls)
+}

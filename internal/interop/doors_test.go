@@ -4,6 +4,7 @@ package interop
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cordonsip/cordon/audit"
 )
 
 const asks = `> OPTIONS
@@ -261,4 +264,33 @@ func TestATamperedLogDoesNotVerify(t *testing.T) {
 		t.Errorf("verify: %v\n%s", err, out)
 	}
 	t.Logf("verify says:\n%s", out)
+}
+
+// A node that is killed under a live call comes back with a record of the gap, and its log holds.
+func TestACrashLeavesAGapRecord(t *testing.T) {
+	l := set(t, "udp", nil, answers)
+	l.call(talksBriefly)
+	l.oneReceipt()
+	live := l.dial(strings.Replace(talks, "wait 1300", "wait 60000", 1))
+	until(t, "the call is answered", 10*time.Second, func() bool { return l.groups[0].count(false, "ACK") == 2 })
+	l.kill()
+	live.kill()
+	l.node = boot(t, l.w, "fra", "carrier")
+	var page struct{ Entries []audit.Entry }
+	l.get("/api/v1/log/entries?kind=log.gap", &page)
+	if len(page.Entries) != 1 {
+		t.Fatalf("%d gap records", len(page.Entries))
+	}
+	var gap audit.Gap
+	if err := json.Unmarshal(page.Entries[0].Body, &gap); err != nil || gap.Cause != "crash" || gap.Lost != 1 || len(gap.Calls) != 1 {
+		t.Errorf("the gap record: %+v, %v", gap, err)
+	}
+	l.call(talksBriefly)
+	l.signal(syscall.SIGTERM)
+	if code := l.wait(t, 20*time.Second); code != 0 {
+		t.Errorf("cordon ended with %d", code)
+	}
+	if out := l.mustCLI("ops", "verify", "state"); !strings.Contains(out, "2 of them receipts, 1 gaps") {
+		t.Errorf("verify: %s", out)
+	}
 }

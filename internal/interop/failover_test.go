@@ -100,3 +100,44 @@ func TestRefusingGroup(t *testing.T) {
 		})
 	}
 }
+
+// A group that has taken the call and does not get it to ring is cancelled for the next; one that rings for too long is cancelled for good.
+func TestSlowGroups(t *testing.T) {
+	const cancelled = "< CANCEL\n> 200\n> 487 | of=invite\n< ACK"
+	t.Run("no progress", func(t *testing.T) {
+		l := set(t, "udp", func(w *world) { w.groups[0].more = "deadlines: {progress: 1s}" }, "< INVITE\n> 100\n"+cancelled, answers)
+		uac := l.call(talks)
+		r := l.oneReceipt()
+		wantAnswered(t, r, "zrh", "auto_failover")
+		wantAudio(t, r)
+		measured(t, "100 and nothing more for 1 s by config: INVITE to 180 of the next", uac.rang(), 1300*time.Millisecond)
+		l.finish(1, 1)
+	})
+	t.Run("no answer", func(t *testing.T) {
+		l := set(t, "udp", func(w *world) { w.groups[0].more = "deadlines: {ring: 1s}" }, "< INVITE\n> 180\n"+cancelled, answers)
+		l.call("> INVITE | sdp\n< 100 | optional\n< 180\n< 480\n> ACK | of=4")
+		if r := l.oneReceipt(); r.Outcome.SIPFinal != 480 || len(r.Attempts) != 1 {
+			t.Errorf("receipt: %+v", r)
+		}
+		l.finish(1, 0)
+	})
+}
+
+// The caller has heard early media of the first group when that one gives up: it hears the second one, through the same port of the node.
+func TestFailoverAfterEarlyMedia(t *testing.T) {
+	l := set(t, "udp", nil, "< INVITE\n> 183 | sdp\nwait 200\n> 503\n< ACK", answers)
+	l.call(`> INVITE | sdp
+< 100 | optional
+< 183 | body: m=audio
+< 180
+< 200 | rrs | body: m=audio
+> ACK
+play
+wait 1300
+> BYE
+< 200`)
+	r := l.oneReceipt()
+	wantAnswered(t, r, "zrh", "auto_failover")
+	wantAudio(t, r)
+	l.finish(1, 1)
+}
