@@ -95,6 +95,7 @@ func TestMain(m *testing.M) {
 
 // TestLogContract runs against both logs.
 func TestLogContract(t *testing.T) {
+	t.Parallel()
 	tests := map[string]func(*testing.T, Log){
 		"append, read, stamp": contractAppend,
 		"commit is covered":   contractCommit,

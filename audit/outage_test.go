@@ -68,6 +68,7 @@ func kindsOf(t *testing.T, l Log) []string {
 }
 
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	disk := errors.New("input/output error")
 	tests := []struct {
 		name string

@@ -32,6 +32,7 @@ func openNames(t *testing.T, dir string) Pseudonyms {
 }
 
 func TestPseudonymsContract(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]func() Pseudonyms{
 		"memory": func() Pseudonyms { return MemoryPseudonyms(testMAC) },
 		"disk":   func() Pseudonyms { return openNames(t, t.TempDir()) },

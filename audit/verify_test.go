@@ -47,6 +47,7 @@ func verify(t *testing.T, dir, key string) Verification {
 }
 
 func TestVerifySound(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{0, 1, 255, 256, 257, 700} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
@@ -344,6 +345,7 @@ func TestVerifyPublished(t *testing.T) {
 
 // TestVerifyMalformed holds that an entry which is in the tree, and is none, is named.
 func TestVerifyMalformed(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ leaf, what string }{
 		"not JSON":     {"hello", "expected a JSON entry"},
 		"no kind":      {`{"record_id":"x","time_utc":"2026-11-20T08:00:00Z","body":{}}`, "expected a record_type"},
@@ -356,16 +358,16 @@ func TestVerifyMalformed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			cfg := testConfig()
-			cfg.Dir = dir
-			l := openTest(t, "disk", cfg)
+			l := openTest(t, "memory", testConfig())
 			mustAppend(t, l, NodeStarted{})
-			if _, err := l.(*spine).drv.append([]byte(c.leaf)); err != nil {
+			m := l.(*spine).drv.(*memory)
+			if _, err := m.append([]byte(c.leaf)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := l.Commit(t.Context(), NodeStopped{}); err != nil {
+			if _, err := m.append([]byte(`{}`)); err != nil { // not the first that is none
 				t.Fatal(err)
 			}
+			writeTiles(t, dir, m)
 			v := verify(t, dir, l.VerifierKey())
 			if v.Bad == nil || v.Bad.Seq != 1 || !strings.Contains(v.Bad.What, c.what) {
 				t.Errorf("found %v, want %s", v.Bad, c.what)
@@ -394,15 +396,13 @@ func TestVerifyClockSteps(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	c := testConfig()
-	c.Dir = dir
 	at := time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 	c.Now = func() time.Time { return at }
-	l := openTest(t, "disk", c)
+	l := openTest(t, "memory", c)
 	mustAppend(t, l, NodeStarted{})
 	at = at.Add(-time.Minute)
-	if _, err := l.Commit(t.Context(), NodeStopped{}); err != nil {
-		t.Fatal(err)
-	}
+	mustAppend(t, l, NodeStopped{})
+	writeTiles(t, dir, l.(*spine).drv.(*memory))
 	if v := verify(t, dir, l.VerifierKey()); v.Bad != nil || v.ClockSteps != 1 {
 		t.Errorf("%+v, %+v", v, v.Bad)
 	}
@@ -470,6 +470,7 @@ func tamperBundle(t *testing.T, raw []byte, key string) {
 
 // TestModes holds that nobody but the owner gets into the folder.
 func TestModes(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "log")
 	writeLog(t, dir, 1)
 	st, err := os.Stat(dir)
