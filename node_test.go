@@ -2,6 +2,7 @@ package cordon_test
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	cordon "github.com/cordonsip/cordon"
+	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/internal/osnet"
@@ -59,6 +61,7 @@ routes:
 people:
   - {id: anna, roles: [ciso], token: {env: T1}}
   - {id: ben, roles: [business_owner], token: {env: T2}}
+  - {id: clara, roles: [dpo], token: {env: CORDON_TEST_CLARA}}
 log: {reserve: 1MiB}
 api: {address: "127.0.0.1:0"}
 `
@@ -230,5 +233,76 @@ func TestASuspensionThatNobodyMaySignChangesNothing(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatal("the log does not tell of the forged line")
 		}
+	}
+}
+
+func TestForgettingIsLoggedWithoutTheName(t *testing.T) {
+	t.Setenv("CORDON_TEST_CLARA", "secret-of-clara")
+	dir := t.TempDir()
+	n := boot(t, writeConfig(t, dir, nodeConfig))
+	defer n.Stop(context.Background(), 0)
+	ref, _ := n.Names().Call("call-1", "+4930111222")
+	pseudonym := n.Names().Person("zoe")
+	for _, body := range []string{`{"what":"call","ref":"` + ref + `","reason":"asked"}`, `{"what":"person","ref":"zoe","reason":"left"}`} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+n.APIAddr().String()+"/api/v1/forget", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer secret-of-clara")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != 200 {
+			t.Fatalf("%s: %d", body, res.StatusCode)
+		}
+	}
+	if n.Names().Match(ref, ref, "call-1") {
+		t.Error("the salt still lives")
+	}
+	list, err := n.Log().Entries(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for _, e := range list {
+		if strings.Contains(string(e.Body), "zoe") || strings.Contains(string(e.Body), "clara") {
+			t.Errorf("a name stands in the log: %s", e.Body)
+		}
+		if e.Kind == audit.KindForgotten && (strings.Contains(string(e.Body), ref) || strings.Contains(string(e.Body), pseudonym)) {
+			told++
+		}
+	}
+	if told != 2 {
+		t.Errorf("%d entries tell of it, want 2", told)
+	}
+}
+
+func TestWhatWasDecidedUnderAnotherPolicyIsVoidAtTheNextStart(t *testing.T) {
+	dir := t.TempDir()
+	n := boot(t, writeConfig(t, dir, nodeConfig))
+	s := n.Fence().Snapshot()
+	ticket, err := n.Gate().Propose(t.Context(), "rule:in", approval.Plan{
+		Scope:        approval.Scope{Trunks: []string{"carrier"}, Groups: []string{"fra"}, Regions: []string{"aws:us-east-1"}, Country: "US"},
+		PolicyDigest: s.PolicyDigest(), FactsDigest: s.FactsDigest(), Reason: "test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Stop(context.Background(), 0); err != nil {
+		t.Fatal(err)
+	}
+	n = boot(t, filepath.Join(dir, "cordon.yaml"))
+	if got, ok := n.Gate().Ticket(ticket.ID); !ok || got.State != approval.Pending {
+		t.Errorf("the same policy: %+v", got.State)
+	}
+	if err := n.Stop(context.Background(), 0); err != nil {
+		t.Fatal(err)
+	}
+	n = boot(t, writeConfig(t, dir, strings.Replace(nodeConfig, "policy: {home", "policy: {allow: [aws:eu-central-1, aws:eu-north-1], home", 1)))
+	defer n.Stop(context.Background(), 0)
+	if got, ok := n.Gate().Ticket(ticket.ID); !ok || got.State != approval.Invalidated {
+		t.Errorf("another policy: %+v", got.State)
 	}
 }

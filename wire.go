@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/admin"
@@ -203,7 +204,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 	cfg := admin.Config{
 		Listener: l, OrgID: c.File.Tenant.OrgID, Node: c.File.Node.Name, Software: n.opts.Software, Started: time.Now(),
 		Credentials: n.credentials, Gate: n.gate, Router: n.router, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
-		Calls: n.callViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, LastTest: n.lastTest,
+		Calls: n.callViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, LastTest: n.lastTest, Forget: n.forget,
 		Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
@@ -215,6 +216,21 @@ func (n *Node) buildAPI(c *configs.Config) error {
 		l.Close()
 	}
 	return err
+}
+
+// forget makes a reference of the log name nobody any more. The entry comes first and carries a pseudonym; what it stood for is then destroyed on the disk.
+func (n *Node) forget(ctx context.Context, f admin.Forget, by string) error {
+	ref := f.Ref
+	if f.What == "person" && !strings.HasPrefix(ref, "p-") {
+		ref = n.names.Person(ref)
+	}
+	if _, err := n.log.Commit(ctx, audit.Forgotten{What: f.What, Ref: ref, By: n.pseudonym(by), Why: f.Reason}); err != nil {
+		return err
+	}
+	if f.What == "person" {
+		return n.names.Erase(ref)
+	}
+	return n.names.Destroy(ref)
 }
 
 // lastTest is the end of the last completed full drill. No room of this version runs drills, so none ever was.

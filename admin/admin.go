@@ -110,9 +110,11 @@ type Config struct {
 	Place       func(ctx context.Context, c TestCall, by string) (TestResult, error)
 	Reload      func(ctx context.Context, by string) error
 	LastTest    func() (time.Time, bool) // end of the last completed full drill
-	Groups      func() []string          // edge groups
-	Gatherer    prometheus.Gatherer
-	Logger      *slog.Logger
+	// Forget destroys the salt of a call or the directory entry of a person, after the log has it.
+	Forget   func(ctx context.Context, f Forget, by string) error
+	Groups   func() []string // edge groups
+	Gatherer prometheus.Gatherer
+	Logger   *slog.Logger
 	// LogMayFail says whether calls go on while the log cannot be written (on_log_failure: continue_with_gap); nil means they do not.
 	LogMayFail func() bool
 	// People gives the ids of people by the pseudonyms that tickets carry; nil names nobody. Only holders of org.read are told.
@@ -253,10 +255,11 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/tickets", "org.read", nil, s.tickets},
 		{"GET /api/v1/tickets/{id}", "org.read", nil, s.ticket},
 		{"POST /api/v1/tickets/{id}/decisions", "", people, s.decide},
-		{"POST /api/v1/tickets/{id}/opinions", "", []string{"dpo"}, s.opine},
+		{"POST /api/v1/tickets/{id}/opinions", "", append([]string{"dpo", "operator"}, people...), s.opine}, // the gate takes an opinion of the dpo alone, and "not reached" of anybody
 		{"POST /api/v1/tickets/{id}/activate", "", append([]string{"operator"}, people...), s.activate},
 		{"POST /api/v1/tickets/{id}/withdraw", "", append([]string{"operator"}, people...), s.withdraw},
 		{"POST /api/v1/tickets/{id}/revoke", "", append([]string{"operator", "dpo"}, people...), s.revoke},
+		{"POST /api/v1/forget", "", []string{"dpo"}, s.forget},
 		{"GET /api/v1/grants", "org.read", nil, s.grants},
 		{"GET /api/v1/log/entries", "logs.view", nil, s.entries},
 		{"GET /api/v1/log/checkpoint", "logs.view", nil, s.checkpoint},

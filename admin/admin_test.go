@@ -333,3 +333,28 @@ func TestServesUntilToldToStop(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestForgetAsksForWhatAndWhyAndSaysWhenThereIsNothing(t *testing.T) {
+	d := open(t)
+	var asked []string
+	d.c.Forget = func(_ context.Context, f Forget, by string) error {
+		asked = append(asked, f.What+" "+f.Ref+" by "+by)
+		if f.Ref == "gone" {
+			return audit.ErrForgotten
+		}
+		return nil
+	}
+	for body, want := range map[string]int{
+		`{"what":"call","ref":"r1","reason":"x"}`:   200,
+		`{"what":"call","ref":"gone","reason":"x"}`: 404,
+		`{"what":"call","ref":"r1"}`:                400,
+		`{"what":"log","ref":"r1","reason":"x"}`:    400,
+	} {
+		if w := d.ask("POST", "/api/v1/forget", "c", body); w.Code != want {
+			t.Errorf("%s: %d, want %d", body, w.Code, want)
+		}
+	}
+	if len(asked) != 2 {
+		t.Errorf("asked: %v", asked)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -158,6 +159,29 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request, id Identity) err
 		return &Problem{Status: http.StatusUnprocessableEntity, Title: "the new configuration was refused; the old one stays in force", Detail: err.Error()}
 	}
 	return writeJSON(w, s.policyView())
+}
+
+// Forget is the wish that a reference of the log names nobody any more. GDPR Art. 17.
+type Forget struct {
+	What   string `json:"what"` // call | person
+	Ref    string `json:"ref"`  // the call's reference; the person's id or pseudonym
+	Reason string `json:"reason"`
+}
+
+func (s *Server) forget(w http.ResponseWriter, r *http.Request, id Identity) error {
+	var f Forget
+	if err := body(r, &f); err != nil {
+		return err
+	}
+	if (f.What != "call" && f.What != "person") || f.Ref == "" || f.Reason == "" {
+		return &Problem{Status: http.StatusBadRequest, Title: "what (call or person), ref and reason are needed", Hint: `{"what": "call", "ref": "20261121-...", "reason": "request of 21 November"}`}
+	}
+	if err := s.c.Forget(r.Context(), f, id.Person); errors.Is(err, audit.ErrForgotten) {
+		return &Problem{Status: http.StatusNotFound, Title: "there is nothing to forget", Detail: "no salt or directory entry stands behind this reference"}
+	} else if err != nil {
+		return err
+	}
+	return writeJSON(w, map[string]string{"status": "forgotten"})
 }
 
 func (s *Server) place(w http.ResponseWriter, r *http.Request, id Identity) error {

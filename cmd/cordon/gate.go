@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -88,6 +89,7 @@ func printTicket(w io.Writer, t admin.TicketView) {
 	fmt.Fprintf(w, "lets       calls of %s reach %s in %s (%s), at most %d calls, for %s\n", strings.Join(p.Scope.Trunks, ", "), strings.Join(p.Scope.Groups, ", "),
 		strings.Join(p.Scope.Regions, ", "), p.Scope.Country, p.Scope.MaxCalls, p.GrantFor)
 	fmt.Fprintf(w, "held for   %s\n", strings.Join(p.Grounds, "; "))
+	fmt.Fprintf(w, "basis      %s\n", cmp.Or(p.LegalBasis, "none is registered for this party"))
 	for _, a := range p.Alternatives {
 		fmt.Fprintf(w, "instead    %s: %s\n", a.Option, a.WhyNot)
 	}

@@ -101,7 +101,19 @@ func (c *verifyCmd) Run(ctx context.Context, s streams) error {
 		fmt.Fprintf(s.out, "BAD        entry %d: %s\n", v.Bad.Seq, v.Bad.What)
 		return coded{errors.New("the log does not hold"), 3}
 	}
-	fmt.Fprintf(s.out, "holds      every entry is under the signed checkpoint:\n%s", indent(v.Checkpoint))
+	for _, n := range []struct {
+		count uint64
+		what  string
+	}{
+		{v.Unsigned, "entries are younger than the checkpoint and not signed yet"},
+		{v.ClockSteps, "times the clock went back by more than a second"},
+		{v.Unknown, "entries are of kinds that this version does not know"},
+	} {
+		if n.count > 0 {
+			fmt.Fprintf(s.out, "note       %d %s\n", n.count, n.what)
+		}
+	}
+	fmt.Fprintf(s.out, "holds      %d entries are under the signed checkpoint:\n%s", v.Entries-v.Unsigned, indent(v.Checkpoint))
 	return nil
 }
 

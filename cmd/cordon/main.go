@@ -35,6 +35,7 @@ type cli struct {
 	Plan   planCmd   `cmd:"" help:"Where would a call go now, and why? Nothing is dialled."`
 	Call   callCmd   `cmd:"" help:"Place one synthetic call and report what came back."`
 	Verify verifyCmd `cmd:"" help:"Check a log offline: every entry, every proof, every signature."`
+	Forget forgetCmd `cmd:"" help:"Make a reference of the log name nobody any more."`
 	Law    lawCmd    `cmd:"" help:"The law table and its local suspensions."`
 	Schema schemaCmd `cmd:"" help:"Print the JSON schema of the configuration, for editors."`
 
