@@ -157,6 +157,12 @@ func (p *phone) await(event string) time.Time {
 	return at
 }
 
+func (p *phone) saw(event string) bool {
+	p.events.Lock()
+	defer p.events.Unlock()
+	return !p.events.at[event].IsZero()
+}
+
 // forget makes ready for another call.
 func (p *phone) forget() {
 	p.events.Lock()
@@ -394,6 +400,29 @@ func TestHoldAndResumeWithSRTP(t *testing.T) {
 	l.hangUp(fra)
 	wantAnswered(t, n.oneReceipt(), "fra", "primary")
 	n.stop()
+}
+
+// A trunk whose certificate is asked for is taken under its own name and not under another one.
+func TestCarrierShowsACertificate(t *testing.T) {
+	for name, accepted := range map[string]bool{"carrier.lab.example": true, "someone.lab.example": false} {
+		t.Run(name, func(t *testing.T) {
+			l := securePhones(t, false, 10)
+			l.w.clientCA, l.w.more = true, "limits: {stranger: \"403\"}\n"
+			l.w.trunks[0].more += "\npeers: [" + name + "]"
+			n := boot(t, l.w, "fra")
+			if accepted {
+				l.converse(t, n, "tls", l.groups[0])
+				wantAnswered(t, n.oneReceipt(), "fra", "primary")
+			} else {
+				l.carrier.command("dial", fmt.Sprintf("sip:+4969123456@%s:%d;transport=tls", n.w.edge, n.sip["tls"]))
+				l.carrier.await("CALL_CLOSED")
+				if l.groups[0].saw("CALL_REMOTE_SDP") {
+					t.Error("the call of another name went through")
+				}
+			}
+			n.stop()
+		})
+	}
 }
 
 func TestSRTPToRTP(t *testing.T) {

@@ -19,7 +19,7 @@ const (
 < 200 | rrs
 > ACK
 play
-wait 1300
+wait 1600
 > BYE
 < 200`
 	talksBriefly = `> INVITE | sdp
@@ -177,7 +177,7 @@ wait 100
 < 200 | body: a=sendrecv
 > ACK
 play
-wait 1300
+wait 1600
 > BYE
 < 200`)
 			r := l.oneReceipt()
@@ -203,7 +203,7 @@ wait 400
 play
 < 200 | rrs | body: m=audio
 > ACK
-wait 1300
+wait 1600
 > BYE
 < 200`)
 	r := l.oneReceipt()
@@ -310,7 +310,7 @@ func TestDelayedOffer(t *testing.T) {
 > ACK | sdp
 wait 100
 play
-wait 1300
+wait 1600
 > BYE
 < 200`)
 			r := l.oneReceipt()
@@ -324,7 +324,7 @@ wait 1300
 func TestTwentyCallsWithAudioAtOnce(t *testing.T) {
 	const calls = 20
 	l := set(t, "udp", nil, answers)
-	l.dial(talks, "-m", num(calls), "-r", num(calls), "-l", num(calls)).expect(calls)
+	l.dial(strings.Replace(talks, "wait 1600", "wait 3000", 1), "-m", num(calls), "-r", num(calls), "-l", num(calls)).expect(calls)
 	for _, r := range l.receipts(calls) {
 		wantAnswered(t, r, "fra", "primary")
 		wantAudio(t, r)

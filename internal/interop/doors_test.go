@@ -32,7 +32,7 @@ func TestOptions(t *testing.T) {
 // An edge that is asked to end refuses new calls and keeps the live one until its BYE.
 func TestDraining(t *testing.T) {
 	l := set(t, "udp", nil, answers)
-	live := l.dial(strings.Replace(talks, "wait 1300", "wait 3500", 1))
+	live := l.dial(strings.Replace(talks, "wait 1600", "wait 3500", 1))
 	until(t, "the call is answered", 10*time.Second, func() bool { return l.groups[0].count(false, "ACK") == 1 })
 	l.signal(syscall.SIGTERM)
 	until(t, "the node says that it is not ready", 5*time.Second, func() bool { return !l.ready() })
@@ -271,7 +271,7 @@ func TestACrashLeavesAGapRecord(t *testing.T) {
 	l := set(t, "udp", nil, answers)
 	l.call(talksBriefly)
 	l.oneReceipt()
-	live := l.dial(strings.Replace(talks, "wait 1300", "wait 60000", 1))
+	live := l.dial(strings.Replace(talks, "wait 1600", "wait 60000", 1))
 	until(t, "the call is answered", 10*time.Second, func() bool { return l.groups[0].count(false, "ACK") == 2 })
 	l.kill()
 	live.kill()

@@ -44,7 +44,7 @@ func TestLateAnswersOfAGroupThatWasGivenUp(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			l := set(t, "udp", nil, late, answers)
-			l.call(strings.Replace(talks, "wait 1300", "wait 2000", 1))
+			l.call(strings.Replace(talks, "wait 1600", "wait 2000", 1))
 			r := l.oneReceipt()
 			wantAnswered(t, r, "zrh", "auto_failover")
 			wantAudio(t, r)
@@ -133,7 +133,7 @@ func TestFailoverAfterEarlyMedia(t *testing.T) {
 < 200 | rrs | body: m=audio
 > ACK
 play
-wait 1300
+wait 1600
 > BYE
 < 200`)
 	r := l.oneReceipt()

@@ -39,16 +39,17 @@ type party struct {
 
 // world is everything that a configuration of a scenario says.
 type world struct {
-	at     place
-	edge   string // address of the node
-	trunks []party
-	groups []party
-	to     []string // the groups of the route, in order; default: all
-	allow  []string
-	gate   string
-	policy string // further keys of policy
-	more   string // further top-level keys
-	health string
+	at       place
+	edge     string // address of the node
+	trunks   []party
+	groups   []party
+	to       []string // the groups of the route, in order; default: all
+	allow    []string
+	gate     string
+	policy   string // further keys of policy
+	clientCA bool   // TLS listeners ask for a certificate of the authority of this world
+	more     string // further top-level keys
+	health   string
 
 	dir string // made by run
 	ca  *carrier.CA
@@ -73,7 +74,7 @@ places:
 {{- end}}
 listeners:
 {{- range .Listeners}}
-  - {transport: {{.Transport}}, address: "{{.Address}}"{{if eq .Transport "tls"}}, cert_file: edge.crt, key_file: edge.key{{end}}}
+  - {transport: {{.Transport}}, address: "{{.Address}}"{{if eq .Transport "tls"}}, cert_file: edge.crt, key_file: edge.key{{if $.ClientCA}}, client_ca_file: roots.pem{{end}}{{end}}}
 {{- end}}
 trunks:
 {{- range .Trunks}}{{template "party" .}}{{end}}
@@ -215,7 +216,7 @@ func (w *world) write(n *node) string {
 	var text bytes.Buffer
 	if err := tmpl.Execute(&text, map[string]any{
 		"Allow": quoted, "Places": places, "Listeners": listeners, "Trunks": members(w.trunks), "Groups": members(w.groups), "To": w.to,
-		"Health": w.health, "Gate": w.gate, "People": people, "API": n.api, "More": w.more, "Policy": w.policy,
+		"Health": w.health, "Gate": w.gate, "People": people, "API": n.api, "More": w.more, "Policy": w.policy, "ClientCA": w.clientCA,
 	}); err != nil {
 		n.t.Fatal(err)
 	}
