@@ -1,10 +1,12 @@
 package transport
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
 
+	"github.com/cordonsip/cordon/internal/vnet"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -170,4 +172,65 @@ func TestUnderAnAlienPass(t *testing.T) {
 			t.Error("the flow rests on the pass of another address")
 		}
 	})
+}
+
+// A dial is given up with its pass: the SYN that the system would repeat does not leave.
+func TestDialEndsWithItsPass(t *testing.T) {
+	for name, end := range map[string]func(w *world){
+		"by a swap":  func(w *world) { w.fence.Swap(snapshot(t, "198.18.0.0/15")) },
+		"by a grant": func(*world) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) { w.config.Connect = 30 * time.Second }, func(w *world) {
+				dest := w.dest(TCP, netip.AddrPortFrom(peerAddr, 5060), nil)
+				if name == "by a grant" {
+					dest = w.granted(foreignAddr, 500*time.Millisecond)
+				}
+				w.net.Default(vnet.Quality{Loss: 1})
+				var syns int
+				w.net.Tap(func(p vnet.Packet) {
+					if p.Kind == vnet.SYN && time.Since(w.start) > 700*time.Millisecond {
+						syns++
+					}
+				})
+				f, err := w.l.Flow(dest)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := w.l.Send(f, []byte("x")); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(600 * time.Millisecond)
+				end(w)
+				time.Sleep(20 * time.Second)
+				if syns != 0 {
+					t.Errorf("%d SYNs left after the end", syns)
+				}
+				if l := w.losses(); len(l) != 1 || !errors.Is(l[0].err, sovereign.ErrFenced) {
+					t.Errorf("%+v", l)
+				}
+			})
+		})
+	}
+}
+
+// granted puts a grant for Virginia in force that lasts d, and gives a destination there.
+func (w *world) granted(to netip.Addr, d time.Duration) Dest {
+	w.t.Helper()
+	iad, _ := sovereign.ParseRegion("aws:us-east-1")
+	fra, _ := sovereign.ParseRegion("aws:eu-central-1")
+	atlas, err := sovereign.NewAtlas(nil, []sovereign.Declaration{{Prefix: to.String() + "/32", Region: iad, Contract: "annex 2"}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s, err := sovereign.NewSnapshot(sovereign.SnapshotConfig{
+		Atlas: atlas, Policy: sovereign.Policy{Home: fra, Allow: []sovereign.Region{fra}},
+		Parties: []sovereign.Party{{Name: "carrier", Kind: sovereign.KindTrunk, Region: iad, Contract: "C-1"}},
+		Grants:  []sovereign.Grant{{ID: "g", Trunks: []string{"carrier"}, Regions: []sovereign.Region{iad}, NotBefore: time.Now(), Until: time.Now().Add(d)}},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.fence.Swap(s)
+	return w.dest(TCP, netip.AddrPortFrom(to, 5060), nil)
 }

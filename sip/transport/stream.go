@@ -148,11 +148,27 @@ func (c *conn) runOutbound(ctx context.Context) {
 func (c *conn) dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.l.c.Connect)
 	defer cancel()
-	if !c.flow.pass.Live(time.Time{}) {
+	pass := c.flow.pass
+	if !pass.Live(time.Time{}) {
 		return nil, fmt.Errorf("transport: dial %s: %w", c.flow.key.Remote, sovereign.ErrFenced)
 	}
+	// A SYN is repeated by the system for as long as the dial lasts: that must not be longer than the pass.
+	if until := pass.Ruling().Until; !until.IsZero() {
+		var over context.CancelFunc
+		ctx, over = context.WithDeadline(ctx, until)
+		defer over()
+	}
+	stop := c.l.c.Fence.OnSwap(func(*sovereign.Snapshot) {
+		if !pass.Live(time.Time{}) {
+			cancel()
+		}
+	})
 	raw, err := c.l.c.Dial(ctx, c.flow.bind, c.flow.key.Remote)
+	stop()
 	if err != nil {
+		if !pass.Live(time.Time{}) {
+			return nil, fmt.Errorf("transport: dial %s: %w", c.flow.key.Remote, sovereign.ErrFenced)
+		}
 		if isTimeout(err) || ctx.Err() != nil {
 			return nil, wrap(ErrConnectTimeout, err)
 		}
