@@ -199,16 +199,12 @@ func (s *sim) hear(b []byte) bool {
 	return true
 }
 
-// closed says whether a packet of the node's goes where nothing but help may go, and is not for help. A stream's end is no message; a dial that was on its
-// way when the law changed may repeat its SYN once.
+// closed says whether a packet of the node's goes where nothing but help may go, and is not for help. A stream's end is no message.
 func (s *sim) closed(p vnet.Packet) (closure, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.closures {
 		if !c.place.Contains(p.To.Addr()) || !p.At.After(c.from) || !c.until.IsZero() && !p.At.Before(c.until) || p.Kind == vnet.FIN {
-			continue
-		}
-		if p.Kind == vnet.SYN && p.At.Sub(c.from) < 1500*time.Millisecond {
 			continue
 		}
 		ids := callID.FindAllSubmatch(p.Data, -1)
