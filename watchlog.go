@@ -17,6 +17,7 @@ type logWatch struct {
 	node    *Node
 	down    bool
 	alarmed bool
+	unkept  bool
 	up      prometheus.Gauge
 	used    prometheus.Gauge
 	entries prometheus.Gauge
@@ -64,6 +65,14 @@ func (w *logWatch) look() {
 			w.node.logger.Error("the log cannot be written; gated calls are refused", "why", h.Why, "on_log_failure", w.node.cfg.Load().Log.OnLogFailure)
 		} else {
 			w.node.logger.Info("the log can be written again; a gap record says what is missing")
+		}
+	}
+	if p := w.node.names.Health(); p.OK == w.unkept {
+		w.unkept = !p.OK
+		if w.unkept {
+			w.node.logger.Error("what the log's references stand for cannot be kept; calls and decisions go on", "why", p.Why, "salts_lost", p.Lost, "people_unsaved", p.Unsaved)
+		} else {
+			w.node.logger.Info("what the log's references stand for is kept again", "salts_lost", p.Lost)
 		}
 	}
 	if h.ReserveBytes == 0 {
