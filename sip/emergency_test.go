@@ -143,9 +143,13 @@ func TestADenialEndsAnEmergencyCall(t *testing.T) {
 		w.carrier.within(ok, "ACK", 1, "")
 		synctest.Wait()
 		w.fence.Swap(denied(t))
+		w.mu.Lock()
 		n := len(w.packets)
+		w.mu.Unlock()
 		w.fra.reply(w.fra.request(msg.BYE), 200, "")
 		w.receipt()
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		for _, p := range w.packets[n:] {
 			if p.To.Addr() == carrierAddr.Addr() {
 				t.Errorf("to the denied carrier: %s", p.Data)
@@ -353,6 +357,8 @@ func TestAnAbandonedInviteIsNotRepeated(t *testing.T) {
 		w.carrier.status(486)
 		given := time.Now()
 		time.Sleep(40 * time.Second)
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		for _, p := range w.packets {
 			if p.To == fraAddr && p.At.After(given) {
 				t.Errorf("%s after it was given up:\n%s", p.At.Sub(given), p.Data)

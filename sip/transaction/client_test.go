@@ -64,6 +64,7 @@ func TestQuiet(t *testing.T) {
 		w.wantTimes("CANCEL", 22*time.Second)
 		w.respond(c, 487, "b")
 		w.wantTimes("ACK", 22*time.Second)
+		w.wantLen(2, 0) // the INVITE's, and the CANCEL's
 		w.pass(40 * time.Second)
 		w.wantLen(0, 0)
 	})
@@ -81,6 +82,7 @@ func TestQuiet(t *testing.T) {
 		w.do(c.Quiet)
 		w.pass(time.Second)
 		w.wantTimes("BYE", ms(0, 500)...)
+		w.wantLen(1, 0)
 	})
 }
 
