@@ -159,7 +159,9 @@ func (t *attempt) send(sdp []byte, more ...msg.Header) {
 
 // within is the first-response timer: the hop's, the party's, or the default of the transport.
 func (t *attempt) within() time.Duration {
-	switch {
+	switch c := t.c; {
+	case c.emergency() && c.hop >= len(c.plan.Hops):
+		return c.within(c.party.Within.Setup, 30*time.Second) // nobody else is left to ask for help, so nothing is gained by giving up
 	case t.hop.Within > 0:
 		return t.hop.Within
 	case t.leg.party.Within.First > 0:

@@ -328,6 +328,27 @@ func TestHelpIsNotRefusedForWantOfTLS(t *testing.T) {
 	})
 }
 
+// With no other way left a call for help is not given up because its trunk is slow; with one, it goes there as fast as any call.
+func TestHelpWaitsForItsLastWay(t *testing.T) {
+	run(t, nil, func(w *world) {
+		w.plan = func(routing.Request) routing.Plan {
+			return routing.Plan{Route: "emergency:DE", Purpose: sovereign.EmergencyCall, Hops: w.hops}
+		}
+		w.carrier.dial112("sos")
+		began := time.Now()
+		w.fra.request(msg.INVITE)
+		in := w.zrh.request(msg.INVITE)
+		if d := time.Since(began); d > 2100*time.Millisecond {
+			t.Errorf("the next way was tried after %s", d)
+		}
+		time.Sleep(10 * time.Second)
+		w.zrh.reply(in, 486, "")
+		for w.zrh.read(100*time.Millisecond) != nil { // its own retransmissions, and the ACK
+		}
+		w.carrier.status(486)
+	})
+}
+
 // The pass that answers an inbound source asks the question that its calls are asked: with the keys that its signalling carries.
 func TestTheWayBackIsJudgedWithKeys(t *testing.T) {
 	run(t, func(c *Config) { c.Parties[0].Keys = true }, func(w *world) {
