@@ -220,7 +220,8 @@ func (s *sim) closed(p vnet.Packet) (closure, bool) {
 	return closure{}, false
 }
 
-// granted reads what is new in the log and says whether a grant for the region is live by it.
+// granted reads what is new in the log and says whether a grant for the region is live by it. The end of a grant is logged before it takes effect, at the same
+// moment of virtual time.
 func (s *sim) granted(at time.Time, region string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,7 +236,7 @@ func (s *sim) granted(at time.Time, region string) bool {
 		}
 	}
 	for _, w := range s.windows {
-		if !at.Before(w.from) && at.Before(w.until) && slices.Contains(w.regions, region) {
+		if !at.Before(w.from) && !at.After(w.until) && slices.Contains(w.regions, region) {
 			return true
 		}
 	}
@@ -517,6 +518,17 @@ func (s *sim) help(ctx context.Context, e emergency) {
 
 // cry dials 112 and waits for the answer.
 func (s *sim) cry(ctx context.Context, from string) (*carrier.Call, bool) {
+	c, ok := s.dial112(ctx, from)
+	if !ok && c != nil && c.Ended() == "transport" {
+		c, ok = s.dial112(ctx, from) // its connection fell with the law while it dialled: anybody dials again then
+	}
+	if !ok && c != nil && (s.loss < 0.08 || c.Status() != 408 && c.Status() != 480) { // a link that loses all that is repeated is no refusal
+		s.fault("a call for help from %s was refused with %d: %v", from, c.Status(), c.Events())
+	}
+	return c, ok
+}
+
+func (s *sim) dial112(ctx context.Context, from string) (*carrier.Call, bool) {
 	p := s.peers[from]
 	if p == nil {
 		p = s.trunk
@@ -536,16 +548,15 @@ func (s *sim) cry(ctx context.Context, from string) (*carrier.Call, bool) {
 	switch {
 	case err != nil:
 		s.fault("a call for help from %s got no final response: %v", from, c.Events())
+		return nil, false
 	case status == 200:
 		s.sos.answered.Add(1)
 		s.mu.Lock()
 		s.placedUp++
 		s.mu.Unlock()
 		return c, true
-	case status != 408 && status != 480 || s.loss < 0.08: // a link that loses all that is repeated is no refusal
-		s.fault("a call for help from %s was refused with %d: %v", from, status, c.Events())
 	}
-	return nil, false
+	return c, false
 }
 
 // drained asks for help from a node that takes no other call any more.
