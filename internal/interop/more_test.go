@@ -129,12 +129,22 @@ wait 100
 	l.finish(1)
 }
 
-// One datagram in ten is lost between the caller and the node, both ways.
+// One in seven requests and responses are lost between the caller and the node. The ACK and what it answers are not: SIPp would take the 200 of an INVITE that comes
+// again for that of its BYE, and leave.
 func TestLossyPath(t *testing.T) {
 	const calls = 20
 	l := set(t, "udp", nil, answers)
-	st := l.dial(talksBriefly, "-m", num(calls), "-r", "10", "-lost", "10").expect(calls)
-	noted(t, "20 calls over a path that loses 10 %", fmt.Sprintf("%d failed, %d retransmitted", st.failed, st.retransmissions), "0 failed")
+	st := l.dial(`> INVITE | sdp | lost=15
+< 100 | optional
+< 180 | optional
+< 200 | rrs
+> ACK
+> BYE | lost=15
+< 200 | lost=15`, "-m", num(calls), "-r", "10").expect(calls)
+	if st.retransmissions == 0 {
+		t.Error("nothing was lost, nothing was shown")
+	}
+	noted(t, "20 calls over a path that loses 15 %", fmt.Sprintf("%d failed, %d retransmitted", st.failed, st.retransmissions), "0 failed")
 	for _, r := range l.receipts(calls) {
 		wantAnswered(t, r, "fra", "primary")
 	}

@@ -18,6 +18,7 @@ import (
 //	< 183 | keep=RSeq           ... and keep a header as [$rseq]
 //	> ACK | Name: value         a header more
 //	> INFO | dtmf=5             a digit
+//	> BYE | lost=30             lost on the way in 30 of 100 cases, sending and receiving alike
 //	play                        a second of the tone, as RTP; "play long" for twenty
 //	wait 200                    milliseconds
 //
@@ -158,6 +159,8 @@ func (c *compiler) recv(s step) {
 		switch {
 		case w == "optional":
 			attr += ` optional="true"`
+		case strings.HasPrefix(w, "lost="):
+			attr += ` lost="` + strings.TrimPrefix(w, "lost=") + `"`
 		case w == "rrs":
 			attr += ` rrs="true"`
 		case strings.HasPrefix(w, "as="):
@@ -213,7 +216,7 @@ func (c *compiler) check(w string) string {
 
 // send writes one message.
 func (c *compiler) send(s step) {
-	var body, text, extra, of string
+	var body, text, extra, of, lost string
 	for _, w := range s.words {
 		switch {
 		case w == "sdp" || strings.HasPrefix(w, "sdp="):
@@ -226,6 +229,8 @@ func (c *compiler) send(s step) {
 		case strings.HasPrefix(w, "dtmf="):
 			extra += "Content-Type: application/dtmf-relay\n"
 			text = "Signal=" + strings.TrimPrefix(w, "dtmf=") + "\nDuration=160\n"
+		case strings.HasPrefix(w, "lost="):
+			lost = ` lost="` + strings.TrimPrefix(w, "lost=") + `"`
 		case strings.HasPrefix(w, "of="):
 			of = strings.TrimPrefix(w, "of=")
 		default:
@@ -241,7 +246,7 @@ func (c *compiler) send(s step) {
 	if !isStatus(s.what) && s.what != "ACK" && s.what != "INFO" || (s.what >= "200" && (of == "invite" || of == "" && c.last == "INVITE")) {
 		retrans = ` retrans="500"`
 	}
-	fmt.Fprintf(&c.b, "<send%s><![CDATA[\n%s%sContent-Length: [len]\n\n%s\n]]></send>\n", retrans, c.head(s.what, of), extra, body)
+	fmt.Fprintf(&c.b, "<send%s%s><![CDATA[\n%s%sContent-Length: [len]\n\n%s\n]]></send>\n", retrans, lost, c.head(s.what, of), extra, body)
 }
 
 func (c *compiler) head(what, of string) string {
