@@ -204,23 +204,32 @@ func TestNoInitAndNoLongFunctions(t *testing.T) {
 	}
 }
 
-func TestTheProjectSpeaksOfItselfAlone(t *testing.T) {
-	out, err := exec.Command("git", "ls-files").Output()
-	if err != nil {
-		t.Fatalf("git ls-files: %v", err)
-	}
-	for _, f := range strings.Fields(string(out)) {
-		if !strings.HasSuffix(f, ".go") && !strings.HasSuffix(f, ".md") && !strings.HasSuffix(f, ".yaml") {
-			continue
-		}
-		data, err := os.ReadFile(f)
+func TestNothingIsLeftUnfinished(t *testing.T) {
+	err := filepath.WalkDir(".", func(path string, d os.DirEntry, err error) error {
 		if err != nil {
-			continue // removed in the work tree
+			return err
 		}
-		for _, w := range []string{"panic(\"contract\")", "FIX" + "ME", "TO" + "DO:"} {
-			if bytes.Contains(data, []byte(w)) && f != "arch_test.go" {
-				t.Errorf("%s contains %q", f, w)
+		if d.IsDir() {
+			if name := d.Name(); name == ".git" || name == "bin" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if ext := filepath.Ext(path); ext != ".go" && ext != ".md" && ext != ".yaml" && ext != ".sh" {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, w := range []string{"FIX" + "ME", "TO" + "DO:", "not " + "implemented", "t.Sk" + "ip("} {
+			if bytes.Contains(data, []byte(w)) {
+				t.Errorf("%s contains %q", path, w)
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
