@@ -69,7 +69,6 @@ type Deadlines struct {
 
 // Config of an Edge.
 type Config struct {
-	Node          string
 	Product       string // Server and User-Agent; "" sends neither
 	Listeners     []transport.Listener
 	Dial          transport.Config // only Dial, Connect, Idle, MaxBody, MaxConns are read

@@ -169,7 +169,7 @@ func newWorld(t *testing.T, tune func(*Config)) *world {
 	w.hops = []routing.Hop{w.hop("fra", fraAddr), w.hop("zrh", zrhAddr)}
 	plain := media.Leg{Security: media.Plain}
 	c := Config{
-		Node: "edge-1", Product: "", Fence: w.fence, Relay: w.relay, Log: w.log, Intents: w.intents,
+		Product: "", Fence: w.fence, Relay: w.relay, Log: w.log, Intents: w.intents,
 		Names: audit.MemoryPseudonyms(func(b []byte) []byte { return b }), Loops: 2,
 		Listeners: []transport.Listener{
 			{Proto: transport.UDP, UDP: w.fence.UDP(udp)}, {Proto: transport.TCP, Stream: tcp},
