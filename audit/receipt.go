@@ -45,23 +45,39 @@ type PartyRef struct {
 
 // ReceiptHop is one terminated leg on one plane.
 type ReceiptHop struct {
-	Plane           string    `json:"plane"` // signalling | media | recording
-	Leg             string    `json:"leg"`   // a | b
-	Role            string    `json:"role"`  // terminates_plaintext | terminates_encrypted_relay | transit_only
-	RemoteAddr      string    `json:"remote_addr"`
-	RemoteName      string    `json:"remote_name"`
-	DeclaredRegion  string    `json:"declared_region"`
-	DeclaredCountry string    `json:"declared_country"`
-	Operator        string    `json:"operator,omitempty"`
-	Contract        string    `json:"contract_ref,omitempty"`
-	Verdict         string    `json:"verdict"` // in_eea | adequate | ... : the standing
-	Ground          string    `json:"ground"`
-	Instrument      string    `json:"instrument,omitempty"`
-	Proof           string    `json:"proof"` // declared | declared, not proven
-	RTTMinMS        float64   `json:"rtt_min_ms,omitempty"`
-	MaxDistanceKM   float64   `json:"max_distance_km,omitempty"`
-	TLS             *TLSSeen  `json:"tls,omitempty"`
-	SRTP            *SRTPSeen `json:"srtp,omitempty"`
+	Plane           string     `json:"plane"` // signalling | media | recording
+	Leg             string     `json:"leg"`   // a | b
+	Role            string     `json:"role"`  // terminates_plaintext | terminates_encrypted_relay | transit_only
+	RemoteAddr      string     `json:"remote_addr"`
+	RemoteName      string     `json:"remote_name"`
+	DeclaredRegion  string     `json:"declared_region"`
+	DeclaredCountry string     `json:"declared_country"`
+	Operator        *Operator  `json:"operator,omitempty"`
+	Contract        string     `json:"contract_ref,omitempty"`
+	Verdict         string     `json:"verdict"` // in_eea | adequate | ... : the standing
+	Ground          string     `json:"ground"`
+	Instrument      string     `json:"instrument,omitempty"`
+	Proof           string     `json:"proof"` // declared | declared, not proven
+	RTTMinMS        float64    `json:"rtt_min_ms,omitempty"`
+	MaxDistanceKM   float64    `json:"max_distance_km,omitempty"`
+	TLS             *TLSSeen   `json:"tls,omitempty"`
+	SRTP            *SRTPSeen  `json:"srtp,omitempty"`
+	Evidence        []Evidence `json:"evidence"`
+}
+
+// Operator runs the place of a hop, in the words of the register of information (B_05.01).
+type Operator struct {
+	Name string `json:"name,omitempty"`
+	LEI  string `json:"lei_or_euid,omitempty"`
+	HQ   string `json:"hq_country,omitempty"` // seat of the region's ultimate operator, as the catalogue knows it
+}
+
+// Evidence is one thing that speaks for or against the place of a hop.
+type Evidence struct {
+	Kind       string    `json:"kind"` // declared | tls_identity | rtt_bound
+	Value      string    `json:"value"`
+	ObservedAt time.Time `json:"observed_at,omitzero"`
+	Result     string    `json:"result"` // supports | contradicts | silent
 }
 
 // TLSSeen is what was negotiated on a signalling hop.

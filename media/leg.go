@@ -95,7 +95,7 @@ type tally struct {
 
 func newLeg(s *Session, side Side, cfg Leg) (*leg, error) {
 	bind, host := s.r.address(&cfg)
-	pr, err := s.r.ports.open(bind)
+	pr, err := s.r.ports.open(bind, cfg.Purpose == sovereign.EmergencyCall)
 	if err != nil {
 		return nil, err
 	}

@@ -49,12 +49,18 @@ func newPorts(c *Config) (*ports, error) {
 	return p, nil
 }
 
-// open binds a pair on a.
-func (p *ports) open(a netip.Addr) (*pair, error) {
+// kept is how many of n pairs calls for help alone may use: an eighth, eight at most.
+func kept(n int) int { return min(n/8, 8) }
+
+// open binds a pair on a. The last pairs of the range are kept for calls for help (urgent), so that a full house refuses none.
+func (p *ports) open(a netip.Addr, urgent bool) (*pair, error) {
 	if p.lo == 0 {
 		return p.system(a)
 	}
 	n := (int(p.hi)-int(p.lo))/2 + 1
+	if !urgent {
+		n -= kept(n)
+	}
 	start := rand.IntN(n)
 	for i := range n {
 		at := netip.AddrPortFrom(a, p.lo+uint16(2*((start+i)%n)))

@@ -3,6 +3,7 @@ package sip
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +40,7 @@ func (c *call) finish() {
 			result.Report, result.Tone = rep, tone
 			defer func() { c.synth.done <- result }()
 		}
-		mediaHops(&rec, rep, names)
+		mediaHops(&rec, rep, names, e.operatorOf)
 		if !e.append(waiting, ended) || !e.append(waiting, rec) {
 			e.log.Error("a receipt could not be written; its intent stays open", "call", ref)
 			return
@@ -158,20 +159,40 @@ func (c *call) overall() string {
 
 func signallingHop(name string, l *leg) audit.ReceiptHop {
 	h := ruledHop("signalling", name, l.ruling)
+	h.Operator = l.c.sh.e.operatorOf(l.ruling)
 	h.RemoteAddr, h.RemoteName = l.flow.Remote().String(), l.farName()
 	if d := l.shortest(); d > 0 {
 		bound(&h, d)
 	}
 	if id := l.identity(); id != nil {
 		h.TLS = &audit.TLSSeen{Version: id.Version, Suite: id.Suite, PeerSPKI: id.SPKI}
+		if n := l.proven(); n != "" {
+			h.Evidence = append(h.Evidence, audit.Evidence{Kind: "tls_identity", Value: n, Result: "supports"})
+		}
 	}
 	return h
+}
+
+// operatorOf names who runs the place of a ruling, and where the region's operator has its seat. Nil when nobody said.
+func (e *Edge) operatorOf(r sovereign.Ruling) *audit.Operator {
+	o := audit.Operator{Name: r.Place.Operator}
+	if s := e.c.Fence.Snapshot(); s != nil {
+		if f, ok := s.Catalogue().Lookup(r.Region); ok {
+			o.HQ = string(f.OperatorHQ)
+		}
+	}
+	if o == (audit.Operator{}) {
+		return nil
+	}
+	return &o
 }
 
 // bound notes a round trip and how far away that lets the far end be: light in fibre makes about 200 km per ms one way.
 func bound(h *audit.ReceiptHop, rtt time.Duration) {
 	h.RTTMinMS = ms(rtt)
 	h.MaxDistanceKM = h.RTTMinMS * 100
+	// A bound alone neither proves nor disproves a place: that takes a second vantage point.
+	h.Evidence = append(h.Evidence, audit.Evidence{Kind: "rtt_bound", Value: fmt.Sprintf("%.1f ms: at most %.0f km away", h.RTTMinMS, h.MaxDistanceKM), Result: "silent"})
 }
 
 // farName is what the far end is called in records: what it proved, or what it was called by.
@@ -196,22 +217,27 @@ func (c *call) names() (n [2]string) {
 func ruledHop(plane, leg string, r sovereign.Ruling) audit.ReceiptHop {
 	h := audit.ReceiptHop{
 		Plane: plane, Leg: leg, Role: "terminates_plaintext", DeclaredRegion: r.Region.String(), DeclaredCountry: string(r.Country),
-		Operator: r.Place.Operator, Contract: r.Place.Contract, Verdict: string(r.Standing), Ground: string(r.Ground), Instrument: r.Instrument, Proof: string(r.Proof),
+		Contract: r.Place.Contract, Verdict: string(r.Standing), Ground: string(r.Ground), Instrument: r.Instrument, Proof: string(r.Proof),
 	}
 	if h.Verdict == "" {
 		h.Verdict = string(sovereign.StandingUnknown)
+	}
+	h.Evidence = []audit.Evidence{}
+	if r.Place.Contract != "" {
+		h.Evidence = append(h.Evidence, audit.Evidence{Kind: "declared", Value: r.Place.Contract, Result: "supports"})
 	}
 	return h
 }
 
 // mediaHops adds what media counted.
-func mediaHops(r *audit.Receipt, rep media.Report, names [2]string) {
+func mediaHops(r *audit.Receipt, rep media.Report, names [2]string, operator func(sovereign.Ruling) *audit.Operator) {
 	for i, name := range []string{"a", "b"} {
 		s := rep.Sides[i]
 		if !s.Remote.IsValid() {
 			continue
 		}
 		h := ruledHop("media", name, s.Ruling)
+		h.Operator = operator(s.Ruling)
 		h.RemoteAddr, h.RemoteName = s.Remote.String(), names[i]
 		h.SRTP = &audit.SRTPSeen{Suite: string(s.Suite), Keying: "SDES"}
 		if s.Suite == "" {
