@@ -52,7 +52,7 @@ func exampleReceipt(at time.Time, call string, move Move) Receipt {
 		RouteReason: "gated_failover", GateDecision: "t1", Incident: "i1",
 		Hops: []ReceiptHop{{
 			Plane: "media", Leg: "b", Role: "terminates_plaintext", RemoteAddr: "192.0.2.2:4000", RemoteName: "zrh-1.example",
-			DeclaredRegion: "aws:eu-central-2", DeclaredCountry: "CH", Operator: &Operator{Name: "Example AG", HQ: "US"}, Evidence: []Evidence{{Kind: "declared", Value: "c-7", Result: "supports"}}, Contract: "c-7", Verdict: "adequate",
+			DeclaredRegion: "aws:eu-central-2", DeclaredCountry: "CH", Operator: &Operator{Name: "Example AG", LEI: "529900EXAMPLEBANK046", HQ: "US"}, Evidence: []Evidence{{Kind: "declared", Value: "c-7", ObservedAt: at, Result: "supports"}}, Contract: "c-7", Verdict: "adequate",
 			Ground: "adequate", Instrument: "2000/518/EC", Proof: "declared", RTTMinMS: 6.5, MaxDistanceKM: 650,
 			TLS:  &TLSSeen{Version: "1.3", Suite: "TLS_AES_128_GCM_SHA256", PeerSPKI: "00ff"},
 			SRTP: &SRTPSeen{Suite: "AEAD_AES_128_GCM", Keying: "SDES", Cleartext: true},
