@@ -40,9 +40,11 @@ interop: build ## real SIPp and baresip calls through a real cordon (installs th
 	./internal/interop/install.sh
 	CORDON_BIN=$(CURDIR)/$(BIN) $(GO) test -tags interop -count=1 -timeout 15m -v ./internal/interop
 
-fuzz: ## every fuzz target for FUZZTIME (20s)
+fuzz: ## every fuzz target for FUZZTIME (20s); a failing input is kept and fails again, the tool's own time-out at the end does not
 	@set -e; for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-		echo "fuzz $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; done; done
+		echo "fuzz $$pkg $$f"; \
+		run() { $(GO) test -run "^$$f$$" -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; }; \
+		run || { echo "again, to tell a failing input from the end of the time"; run; }; done; done
 
 bench: ## micro-benchmarks of what stands on the path of a call or packet
 	$(GO) test -run '^$$' -bench . -benchmem ./sovereign ./routing ./media ./sip/... ./audit

@@ -136,7 +136,7 @@ func readAddress(s string, uri *sip.Uri, lower bool) (display string, params sip
 		display = strings.Trim(s[:open], " \t")
 		s = s[open:]
 		// Wider than *(token LWS), for the names that carriers send, yet without what lists, parameters and quoting are made of.
-		if strings.ContainsAny(display, ",;\\") {
+		if strings.ContainsAny(display, ",;\\\"") {
 			return "", nil, false
 		}
 	default:
