@@ -24,7 +24,7 @@ type Verification struct {
 	Entries    uint64 // that were read and held, those beyond the checkpoint included
 	Receipts   uint64
 	Gaps       uint64
-	From, To   time.Time // of the first and the last entry
+	From, To   time.Time // of the earliest and the latest entry
 	Checkpoint string    // as it is in the folder, signature and all
 
 	Root       string          // of the tree, base64, as in the checkpoint
@@ -96,6 +96,7 @@ type walk struct {
 	differs   *BadEntry // the first entry that its tile does not know
 	badTile   *BadEntry // the first tile that the entries do not yield
 	malformed *BadEntry // the first entry that is none
+	last      time.Time // of the entry before
 }
 
 // tileLevel is one level of tiles as it is recomputed.
@@ -253,13 +254,17 @@ func (w *walk) entry(seq uint64, leaf []byte) {
 		}
 		return
 	}
-	if w.out.From.IsZero() {
+	// Entries that were appended at once stand in the order of the tree, not to the microsecond in that of their times.
+	if w.out.From.IsZero() || e.Time.Before(w.out.From) {
 		w.out.From = e.Time
 	}
-	if e.Time.Before(w.out.To.Add(-time.Second)) {
+	if e.Time.After(w.out.To) {
+		w.out.To = e.Time
+	}
+	if e.Time.Before(w.last.Add(-time.Second)) {
 		w.out.ClockSteps++
 	}
-	w.out.To = e.Time
+	w.last = e.Time
 	w.out.Kinds[e.Kind]++
 	switch {
 	case e.Kind == KindReceipt:
