@@ -115,8 +115,8 @@ type sim struct {
 	trunk *carrier.Peer
 	text  string // the configuration
 	law   *law
-	loss  float64
-	sos   *tally
+	story
+	sos *tally
 
 	mu       sync.Mutex
 	windows  []window // grants, as the log tells them
@@ -129,6 +129,13 @@ type sim struct {
 	lawful   chan struct{}        // one change of the law at a time: a mutex would stop virtual time
 
 	placed, placedUp, helped, helpedUp int // calls for help, by their callers and by the receipts
+}
+
+// story is what a run is like beside its seed.
+type story struct {
+	loss float64       // of datagrams, one way; 0: as the seed wants, up to 15 %
+	long time.Duration // how long calls go on beginning; 0: until some have
+	pace time.Duration // between two packets of media; 0: 20 ms
 }
 
 // window is when a grant was live according to the log alone.
@@ -152,7 +159,7 @@ type law struct {
 }
 
 // tally counts over all seeds what was put to the test, so that nothing passes by not happening.
-type tally struct{ placed, answered, outlived, drained atomic.Int64 }
+type tally struct{ calls, up, placed, answered, outlived, drained, played atomic.Int64 }
 
 func (s *sim) fault(format string, args ...any) {
 	s.mu.Lock()
@@ -265,12 +272,14 @@ func (s *sim) learn(e audit.Entry) {
 }
 
 // newSim builds world and node inside the bubble.
-func newSim(t *testing.T, seed uint64, text string, l *law, sos *tally) *sim {
+func newSim(t *testing.T, seed uint64, text string, l *law, sos *tally, like story) *sim {
 	s := &sim{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), net: vnet.New(seed), peers: map[string]*carrier.Peer{}, text: text, law: l, sos: sos,
-		calls: map[string]bool{}, helping: map[netip.Prefix]int{}, busy: map[string]int{}, lawful: make(chan struct{}, 1),
+		story: like, calls: map[string]bool{}, helping: map[netip.Prefix]int{}, busy: map[string]int{}, lawful: make(chan struct{}, 1),
 	}
-	s.loss = s.rng.Float64() * 0.15
+	if drawn := s.rng.Float64() * 0.15; s.loss == 0 {
+		s.loss = drawn
+	}
 	s.net.Default(vnet.Quality{
 		Delay: time.Duration(1+s.rng.IntN(30)) * time.Millisecond, Jitter: time.Duration(s.rng.IntN(10)) * time.Millisecond,
 		Loss: s.loss, Dup: s.rng.Float64() * 0.03, Reorder: s.rng.Float64() * 0.03,
@@ -297,7 +306,7 @@ func newSim(t *testing.T, seed uint64, text string, l *law, sos *tally) *sim {
 
 func (s *sim) peer(name, addr, proto string, srtp bool) *carrier.Peer {
 	a := netip.MustParseAddr(addr)
-	p, err := carrier.New(carrier.Config{Name: name, Net: s.net.Host(a), Addr: netip.AddrPortFrom(a, 5060), Proto: proto, MediaAddr: a, SRTP: srtp, Seed: s.seed + uint64(len(s.peers)) + 1})
+	p, err := carrier.New(carrier.Config{Name: name, Net: s.net.Host(a), Addr: netip.AddrPortFrom(a, 5060), Proto: proto, MediaAddr: a, SRTP: srtp, Pace: s.pace, Seed: s.seed + uint64(len(s.peers)) + 1})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -316,7 +325,7 @@ func (s *sim) play() []string {
 		s.t.Fatal(err)
 	}
 	var calls sync.WaitGroup
-	for range 10 + s.rng.IntN(10) {
+	for begin, n := time.Now(), 10+s.rng.IntN(10); n > 0 || time.Since(begin) < s.long; n-- {
 		time.Sleep(time.Duration(s.rng.IntN(6000)) * time.Millisecond)
 		s.trouble()
 		s.gate(ctx)
@@ -649,7 +658,9 @@ func (s *sim) call(ctx context.Context, a act) {
 		s.fault("a call got no final response in three minutes: %v", c.Events())
 		return
 	}
+	s.sos.calls.Add(1)
 	if status >= 200 && status < 300 {
+		s.sos.up.Add(1)
 		s.talk(wait, c, a)
 	}
 	select {
@@ -787,7 +798,7 @@ func (s *sim) dump() {
 	}
 }
 
-func runSeed(t *testing.T, seed uint64, text string, sos *tally) (faults []string) {
+func runSeed(t *testing.T, seed uint64, text string, sos *tally, like story) (faults []string) {
 	l := &law{file: filepath.Join(t.TempDir(), "suspended.jsonl"), key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))}
 	text = strings.NewReplacer("LAWFILE", l.file, "LAWKEY", base64.StdEncoding.EncodeToString(l.key.Public().(ed25519.PublicKey))).Replace(text)
 	if seed%4 == 1 {
@@ -795,7 +806,8 @@ func runSeed(t *testing.T, seed uint64, text string, sos *tally) (faults []strin
 	}
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(simDay)) // a bubble begins in the year 2000, under another law
-		faults = newSim(t, seed, text, l, sos).play()
+		faults = newSim(t, seed, text, l, sos, like).play()
+		sos.played.Add(int64(time.Since(simDay)))
 	})
 	return faults
 }
@@ -811,7 +823,7 @@ func TestWholeNodeHoldsItsInvariants(t *testing.T) {
 		for seed := range seeds {
 			t.Run("seed "+strconv.FormatUint(seed, 10), func(t *testing.T) {
 				t.Parallel()
-				if faults := runSeed(t, seed, text, &sos); len(faults) > 0 {
+				if faults := runSeed(t, seed, text, &sos, story{}); len(faults) > 0 {
 					t.Fatalf("seed %d:\n%s", seed, strings.Join(faults, "\n"))
 				}
 			})
@@ -828,7 +840,7 @@ func TestWholeNodeHoldsItsInvariants(t *testing.T) {
 func TestWholeNodeADeliberateBreachIsSeen(t *testing.T) {
 	text := fmt.Sprintf(simConfig, "eea_plus_adequacy", ", aws:us-east-1", breach)
 	for seed := range uint64(5) {
-		if faults := runSeed(t, seed, text, new(tally)); len(faults) > 0 && strings.Contains(faults[0], "without a live grant") {
+		if faults := runSeed(t, seed, text, new(tally), story{}); len(faults) > 0 && strings.Contains(faults[0], "without a live grant") {
 			t.Logf("seed %d: %s", seed, faults[0])
 			return
 		}

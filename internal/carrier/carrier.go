@@ -45,6 +45,7 @@ type Config struct {
 	SRTP       bool           // offers RTP/SAVP, and refuses a plain offer with 488. Without it both kinds are accepted and RTP/AVP is offered
 	Suites     []string       // SDES suites, offered in this order; default AES_CM_128_HMAC_SHA1_80
 	T1, T2     time.Duration  // RFC 3261 timers; default 500 ms and 4 s
+	Pace       time.Duration  // between two packets of the tone; default 20 ms, which is what they hold
 	Seed       uint64         // of ids and of Behaviour.Loss; 0: random
 	Behaviour  Behaviour
 	// ForbiddenBytes must not occur in any message received here, e.g. the addresses of the other side of a topology-hiding element.
@@ -127,7 +128,7 @@ type Peer struct {
 func New(cfg Config) (*Peer, error) {
 	cfg.Proto = cmp.Or(cfg.Proto, "udp")
 	cfg.Name = cmp.Or(cfg.Name, "peer")
-	cfg.T1, cfg.T2 = cmp.Or(cfg.T1, 500*time.Millisecond), cmp.Or(cfg.T2, 4*time.Second)
+	cfg.T1, cfg.T2, cfg.Pace = cmp.Or(cfg.T1, 500*time.Millisecond), cmp.Or(cfg.T2, 4*time.Second), cmp.Or(cfg.Pace, ptime)
 	if cfg.Net == nil {
 		cfg.Net = osNet{}
 	}

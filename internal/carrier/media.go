@@ -229,7 +229,7 @@ func (m *media) apply(remote netip.AddrPort, ours, theirs crypto, dir string) er
 
 // play sends the tone until the call ends.
 func (m *media) play() {
-	t := time.NewTicker(ptime)
+	t := time.NewTicker(m.p.cfg.Pace)
 	defer t.Stop()
 	for {
 		m.mu.Lock()
