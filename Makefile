@@ -50,7 +50,8 @@ bench: ## micro-benchmarks of what stands on the path of a call or packet
 	$(GO) test -run '^$$' -bench . -benchmem ./sovereign ./routing ./media ./sip/... ./audit
 
 soak: ## a day of virtual calls at 20 % loss over 500 seeds, then the whole node for SEEDS seeds (2000)
-	CORDON_SOAK=500 $(GO) test -run TestADayOfCalls -count=1 -timeout 3h -v . | grep -v '^ *\(=== \|--- PASS\)'
+	@out=$$(CORDON_SOAK=500 $(GO) test -run TestADayOfCalls -count=1 -timeout 3h -v . 2>&1); code=$$?; \
+	echo "$$out" | grep -v '^ *\(=== \|--- PASS\)'; exit $$code
 	CORDON_SEEDS=$(SEEDS) $(GO) test -run TestWholeNode -count=1 -timeout 3h .
 
 generate: ## make generated files again
