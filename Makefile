@@ -6,10 +6,10 @@ COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 FUZZTIME ?= 20s
 SEEDS   ?= 2000
 
-.PHONY: help build test race lint vuln demo interop fuzz bench soak generate clean
+.PHONY: help build test race lint vuln demo interop fuzz bench soak conformance generate clean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/cordon, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o $(BIN) ./cmd/cordon
@@ -53,6 +53,9 @@ soak: ## a day of virtual calls at 20 % loss over 500 seeds, then the whole node
 	@out=$$(CORDON_SOAK=500 $(GO) test -run TestADayOfCalls -count=1 -timeout 3h -v . 2>&1); code=$$?; \
 	echo "$$out" | grep -v '^ *\(=== \|--- PASS\)'; exit $$code
 	CORDON_SEEDS=$(SEEDS) $(GO) test -run TestWholeNode -count=1 -timeout 3h .
+
+conformance: build ## run the tests that name an RFC and write docs/reference/sip-conformance.md; ARGS=-interop runs real peers, too
+	$(GO) run ./internal/gen/conformance $(ARGS)
 
 generate: ## make generated files again
 	$(GO) generate ./...

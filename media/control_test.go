@@ -28,6 +28,7 @@ func (p *peer) reports(s *socket, in *inbound) []rtcp.Packet {
 	return out
 }
 
+// Conforms: RFC 3550 section 6.4
 func TestReportsCross(t *testing.T) {
 	for _, mux := range []bool{false, true} {
 		bubble(t, func(t *testing.T) { reportsCross(t, mux) })

@@ -6,6 +6,7 @@ import (
 	"time"
 )
 
+// Conforms: RFC 3550 section A.1
 func TestSequence(t *testing.T) {
 	type seqs []uint16
 	for name, c := range map[string]struct {
@@ -64,6 +65,7 @@ func TestSourcesAreBounded(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 3550 section A.8
 func TestJitter(t *testing.T) {
 	// RFC 3550 appendix A.8 by hand: J += (|D| - J) / 16, D in time stamp units of 125 us.
 	var k counters

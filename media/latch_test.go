@@ -17,6 +17,7 @@ func (m *moves) text() (s string) {
 	return s
 }
 
+// Conforms: RFC 4961 section 3
 func TestPlainLatch(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		leg := plainLeg("carrier")

@@ -47,6 +47,7 @@ func normal(s string) string {
 	return strings.ReplaceAll(s, "\r\n", "\n")
 }
 
+// Conforms: RFC 3264 section 5; RFC 3264 section 6
 func TestGolden(t *testing.T) {
 	legs := map[string]Leg{"srtp": srtpLeg("fra"), "plain": plainLeg("fra")}
 	for name := range samples {
@@ -115,6 +116,7 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 3264 section 6
 func TestRefusedDescriptions(t *testing.T) {
 	base := readFile(t, "testdata/sdp/sipp.sdp")
 	with := func(old, now string) string { return strings.ReplaceAll(base, old, now) }
@@ -225,6 +227,7 @@ func TestNoKeysTowardAHopInClear(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 3264 section 6
 func TestDeclineRefusesEveryStreamAndSaysNothingOfTheOffer(t *testing.T) {
 	offer := "v=0\r\no=alice 77 78 IN IP4 192.0.2.9\r\ns=secret\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\nm=video 4002 RTP/AVP 99\r\n"
 	got, err := Decline([]byte(offer), netip.MustParseAddr("203.0.113.5"))

@@ -260,6 +260,7 @@ func TestNumbersOfBothSides(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3264 section 8.4
 func TestHoldByUnspecifiedAddress(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newTalking(t, plainLeg("carrier"), plainLeg("fra"))
@@ -280,6 +281,7 @@ func TestHoldByUnspecifiedAddress(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 4568 section 7.1
 func TestRekey(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newTalking(t, srtpLeg("carrier"), plainLeg("fra"))
@@ -303,6 +305,7 @@ func TestRekey(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3264 section 8.3.1
 func TestAddressChange(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newTalking(t, plainLeg("carrier"), srtpLeg("fra"))
@@ -338,6 +341,7 @@ func TestAddressChange(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 6141 section 3.1
 func TestRollback(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newTalking(t, srtpLeg("carrier"), srtpLeg("fra"))
@@ -405,6 +409,7 @@ func TestDelayedOffer(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3264 section 6
 func TestRejectedStream(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newTalking(t, plainLeg("carrier"), plainLeg("fra"))
@@ -719,6 +724,7 @@ func TestAnswerKeepsTheTag(t *testing.T) {
 }
 
 // TestMuxMustBeOffered: an answer can't turn on what was not offered (RFC 5761 section 5.1.1).
+// Conforms: RFC 5761 section 5.1.1
 func TestMuxMustBeOffered(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNetwork()
@@ -768,6 +774,7 @@ func TestPlainPathDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 3264 section 8.4
 func TestHoldDirections(t *testing.T) {
 	for dir, want := range map[direction]direction{sendrecv: sendonly, recvonly: inactive, sendonly: sendonly, inactive: inactive} {
 		if got := (&remote{line: line{hold: true, dir: dir}}).toward(); got != want {
@@ -838,6 +845,7 @@ func TestReadErrorsDoNotSilenceACall(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 6157 section 4
 func TestIPv6(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNetwork()

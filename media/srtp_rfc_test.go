@@ -131,6 +131,7 @@ func refRTCP(t testing.TB, c crypto, b []byte, index uint32) []byte {
 
 func xor32(b []byte, v uint32) { binary.BigEndian.PutUint32(b, binary.BigEndian.Uint32(b)^v) }
 
+// Conforms: RFC 3711 section B
 func TestVectorsRFC3711(t *testing.T) {
 	// Appendix B.2: the counter mode key stream.
 	key := unhex(t, "2B7E151628AED2A6ABF7158809CF4F3C")
@@ -163,6 +164,7 @@ func TestVectorsRFC3711(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 6188 section 7
 func TestVectorsRFC6188(t *testing.T) {
 	// Section 7.4: key derivation of AES_256_CM.
 	master := unhex(t, "f0f04914b513f2763a1b1fa130f10e2998f6f6e43e4309d1e622a0e332b9f1b6")
@@ -178,6 +180,7 @@ func TestVectorsRFC6188(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 7714 section 16
 func TestVectorsRFC7714(t *testing.T) {
 	// Section 16: SRTP; section 17: SRTCP. Keys count up from 0, the salt is "Quid pro quo".
 	salt := unhex(t, "517569642070726f2071756f")

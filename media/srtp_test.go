@@ -25,6 +25,7 @@ func (in *inbound) try(b []byte) error {
 	return err
 }
 
+// Conforms: RFC 3711 section 3.3.2
 func TestReplay(t *testing.T) {
 	for _, suite := range defaultSuites() {
 		c := newCrypto("1", suite)
@@ -142,6 +143,7 @@ func TestManySSRCs(t *testing.T) {
 }
 
 // TestMKI: a peer that announces an MKI puts it into every packet, RFC 3711 section 3.1.
+// Conforms: RFC 4568 section 6.1
 func TestMKI(t *testing.T) {
 	for _, suite := range defaultSuites() {
 		k := newCrypto("1", suite)
@@ -208,6 +210,7 @@ func TestOutboundNeverUsesAnIndexTwice(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 4568 section 9.2
 func TestParseCrypto(t *testing.T) {
 	k30, k44, k46 := newCrypto("1", AES_CM_128_HMAC_SHA1_80), newCrypto("1", AEAD_AES_256_GCM), newCrypto("1", AES_256_CM_SHA1_80)
 	bare := func(c crypto) string {
@@ -276,6 +279,7 @@ func TestReportsInClearAreRefused(t *testing.T) {
 }
 
 // TestRolloverStaysInStep: what a receiver can't follow, a late packet before the first or half the numbers skipped, never leaves as it came.
+// Conforms: RFC 3711 section 3.3.1
 func TestRolloverStaysInStep(t *testing.T) {
 	for _, suite := range defaultSuites() {
 		c := newCrypto("1", suite)

@@ -18,6 +18,7 @@ func (w *world) end(ok *msg.Response, seq int) {
 	w.receipt()
 }
 
+// Conforms: RFC 3264 section 8.4; RFC 6337 section 5.3
 func TestHoldAndResume(t *testing.T) {
 	run(t, nil, func(w *world) {
 		ok, in := w.up("hold")
@@ -48,6 +49,7 @@ func TestHoldAndResume(t *testing.T) {
 }
 
 // RFC 6141: a refused re-INVITE leaves the session as it was, and the next one works.
+// Conforms: RFC 6141 section 3.1; RFC 3261 section 14.1
 func TestRefusedReinvite(t *testing.T) {
 	run(t, nil, func(w *world) {
 		ok, in := w.up("refused")
@@ -102,6 +104,7 @@ func TestReinviteAbroadIsRefused(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 14.2; RFC 3311 section 5.2
 func TestGlare(t *testing.T) {
 	run(t, nil, func(w *world) {
 		ok, in := w.up("glare")
@@ -128,6 +131,7 @@ func TestGlare(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3311 section 5.2
 func TestUpdate(t *testing.T) {
 	run(t, nil, func(w *world) {
 		ok, _ := w.up("update")
@@ -151,6 +155,7 @@ func TestUpdate(t *testing.T) {
 }
 
 // An INVITE without an offer: B's 200 carries it, A's ACK the answer, and B's ACK waits for that.
+// Conforms: RFC 3261 section 13.2.1; RFC 6337 section 2.1
 func TestDelayedOffer(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("delayed", "")
@@ -191,6 +196,7 @@ func TestDelayedOffer(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 13.2.2.4
 func TestDelayedOfferWithoutAnswer(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("noanswer", "")
@@ -223,6 +229,7 @@ func TestDelayedOfferNeverAcknowledged(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3960 section 3.1; RFC 6337 section 3.1
 func TestEarlyMedia(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("early", w.carrier.sdp)
@@ -255,6 +262,7 @@ func TestEarlyMedia(t *testing.T) {
 }
 
 // B may insist on them: they are acknowledged here. RFC 3262.
+// Conforms: RFC 3262 section 4
 func TestReliableFromB(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("rel", w.carrier.sdp)
@@ -284,6 +292,7 @@ func TestReliableFromB(t *testing.T) {
 }
 
 // A may require them: they are repeated until its PRACK. RFC 3262 section 3.
+// Conforms: RFC 3262 section 3
 func TestReliableTowardA(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("rel", w.carrier.sdp, "Require: 100rel")
@@ -317,6 +326,7 @@ func TestReliableTowardA(t *testing.T) {
 }
 
 // Without a PRACK the call fails after 64*T1.
+// Conforms: RFC 3262 section 3
 func TestReliableNeverAcknowledged(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("rel", w.carrier.sdp, "Require: 100rel")
@@ -332,6 +342,7 @@ func TestReliableNeverAcknowledged(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 4028 section 7; RFC 4028 section 8; RFC 4028 section 10
 func TestSessionTimer(t *testing.T) {
 	party := func(c *Config) { c.Parties[1].Refresh = 100 * time.Second }
 	t.Run("we refresh by UPDATE", func(t *testing.T) {
@@ -397,6 +408,7 @@ func TestSessionTimer(t *testing.T) {
 }
 
 // What is not done inside a dialog says so.
+// Conforms: RFC 3261 section 12.2.2; RFC 3261 section 8.2
 func TestInDialogRefusals(t *testing.T) {
 	run(t, nil, func(w *world) {
 		ok, in := w.up("misc")
@@ -442,6 +454,7 @@ func TestInDialogRefusals(t *testing.T) {
 }
 
 // Both hang up at once: each gets its 200.
+// Conforms: RFC 3261 section 15.1.2
 func TestCrossingByes(t *testing.T) {
 	run(t, nil, func(w *world) {
 		ok, in := w.up("byes")

@@ -15,6 +15,7 @@ import (
 	msg "github.com/emiago/sipgo/sip"
 )
 
+// Conforms: RFC 3261 section 13; RFC 7092 section 3.2
 func TestPlainCall(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("plain@10.1.0.1", w.carrier.sdp)
@@ -74,6 +75,7 @@ func TestPlainCall(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 15
 func TestByeFromB(t *testing.T) {
 	run(t, nil, func(w *world) {
 		_, in := w.up("byeb")
@@ -92,6 +94,7 @@ func TestByeFromB(t *testing.T) {
 }
 
 // No byte of one side's identifiers may show on the other: addresses, tags, Call-IDs, branches, Contact, SDP origin, product.
+// Conforms: RFC 5853 section 3.1
 func TestTopologyIsHidden(t *testing.T) {
 	run(t, func(c *Config) { c.Parties[0].Trusted = true }, func(w *world) {
 		ok, in := w.up("secret-callid@10.1.0.1", "User-Agent: SecretPhone 1.0", "Record-Route: <sip:proxy.carrier.secret;lr>", "P-Asserted-Identity: <sip:+49170@10.1.0.1>",
@@ -129,6 +132,7 @@ func TestTopologyIsHidden(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3263 section 4.3
 func TestFailover(t *testing.T) {
 	type want struct {
 		result string
@@ -190,6 +194,7 @@ func TestFailover(t *testing.T) {
 }
 
 // User answers end the walk, and come back as they are.
+// Conforms: RFC 3261 section 16.7
 func TestUserAnswersStop(t *testing.T) {
 	for status, want := range map[int]int{486: 486, 404: 404, 603: 603, 302: 480, 403: 403, 600: 600, 488: 488} {
 		run(t, nil, func(w *world) {
@@ -217,6 +222,7 @@ func ackFor(p *peer, res *msg.Response, callID string) string {
 }
 
 // When all hops fail the caller hears the best answer, a 503 of another as 480.
+// Conforms: RFC 3261 section 16.7
 func TestAllFail(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("all", w.carrier.sdp)
@@ -322,6 +328,7 @@ func TestGrantIsSpentBeforeTheDial(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 3261 section 9.1; RFC 3261 section 9.2; RFC 3326 section 2
 func TestCancel(t *testing.T) {
 	t.Run("while ringing", func(t *testing.T) {
 		run(t, nil, func(w *world) {
@@ -388,6 +395,7 @@ func cancelOf(invite string) string {
 }
 
 // An attempt that was given up stays a zombie: a late 180 is cancelled, a late 200 is acknowledged and ended.
+// Conforms: RFC 3261 section 9.1; RFC 3261 section 13.2.2.4
 func TestZombies(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("zombie", w.carrier.sdp)
@@ -419,6 +427,7 @@ func TestZombies(t *testing.T) {
 }
 
 // RFC 3261 section 13.2.2.4: the first 2xx wins, the other fork is acknowledged and ended; a repeated one is acknowledged again.
+// Conforms: RFC 3261 section 13.2.2.4; RFC 6026 section 7.2
 func TestForkedAnswers(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("fork", w.carrier.sdp)
@@ -457,6 +466,7 @@ func TestForkedAnswers(t *testing.T) {
 }
 
 // Queues of contact centres send many provisional responses; each comes through, and an answer larger than a datagram's usual size, too.
+// Conforms: RFC 3261 section 13.2.2.1
 func TestThirteenQueuedAndALargeAnswer(t *testing.T) {
 	run(t, func(c *Config) { c.Parties[0].Headers = []string{"X-Large"} }, func(w *world) {
 		w.carrier.invite("queued", w.carrier.sdp)
@@ -516,6 +526,7 @@ func TestNoHold(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 16.8
 func TestRingTimer(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("ring", w.carrier.sdp)
@@ -537,6 +548,7 @@ func TestRingTimer(t *testing.T) {
 }
 
 // The 200 is repeated until its ACK comes; without one both sides are ended. RFC 3261 section 13.3.1.4.
+// Conforms: RFC 3261 section 13.3.1.4
 func TestNoAck(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("noack", w.carrier.sdp)

@@ -17,6 +17,7 @@ import (
 )
 
 // A BYE of an attempt that was given up is answered and touches nobody else's call.
+// Conforms: RFC 3261 section 15.1.2
 func TestByeOfAZombie(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("zbye", w.carrier.sdp)
@@ -45,6 +46,7 @@ func TestByeOfAZombie(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 9.2; RFC 6141 section 3.4
 func TestCancelOfAReinvite(t *testing.T) {
 	run(t, nil, func(w *world) {
 		ok, _ := w.up("recancel")
@@ -71,6 +73,7 @@ func TestCancelOfAReinvite(t *testing.T) {
 }
 
 // A peer that knows no UPDATE gets a re-INVITE for one, and for our own refreshes; 491 is tried again.
+// Conforms: RFC 3311 section 4
 func TestPeerWithoutUpdate(t *testing.T) {
 	run(t, func(c *Config) { c.Parties[1].Refresh = 200 * time.Second }, func(w *world) {
 		w.carrier.invite("noupdate", w.carrier.sdp)

@@ -37,6 +37,7 @@ func TestShardOf(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 3261 section 16.7; RFC 3398 section 8.2.6.1
 func TestFateOf(t *testing.T) {
 	q := func(c int) []reason { return []reason{{"Q.850", c, ""}} }
 	for _, c := range []struct {
@@ -74,6 +75,7 @@ func TestFateOf(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 3326 section 2
 func TestReasonsAreCleaned(t *testing.T) {
 	res := msg.NewResponse(486, "")
 	res.AppendHeader(msg.NewHeader("Reason", `Q.850 ;cause=17 ;text="User busy", SIP;cause=486;text="at 10.0.0.1", X;cause=1;text="secret"`))
@@ -87,6 +89,7 @@ func TestReasonsAreCleaned(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 5621 section 3.1
 func TestMultipartBody(t *testing.T) {
 	body := "--b\r\nContent-Type: application/pidf+xml\r\n\r\n<x/>\r\n--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n"
 	req := msg.NewRequest(msg.INVITE, msg.Uri{Scheme: "sip", Host: "x"})
@@ -120,6 +123,7 @@ func TestRefusingTCPTarget(t *testing.T) {
 }
 
 // A leg whose SRTP is optional gets one more try without it.
+// Conforms: RFC 8643 section 3
 func TestPlainRetry(t *testing.T) {
 	run(t, func(c *Config) {
 		c.Parties[1].Leg.Security, c.Parties[1].Leg.InsecureLab = media.SRTPOptional, true
@@ -142,6 +146,7 @@ func TestPlainRetry(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3262 section 3
 func TestReliablePass(t *testing.T) {
 	run(t, func(c *Config) { c.Parties[0].Rel100, c.Parties[1].Rel100 = "pass", "pass" }, func(w *world) {
 		w.carrier.invite("pass", w.carrier.sdp, "Require: 100rel")
@@ -157,6 +162,7 @@ func TestReliablePass(t *testing.T) {
 }
 
 // CANCEL while the answer waits for a PRACK: B is ended, A hears 487 and no BYE of a dialog that it does not have.
+// Conforms: RFC 3262 section 3; RFC 3261 section 9.2
 func TestCancelBehindAReliableResponse(t *testing.T) {
 	run(t, nil, func(w *world) {
 		raw := w.carrier.invite("behind", w.carrier.sdp, "Require: 100rel")
@@ -261,6 +267,7 @@ func busyOverTLS(ln net.Listener, cert tls.Certificate) (sni string) {
 }
 
 // Over TLS the address is pinned and the name is verified; a trunk with Peers is known by its certificate, and one with a wrong one by nothing.
+// Conforms: RFC 5922 section 7
 func TestTLSIdentity(t *testing.T) {
 	for name, c := range map[string]struct {
 		client, server string

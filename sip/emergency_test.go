@@ -201,6 +201,7 @@ func (s *stream) closes() bool {
 }
 
 // Who calls for help from a place that is held by now is heard, over datagrams and streams, and not one byte goes there for anything else.
+// Conforms: RFC 5031 section 4.2
 func TestHelpFromAHeldPlace(t *testing.T) {
 	t.Run("over datagrams", func(t *testing.T) {
 		run(t, nil, func(w *world) {
@@ -312,6 +313,7 @@ func (w *world) helpOnly(callID string) {
 }
 
 // A trunk that speaks plain UDP takes a call for help that was asked for by sips: help is not refused for want of TLS.
+// Conforms: RFC 5630 section 3.1; RFC 5031 section 4.2
 func TestHelpIsNotRefusedForWantOfTLS(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.help()

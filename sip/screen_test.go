@@ -17,6 +17,7 @@ import (
 	msg "github.com/emiago/sipgo/sip"
 )
 
+// Conforms: RFC 3261 section 8.2; RFC 3261 section 8.2.2.1; RFC 3261 section 8.2.2.3
 func TestScreenOfInvites(t *testing.T) {
 	for name, c := range map[string]struct {
 		edit   func(raw string) string
@@ -55,6 +56,7 @@ func TestScreenOfInvites(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 7332 section 4; RFC 3261 section 8.2.2.2; RFC 7989 section 6
 func TestLoops(t *testing.T) {
 	run(t, nil, func(w *world) {
 		id := "Session-ID: 0123456789abcdef0123456789abcdef;remote=00000000000000000000000000000000"
@@ -126,6 +128,7 @@ func TestIngressIsJudged(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 21.5.4
 func TestRateAndLimits(t *testing.T) {
 	t.Run("rate per source", func(t *testing.T) {
 		run(t, func(c *Config) { c.RatePerSource = 2 }, func(w *world) {
@@ -188,6 +191,7 @@ func TestRateAndLimits(t *testing.T) {
 }
 
 // Emergency calls pass limits, drain and a log that is down.
+// Conforms: RFC 5031 section 4.2
 func TestEmergency(t *testing.T) {
 	run(t, func(c *Config) {
 		c.MaxCalls = 1
@@ -250,6 +254,7 @@ func TestLogFailure(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 11.2; RFC 3261 section 21.5.4
 func TestDrain(t *testing.T) {
 	run(t, nil, func(w *world) {
 		ok, _ := w.up("drain")
@@ -272,6 +277,7 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 11
 func TestProbe(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.net.Link(netip.PrefixFrom(fraAddr.Addr(), 32), netip.PrefixFrom(edgeAddr.Addr(), 32), linkOf(20*time.Millisecond))
@@ -358,6 +364,7 @@ func TestSyntheticCall(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 22.2
 func TestDigestTowardACarrier(t *testing.T) {
 	run(t, func(c *Config) {
 		c.Parties[1].Auth = &Credentials{User: "u", Realm: "r", Password: func() string { return "p" }}
@@ -391,6 +398,7 @@ func TestDigestTowardACarrier(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3325 section 5; RFC 3323 section 4.1; RFC 3966 section 3
 func TestIdentity(t *testing.T) {
 	for name, c := range map[string]struct {
 		trustA, trustB bool
@@ -420,6 +428,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 7092 section 3.2; RFC 5806 section 4
 func TestHeadersCrossByConfiguration(t *testing.T) {
 	run(t, func(c *Config) {
 		c.Parties[1].Headers = []string{"X-Genesys-Conversation-ID", "Diversion"}

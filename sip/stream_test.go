@@ -74,6 +74,7 @@ func (s *stream) read() msg.Message {
 }
 
 // A caller over TCP may lose its connection: it comes back over another one, and what we have to say goes there from then on.
+// Conforms: RFC 3261 section 18.2.2
 func TestCallerReconnects(t *testing.T) {
 	run(t, nil, func(w *world) {
 		s := dial(w)
@@ -153,6 +154,7 @@ func TestCallerMovesAbroad(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 22
 func TestChallengeInsideTheDialog(t *testing.T) {
 	run(t, func(c *Config) {
 		c.Parties[1].Auth = &Credentials{User: "u", Password: func() string { return "p" }}
@@ -217,6 +219,7 @@ func TestRefund(t *testing.T) {
 }
 
 // An answer that comes after its transaction ended is still acknowledged, and another fork's is ended. RFC 3261 section 13.2.2.4.
+// Conforms: RFC 3261 section 13.2.2.4
 func TestStrayAnswers(t *testing.T) {
 	run(t, nil, func(w *world) {
 		ok, in := w.up("stray")

@@ -162,6 +162,7 @@ func words(a Answer) []string {
 
 const soa = "example. 300 IN SOA ns.example. host.example. 1 2 3 4 60"
 
+// Conforms: RFC 3263 section 4
 func TestRFC3263(t *testing.T) {
 	full := []string{
 		soa,
@@ -242,6 +243,7 @@ func TestRFC3263(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 3263 section 4.1
 func TestNoQuestionForLiterals(t *testing.T) {
 	z := newZone(t)
 	r := resolver(t, Config{Exchange: z})
@@ -272,6 +274,7 @@ func TestHost(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3263 section 4
 func TestExpiresWithTheSmallestTTL(t *testing.T) {
 	for _, tc := range []struct {
 		ttl  string
@@ -641,6 +644,7 @@ func TestOverSockets(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 7766 section 5
 func TestTCPAfterTruncation(t *testing.T) {
 	records := []string{soa}
 	for i := range 32 {

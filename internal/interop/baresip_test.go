@@ -345,6 +345,7 @@ func (l *secureLab) converse(t *testing.T, n *node, transport string, group *pho
 }
 
 // A calling baresip offers one suite alone; an answering one takes each of its four, so the node is told to offer that.
+// Conforms: RFC 4568 section 6; RFC 7714 section 14; RFC 6188 section 4
 func TestSRTPToSRTPWithEverySuite(t *testing.T) {
 	const offered = "AES_CM_128_HMAC_SHA1_80"
 	for _, suite := range []string{"AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"} {
@@ -379,6 +380,7 @@ func TestRTPToSRTP(t *testing.T) {
 }
 
 // Hold and resume change the direction of both SRTP streams and must not lose the step of their counters.
+// Conforms: RFC 3264 section 8.4; RFC 4568 section 7.1
 func TestHoldAndResumeWithSRTP(t *testing.T) {
 	l := securePhones(t, false, 10)
 	// The echo of a phone does not survive a hold, and neither does its recording; its tone and its counts do.
@@ -403,6 +405,7 @@ func TestHoldAndResumeWithSRTP(t *testing.T) {
 }
 
 // A trunk whose certificate is asked for is taken under its own name and not under another one.
+// Conforms: RFC 5922 section 7.4
 func TestCarrierShowsACertificate(t *testing.T) {
 	for name, accepted := range map[string]bool{"carrier.lab.example": true, "someone.lab.example": false} {
 		t.Run(name, func(t *testing.T) {

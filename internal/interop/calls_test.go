@@ -68,6 +68,7 @@ func wantHidden(t *testing.T, caller, callee *sipp) {
 	}
 }
 
+// Conforms: RFC 3261 section 13
 func TestPlainCallWithAudio(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
@@ -108,6 +109,7 @@ func TestAHundredShortCalls(t *testing.T) {
 	l.finish(calls)
 }
 
+// Conforms: RFC 3261 section 9
 func TestTheCallerCancels(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
@@ -134,6 +136,7 @@ wait 200
 	}
 }
 
+// Conforms: RFC 3261 section 16.7
 func TestBusyIsTheCallersAnswer(t *testing.T) {
 	l := set(t, "udp", nil, "< INVITE\n> 486\n< ACK", answers)
 	l.call(`> INVITE | sdp
@@ -146,6 +149,7 @@ func TestBusyIsTheCallersAnswer(t *testing.T) {
 	l.finish(1, 0)
 }
 
+// Conforms: RFC 3264 section 8.4
 func TestHoldAndResume(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
@@ -189,6 +193,7 @@ wait 1600
 }
 
 // A peer that put its answer into an unreliable 183 may leave it out of the 200 by its own reckoning; the caller still gets it.
+// Conforms: RFC 3960 section 3.1
 func TestEarlyMediaAndAnEmpty200(t *testing.T) {
 	l := set(t, "udp", nil, `< INVITE
 > 183 | sdp
@@ -212,6 +217,7 @@ wait 1600
 	l.finish(1)
 }
 
+// Conforms: RFC 3262 section 3; RFC 3262 section 4
 func TestReliableProvisionalResponses(t *testing.T) {
 	l := set(t, "udp", nil, `< INVITE | Supported: 100rel
 > 183 | sdp | Require: 100rel | RSeq: 71
@@ -251,6 +257,7 @@ wait 100
 }
 
 // Requests inside the call reach the other side as what they are and in the order in which they were sent: four digits, the first answered when all are there.
+// Conforms: RFC 3311 section 5; RFC 6086 section 4
 func TestUpdateAndInfoInOrder(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
@@ -294,6 +301,7 @@ wait 100
 	}
 }
 
+// Conforms: RFC 3261 section 13.2.1
 func TestDelayedOffer(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 const asks = `> OPTIONS
 < %s`
 
+// Conforms: RFC 3261 section 11
 func TestOptions(t *testing.T) {
 	l := set(t, "udp", nil, answers)
 	l.call(fmt.Sprintf(asks, "200 | Allow: INVITE"))
@@ -30,6 +31,7 @@ func TestOptions(t *testing.T) {
 }
 
 // An edge that is asked to end refuses new calls and keeps the live one until its BYE.
+// Conforms: RFC 3261 section 21.5.4
 func TestDraining(t *testing.T) {
 	l := set(t, "udp", nil, answers)
 	live := l.dial(strings.Replace(talks, "wait 1600", "wait 3500", 1))
@@ -105,6 +107,7 @@ func malformed(edge string) map[string]string {
 	return m
 }
 
+// Conforms: RFC 3261 section 18.3
 func TestMalformedMessagesOverUDP(t *testing.T) {
 	l := set(t, "udp", nil, answers)
 	for name, text := range malformed(l.w.edge) {
@@ -141,6 +144,7 @@ func TestMalformedMessagesOverUDP(t *testing.T) {
 }
 
 // Over a stream a wrong length breaks the framing: the connection may end, the node and its other connections may not.
+// Conforms: RFC 3261 section 18.3
 func TestMalformedMessagesOverTCP(t *testing.T) {
 	l := set(t, "tcp", nil, answers)
 	for name, text := range malformed(l.w.edge) {

@@ -12,6 +12,7 @@ import (
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond)) }
 
+// Conforms: RFC 3263 section 4.3
 func TestUnwillingGroupIsPassedOver(t *testing.T) {
 	l := set(t, "udp", nil, "< INVITE\n> 503\n< ACK", answers)
 	uac := l.call(talks)
@@ -26,6 +27,7 @@ func TestUnwillingGroupIsPassedOver(t *testing.T) {
 }
 
 // A group that asks for a pause gets it: the next call does not try it.
+// Conforms: RFC 3261 section 20.33
 func TestRetryAfterIsHeeded(t *testing.T) {
 	l := set(t, "udp", nil, "< INVITE\n> 503 | Retry-After: 60\n< ACK", answers)
 	l.call(talksBriefly)
@@ -37,6 +39,7 @@ func TestRetryAfterIsHeeded(t *testing.T) {
 }
 
 // A group that was given up and answers after all is not left with a call that nobody knows: it gets CANCEL, or ACK and BYE.
+// Conforms: RFC 3261 section 9.1
 func TestLateAnswersOfAGroupThatWasGivenUp(t *testing.T) {
 	for what, late := range map[string]string{
 		"180": "< INVITE\nwait 2600\n> 180\n< CANCEL\n> 200\n> 487 | of=invite\n< ACK",
@@ -54,6 +57,7 @@ func TestLateAnswersOfAGroupThatWasGivenUp(t *testing.T) {
 }
 
 // A group that was well a moment ago says nothing any more: its program is stopped, its sockets stay open.
+// Conforms: RFC 3263 section 4.3
 func TestSilentGroup(t *testing.T) {
 	for _, c := range []struct {
 		what, transport, more string
@@ -86,6 +90,7 @@ func TestSilentGroup(t *testing.T) {
 }
 
 // A group whose program is gone refuses at once: by RST over TCP, by ICMP over UDP.
+// Conforms: RFC 3263 section 4.3
 func TestRefusingGroup(t *testing.T) {
 	for _, transport := range []string{"tcp", "udp"} {
 		t.Run(transport, func(t *testing.T) {
@@ -124,6 +129,7 @@ func TestSlowGroups(t *testing.T) {
 }
 
 // The caller has heard early media of the first group when that one gives up: it hears the second one, through the same port of the node.
+// Conforms: RFC 3263 section 4.3
 func TestFailoverAfterEarlyMedia(t *testing.T) {
 	l := set(t, "udp", nil, "< INVITE\n> 183 | sdp\nwait 200\n> 503\n< ACK", answers)
 	l.call(`> INVITE | sdp

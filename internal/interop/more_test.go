@@ -16,6 +16,7 @@ import (
 )
 
 // An agent calls out through a carrier that asks for digest credentials.
+// Conforms: RFC 7616 section 3; RFC 8760 section 2
 func TestOutboundCallWithDigest(t *testing.T) {
 	for algorithm, sum := range map[string]func() hash.Hash{"MD5": md5.New, "SHA-256": sha256.New} {
 		t.Run(algorithm, func(t *testing.T) {
@@ -70,6 +71,7 @@ func digestOf(t *testing.T, s *sipp, sum func() hash.Hash) (got, want string) {
 	return p["response"], h(h("bank:lab:s3cret") + ":8f2c:" + p["nc"] + ":" + p["cnonce"] + ":auth:" + h("INVITE:"+p["uri"]))
 }
 
+// Conforms: RFC 3264 section 8.4
 func TestTheCalleeHoldsAndHangsUp(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
@@ -106,6 +108,7 @@ wait 200
 }
 
 // The callee answers while the CANCEL is on its way: it gets ACK and BYE, the caller hears 487.
+// Conforms: RFC 3261 section 9.1
 func TestAnswerCrossesCancel(t *testing.T) {
 	l := set(t, "udp", nil, `< INVITE
 > 180
@@ -131,6 +134,7 @@ wait 100
 
 // One in seven requests and responses are lost between the caller and the node. The ACK and what it answers are not: SIPp would take the 200 of an INVITE that comes
 // again for that of its BYE, and leave.
+// Conforms: RFC 3261 section 17
 func TestLossyPath(t *testing.T) {
 	const calls = 20
 	l := set(t, "udp", nil, answers)
@@ -153,6 +157,7 @@ func TestLossyPath(t *testing.T) {
 }
 
 // Messages over the size of one Ethernet frame pass, requests and responses alike.
+// Conforms: RFC 3261 section 18.1.1
 func TestBigMessagesOverUDP(t *testing.T) {
 	big := strings.Repeat("0123456789", 250)
 	l := set(t, "udp", func(w *world) {

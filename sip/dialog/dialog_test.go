@@ -34,6 +34,7 @@ func answer(t *testing.T, more ...string) *msg.Response {
 }
 
 // RFC 3261 section 12.1.1: the route set of a UAS is in order, the target is the Contact.
+// Conforms: RFC 3261 section 12.1.1
 func TestUAS(t *testing.T) {
 	d, err := UAS(invite(t, "Record-Route: <sip:p2;lr>, <sip:p1;lr>", "Contact: <sip:alice@1.1.1.1:5062;ob>;+sip.instance=x"), "t9")
 	if err != nil {
@@ -59,6 +60,7 @@ func TestUAS(t *testing.T) {
 }
 
 // RFC 3261 section 12.1.2: the route set of a UAC is reversed. ACK keeps the number of its INVITE, section 13.2.2.4.
+// Conforms: RFC 3261 section 12.1.2
 func TestUAC(t *testing.T) {
 	d, err := UAC(invite(t), answer(t, "Record-Route: <sip:p1;lr>, <sip:p2;lr>", "Contact: <sip:bob@2.2.2.2>"))
 	if err != nil {
@@ -74,6 +76,7 @@ func TestUAC(t *testing.T) {
 }
 
 // RFC 3261 section 12.2.1.1: a strict router becomes the Request-URI and the target the last route.
+// Conforms: RFC 3261 section 12.2.1.1
 func TestStrictRouter(t *testing.T) {
 	d, err := UAC(invite(t), answer(t, "Record-Route: <sip:p1;lr>, <sip:strict>", "Contact: <sip:bob@2.2.2.2>"))
 	if err != nil {
@@ -89,6 +92,7 @@ func TestStrictRouter(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 3261 section 12.2.1.2; RFC 6141 section 4.7
 func TestTargetRefresh(t *testing.T) {
 	d, err := UAS(invite(t, "Contact: <sip:alice@1.1.1.1?X=y>"), "t")
 	if err != nil || len(d.Target.Headers) != 0 {
@@ -108,6 +112,7 @@ func TestTargetRefresh(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 3261 section 13.2.2.4
 func TestConfirmTakesTheRouteSetAgain(t *testing.T) {
 	d, err := UAC(invite(t), answer(t, "Record-Route: <sip:early;lr>", "Contact: <sip:bob@2.2.2.2>"))
 	if err != nil {
@@ -121,6 +126,7 @@ func TestConfirmTakesTheRouteSetAgain(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 3261 section 12.2.2
 func TestOrder(t *testing.T) {
 	d, err := UAS(invite(t, "Contact: <sip:a@b>"), "t")
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 )
 
 // RFC 3261 section 17.1.1.2: Timer A doubles without bound, Timer B ends it after 64*T1.
+// Conforms: RFC 3261 section 17.1.1.2
 func TestInviteTimersAB(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		w.client(transport.UDP, sip.INVITE)
@@ -24,6 +25,7 @@ func TestInviteTimersAB(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 17.1.1.2
 func TestInviteOverStreamIsNotRepeated(t *testing.T) {
 	for _, p := range []transport.Proto{transport.TCP, transport.TLS} {
 		inWorld(t, Timers{}, func(w *world) {
@@ -87,6 +89,7 @@ func TestQuiet(t *testing.T) {
 }
 
 // A provisional response stops Timers A and B; the user waits as long as it wants.
+// Conforms: RFC 3261 section 17.1.1.2
 func TestInviteProceeding(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		c := w.client(transport.UDP, sip.INVITE)
@@ -104,6 +107,7 @@ func TestInviteProceeding(t *testing.T) {
 }
 
 // T6: the ACK for a repeated refusal goes out at once, with the branch, Route and Request-URI of the INVITE and the To of the response.
+// Conforms: RFC 3261 section 17.1.1.2; RFC 3261 section 17.1.1.3
 func TestAckForRefusalAtOnce(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		c := w.client(transport.UDP, sip.INVITE)
@@ -134,6 +138,7 @@ func TestAckForRefusalAtOnce(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 17.1.1.2
 func TestRefusalOverStreamEndsAtOnce(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		c := w.client(transport.TCP, sip.INVITE)
@@ -144,6 +149,7 @@ func TestRefusalOverStreamEndsAtOnce(t *testing.T) {
 }
 
 // RFC 6026: Accepted lasts Timer M, every 2xx of it reaches the user. T13: forked ones too.
+// Conforms: RFC 6026 section 7.2
 func TestAcceptedAndForks(t *testing.T) {
 	for _, p := range []transport.Proto{transport.UDP, transport.TCP} {
 		inWorld(t, Timers{}, func(w *world) {
@@ -188,6 +194,7 @@ func TestAnswerAfterRefusal(t *testing.T) {
 }
 
 // RFC 3261 section 9.1: a CANCEL waits for the first provisional response, goes out once, and repeats the INVITE's branch.
+// Conforms: RFC 3261 section 9.1
 func TestCancelWaitsForProvisional(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		c := w.client(transport.UDP, sip.INVITE)
@@ -213,6 +220,7 @@ func TestCancelWaitsForProvisional(t *testing.T) {
 }
 
 // A CANCEL that nobody follows up ends the INVITE after 64*T1.
+// Conforms: RFC 3261 section 9.1
 func TestCancelWithoutFinalResponse(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		c := w.client(transport.UDP, sip.INVITE)
@@ -260,6 +268,7 @@ func TestLateResponses(t *testing.T) {
 }
 
 // RFC 3261 section 17.1.2.2: Timer E doubles to T2, Timer F ends it; K keeps an answered one for T4, not for 32 s (T8).
+// Conforms: RFC 3261 section 17.1.2.2
 func TestNonInviteTimersEF(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		w.client(transport.UDP, sip.OPTIONS)
@@ -270,6 +279,7 @@ func TestNonInviteTimersEF(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 17.1.2.2
 func TestNonInviteProceedingRepeatsAtT2(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		c := w.client(transport.UDP, sip.OPTIONS)
@@ -311,6 +321,7 @@ func TestSendFailure(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 18.4
 func TestLost(t *testing.T) {
 	gone := transport.ErrGone
 	for _, tt := range []struct {
@@ -400,6 +411,7 @@ func TestMemoryAfterFinal(t *testing.T) {
 }
 
 // Send puts a fresh Via on top and makes no transaction.
+// Conforms: RFC 3261 section 13.2.2.4
 func TestAckFor2xxMakesNoTransaction(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		c := w.client(transport.UDP, sip.INVITE)
@@ -418,6 +430,7 @@ func TestAckFor2xxMakesNoTransaction(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 8.1.1.7
 func TestBranches(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		w.do(func() { w.l.Mark("s07") })
@@ -447,6 +460,7 @@ func TestBranches(t *testing.T) {
 }
 
 // A guessed or foreign branch, and the branch with another method, match nothing.
+// Conforms: RFC 3261 section 17.1.3
 func TestResponseMatching(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		c := w.client(transport.UDP, sip.INVITE)

@@ -41,6 +41,7 @@ func (w *world) last() *sip.Response {
 }
 
 // RFC 3261 section 17.2.1: 100 after 200 ms, unless the user was faster.
+// Conforms: RFC 3261 section 17.2.1
 func TestTrying(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		s := w.ask("INVITE", transport.UDP)
@@ -71,6 +72,7 @@ func TestTrying(t *testing.T) {
 }
 
 // Timer G repeats a refusal, the ACK stops it, Timer I ends it.
+// Conforms: RFC 3261 section 17.2.1
 func TestInviteRefused(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		s := w.ask("INVITE", transport.UDP)
@@ -102,6 +104,7 @@ func TestInviteRefused(t *testing.T) {
 }
 
 // Timer H: no ACK came.
+// Conforms: RFC 3261 section 17.2.1
 func TestInviteWithoutAck(t *testing.T) {
 	for _, p := range []transport.Proto{transport.UDP, transport.TLS} {
 		inWorld(t, Timers{}, func(w *world) {
@@ -124,6 +127,7 @@ func TestInviteWithoutAck(t *testing.T) {
 }
 
 // RFC 6026: in Accepted retransmitted INVITEs are absorbed, the user repeats its 2xx, ACKs are the user's, Timer L ends it. T16: an ACK makes nothing.
+// Conforms: RFC 6026 section 7.1
 func TestInviteAccepted(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		s := w.ask("INVITE", transport.UDP)
@@ -166,6 +170,7 @@ func TestSendErrorLeavesNothing(t *testing.T) {
 }
 
 // T7: one To-tag in every response of a transaction, also in the answer to CANCEL; the 487 is the user's.
+// Conforms: RFC 3261 section 9.2
 func TestCancel(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		var cancels int
@@ -195,6 +200,7 @@ func TestCancel(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 9.2
 func TestCancelOfNothing(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		w.arrive(incoming("CANCEL", "z9hG4bKin", ""), flowOf(transport.UDP))
@@ -245,6 +251,7 @@ func TestPartiesAreApart(t *testing.T) {
 }
 
 // Timer J keeps the answer for retransmissions; over a stream nothing is kept.
+// Conforms: RFC 3261 section 17.2.2
 func TestNonInvite(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		s := w.ask("OPTIONS", transport.UDP)
@@ -268,6 +275,7 @@ func TestNonInvite(t *testing.T) {
 }
 
 // RFC 4320: 100 no sooner than Timer E reaches T2, no other 1xx, no 408, and the end when no answer can arrive any more.
+// Conforms: RFC 4320 section 4.1; RFC 4320 section 4.2
 func TestNonInviteRFC4320(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		s := w.ask("INFO", transport.UDP)
@@ -294,6 +302,7 @@ func TestNonInviteRFC4320(t *testing.T) {
 }
 
 // RFC 3261 section 8.2.2.2: the same request over another path.
+// Conforms: RFC 3261 section 8.2.2.2
 func TestMerged(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		w.arrive(incoming("INVITE", "z9hG4bKone", ""), flowOf(transport.UDP))
@@ -317,6 +326,7 @@ func TestMerged(t *testing.T) {
 }
 
 // Requests of RFC 2543, without the magic cookie, are told apart by what else they have. RFC 3261 section 17.2.3.
+// Conforms: RFC 3261 section 17.2.3
 func TestOldBranches(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		for _, branch := range []string{"1", "z9hG4bK"} {
@@ -339,6 +349,7 @@ func TestOldBranches(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 8.2.6
 func TestResponseIsBuiltFromTheRequest(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		w.do(func() { w.l.Mark("s3") })

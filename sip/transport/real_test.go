@@ -162,6 +162,7 @@ func (w *realWorld) dial(to netip.AddrPort, c *tls.Config) net.Conn {
 }
 
 // T5 on the system's sockets: each datagram to a closed port is told, and the pending error of one eats no datagram to another.
+// Conforms: RFC 3261 section 18.4
 func TestRealICMP(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		return

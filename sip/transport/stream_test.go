@@ -72,6 +72,7 @@ func TestTCPOrder(t *testing.T) {
 }
 
 // RFC 5626 section 3.5.1: a double CRLF is answered with one, a single one with nothing.
+// Conforms: RFC 5626 section 4.4.1
 func TestTCPKeepalive(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		p := w.dialEdge(edgeTCP)
@@ -96,6 +97,7 @@ func TestTCPKeepalive(t *testing.T) {
 }
 
 // T18: a header that is malformed inside a good frame costs one answer, not the connection.
+// Conforms: RFC 3261 section 18.3
 func TestTCPMalformedHeaderKeepsConnection(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		p := w.dialEdge(edgeTCP)
@@ -118,6 +120,7 @@ func TestTCPMalformedHeaderKeepsConnection(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 18.3
 func TestTCPFramingLost(t *testing.T) {
 	good := message("OPTIONS", 1, "", "")
 	for name, tt := range map[string]struct{ msg, want string }{
@@ -587,6 +590,7 @@ func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.conns) }); r
 func (l *pipeListener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.addr) }
 
 // Keep holds an outbound stream warm with pings; without it the stream ends when it is idle.
+// Conforms: RFC 5626 section 4.4.1
 func TestKeep(t *testing.T) {
 	for _, keep := range []bool{true, false} {
 		inWorld(t, func(w *world) { w.config.Keep = func(Flow) bool { return keep } }, func(w *world) {

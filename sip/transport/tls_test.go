@@ -124,6 +124,7 @@ func (w *world) carrierTLS(port uint16, c *tls.Config) *carrierTLS {
 }
 
 // T4: the name of the trunk is sent and verified although the address is pinned, and our certificate is shown.
+// Conforms: RFC 5922 section 4
 func TestTLSPinnedAddress(t *testing.T) {
 	ca := newAuthority(t)
 	inWorld(t, nil, func(w *world) {
@@ -160,6 +161,7 @@ func TestTLSPinnedAddress(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 5922 section 7.3
 func TestTLSVerification(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
 	name := "sip.carrier.example"
@@ -219,6 +221,7 @@ func TestTLSVerification(t *testing.T) {
 }
 
 // A carrier that refuses our certificate does so after our side of the handshake; that is a TLS failure still.
+// Conforms: RFC 8446 section 6.2
 func TestTLSOurCertificateIsRefused(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
 	cert := ca.issue(t, nil, "c.example")
@@ -237,6 +240,7 @@ func TestTLSOurCertificateIsRefused(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 8446 section 4.2.1
 func TestTLSVersions(t *testing.T) {
 	ca := newAuthority(t)
 	cert := ca.issue(t, nil, "c.example")
@@ -325,6 +329,7 @@ func withTLS(ca *authority, cert func() *tls.Certificate) func(*world) {
 	}
 }
 
+// Conforms: RFC 5922 section 7.4
 func TestTLSInbound(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
 	server := ca.issue(t, nil, "edge.example")

@@ -132,6 +132,7 @@ func tortureFiles(t testing.TB) map[string][]byte {
 	return files
 }
 
+// Conforms: RFC 4475 section 3; RFC 5118 section 4
 func TestTorture(t *testing.T) {
 	files := tortureFiles(t)
 	for name := range torture {
@@ -178,6 +179,7 @@ func checkReply(t *testing.T, name string, reply []byte) {
 }
 
 // What the messages say must come out right, not only pass.
+// Conforms: RFC 4475 section 3.1; RFC 5118 section 4
 func TestTortureContent(t *testing.T) {
 	files := tortureFiles(t)
 	req := func(name string) *sip.Request {

@@ -14,6 +14,7 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
+// Conforms: RFC 3261 section 18.2.2; RFC 3581 section 4
 func TestUDPRequestAndReply(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		var taps []bool
@@ -43,6 +44,7 @@ func TestUDPRequestAndReply(t *testing.T) {
 }
 
 // What a sender writes about its own address is not believed.
+// Conforms: RFC 3261 section 18.2.1; RFC 3581 section 4
 func TestReceivedIsOurs(t *testing.T) {
 	for _, tt := range []struct{ via, received, rport string }{
 		{"192.0.2.9:4444;branch=z9hG4bKa", "", ""},
@@ -144,6 +146,7 @@ func TestUDPRequestLeavesFromListener(t *testing.T) {
 }
 
 // T5: a closed port is known after one round trip, with the flow that it was sent on.
+// Conforms: RFC 3261 section 18.4
 func TestUDPRefusalIsTold(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		f := w.flow(UDP, netip.AddrPortFrom(peerAddr, 5099))
@@ -224,6 +227,7 @@ func TestFlowDiesWithItsPass(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 3261 section 18.3
 func TestUDPMalformed(t *testing.T) {
 	good := message("OPTIONS", 1, "", "")
 	for _, tt := range []struct {
@@ -290,6 +294,7 @@ func TestResponseOfAnotherIsDropped(t *testing.T) {
 	})
 }
 
+// Conforms: RFC 5626 section 3.5
 func TestUDPKeepaliveIsIgnored(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	inWorld(t, func(w *world) { w.config.Metrics = reg }, func(w *world) {
@@ -324,6 +329,7 @@ func total(t *testing.T, g prometheus.Gatherer, name string) (sum float64) {
 	return sum
 }
 
+// Conforms: RFC 3261 section 18.1.1
 func TestMTU(t *testing.T) {
 	inWorld(t, func(w *world) { w.config.MTU = 1300 }, func(w *world) {
 		p := w.udpPeer(w.peer, 4444)

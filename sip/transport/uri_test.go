@@ -7,6 +7,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
+// Conforms: RFC 3261 section 19.1
 func TestParseURI(t *testing.T) {
 	for _, tt := range []struct {
 		uri string
@@ -82,6 +83,7 @@ func FuzzURI(f *testing.F) {
 	})
 }
 
+// Conforms: RFC 3261 section 20.42
 func TestReadVia(t *testing.T) {
 	for _, tt := range []struct{ in, out string }{
 		{"SIP/2.0/UDP host;branch=z9hG4bKx", "SIP/2.0/UDP host;branch=z9hG4bKx"},
@@ -114,6 +116,7 @@ func TestReadVia(t *testing.T) {
 	}
 }
 
+// Conforms: RFC 3261 section 20.10
 func TestReadAddress(t *testing.T) {
 	for _, tt := range []struct{ in, out string }{
 		{"sip:a@b", "<sip:a@b>"},

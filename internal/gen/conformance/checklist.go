@@ -1,0 +1,33 @@
+package main
+
+// checklist is what a back-to-back user agent with media relay owes its peers, subject by subject. Where something is left out the last column says what and why.
+var checklist = []item{
+	{"core", []int{3261, 6026, 4320, 4321, 3581, 5057, 7092}, "our own transport, transaction, dialog and bridge; messages and their grammar after RFC 3261", ""},
+	{"offer and answer", []int{3264, 6337, 6141}, "every shape of INVITE and re-INVITE, delayed offers included; a failed re-INVITE leaves the session as it was", "one audio stream crosses: other media lines are refused with port 0"},
+	{"Max-Forwards, loops", []int{7332, 5393}, "counted down across the edge, 483 at 0, 482 for merged requests and for our own call coming back", ""},
+	{"correlation", []int{7989}, "passed end to end, in receipts and log lines", ""},
+	{"reliable provisional responses", []int{3262}, "per leg; ended here or passed, by party", ""},
+	{"DNS and failover", []int{3263, 7984}, "NAPTR, SRV, A, AAAA by the health checker; every address judged; next target on silence, refusal, 503", ""},
+	{"UPDATE", []int{3311}, "early and inside the dialog, 491 and 500 with Retry-After", ""},
+	{"session timers", []int{4028}, "per leg, either side refreshes, 422, UPDATE first, BYE at the end", ""},
+	{"identity and privacy", []int{3323, 3325, 3966, 5806, 7044, 7315, 4916}, "a trust domain by party; hosts of the other side never cross", "connected identity (4916) and the P- headers of RFC 7315 do not cross: no party of a trunk or contact centre sends them to an edge"},
+	{"reasons", []int{3326, 8606, 3398}, "both ways, cleaned, in the receipt", ""},
+	{"transfer", []int{3515, 3891, 3892, 4538, 4488, 7614, 6665}, "REFER is done here, its target planned and judged like a new call; Replaces is mapped", "Target-Dialog (4538) is not needed: REFER is taken inside a dialog alone"},
+	{"INFO and DTMF", []int{6086, 4733}, "INFO in order, per package; telephone-event crosses with its payload", ""},
+	{"SDES", []int{4568, 7714, 6188, 3711, 8643}, "fresh keys for each attempt and leg, never relayed, over TLS alone", ""},
+	{"DTLS-SRTP", []int{5763, 5764, 7879, 8842}, "", "not offered yet: SDES over TLS is what carriers and contact centres speak to trunks"},
+	{"digest", []int{7616, 8760}, "several challenges, strongest first, nc, stale", ""},
+	{"outbound and reuse", []int{5626, 5923, 5922, 5630, 6223}, "CRLF keep-alive, reuse with a validated identity alone, names by RFC 5922, sips means TLS", "STUN keep-alive is not sent: a SIP socket that answers STUN would answer strangers; probes keep UDP bindings open"},
+	{"registration", []int{6140, 3327, 3608}, "registering trunks and registering edges", ""},
+	{"overload", []int{7339, 7415, 7200}, "feedback both ways; new dialogs alone are refused", "event packages of RFC 7200 are not offered: no peer asks for them"},
+	{"early media", []int{3960, 5009, 6228}, "the last 18x with a description wins; the relay latches its source", ""},
+	{"forking", []int{6026, 5393}, "one To-tag toward the caller; further 2xx get ACK and BYE", ""},
+	{"STIR", []int{8224, 8225, 8226, 8588}, "Identity is dropped and counted, or passed where nothing that it signs was touched", ""},
+	{"SIPREC", []int{7245, 7865, 7866, 8068}, "", "no recorder exists yet; a route that demands recording is refused"},
+	{"MESSAGE", []int{3428, 3862}, "pager mode through the same plan and fence", ""},
+	{"UUI", []int{7433}, "passed or stripped by party", ""},
+	{"emergency", []int{5031, 4412, 6442}, "never held behind the gate, permitted places first, one trunk by country", ""},
+	{"topology hiding", []int{5853, 7092}, "every message is built anew from what was asked for; nothing of the other side crosses but by list", ""},
+	{"TLS", []int{5922, 8446}, "SAN URI and DNS, mTLS, 1.2 at least, roots by trunk, reload without a drop", ""},
+	{"hostile input", []int{4475, 5118}, "the torture messages with their answers in a table; framing intact means 400 and the connection lives", ""},
+}
