@@ -11,7 +11,18 @@ import (
 // addresses. audio is the line of the offer that d answers, or -1 when d is an offer. It runs under s.mu and changes nothing but the log of
 // moves.
 func (s *Session) consider(side Side, d *description, audio int, cause string) (*remote, *Refusal) {
-	cfg, l := s.cfg[side], s.legs[side].Load()
+	return s.weigh(end{side, s.cfg[side], s.legs[side].Load()}, d, audio, cause)
+}
+
+// end is one far end as its descriptions are read: the one that a side has, or one that is to take its place.
+type end struct {
+	side Side
+	cfg  *Leg
+	l    *leg // nil while it has none
+}
+
+// weigh is consider for one end.
+func (s *Session) weigh(e end, d *description, audio int, cause string) (*remote, *Refusal) {
 	answer := audio >= 0
 	if answer {
 		if audio >= len(d.lines) {
@@ -19,7 +30,7 @@ func (s *Session) consider(side Side, d *description, audio int, cause string) (
 		}
 	} else {
 		var ref *Refusal
-		if audio, ref = cfg.pick(d, l); ref != nil {
+		if audio, ref = e.cfg.pick(d, e.l); ref != nil {
 			return nil, ref
 		}
 	}
@@ -28,7 +39,7 @@ func (s *Session) consider(side Side, d *description, audio int, cause string) (
 		rem.off = true
 		return rem, nil
 	}
-	if ref := s.keyed(side, rem, answer); ref != nil {
+	if ref := e.keyed(rem, answer); ref != nil {
 		return nil, ref
 	}
 	if rem.line.fault != nil {
@@ -39,9 +50,9 @@ func (s *Session) consider(side Side, d *description, audio int, cause string) (
 	}
 	if answer {
 		// RFC 5761 section 5.1.1: mux only when both said so.
-		rem.line.mux = rem.line.mux && l.layout[audio].mux
+		rem.line.mux = rem.line.mux && e.l.layout[audio].mux
 	}
-	return rem, s.admit(side, rem, cause)
+	return rem, s.admit(e, rem, cause)
 }
 
 // pick chooses the audio line of an offer: the one in use, else the first whose profile suits the leg. Some peers offer SAVP and AVP side
@@ -88,8 +99,8 @@ func (l *Leg) pick(d *description, now *leg) (int, *Refusal) {
 }
 
 // keyed checks the profile of the line and finds the peer's key.
-func (s *Session) keyed(side Side, rem *remote, answer bool) *Refusal {
-	cfg, l := s.cfg[side], s.legs[side].Load()
+func (e end) keyed(rem *remote, answer bool) *Refusal {
+	cfg, l := e.cfg, e.l
 	p := &rem.line
 	switch {
 	case !p.audio():
@@ -141,31 +152,30 @@ func (r *remote) answered(offered []crypto) *Refusal {
 }
 
 // admit has the addresses judged.
-func (s *Session) admit(side Side, rem *remote, cause string) *Refusal {
+func (s *Session) admit(e end, rem *remote, cause string) *Refusal {
 	if rem.line.hold {
 		return nil
 	}
-	bind, _ := s.r.address(s.cfg[side])
+	bind, _ := s.r.address(e.cfg)
 	if bind.Is4() != rem.line.addr.Addr().Is4() && !(bind.IsUnspecified() && bind.Is6()) {
 		return refuse(301, "the relay has no address of this family for this side")
 	}
 	var ref *Refusal
-	if rem.pass, ref = s.judge(side, rem.line.addr, cause); ref != nil {
+	if rem.pass, ref = s.judge(e, rem.line.addr, cause); ref != nil {
 		return ref
 	}
 	if !rem.line.mux {
-		rem.rtcp, ref = s.judge(side, rem.line.rtcp, cause)
+		rem.rtcp, ref = s.judge(e, rem.line.rtcp, cause)
 	}
 	return ref
 }
 
 // judge asks the fence for one address of a side.
-func (s *Session) judge(side Side, to netip.AddrPort, cause string) (*sovereign.Pass, *Refusal) {
-	cfg := s.cfg[side]
-	pass, ruling := s.r.cfg.Fence.Pass(sovereign.Ask{Party: cfg.Party, Plane: sovereign.Media, Purpose: cfg.Purpose, Addr: to})
+func (s *Session) judge(e end, to netip.AddrPort, cause string) (*sovereign.Pass, *Refusal) {
+	pass, ruling := s.r.cfg.Fence.Pass(sovereign.Ask{Party: e.cfg.Party, Plane: sovereign.Media, Purpose: e.cfg.Purpose, Addr: to})
 	if pass != nil {
 		return pass, nil
 	}
-	s.moved(Move{Side: side, At: time.Now(), To: to, Cause: cause, Ruling: ruling})
+	s.moved(Move{Side: e.side, At: time.Now(), To: to, Cause: cause, Ruling: ruling})
 	return nil, &Refusal{Status: 403, Warning: 399, Text: "media address is not permitted", Ruling: ruling}
 }

@@ -86,7 +86,7 @@ type Move struct {
 	At      time.Time
 	From    netip.AddrPort // zero for the first
 	To      netip.AddrPort
-	Cause   string // offer | answer | reinvite | rebind | law (the ruling changed under a running session)
+	Cause   string // offer | answer | reinvite | refer (another far end took the place) | rebind | law (the ruling changed under a running session)
 	Allowed bool
 	Ruling  sovereign.Ruling
 }
@@ -96,6 +96,7 @@ type Report struct {
 	Opened time.Time
 	Closed time.Time
 	Sides  [2]SideReport
+	Former []Former // far ends that were replaced, in order
 	Moves  []Move
 }
 

@@ -26,10 +26,11 @@ type Session struct {
 	// sink gets what A sends when there is no B side: the session of an Endpoint. It runs on the reader's goroutine.
 	sink func(w *work, payload []byte, h header, now time.Time)
 
-	mu   sync.Mutex // negotiation
-	cfg  [2]*Leg
-	open *exchange
-	end  *Report
+	mu     sync.Mutex // negotiation
+	cfg    [2]*Leg
+	open   *exchange
+	former []Former // far ends that were replaced
+	end    *Report
 
 	log   sync.Mutex // moves and tallies; taken last
 	moves []Move
@@ -472,6 +473,7 @@ func (s *Session) report() Report {
 			r.Sides[side] = l.report()
 		}
 	}
+	r.Former = slices.Clone(s.former)
 	s.log.Lock()
 	r.Moves = slices.Clone(s.moves)
 	s.log.Unlock()
