@@ -4,6 +4,7 @@ package interop
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -18,6 +19,8 @@ import (
 //	< 183 | keep=RSeq           ... and keep a header as [$rseq]
 //	> ACK | Name: value         a header more
 //	> INFO | dtmf=5             a digit
+//	> INFO | cseq=1             a number of its own instead of the next one
+//	> BYE | tag=nobody          another tag than the callee's
 //	> BYE | lost=30             lost on the way in 30 of 100 cases, sending and receiving alike
 //	play                        a second of the tone, as RTP; "play long" for twenty
 //	wait 200                    milliseconds
@@ -217,6 +220,7 @@ func (c *compiler) check(w string) string {
 // send writes one message.
 func (c *compiler) send(s step) {
 	var body, text, extra, of, lost string
+	var wrong mistakes
 	for _, w := range s.words {
 		switch {
 		case w == "sdp" || strings.HasPrefix(w, "sdp="):
@@ -233,6 +237,10 @@ func (c *compiler) send(s step) {
 			lost = ` lost="` + strings.TrimPrefix(w, "lost=") + `"`
 		case strings.HasPrefix(w, "of="):
 			of = strings.TrimPrefix(w, "of=")
+		case strings.HasPrefix(w, "cseq="):
+			wrong.cseq = strings.TrimPrefix(w, "cseq=")
+		case strings.HasPrefix(w, "tag="):
+			wrong.tag = strings.TrimPrefix(w, "tag=")
 		default:
 			extra += w + "\n"
 		}
@@ -246,7 +254,26 @@ func (c *compiler) send(s step) {
 	if !isStatus(s.what) && s.what != "ACK" && s.what != "INFO" || (s.what >= "200" && (of == "invite" || of == "" && c.last == "INVITE")) {
 		retrans = ` retrans="500"`
 	}
-	fmt.Fprintf(&c.b, "<send%s%s><![CDATA[\n%s%sContent-Length: [len]\n\n%s\n]]></send>\n", retrans, lost, c.head(s.what, of), extra, body)
+	fmt.Fprintf(&c.b, "<send%s%s><![CDATA[\n%s%sContent-Length: [len]\n\n%s\n]]></send>\n", retrans, lost, wrong.put(c.head(s.what, of)), extra, body)
+}
+
+// mistakes are what a script gets wrong on purpose.
+type mistakes struct{ cseq, tag string }
+
+var (
+	cseqLine = regexp.MustCompile(`\nCSeq: \d+ `)
+	toLine   = regexp.MustCompile(`\nTo: ([^\n]*?)(?:\[peer_tag_param\])?\n`)
+)
+
+// put makes them in the head of a request of a caller.
+func (m mistakes) put(head string) string {
+	if m.cseq != "" {
+		head = cseqLine.ReplaceAllString(head, "\nCSeq: "+m.cseq+" ")
+	}
+	if m.tag != "" {
+		head = toLine.ReplaceAllString(head, "\nTo: ${1};tag="+m.tag+"\n")
+	}
+	return head
 }
 
 func (c *compiler) head(what, of string) string {
