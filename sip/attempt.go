@@ -13,6 +13,7 @@ import (
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip/dialog"
+	"github.com/cordonsip/cordon/sip/digest"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -38,7 +39,7 @@ type attempt struct {
 	alive                 bool // something came back
 	dead                  bool // given up: a zombie
 	done                  bool // answered with 2xx, or told as failed
-	auths                 int
+	auth                  digest.Round
 	told, forgotten       bool
 }
 
@@ -46,7 +47,7 @@ func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.
 	t := &attempt{c: c, hop: h, seq: 1, plain: plain, se: seconds(p.Refresh)}
 	t.leg = &leg{
 		c: c, side: media.B, party: p, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: newCallID(c.sh.id), tag: token(12),
-		auth: &digester{cred: p.Auth}, early: map[string]*dialog.Dialog{}, racks: map[string]uint32{}, ackSDP: map[uint32][]byte{},
+		auth: newDigester(p), early: map[string]*dialog.Dialog{}, racks: map[string]uint32{}, ackSDP: map[uint32][]byte{},
 	}
 	c.cur = t
 	c.sh.e.partyLoad(p.Name).Add(1)
@@ -571,12 +572,11 @@ func (t *attempt) retry(res *msg.Response) bool {
 	var more []msg.Header
 	switch res.StatusCode {
 	case 401, 407:
-		h, err := t.leg.auth.answer(res, "INVITE", t.leg.invite.Recipient.String())
-		if err != nil || t.auths >= 2 {
+		hs, err := t.leg.auth.answer(&t.auth, res, "INVITE", t.leg.invite.Recipient.String(), t.leg.sent)
+		if err != nil {
 			return false
 		}
-		t.auths++
-		more = append(more, h)
+		more = append(more, hs...)
 	case 422:
 		n, ok := number(res, "min-se")
 		if !ok || n <= t.se || n > 24*3600 {

@@ -22,6 +22,7 @@ import (
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sip/digest"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -57,6 +58,7 @@ type Party struct {
 type Credentials struct {
 	User, Realm string
 	Password    func() string
+	Algorithms  []digest.Algorithm // that may be answered; nil: all, the strongest first
 }
 
 // Deadlines of one attempt. Zero fields take the defaults of the transport.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/sip/dialog"
+	"github.com/cordonsip/cordon/sip/digest"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -55,7 +56,7 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 	}
 	l := &leg{
 		c: c, side: media.A, party: p, flow: in.Flow, ruling: r, name: p.Name, callID: d.CallID, tag: tx.Tag(), dlg: d, in: tx, invite: req,
-		auth: &digester{cred: p.Auth}, taken: c.ask.sdp, update: c.ask.update, ackSDP: map[uint32][]byte{},
+		auth: newDigester(p), taken: c.ask.sdp, update: c.ask.update, ackSDP: map[uint32][]byte{},
 	}
 	tx.OnCancel(l.cancelled)
 	c.sh.legs[legKey(l.callID, l.tag)] = l
@@ -189,9 +190,8 @@ func (l *leg) dress(req *msg.Request, method msg.RequestMethod, headers []msg.He
 // ack acknowledges a 2xx to the INVITE with CSeq seq, in dialog d.
 func (l *leg) ack(d *dialog.Dialog, seq uint32, sdp []byte) {
 	req := d.Ack(seq)
-	if l.auth != nil && l.auth.last.nonce != "" && l.auth.cred != nil {
-		// RFC 3261 section 22.1: the ACK repeats the credentials of its INVITE.
-		req.AppendHeader(l.auth.last.header(l.auth.cred.User, l.auth.cred.Password(), "INVITE", req.Recipient.String(), token(16), l.auth.uses))
+	for _, h := range l.auth.invite {
+		req.AppendHeader(h) // RFC 3261 section 22.1: the ACK repeats the credentials of its INVITE, as they were
 	}
 	setSDP(req, sdp)
 	_ = l.c.sh.tx.Send(l.flow, req) // a lost ACK is asked for again by the next 2xx
@@ -262,7 +262,7 @@ type exchange struct {
 	req    *msg.Request
 	client *transaction.Client
 	then   func(res *msg.Response, err error)
-	tried  int
+	auth   digest.Round
 	done   bool
 }
 
@@ -287,12 +287,13 @@ func (x *exchange) Response(_ *transaction.Client, res *msg.Response) {
 		}
 		return
 	}
-	if (res.StatusCode == 401 || res.StatusCode == 407) && x.tried < 2 && !x.l.ended {
-		if h, err := x.l.auth.answer(res, string(x.req.Method), x.req.Recipient.String()); err == nil {
-			x.tried++
+	if (res.StatusCode == 401 || res.StatusCode == 407) && !x.l.ended {
+		if hs, err := x.l.auth.answer(&x.auth, res, string(x.req.Method), x.req.Recipient.String(), x.req.Body()); err == nil {
 			again := x.l.dlg.Request(x.req.Method)
 			recopy(again, x.req)
-			again.AppendHeader(h)
+			for _, h := range hs {
+				again.AppendHeader(h)
+			}
 			x.req = again
 			x.client = x.l.c.sh.tx.Request(x.l.flow, again, x)
 			return
@@ -334,7 +335,7 @@ type farewell struct {
 	flow  transport.Flow
 	req   *msg.Request
 	auth  *digester
-	tried bool
+	round digest.Round
 }
 
 func (s *shard) last(f transport.Flow, req *msg.Request, auth *digester) {
@@ -347,19 +348,20 @@ func (w *farewell) Response(_ *transaction.Client, res *msg.Response) {
 	if res.IsProvisional() {
 		return
 	}
-	if (res.StatusCode == 401 || res.StatusCode == 407) && !w.tried {
-		if h, err := w.auth.answer(res, string(w.req.Method), w.req.Recipient.String()); err == nil {
-			w.tried = true
+	if res.StatusCode == 401 || res.StatusCode == 407 {
+		if hs, err := w.auth.answer(&w.round, res, string(w.req.Method), w.req.Recipient.String(), nil); err == nil {
 			again := msg.NewRequest(w.req.Method, w.req.Recipient)
 			for _, k := range w.req.Headers() {
-				switch k.(type) {
-				case *msg.ViaHeader, *msg.CSeqHeader, *msg.ContentLengthHeader:
+				switch strings.ToLower(k.Name()) {
+				case "via", "cseq", "content-length", "authorization", "proxy-authorization":
 				default:
 					again.AppendHeader(k)
 				}
 			}
 			again.AppendHeader(&msg.CSeqHeader{SeqNo: w.req.CSeq().SeqNo + 1, MethodName: w.req.Method})
-			again.AppendHeader(h)
+			for _, h := range hs {
+				again.AppendHeader(h)
+			}
 			again.SetBody(nil)
 			w.req = again
 			w.s.tx.Request(w.flow, again, w)
