@@ -51,6 +51,7 @@ func (s *Session) weigh(e end, d *description, audio int, cause string) (*remote
 	if answer {
 		// RFC 5761 section 5.1.1: mux only when both said so.
 		rem.line.mux = rem.line.mux && e.l.layout[audio].mux
+		rem.told = e.l.layout[audio].dir
 	}
 	return rem, s.admit(e, rem, cause)
 }

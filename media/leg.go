@@ -49,6 +49,7 @@ type leg struct {
 	remote  *remote
 	layout  []line // m-lines of the last description that was sent
 	formats []string
+	stale   bool // the last answer took formats away that it was told of before
 }
 
 // state is what the packet path needs of a negotiation. It is swapped whole.

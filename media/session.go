@@ -54,6 +54,7 @@ type remote struct {
 	pass  *sovereign.Pass
 	rtcp  *sovereign.Pass // nil with mux
 	off   bool            // the stream is refused or was taken away
+	told  direction       // of an answer: the direction that was offered to it; "" of an offer
 }
 
 var errClosed = errors.New("media: session is closed")
@@ -293,6 +294,9 @@ func (s *Session) answer(from Side, sdp []byte) ([]byte, error) {
 		return nil, ref
 	}
 	l := s.legs[x.from].Load()
+	if l.remote != nil && !l.remote.off && len(l.layout) > l.remote.audio {
+		l.stale = len(both(l.agreed(), rem.line.formats)) < len(l.agreed())
+	}
 	if err := s.agree(l, x, rem, cause); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,150 @@
+package sip
+
+import (
+	"time"
+
+	"github.com/cordonsip/cordon/sip/dialog"
+	msg "github.com/emiago/sipgo/sip"
+)
+
+// provisional moves the timers on and relays what the caller should see.
+func (t *attempt) provisional(res *msg.Response) {
+	c := t.c
+	stopTimer(&t.first)
+	if !t.alive {
+		t.alive = true
+		t.progress = c.sh.loop.After(c.within(t.leg.party.Within.Progress, 12*time.Second), func() {
+			t.give("no_progress", reason{"SIP", 408, "no progress"})
+		})
+	}
+	if res.StatusCode < 180 {
+		return
+	}
+	stopTimer(&t.progress)
+	stopTimer(&c.setup)
+	stopTimer(&t.ring)
+	t.ring = c.sh.loop.After(c.within(t.leg.party.Within.Ring, 60*time.Second), t.rang)
+	d, err := t.dialogOf(res)
+	reliable := lists(res, "require", "100rel") && err == nil
+	if reliable && !t.prack(d, res) {
+		return
+	}
+	if err == nil {
+		t.leg.update = lists(res, "allow", "UPDATE")
+	}
+	if id := sessionID(res); id != "" {
+		c.ids.b = id
+	}
+	var out []byte
+	if sdp, ok := bodySDP(res); ok && sdp != nil && c.ask.sdp != nil {
+		if out, err = c.accept(sdp); err != nil {
+			if r := asRefusal(err); r.Status == 403 {
+				c.held = true
+				t.give("media_403", reason{"SIP", 403, "media place refused by policy"})
+				return
+			}
+			out = nil // not a good early answer: the final one decides
+		} else {
+			t.leg.taken, c.early = sdp, out
+		}
+	}
+	c.setState("ringing")
+	c.progress(res, out, reliable)
+}
+
+// rang is the ring timer: nobody picked up.
+func (t *attempt) rang() {
+	t.c.tried[t.record].TookMS = ms(time.Since(t.sent))
+	t.result("no_answer")
+	t.outcome(true, false, 0, "no answer", true)
+	t.abandon([]reason{{"SIP", 408, "no answer"}})
+	t.c.refuse(480, "failed", reason{"Q.850", 19, "no answer"})
+}
+
+// dialogOf gives the dialog that a response belongs to, by its To-tag: forks have several.
+func (t *attempt) dialogOf(res *msg.Response) (*dialog.Dialog, error) {
+	to := res.To()
+	if to == nil {
+		return nil, dialog.ErrNoTag
+	}
+	if d := t.leg.early[to.Params.GetOr("tag", "")]; d != nil {
+		return d, d.Refresh(res)
+	}
+	d, err := dialog.UAC(t.leg.invite, res)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.leg.early) < 16 {
+		t.leg.early[d.Remote.Tag] = d
+	}
+	return d, nil
+}
+
+// answered takes the first 2xx. A later one of another fork is ended by leg.again.
+func (t *attempt) answered(res *msg.Response) {
+	c, l := t.c, t.leg
+	t.stop()
+	c.tried[t.record].TookMS = ms(time.Since(t.sent))
+	d, err := t.dialogOf(res)
+	if err == nil {
+		err = d.Confirm(res)
+	}
+	sdp, _ := bodySDP(res)
+	if l.closed(time.Now()) { // the law changed while it rang: no ACK can leave, and nothing may be put through
+		c.held = true
+		t.unusable(res, "fenced", 0)
+		return
+	}
+	if err != nil || (sdp == nil && (c.ask.sdp == nil || c.early == nil)) {
+		t.unusable(res, "no_session", 502)
+		return
+	}
+	l.dlg, l.early = d, nil
+	l.update = lists(res, "allow", "UPDATE")
+	if id := sessionID(res); id != "" {
+		c.ids.b = id
+	}
+	seq := res.CSeq().SeqNo
+	if c.ask.sdp == nil {
+		t.win(res)
+		c.delayed(res, sdp, seq)
+		return
+	}
+	out := c.early
+	if sdp != nil {
+		if out, err = c.accept(sdp); err != nil {
+			l.dlg = nil
+			r := asRefusal(err)
+			c.refusal = r
+			c.held = c.held || r.Status == 403
+			t.unusable(res, "media_"+itoa(r.Status), 0)
+			return
+		}
+		l.taken = sdp
+	}
+	t.win(res)
+	l.settle(seq, nil)
+	c.connected(res, out, nil)
+}
+
+// win makes this attempt's leg the call's.
+func (t *attempt) win(res *msg.Response) {
+	t.done = true
+	t.c.b = t.leg
+	t.result(itoa(res.StatusCode))
+	t.outcome(true, false, 0, "answered", true)
+	t.c.taken = append(t.c.taken, t.leg.party.Name)
+	delete(t.c.sh.ours, t.leg.callID)
+	t.leg.timing.agreed(t.leg, res)
+}
+
+// unusable ends an answer that no session can be made of and goes on with the next hop.
+func (t *attempt) unusable(res *msg.Response, word string, status int) {
+	t.leg.drop(res)
+	t.result(word)
+	t.outcome(true, false, 0, word, true)
+	if status > 0 {
+		t.c.remember(status, nil)
+	}
+	t.leave()
+}
