@@ -7,90 +7,168 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// newParser gives sipgo's parser with the header grammar of this file for the headers on which routing, matching and dialogs rest. sipgo's own readers take
-// a port that is none for an empty host, keep white space in names and lose what follows a quoted parameter.
-func newParser() *sip.Parser {
-	own := map[string]sip.HeaderParser{
-		"via":            readVia,
-		"from":           readFrom,
-		"to":             readTo,
-		"contact":        readContact,
-		"route":          readRoute,
-		"record-route":   readRecordRoute,
-		"call-id":        readCallID,
-		"cseq":           readCSeq,
-		"max-forwards":   readMaxForwards,
-		"content-length": readContentLength,
-		"content-type":   readContentType,
+// slab is memory for the headers that nearly each message has one of, and for their parameters, in one piece with the message.
+type slab struct {
+	via     sip.ViaHeader
+	from    sip.FromHeader
+	to      sip.ToHeader
+	contact sip.ContactHeader
+	callID  sip.CallIDHeader
+	cseq    sip.CSeqHeader
+	hops    sip.MaxForwardsHeader
+	length  sip.ContentLengthHeader
+	content sip.ContentTypeHeader
+	taken   kinds
+
+	params [12]sip.HeaderKV
+	used   int
+}
+
+// spare is the room behind the parameters of a Via: for "received" and "rport".
+const spare = 2
+
+// free gives the unused part of the parameters to append to; keep takes what was appended, with room for more. What does not fit grows elsewhere.
+func (m *slab) free() sip.HeaderParams { return m.params[m.used:m.used:len(m.params)] }
+
+func (m *slab) keep(p sip.HeaderParams, room int) sip.HeaderParams {
+	if len(p) == 0 {
+		return nil
 	}
-	for _, name := range []string{"refer-to", "referred-by"} {
-		if f, ok := sip.DefaultHeadersParser()[name]; ok {
-			own[name] = f
-		}
+	if m.used >= len(m.params) || &p[0] != &m.params[m.used] {
+		return p
 	}
-	return sip.NewParser(sip.WithHeadersParsers(own))
+	end := min(m.used+len(p)+room, len(m.params))
+	p = p[: len(p) : end-m.used]
+	m.used = end
+	return p
+}
+
+// take says whether the slab's header of that kind is still free.
+func (m *slab) take(k kind) bool {
+	free := !m.taken.has(k)
+	m.taken |= 1 << k
+	return free
 }
 
 func bad(header string) *Fault { return &Fault{Status: 400, Reason: "Bad " + header} }
 
+// read reads one value of a header by the grammar of this file, which covers the headers on which routing, matching and dialogs rest: sipgo's own readers take
+// a port that is none for an empty host, keep white space in names and lose what follows a quoted parameter. Any other header is taken as it is.
+func (m *slab) read(k kind, name, s string) (h sip.Header, ok bool) {
+	switch k {
+	case kindVia:
+		return m.readVia(s)
+	case kindFrom:
+		f := &m.from
+		f.DisplayName, f.Params, ok = m.readAddress(s, &f.Address, false)
+		return f, ok && tagged(f.Params)
+	case kindTo:
+		t := &m.to
+		t.DisplayName, t.Params, ok = m.readAddress(s, &t.Address, false)
+		return t, ok && tagged(t.Params)
+	case kindContact:
+		return m.readContact(s)
+	case kindRoute:
+		r := &sip.RouteHeader{}
+		_, _, ok = m.readAddress(s, &r.Address, true)
+		return r, ok && strings.IndexByte(s, '<') >= 0
+	case kindRecordRoute:
+		r := &sip.RecordRouteHeader{}
+		_, _, ok = m.readAddress(s, &r.Address, true)
+		return r, ok && strings.IndexByte(s, '<') >= 0
+	case kindCallID:
+		m.callID = sip.CallIDHeader(s)
+		return &m.callID, s != "" && len(s) <= 1024 && !strings.ContainsAny(s, " \t")
+	case kindCSeq:
+		return &m.cseq, readCSeq(s, &m.cseq)
+	case kindMaxForwards:
+		n, ok := number(s, 255) // RFC 3261 section 20.22: 0 to 255
+		h := &m.hops
+		if !m.take(kindMaxForwards) {
+			h = new(sip.MaxForwardsHeader)
+		}
+		*h = sip.MaxForwardsHeader(n)
+		return h, ok
+	case kindContentType:
+		return m.readContentType(s)
+	}
+	return sip.NewHeader(name, s), true
+}
+
 // readVia reads one Via value: sent-protocol LWS sent-by *(SEMI via-params). RFC 3261 section 25.1.
-func readVia(_ []byte, s string) (sip.Header, error) {
+func (m *slab) readVia(s string) (sip.Header, bool) {
 	name, rest, ok1 := strings.Cut(s, "/")
 	version, rest, ok2 := strings.Cut(rest, "/")
-	rest = strings.TrimLeft(rest, " \t")
-	end := strings.IndexAny(rest, " \t")
-	if !ok1 || !ok2 || end < 1 {
-		return nil, bad("Via")
+	rest = leadLWS(rest)
+	end := blank(rest)
+	if !ok1 || !ok2 || end < 1 || end == len(rest) {
+		return nil, false
 	}
-	v := &sip.ViaHeader{ProtocolName: strings.ToUpper(strings.Trim(name, " \t")), ProtocolVersion: strings.Trim(version, " \t"), Transport: rest[:end]}
+	v := &m.via
+	if !m.take(kindVia) {
+		v = &sip.ViaHeader{}
+	}
+	*v = sip.ViaHeader{ProtocolName: strings.ToUpper(trimLWS(name)), ProtocolVersion: trimLWS(version), Transport: rest[:end]}
 	sentBy, params := rest[end:], ""
 	if i := strings.IndexByte(sentBy, ';'); i >= 0 {
 		sentBy, params = sentBy[:i], sentBy[i:]
 	}
 	// sent-by = host [ COLON port ], and COLON may have white space on both sides.
-	sentBy = strings.Join(strings.FieldsFunc(sentBy, func(r rune) bool { return r == ' ' || r == '\t' }), "")
+	if sentBy = trimLWS(sentBy); blank(sentBy) < len(sentBy) {
+		sentBy = strings.NewReplacer(" ", "", "\t", "").Replace(sentBy)
+	}
 	var ok bool
 	if v.Host, v.Port, ok = splitHostPort(sentBy); !ok || v.ProtocolName != "SIP" || v.ProtocolVersion != "2.0" || !isToken(v.Transport) {
-		return nil, bad("Via")
+		return nil, false
 	}
-	if a, err := netip.ParseAddr(v.Host); err == nil && a.Is4In6() {
-		v.Host = "[" + v.Host + "]" // sipgo's writer puts brackets around the other kinds of IPv6 only
+	if strings.IndexByte(v.Host, ':') >= 0 {
+		if a, err := netip.ParseAddr(v.Host); err == nil && a.Is4In6() {
+			v.Host = "[" + v.Host + "]" // sipgo's writer puts brackets around the other kinds of IPv6 only
+		}
 	}
-	if v.Params, ok = readParams(params, true); !ok || repeated(v.Params, "branch") || repeated(v.Params, "received") || repeated(v.Params, "rport") {
-		return nil, bad("Via")
+	v.Params, ok = m.readParams(params, true, spare)
+	return v, ok && !repeated(v.Params, "branch") && !repeated(v.Params, "received") && !repeated(v.Params, "rport")
+}
+
+// blank is where the first blank or tab stands, or the length.
+func blank(s string) int {
+	for i := range len(s) {
+		if s[i] == ' ' || s[i] == '\t' {
+			return i
+		}
 	}
-	return v, nil
+	return len(s)
 }
 
 // readParams reads *( SEMI name [ EQUAL value ] ). A quoted value keeps its quotes, unless it holds white space: sipgo's writer puts those back. lower
-// lower-cases the names, which are case-insensitive while sipgo's look-up is not.
-func readParams(s string, lower bool) (sip.HeaderParams, bool) {
-	var out sip.HeaderParams
-	for s = strings.Trim(s, " \t"); s != ""; s = strings.TrimLeft(s, " \t") {
+// lower-cases the names, which are case-insensitive while sipgo's look-up is not. room is left behind the last.
+func (m *slab) readParams(s string, lower bool, room int) (sip.HeaderParams, bool) {
+	out := m.free()
+	for s = trimLWS(s); s != ""; s = leadLWS(s) {
 		if s[0] != ';' {
 			return nil, false
 		}
-		s = strings.TrimLeft(s[1:], " \t")
-		end := strings.IndexAny(s, ";= \t\"")
-		if end < 0 {
-			end = len(s)
+		s = leadLWS(s[1:])
+		end := 0
+		for end < len(s) && tokenByte[s[end]] {
+			end++
 		}
 		kv := sip.HeaderKV{K: s[:end]}
-		if !isToken(kv.K) {
+		if end == 0 || end < len(s) && strings.IndexByte(";= \t\"", s[end]) < 0 {
 			return nil, false
 		}
 		if lower || strings.EqualFold(kv.K, "tag") {
 			kv.K = strings.ToLower(kv.K)
 		}
-		if s = strings.TrimLeft(s[end:], " \t"); strings.HasPrefix(s, "=") {
+		if s = leadLWS(s[end:]); strings.HasPrefix(s, "=") {
 			var ok bool
-			if kv.V, s, ok = readValue(strings.TrimLeft(s[1:], " \t")); !ok {
+			if kv.V, s, ok = readValue(leadLWS(s[1:])); !ok {
 				return nil, false
 			}
 		}
 		out = append(out, kv)
 	}
-	return out, true
+	return m.keep(out, room), true
 }
 
 func readValue(s string) (value, rest string, ok bool) {
@@ -105,11 +183,16 @@ func readValue(s string) (value, rest string, ok bool) {
 		}
 		return value, rest, true
 	}
-	end := strings.IndexAny(s, "; \t")
-	if end < 0 {
-		end = len(s)
+	end := 0
+	for ; end < len(s); end++ {
+		switch s[end] {
+		case ';', ' ', '\t':
+			return s[:end], s[end:], end > 0
+		case '"', '<', '>', '\\', ',':
+			return "", "", false
+		}
 	}
-	return s[:end], s[end:], end > 0 && !strings.ContainsAny(s[:end], "\"<>\\,")
+	return s, "", end > 0
 }
 
 func repeated(p sip.HeaderParams, name string) bool {
@@ -123,7 +206,7 @@ func repeated(p sip.HeaderParams, name string) bool {
 }
 
 // readAddress reads name-addr or addr-spec with the parameters that follow.
-func readAddress(s string, uri *sip.Uri, lower bool) (display string, params sip.HeaderParams, ok bool) {
+func (m *slab) readAddress(s string, uri *sip.Uri, lower bool) (display string, params sip.HeaderParams, ok bool) {
 	switch open := strings.IndexByte(s, '<'); {
 	case strings.HasPrefix(s, "\""):
 		end := quotedEnd(s)
@@ -131,9 +214,9 @@ func readAddress(s string, uri *sip.Uri, lower bool) (display string, params sip
 			return "", nil, false
 		}
 		display = s[1 : end-1]
-		s = strings.TrimLeft(s[end:], " \t")
+		s = leadLWS(s[end:])
 	case open >= 0 && open < semicolon(s):
-		display = strings.Trim(s[:open], " \t")
+		display = trimLWS(s[:open])
 		s = s[open:]
 		// Wider than *(token LWS), for the names that carriers send, yet without what lists, parameters and quoting are made of.
 		if strings.ContainsAny(display, ",;\\\"") {
@@ -142,18 +225,18 @@ func readAddress(s string, uri *sip.Uri, lower bool) (display string, params sip
 	default:
 		// RFC 3261 section 20.10: without brackets what follows ";" belongs to the header, and "," and "?" can't stand in the URI.
 		spec, rest := s[:semicolon(s)], s[semicolon(s):]
-		spec = strings.TrimRight(spec, " \t")
-		if strings.ContainsAny(spec, ",?") || !parseURI(spec, uri) {
+		spec = trimLWS(spec)
+		if strings.ContainsAny(spec, ",?") || !m.parseURI(spec, uri) {
 			return "", nil, false
 		}
-		params, ok = readParams(rest, lower)
+		params, ok = m.readParams(rest, lower, 0)
 		return "", params, ok
 	}
 	end := strings.IndexByte(s, '>')
-	if !strings.HasPrefix(s, "<") || end < 0 || !parseURI(s[1:end], uri) {
+	if !strings.HasPrefix(s, "<") || end < 0 || !m.parseURI(s[1:end], uri) {
 		return "", nil, false
 	}
-	params, ok = readParams(s[end+1:], lower)
+	params, ok = m.readParams(s[end+1:], lower, 0)
 	return display, params, ok
 }
 
@@ -171,100 +254,38 @@ func tagged(p sip.HeaderParams) bool {
 	return !repeated(p, "tag") && (!has || tag != "" && tag[0] != '"')
 }
 
-func readFrom(_ []byte, s string) (sip.Header, error) {
-	h := &sip.FromHeader{}
-	var ok bool
-	if h.DisplayName, h.Params, ok = readAddress(s, &h.Address, false); !ok || !tagged(h.Params) {
-		return nil, bad("From")
+func (m *slab) readContact(s string) (sip.Header, bool) {
+	h := &m.contact
+	if !m.take(kindContact) {
+		h = &sip.ContactHeader{}
 	}
-	return h, nil
-}
-
-func readTo(_ []byte, s string) (sip.Header, error) {
-	h := &sip.ToHeader{}
-	var ok bool
-	if h.DisplayName, h.Params, ok = readAddress(s, &h.Address, false); !ok || !tagged(h.Params) {
-		return nil, bad("To")
-	}
-	return h, nil
-}
-
-func readContact(_ []byte, s string) (sip.Header, error) {
-	h := &sip.ContactHeader{}
 	if s == "*" {
 		h.Address = sip.Uri{Wildcard: true, Host: "*"}
-		return h, nil
+		return h, true
 	}
 	var ok bool
-	if h.DisplayName, h.Params, ok = readAddress(s, &h.Address, true); !ok {
-		return nil, bad("Contact")
-	}
-	return h, nil
-}
-
-func readRoute(_ []byte, s string) (sip.Header, error) {
-	h := &sip.RouteHeader{}
-	if _, _, ok := readAddress(s, &h.Address, true); !ok || !strings.Contains(s, "<") {
-		return nil, bad("Route")
-	}
-	return h, nil
-}
-
-func readRecordRoute(_ []byte, s string) (sip.Header, error) {
-	h := &sip.RecordRouteHeader{}
-	if _, _, ok := readAddress(s, &h.Address, true); !ok || !strings.Contains(s, "<") {
-		return nil, bad("Record-Route")
-	}
-	return h, nil
-}
-
-func readCallID(_ []byte, s string) (sip.Header, error) {
-	if s == "" || len(s) > 1024 || strings.ContainsAny(s, " \t") {
-		return nil, bad("Call-ID")
-	}
-	h := sip.CallIDHeader(s)
-	return &h, nil
+	h.DisplayName, h.Params, ok = m.readAddress(s, &h.Address, true)
+	return h, ok
 }
 
 // readCSeq reads 1*DIGIT LWS Method. RFC 3261 section 8.1.1.5: the number is below 2**31.
-func readCSeq(_ []byte, s string) (sip.Header, error) {
-	i := strings.IndexAny(s, " \t")
-	if i < 0 {
-		return nil, bad("CSeq")
-	}
-	n, ok := number([]byte(s[:i]), 1<<31-1)
-	method := strings.TrimLeft(s[i:], " \t")
+func readCSeq(s string, h *sip.CSeqHeader) bool {
+	i := blank(s)
+	n, ok := number(s[:i], 1<<31-1)
+	method := leadLWS(s[i:])
 	if !ok || !isToken(method) {
-		return nil, bad("CSeq")
+		return false
 	}
-	return &sip.CSeqHeader{SeqNo: uint32(n), MethodName: sip.RequestMethod(method)}, nil
+	h.SeqNo, h.MethodName = uint32(n), methodOf(method)
+	return true
 }
 
-// readMaxForwards reads a number of hops. RFC 3261 section 20.22: 0 to 255.
-func readMaxForwards(_ []byte, s string) (sip.Header, error) {
-	n, ok := number([]byte(s), 255)
-	if !ok {
-		return nil, bad("Max-Forwards")
+func (m *slab) readContentType(s string) (sip.Header, bool) {
+	main, sub, ok := strings.Cut(s[:semicolon(s)], "/")
+	h := &m.content
+	if !m.take(kindContentType) {
+		h = new(sip.ContentTypeHeader)
 	}
-	h := sip.MaxForwardsHeader(n)
-	return &h, nil
-}
-
-func readContentLength(_ []byte, s string) (sip.Header, error) {
-	n, ok := number([]byte(s), 1<<31-1)
-	if !ok {
-		return nil, bad("Content-Length")
-	}
-	h := sip.ContentLengthHeader(n)
-	return &h, nil
-}
-
-func readContentType(_ []byte, s string) (sip.Header, error) {
-	kind, _, _ := strings.Cut(s, ";")
-	main, sub, ok := strings.Cut(kind, "/")
-	if !ok || !isToken(strings.Trim(main, " \t")) || !isToken(strings.Trim(sub, " \t")) {
-		return nil, bad("Content-Type")
-	}
-	h := sip.ContentTypeHeader(s)
-	return &h, nil
+	*h = sip.ContentTypeHeader(s)
+	return h, ok && isToken(trimLWS(main)) && isToken(trimLWS(sub))
 }

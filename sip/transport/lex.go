@@ -1,11 +1,11 @@
 package transport
 
-import "bytes"
+import "strings"
 
 // tokenByte holds the characters of a token, RFC 3261 section 25.1.
 var tokenByte = func() (t [256]bool) {
 	for c := range t {
-		t[c] = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || bytes.IndexByte([]byte("-.!%*_+`'~"), byte(c)) >= 0
+		t[c] = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-.!%*_+`'~", byte(c)) >= 0
 	}
 	return t
 }()
@@ -26,11 +26,42 @@ func lowerByte(c byte) byte {
 	return c
 }
 
-func trimLWS(b []byte) []byte { return bytes.Trim(b, " \t") }
+// trimLWS cuts blanks and tabs off both ends.
+func trimLWS(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// leadLWS cuts blanks and tabs off the front.
+func leadLWS(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	return s
+}
+
+// oddByte holds what clean must look at twice: controls but HTAB, and the quote that may excuse them.
+var oddByte = func() (t [256]bool) {
+	for c := range ' ' {
+		t[c] = c != '\t'
+	}
+	t[0x7F], t['"'] = true, true
+	return t
+}()
 
 // clean says that b holds no control character but HTAB, save behind a backslash inside a quoted string: quoted-pair = "\" (%x00-09 / %x0B-0C / %x0E-7F).
 // CR and LF are never clean, so no value can end its line.
-func clean(b []byte) bool {
+func clean(b string) bool {
+	odd := 0
+	for odd < len(b) && !oddByte[b[odd]] {
+		odd++
+	}
+	b = b[odd:] // outside of quotes a backslash is a character like any other
 	quoted := false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
@@ -48,9 +79,10 @@ func clean(b []byte) bool {
 }
 
 // number reads 1*DIGIT up to limit.
-func number(b []byte, limit uint64) (uint64, bool) {
+func number(b string, limit uint64) (uint64, bool) {
 	var n uint64
-	for _, c := range b {
+	for i := range len(b) {
+		c := b[i]
 		if c < '0' || c > '9' {
 			return 0, false
 		}
@@ -62,7 +94,7 @@ func number(b []byte, limit uint64) (uint64, bool) {
 }
 
 // listEnd is where the first member of a comma-separated list ends; commas inside quotes and angle brackets separate nothing.
-func listEnd(b []byte) int {
+func listEnd(b string) int {
 	quoted, angle := false, false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
@@ -82,16 +114,13 @@ func listEnd(b []byte) int {
 	return len(b)
 }
 
-// splitList calls f for each member of a comma-separated list.
-func splitList(b []byte, f func(item []byte)) {
-	for {
-		end := listEnd(b)
-		f(trimLWS(b[:end]))
-		if end == len(b) {
-			return
-		}
-		b = b[end+1:]
+// nextItem cuts the first member off a comma-separated list. more is false when it was the last.
+func nextItem(list string) (item, rest string, more bool) {
+	end := listEnd(list)
+	if end == len(list) {
+		return trimLWS(list), "", false
 	}
+	return trimLWS(list[:end]), list[end+1:], true
 }
 
 // quotedEnd gives the index behind the closing quote of the quoted string that begins at s[0], or -1.

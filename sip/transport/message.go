@@ -2,7 +2,6 @@ package transport
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -23,15 +22,13 @@ func (f *Fault) Error() string { return "transport: " + strconv.Itoa(f.Status) +
 
 // reader turns bytes into messages. It is for one goroutine: its buffers are used again.
 type reader struct {
-	p    *sip.Parser
 	head head
-	uri  sip.Uri // Request-URI
-	buf  []byte
+	list []sip.Header // of the message that is being built
 }
 
-func newReader() *reader { return &reader{p: newParser()} }
+func newReader() *reader { return &reader{} }
 
-// Parse reads one datagram as the layer does, without a socket: framing of UDP, sipgo's parser, then the checks of this package. The error is a *Fault.
+// Parse reads one datagram as the layer does, without a socket: framing of UDP, then the grammar of this package. The error is a *Fault.
 func Parse(datagram []byte) (sip.Message, error) {
 	msg, fault := newReader().datagram(datagram)
 	if fault != nil {
@@ -68,31 +65,12 @@ func (r *reader) message(body []byte) (sip.Message, *Fault) {
 	if h.fault != nil {
 		return nil, h.fault
 	}
-	r.canonical(len(body))
-	msg, err := r.parse()
-	if err != nil {
-		var fault *Fault
-		if !errors.As(err, &fault) {
-			fault = &Fault{Status: 400, Reason: "Bad Header"}
-		}
+	msg, fault := r.build(len(body))
+	if fault != nil {
 		return nil, fault
 	}
 	if len(body) > 0 {
 		msg.SetBody(bytes.Clone(body))
-	}
-	switch m := msg.(type) {
-	case *sip.Request:
-		m.Method, m.Recipient = sip.RequestMethod(h.method), r.uri
-		if m.Method != m.CSeq().MethodName {
-			return nil, &Fault{Status: 400, Reason: "CSeq Method Mismatch"}
-		}
-		for _, c := range m.GetHeaders("contact") {
-			if c, ok := c.(*sip.ContactHeader); ok && c.Address.Wildcard && m.Method != sip.REGISTER {
-				return nil, bad("Contact")
-			}
-		}
-	case *sip.Response:
-		m.Reason = h.reason
 	}
 	return msg, nil
 }
@@ -100,78 +78,189 @@ func (r *reader) message(body []byte) (sip.Message, *Fault) {
 // presence checks that every header without which nothing can be matched is there, and that what may stand once stands once.
 func (r *reader) presence() {
 	h := &r.head
-	for _, name := range [...]string{"Via", "From", "To", "Call-ID", "CSeq"} {
-		if v, ok := h.first(name); !ok {
-			h.fail(400, "Missing "+name)
-		} else if len(v) == 0 {
-			h.fail(400, "Empty "+name)
-		}
-	}
 	once := vital
 	if h.request {
 		once = single
 	}
+	var there, filled, twice kinds
 	for i := range h.fields {
-		name := h.fields[i].name
-		if !once[name] {
-			continue
+		f := &h.fields[i]
+		if there.has(f.kind) {
+			twice |= 1 << f.kind
+		} else if f.value != "" {
+			filled |= 1 << f.kind // the first of a name counts
 		}
-		for j := range i {
-			if h.fields[j].name == name {
-				h.fail(400, "Repeated "+name)
+		there |= 1 << f.kind
+	}
+	if filled&mandatory != mandatory {
+		for _, m := range [...]string{"Via", "From", "To", "Call-ID", "CSeq"} {
+			if v, ok := h.first(m); !ok {
+				h.fail(400, "Missing "+m)
+			} else if v == "" {
+				h.fail(400, "Empty "+m)
 			}
 		}
 	}
-	if !h.request {
-		return
+	if twice&once != 0 {
+		h.repeated(once)
 	}
-	if strings.HasPrefix(h.uri, "<") {
+	if h.request && strings.HasPrefix(h.uri, "<") {
 		h.fail(400, "Request-URI In Brackets")
 	}
-	r.uri = sip.Uri{}
-	if h.fault == nil && !parseURI(h.uri, &r.uri) || len(r.uri.Headers) > 0 { // RFC 3261 section 19.1.1: no headers there
-		h.fail(400, "Bad Request-URI")
-	}
-	if v, ok := h.first("Date"); ok && !bytes.HasSuffix(v, []byte(" GMT")) { // RFC 3261 section 20.17
-		h.fail(400, "Bad Date")
-	}
 }
 
-// canonical writes the header section as sipgo's parser reads it without guessing: long names, unfolded, one list member a line, one Content-Length. The
-// start line says only which kind it is, and message fills in the rest: sipgo upper-cases methods although they are case-sensitive, refuses schemes with a dot,
-// and takes a response whose reason phrase begins with "SIP" for a request.
-func (r *reader) canonical(body int) {
-	b := r.buf[:0]
-	if r.head.request {
-		b = append(b, "X sip:x SIP/2.0\r\n"...)
-	} else {
-		b = append(strconv.AppendInt(append(b, "SIP/2.0 "...), int64(r.head.status), 10), " -\r\n"...)
-	}
-	for i := range r.head.fields {
-		f := &r.head.fields[i]
-		switch f.name {
-		case "Content-Length":
-		case "Via", "Contact", "Route", "Record-Route":
-			splitList(f.value, func(item []byte) { b = appendField(b, f.name, item) })
-		default:
-			b = appendField(b, f.name, f.value)
+// repeated notes the first field that stands a second time although it may not.
+func (h *head) repeated(once kinds) {
+	var there kinds
+	for i := range h.fields {
+		f := &h.fields[i]
+		if once.has(f.kind) && there.has(f.kind) {
+			h.fail(400, "Repeated "+f.name)
 		}
+		there |= 1 << f.kind
 	}
-	b = appendField(b, "Content-Length", strconv.AppendInt(nil, int64(body), 10))
-	r.buf = append(b, "\r\n"...)
 }
 
-func appendField(b []byte, name string, value []byte) []byte {
-	return append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
-}
-
-// parse runs sipgo's parser. A panic there, on bytes from outside, must not end the node: it counts as a malformed message.
-func (r *reader) parse() (msg sip.Message, err error) {
+// build makes the message without its body. A panic there, on bytes from outside, must not end the node: it counts as a malformed message.
+func (r *reader) build(body int) (msg sip.Message, fault *Fault) {
 	defer func() {
+		clear(r.list)
+		r.list = r.list[:0]
 		if p := recover(); p != nil {
-			msg, err = nil, fmt.Errorf("transport: the parser failed: %v", p)
+			msg, fault = nil, &Fault{Status: 400, Reason: "Bad Header"}
 		}
 	}()
-	msg, _, err = r.p.ParseHeaders(r.buf, false)
-	return msg, err
+	if r.head.request {
+		return r.request(body)
+	}
+	return r.response(body)
+}
+
+func (r *reader) request(body int) (sip.Message, *Fault) {
+	h := &r.head
+	m := &struct {
+		sip.Request
+		slab
+	}{}
+	req := &m.Request
+	req.SipVersion, req.Method = "SIP/2.0", methodOf(h.method)
+	if !m.parseURI(h.uri, &req.Recipient) || len(req.Recipient.Headers) > 0 { // RFC 3261 section 19.1.1: no headers there
+		return nil, &Fault{Status: 400, Reason: "Bad Request-URI"}
+	}
+	if v, ok := h.first("Date"); ok && !strings.HasSuffix(v, " GMT") { // RFC 3261 section 20.17
+		return nil, &Fault{Status: 400, Reason: "Bad Date"}
+	}
+	if fault := r.headers(req, &m.slab, body); fault != nil {
+		return nil, fault
+	}
+	if req.Method != req.CSeq().MethodName {
+		return nil, &Fault{Status: 400, Reason: "CSeq Method Mismatch"}
+	}
+	for _, c := range r.list {
+		if c, ok := c.(*sip.ContactHeader); ok && c.Address.Wildcard && req.Method != sip.REGISTER {
+			return nil, bad("Contact")
+		}
+	}
+	return req, nil
+}
+
+func (r *reader) response(body int) (sip.Message, *Fault) {
+	m := &struct {
+		sip.Response
+		slab
+	}{}
+	res := &m.Response
+	res.SipVersion, res.StatusCode, res.Reason = "SIP/2.0", r.head.status, r.head.reason
+	if fault := r.headers(res, &m.slab, body); fault != nil {
+		return nil, fault
+	}
+	return res, nil
+}
+
+// headers reads every field, one list member a header, and hangs them onto msg in one piece, with one Content-Length at the end.
+func (r *reader) headers(msg sip.Message, s *slab, body int) *Fault {
+	for i := range r.head.fields {
+		f := &r.head.fields[i]
+		var fault *Fault
+		switch f.kind {
+		case kindContentLength:
+		case kindVia, kindContact, kindRoute, kindRecordRoute:
+			for item, rest, more := nextItem(f.value); ; item, rest, more = nextItem(rest) {
+				if fault = r.add(s, f, item); fault != nil || !more {
+					break
+				}
+			}
+		case kindReferTo, kindReferredBy:
+			fault = r.refer(f)
+		default:
+			fault = r.add(s, f, f.value)
+		}
+		if fault != nil {
+			return fault
+		}
+	}
+	s.length = sip.ContentLengthHeader(body)
+	r.list = append(r.list, &s.length)
+	msg.PrependHeader(r.list...)
+	r.tops(msg)
+	return nil
+}
+
+// add reads one value of a field.
+func (r *reader) add(s *slab, f *field, value string) *Fault {
+	h, ok := s.read(f.kind, f.name, strings.TrimSpace(value))
+	if !ok {
+		return bad(f.name)
+	}
+	r.list = append(r.list, h)
+	return nil
+}
+
+// refer reads the fields that are rare enough to leave them to sipgo's readers.
+func (r *reader) refer(f *field) *Fault {
+	list, err := sip.HeadersParser(sip.DefaultHeadersParser()).ParseHeader(r.list, fmt.Appendf(nil, "%s: %s", f.name, f.value))
+	if err != nil {
+		return &Fault{Status: 400, Reason: "Bad Header"}
+	}
+	r.list = list
+	return nil
+}
+
+// tops makes the first of several the one that the message gives when it is asked for one: what is prepended leaves the last.
+func (r *reader) tops(msg sip.Message) {
+	m, ok := msg.(interface{ ReplaceHeader(sip.Header) })
+	if !ok {
+		return
+	}
+	var seen kinds
+	for _, h := range r.list {
+		k := kindOther
+		switch h.(type) {
+		case *sip.ViaHeader:
+			k = kindVia
+		case *sip.RouteHeader:
+			k = kindRoute
+		case *sip.RecordRouteHeader:
+			k = kindRecordRoute
+		default:
+			continue
+		}
+		if !seen.has(k) {
+			m.ReplaceHeader(h)
+		}
+		seen |= 1 << k
+	}
+}
+
+// methodOf is the method as a string that keeps no message alive.
+func methodOf(s string) sip.RequestMethod {
+	for _, m := range [...]sip.RequestMethod{
+		sip.INVITE, sip.ACK, sip.BYE, sip.OPTIONS, sip.CANCEL, sip.PRACK, sip.UPDATE, sip.INFO, sip.REGISTER, sip.SUBSCRIBE, sip.NOTIFY, sip.REFER, sip.MESSAGE,
+		sip.PUBLISH,
+	} {
+		if string(m) == s {
+			return m
+		}
+	}
+	return sip.RequestMethod(strings.Clone(s))
 }

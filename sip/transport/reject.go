@@ -1,12 +1,12 @@
 package transport
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/netip"
 	"strconv"
+	"strings"
 )
 
 // answerable says whether a malformed request can be told so: it is no ACK, and the fields that a response repeats can be read.
@@ -20,8 +20,8 @@ func (h *head) answerable() bool {
 		}
 	}
 	via, _ := h.first("Via")
-	name, _, ok := bytes.Cut(via, []byte("/"))
-	return ok && bytes.EqualFold(trimLWS(name), []byte("SIP"))
+	name, _, ok := strings.Cut(via, "/")
+	return ok && strings.EqualFold(trimLWS(name), "SIP")
 }
 
 // reject writes the answer to a malformed request. It keeps no state (RFC 3261 section 8.2.7): the To-tag is a keyed hash of the request's identity, the
@@ -44,13 +44,13 @@ func (h *head) reject(f *Fault, from netip.AddrPort, key []byte) []byte {
 	mac := hmac.New(sha256.New, key)
 	for _, name := range [...]string{"From", "To", "Call-ID", "CSeq"} {
 		v, _ := h.first(name)
-		mac.Write(v)
+		mac.Write([]byte(v))
 		mac.Write([]byte{0})
 	}
 	for _, name := range [...]string{"From", "To", "Call-ID", "CSeq"} {
 		v, _ := h.first(name)
-		if name == "To" && !bytes.Contains(bytes.ToLower(v), []byte("tag=")) {
-			v = append(bytes.Clone(v), ";tag="+hex.EncodeToString(mac.Sum(nil)[:8])...)
+		if name == "To" && !strings.Contains(strings.ToLower(v), "tag=") {
+			v += ";tag=" + hex.EncodeToString(mac.Sum(nil)[:8])
 		}
 		b = appendField(b, name, v)
 	}
@@ -58,9 +58,11 @@ func (h *head) reject(f *Fault, from netip.AddrPort, key []byte) []byte {
 }
 
 // receivedRaw marks the first member of a raw Via list with the source, as received does for a readable one.
-func receivedRaw(v []byte, from netip.AddrPort) []byte {
+func receivedRaw(v string, from netip.AddrPort) string {
 	first := listEnd(v)
-	out := append(make([]byte, 0, len(v)+48), v[:first]...)
-	out = append(append(out, ";received="...), from.Addr().String()...)
-	return append(out, v[first:]...)
+	return v[:first] + ";received=" + from.Addr().String() + v[first:]
+}
+
+func appendField(b []byte, name, value string) []byte {
+	return append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
 }

@@ -14,9 +14,9 @@ const (
 
 // field is one header field: its long name (as written when it is none that we know) and its unfolded value.
 type field struct {
-	name   string
-	value  []byte
-	folded bool // value is memory of its own
+	name  string
+	value string
+	kind  kind
 }
 
 // title is the name for a reason phrase: nobody gets a long one echoed.
@@ -27,7 +27,7 @@ func (f *field) title() string {
 	return f.name
 }
 
-// head is the start line and the header fields of one message before any of them was understood.
+// head is the start line and the header fields of one message before any of them was understood. Its strings are parts of one copy of the section.
 type head struct {
 	request bool
 	method  string
@@ -46,13 +46,13 @@ func (h *head) fail(status int, reason string) {
 }
 
 // first gives the value of the first field of that long name.
-func (h *head) first(name string) ([]byte, bool) {
+func (h *head) first(name string) (string, bool) {
 	for i := range h.fields {
 		if h.fields[i].name == name {
 			return h.fields[i].value, true
 		}
 	}
-	return nil, false
+	return "", false
 }
 
 // splitHead finds the empty line that ends the header section. rest is what follows it; ok is false when there is none. A bare LF ends a line here too, so
@@ -72,19 +72,20 @@ func splitHead(b []byte) (section, rest []byte, ok bool) {
 	return b, nil, false
 }
 
-// scan reads the header section (without its empty line) into h. It keeps slices of b. What it can't read is noted as a fault, and it reads on, so that the
-// sender may be answered.
+// scan reads the header section (without its empty line) into h, from a copy that it makes of it. What it can't read is noted as a fault, and it reads on, so
+// that the sender may be answered.
 func scan(b []byte, h *head) {
+	clear(h.fields) // they would keep the section before
 	*h = head{fields: h.fields[:0]}
 	if len(b) > maxHead {
 		h.fail(StatusTooLarge, "Header Section Too Large")
 		b = b[:maxHead]
 	}
-	line, b := nextLine(b, h)
-	h.startLine(string(line))
-	for len(b) > 0 {
-		line, b = nextLine(b, h)
-		if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') {
+	line, s := nextLine(string(b), h)
+	h.startLine(line)
+	for s != "" {
+		line, s = nextLine(s, h)
+		if line != "" && (line[0] == ' ' || line[0] == '\t') {
 			h.fold(line)
 			continue
 		}
@@ -98,49 +99,48 @@ func scan(b []byte, h *head) {
 		}
 		if !clean(f.value) {
 			h.fail(400, "Control Character In "+f.title())
-			f.value = nil // it can't be echoed
+			f.value = "" // it can't be echoed
 		}
 	}
 }
 
-func nextLine(b []byte, h *head) (line, rest []byte) {
-	nl := bytes.IndexByte(b, '\n')
+func nextLine(s string, h *head) (line, rest string) {
+	nl := strings.IndexByte(s, '\n')
 	if nl < 0 {
 		h.fail(400, "Missing Line End")
-		return b, nil
+		return s, ""
 	}
-	line, rest = b[:nl], b[nl+1:]
-	if len(line) == 0 || line[len(line)-1] != '\r' {
+	line, rest = s[:nl], s[nl+1:]
+	if line == "" || line[len(line)-1] != '\r' {
 		h.fail(400, "Bare LF") // RFC 3261 section 7: CRLF, even after the start line
 		return line, rest
 	}
 	return line[:len(line)-1], rest
 }
 
-// fold joins a continuation line to the field before it. RFC 3261 section 7.3.1.
-func (h *head) fold(line []byte) {
+// fold joins a continuation line to the field before it. RFC 3261 section 7.3.1. A header of many lines is copied for each of them: maxHead bounds that.
+func (h *head) fold(line string) {
 	if len(h.fields) == 0 {
 		h.fail(400, "Continuation Without Header")
 		return
 	}
 	f := &h.fields[len(h.fields)-1]
-	if !f.folded {
-		f.value = append(make([]byte, 0, 2*len(f.value)+2*len(line)), trimLWS(f.value)...)
-		f.folded = true
+	if f.value = trimLWS(f.value); f.value != "" {
+		f.value += " "
 	}
-	if len(f.value) > 0 {
-		f.value = append(f.value, ' ')
-	}
-	f.value = append(f.value, trimLWS(line)...)
+	f.value += trimLWS(line)
 }
 
-func (h *head) addField(line []byte) {
-	colon := bytes.IndexByte(line, ':')
+func (h *head) addField(line string) {
+	colon := strings.IndexByte(line, ':')
 	if colon < 0 {
 		h.fail(400, "Header Without Colon")
 		return
 	}
-	name := bytes.TrimRight(line[:colon], " \t") // HCOLON allows white space before the colon
+	name := line[:colon]
+	for name != "" && (name[len(name)-1] == ' ' || name[len(name)-1] == '\t') { // HCOLON allows white space before the colon
+		name = name[:len(name)-1]
+	}
 	if !isToken(name) {
 		h.fail(400, "Bad Header Name")
 		return
@@ -149,7 +149,8 @@ func (h *head) addField(line []byte) {
 		h.fail(400, "Too Many Headers")
 		return
 	}
-	h.fields = append(h.fields, field{name: longName(name), value: line[colon+1:]})
+	n := nameOf(name)
+	h.fields = append(h.fields, field{name: n.long, kind: n.kind, value: line[colon+1:]})
 }
 
 // startLine tells a request from a response and takes its parts. RFC 3261 sections 7.1 and 7.2.
@@ -159,15 +160,16 @@ func (h *head) startLine(s string) {
 		return
 	}
 	h.request = true
-	parts := strings.Split(s, " ")
-	h.method = parts[0]
-	if len(parts) >= 2 {
-		h.uri, h.version = parts[1], parts[len(parts)-1]
+	method, rest, two := strings.Cut(s, " ")
+	uri, version, three := strings.Cut(rest, " ")
+	h.method = method
+	if two {
+		h.uri, h.version = uri, s[strings.LastIndexByte(s, ' ')+1:]
 	}
 	switch {
-	case len(parts) != 3 || !clean([]byte(s)) || strings.ContainsRune(s, '\t'):
+	case !three || strings.IndexByte(version, ' ') >= 0 || !clean(s) || strings.IndexByte(s, '\t') >= 0:
 		h.fail(400, "Bad Request Line")
-	case !isToken([]byte(h.method)):
+	case !isToken(h.method):
 		h.fail(400, "Bad Method")
 	case !strings.EqualFold(h.version, "SIP/2.0"):
 		if len(h.version) > 4 && strings.EqualFold(h.version[:4], "SIP/") {
@@ -182,53 +184,14 @@ func (h *head) statusLine(s string) {
 	version, rest, _ := strings.Cut(s, " ")
 	code, reason, _ := strings.Cut(rest, " ")
 	h.version, h.reason = version, reason
-	if !strings.EqualFold(version, "SIP/2.0") || len(code) != 3 || !clean([]byte(reason)) {
+	if !strings.EqualFold(version, "SIP/2.0") || len(code) != 3 || !clean(reason) {
 		h.fail(400, "Bad Status Line")
 		return
 	}
-	n, ok := number([]byte(code), 699)
+	n, ok := number(code, 699)
 	if !ok || n < 100 {
 		h.fail(400, "Bad Status Code")
 		return
 	}
 	h.status = int(n)
 }
-
-// longName gives the canonical long form of a header name, and the name itself when it is unknown. RFC 3261 section 7.3.3 and the IANA registry of compact
-// forms.
-func longName(b []byte) string {
-	if len(b) <= len("content-encoding") {
-		var lower [16]byte
-		for i, c := range b {
-			lower[i] = lowerByte(c)
-		}
-		if long, ok := longNames[string(lower[:len(b)])]; ok {
-			return long
-		}
-	}
-	return string(b)
-}
-
-// longNames holds the headers that this package looks at and those with a compact form. Read only.
-var longNames = map[string]string{
-	"v": "Via", "via": "Via", "f": "From", "from": "From", "t": "To", "to": "To", "i": "Call-ID", "call-id": "Call-ID", "cseq": "CSeq",
-	"m": "Contact", "contact": "Contact", "l": "Content-Length", "content-length": "Content-Length", "max-forwards": "Max-Forwards",
-	"route": "Route", "record-route": "Record-Route", "c": "Content-Type", "content-type": "Content-Type", "date": "Date",
-	"e": "Content-Encoding", "content-encoding": "Content-Encoding", "expires": "Expires", "min-expires": "Min-Expires", "min-se": "Min-SE",
-	"x": "Session-Expires", "session-expires": "Session-Expires", "rack": "RAck", "rseq": "RSeq", "r": "Refer-To", "refer-to": "Refer-To",
-	"b": "Referred-By", "referred-by": "Referred-By", "replaces": "Replaces", "reply-to": "Reply-To", "retry-after": "Retry-After",
-	"o": "Event", "event": "Event", "s": "Subject", "subject": "Subject", "k": "Supported", "supported": "Supported", "u": "Allow-Events",
-	"allow-events": "Allow-Events", "a": "Accept-Contact", "d": "Request-Disposition", "j": "Reject-Contact", "n": "Identity-Info",
-	"y": "Identity", "mime-version": "MIME-Version", "require": "Require", "proxy-require": "Proxy-Require", "reason": "Reason",
-	"privacy": "Privacy", "target-dialog": "Target-Dialog",
-}
-
-// single names the headers of which a request may carry one alone: a second one would let two readers see two messages.
-var single = map[string]bool{
-	"From": true, "To": true, "Call-ID": true, "CSeq": true, "Max-Forwards": true, "Content-Length": true, "Content-Type": true, "Date": true,
-	"Event": true, "Expires": true, "Min-Expires": true, "Min-SE": true, "MIME-Version": true, "RAck": true, "RSeq": true, "Refer-To": true,
-	"Referred-By": true, "Replaces": true, "Reply-To": true, "Retry-After": true, "Session-Expires": true, "Target-Dialog": true,
-}
-
-// vital names those of which a response may carry one alone. Responses are read with more patience: to drop one costs a call.
-var vital = map[string]bool{"From": true, "To": true, "Call-ID": true, "CSeq": true, "Content-Length": true}

@@ -1,8 +1,8 @@
 // Package transport moves SIP messages over UDP, TCP and TLS: framing, screening of what arrives, connections, and the one place where SIP
 // sockets are written. It sends only to a Flow, and a Flow is made only from a live sovereign.Pass.
 //
-// It keeps no state for a source that the Screen does not know, reads with sipgo's parser behind a grammar of its own, and answers a malformed request with
-// a 400 that names the fault as long as its framing is intact. It imports sovereign and, of foreign modules, sipgo's message parser and metric types.
+// It keeps no state for a source that the Screen does not know, reads sipgo's messages by a grammar of its own, and answers a malformed request with
+// a 400 that names the fault as long as its framing is intact. It imports sovereign and, of foreign modules, sipgo's message types and metric types.
 package transport
 
 import (

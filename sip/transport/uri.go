@@ -7,22 +7,24 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// parseURI reads a URI strictly before sipgo's parser takes it apart: that one splits at the last colon before the first "@" and believes what it finds.
-// Schemes other than sip and sips are checked for their characters alone; who can't use them answers 416.
-func parseURI(s string, uri *sip.Uri) bool {
+// parseURI reads a URI with strictness: sipgo's own reader splits at the last colon before the first "@" and believes what it finds. Schemes other than sip
+// and sips are checked for their characters alone; who can't use them answers 416.
+func parseURI(s string, uri *sip.Uri) bool { return new(slab).parseURI(s, uri) }
+
+// parseURI writes into a uri that is zero.
+func (m *slab) parseURI(s string, uri *sip.Uri) bool {
 	colon := strings.IndexByte(s, ':')
 	if colon < 1 || !isScheme(s[:colon]) || !uriChars(s) {
 		return false
 	}
-	rest := s[colon+1:]
-	if sips := strings.EqualFold(s[:colon], "sips"); sips || strings.EqualFold(s[:colon], "sip") {
-		if !checkSIP(rest) {
-			return false
-		}
-		return sip.ParseUri(s, uri) == nil
-	}
-	// sipgo knows no digits, dots or signs in a scheme and keeps what follows to itself: it gets one of its kind.
-	if rest == "" || sip.ParseUri("other:"+rest, uri) != nil {
+	switch rest := s[colon+1:]; {
+	case strings.EqualFold(s[:colon], "sip"):
+		uri.Scheme = "sip"
+		return m.parseSIP(rest, uri)
+	case strings.EqualFold(s[:colon], "sips"):
+		uri.Scheme = "sips"
+		return m.parseSIP(rest, uri)
+	case rest == "" || sip.ParseUri("other:"+rest, uri) != nil: // sipgo knows no digits, dots or signs in a scheme: it gets one of its kind
 		return false
 	}
 	uri.Scheme = strings.ToLower(s[:colon])
@@ -44,7 +46,7 @@ func isScheme(s string) bool {
 func uriChars(s string) bool {
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
-		case c <= ' ' || c >= 0x7F || strings.IndexByte("<>\"\\^{|}", c) >= 0:
+		case c <= ' ' || c >= 0x7F || notURI[c]:
 			return false
 		case c == '%':
 			if i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]) {
@@ -55,34 +57,70 @@ func uriChars(s string) bool {
 	return true
 }
 
+// notURI are visible characters that no URI holds.
+var notURI = func() (t [256]bool) {
+	for _, c := range []byte("<>\"\\^{|}") {
+		t[c] = true
+	}
+	return t
+}()
+
 func isHex(c byte) bool {
 	c = lowerByte(c)
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
 }
 
-// checkSIP checks userinfo, host, port, parameters and headers of a SIP or SIPS URI. RFC 3261 section 25.1.
-func checkSIP(s string) bool {
+// parseSIP reads userinfo, host, port, parameters and headers of a SIP or SIPS URI. RFC 3261 section 25.1.
+func (m *slab) parseSIP(s string, uri *sip.Uri) bool {
 	if at := strings.IndexByte(s, '@'); at >= 0 {
 		// An "@" can stand once: elsewhere it must be escaped, else two readers find two hosts.
-		if at == 0 || s[0] == ':' || strings.IndexByte(s[at+1:], '@') >= 0 || strings.ContainsAny(s[:at], "[]") {
+		if at == 0 || s[0] == ':' || strings.IndexByte(s[at+1:], '@') >= 0 || strings.IndexByte(s[:at], '[') >= 0 || strings.IndexByte(s[:at], ']') >= 0 {
 			return false
+		}
+		uri.User, uri.HierarhicalSlashes = strings.CutPrefix(s[:at], "//")
+		if colon := strings.LastIndexByte(uri.User, ':'); colon > 0 {
+			uri.User, uri.Password = uri.User[:colon], uri.User[colon+1:]
 		}
 		s = s[at+1:]
 	}
 	s, headers, hasHeaders := strings.Cut(s, "?")
-	if hasHeaders && (headers == "" || strings.ContainsAny(headers, ";")) {
-		return false
-	}
-	hostport, params, hasParams := strings.Cut(s, ";")
-	if hasParams {
-		for p := range strings.SplitSeq(params, ";") {
-			if name, _, _ := strings.Cut(p, "="); name == "" || strings.ContainsAny(p, ",@#") {
-				return false
-			}
+	if hasHeaders {
+		if headers == "" || strings.IndexByte(headers, ';') >= 0 {
+			return false
+		}
+		if _, err := sip.UnmarshalHeaderParams(headers, '&', 0, &uri.Headers); err != nil {
+			return false
 		}
 	}
-	_, _, ok := splitHostPort(hostport)
+	hostport, params, hasParams := strings.Cut(s, ";")
+	var ok bool
+	if uri.Host, uri.Port, ok = splitHostPort(hostport); !ok {
+		return false
+	}
+	if hostport[0] == '[' {
+		uri.Host = hostport[:len(uri.Host)+2]
+	}
+	if hasParams {
+		uri.UriParams, ok = m.uriParams(params)
+	}
 	return ok
+}
+
+// uriParams reads uri-parameters. Of one that is repeated the last value counts.
+func (m *slab) uriParams(s string) (sip.HeaderParams, bool) {
+	out := m.free()
+	for more := true; more; {
+		var p string
+		if p, s, more = strings.Cut(s, ";"); strings.ContainsAny(p, ",@#") {
+			return nil, false
+		}
+		k, v, _ := strings.Cut(p, "=")
+		if k == "" {
+			return nil, false
+		}
+		out.Add(k, v)
+	}
+	return m.keep(out, 0), true
 }
 
 // splitHostPort reads host [":" port]. An IPv6 reference comes back without its brackets.
@@ -110,7 +148,7 @@ func splitHostPort(s string) (host string, port int, ok bool) {
 	if rest == "" {
 		return host, 0, true
 	}
-	n, ok := number([]byte(rest[1:]), 65535)
+	n, ok := number(rest[1:], 65535)
 	return host, int(n), ok && rest[0] == ':' && n > 0
 }
 
