@@ -6,10 +6,10 @@ COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 FUZZTIME ?= 20s
 SEEDS   ?= 2000
 
-.PHONY: help build test race lint vuln demo interop fuzz bench soak conformance generate clean
+.PHONY: help build test race lint vuln demo interop fuzz bench bench-sip soak conformance generate clean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/cordon, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o $(BIN) ./cmd/cordon
@@ -48,6 +48,11 @@ fuzz: ## every fuzz target for FUZZTIME (20s); a failing input is kept and fails
 
 bench: ## micro-benchmarks of what stands on the path of a call or packet
 	$(GO) test -run '^$$' -bench . -benchmem ./sovereign ./routing ./media ./sip/... ./audit
+
+bench-sip: build ## SIPp calls through cordon, Kamailio and sipgo in turns: ratios, memory, losses (installs what is missing; under four minutes; ARGS=-h)
+	./bench/install.sh
+	$(GO) build -o bin/bench-sip ./bench/sip
+	bin/bench-sip -cordon $(BIN) $(ARGS)
 
 soak: ## a day of virtual calls at 20 % loss over 500 seeds, then the whole node for SEEDS seeds (2000)
 	@out=$$(CORDON_SOAK=500 $(GO) test -run TestADayOfCalls -count=1 -timeout 3h -v . 2>&1); code=$$?; \

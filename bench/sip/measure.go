@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// row is what was found of one system.
+type row struct {
+	s       *system
+	cpu     []float64 // ms per call, by round
+	p99     []float64 // ms from the INVITE to the 200, by round
+	allocs  []float64
+	calls   int
+	failed  int
+	again   int // retransmissions of SIPp, both sides
+	zero    counts
+	order   counts
+	storm   *counts
+	upPSS   float64 // bytes per established call
+	pastPSS float64 // bytes per finished call
+}
+
+// report is one run.
+type report struct {
+	p    *plan
+	rows []*row
+	took time.Duration
+}
+
+func newReport(p *plan, list []*system) *report {
+	r := &report{p: p}
+	for _, s := range list {
+		r.rows = append(r.rows, &row{s: s})
+	}
+	return r
+}
+
+// settled is how long a system may finish its work after the last call, so that what it puts off counts.
+const settled = 700 * time.Millisecond
+
+func (r *report) measure(ctx context.Context) error {
+	p := r.p
+	for _, w := range r.rows { // the first calls make pools and pages; they count nowhere
+		if err := w.round(ctx, p, load{name: "warm", script: hold(200), calls: 2 * p.rate / 5, rate: p.rate / 2}, false); err != nil {
+			return err
+		}
+	}
+	for _, w := range r.rows { // before the load, which leaves room behind that held calls would fill unseen
+		if err := w.memory(ctx, p); err != nil {
+			return fmt.Errorf("%s: %w", w.s.name, err)
+		}
+	}
+	for i := range p.rounds {
+		for j := range r.rows { // each round begins with another system, so that none has always the same neighbour
+			w := r.rows[(i+j)%len(r.rows)]
+			if err := w.round(ctx, p, load{name: fmt.Sprint("round", i), script: hold(200), calls: p.calls, rate: p.rate}, true); err != nil {
+				return err
+			}
+		}
+	}
+	for _, w := range r.rows {
+		if err := w.rest(ctx, p); err != nil {
+			return fmt.Errorf("%s: %w", w.s.name, err)
+		}
+	}
+	return nil
+}
+
+// round plays the load of one round and notes what it cost.
+func (w *row) round(ctx context.Context, p *plan, l load, counted bool) error {
+	before, mallocs, err := w.cost()
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.s.name, err)
+	}
+	c, err := p.play(ctx, w.s, l)
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.s.name, err)
+	}
+	if err := pause(ctx, settled); err != nil {
+		return err
+	}
+	after, more, err := w.cost()
+	if err != nil || !counted {
+		return err
+	}
+	n := float64(max(1, c.successful))
+	w.cpu = append(w.cpu, (after-before).Seconds()*1000/n)
+	w.p99 = append(w.p99, quantile(c.rtt[1], 0.99))
+	w.allocs = append(w.allocs, (more-mallocs)/n)
+	w.calls, w.failed, w.again = w.calls+l.calls, w.failed+l.calls-c.successful, w.again+c.retransmissions
+	return nil
+}
+
+// cost is the CPU time and, where the system tells it, the number of allocations so far.
+func (w *row) cost() (time.Duration, float64, error) {
+	if w.s.proc == nil {
+		return 0, 0, nil
+	}
+	cpu, err := w.s.proc.cpu()
+	if err != nil {
+		return 0, 0, err
+	}
+	mallocs, err := w.s.metric("go_memstats_mallocs_total")
+	return cpu, mallocs, err
+}
+
+// rest measures what is no matter of rounds: calls without hold, the order of INFO, and for cordon the storm.
+func (w *row) rest(ctx context.Context, p *plan) (err error) {
+	if w.s.proc == nil {
+		return nil
+	}
+	if w.zero, err = p.play(ctx, w.s, load{name: "zero", script: hold(0), calls: p.calls, rate: p.rate}); err != nil {
+		return err
+	}
+	if w.order, err = p.play(ctx, w.s, load{name: "order", script: infos(), callee: patient(w.s.vias), calls: 300, rate: 100, trace: true}); err != nil {
+		return err
+	}
+	if w.s.name != nameCordon || p.storm == 0 {
+		return nil
+	}
+	every, moved := 1000/float64(p.rate), 1000/float64(p.moves)
+	up := int(float64(p.storm)*every) + 2000
+	c, err := p.play(ctx, w.s, load{
+		name: "storm", script: storm(up, int(float64(p.storm)*moved)+2000, every, moved), calls: p.storm, rate: p.rate,
+	})
+	w.storm = &c
+	return err
+}
+
+// memory holds calls and compares the memory before, while they are up and when they have ended.
+func (w *row) memory(ctx context.Context, p *plan) error {
+	if w.s.proc == nil {
+		return nil
+	}
+	before, err := w.s.proc.pss()
+	if err != nil {
+		return err
+	}
+	up := int64(0)
+	setup := time.Duration(p.held) * time.Second / time.Duration(p.rate)
+	c, err := p.play(ctx, w.s, load{
+		name: "held", script: hold(int(setup.Milliseconds()) + 2000), calls: p.held, rate: p.rate,
+		during: func(ctx context.Context) error {
+			if err := pause(ctx, setup+time.Second); err != nil {
+				return err
+			}
+			var err error
+			up, err = w.s.proc.pss()
+			return err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	after, err := w.s.proc.pss()
+	n := float64(max(1, c.successful))
+	w.upPSS, w.pastPSS = float64(up-before)/n, float64(after-before)/n
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// median of values; 0 of none.
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(v))
+	if n := len(s); n%2 == 0 {
+		return (s[n/2-1] + s[n/2]) / 2
+	}
+	return s[len(s)/2]
+}
+
+// ratios of this row to another one, round by round.
+func (w *row) ratios(to *row) []float64 {
+	var out []float64
+	if to == nil {
+		return nil
+	}
+	for i := range min(len(w.cpu), len(to.cpu)) {
+		if to.cpu[i] > 0 {
+			out = append(out, w.cpu[i]/to.cpu[i])
+		}
+	}
+	return out
+}
+
+// added is the time that this row adds to the direct way, round by round.
+func (w *row) added(direct *row) []float64 {
+	var out []float64
+	if direct == nil {
+		return nil
+	}
+	for i := range min(len(w.p99), len(direct.p99)) {
+		out = append(out, w.p99[i]-direct.p99[i])
+	}
+	return out
+}
+
+func (r *report) row(name string) *row {
+	for _, w := range r.rows {
+		if w.s.name == name {
+			return w
+		}
+	}
+	return nil
+}
