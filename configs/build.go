@@ -401,6 +401,7 @@ func (b *builder) settings(path string, h Health, def healthcheck.Settings) heal
 	if s.Fall < 1 || s.Fall > 100 || s.Rise < 1 || s.Rise > 100 || !(s.Jitter >= 0 && s.Jitter <= 0.5) { // written so that .nan is refused
 		b.fail(path, "fall and rise lie between 1 and 100, jitter between 0 and 0.5", "out of range")
 	}
+	b.guards(path, h, def, &s)
 	return s
 }
 
@@ -423,7 +424,7 @@ func (b *builder) health(c *Config) {
 }
 
 var defaultHealth = healthcheck.Settings{
-	Interval: 5 * time.Second, Timeout: 2 * time.Second, Jitter: 0.1, Fall: 3, Rise: 5, HoldDown: 10 * time.Second,
+	Interval: 5 * time.Second, Timeout: 2 * time.Second, Jitter: 0.1, Fall: 3, Rise: 5, HoldDown: 10 * time.Second, FlapMax: defaultFlapMax,
 }
 
 func (b *builder) dns(c *Config) {

@@ -313,6 +313,8 @@ type Failback struct {
 	After Duration `yaml:"after,omitempty"`
 	// Only by hand.
 	Manual bool `yaml:"manual,omitempty"`
+	// Only at this time of the day, and when after is over, too.
+	Window *FailbackWindow `yaml:"window,omitempty"`
 }
 
 // Emergency row of one country.
@@ -341,6 +343,12 @@ type Health struct {
 	HoldDown Duration `yaml:"hold_down,omitempty"`
 	// Mean round trip above which a target is degraded; default off.
 	SlowRTT Duration `yaml:"slow_rtt,omitempty"`
+	// One call tries a target that fell before all others do.
+	Breaker Breaker `yaml:"breaker,omitempty"`
+	// A target that falls too often stays down for longer.
+	Flap Flap `yaml:"flap,omitempty"`
+	// What its calls must be like.
+	Calls CallQuality `yaml:"calls,omitempty"`
 }
 
 // DNS servers.

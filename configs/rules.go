@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/cordonsip/cordon/routing"
 )
@@ -29,7 +28,7 @@ func (b *builder) routes(c *Config) {
 		out := routing.Route{
 			Name: r.Name, Direction: routing.Direction(r.Direction), From: r.From, Prefix: r.Prefix, Domain: r.Domain,
 			Fallback: r.FallbackPolicy, Recording: r.RecordingRequired, OnHold: b.onHold(c, at, r.OnHold),
-			Switch: routing.SwitchRule{FailbackAfter: r.Failback.After.Or(10 * time.Minute), Manual: r.Failback.Manual},
+			Switch: b.failback(at+".failback", r.Failback),
 		}
 		b.routeEnds(c, at, r, &out)
 		if r.FallbackPolicy == "" {

@@ -131,6 +131,11 @@ func (s Settings) over(d Settings) Settings {
 	pick(&s.Rise, d.Rise)
 	pick(&s.HoldDown, d.HoldDown)
 	pick(&s.SlowRTT, d.SlowRTT)
+	pick(&s.HalfOpen, d.HalfOpen)
+	pick(&s.FlapMax, d.FlapMax)
+	pick(&s.FlapWithin, d.FlapWithin)
+	pick(&s.FlapQuiet, d.FlapQuiet)
+	pick(&s.Quality, d.Quality)
 	return s
 }
 
@@ -152,10 +157,12 @@ func (s Settings) check(where string) error {
 		return fmt.Errorf("healthcheck: %s: jitter %v is not a share between 0 and 0.5", where, s.Jitter)
 	case s.Fall < 1 || s.Fall > 100 || s.Rise < 1 || s.Rise > 100:
 		return fmt.Errorf("healthcheck: %s: fall %d and rise %d must be between 1 and 100", where, s.Fall, s.Rise)
-	case s.HoldDown < 0 || s.SlowRTT < 0:
+	case s.HoldDown < 0 || s.SlowRTT < 0 || s.FlapWithin < 0 || s.FlapQuiet < 0:
 		return fmt.Errorf("healthcheck: %s: a negative duration", where)
+	case s.FlapMax > maxFalls:
+		return fmt.Errorf("healthcheck: %s: %d falls are no cap: at most %d are counted", where, s.FlapMax, maxFalls)
 	}
-	return nil
+	return s.Quality.check(where)
 }
 
 // Reload replaces the watched parties; targets that stay keep their history. The old set stays on error.

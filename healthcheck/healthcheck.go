@@ -74,8 +74,14 @@ type Status struct {
 	Why      string        // in words, always set: "3 of 3 OPTIONS unanswered since 14:02:11"
 	RTT      time.Duration // EWMA; 0 when never measured
 	RTTMin   time.Duration // smallest ever seen; bounds the distance
+	RTTP50   time.Duration // percentiles of the last probes
 	RTTP95   time.Duration
+	RTTP99   time.Duration
 	LastSeen time.Time // last answer of any kind
+	Circuit  Circuit
+	// Answers says that a target that is down is alive all the same: a circuit, a hold-down or a flap cap keeps it shut. It is the last resort.
+	Answers bool
+	Calls   Measured // what calls of the last minutes met
 }
 
 // Table is one immutable view of all targets. Lookups give nil for an unknown party.
@@ -147,6 +153,11 @@ type Outcome struct {
 	Cause      string
 	Took       time.Duration
 	At         time.Time
+	Final      int           // final response; 0: none came
+	PDD        time.Duration // INVITE to the first 18x or to the final response; 0: neither came
+	// Ended is the report at the end of an answered call: it carries the score and says nothing of life.
+	Ended bool
+	MOS   float64 // of what the target sent, 1 to 4.5; 0 unknown
 }
 
 // Settings of the window, per party or as default.
@@ -158,6 +169,11 @@ type Settings struct {
 	Rise     int           // default 5
 	HoldDown time.Duration // a target that fell stays down at least that long, default 10 s
 	SlowRTT  time.Duration // EWMA above it means Degraded; 0 disables
+	HalfOpen time.Duration // a fallen target waits that long for the one call that tries it before its probes close the circuit; below 0: no trial
+	// FlapMax falls inside FlapWithin (default 10 min) hold a target down until it was quiet for FlapQuiet (default 10 min); below 0: no cap.
+	FlapMax               int
+	FlapWithin, FlapQuiet time.Duration
+	Quality               Quality
 }
 
 // Watched is one party that the Checker looks after.

@@ -77,23 +77,38 @@ func (c *Checker) takeOutcome(o Outcome) {
 	}
 	c.dirty[p.name] = true
 	before := t.state
-	switch {
-	case o.RetryAfter > 0:
-		c.change(t, now, func() { t.cool(o.RetryAfter, now) })
-		t.probeAt = earlier(t.probeAt, t.coolTill)
-	case o.Busy:
-		c.feed(p, t, busy, now, "calls or probes refused ("+o.Cause+")")
-	case o.Alive:
-		c.feed(p, t, hit, now, "")
-	default:
-		c.feed(p, t, miss, now, "calls or probes failed ("+o.Cause+")")
-		t.probeAt = time.Time{} // ask at once instead of waiting for the next call to fail
+	if !o.Ended {
+		c.takeLife(p, t, o, now)
 	}
-	if t.state == before && o.Alive {
+	t.quality.add(o, now, p.settings.Quality)
+	c.change(t, now, func() { t.rate(now, p.settings) })
+	if t.state == before && (o.Alive || o.Ended) {
 		return // nothing new: the next probe publishes it, so that busy hours cost no table per call
 	}
 	c.publish(now)
 	c.stir()
+}
+
+// takeLife feeds what a call says of a target's life.
+func (c *Checker) takeLife(p *party, t *target, o Outcome, now time.Time) {
+	e, what := miss, "calls or probes failed ("+o.Cause+")"
+	switch {
+	case o.RetryAfter > 0:
+		c.change(t, now, func() { t.cool(o.RetryAfter, now) })
+		t.probeAt = earlier(t.probeAt, t.coolTill)
+		return
+	case o.Busy:
+		e, what = busy, "calls or probes refused ("+o.Cause+")"
+	case o.Alive:
+		e, what = hit, ""
+	default:
+		t.probeAt = time.Time{} // ask at once instead of waiting for the next call to fail
+	}
+	if t.circuit == HalfOpen || t.circuit == Trying {
+		c.change(t, now, func() { t.called(e, now, o.Cause, p.settings) })
+		return
+	}
+	c.feed(p, t, e, now, what)
 }
 
 func (c *Checker) find(id string) (*party, *target) {
@@ -110,6 +125,7 @@ func (c *Checker) find(id string) (*party, *target) {
 func (c *Checker) feed(p *party, t *target, e evidence, now time.Time, what string) {
 	c.change(t, now, func() {
 		t.observe(e, now, what, p.settings, func() string { return c.doubts(now, p.settings) })
+		t.rate(now, p.settings)
 	})
 	if e == hit {
 		c.trust()

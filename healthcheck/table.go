@@ -17,7 +17,7 @@ func (c *Checker) publish(now time.Time) {
 	next := &Table{At: now, Generation: old.Generation + 1, ByParty: maps.Clone(old.ByParty)}
 	for name := range c.dirty {
 		if p := c.parties[name]; p != nil {
-			next.ByParty[name] = c.statuses(p)
+			next.ByParty[name] = c.statuses(p, now)
 		} else {
 			delete(next.ByParty, name)
 		}
@@ -26,7 +26,7 @@ func (c *Checker) publish(now time.Time) {
 	c.table.Store(next)
 }
 
-func (c *Checker) statuses(p *party) []Status {
+func (c *Checker) statuses(p *party, now time.Time) []Status {
 	var list []Status
 	for _, m := range p.members {
 		if len(m.targets) == 0 && m.problem != "" {
@@ -34,9 +34,10 @@ func (c *Checker) statuses(p *party) []Status {
 		}
 		for _, t := range m.targets {
 			c.metrics.state.WithLabelValues(p.name, t.ID()).Set(float64(t.state))
+			rtt := t.percentiles()
 			list = append(list, Status{
-				Target: t.Target, State: t.state, Since: t.since, Why: t.why,
-				RTT: t.rtt, RTTMin: t.rttMin, RTTP95: t.p95(), LastSeen: t.lastSeen,
+				Target: t.Target, State: t.state, Since: t.since, Why: t.why, RTT: t.rtt, RTTMin: t.rttMin, RTTP50: rtt[0], RTTP95: rtt[1], RTTP99: rtt[2],
+				LastSeen: t.lastSeen, Circuit: t.circuit, Answers: t.answers(now), Calls: t.quality.sum(now, p.settings.Quality).measured(),
 			})
 		}
 	}

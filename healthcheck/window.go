@@ -8,7 +8,8 @@ import (
 
 // Bounds of the window.
 const (
-	ringSize     = 64               // samples behind RTTP95
+	ringSize     = 128              // samples behind the percentiles
+	maxFalls     = 128              // that are remembered
 	maxCool      = 5 * time.Minute  // a peer cannot put itself out for longer by Retry-After
 	flapWindow   = 10 * time.Minute // falls inside it lengthen the hold-down
 	maxFlapShift = 3                // to at most 8 times HoldDown
@@ -39,10 +40,16 @@ type window struct {
 	lastAt   time.Time // of the last evidence of any kind
 	lastSeen time.Time // of the last answer of any kind
 
-	falls    []time.Time // inside flapWindow, oldest first
+	falls    []time.Time // inside the flap window, oldest first
+	flapping bool        // too many of them: held down until it is quiet
 	holdTill time.Time
 	coolTill time.Time // Retry-After
 	cooled   bool      // nothing but hits since it asked for the pause
+
+	circuit Circuit
+	halfAt  time.Time // when the circuit opened by half
+	trialAt time.Time // when the one call left
+	quality quality
 
 	rtt, rttMin time.Duration
 	ring        [ringSize]time.Duration
@@ -68,15 +75,18 @@ func (w *window) measured(d time.Duration) {
 	w.ringLen = min(w.ringLen+1, ringSize)
 }
 
-// p95 of the ring, by the nearest-rank method.
-func (w *window) p95() time.Duration {
+// percentiles of the ring: p50, p95 and p99, by the nearest-rank method.
+func (w *window) percentiles() (p [3]time.Duration) {
 	if w.ringLen == 0 {
-		return 0
+		return p
 	}
 	var sorted [ringSize]time.Duration
 	s := sorted[:copy(sorted[:], w.ring[:w.ringLen])]
 	slices.Sort(s)
-	return s[(len(s)*95+99)/100-1]
+	for i, share := range [...]int{50, 95, 99} {
+		p[i] = s[(len(s)*share+99)/100-1]
+	}
+	return p
 }
 
 // observe takes evidence. what names it in words ("OPTIONS unanswered"). doubt keeps a target that would fall where it is.
@@ -101,24 +111,24 @@ func (w *window) observe(e evidence, now time.Time, what string, s Settings, dou
 }
 
 func (w *window) onHit(now time.Time, s Settings) {
-	slow := w.slow(s)
+	limps := w.limps(s)
 	switch w.state {
 	case Unknown:
-		if slow {
-			w.enter(Degraded, now, w.slowWhy(s))
+		if limps != "" {
+			w.enter(Degraded, now, limps)
 		} else {
 			w.enter(Up, now, "first answer"+w.took())
 		}
 	case Up:
-		if slow {
-			w.enter(Degraded, now, w.slowWhy(s))
+		if limps != "" {
+			w.enter(Degraded, now, limps)
 		} else {
 			w.why = "answers" + w.took()
 		}
 	case Degraded:
 		switch {
-		case slow:
-			w.why = w.slowWhy(s)
+		case limps != "":
+			w.why = limps
 		case w.hits >= s.Rise:
 			w.enter(Up, now, fmt.Sprintf("%d good answers in a row%s", w.hits, w.took()))
 		default:
@@ -131,21 +141,38 @@ func (w *window) onHit(now time.Time, s Settings) {
 
 func (w *window) rise(now time.Time, s Settings) {
 	switch {
+	case w.circuit != Open:
+		w.half(now, s)
 	case now.Before(w.coolTill):
 		w.why = "asked to be left alone until " + clock(w.coolTill)
 	case w.cooled: // it kept answering meanwhile, and the time that it asked for is over
 		w.enter(w.risen(s), now, "the time asked for by Retry-After is over and it answers")
 	case w.hits < s.Rise:
 		w.why = fmt.Sprintf("%d of %d good answers since it fell at %s", w.hits, s.Rise, clock(w.since))
+	case now.Before(w.holdTill) && w.flapping:
+		w.why = "answers again; " + w.flapWhy(s)
 	case now.Before(w.holdTill):
 		w.why = fmt.Sprintf("answers again, held down until %s after %s", clock(w.holdTill), times(len(w.falls)))
 	default:
-		w.enter(w.risen(s), now, fmt.Sprintf("%d good answers in a row%s", w.hits, w.took()))
+		w.halve(now, fmt.Sprintf("%d good answers in a row%s", w.hits, w.took()), s)
 	}
 }
 
-func (w *window) risen(s Settings) State {
+// answers says whether a target that is down is alive all the same, and did not ask to be left alone.
+func (w *window) answers(now time.Time) bool {
+	return w.state == Down && w.last == hit && w.hits > 0 && !now.Before(w.coolTill)
+}
+
+// limps says in words why a target that answers is degraded, or "".
+func (w *window) limps(s Settings) string {
 	if w.slow(s) {
+		return w.slowWhy(s)
+	}
+	return w.quality.poor
+}
+
+func (w *window) risen(s Settings) State {
+	if w.limps(s) != "" {
 		return Degraded
 	}
 	return Up
@@ -153,6 +180,8 @@ func (w *window) risen(s Settings) State {
 
 func (w *window) onMiss(e evidence, now time.Time, what string, s Settings, doubt func() string) {
 	if w.state == Down {
+		w.reopened()
+		w.restless(now, s)
 		w.why = fmt.Sprintf("still %s, down since %s", what, clock(w.since))
 		return
 	}
@@ -172,17 +201,6 @@ func (w *window) onMiss(e evidence, now time.Time, what string, s Settings, doub
 	w.why = why
 }
 
-// fall enters Down and lengthens the hold-down with each fall inside flapWindow: flapping is damped, not followed.
-func (w *window) fall(now time.Time, why string, s Settings) {
-	w.falls = slices.DeleteFunc(w.falls, func(t time.Time) bool { return now.Sub(t) > flapWindow })
-	hold := s.HoldDown << min(len(w.falls), maxFlapShift)
-	if len(w.falls) < ringSize {
-		w.falls = append(w.falls, now)
-	}
-	w.holdTill = now.Add(hold)
-	w.enter(Down, now, why)
-}
-
 // cool puts a target out for as long as it asked (RFC 3261 section 20.33), whatever it answers meanwhile.
 func (w *window) cool(d time.Duration, now time.Time) {
 	d = min(d, maxCool)
@@ -193,7 +211,7 @@ func (w *window) cool(d time.Duration, now time.Time) {
 	why := fmt.Sprintf("answered 503 with Retry-After %v, left alone until %s", d, clock(till))
 	w.hits, w.last, w.lastAt, w.lastSeen = 0, busy, now, now
 	if w.state == Down {
-		w.why = why
+		w.why, w.circuit = why, Open
 	} else {
 		w.enter(Down, now, why)
 		w.cooled = true
@@ -213,8 +231,10 @@ func (w *window) forget(now time.Time, why string) {
 
 func (w *window) enter(s State, now time.Time, why string) {
 	w.state, w.since, w.why = s, now, why
+	w.circuit = Open
 	if s != Down {
-		w.coolTill, w.holdTill, w.cooled = time.Time{}, time.Time{}, false
+		w.circuit = Closed
+		w.coolTill, w.holdTill, w.cooled, w.flapping = time.Time{}, time.Time{}, false, false
 	}
 }
 

@@ -110,6 +110,7 @@ func (r *Router) survey(c *rules, rt *route, now time.Time) *survey {
 		for _, ch := range rt.ordered {
 			p.consider(ch, true)
 		}
+		p.forgo()
 		p.order()
 		for _, v := range p.views {
 			if _, known := s.rulings[v.choice.Party]; !known {
@@ -193,7 +194,7 @@ func (s *survey) better(rt *route, current *view, now time.Time) *move {
 			}
 			return s.to(v, kind, v.choice.Party+" is permitted without a grant and reachable again")
 		}
-		if earlier && !rt.Switch.Manual && v.best == healthcheck.Up {
+		if earlier && !rt.Switch.Manual && rt.Switch.Window.Open(now) && v.best == healthcheck.Up {
 			if since := s.upSince(v.choice.Party); now.Sub(since) >= rt.Switch.FailbackAfter {
 				return s.to(v, audit.KindFailback, fmt.Sprintf("%s is up since %s", v.choice.Party, since.UTC().Format(time.RFC3339)))
 			}

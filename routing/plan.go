@@ -39,6 +39,7 @@ type planner struct {
 	plan  Plan
 	views []view
 	cands []candidate
+	spare []spare // answer, and are shut all the same: the last resort
 }
 
 // view is one party that may be used: its candidates are cands[from:to].
@@ -56,6 +57,7 @@ type candidate struct {
 	id     string // only where targets are compared by it
 	ruling *sovereign.Ruling
 	grant  string
+	trial  bool // half-open
 }
 
 // Plan answers req for a call that wants a way. It does no I/O, waits for nobody and is the same for the same snapshots.
@@ -121,6 +123,7 @@ func (p *planner) run() {
 	for i := range p.views {
 		p.hops(&p.views[i], p.reason(&p.views[i]))
 	}
+	p.lastResort()
 	if len(p.plan.Hops) == 0 && p.plan.OnHold.Queue != "" {
 		p.queue()
 	}
@@ -146,6 +149,7 @@ func (p *planner) queue() {
 	for i := range p.views {
 		p.hops(&p.views[i], ReasonAutoFailover)
 	}
+	p.lastResort()
 }
 
 // consider judges one party and, if it may be used, its targets. Law comes before health: what the law refuses is not even looked at.
@@ -173,7 +177,7 @@ func (p *planner) consider(ch Choice, gate bool) {
 	from := len(p.cands)
 	known := slices.ContainsFunc(list, func(s healthcheck.Status) bool { return s.State.Usable() })
 	for i := range list {
-		p.target(ch.Party, &list[i], gate, known, signalling, media)
+		p.target(ch, &list[i], gate, known, signalling, media)
 	}
 	// What is permitted by itself and what only a grant opens are ordered apart, even inside one party.
 	slices.SortStableFunc(p.cands[from:], func(a, b candidate) int { return cmp.Compare(a.gated(), b.gated()) })
@@ -220,8 +224,8 @@ func (p *planner) recorded(party string) bool {
 
 // target judges one address and makes it a candidate, or says why not. known is true when some target of the party is up or degraded: then the
 // ones that nobody has heard of wait for their first probe.
-func (p *planner) target(party string, s *healthcheck.Status, gate, known bool, signalling, media *sovereign.Ruling) {
-	t := &s.Target
+func (p *planner) target(ch Choice, s *healthcheck.Status, gate, known bool, signalling, media *sovereign.Ruling) {
+	t, party := &s.Target, ch.Party
 	ruling := stricter(signalling, media)
 	if !t.Addr.IsValid() {
 		p.refuse(party, t.ID(), ruling, GroundNoTarget, s.Why)
@@ -233,12 +237,16 @@ func (p *planner) target(party string, s *healthcheck.Status, gate, known bool, 
 	case !ok:
 		p.plan.Held = true
 		p.refuse(party, t.ID(), ruling, ruling.Ground, ruling.Why)
+	case p.capacity != nil && !p.capacity(t.ID()):
+		p.refuse(party, t.ID(), ruling, GroundCapacity, "it carries as many calls as it may")
+	case s.State == healthcheck.Down && s.Circuit == healthcheck.HalfOpen:
+		p.cands = append(p.cands, candidate{status: s, ruling: ruling, grant: grant, trial: true})
+	case s.State == healthcheck.Down && s.Answers && grant == "":
+		p.spare = append(p.spare, spare{ch, candidate{status: s, ruling: ruling}})
 	case s.State == healthcheck.Down:
 		p.refuse(party, t.ID(), ruling, GroundDown, s.Why)
 	case s.State == healthcheck.Unknown && known:
 		p.refuse(party, t.ID(), ruling, GroundUnprobed, s.Why)
-	case p.capacity != nil && !p.capacity(t.ID()):
-		p.refuse(party, t.ID(), ruling, GroundCapacity, "it carries as many calls as it may")
 	default:
 		p.cands = append(p.cands, candidate{status: s, ruling: ruling, grant: grant})
 	}
@@ -252,19 +260,22 @@ func (p *planner) refuse(party, target string, r *sovereign.Ruling, g sovereign.
 // health, and weight or nearness.
 func (p *planner) order() {
 	level := p.level()
-	key := func(v *view) [5]int {
-		var k [5]int
-		if v.grant != "" {
+	key := func(v *view) [6]int {
+		var k [6]int
+		if !p.leads(v, level) {
 			k[0] = 1
 		}
-		if !v.best.Usable() {
+		if v.grant != "" {
 			k[1] = 1
 		}
-		if v.choice.Priority != level {
+		if !v.best.Usable() {
 			k[2] = 1
 		}
-		k[3] = v.choice.Priority
-		k[4] = stateRank(v.best)
+		if v.choice.Priority != level {
+			k[3] = 1
+		}
+		k[4] = v.choice.Priority
+		k[5] = stateRank(v.best)
 		return k
 	}
 	slices.SortStableFunc(p.views, func(a, b view) int {
@@ -304,10 +315,10 @@ func (p *planner) reason(v *view) RouteReason {
 func (p *planner) hops(v *view, why RouteReason) {
 	list := p.cands[v.from:v.to]
 	same := func(a, b *candidate) bool {
-		return a.status.State == b.status.State && a.status.Target.Priority == b.status.Target.Priority
+		return a.rank() == b.rank() && a.status.Target.Priority == b.status.Target.Priority
 	}
 	slices.SortStableFunc(list, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(stateRank(a.status.State), stateRank(b.status.State)), cmp.Compare(a.status.Target.Priority, b.status.Target.Priority))
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.status.Target.Priority, b.status.Target.Priority))
 	})
 	runs(list, same, func(run []candidate) {
 		for i := range run {
@@ -321,6 +332,7 @@ func (p *planner) hops(v *view, why RouteReason) {
 		c := &list[i]
 		p.plan.Hops = append(p.plan.Hops, Hop{
 			Target: c.status.Target, Party: v.choice.Party, Ruling: *c.ruling, Grant: c.grant, Reason: why, Within: within, URI: p.req.Called,
+			Trial: c.trial, Note: c.note(),
 		})
 	}
 }
@@ -363,6 +375,10 @@ func (p *planner) words() string {
 		b = append(b, h.Reason...)
 		b = append(b, ", "...)
 		b = append(b, h.Ruling.Ground...)
+		if h.Note != "" {
+			b = append(b, ", "...)
+			b = append(b, h.Note...)
+		}
 		b = append(b, ')')
 	}
 	for i := range p.plan.Refused {

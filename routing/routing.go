@@ -59,6 +59,9 @@ type Hop struct {
 	Reason RouteReason
 	Within time.Duration // INVITE to any response; 0 means the default of the transport
 	URI    string        // user part toward the target after number rules
+	// Trial says that the target's circuit is half-open: the sender must take its one call (healthcheck.Checker.Try) before it dials, or leave it out.
+	Trial bool
+	Note  string // why it stands where it does, when that is not plain from Reason; "" otherwise
 }
 
 // Grounds of what a plan leaves out for another reason than law. Like all grounds they are words of the log.
@@ -100,6 +103,7 @@ type Plan struct {
 	Group      string
 	Hops       []Hop
 	Refused    []Refused
+	Closed     bool // the caller's own party takes no new calls: 503, so that it asks another node
 	Held       bool // something was held or denied: then the final refusal is OnHold's, never a relayed 5xx
 	OnHold     OnHold
 	Purpose    sovereign.Purpose
@@ -176,6 +180,7 @@ type Choice struct {
 type SwitchRule struct {
 	FailbackAfter time.Duration // stable that long; 0 means at once
 	Manual        bool
+	Window        *Window // only inside it; nil: at any time
 }
 
 // GroupRule and TrunkRule are what routing knows of a party.

@@ -20,6 +20,9 @@ func (t *attempt) provisional(res *msg.Response) {
 	if res.StatusCode < 180 {
 		return
 	}
+	if t.pdd == 0 {
+		t.pdd = time.Since(t.sent)
+	}
 	stopTimer(&t.progress)
 	stopTimer(&c.setup)
 	stopTimer(&t.ring)

@@ -41,6 +41,7 @@ type attempt struct {
 	done                  bool // answered with 2xx, or told as failed
 	auth                  digest.Round
 	told, forgotten       bool
+	pdd                   time.Duration // INVITE to the first 18x
 }
 
 func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.Ruling, plain bool) *attempt {
@@ -314,6 +315,7 @@ func (t *attempt) outcome(alive, busy bool, after time.Duration, cause string, t
 	now := time.Now()
 	t.c.sh.e.c.Outcome(healthcheck.Outcome{
 		Target: t.hop.Target.ID(), Alive: alive, Busy: busy, RetryAfter: after, Cause: cause, Took: now.Sub(t.sent), At: now,
+		Final: finalOf(cause), PDD: t.untilRing(now),
 	})
 }
 

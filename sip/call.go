@@ -227,6 +227,11 @@ func (c *call) try(h routing.Hop, plain bool) bool {
 		c.sh.e.log.Warn("no flow to a hop", "target", h.Target.ID(), "error", err)
 		return false
 	}
+	if h.Trial && !plain && (e.c.Try == nil || !e.c.Try(h.Target.ID())) {
+		c.refund(h)
+		c.skip(h, ruling, ruling.Ground, "half_open")
+		return false
+	}
 	newAttempt(c, h, party, flow, ruling, plain).offer()
 	return true
 }
@@ -279,6 +284,8 @@ func (c *call) exhausted() {
 		c.refuseMedia(c.refusal)
 	case c.best > 0:
 		c.refuse(upstream(c.best), "failed", c.bestWhy...)
+	case c.plan.Closed:
+		c.refuse(503, "failed", reason{"SIP", 503, "no new calls are taken from this party"})
 	case len(c.plan.Hops) == 0 && c.plan.Route == "":
 		c.refuse(404, "failed")
 	default:

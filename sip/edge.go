@@ -78,6 +78,7 @@ type Config struct {
 	Parties       []Party
 	Planner       Planner
 	Outcome       func(healthcheck.Outcome) // told after each attempt; must not block
+	Try           func(target string) bool  // takes the one call that a half-open target may get; nil: none is ever taken
 	Spend         func(grant string) bool
 	Refund        func(grant string)
 	RTTMin        func(targetID string) time.Duration // the shortest round trip that was ever measured to a target; 0 or nil: none was

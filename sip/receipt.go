@@ -27,6 +27,10 @@ func (c *call) finish() {
 	rec := c.receipt() // on the loop, where the call's state may be read
 	session, ref, waiting, names := c.media.Load(), rec.CallRef, &e.waiting, c.names()
 	ended, result := c.shortRecord(rec), c.result(rec)
+	target := ""
+	if c.b != nil && !c.answer.IsZero() {
+		target = c.b.target
+	}
 	e.off(func() {
 		defer e.live.Delete(c)
 		defer e.byRef.Delete(c.id)
@@ -40,6 +44,7 @@ func (c *call) finish() {
 			result.Report, result.Tone = rep, tone
 			defer func() { c.synth.done <- result }()
 		}
+		e.rated(target, rep)
 		mediaHops(&rec, rep, names, e.operatorOf)
 		if !e.append(waiting, ended) || !e.append(waiting, rec) {
 			e.log.Error("a receipt could not be written; its intent stays open", "call", ref)
