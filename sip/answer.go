@@ -35,9 +35,6 @@ func (t *attempt) provisional(res *msg.Response) {
 	if err == nil {
 		t.leg.update = lists(res, "allow", "UPDATE")
 	}
-	if id := sessionID(res); id != "" {
-		c.ids.b = id
-	}
 	var out []byte
 	if sdp, ok := bodySDP(res); ok && sdp != nil && c.ask.sdp != nil {
 		if out, err = c.accept(sdp); err != nil {
@@ -104,9 +101,6 @@ func (t *attempt) answered(res *msg.Response) {
 	}
 	l.dlg, l.early = d, nil
 	l.update = lists(res, "allow", "UPDATE")
-	if id := sessionID(res); id != "" {
-		c.ids.b = id
-	}
 	seq := res.CSeq().SeqNo
 	if c.ask.sdp == nil {
 		t.win(res)

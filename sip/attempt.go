@@ -51,6 +51,7 @@ func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.
 		auth: newDigester(p), early: map[string]*dialog.Dialog{}, racks: map[string]uint32{}, ackSDP: map[uint32][]byte{},
 	}
 	c.cur = t
+	c.ids.b = "" // RFC 7989 section 6: nothing is known of this end yet
 	c.sh.e.partyLoad(p.Name).Add(1)
 	c.sh.legs[legKey(t.leg.callID, t.leg.tag)] = t.leg
 	c.sh.ours[t.leg.callID] = true
@@ -239,20 +240,20 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 		req.AppendHeader(msg.NewHeader("Session-Expires", strconv.Itoa(int(t.se))))
 		req.AppendHeader(msg.NewHeader("Min-SE", minSEText))
 	}
-	req.AppendHeader(c.sessionHeader(media.B))
-	identify(req, a.asserted, a.privacy, l.party, host)
-	cross(req, a.cross, c.party, l.party, host)
+	req.AppendHeader(c.sessionHeader(l))
+	parts := t.open(req, host)
 	c.sh.brand(req)
 	for _, h := range more {
 		req.AppendHeader(h)
 	}
-	setSDP(req, sdp)
+	setBodies(req, sdp, parts)
 	return req
 }
 
 // Response implements transaction.ClientUser.
 func (t *attempt) Response(_ *transaction.Client, res *msg.Response) {
 	t.leg.measure(time.Since(t.sent))
+	t.leg.heard(res)
 	switch {
 	case t.c.b == t.leg && t.done:
 		if res.IsSuccess() {
@@ -323,8 +324,10 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func hexToken() string {
+// newUUID is a version 4 UUID as Session-ID writes it. RFC 7989 section 4.1, RFC 4122 section 4.4.
+func newUUID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0F|0x40, b[8]&0x3F|0x80
 	return hex.EncodeToString(b[:])
 }

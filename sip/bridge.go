@@ -6,6 +6,7 @@ import (
 
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -14,6 +15,7 @@ import (
 
 // request takes one in-dialog request of the peer of this leg; tag is the peer's.
 func (l *leg) request(tx *transaction.Server, req *msg.Request, in transport.Incoming, tag string) {
+	l.heard(req)
 	if req.Method == msg.ACK {
 		l.acked(req)
 		return
@@ -127,6 +129,7 @@ func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 // hungUp is the peer's BYE: it is answered at once, and the other side hears of it with the same reason.
 func (l *leg) hungUp(tx *transaction.Server, req *msg.Request) {
 	l.c.sh.answer(tx, 200)
+	l.c.parting = values(req, "user-to-user")
 	rs := reasons(req)
 	if len(rs) == 0 {
 		rs = []reason{{"Q.850", 16, ""}}
@@ -155,14 +158,18 @@ func (l *leg) relay(tx *transaction.Server, req *msg.Request) {
 		l.c.sh.answer(tx, 481)
 		return
 	}
-	out := o.build(msg.INFO)
-	for _, name := range []string{"Info-Package", "Content-Disposition", "Content-Type"} {
-		if v := value(req, strings.ToLower(name)); v != "" {
-			out.AppendHeader(msg.NewHeader(name, v))
-		}
+	if spent(req) {
+		l.c.sh.answer(tx, 483)
+		return
 	}
-	cross(out, crossing(req), l.party, o.party, o.host())
-	out.SetBody(req.Body())
+	out := o.build(msg.INFO)
+	onward(out, req)
+	if !l.inform(out, req, o) {
+		l.c.sh.answer(tx, 415, msg.NewHeader("Accept", "application/dtmf-relay, application/dtmf"))
+		return
+	}
+	said := hear(req, l.party, l.c.sh.e.profiles.Load())
+	said.carry(out, l, o, o.host())
 	o.send(out, func(res *msg.Response, err error) {
 		status := 408
 		switch {
@@ -176,7 +183,9 @@ func (l *leg) relay(tx *transaction.Server, req *msg.Request) {
 		}
 		var more []msg.Header
 		if err == nil && status == 469 {
-			more = append(more, msg.NewHeader("Recv-Info", value(res, "recv-info")))
+			for _, p := range tokens(res, "recv-info") {
+				more = append(more, msg.NewHeader("Recv-Info", header.Word(p)))
+			}
 		}
 		l.c.sh.answer(tx, status, more...)
 		if status == 481 || status == 408 {
@@ -201,16 +210,16 @@ func (c *call) progress(from *msg.Response, sdp []byte, reliable bool) {
 	}
 	l := c.a
 	status := from.StatusCode
-	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), c.sessionHeader(media.A)}
+	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), c.sessionHeader(l)}
 	res := l.in.Response(status, "", hs...)
 	c.sh.brand(res)
+	var parts []header.Part
 	if t := c.cur; t != nil {
-		if t.leg.party.Trusted {
-			identify(res, assertedIn(from), privacyOf(from), l.party, l.host())
-		}
-		cross(res, crossing(from), t.leg.party, l.party, l.host())
+		said := hear(from, t.leg.party, c.sh.e.profiles.Load())
+		said.carry(res, t.leg, l, l.host())
+		parts = said.beside(l.party)
 	}
-	setSDP(res, sdp)
+	setBodies(res, sdp, parts)
 	if sdp != nil {
 		l.sent = sdp
 	}

@@ -3,13 +3,13 @@ package sip
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -61,14 +61,18 @@ type call struct {
 	confirmed          bool // A was sent its 200
 	endedBy, cause     string
 	final              int
-	taken              []string // parties whose load this call counts in
+	taken              []string       // parties whose load this call counts in
+	q850               int            // cause of the end, given or mapped; 0: none
+	raised             map[int]string // where a Q.850 cause was raised, as a peer told it
+	parting            []string       // User-to-User of the BYE that ended the call
 }
 
 func newCall(sh *shard, party *Party, a *ask, plan routing.Plan) *call {
 	c := &call{sh: sh, party: party, ask: a, plan: plan, id: "s" + token(20), start: time.Now()}
+	a.purpose = plan.Purpose
 	c.ids.a = a.session
 	if c.ids.a == "" {
-		c.ids.a = hexToken()
+		c.ids.a = newUUID()
 	}
 	c.held = plan.Held
 	for _, r := range plan.Refused {
@@ -315,12 +319,7 @@ func (c *call) refuseMedia(r *media.Refusal) {
 		c.refuse(c.holdStatus(), "refused", reason{"SIP", 403, "media place refused by policy"})
 		return
 	}
-	// RFC 3261 section 20.43: the warn-agent may be a pseudonym.
-	code := r.Warning
-	if code < 300 || code > 399 {
-		code = 399
-	}
-	w := msg.NewHeader("Warning", itoa(code)+` edge "`+harmless(r.Text)+`"`)
+	w := msg.NewHeader("Warning", header.Warning(r.Warning, r.Text))
 	c.refuseWith(r.Status, "failed", byEdge, nil, []msg.Header{w})
 }
 
@@ -329,8 +328,9 @@ func (c *call) refuseWith(status int, result, by string, rs []reason, more []msg
 		return
 	}
 	cause := causeOf(rs)
+	c.q850 = header.Cause(asHeaders(rs), status)
 	if c.a != nil && c.a.in != nil {
-		hs := append(reasonHeaders(rs), more...)
+		hs := append(c.a.why(rs, status), more...)
 		if ref := c.ref.Load(); ref != nil && (result == "held" || result == "refused") {
 			hs = append(hs, msg.NewHeader(receiptHeader, *ref))
 		}
@@ -362,6 +362,8 @@ func (c *call) hangup(by string, rs ...reason) {
 			status = 487
 		case len(rs) > 0 && (rs[0].cause == 408 || rs[0].cause == 503 || rs[0].cause == 403):
 			status = rs[0].cause
+		case len(rs) > 0 && rs[0].protocol == header.Q850 && header.StatusOf(rs[0].cause) > 0:
+			status = upstream(header.StatusOf(rs[0].cause)) // RFC 3398 section 7.2.4.1
 		}
 		result := "failed"
 		if by == byA {
@@ -371,6 +373,7 @@ func (c *call) hangup(by string, rs ...reason) {
 		return
 	}
 	cause := causeOf(rs)
+	c.q850 = endCause(asHeaders(rs), 0)
 	if c.a != nil {
 		c.a.bye(rs)
 	}
@@ -403,15 +406,13 @@ func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
 	}
 	l := c.a
 	tx := l.in
-	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), msg.NewHeader("Supported", supported), c.sessionHeader(media.A)}
+	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), msg.NewHeader("Supported", supported), c.sessionHeader(l)}
 	hs = append(hs, l.timing.agree(l, c.ask)...)
 	res := tx.Response(200, "", hs...)
 	c.sh.brand(res)
-	if c.b.party.Trusted {
-		identify(res, assertedIn(from), privacyOf(from), l.party, l.host())
-	}
-	cross(res, crossing(from), c.b.party, l.party, l.host())
-	setSDP(res, sdp)
+	said := hear(from, c.b.party, c.sh.e.profiles.Load())
+	said.carry(res, c.b, l, l.host())
+	setBodies(res, sdp, said.beside(l.party))
 	l.sent = sdp
 	l.rel.drained(func() {
 		if c.ended {
@@ -429,6 +430,7 @@ func (l *leg) cancelled(cancel *msg.Request) {
 	if l.c.ended || l.c.confirmed {
 		return // too late: the 2xx is on its way and BYE will follow. RFC 3261 section 9.1
 	}
+	l.heard(cancel)
 	rs := reasons(cancel)
 	if len(rs) == 0 {
 		rs = []reason{{"SIP", 487, "caller hung up"}}
@@ -464,16 +466,6 @@ func ending(r sovereign.Ruling, now time.Time) bool {
 func (l *leg) closed(now time.Time) bool {
 	p := l.flow.Pass()
 	return p != nil && !p.Live(now)
-}
-
-func (c *call) sessionHeader(to media.Side) msg.Header {
-	if to == media.A {
-		if c.ids.b == "" {
-			return sessionHeaderOf(strings.Repeat("0", 32), c.ids.a)
-		}
-		return sessionHeaderOf(c.ids.b, c.ids.a)
-	}
-	return sessionHeaderOf(c.ids.a, c.ids.b)
 }
 
 // setState publishes what people see of the call.
@@ -523,7 +515,7 @@ func (c *call) close(by string, status int, cause, result string) {
 	c.ended = true
 	c.end, c.endedBy, c.final, c.cause = time.Now(), by, status, cause
 	stopTimer(&c.setup)
-	c.ask.cross = nil // what is left of a call for 32 s should be small
+	c.ask.said = carried{} // what is left of a call for 32 s should be small
 	if c.a != nil {
 		c.a.invite = nil
 	}

@@ -52,6 +52,7 @@ type Party struct {
 	Within   Deadlines
 	MaxCalls int
 	Headers  []string // further end-to-end headers that may cross, e.g. "X-Genesys-Conversation-ID"
+	Cross    Crossing
 }
 
 // Credentials for digest authentication toward a carrier.

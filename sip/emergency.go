@@ -61,7 +61,7 @@ func (s *shard) emergencyInvite(req *msg.Request, party *Party) bool {
 	if req.Method != msg.INVITE || req.From() == nil || req.To() == nil || req.To().Params.GetOr("tag", "") != "" {
 		return false
 	}
-	return s.e.c.Planner.Plan(asked(req, party).request(party.Name, time.Now())).Purpose == sovereign.EmergencyCall
+	return s.e.c.Planner.Plan(s.asked(req, party).request(party.Name, time.Now())).Purpose == sovereign.EmergencyCall
 }
 
 // needs and spare count who still needs what belongs to a Call-ID to be let in.

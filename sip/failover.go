@@ -31,7 +31,7 @@ func (t *attempt) abandon(rs []reason) {
 	t.stop()
 	if t.client != nil {
 		t.client.Quiet() // before the CANCEL, which may end the silence
-		t.client.Cancel(reasonHeaders(rs)...)
+		t.client.Cancel(t.leg.why(rs, 0)...)
 	}
 	t.forget()
 }

@@ -1,15 +1,11 @@
 package sip
 
 import (
-	"bytes"
-	"io"
-	"mime"
-	"mime/multipart"
-	"net/textproto"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/cordonsip/cordon/sip/header"
 	msg "github.com/emiago/sipgo/sip"
 )
 
@@ -17,22 +13,11 @@ import (
 const (
 	allowed   = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK"
 	supported = "100rel, timer"
-	typeSDP   = "application/sdp"
+	typeSDP   = header.TypeSDP
 	// receiptHeader carries the reference of the residency receipt in a refusal, so that the peer's operator can ask for the ground.
 	receiptHeader = "X-Cordon-Receipt"
 	sessionHeader = "Session-ID"
 )
-
-// structural names the headers that are ours to write: they never cross by configuration.
-var structural = map[string]bool{
-	"via": true, "v": true, "route": true, "record-route": true, "contact": true, "m": true, "from": true, "f": true, "to": true, "t": true,
-	"call-id": true, "i": true, "cseq": true, "max-forwards": true, "content-length": true, "l": true, "content-type": true, "c": true,
-	"content-encoding": true, "e": true, "require": true, "proxy-require": true, "supported": true, "k": true, "unsupported": true,
-	"allow": true, "authorization": true, "proxy-authorization": true, "www-authenticate": true, "proxy-authenticate": true,
-	"p-asserted-identity": true, "p-preferred-identity": true, "privacy": true, "session-expires": true, "x": true, "min-se": true,
-	"rseq": true, "rack": true, "reason": true, "warning": true, "server": true, "user-agent": true, "path": true, "service-route": true,
-	"session-id": true, "identity": true, "replaces": true, "refer-to": true, "r": true, "history-info": true, "p-charging-vector": true,
-}
 
 // compact gives the short form of the list headers that are read here; the parser maps only its own.
 func compact(name string) string {
@@ -115,41 +100,23 @@ type reason struct {
 }
 
 func (r reason) header() msg.Header {
-	v := r.protocol + ";cause=" + strconv.Itoa(r.cause)
-	if r.text != "" {
-		v += `;text="` + r.text + `"`
-	}
-	return msg.NewHeader("Reason", v)
+	return msg.NewHeader("Reason", header.Reason{Protocol: r.protocol, Cause: r.cause, Text: r.text}.String())
 }
 
-// reasons reads the Reason headers and leaves out what could carry an address of the other side.
+// reasons reads the Reason headers. Where a cause was raised is kept by leg.heard.
 func reasons(m msg.Message) []reason {
 	var out []reason
-	for _, v := range values(m, "reason") {
-		for _, part := range splitQuoted(v, ',') {
-			fields := splitQuoted(part, ';')
-			r := reason{}
-			switch strings.ToUpper(strings.TrimSpace(fields[0])) {
-			case "SIP":
-				r.protocol = "SIP"
-			case "Q.850":
-				r.protocol = "Q.850"
-			default:
-				continue
-			}
-			for _, f := range fields[1:] {
-				k, val, _ := strings.Cut(strings.TrimSpace(f), "=")
-				switch strings.ToLower(strings.TrimSpace(k)) {
-				case "cause":
-					r.cause, _ = strconv.Atoi(strings.TrimSpace(val))
-				case "text":
-					r.text = harmless(strings.Trim(strings.TrimSpace(val), `"`))
-				}
-			}
-			if r.cause > 0 && r.cause < 1000 && len(out) < 4 {
-				out = append(out, r)
-			}
-		}
+	for _, r := range header.Reasons(values(m, "reason")) {
+		out = append(out, reason{r.Protocol, r.Cause, r.Text})
+	}
+	return out
+}
+
+// asHeaders gives reasons as values of the header.
+func asHeaders(rs []reason) []header.Reason {
+	out := make([]header.Reason, len(rs))
+	for i, r := range rs {
+		out[i] = header.Reason{Protocol: r.protocol, Cause: r.cause, Text: r.text}
 	}
 	return out
 }
@@ -162,96 +129,31 @@ func reasonHeaders(rs []reason) []msg.Header {
 	return out
 }
 
-// harmless keeps a short text that can name no host: letters, digits, blanks and a little punctuation.
-func harmless(s string) string {
-	if len(s) > 64 {
-		return ""
-	}
-	for _, c := range s {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == ' ', c == '-', c == '_', c == '/', c == '(', c == ')':
-		default:
-			return ""
-		}
-	}
-	return s
-}
-
-// splitQuoted splits at sep outside quoted strings and angle brackets.
-func splitQuoted(s string, sep byte) []string {
-	var out []string
-	quoted, angled, start := false, false, 0
-	for i := 0; i < len(s); i++ {
-		switch {
-		case quoted && s[i] == '\\':
-			i++
-		case s[i] == '"':
-			quoted = !quoted
-		case quoted:
-		case s[i] == '<':
-			angled = true
-		case s[i] == '>':
-			angled = false
-		case s[i] == sep && !angled:
-			out, start = append(out, s[start:i]), i+1
-		}
-	}
-	return append(out, s[start:])
-}
-
-// Session-ID, RFC 7989: two UUIDs of 32 hex digits, ours first.
-
-func sessionID(m msg.Message) (local string) {
-	v, _, _ := strings.Cut(value(m, "session-id"), ";")
-	v = strings.ToLower(strings.TrimSpace(v))
-	if len(v) != 32 || strings.Trim(v, "0123456789abcdef") != "" || strings.Trim(v, "0") == "" {
-		return ""
-	}
-	return v
-}
-
-func sessionHeaderOf(local, remote string) msg.Header {
-	if remote == "" {
-		remote = strings.Repeat("0", 32)
-	}
-	return msg.NewHeader(sessionHeader, local+";remote="+remote)
-}
-
 // bodySDP finds the session description of a message: the body, or the SDP part of a multipart body. ok is false for a body of another kind.
 func bodySDP(m msg.Message) (sdp []byte, ok bool) {
-	body := m.Body()
-	if len(body) == 0 {
+	if len(m.Body()) == 0 {
 		return nil, true
 	}
-	kind, params, err := mime.ParseMediaType(value(m, "content-type"))
-	if err != nil {
-		return nil, false
-	}
-	if kind == typeSDP {
-		return body, true
-	}
-	if !strings.HasPrefix(kind, "multipart/") {
-		return nil, false
-	}
-	r := multipart.NewReader(bytes.NewReader(body), params["boundary"])
-	for range 8 {
-		p, err := r.NextPart()
-		if err != nil {
-			return nil, false
-		}
-		if k, _, err := mime.ParseMediaType(textproto.MIMEHeader(p.Header).Get("Content-Type")); err != nil || k != typeSDP {
-			continue
-		}
-		sdp, err := io.ReadAll(io.LimitReader(p, 64<<10))
-		return sdp, err == nil
-	}
-	return nil, false
+	return header.SDP(value(m, "content-type"), m.Body())
 }
 
 // setSDP puts a session description into m; nil leaves the message without a body.
-func setSDP(m msg.Message, sdp []byte) {
+func setSDP(m msg.Message, sdp []byte) { setBodies(m, sdp, nil) }
+
+// setBodies puts a session description and further parts into m. RFC 5621 section 8.2: one part stands alone, several make a multipart body.
+func setBodies(m msg.Message, sdp []byte, more []header.Part) {
+	if len(more) > 0 {
+		if len(sdp) > 0 {
+			more = append([]header.Part{{Type: header.TypeSDP, Body: sdp}}, more...)
+		}
+		kind, body := header.Join(more)
+		m.AppendHeader(msg.NewHeader("MIME-Version", "1.0"))
+		m.AppendHeader(msg.NewHeader("Content-Type", kind))
+		m.SetBody(body)
+		return
+	}
 	if len(sdp) > 0 {
-		m.AppendHeader(msg.NewHeader("Content-Type", typeSDP))
+		m.AppendHeader(msg.NewHeader("Content-Type", header.TypeSDP))
 		m.SetBody(sdp)
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/sip/dialog"
 	"github.com/cordonsip/cordon/sip/digest"
+	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -178,9 +179,7 @@ func (l *leg) dress(req *msg.Request, method msg.RequestMethod, headers []msg.He
 		req.AppendHeader(msg.NewHeader("Allow", allowed))
 		req.AppendHeader(msg.NewHeader("Supported", supported))
 	}
-	if l.c.ids.a != "" {
-		req.AppendHeader(l.c.sessionHeader(l.side))
-	}
+	req.AppendHeader(l.c.sessionHeader(l))
 	l.c.sh.brand(req)
 	for _, h := range headers {
 		req.AppendHeader(h)
@@ -190,6 +189,7 @@ func (l *leg) dress(req *msg.Request, method msg.RequestMethod, headers []msg.He
 // ack acknowledges a 2xx to the INVITE with CSeq seq, in dialog d.
 func (l *leg) ack(d *dialog.Dialog, seq uint32, sdp []byte) {
 	req := d.Ack(seq)
+	req.AppendHeader(l.c.sessionHeader(l))
 	for _, h := range l.auth.invite {
 		req.AppendHeader(h) // RFC 3261 section 22.1: the ACK repeats the credentials of its INVITE, as they were
 	}
@@ -278,6 +278,7 @@ func (l *leg) send(req *msg.Request, then func(res *msg.Response, err error)) *e
 
 // Response implements transaction.ClientUser.
 func (x *exchange) Response(_ *transaction.Client, res *msg.Response) {
+	x.l.heard(res)
 	if res.IsProvisional() {
 		return
 	}
@@ -392,7 +393,12 @@ func (l *leg) farewell(rs []reason) {
 	if l.owed != 0 { // RFC 3261 section 15: first the ACK, then the BYE
 		l.settle(l.owed, nil)
 	}
-	req := l.build(msg.BYE, reasonHeaders(rs)...)
+	req := l.build(msg.BYE, l.why(rs, 0)...)
+	if n := l.party.Cross.UserData; n > 0 {
+		for _, v := range header.UserToUser(l.c.parting, n) {
+			req.AppendHeader(msg.NewHeader("User-to-User", v))
+		}
+	}
 	req.SetBody(nil)
 	l.c.sh.last(l.flow, req, l.auth)
 }

@@ -14,6 +14,8 @@ type metrics struct {
 	active   prometheus.Gauge
 	refused  *prometheus.CounterVec
 	strays   prometheus.Counter
+
+	passports *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -35,10 +37,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"ground"}),
 		strays: prometheus.NewCounter(prometheus.CounterOpts{Name: "cordon_sip_strays_total", Help: "Responses that belong to no transaction."}),
 	}
+	m.passports = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "cordon_sip_passports_dropped_total", Help: "PASSporTs (Identity headers) that were not passed on to a party, by reason.",
+	}, []string{"party", "reason"})
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.attempts, m.setup, m.active, m.refused, m.strays} {
+	for _, c := range []prometheus.Collector{m.calls, m.attempts, m.setup, m.active, m.refused, m.strays, m.passports} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("sip: metrics: %w", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transport"
 )
 
@@ -13,6 +14,7 @@ import (
 type profiles struct {
 	byName  map[string]*Party
 	sources []source // longest prefix first, then in the order of the config
+	wanted  wanted
 }
 
 type source struct {
@@ -21,7 +23,7 @@ type source struct {
 }
 
 func newProfiles(list []Party) (*profiles, error) {
-	n := &profiles{byName: make(map[string]*Party, len(list))}
+	n := &profiles{byName: make(map[string]*Party, len(list)), wanted: wanted{names: map[string]bool{}}}
 	for i := range list {
 		p := list[i]
 		if p.Name == "" {
@@ -34,10 +36,14 @@ func newProfiles(list []Party) (*profiles, error) {
 			return nil, fmt.Errorf("sip: party %q: rel100 %q: want end or pass", p.Name, p.Rel100)
 		}
 		for _, h := range p.Headers {
-			if name := strings.ToLower(strings.TrimSpace(h)); name == "" || structural[name] && name != "history-info" {
+			if name := strings.ToLower(strings.TrimSpace(h)); name == "" || header.Structural(name) && name != "history-info" {
 				return nil, fmt.Errorf("sip: party %q: header %q is the edge's own to write and cannot cross", p.Name, h)
 			}
 		}
+		if err := p.Cross.check(); err != nil {
+			return nil, fmt.Errorf("sip: party %q: header rules: %w", p.Name, err)
+		}
+		n.wanted.add(&p)
 		n.byName[p.Name] = &p
 		for _, pre := range p.Sources {
 			if !pre.IsValid() {

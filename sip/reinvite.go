@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transaction"
 	msg "github.com/emiago/sipgo/sip"
 )
@@ -100,7 +101,7 @@ func (l *leg) confirmUpdate(tx *transaction.Server, req *msg.Request, withSDP bo
 	a := &ask{timer: lists(req, "supported", "timer") || lists(req, "require", "timer")}
 	a.expires, _ = number(req, "session-expires")
 	a.refresh = refresherOf(req)
-	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), msg.NewHeader("Supported", supported)}
+	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), msg.NewHeader("Supported", supported), l.c.sessionHeader(l)}
 	if a.expires > 0 {
 		hs = append(hs, l.timing.agree(l, a)...)
 	}
@@ -122,7 +123,7 @@ func (l *leg) agreeTo(tx *transaction.Server, req *msg.Request, sdp []byte, onAc
 	a := &ask{timer: lists(req, "supported", "timer") || lists(req, "require", "timer")}
 	a.expires, _ = number(req, "session-expires")
 	a.refresh = refresherOf(req)
-	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), msg.NewHeader("Supported", supported), l.c.sessionHeader(l.side)}
+	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), msg.NewHeader("Supported", supported), l.c.sessionHeader(l)}
 	if a.expires > 0 {
 		hs = append(hs, l.timing.agree(l, a)...)
 	}
@@ -179,7 +180,9 @@ func (r *renegotiation) ask(sdp []byte) {
 		method = msg.INVITE
 	}
 	req := r.to.build(method)
-	cross(req, crossing(r.req), r.from.party, r.to.party, r.to.host())
+	onward(req, r.req)
+	said := hear(r.req, r.from.party, r.c.sh.e.profiles.Load())
+	said.carry(req, r.from, r.to, r.to.host())
 	setSDP(req, sdp)
 	r.to.out = r.to.send(req, func(res *msg.Response, err error) { r.answered(method, sdp, res, err) })
 }
@@ -227,7 +230,7 @@ func (r *renegotiation) answered(method msg.RequestMethod, sent []byte, res *msg
 		// The other side has taken the offer and moved; what it moved to cannot be honoured, and there is no way back.
 		m := asRefusal(merr)
 		r.refused(m)
-		c.hangup(byEdge, reason{"SIP", m.Status, harmless(m.Text)})
+		c.hangup(byEdge, reason{"SIP", m.Status, header.Harmless(m.Text)})
 		return
 	}
 	r.to.taken, r.from.taken = sdp, r.sdp
@@ -291,7 +294,7 @@ func (r *renegotiation) refused(m *media.Refusal) {
 	if status == 403 {
 		status = 488 // inside a dialog 403 would end nothing and say too much; the reason tells it
 	}
-	r.fail(status, reason{"SIP", m.Status, harmless(m.Text)})
+	r.fail(status, reason{"SIP", m.Status, header.Harmless(m.Text)})
 }
 
 // fail answers the peer and leaves the session as it was.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -86,6 +87,9 @@ func (s *shard) answer(tx *transaction.Server, status int, headers ...msg.Header
 	if tx == nil {
 		return
 	}
+	if l := s.legs[legKey(tx.Req().CallID().Value(), tx.Tag())]; l != nil && status > 100 {
+		headers = append(headers, l.c.sessionHeader(l))
+	}
 	res := tx.Response(status, "", headers...)
 	s.brand(res)
 	_ = tx.Respond(res) // what cannot be sent is retransmitted by the peer or timed out
@@ -142,6 +146,9 @@ func (s *shard) sane(tx *transaction.Server, req *msg.Request) *refusal {
 	if mf := req.MaxForwards(); mf != nil && mf.Val() == 0 {
 		return &refusal{status: 483}
 	}
+	if n, ok := number(req, "max-breadth"); ok && n == 0 { // RFC 5393 section 5.3.3
+		return &refusal{status: 440}
+	}
 	var unknown []string
 	for _, o := range tokens(req, "require") {
 		if !strings.EqualFold(o, "100rel") && !strings.EqualFold(o, "timer") {
@@ -158,7 +165,7 @@ func (s *shard) sane(tx *transaction.Server, req *msg.Request) *refusal {
 	if s.ours[req.CallID().Value()] {
 		return &refusal{status: 482}
 	}
-	if id := sessionID(req); id != "" {
+	if id, _ := header.Session(value(req, "session-id")); id != "" {
 		if _, again := s.e.ids.Load(id + "\n" + calledUser(req)); again {
 			return &refusal{status: 482}
 		}
@@ -206,10 +213,14 @@ func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.In
 		s.answer(tx, r.status, r.headers...)
 		return
 	}
-	a := asked(req, party)
+	a := s.asked(req, party)
 	plan := s.e.c.Planner.Plan(a.request(party.Name, time.Now()))
 	emergency := plan.Purpose == sovereign.EmergencyCall
 	if !emergency {
+		if a.said.privacy.Impossible() { // RFC 3323 section 5
+			s.answer(tx, 500)
+			return
+		}
 		if wait, full := s.busy(party, in); full {
 			s.answer(tx, 503, msg.NewHeader("Retry-After", wait))
 			return

@@ -287,6 +287,9 @@ func (c *Client) derive(method sip.RequestMethod) *sip.Request {
 	req.AppendHeader(sip.HeaderClone(c.req.To()))
 	req.AppendHeader(c.req.CallID())
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: c.req.CSeq().SeqNo, MethodName: method})
+	if id := c.req.GetHeader("session-id"); id != nil {
+		req.AppendHeader(id) // RFC 7989 section 6: every message of a session carries it
+	}
 	return req
 }
 

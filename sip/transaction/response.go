@@ -2,6 +2,8 @@ package transaction
 
 import (
 	"github.com/emiago/sipgo/sip"
+
+	"github.com/cordonsip/cordon/sip/header"
 )
 
 // Response builds a response to the request with the To-tag of this transaction (the same in every response, also in the answer to CANCEL).
@@ -30,7 +32,19 @@ func (s *Server) Response(status int, reason string, headers ...sip.Header) *sip
 	for _, h := range headers {
 		res.AppendHeader(h)
 	}
+	s.sessionID(res)
 	return res
+}
+
+// sessionID answers a Session-ID by what the request itself tells of both ends, unless the user knew better. RFC 7989 section 7: an end that is not known is nil.
+func (s *Server) sessionID(res *sip.Response) {
+	h := s.req.GetHeader("session-id")
+	if h == nil || res.GetHeader("session-id") != nil {
+		return
+	}
+	if local, remote := header.Session(h.Value()); local != "" {
+		res.AppendHeader(sip.NewHeader("Session-ID", header.SessionValue(remote, local)))
+	}
 }
 
 // Reason is the registered reason phrase of a status, or one for its class.
