@@ -30,7 +30,8 @@ type spine struct {
 	stamp atomic.Pointer[Stamp]
 
 	healing  chan struct{} // a token: one gap is written at a time
-	abandons atomic.Int64  // appends that ran out of time and have not come back
+	pace     pace
+	abandons atomic.Int64 // appends that ran out of time and have not come back
 
 	life struct {
 		sync.Mutex
@@ -77,7 +78,7 @@ func (s *spine) Append(ctx context.Context, e Event) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	p := parcel{leaf: leaf, call: callRefOf(e)}
+	p := parcel{leaf: leaf, call: callRefOf(e), patient: patient(e.Kind())}
 	if err := s.heal(ctx); err != nil {
 		s.lose(p, err)
 		return 0, down(e.Kind(), err)
@@ -144,6 +145,8 @@ type parcel struct {
 	leaf []byte
 	call string // reference of the call it belongs to, if any
 	gap  bool   // it reports a loss and is none itself
+
+	patient bool // it may wait for others to share a batch with
 }
 
 // store puts one leaf and waits for it no longer than AppendTimeout. What it gives up on is counted as lost until it turns up.
@@ -199,6 +202,9 @@ type result struct {
 // carry appends and hands the result over, or accounts for it when nobody waits any more.
 func (s *spine) carry(p parcel, w *wait) {
 	defer s.life.running.Done()
+	if p.patient {
+		s.pace.wait(s.life.closing)
+	}
 	seq, err := s.tryHard(p.leaf)
 	w.mu.Lock()
 	defer w.mu.Unlock()

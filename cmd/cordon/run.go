@@ -24,6 +24,7 @@ type runCmd struct {
 
 // Run is the edge.
 func (r *runCmd) Run(ctx context.Context, s streams) error {
+	tune("/", os.Getenv)
 	cfg, err := configs.Load(r.Config)
 	if err != nil {
 		return withHint(err, "cordon check "+r.Config+" explains the file")
