@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs the real peers that the tests of this folder call: SIPp, baresip, tshark and tcpdump. Does nothing when they are there.
+# Installs the real peers that the tests of this folder call: SIPp, baresip, Kamailio, tshark and tcpdump. Does nothing when they are there.
 set -euo pipefail
 
-declare -A package=([sipp]=sip-tester [baresip]=baresip-core [tshark]=tshark [tcpdump]=tcpdump [ip]=iproute2)
+declare -A package=([sipp]=sip-tester [baresip]=baresip-core [tshark]=tshark [tcpdump]=tcpdump [ip]=iproute2 [kamailio]="kamailio kamailio-tls-modules")
 missing=()
 for program in "${!package[@]}"; do
-	command -v "$program" >/dev/null 2>&1 || [ -x "/usr/sbin/$program" ] || missing+=("${package[$program]}")
+	command -v "$program" >/dev/null 2>&1 || [ -x "/usr/sbin/$program" ] || missing+=(${package[$program]})
 done
 if [ "$(id -u)" != 0 ]; then
 	echo "interop: run it as root: the tests make network namespaces, and SIPp plays audio through a raw socket" >&2

@@ -50,6 +50,7 @@ type world struct {
 	clientCA bool   // TLS listeners ask for a certificate of the authority of this world
 	more     string // further top-level keys
 	health   string
+	ports    map[string]uint16 // of the node's listeners, where a peer must know them before; default: free ones
 
 	dir string // made by run
 	ca  *carrier.CA
@@ -242,7 +243,9 @@ func boot(t *testing.T, w *world, up ...string) *node {
 	n := &node{t: t, w: w, dir: w.dir, sip: map[string]uint16{}, token: map[string]string{}}
 	for _, p := range slices.Concat(w.trunks, w.groups) {
 		if _, ok := n.sip[p.transport]; !ok {
-			n.sip[p.transport] = w.at.freePort(t, w.edge)
+			if n.sip[p.transport] = w.ports[p.transport]; n.sip[p.transport] == 0 {
+				n.sip[p.transport] = w.at.freePort(t, w.edge)
+			}
 		}
 	}
 	n.api = fmt.Sprintf("127.0.0.1:%d", w.at.freePort(t, "127.0.0.1"))

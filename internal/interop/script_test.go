@@ -100,7 +100,7 @@ func caller(t *testing.T, script string) string {
 }
 
 func callee(t *testing.T, script string) string {
-	c := &compiler{t: t, uas: true, vars: 5, names: []string{"via", "from", "to", "cseq", "contact"}, cseq: 100}
+	c := &compiler{t: t, uas: true, vars: 5, names: []string{"path", "from", "to", "cseq", "contact"}, cseq: 100}
 	c.b.WriteString(header)
 	c.b.WriteString(`<recv request="OPTIONS" optional="true" next="90"/>` + "\n")
 	for _, s := range parse(t, script) {
@@ -190,10 +190,12 @@ func (c *compiler) recv(s step) {
 		if c.got == 1 {
 			attr += ` counter="invites"`
 		}
-		for _, h := range [][3]string{{"Via:", "via", ".*"}, {"From:", "from", ".*"}, {"To:", "to", ".*"}, {"CSeq:", "cseq", ".*"}} {
+		for _, h := range [][3]string{{"From:", "from", ".*"}, {"To:", "to", ".*"}, {"CSeq:", "cseq", ".*"}} {
 			actions += fmt.Sprintf(`<ereg regexp="%s" search_in="hdr" header="%s" assign_to="%s"/>`, h[2], h[0], h[1])
 		}
 		actions += `<ereg regexp="sip:[^>]*" search_in="hdr" header="Contact:" assign_to="contact"/>`
+		// All of them go back, with a proxy in the way, too.
+		actions += `<ereg regexp="((Record-Route|Via): [^[:cntrl:]]*[[:cntrl:]]+)+" search_in="msg" assign_to="path"/>`
 	}
 	if actions != "" {
 		actions = "<action>" + actions + "</action>"
@@ -331,7 +333,7 @@ func (c *compiler) response(status, of string) string {
 			tag = ""
 		}
 		c.up = c.up || status == "200"
-		return line + "Via: [$via]\nFrom: [$from]\nTo: [$to]" + tag + "\n[last_Call-ID:]\nCSeq: [$cseq]\n" + contact
+		return line + "[$path]From: [$from]\nTo: [$to]" + tag + "\n[last_Call-ID:]\nCSeq: [$cseq]\n" + contact
 	case of != "":
 		return line + "Via: [$" + of + "via]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\nCSeq: [$" + of + "cseq]\n" + contact
 	}
