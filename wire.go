@@ -125,7 +125,7 @@ func (n *Node) buildDoors(context.Context) error {
 	}
 	n.edge, err = sip.New(sip.Config{
 		Listeners: n.sipListeners(), Dial: transport.Config{Dial: n.opts.Net.DialTCP, Connect: c.Limits.Connect.Or(time.Second)},
-		Fence: n.fence, Parties: n.profiles(c), Planner: n.router, Outcome: n.checker.Outcome, Try: n.checker.Try, Spend: n.gate.Spend, Refund: n.gate.Refund,
+		Fence: n.fence, Parties: n.profiles(c), Planner: n.router, AsksForHelp: n.router.AsksForHelp, Outcome: n.checker.Outcome, Try: n.checker.Try, Spend: n.gate.Spend, Refund: n.gate.Refund,
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.opts.Tap,
 		Endpoint: n.endpoint, RTTMin: n.rttMin,

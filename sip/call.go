@@ -203,6 +203,10 @@ func (c *call) try(h routing.Hop, plain bool) bool {
 		c.skip(h, h.Ruling, h.Ruling.Ground, "full")
 		return false
 	}
+	if why := e.throttled(party, h.Target.Addr, c.emergency() || plain); why != "" {
+		c.skip(h, h.Ruling, h.Ruling.Ground, why)
+		return false
+	}
 	if h.Grant != "" && c.logDown && !c.emergency() {
 		c.held = true
 		c.skip(h, h.Ruling, h.Ruling.Ground, "log_down")
@@ -292,6 +296,8 @@ func (c *call) exhausted() {
 		c.refuse(503, "failed", reason{"SIP", 503, "no new calls are taken from this party"})
 	case len(c.plan.Hops) == 0 && c.plan.Route == "":
 		c.refuse(404, "failed")
+	case c.onlyThrottled():
+		c.refuse(503, "failed", reason{"SIP", 503, "no target takes more calls now"}) // RFC 7339 section 5.10
 	default:
 		c.refuse(480, "failed", reason{"SIP", 480, "no target can take the call"})
 	}

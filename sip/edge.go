@@ -51,8 +51,19 @@ type Party struct {
 	Refresh  time.Duration // session interval, RFC 4028; 0: 30 min; negative: off
 	Within   Deadlines
 	MaxCalls int
+	MaxCPS   float64 // new calls per second, in each direction; 0: no limit
+	Guard    Guard
 	Headers  []string // further end-to-end headers that may cross, e.g. "X-Genesys-Conversation-ID"
 	Cross    Crossing
+}
+
+// Guard is how far a party is trusted on the wire. The zero value is the careful one.
+type Guard struct {
+	Scanners  bool                // it may name itself as scanners do
+	Overload  bool                // we announce overload control to it and hold back what it asks us to (RFC 7339, RFC 7415)
+	Reuse     bool                // requests to it may use a connection that it opened with a verified identity of its own (RFC 5923)
+	Keepalive transport.Keepalive // of the connections that we open to it
+	Conns     int                 // most connections that it may hold open to us; 0: the limit per source alone
 }
 
 // Credentials for digest authentication toward a carrier.
@@ -74,10 +85,11 @@ type Deadlines struct {
 type Config struct {
 	Product       string // Server and User-Agent; "" sends neither
 	Listeners     []transport.Listener
-	Dial          transport.Config // only Dial, Connect, Idle, MaxBody, MaxConns are read
+	Dial          transport.Config // the way out, times and bounds; what the edge knows itself is set here
 	Fence         *sovereign.Fence
 	Parties       []Party
 	Planner       Planner
+	AsksForHelp   func(routing.Request) bool // cheap: is this an emergency call? nil asks the Planner
 	Outcome       func(healthcheck.Outcome) // told after each attempt; must not block
 	Try           func(target string) bool  // takes the one call that a half-open target may get; nil: none is ever taken
 	Spend         func(grant string) bool
@@ -90,7 +102,8 @@ type Config struct {
 	OnLogFailure  string // "refuse" (default) | "continue_with_gap"
 	Stranger      string // "silence" (default) | "403": what an unknown but permitted source gets
 	MaxCalls      int
-	RatePerSource float64 // new calls per second per source; 0: 50
+	Scanners      []string // words, in lower case, that mark scanners beside those that are known
+	RatePerSource float64  // new calls per second per source; 0: 50
 	Timers        transaction.Timers
 	Loops         int // default GOMAXPROCS
 	Logger        *slog.Logger
@@ -119,6 +132,9 @@ type Edge struct {
 	dialedN atomic.Int64
 	ids     sync.Map // Session-ID and called user of live calls: loop detection
 	load    sync.Map // party -> *atomic.Int64
+
+	rates     rates
+	throttles throttles
 
 	tasks atomic.Int64 // goroutines that do what may block
 	base  context.Context
@@ -170,6 +186,7 @@ func New(c Config) (*Edge, error) {
 	tc := c.Dial
 	tc.Listeners, tc.Fence, tc.Screen, tc.Handler = c.Listeners, c.Fence, e.screen, e
 	tc.Logger, tc.Metrics, tc.Tap = c.Logger, c.Metrics, c.Tap
+	tc.Keep, tc.PartyConns = e.keepalive, e.partyConns
 	tl, err := transport.New(tc)
 	if err != nil {
 		return nil, fmt.Errorf("sip: transport: %w", err)
@@ -260,6 +277,7 @@ func (e *Edge) Reload(p []Party) error {
 		return err
 	}
 	e.profiles.Store(n)
+	e.forgetRates(p)
 	return nil
 }
 
@@ -285,11 +303,9 @@ func (e *Edge) Receive(in transport.Incoming) {
 		return
 	}
 	s := e.shards[shardOf(id.Value(), len(e.shards))]
-	s.loop.Post(func() {
-		if !in.OnlyEmergency || s.excused(in) {
-			s.tx.Receive(in)
-		}
-	})
+	if !e.admit(s, in, id.Value()) {
+		s.loop.Post(func() { s.take(in) })
+	}
 }
 
 // Lost tells every loop that a flow died.

@@ -16,6 +16,7 @@ type metrics struct {
 	strays   prometheus.Counter
 
 	passports *prometheus.CounterVec
+	turned   *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -35,6 +36,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cordon_sip_ingress_refused_total", Help: "Packets and calls that were not admitted, by ground.",
 		}, []string{"ground"}),
+		turned: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cordon_sip_turned_away_total", Help: "New calls that were refused before any state was kept, by reason: rate, lobby.",
+		}, []string{"reason"}),
 		strays: prometheus.NewCounter(prometheus.CounterOpts{Name: "cordon_sip_strays_total", Help: "Responses that belong to no transaction."}),
 	}
 	m.passports = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -43,7 +47,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.attempts, m.setup, m.active, m.refused, m.strays, m.passports} {
+	for _, c := range []prometheus.Collector{m.calls, m.attempts, m.setup, m.active, m.refused, m.strays, m.passports, m.turned} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("sip: metrics: %w", err)
 		}

@@ -21,8 +21,9 @@ type screen struct {
 	}
 	refusals struct {
 		sync.Mutex
-		seen map[refusedKey]*refusedCount
-		kick chan struct{}
+		seen      map[refusedKey]*refusedCount
+		strangers int // of them
+		kick      chan struct{}
 	}
 }
 
@@ -45,7 +46,8 @@ type refusedCount struct {
 // The bounds of what strangers can make us remember.
 const (
 	maxBuckets  = 16384
-	maxRefusals = 1024
+	maxRefusals = 1024             // in one group
+	maxSamples  = 16               // of strangers in one group: each entry of the log costs, and forged sources cost nothing
 	quietFor    = 10 * time.Second // refusals of one kind are grouped for so long
 )
 
@@ -166,6 +168,11 @@ func (s *screen) refused(party string, from netip.AddrPort, g sovereign.Ground, 
 	s.e.metrics.refused.WithLabelValues(string(g)).Inc()
 	k := refusedKey{party, from.Addr(), g}
 	s.refusals.Lock()
+	if s.refusals.seen[k] == nil && party == "" {
+		if s.refusals.strangers++; s.refusals.strangers > maxSamples {
+			k.source = netip.Addr{} // the rest is counted without its address
+		}
+	}
 	if c := s.refusals.seen[k]; c != nil {
 		c.count++
 	} else if len(s.refusals.seen) < maxRefusals {
@@ -188,10 +195,14 @@ func (s *screen) report(ctx context.Context) {
 		}
 		s.refusals.Lock()
 		seen := s.refusals.seen
-		s.refusals.seen = make(map[refusedKey]*refusedCount)
+		s.refusals.seen, s.refusals.strangers = make(map[refusedKey]*refusedCount), 0
 		s.refusals.Unlock()
 		for k, c := range seen {
-			ev := audit.IngressRefused{Trunk: k.party, Source: k.source.String(), Ground: string(k.ground), Why: c.why, Count: c.count}
+			source := "(more addresses than are kept)"
+			if k.source.IsValid() {
+				source = k.source.String()
+			}
+			ev := audit.IngressRefused{Trunk: k.party, Source: source, Ground: string(k.ground), Why: c.why, Count: c.count}
 			if _, err := s.e.c.Log.Append(ctx, ev); err != nil {
 				s.e.log.Warn("a refused ingress could not be logged", "ground", k.ground, "count", c.count, "error", err)
 			}

@@ -25,6 +25,7 @@ type shard struct {
 	calls   map[*call]struct{}
 	ours    map[string]bool // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
 	sos     map[string]int  // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
+	lobby   *lobby          // where new calls wait
 	pending int             // requests that end calls and are not answered yet
 }
 
@@ -32,8 +33,10 @@ func newShard(e *Edge, id int) *shard {
 	s := &shard{
 		e: e, id: id, loop: transaction.NewLoop(),
 		legs: make(map[string]*leg), calls: make(map[*call]struct{}), ours: make(map[string]bool), sos: make(map[string]int),
+		lobby: newLobby(),
 	}
 	s.tx = transaction.New(s.loop, e.tl.Send, s, e.c.Timers)
+	s.tx.ViaParams(e.viaParams)
 	return s
 }
 
@@ -197,8 +200,6 @@ func (s *shard) busy(party *Party, in transport.Incoming) (wait string, full boo
 		return "30", true
 	case time.Since(in.At) > maxLag: // our own queue is behind: what is up comes first
 		return "5", true
-	case !s.e.screen.take(in.Flow.Remote().Addr()):
-		return "1", true
 	case s.e.c.MaxCalls > 0 && s.e.active.Load() >= int64(s.e.c.MaxCalls):
 		return "5", true
 	case party.MaxCalls > 0 && s.e.partyLoad(party.Name).Load() >= int64(party.MaxCalls):

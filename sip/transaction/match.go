@@ -97,10 +97,14 @@ func BranchMark(res *sip.Response, n int) string {
 // addVia puts our Via on top. rport asks for the answer where the request came from (RFC 3581).
 func (l *Layer) addVia(f transport.Flow, req *sip.Request, branch string) {
 	local := f.Local()
+	params := sip.HeaderParams{{K: "branch", V: branch}, {K: "rport"}}
+	if l.extra != nil {
+		params = append(params, l.extra(f)...)
+	}
 	req.PrependHeader(&sip.ViaHeader{
 		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: strings.ToUpper(string(f.Proto())),
 		Host: local.Addr().Unmap().String(), Port: int(local.Port()),
-		Params: sip.HeaderParams{{K: "branch", V: branch}, {K: "rport"}},
+		Params: params,
 	})
 	length(req)
 }

@@ -79,6 +79,7 @@ type Layer struct {
 	user    User
 	t       Timers
 	mark    string
+	extra   func(transport.Flow) sip.HeaderParams // nil, or further parameters of our Via
 	clients map[clientKey]*Client
 	byFlow  map[transport.Key]map[*Client]struct{}
 	servers map[serverKey]*Server
@@ -98,6 +99,9 @@ func New(loop Loop, send func(transport.Flow, []byte) error, user User, t Timers
 // Mark puts s (token characters) at the front of every branch and To-tag that this layer makes, so that whoever spreads messages over several layers finds
 // the one that a response or a request inside a dialog belongs to. See BranchMark.
 func (l *Layer) Mark(s string) { l.mark = s }
+
+// ViaParams sets what gives further parameters of our Via on a flow, such as those of RFC 7339 and RFC 5923.
+func (l *Layer) ViaParams(f func(transport.Flow) sip.HeaderParams) { l.extra = f }
 
 // Receive takes one message; call it on the loop.
 func (l *Layer) Receive(in transport.Incoming) {

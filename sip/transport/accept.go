@@ -76,27 +76,17 @@ func (a *acceptor) start(nc net.Conn, who Admission, from netip.AddrPort) string
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.total >= l.c.MaxTotal || l.inbound[from.Addr()] >= l.c.MaxConns {
+	if !l.runs() {
+		return "closing"
+	}
+	share, ok := l.enter(from.Addr(), who.Party)
+	if !ok {
 		return "limit"
 	}
 	l.next++
 	f.key.Conn = l.next
 	c := newConn(l, p, f)
-	f.conn, c.acceptor = c, a
-	if !l.open(func(ctx context.Context) { c.runInbound(ctx, nc) }) {
-		return "closing"
-	}
-	l.total++
-	l.inbound[from.Addr()]++
+	f.conn, c.acceptor, c.budget = c, a, share
+	l.open(func(ctx context.Context) { c.runInbound(ctx, nc) })
 	return ""
-}
-
-// leave gives back what start took.
-func (l *Layer) leave(from netip.Addr) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.total--
-	if l.inbound[from]--; l.inbound[from] <= 0 {
-		delete(l.inbound, from)
-	}
 }

@@ -27,14 +27,27 @@ type inStream struct {
 	frame frame
 }
 
-// space gives room to read into. The buffer grows to one header section and one body, no further.
-func (s *inStream) space() []byte {
+// smallBuffer is what a stream that rests holds.
+const smallBuffer = 4096
+
+// space gives room to read into. The buffer grows to one header section and one body, no further, and only within what its source may hold.
+func (s *inStream) space() ([]byte, error) {
 	if cap(s.buf)-len(s.buf) < 1024 {
-		grown := make([]byte, len(s.buf), 2*cap(s.buf))
+		size := max(smallBuffer, 2*cap(s.buf))
+		if !s.c.budget.spend(size - cap(s.buf)) {
+			return nil, fmt.Errorf("transport: its source holds too much memory: %w", ErrStalled)
+		}
+		grown := make([]byte, len(s.buf), size)
 		copy(grown, s.buf)
 		s.buf = grown
 	}
-	return s.buf[len(s.buf):cap(s.buf)]
+	return s.buf[len(s.buf):cap(s.buf)], nil
+}
+
+// release gives the buffer back when the stream ends.
+func (s *inStream) release() {
+	s.c.budget.spend(-cap(s.buf))
+	s.buf = nil
 }
 
 // took handles n more bytes. An error ends the connection.
@@ -64,7 +77,8 @@ func (s *inStream) took(n int) error {
 	}
 	s.buf = s.buf[:copy(s.buf, s.buf[used:])]
 	if len(s.buf) == 0 && cap(s.buf) > 16<<10 {
-		s.buf = make([]byte, 0, 4096) // one large message must not hold memory for the connection's life
+		s.c.budget.spend(smallBuffer - cap(s.buf))
+		s.buf = make([]byte, 0, smallBuffer) // one large message must not hold memory for the connection's life
 	}
 	return nil
 }
@@ -107,6 +121,9 @@ func (s *inStream) step(b []byte) (int, error) {
 
 // keepalive answers a ping with a pong. RFC 5626 section 3.5.1.
 func (s *inStream) keepalive(ping bool) {
+	if s.c.acceptor == nil && s.c.pings.pong() && !ping {
+		return // the answer to ours
+	}
 	now := time.Now()
 	if !ping && !s.half.IsZero() && now.Sub(s.half) < time.Second {
 		ping = true
@@ -183,6 +200,7 @@ func (s *inStream) message(whole, body []byte, fault *Fault) error {
 	if err != nil {
 		return err
 	}
+	c.spoke.Store(true)
 	c.l.tap(false, f, whole)
 	if fault == nil {
 		msg, fl := s.r.message(body)

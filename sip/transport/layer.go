@@ -32,7 +32,8 @@ type Layer struct {
 	over    bool
 	wg      sync.WaitGroup
 	pool    map[Key]*conn // outbound streams
-	inbound map[netip.Addr]int
+	inbound map[netip.Addr]*budget
+	byParty map[string]int // inbound streams
 	total   int
 	next    uint64 // number of the last inbound stream
 }
@@ -43,7 +44,7 @@ func New(c Config) (*Layer, error) {
 		return nil, errors.New("transport: a fence, a screen and a handler are needed")
 	}
 	c.defaults()
-	l := &Layer{c: c, log: c.Logger, ours: map[netip.AddrPort]bool{}, pool: map[Key]*conn{}, inbound: map[netip.Addr]int{}}
+	l := &Layer{c: c, log: c.Logger, ours: map[netip.AddrPort]bool{}, pool: map[Key]*conn{}, inbound: map[netip.Addr]*budget{}, byParty: map[string]int{}}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
@@ -68,6 +69,7 @@ func (c *Config) defaults() {
 		{&c.Within, 10 * time.Second},
 		{&c.Write, 5 * time.Second},
 		{&c.Every, 25 * time.Second},
+		{&c.First, time.Minute},
 	}
 	for _, d := range durations {
 		if *d.d <= 0 {
@@ -77,7 +79,7 @@ func (c *Config) defaults() {
 	numbers := []struct {
 		n   *int
 		def int
-	}{{&c.MaxBody, 64 << 10}, {&c.MaxConns, 64}, {&c.MaxTotal, 4096}}
+	}{{&c.MaxBody, 64 << 10}, {&c.MaxConns, 64}, {&c.MaxTotal, 4096}, {&c.MaxBuffered, 8 << 20}}
 	for _, n := range numbers {
 		if *n.n <= 0 {
 			*n.n = n.def
@@ -295,13 +297,16 @@ func (l *Layer) stream(f Flow) (*conn, error) {
 
 // open starts a goroutine of the layer while it runs; l.mu is held.
 func (l *Layer) open(f func(context.Context)) bool {
-	if l.ctx == nil || l.over || l.ctx.Err() != nil {
+	if !l.runs() {
 		return false
 	}
 	ctx := l.ctx
 	l.wg.Go(func() { f(ctx) })
 	return true
 }
+
+// runs says whether goroutines may start; l.mu is held.
+func (l *Layer) runs() bool { return l.ctx != nil && !l.over && l.ctx.Err() == nil }
 
 // judged gives the way back to a received source, with a pass if the fence permits one.
 func (l *Layer) judged(a Admission, from netip.AddrPort, f flow) *flow {

@@ -29,6 +29,9 @@ type conn struct {
 	guard    atomic.Pointer[guarded] // inbound: the socket and its fence
 	ready    chan struct{}
 	peer     atomic.Pointer[PeerIdentity]
+	pings    pings
+	budget   *budget      // inbound
+	spoke    atomic.Bool  // a whole message came
 	last     atomic.Int64 // Unix nanoseconds of the last byte in either direction
 
 	mu    sync.Mutex
@@ -52,7 +55,7 @@ func (c *conn) enqueue(msg []byte) error {
 		c.mu.Unlock()
 		return wrap(ErrGone, err)
 	}
-	if c.bytes+len(msg) > maxQueue {
+	if c.bytes+len(msg) > maxQueue || !c.budget.spend(len(msg)) {
 		c.mu.Unlock()
 		c.end(wrap(ErrStalled, nil))
 		return wrap(ErrStalled, nil)
@@ -93,6 +96,7 @@ func (c *conn) end(err error) {
 		return
 	}
 	c.err = err
+	c.budget.spend(-c.bytes)
 	c.queue, c.bytes = nil, 0
 	nc := c.nc
 	c.mu.Unlock()
@@ -199,7 +203,7 @@ func handshakeError(ctx context.Context, err error) error {
 
 // runInbound shakes hands where that is due, and serves.
 func (c *conn) runInbound(ctx context.Context, raw net.Conn) {
-	defer c.l.leave(c.flow.key.Remote.Addr())
+	defer c.l.leave(c.flow.key.Remote.Addr(), c.flow.key.Party)
 	g := guard(raw, c.l.c.Fence, c.flow.pass)
 	c.guard.Store(g)
 	var nc net.Conn = g
@@ -269,11 +273,11 @@ const linger = 500 * time.Millisecond
 
 // write sends what is queued, in order, until the connection ends. A peer that takes nothing for the write deadline is given up.
 func (c *conn) write(nc net.Conn) error {
-	var ping <-chan time.Time
+	ping, pong := newStopped(), newStopped()
+	defer ping.Stop()
+	defer pong.Stop()
 	if c.l.c.Keep != nil && c.acceptor == nil {
-		t := time.NewTicker(c.l.c.Every)
-		defer t.Stop()
-		ping = t.C
+		ping.Reset(pause(c.l.c.Every))
 	}
 	for {
 		var batch [][]byte
@@ -292,7 +296,10 @@ func (c *conn) write(nc net.Conn) error {
 				return err
 			}
 			c.mu.Lock()
-			c.bytes -= len(msg)
+			if c.err == nil { // else end gave it back
+				c.bytes -= len(msg)
+				c.budget.spend(-len(msg))
+			}
 			c.mu.Unlock()
 		}
 		if len(batch) > 0 {
@@ -300,12 +307,24 @@ func (c *conn) write(nc net.Conn) error {
 		}
 		select {
 		case <-c.wake:
-		case <-ping:
-			if c.l.c.Keep(Flow{c.flow}) {
-				c.enqueue([]byte("\r\n\r\n"))
+		case <-ping.C:
+			if c.l.c.Keep(Flow{c.flow}) != KeepOff {
+				c.ping()
+				pong.Reset(pongWithin)
+			}
+			ping.Reset(max(pause(c.l.c.Every), pongWithin))
+		case <-pong.C:
+			if err := c.ponged(c.l.c.Keep(Flow{c.flow})); err != nil {
+				return err
 			}
 		}
 	}
+}
+
+func newStopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
 }
 
 func (c *conn) writeOne(nc net.Conn, msg []byte) error {
@@ -325,22 +344,35 @@ func (c *conn) writeOne(nc net.Conn, msg []byte) error {
 
 // read frames what comes in. Between messages the idle time counts; a message that began must be complete within its time, however slowly it drips.
 func (c *conn) read(nc net.Conn) error {
-	s := &inStream{c: c, r: newReader(), buf: make([]byte, 0, 4096)}
+	s := &inStream{c: c, r: newReader()}
+	defer s.release()
+	opened := time.Now()
 	for {
-		if s.began.IsZero() {
-			nc.SetReadDeadline(time.Unix(0, c.last.Load()).Add(c.l.c.Idle))
-		} else {
-			nc.SetReadDeadline(s.began.Add(c.l.c.Within))
+		until := time.Unix(0, c.last.Load()).Add(c.l.c.Idle)
+		if !s.began.IsZero() {
+			until = s.began.Add(c.l.c.Within)
 		}
-		n, err := nc.Read(s.space())
+		mute := c.acceptor != nil && !c.spoke.Load() // pings alone hold no connection
+		if first := opened.Add(c.l.c.First); mute && first.Before(until) {
+			until = first
+		}
+		nc.SetReadDeadline(until)
+		into, err := s.space()
+		if err != nil {
+			return err
+		}
+		n, err := nc.Read(into)
 		if n > 0 {
 			c.touch()
+			c.pings.heard.Store(time.Now().UnixNano())
 			if err := s.took(n); err != nil {
 				return err
 			}
 		}
 		switch {
 		case err == nil:
+		case isTimeout(err) && mute && !time.Now().Before(opened.Add(c.l.c.First)):
+			return fmt.Errorf("transport: no message: %w", ErrGone)
 		case isTimeout(err) && s.began.IsZero():
 			if time.Since(time.Unix(0, c.last.Load())) >= c.l.c.Idle {
 				return fmt.Errorf("transport: idle: %w", ErrGone)

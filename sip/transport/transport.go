@@ -122,11 +122,16 @@ type Config struct {
 	MaxBody   int           // default 64 KiB
 	MaxConns  int           // per source address, default 64
 	MaxTotal  int           // inbound streams in all, default 4096
+	First     time.Duration // an inbound stream must have brought a whole message by then, whatever else it sends; default 1 min
+	// MaxBuffered bounds the bytes of read buffers and write queues of all inbound streams of one source address, default 8 MiB.
+	MaxBuffered int
+	// PartyConns gives the most inbound streams of a party, whatever addresses they come from; nil or 0: no limit of its own.
+	PartyConns func(party string) int
 	// MTU bounds requests over UDP in bytes; larger ones fail with ErrTooLarge. 0 bounds nothing and the system fragments: RFC 3261 section 18.1.1 would
 	// switch to TCP above 1,300 bytes, but another transport is another pinned flow, which only the plan may choose. Responses always go.
 	MTU     int
-	Keep    func(Flow) bool // whether an outbound stream is kept warm with a CRLF ping; nil: none is
-	Every   time.Duration   // between those pings, default 25 s
+	Keep    func(Flow) Keepalive // how an outbound stream is kept warm with CRLF pings; nil: none is
+	Every   time.Duration        // between those pings at most, default 25 s
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	// Tap sees every message as it crosses the wire; may be nil, must not block or keep b.

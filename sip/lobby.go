@@ -1,0 +1,237 @@
+package sip
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sip/overload"
+	"github.com/cordonsip/cordon/sip/transaction"
+	"github.com/cordonsip/cordon/sip/transport"
+	"github.com/cordonsip/cordon/sovereign"
+	msg "github.com/emiago/sipgo/sip"
+)
+
+// A new call may wait; what belongs to a call that is up, to a probe or to a registration may not. So new INVITEs stand in a lobby of their loop, which takes one
+// of them at a time and everything else that came meanwhile in between. A flood fills the lobby, and what finds it full costs no state at all.
+
+// maxLobby bounds the new calls of one party that wait for one loop. One takes about a tenth of a millisecond, so none waits for longer than maxLag.
+const maxLobby = 256
+
+// lobby holds new INVITEs of one loop, and what follows them under the same Call-ID (CANCEL, above all), in the order of their coming. Parties take turns.
+type lobby struct {
+	mu     sync.Mutex
+	queues map[string][]transport.Incoming // by party
+	turn   []string                        // parties whose queue is not empty, the next one first
+	ids    map[string]int                  // Call-IDs that wait, with how many of their messages do
+	lag    time.Duration                   // how long the last one waited
+	level  overload.Level
+	told   overload.Bucket // refusals that were sent
+}
+
+func newLobby() *lobby {
+	return &lobby{queues: map[string][]transport.Incoming{}, ids: map[string]int{}}
+}
+
+// entry is what became of a message at the door of the lobby.
+type entry uint8
+
+const (
+	passes entry = iota // nothing of its Call-ID waits, and it is no new call
+	waits               // it stands in the queue
+	first               // it does, and nobody stood there before: the loop must be called
+	full
+)
+
+// enter lets a message in if it is a new call, or belongs to one that waits.
+func (b *lobby) enter(in transport.Incoming, callID string, fresh bool) entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !fresh && b.ids[callID] == 0 {
+		return passes
+	}
+	q := b.queues[in.Party]
+	if len(q) >= maxLobby {
+		return full
+	}
+	if len(q) == 0 {
+		b.turn = append(b.turn, in.Party)
+	}
+	b.queues[in.Party] = append(q, in)
+	b.ids[callID]++
+	if len(b.turn) == 1 && len(q) == 0 {
+		return first
+	}
+	return waits
+}
+
+// next takes one message out. more says that others are left.
+func (b *lobby) next(now time.Time) (in transport.Incoming, more bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	party := b.turn[0]
+	q := b.queues[party]
+	in = q[0]
+	q[0] = transport.Incoming{}
+	b.turn = b.turn[1:]
+	if len(q) > 1 {
+		b.queues[party] = q[1:]
+		b.turn = append(b.turn, party)
+	} else {
+		delete(b.queues, party)
+	}
+	id := in.Msg.CallID().Value()
+	if b.ids[id]--; b.ids[id] == 0 {
+		delete(b.ids, id)
+	}
+	b.lag = now.Sub(in.At)
+	return in, len(b.turn) > 0
+}
+
+// wait is how long a new call waits now: the age of the oldest one that stands there, or nothing.
+func (b *lobby) wait(now time.Time) (w time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.turn {
+		w = max(w, now.Sub(b.queues[p][0].At))
+	}
+	if len(b.turn) > 0 {
+		w = max(w, b.lag)
+	}
+	return w
+}
+
+// freshInvite says whether a message asks for a call that is not there yet.
+func freshInvite(m msg.Message) bool {
+	req, ok := m.(*msg.Request)
+	return ok && req.Method == msg.INVITE && req.To() != nil && req.To().Params.GetOr("tag", "") == ""
+}
+
+// admit decides, on the reader's goroutine and before any state, what becomes of a message. true: it was taken care of here; false: it goes to its loop at once.
+func (e *Edge) admit(s *shard, in transport.Incoming, callID string) bool {
+	fresh := freshInvite(in.Msg)
+	if req, ok := in.Msg.(*msg.Request); ok {
+		if e.scans(req, in) {
+			return true
+		}
+		e.overloadTell(s, req, in)
+		if fresh && !in.OnlyEmergency && !e.mayCall(in) && !e.asksForHelp(in) {
+			e.turnAway(s, in, "rate", "1")
+			return true
+		}
+	} else {
+		e.overloadHear(in)
+		return false
+	}
+	switch s.lobby.enter(in, callID, fresh) {
+	case passes:
+		return false
+	case first:
+		s.loop.Post(s.nextCall)
+	case full:
+		if fresh && e.asksForHelp(in) {
+			return false
+		}
+		e.turnAway(s, in, "lobby", "5")
+	case waits:
+	}
+	return true
+}
+
+// nextCall takes one new call out of the lobby and queues itself behind everything that came meanwhile.
+func (s *shard) nextCall() {
+	in, more := s.lobby.next(time.Now())
+	if more {
+		s.loop.Post(s.nextCall)
+	}
+	s.take(in)
+}
+
+// take handles one message on the loop.
+func (s *shard) take(in transport.Incoming) {
+	if !in.OnlyEmergency || s.excused(in) {
+		s.tx.Receive(in)
+	}
+}
+
+// mayCall spends one new call of its source's rate and of its party's.
+func (e *Edge) mayCall(in transport.Incoming) bool {
+	if !e.screen.take(in.Flow.Remote().Addr()) {
+		return false
+	}
+	p := e.profiles.Load().byName[in.Party]
+	return p == nil || e.spendRate(p, "in")
+}
+
+// asksForHelp says whether a message begins an emergency call: only the planner knows the numbers. It is asked when a call would be turned away.
+func (e *Edge) asksForHelp(in transport.Incoming) bool {
+	req, ok := in.Msg.(*msg.Request)
+	p := e.profiles.Load().byName[in.Party]
+	if !ok || p == nil || req.Method != msg.INVITE || req.From() == nil || req.To() == nil {
+		return false
+	}
+	ask := routing.Request{From: p.Name, Called: calledUser(req), Domain: req.Recipient.Host, At: in.At}
+	if req.Recipient.Scheme == "urn" {
+		ask.Called, ask.Service = "", "urn:"+strings.ToLower(req.Recipient.Raw())
+	}
+	if e.c.AsksForHelp != nil {
+		return e.c.AsksForHelp(ask)
+	}
+	return e.c.Planner.Plan(ask).Purpose == sovereign.EmergencyCall
+}
+
+// toldPerSecond bounds the refusals that one loop's lobby sends: beyond it silence is cheaper, and the sender's own timers tell it the same.
+const toldPerSecond = 200
+
+// turnAway refuses a new call without keeping anything. RFC 3261 section 8.2.7 lets a server answer so, and section 21.5.4 names 503 with Retry-After.
+func (e *Edge) turnAway(s *shard, in transport.Incoming, why, after string) {
+	e.metrics.turned.WithLabelValues(why).Inc()
+	req, ok := in.Msg.(*msg.Request)
+	if !ok || req.Method != msg.INVITE || in.OnlyEmergency || !in.Flow.Valid() {
+		return
+	}
+	s.lobby.mu.Lock()
+	may := s.lobby.told.Take(time.Now(), toldPerSecond, toldPerSecond)
+	s.lobby.mu.Unlock()
+	if may {
+		_ = e.tl.Send(in.Flow, transaction.Stateless(req, 503, msg.NewHeader("Retry-After", after)))
+	}
+}
+
+// rates are the token buckets of parties.
+type rates struct {
+	sync.Mutex
+	buckets map[string]*overload.Bucket
+}
+
+// spendRate takes one new call of a party's calls per second in one direction, in or out. Both directions have a bucket of their own.
+func (e *Edge) spendRate(p *Party, direction string) bool {
+	if p.MaxCPS <= 0 {
+		return true
+	}
+	e.rates.Lock()
+	defer e.rates.Unlock()
+	if e.rates.buckets == nil {
+		e.rates.buckets = map[string]*overload.Bucket{}
+	}
+	k := p.Name + "\n" + direction
+	b := e.rates.buckets[k]
+	if b == nil {
+		b = new(overload.Bucket)
+		e.rates.buckets[k] = b
+	}
+	return b.Take(time.Now(), p.MaxCPS, p.MaxCPS)
+}
+
+// forgetRates drops the buckets of parties that are gone.
+func (e *Edge) forgetRates(list []Party) {
+	e.rates.Lock()
+	defer e.rates.Unlock()
+	for k := range e.rates.buckets {
+		if !slices.ContainsFunc(list, func(p Party) bool { return k == p.Name+"\nin" || k == p.Name+"\nout" }) {
+			delete(e.rates.buckets, k)
+		}
+	}
+}
