@@ -124,7 +124,7 @@ func (n *Node) buildDoors(context.Context) error {
 		return err
 	}
 	n.edge, err = sip.New(sip.Config{
-		Listeners: n.sipListeners(), Dial: transport.Config{Dial: n.opts.Net.DialTCP, Connect: c.Limits.Connect.Or(time.Second)},
+		Listeners: n.sipListeners(), Dial: n.streams(c), Scanners: c.Guard.Scanners,
 		Fence: n.fence, Parties: n.profiles(c), Planner: n.router, AsksForHelp: n.router.AsksForHelp, Outcome: n.checker.Outcome, Try: n.checker.Try, Spend: n.gate.Spend, Refund: n.gate.Refund,
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.opts.Tap,
@@ -137,6 +137,15 @@ func (n *Node) buildDoors(context.Context) error {
 		return err
 	}
 	return n.buildAPI(c)
+}
+
+// streams are the way out and the bounds of connections.
+func (n *Node) streams(c *configs.Config) transport.Config {
+	g := c.Guard
+	return transport.Config{
+		Dial: n.opts.Net.DialTCP, Connect: c.Limits.Connect.Or(time.Second), MaxConns: g.ConnsPerSource, MaxTotal: g.Conns, MaxBuffered: g.Buffered,
+		First: time.Duration(g.First), Every: time.Duration(g.Every),
+	}
 }
 
 // rttMin bounds how far away a target can be.
@@ -326,6 +335,7 @@ func (n *Node) fixed(cfg *configs.Config) error {
 		"media":               old.Media == cfg.Media,
 		"dns":                 reflect.DeepEqual(old.DNS, cfg.DNS),
 		"limits":              old.Limits == cfg.Limits,
+		"guard":               reflect.DeepEqual(old.Guard, cfg.Guard),
 		"log":                 old.Log == cfg.Log,
 		"api.address":         old.API.Off == cfg.API.Off && old.API.Address == cfg.API.Address,
 		"api.cert_file":       (old.API.Cert == nil) == (cfg.API.Cert == nil),

@@ -65,6 +65,7 @@ func (b *builder) build() *Config {
 	b.channels(c)
 	b.api(c)
 	b.limits(c)
+	b.guard(c)
 	return c
 }
 

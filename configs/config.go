@@ -48,6 +48,7 @@ type Config struct {
 	Channels   []ChannelPart
 	API        APIPart
 	Limits     Limits
+	Guard      GuardPart
 }
 
 // SuspensionSource is where the overlay of suspended instruments comes from.

@@ -46,6 +46,8 @@ type File struct {
 	API API `yaml:"api,omitempty"`
 	// SIP limits.
 	Limits Limits `yaml:"limits,omitempty"`
+	// What keeps strangers and floods away.
+	Guard Guard `yaml:"guard,omitempty"`
 }
 
 // Tenant is the financial entity.
@@ -185,6 +187,10 @@ type Party struct {
 	Health *Health `yaml:"health,omitempty"`
 	// Concurrent calls; 0 is no limit.
 	MaxCalls int `yaml:"max_calls,omitempty"`
+	// New calls per second, in each direction; 0 is no limit.
+	MaxCPS float64 `yaml:"max_cps,omitempty"`
+	// How far it is trusted on the wire.
+	Guard PartyGuard `yaml:"guard,omitempty"`
 	// Further end-to-end headers that may cross, e.g. X-Genesys-Conversation-ID.
 	Headers []string `yaml:"headers,omitempty"`
 }

@@ -211,6 +211,7 @@ func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at stri
 			b.fail(fmt.Sprintf("%s.headers[%d]", at, i), "name further end-to-end headers only, e.g. X-Genesys-Conversation-ID", "%q is the edge's own to write and cannot cross", h)
 		}
 	}
+	b.partyGuard(&prof, p, at)
 	prof.Refresh = b.interval(at, p.SessionInterval)
 	prof.TLS = b.tlsProfile(p, at)
 	if p.Auth != nil {

@@ -90,8 +90,8 @@ type Config struct {
 	Parties       []Party
 	Planner       Planner
 	AsksForHelp   func(routing.Request) bool // cheap: is this an emergency call? nil asks the Planner
-	Outcome       func(healthcheck.Outcome) // told after each attempt; must not block
-	Try           func(target string) bool  // takes the one call that a half-open target may get; nil: none is ever taken
+	Outcome       func(healthcheck.Outcome)  // told after each attempt; must not block
+	Try           func(target string) bool   // takes the one call that a half-open target may get; nil: none is ever taken
 	Spend         func(grant string) bool
 	Refund        func(grant string)
 	RTTMin        func(targetID string) time.Duration // the shortest round trip that was ever measured to a target; 0 or nil: none was
@@ -186,7 +186,7 @@ func New(c Config) (*Edge, error) {
 	tc := c.Dial
 	tc.Listeners, tc.Fence, tc.Screen, tc.Handler = c.Listeners, c.Fence, e.screen, e
 	tc.Logger, tc.Metrics, tc.Tap = c.Logger, c.Metrics, c.Tap
-	tc.Keep, tc.PartyConns = e.keepalive, e.partyConns
+	tc.Keep, tc.PartyConns, tc.Reuse = e.keepalive, e.partyConns, e.reuses
 	tl, err := transport.New(tc)
 	if err != nil {
 		return nil, fmt.Errorf("sip: transport: %w", err)

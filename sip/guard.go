@@ -19,3 +19,9 @@ func (e *Edge) partyConns(party string) int {
 	}
 	return 0
 }
+
+// reuses says whether requests to a party may use a connection that it opened.
+func (e *Edge) reuses(party string) bool {
+	p := e.profiles.Load().byName[party]
+	return p != nil && p.Guard.Reuse && len(p.Peers) > 0
+}

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -86,7 +85,6 @@ func (silentScreen) Source(Proto, netip.AddrPort, netip.AddrPort, *PeerIdentity)
 
 // forgedTCP gives connections of ever new sources.
 type forgedTCP struct {
-	mu     sync.Mutex
 	n, max int
 	closed int
 	grown  func()

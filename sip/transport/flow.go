@@ -69,6 +69,9 @@ func (f Flow) Peer() *PeerIdentity {
 	}
 	f.f.l.mu.Lock()
 	c := f.f.l.pool[f.f.key]
+	if c == nil && f.f.profile != nil {
+		c = f.f.l.reusable(f.f)
+	}
 	f.f.l.mu.Unlock()
 	if c == nil {
 		return nil

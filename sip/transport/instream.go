@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
+
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -205,6 +207,9 @@ func (s *inStream) message(whole, body []byte, fault *Fault) error {
 	if fault == nil {
 		msg, fl := s.r.message(body)
 		if fl == nil {
+			if req, ok := msg.(*sip.Request); ok {
+				c.offers(req, a)
+			}
 			c.l.deliver(msg, f, a, f.key.Remote)
 			return nil
 		}

@@ -34,6 +34,7 @@ type Layer struct {
 	pool    map[Key]*conn // outbound streams
 	inbound map[netip.Addr]*budget
 	byParty map[string]int // inbound streams
+	aliases map[alias]*conn
 	total   int
 	next    uint64 // number of the last inbound stream
 }
@@ -44,7 +45,7 @@ func New(c Config) (*Layer, error) {
 		return nil, errors.New("transport: a fence, a screen and a handler are needed")
 	}
 	c.defaults()
-	l := &Layer{c: c, log: c.Logger, ours: map[netip.AddrPort]bool{}, pool: map[Key]*conn{}, inbound: map[netip.Addr]*budget{}, byParty: map[string]int{}}
+	l := &Layer{c: c, log: c.Logger, ours: map[netip.AddrPort]bool{}, pool: map[Key]*conn{}, inbound: map[netip.Addr]*budget{}, byParty: map[string]int{}, aliases: map[alias]*conn{}}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
@@ -285,6 +286,9 @@ func (l *Layer) stream(f Flow) (*conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c := l.pool[f.f.key]; c != nil && c.ended() == nil {
+		return c, nil
+	}
+	if c := l.reusable(f.f); c != nil {
 		return c, nil
 	}
 	c := newConn(l, f.f.key.Proto, f.f)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -30,9 +31,13 @@ type conn struct {
 	ready    chan struct{}
 	peer     atomic.Pointer[PeerIdentity]
 	pings    pings
-	budget   *budget      // inbound
-	spoke    atomic.Bool  // a whole message came
-	last     atomic.Int64 // Unix nanoseconds of the last byte in either direction
+	budget   *budget     // inbound
+	spoke    atomic.Bool // a whole message came
+
+	chain   []*x509.Certificate // inbound, verified: what the peer showed
+	aliases []alias             // guarded by Layer.mu, as the next
+	carries map[Key]*flow       // flows of our own that go over this inbound connection
+	last    atomic.Int64        // Unix nanoseconds of the last byte in either direction
 
 	mu    sync.Mutex
 	nc    net.Conn // once established
@@ -104,6 +109,7 @@ func (c *conn) end(err error) {
 	if c.l.pool[c.flow.key] == c {
 		delete(c.l.pool, c.flow.key)
 	}
+	carried := c.l.unalias(c)
 	stopping := c.l.ctx.Err() != nil
 	c.l.mu.Unlock()
 	if t, ok := nc.(*tls.Conn); ok && errors.Is(err, ErrStalled) {
@@ -115,6 +121,9 @@ func (c *conn) end(err error) {
 	c.poke()
 	if !stopping {
 		c.l.lost(c.flow, err)
+		for _, f := range carried {
+			c.l.lost(f, err)
+		}
 	}
 }
 
@@ -220,7 +229,11 @@ func (c *conn) runInbound(ctx context.Context, raw net.Conn) {
 		}
 		cancel()
 		s := tc.ConnectionState()
-		c.peer.Store(identify(s, c.acceptor.ln.ClientCAs != nil && len(s.PeerCertificates) > 0))
+		verified := c.acceptor.ln.ClientCAs != nil && len(s.PeerCertificates) > 0
+		c.peer.Store(identify(s, verified))
+		if verified {
+			c.chain = s.PeerCertificates
+		}
 		nc = tc
 	}
 	if !c.established(nc) {

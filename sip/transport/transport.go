@@ -127,6 +127,8 @@ type Config struct {
 	MaxBuffered int
 	// PartyConns gives the most inbound streams of a party, whatever addresses they come from; nil or 0: no limit of its own.
 	PartyConns func(party string) int
+	// Reuse says whether requests to a party may use a TLS connection that it opened (RFC 5923); nil: never.
+	Reuse func(party string) bool
 	// MTU bounds requests over UDP in bytes; larger ones fail with ErrTooLarge. 0 bounds nothing and the system fragments: RFC 3261 section 18.1.1 would
 	// switch to TCP above 1,300 bytes, but another transport is another pinned flow, which only the plan may choose. Responses always go.
 	MTU     int
