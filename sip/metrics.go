@@ -16,7 +16,7 @@ type metrics struct {
 	strays   prometheus.Counter
 
 	passports *prometheus.CounterVec
-	turned   *prometheus.CounterVec
+	turned    *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
