@@ -197,7 +197,7 @@ func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at stri
 	leg := b.leg(p, at)
 	prof := sip.Party{
 		Name: p.Name, Kind: kind, Sources: b.prefixes(at+".sources", p.Sources), Peers: p.Peers, Keys: leg.Security != media.Plain, Leg: leg,
-		Domain: p.Domain, Contact: p.Contact, Trusted: p.Trusted, Rel100: p.Rel100, MaxCalls: p.MaxCalls, Headers: p.Headers,
+		Domain: p.Domain, Contact: p.Contact, Trusted: p.Trusted, Rel100: p.Rel100, Hold: p.Hold, MaxCalls: p.MaxCalls, Headers: p.Headers,
 		Within: sip.Deadlines{
 			First: time.Duration(p.Deadlines.First), Progress: time.Duration(p.Deadlines.Progress),
 			Ring: time.Duration(p.Deadlines.Ring), Setup: time.Duration(p.Deadlines.Setup),
@@ -205,6 +205,9 @@ func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at stri
 	}
 	if p.Rel100 != "" && p.Rel100 != "end" && p.Rel100 != "pass" {
 		b.fail(at+".rel100", "end or pass", "%q is unknown", p.Rel100)
+	}
+	if p.Hold != "" && p.Hold != "relay" && p.Hold != "local" {
+		b.fail(at+".hold", "relay or local", "%q is unknown", p.Hold)
 	}
 	for i, h := range p.Headers {
 		if err := new(sip.Edge).Reload([]sip.Party{{Name: p.Name, Headers: []string{h}}}); err != nil { // the room's own rule

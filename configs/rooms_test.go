@@ -328,6 +328,7 @@ func TestOneWrongValueIsSeenOrTaken(t *testing.T) {
     tls: {server_name: a.example, min_version: "1.2"}
     auth: {user: u, realm: r, password: {env: S}}
     rel100: end
+    hold: local
     session_interval: 30m
     deadlines: {first_response: 2s, progress: 2s, ring: 2s, setup: 2s}
     health: {interval: 5s, timeout: 2s}

@@ -20,6 +20,10 @@ func (t *attempt) provisional(res *msg.Response) {
 	if res.StatusCode < 180 {
 		return
 	}
+	if res.StatusCode == 199 {
+		t.terminated(res)
+		return
+	}
 	if t.pdd == 0 {
 		t.pdd = time.Since(t.sent)
 	}
@@ -28,16 +32,24 @@ func (t *attempt) provisional(res *msg.Response) {
 	stopTimer(&t.ring)
 	t.ring = c.sh.loop.After(c.within(t.leg.party.Within.Ring, 60*time.Second), t.rang)
 	d, err := t.dialogOf(res)
-	reliable := lists(res, "require", "100rel") && err == nil
-	if reliable && !t.prack(d, res) {
+	reliable := t.rel && lists(res, "require", "100rel") && err == nil
+	sdp, _ := bodySDP(res)
+	if reliable && !t.inOrder(d, res) {
 		return
 	}
 	if err == nil {
 		t.leg.update = lists(res, "allow", "UPDATE")
 	}
+	if reliable && c.ask.sdp == nil && sdp != nil {
+		t.offers(d, res, sdp)
+		return
+	}
+	if reliable {
+		t.prack(d, res, nil, sdp != nil)
+	}
 	var out []byte
-	if sdp, ok := bodySDP(res); ok && sdp != nil && c.ask.sdp != nil {
-		if out, err = c.accept(sdp); err != nil {
+	if sdp != nil && c.ask.sdp != nil {
+		if out, err = t.hear(d, sdp); err != nil {
 			if r := asRefusal(err); r.Status == 403 {
 				c.held = true
 				t.give("media_403", reason{"SIP", 403, "media place refused by policy"})
@@ -45,7 +57,7 @@ func (t *attempt) provisional(res *msg.Response) {
 			}
 			out = nil // not a good early answer: the final one decides
 		} else {
-			t.leg.taken, c.early = sdp, out
+			c.early = out
 		}
 	}
 	c.setState("ringing")
@@ -90,16 +102,20 @@ func (t *attempt) answered(res *msg.Response) {
 		err = d.Confirm(res)
 	}
 	sdp, _ := bodySDP(res)
+	inForce := err == nil && l.settled == d.Remote.Tag && l.fork == d
+	if err == nil && (sdp == nil || l.settled == d.Remote.Tag) {
+		sdp = l.saidBy(d.Remote.Tag) // RFC 6337 section 3.1.1: what was answered reliably, a 2xx does not change
+	}
 	if l.closed(time.Now()) { // the law changed while it rang: no ACK can leave, and nothing may be put through
 		c.held = true
 		t.unusable(res, "fenced", 0)
 		return
 	}
-	if err != nil || (sdp == nil && (c.ask.sdp == nil || c.early == nil)) {
+	if err != nil || (sdp == nil && !inForce && (c.ask.sdp == nil || c.early == nil)) {
 		t.unusable(res, "no_session", 502)
 		return
 	}
-	l.dlg, l.early = d, nil
+	l.dlg, l.early, l.fork, l.said = d, nil, nil, nil
 	l.update = lists(res, "allow", "UPDATE")
 	seq := res.CSeq().SeqNo
 	if c.ask.sdp == nil {
@@ -108,8 +124,8 @@ func (t *attempt) answered(res *msg.Response) {
 		return
 	}
 	out := c.early
-	if sdp != nil {
-		if out, err = c.accept(sdp); err != nil {
+	if sdp != nil && !inForce {
+		if out, err = t.hear(d, sdp); err != nil {
 			l.dlg = nil
 			r := asRefusal(err)
 			c.refusal = r
@@ -117,7 +133,6 @@ func (t *attempt) answered(res *msg.Response) {
 			t.unusable(res, "media_"+itoa(r.Status), 0)
 			return
 		}
-		l.taken = sdp
 	}
 	t.win(res)
 	l.settle(seq, nil)

@@ -30,6 +30,7 @@ type ask struct {
 	timer   bool
 	expires uint32 // Session-Expires
 	refresh string // refresher that the caller asked for
+	least   uint32 // Min-SE of the caller
 	update  bool
 	said    carried // what may cross, filtered again per hop
 	callID  string
@@ -68,6 +69,7 @@ func (s *shard) asked(req *msg.Request, p *Party) *ask {
 			a.dialled = telNumber(to.Address.Raw())
 		}
 	}
+	a.least, _ = number(req, "min-se")
 	return a
 }
 

@@ -33,6 +33,11 @@ type attempt struct {
 	seq    uint32
 	sent   time.Time
 	se     uint32 // Session-Expires that is asked for; raised by a 422
+	least  uint32 // Min-SE of that 422
+	rel    bool   // it may answer with reliable provisional responses
+	insist bool   // it must: 100rel is required of it
+	asking bool   // it made an offer in a reliable provisional response, and A was not heard on it yet
+	narrow bool   // it is offered only what an early answer of a hop before left
 	plain  bool   // the retry without SRTP of a leg whose SRTP is optional
 
 	first, progress, ring transaction.Timer
@@ -50,6 +55,9 @@ func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.
 		c: c, side: media.B, party: p, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: newCallID(c.sh.id), tag: token(12),
 		auth: newDigester(p), early: map[string]*dialog.Dialog{}, racks: map[string]uint32{}, ackSDP: map[uint32][]byte{},
 	}
+	// Without an offer a reliable 1xx carries one, and its PRACK the answer: the caller must be able to give it then. RFC 3262 section 5.
+	t.rel = c.ask.sdp != nil || c.ask.rel || c.ask.require
+	t.insist = c.ask.require && p.Rel100 == "pass"
 	c.cur = t
 	c.ids.b = "" // RFC 7989 section 6: nothing is known of this end yet
 	c.sh.e.partyLoad(p.Name).Add(1)
@@ -83,8 +91,9 @@ func (t *attempt) offer() {
 		})
 		return
 	}
-	again := c.early != nil
-	c.early = nil
+	again := c.spoken
+	t.narrow = again
+	c.early, c.spoken = nil, false
 	c.sh.e.off(func() {
 		if again {
 			s.Abandon() // an early answer of the hop before is void
@@ -135,6 +144,9 @@ func (t *attempt) forget() {
 	sh := t.c.sh
 	sh.e.partyLoad(t.leg.party.Name).Add(-1)
 	delete(sh.ours, t.leg.callID)
+	if r := t.c.turn; r != nil && (r.to == t.leg || r.from == t.leg) {
+		r.fail(480)
+	}
 	key := legKey(t.leg.callID, t.leg.tag)
 	sh.loop.After(64*sh.e.c.Timers.T1, func() {
 		if t.c.b != t.leg {
@@ -228,17 +240,17 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 	req.AppendHeader(&msg.CSeqHeader{SeqNo: t.seq, MethodName: msg.INVITE})
 	req.AppendHeader(l.contact())
 	req.AppendHeader(msg.NewHeader("Allow", allowed))
-	if a.sdp == nil {
-		req.AppendHeader(msg.NewHeader("Supported", "timer")) // a reliable 1xx would carry the offer and want its answer before A was asked
-	} else {
+	if t.rel {
 		req.AppendHeader(msg.NewHeader("Supported", supported))
-		if a.require && l.party.Rel100 == "pass" {
-			req.AppendHeader(msg.NewHeader("Require", "100rel"))
-		}
+	} else {
+		req.AppendHeader(msg.NewHeader("Supported", "timer"))
+	}
+	if t.insist {
+		req.AppendHeader(msg.NewHeader("Require", "100rel"))
 	}
 	if t.se > 0 {
 		req.AppendHeader(msg.NewHeader("Session-Expires", strconv.Itoa(int(t.se))))
-		req.AppendHeader(msg.NewHeader("Min-SE", minSEText))
+		req.AppendHeader(msg.NewHeader("Min-SE", strconv.Itoa(int(max(t.least, minSE)))))
 	}
 	req.AppendHeader(c.sessionHeader(l))
 	parts := t.open(req, host)

@@ -31,7 +31,7 @@ func (l *leg) request(tx *transaction.Server, req *msg.Request, in transport.Inc
 		l.c.sh.answer(tx, 481)
 		return
 	}
-	if l.dlg != nil && !l.dlg.InOrder(req.CSeq().SeqNo) {
+	if d := l.dialogOf(tag); d != nil && !d.InOrder(req.CSeq().SeqNo) {
 		l.c.sh.answer(tx, 500) // RFC 3261 section 12.2.2
 		return
 	}
@@ -109,9 +109,9 @@ func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 	case msg.INVITE:
 		l.reinvited(tx, req)
 	case msg.UPDATE:
-		l.updated(tx, req)
+		l.updated(tx, req, tag)
 	case msg.PRACK:
-		l.pracked(tx, req)
+		l.pracked(tx, req, tag)
 	case msg.INFO:
 		l.relay(tx, req)
 	case msg.OPTIONS:
@@ -209,15 +209,9 @@ func (c *call) progress(from *msg.Response, sdp []byte, reliable bool) {
 		return
 	}
 	l := c.a
-	status := from.StatusCode
-	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), c.sessionHeader(l)}
-	res := l.in.Response(status, "", hs...)
-	c.sh.brand(res)
-	var parts []header.Part
-	if t := c.cur; t != nil {
-		said := hear(from, t.leg.party, c.sh.e.profiles.Load())
-		said.carry(res, t.leg, l, l.host())
-		parts = said.beside(l.party)
+	res, parts := c.provisional(from)
+	if sdp != nil && (l.first != nil || l.settled != "") {
+		sdp = nil // RFC 6337 section 3.1.1: the answer was given, and no response changes it
 	}
 	setBodies(res, sdp, parts)
 	if sdp != nil {
@@ -225,10 +219,27 @@ func (c *call) progress(from *msg.Response, sdp []byte, reliable bool) {
 	}
 	// RFC 3262 section 3: reliably when the caller requires it; "pass" keeps what the other side chose, where the caller can take it.
 	if c.ask.require || (l.party.Rel100 == "pass" && reliable && c.ask.rel) {
-		l.rel.send(l, l.in, res)
+		if sdp != nil {
+			l.first = sdp
+		}
+		l.rel.send(l, l.in, assured{res: res, answers: sdp != nil})
 		return
 	}
 	_ = l.in.Respond(res)
+}
+
+// provisional builds the response that shows the caller one of B's, with the parts that go beside a description.
+func (c *call) provisional(from *msg.Response) (*msg.Response, []header.Part) {
+	l := c.a
+	res := l.in.Response(from.StatusCode, "", l.contact(), msg.NewHeader("Allow", allowed), c.sessionHeader(l))
+	c.sh.brand(res)
+	t := c.cur
+	if t == nil {
+		return res, nil
+	}
+	said := hear(from, t.leg.party, c.sh.e.profiles.Load())
+	said.carry(res, t.leg, l, l.host())
+	return res, said.beside(l.party)
 }
 
 // delayed is the answer of B to an INVITE without an offer: B's 200 carries the offer, A's ACK the answer, and B's ACK waits for it. RFC 3261 section 13.2.1.

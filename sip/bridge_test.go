@@ -53,7 +53,7 @@ func TestHoldAndResume(t *testing.T) {
 func TestRefusedReinvite(t *testing.T) {
 	run(t, nil, func(w *world) {
 		ok, in := w.up("refused")
-		for i, status := range []int{488, 491} {
+		for i, status := range []int{488, 606} {
 			w.carrier.within(ok, "INVITE", 2+i, strings.Replace(w.carrier.sdp, "30000", "31000", 1))
 			re := w.fra.request(msg.INVITE)
 			w.fra.reply(re, status, "")

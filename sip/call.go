@@ -52,7 +52,11 @@ type call struct {
 	bestWhy []reason // and its reasons
 	refusal *media.Refusal
 	logDown bool
-	early   []byte // answer that A has by a provisional response
+	early   []byte         // answer that A has by a provisional response
+	spoken  bool           // media has a description of the hop at hand
+	bare    bool           // A's INVITE carried no offer
+	turn    *renegotiation // an offer on its way before the call is answered
+	restate []byte         // offer that A must still be sent: a later answer changed what it was told
 
 	start, answer, end time.Time
 	setup              transaction.Timer
@@ -74,7 +78,7 @@ func newCall(sh *shard, party *Party, a *ask, plan routing.Plan) *call {
 	if c.ids.a == "" {
 		c.ids.a = newUUID()
 	}
-	c.held = plan.Held
+	c.held, c.bare = plan.Held, a.sdp == nil
 	for _, r := range plan.Refused {
 		c.gated = c.gated || r.Ruling.Verdict == sovereign.Hold
 	}
@@ -175,6 +179,10 @@ func (c *call) loopKey() string { return c.ask.session + "\n" + c.ask.called }
 // next tries the hops in the order of the plan until one takes the INVITE; with none left the call is refused.
 func (c *call) next() {
 	c.cur = nil
+	if c.a != nil && c.a.rel.asks() { // what it answers is what the next hop is offered
+		c.a.rel.drained(c.next)
+		return
+	}
 	for c.hop < len(c.plan.Hops) {
 		h := c.plan.Hops[c.hop]
 		c.hop++
@@ -418,17 +426,27 @@ func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
 	c.sh.brand(res)
 	said := hear(from, c.b.party, c.sh.e.profiles.Load())
 	said.carry(res, c.b, l, l.host())
-	setBodies(res, sdp, said.beside(l.party))
-	l.sent = sdp
-	l.rel.drained(func() {
-		if c.ended {
-			return
-		}
-		c.confirmed = true
-		l.accept(tx, res, onAck)
-		l.timing.start(l)
-		c.b.timing.start(c.b)
-	})
+	parts := said.beside(l.party)
+	l.rel.drained(func() { l.quiet(func() { c.confirm(tx, res, sdp, parts, onAck) }) })
+}
+
+// confirm sends A its 200, with the answer unless that was given reliably and is not what holds any more.
+func (c *call) confirm(tx *transaction.Server, res *msg.Response, sdp []byte, parts []header.Part, onAck func([]byte)) {
+	l := c.a
+	if c.ended {
+		return
+	}
+	if l.settled != "" { // RFC 6337 section 3.1.1: the first offer and answer are complete; this may only repeat the answer
+		sdp = l.first
+	}
+	setBodies(res, sdp, parts)
+	if sdp != nil {
+		l.sent = sdp
+	}
+	c.confirmed = true
+	l.accept(tx, res, onAck)
+	l.timing.start(l)
+	c.b.timing.start(c.b)
 }
 
 // cancelled is A's CANCEL. The transaction has answered it; the INVITE gets its 487 here.
@@ -532,6 +550,10 @@ func (c *call) close(by string, status int, cause, result string) {
 		if l.in != nil { // RFC 3261 section 15.1.2: what is still open is answered with 487
 			c.sh.answer(l.in, 487)
 			l.in = nil
+		}
+		if l.turn != nil {
+			c.sh.answer(l.turn, 487)
+			l.turn = nil
 		}
 		l.entomb()
 	}

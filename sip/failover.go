@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cordonsip/cordon/media"
@@ -94,6 +95,9 @@ func (t *attempt) failed(res *msg.Response) {
 			return
 		}
 	}
+	if t.widen(status) {
+		return
+	}
 	if fateOf(status, rs) == tryNext {
 		c.remember(status, rs)
 		t.leave()
@@ -106,6 +110,20 @@ func (t *attempt) failed(res *msg.Response) {
 		rs = []reason{{"SIP", status, "redirection not followed"}}
 	}
 	c.refuseWith(upstream(status), "failed", byB, rs, nil)
+}
+
+// widen tries a hop again that found nothing in what was left of the caller's offer after the early answer of a hop before it: with the whole offer. The caller
+// is told of the other codec by an offer of its own, before its 200 where it takes UPDATE, else behind it.
+func (t *attempt) widen(status int) bool {
+	c := t.c
+	if status != 488 && status != 606 || !t.narrow || c.ask.sdp == nil || c.synth != nil {
+		return false
+	}
+	t.done = true
+	t.forget()
+	c.media.Load().Widen()
+	c.refund(t.hop) // the same hop for the same call: it is spent once
+	return c.try(t.hop, t.plain)
 }
 
 // remember keeps the downstream answer that tells the caller most: a real one over a timeout.
@@ -130,7 +148,17 @@ func (t *attempt) retry(res *msg.Response) bool {
 		if !ok || n <= t.se || n > 24*3600 {
 			return false
 		}
-		t.se = n
+		t.se, t.least = n, n
+	case 421: // RFC 3261 section 21.4.16
+		if t.insist || !t.rel || !slices.Equal(tokens(res, "require"), []string{"100rel"}) {
+			return false
+		}
+		t.insist = true
+	case 420:
+		if !t.insist || !lists(res, "unsupported", "100rel") {
+			return false
+		}
+		t.insist = false
 	default:
 		return false
 	}
@@ -139,6 +167,7 @@ func (t *attempt) retry(res *msg.Response) bool {
 	t.alive = false
 	clear(t.leg.early)
 	clear(t.leg.racks)
+	t.leg.fork, t.leg.said, t.leg.settled = nil, nil, ""
 	t.send(t.leg.sent, more...)
 	return true
 }

@@ -28,12 +28,18 @@ type leg struct {
 	tag    string // ours
 	dlg    *dialog.Dialog
 	early  map[string]*dialog.Dialog // by the peer's tag
+	fork   *dialog.Dialog            // of a callee that did not answer yet: the early dialog whose media is in force
+	said   []saying                  // its descriptions, the last of each fork
 	auth   *digester
 	invite *msg.Request // the first INVITE, as it came or went
 
 	in      *transaction.Server // INVITE of the peer that waits for its final response
 	out     *exchange           // INVITE or UPDATE of ours that waits for its final response
+	turn    *transaction.Server // UPDATE or PRACK with an offer that came before the answer of the call, and waits for its own
+	idle    []func()            // wait until out is over
 	waiting *accepted           // 2xx of ours that waits for its ACK
+	settled string              // the peer's tag with which the first offer and answer are complete by reliable messages
+	first   []byte              // our answer in a reliable provisional response: the 2xx says the same
 	rel     reliable            // provisional responses of ours
 	racks   map[string]uint32   // last RSeq taken, by the peer's tag
 	sent    []byte              // last session description sent to the peer, and taken from it
@@ -122,11 +128,32 @@ func (l *leg) proven() string {
 	return bareName(id.Names[0])
 }
 
+// other is the leg on the other side: of a callee that did not answer yet, that of the attempt in progress.
 func (l *leg) other() *leg {
-	if l.side == media.A {
-		return l.c.b
+	t := l.c.cur
+	switch {
+	case l.side == media.B:
+		return l.c.a
+	case l.c.b == nil && t != nil && !t.dead && !t.done:
+		return t.leg
 	}
-	return l.c.a
+	return l.c.b
+}
+
+// current is the dialog that our requests go into. nil while there is none.
+func (l *leg) current() *dialog.Dialog {
+	if l.dlg != nil {
+		return l.dlg
+	}
+	return l.fork
+}
+
+// dialogOf is the dialog that requests of the peer with that tag are in.
+func (l *leg) dialogOf(tag string) *dialog.Dialog {
+	if l.dlg != nil {
+		return l.dlg
+	}
+	return l.early[tag]
 }
 
 // isFrom says whether a request came from where this leg's peer is: the same address, or the same party at another one of its addresses.
@@ -167,7 +194,7 @@ func (l *leg) host() string {
 
 // request builds an in-dialog request toward the peer.
 func (l *leg) build(method msg.RequestMethod, headers ...msg.Header) *msg.Request {
-	req := l.dlg.Request(method)
+	req := l.current().Request(method)
 	l.dress(req, method, headers)
 	return req
 }
@@ -259,6 +286,7 @@ func (l *leg) drop(res *msg.Response) {
 // exchange is one request of ours on a leg, with the digest authentication that it may need.
 type exchange struct {
 	l      *leg
+	d      *dialog.Dialog
 	req    *msg.Request
 	client *transaction.Client
 	then   func(res *msg.Response, err error)
@@ -268,7 +296,12 @@ type exchange struct {
 
 // send starts an in-dialog request. then is called once, with the final response or the reason why there is none.
 func (l *leg) send(req *msg.Request, then func(res *msg.Response, err error)) *exchange {
-	x := &exchange{l: l, req: req, then: then}
+	return l.sendIn(l.current(), req, then)
+}
+
+// sendIn is send for a request that was built in dialog d.
+func (l *leg) sendIn(d *dialog.Dialog, req *msg.Request, then func(res *msg.Response, err error)) *exchange {
+	x := &exchange{l: l, d: d, req: req, then: then}
 	if req.Body() == nil {
 		req.SetBody(nil)
 	}
@@ -290,7 +323,7 @@ func (x *exchange) Response(_ *transaction.Client, res *msg.Response) {
 	}
 	if (res.StatusCode == 401 || res.StatusCode == 407) && !x.l.ended {
 		if hs, err := x.l.auth.answer(&x.auth, res, string(x.req.Method), x.req.Recipient.String(), x.req.Body()); err == nil {
-			again := x.l.dlg.Request(x.req.Method)
+			again := x.d.Request(x.req.Method)
 			recopy(again, x.req)
 			for _, h := range hs {
 				again.AppendHeader(h)
@@ -316,6 +349,22 @@ func (x *exchange) finish(res *msg.Response, err error) {
 		x.l.out = nil
 	}
 	x.then(res, err)
+	if x.l.out == nil && len(x.l.idle) > 0 {
+		fs := x.l.idle
+		x.l.idle = nil
+		for _, f := range fs {
+			f()
+		}
+	}
+}
+
+// quiet calls f once no request of ours is open on this leg; at once when none is.
+func (l *leg) quiet(f func()) {
+	if l.out == nil {
+		f()
+		return
+	}
+	l.idle = append(l.idle, f)
 }
 
 // recopy carries what is not the dialog's own from a request to its repetition.
@@ -473,5 +522,8 @@ func (l *leg) acked(req *msg.Request) {
 	if w.onAck != nil {
 		sdp, _ := bodySDP(req)
 		w.onAck(sdp)
+	}
+	if l.side == media.A {
+		l.c.restated()
 	}
 }

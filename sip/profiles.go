@@ -17,6 +17,9 @@ type profiles struct {
 	wanted  wanted
 }
 
+// holdLocal is the Hold of a party that is not told of holds.
+const holdLocal = "local"
+
 type source struct {
 	prefix netip.Prefix
 	party  *Party
@@ -34,6 +37,9 @@ func newProfiles(list []Party) (*profiles, error) {
 		}
 		if p.Rel100 != "" && p.Rel100 != "end" && p.Rel100 != "pass" {
 			return nil, fmt.Errorf("sip: party %q: rel100 %q: want end or pass", p.Name, p.Rel100)
+		}
+		if p.Hold != "" && p.Hold != "relay" && p.Hold != holdLocal {
+			return nil, fmt.Errorf("sip: party %q: hold %q: want relay or local", p.Name, p.Hold)
 		}
 		for _, h := range p.Headers {
 			if name := strings.ToLower(strings.TrimSpace(h)); name == "" || header.Structural(name) && name != "history-info" {

@@ -14,7 +14,7 @@ func (l *leg) clash(tx *transaction.Server) bool {
 	o := l.other()
 	switch {
 	case l.in != nil: // the peer has an INVITE of its own open
-		l.c.sh.answer(tx, 500, msg.NewHeader("Retry-After", itoa(1+int(token(1)[0])%9)))
+		l.later(tx)
 	case l.out != nil, l.waiting != nil, o != nil && (o.in != nil || o.out != nil || o.waiting != nil):
 		l.c.sh.answer(tx, 491)
 	default:
@@ -25,7 +25,7 @@ func (l *leg) clash(tx *transaction.Server) bool {
 
 // short says whether the peer asks for a session interval that is too small, and answers it.
 func (l *leg) short(tx *transaction.Server, req *msg.Request) bool {
-	if n, ok := number(req, "session-expires"); ok && n < minSE {
+	if n, ok := number(req, "session-expires"); ok && n < minSE && lists(req, "supported", "timer") { // RFC 4028 section 9: only who knows the word is told
 		l.c.sh.answer(tx, 422, msg.NewHeader("Min-SE", minSEText))
 		return true
 	}
@@ -47,9 +47,9 @@ func (l *leg) reinvited(tx *transaction.Server, req *msg.Request) {
 		return
 	}
 	_ = l.dlg.Refresh(req)
-	if sdp != nil && bytes.Equal(sdp, l.taken) && len(l.sent) > 0 {
+	if answer, ok := l.alone(sdp); ok {
 		l.in = tx
-		l.agreeTo(tx, req, l.sent, nil)
+		l.agreeTo(tx, req, answer, nil)
 		return
 	}
 	if c.synth != nil {
@@ -64,7 +64,7 @@ func (l *leg) reinvited(tx *transaction.Server, req *msg.Request) {
 }
 
 // updated is an UPDATE of the peer: without a body it is a refresh. RFC 3311, RFC 4028.
-func (l *leg) updated(tx *transaction.Server, req *msg.Request) {
+func (l *leg) updated(tx *transaction.Server, req *msg.Request, tag string) {
 	c := l.c
 	sdp, ok := bodySDP(req)
 	switch {
@@ -74,18 +74,23 @@ func (l *leg) updated(tx *transaction.Server, req *msg.Request) {
 	case l.short(tx, req):
 		return
 	}
-	if l.dlg != nil {
-		_ = l.dlg.Refresh(req)
+	if d := l.dialogOf(tag); d != nil {
+		_ = d.Refresh(req)
 	}
-	if sdp == nil || (bytes.Equal(sdp, l.taken) && len(l.sent) > 0 && c.answered) {
-		l.confirmUpdate(tx, req, sdp != nil)
+	if sdp == nil {
+		l.confirmUpdate(tx, req, false)
 		return
 	}
 	if !c.answered || l.dlg == nil {
-		c.sh.answer(tx, 500, msg.NewHeader("Retry-After", "1")) // RFC 3311 section 5.2: the first offer has no answer yet
+		l.offer(tx, req, sdp, tag)
 		return
 	}
 	if l.clash(tx) {
+		return
+	}
+	if answer, ok := l.alone(sdp); ok {
+		l.sent = answer
+		l.confirmUpdate(tx, req, true)
 		return
 	}
 	if c.synth != nil {
@@ -97,10 +102,32 @@ func (l *leg) updated(tx *transaction.Server, req *msg.Request) {
 	r.start()
 }
 
+// alone answers what needs nothing of the other side: a refresh, and where its party is not told of holds a change of direction. RFC 3264 section 8.
+func (l *leg) alone(sdp []byte) (answer []byte, ok bool) {
+	s := l.c.media.Load()
+	switch {
+	case sdp == nil:
+		return nil, false
+	case s == nil: // a synthetic call
+		return l.sent, len(l.sent) > 0 && bytes.Equal(sdp, l.taken)
+	}
+	change, o := s.Compare(l.side, sdp), l.other()
+	if change > media.Direction || change == media.Direction && (o == nil || o.party.Hold != holdLocal) {
+		return nil, false
+	}
+	answer, err := s.Reoffer(l.side, sdp)
+	if err != nil {
+		return nil, false
+	}
+	l.taken = sdp
+	return answer, true
+}
+
 func (l *leg) confirmUpdate(tx *transaction.Server, req *msg.Request, withSDP bool) {
 	a := &ask{timer: lists(req, "supported", "timer") || lists(req, "require", "timer")}
 	a.expires, _ = number(req, "session-expires")
 	a.refresh = refresherOf(req)
+	a.least, _ = number(req, "min-se")
 	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), msg.NewHeader("Supported", supported), l.c.sessionHeader(l)}
 	if a.expires > 0 {
 		hs = append(hs, l.timing.agree(l, a)...)
@@ -123,6 +150,7 @@ func (l *leg) agreeTo(tx *transaction.Server, req *msg.Request, sdp []byte, onAc
 	a := &ask{timer: lists(req, "supported", "timer") || lists(req, "require", "timer")}
 	a.expires, _ = number(req, "session-expires")
 	a.refresh = refresherOf(req)
+	a.least, _ = number(req, "min-se")
 	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), msg.NewHeader("Supported", supported), l.c.sessionHeader(l)}
 	if a.expires > 0 {
 		hs = append(hs, l.timing.agree(l, a)...)
@@ -143,13 +171,16 @@ type renegotiation struct {
 	req      *msg.Request
 	sdp      []byte
 	method   msg.RequestMethod
+	early    bool // before the call was answered: it goes on by UPDATE, and a failure ends nothing
 	offered  bool // media holds an offer that must be rolled back on failure
 	done     bool
+	tries    int // how often the other side said 491
+	wait     transaction.Timer
 }
 
 // start asks media for the offer toward the other side. Without one (a delayed offer) the other side is asked for its own.
 func (r *renegotiation) start() {
-	if r.to == nil || r.to.dlg == nil || r.to.ended {
+	if r.to == nil || r.to.current() == nil || r.to.ended {
 		r.fail(481)
 		return
 	}
@@ -176,7 +207,10 @@ func (r *renegotiation) start() {
 // ask sends the offer on. An UPDATE becomes a re-INVITE where the other side knows no UPDATE.
 func (r *renegotiation) ask(sdp []byte) {
 	method := r.method
-	if method == msg.UPDATE && !r.to.update {
+	switch {
+	case r.early:
+		method = msg.UPDATE
+	case method == msg.UPDATE && !r.to.update:
 		method = msg.INVITE
 	}
 	req := r.to.build(method)
@@ -201,22 +235,23 @@ func (r *renegotiation) answered(method msg.RequestMethod, sent []byte, res *msg
 	case c.ended:
 		return
 	case r.done:
-		if err == nil && res.IsSuccess() { // it had accepted before the CANCEL came: both ends now mean another session
+		if err == nil && res.IsSuccess() && !r.early { // it had accepted before the CANCEL came: both ends now mean another session
 			c.hangup(byEdge, reason{"SIP", 487, "cancelled too late"})
 		}
 		return
 	case err != nil:
 		r.fail(408)
-		c.gone(r.to, 408)
+		r.gone(408)
+		return
+	case res.StatusCode == 491 && r.again(sent):
 		return
 	case !res.IsSuccess():
-		r.fail(res.StatusCode)
-		if res.StatusCode == 481 || res.StatusCode == 408 {
-			c.gone(r.to, res.StatusCode)
-		}
+		r.passOn(res)
 		return
 	}
-	_ = r.to.dlg.Refresh(res)
+	if d := r.to.current(); d != nil {
+		_ = d.Refresh(res)
+	}
 	sdp, _ := bodySDP(res)
 	if r.sdp == nil {
 		r.delayed(sdp, seq)
@@ -235,12 +270,88 @@ func (r *renegotiation) answered(method msg.RequestMethod, sent []byte, res *msg
 	}
 	r.to.taken, r.from.taken = sdp, r.sdp
 	r.done = true
-	if r.method == msg.UPDATE {
-		r.from.sent, r.from.in = out, nil
-		r.from.confirmUpdate(r.tx, r.req, true)
-		return
+	r.conclude(sdp, out)
+}
+
+// conclude gives the peer the answer of the other side.
+func (r *renegotiation) conclude(theirs, out []byte) {
+	from := r.from
+	switch {
+	case r.early:
+		if r.to.side == media.A {
+			r.to.first, r.c.ask.sdp = nil, theirs
+		}
+		from.concluded(r.tx, r.req, r.sdp, out)
+		r.turned()
+	case r.method == msg.UPDATE:
+		from.sent, from.in = out, nil
+		from.confirmUpdate(r.tx, r.req, true)
+	default:
+		from.agreeTo(r.tx, r.req, out, nil)
 	}
-	r.from.agreeTo(r.tx, r.req, out, nil)
+}
+
+// turned ends an early offer of the peer: what waited behind its PRACK goes on.
+func (r *renegotiation) turned() {
+	from := r.from
+	if from.turn == r.tx {
+		from.turn, r.c.turn = nil, nil
+	}
+	if r.method == msg.PRACK {
+		from.rel.advance(from)
+	}
+	r.c.restated()
+}
+
+// Glare is solved by whoever waits longer; a peer that never stops saying 491 is not asked for ever. An UPDATE must be answered sooner than an INVITE, which
+// the peer was told to wait for.
+const (
+	maxGlare      = 5
+	maxGlareEarly = 2
+)
+
+// again repeats the offer after a 491, while the peer's own request waits. RFC 3261 section 14.1, RFC 3311 section 5.2.
+func (r *renegotiation) again(sdp []byte) bool {
+	limit := maxGlare
+	if r.method != msg.INVITE {
+		limit = maxGlareEarly
+	}
+	if r.tries++; r.tries > limit {
+		return false
+	}
+	var ask func()
+	ask = func() {
+		switch {
+		case r.c.ended || r.done:
+		case r.to.ended || r.to.current() == nil:
+			r.fail(480)
+		case r.to.out != nil || r.to.waiting != nil:
+			r.wait = r.c.sh.loop.After(r.to.glare(), ask)
+		default:
+			r.ask(sdp)
+		}
+	}
+	r.wait = r.c.sh.loop.After(r.to.glare(), ask)
+	return true
+}
+
+// passOn gives the peer the other side's refusal; the session stays as it was.
+func (r *renegotiation) passOn(res *msg.Response) {
+	var more []msg.Header
+	if after := value(res, "retry-after"); after != "" && (res.StatusCode == 500 || res.StatusCode == 503) {
+		more = append(more, msg.NewHeader("Retry-After", itoa(int(retryAfter(res).Seconds()))))
+	}
+	r.failWith(res.StatusCode, more)
+	if res.StatusCode == 481 || res.StatusCode == 408 {
+		r.gone(res.StatusCode)
+	}
+}
+
+// gone ends the call whose other side does not know it any more. An early dialog may be gone and the call be on its way to another hop.
+func (r *renegotiation) gone(status int) {
+	if !r.early {
+		r.c.gone(r.to, status)
+	}
 }
 
 // delayed carries the other side's offer back to who asked for it, and the answer of its ACK on.
@@ -298,21 +409,30 @@ func (r *renegotiation) refused(m *media.Refusal) {
 }
 
 // fail answers the peer and leaves the session as it was.
-func (r *renegotiation) fail(status int, rs ...reason) {
+func (r *renegotiation) fail(status int, rs ...reason) { r.failWith(status, reasonHeaders(rs)) }
+
+func (r *renegotiation) failWith(status int, more []msg.Header) {
 	if r.done {
 		return
 	}
 	r.done = true
+	stopTimer(&r.wait)
 	if r.offered {
 		r.c.media.Load().Rollback()
 	}
-	if status == 401 || status == 407 || status < 400 {
+	switch {
+	case r.early && (status == 481 || status == 408 || status == 480):
+		status, more = 500, []msg.Header{msg.NewHeader("Retry-After", "2")} // a hop was lost, not the caller's dialog
+	case status == 401, status == 407, status < 400:
 		status = 488
 	}
 	if r.from.in == r.tx {
 		r.from.in = nil
 	}
-	r.c.sh.answer(r.tx, status, reasonHeaders(rs)...)
+	r.c.sh.answer(r.tx, status, more...)
+	if r.early {
+		r.turned()
+	}
 }
 
 // cancelled is the CANCEL of a re-INVITE: the one on the other side is cancelled too, the session stays as it was.

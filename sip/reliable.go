@@ -13,7 +13,7 @@ import (
 // reliable sends provisional responses reliably, one after another. RFC 3262 section 3.
 type reliable struct {
 	seq   uint32
-	queue []*msg.Response // the first one is on its way
+	queue []assured // the first one is on its way
 	tx    *transaction.Server
 	every time.Duration
 	again transaction.Timer
@@ -21,12 +21,21 @@ type reliable struct {
 	then  []func() // waits until the queue is empty
 }
 
-func (r *reliable) send(l *leg, tx *transaction.Server, res *msg.Response) {
+// assured is one response that waits for its PRACK.
+type assured struct {
+	res *msg.Response
+	// decide takes the answer to the offer that the response carries and gives the status of the PRACK; nil when it carries none.
+	decide  func(answer []byte) int
+	answers bool // it carries our answer: with its PRACK the first offer and answer are complete
+	pracked bool // the offer in its PRACK still waits for an answer
+}
+
+func (r *reliable) send(l *leg, tx *transaction.Server, w assured) {
 	r.seq++
-	res.AppendHeader(msg.NewHeader("Require", "100rel"))
-	res.AppendHeader(msg.NewHeader("RSeq", strconv.Itoa(int(r.seq))))
+	w.res.AppendHeader(msg.NewHeader("Require", "100rel"))
+	w.res.AppendHeader(msg.NewHeader("RSeq", strconv.Itoa(int(r.seq))))
 	r.tx = tx
-	r.queue = append(r.queue, res)
+	r.queue = append(r.queue, w)
 	if len(r.queue) == 1 {
 		r.head(l)
 	}
@@ -35,7 +44,7 @@ func (r *reliable) send(l *leg, tx *transaction.Server, res *msg.Response) {
 // head sends the first of the queue, and again with doubling pauses until its PRACK comes or 64*T1 are over: then the call fails.
 func (r *reliable) head(l *leg) {
 	sh := l.c.sh
-	res := r.queue[0]
+	res := r.queue[0].res
 	r.every = sh.e.c.Timers.T1
 	_ = r.tx.Respond(res)
 	var repeat func()
@@ -57,6 +66,16 @@ func (r *reliable) stop() {
 	r.queue, r.then = nil, nil
 }
 
+// asks says that an offer of ours is among the responses that wait.
+func (r *reliable) asks() bool {
+	for i := range r.queue {
+		if r.queue[i].decide != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // drained calls f once no provisional response is open any more; at once when none is.
 func (r *reliable) drained(f func()) {
 	if len(r.queue) == 0 {
@@ -66,23 +85,12 @@ func (r *reliable) drained(f func()) {
 	r.then = append(r.then, f)
 }
 
-// pracked matches a PRACK to the response on its way. RFC 3262 section 3: 481 when there is none.
-func (l *leg) pracked(tx *transaction.Server, req *msg.Request) {
-	f := strings.Fields(value(req, "rack"))
-	r := &l.rel
-	if len(f) != 3 || len(r.queue) == 0 || f[0] != value(r.queue[0], "rseq") || f[1] != strconv.Itoa(int(r.tx.Req().CSeq().SeqNo)) || !strings.EqualFold(f[2], "INVITE") {
-		l.c.sh.answer(tx, 481)
-		return
+// advance goes on with the next response of the queue, or with what waited for its end.
+func (r *reliable) advance(l *leg) {
+	if len(r.queue) == 0 {
+		return // the call ended
 	}
-	if len(req.Body()) > 0 {
-		l.c.sh.answer(tx, 488) // a further offer inside PRACK is not taken; the call stays as it is
-	} else {
-		l.c.sh.answer(tx, 200)
-	}
-	stopTimer(&r.again)
-	stopTimer(&r.limit)
-	r.queue = r.queue[1:]
-	if len(r.queue) > 0 {
+	if r.queue = r.queue[1:]; len(r.queue) > 0 {
 		r.head(l)
 		return
 	}
@@ -93,17 +101,72 @@ func (l *leg) pracked(tx *transaction.Server, req *msg.Request) {
 	}
 }
 
-// prack acknowledges a reliable provisional response of B. False means that it was seen before or that one is missing: it is dropped, RFC 3262 section 4.
-func (t *attempt) prack(d *dialog.Dialog, res *msg.Response) bool {
+// matches says whether a PRACK is for the response on its way. RFC 3262 section 3.
+func (r *reliable) matches(req *msg.Request) bool {
+	f := strings.Fields(value(req, "rack"))
+	return len(f) == 3 && len(r.queue) > 0 && !r.queue[0].pracked && f[0] == value(r.queue[0].res, "rseq") &&
+		f[1] == strconv.Itoa(int(r.tx.Req().CSeq().SeqNo)) && strings.EqualFold(f[2], "INVITE")
+}
+
+// pracked takes the peer's PRACK; 481 when nothing waits for it. It may carry the answer to the offer of the response, or an offer of its own once the first
+// offer and answer are complete: the answer to that goes into the 2xx. RFC 3262 section 5.
+func (l *leg) pracked(tx *transaction.Server, req *msg.Request, tag string) {
+	r := &l.rel
+	if !r.matches(req) {
+		l.c.sh.answer(tx, 481)
+		return
+	}
+	stopTimer(&r.again)
+	stopTimer(&r.limit)
+	head := &r.queue[0]
+	sdp, ok := bodySDP(req)
+	if head.answers {
+		l.settled = tag
+	}
+	switch {
+	case !ok:
+		l.c.sh.answer(tx, 415, msg.NewHeader("Accept", typeSDP))
+	case head.decide != nil:
+		status := head.decide(sdp)
+		if status == 200 {
+			l.settled = tag
+		}
+		l.c.sh.answer(tx, status)
+	case sdp != nil:
+		head.pracked = true
+		if l.offer(tx, req, sdp, tag); l.turn == tx {
+			return // its end goes on
+		}
+	default:
+		l.c.sh.answer(tx, 200)
+	}
+	r.advance(l)
+	l.c.restated()
+}
+
+// inOrder says whether a reliable provisional response of B is the next one of its dialog. One that was seen before, or that comes before its time, is dropped:
+// RFC 3262 section 4.
+func (t *attempt) inOrder(d *dialog.Dialog, res *msg.Response) bool {
 	seq, ok := number(res, "rseq")
 	last := t.leg.racks[d.Remote.Tag]
 	if !ok || seq == 0 || (last != 0 && seq != last+1) || len(t.leg.racks) > 16 {
 		return false
 	}
 	t.leg.racks[d.Remote.Tag] = seq
-	req := d.Request(msg.PRACK)
-	t.leg.dress(req, msg.PRACK, []msg.Header{msg.NewHeader("RAck", strconv.Itoa(int(seq))+" "+strconv.Itoa(int(res.CSeq().SeqNo))+" INVITE")})
-	req.SetBody(nil)
-	t.c.sh.last(t.leg.flow, req, t.leg.auth)
 	return true
+}
+
+// prack acknowledges a reliable provisional response of B, with the answer to its offer if it made one. final says that the first offer and answer are complete
+// with it.
+func (t *attempt) prack(d *dialog.Dialog, res *msg.Response, answer []byte, final bool) {
+	l := t.leg
+	req := d.Request(msg.PRACK)
+	seq, _ := number(res, "rseq")
+	l.dress(req, msg.PRACK, []msg.Header{msg.NewHeader("RAck", strconv.Itoa(int(seq))+" "+strconv.Itoa(int(res.CSeq().SeqNo))+" INVITE")})
+	setSDP(req, answer)
+	l.sendIn(d, req, func(res *msg.Response, err error) {
+		if final && err == nil && res.IsSuccess() && l.early[d.Remote.Tag] == d {
+			l.settled = d.Remote.Tag
+		}
+	})
 }

@@ -30,10 +30,12 @@ func TestScreenOfInvites(t *testing.T) {
 		"another scheme": {func(s string) string {
 			return strings.Replace(s, "INVITE sip:+4930123@edge.example", "INVITE http://x.example", 1)
 		}, 416, "", ""},
-		"another body":      {func(s string) string { return strings.Replace(s, "application/sdp", "text/plain", 1) }, 415, "accept", "application/sdp"},
-		"an encoded body":   {func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Content-Encoding: gzip", 1) }, 415, "accept", "application/sdp"},
-		"no Contact":        {func(s string) string { return strings.Replace(s, "Contact:", "X-Contact:", 1) }, 400, "", ""},
-		"a short session":   {func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Session-Expires: 30", 1) }, 422, "min-se", "90"},
+		"another body":    {func(s string) string { return strings.Replace(s, "application/sdp", "text/plain", 1) }, 415, "accept", "application/sdp"},
+		"an encoded body": {func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Content-Encoding: gzip", 1) }, 415, "accept", "application/sdp"},
+		"no Contact":      {func(s string) string { return strings.Replace(s, "Contact:", "X-Contact:", 1) }, 400, "", ""},
+		"a short session": {func(s string) string {
+			return strings.Replace(s, "Max-Forwards: 70", "Supported: timer\r\nSession-Expires: 30", 1)
+		}, 422, "min-se", "90"},
 		"an unknown method": {func(s string) string { return strings.ReplaceAll(s, "INVITE", "FROB") }, 405, "allow", allowed},
 		"REGISTER":          {func(s string) string { return strings.ReplaceAll(s, "INVITE", "REGISTER") }, 405, "allow", allowed},
 		"a dialog of nobody": {func(s string) string {

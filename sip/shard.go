@@ -179,7 +179,7 @@ func (s *shard) sane(tx *transaction.Server, req *msg.Request) *refusal {
 	if c := req.Contact(); c == nil || c.Address.Wildcard || c.Address.Host == "" {
 		return &refusal{status: 400}
 	}
-	if se, ok := number(req, "session-expires"); ok && se < minSE {
+	if se, ok := number(req, "session-expires"); ok && se < minSE && lists(req, "supported", "timer") { // RFC 4028 section 9
 		return &refusal{422, []msg.Header{msg.NewHeader("Min-SE", minSEText)}}
 	}
 	return nil

@@ -41,15 +41,17 @@ func refresherOf(m msg.Message) string {
 // sessionTimer keeps one dialog's session alive, or notices that the other end does not. RFC 4028.
 type sessionTimer struct {
 	interval uint32 // seconds; 0: off
+	least    uint32 // the largest Min-SE that the peer asked for
 	ours     bool   // we refresh
 	timer    transaction.Timer
+	over     time.Time // when the session has expired, unless it is refreshed
 	retried  bool
 }
 
 // agree decides about a request of the peer that we answer with 2xx and gives the headers for it. RFC 4028 section 9.
 func (s *sessionTimer) agree(l *leg, a *ask) []msg.Header {
 	want := seconds(l.party.Refresh)
-	if !a.timer || (want == 0 && a.expires == 0) {
+	if !a.timer && l.party.Refresh <= 0 || want == 0 && a.expires == 0 {
 		s.interval = 0
 		return nil
 	}
@@ -57,8 +59,8 @@ func (s *sessionTimer) agree(l *leg, a *ask) []msg.Header {
 	if s.interval == 0 || (want > 0 && want < s.interval) {
 		s.interval = want
 	}
-	s.interval = min(s.interval, maxSE)
-	s.ours = a.refresh == "uas"
+	s.interval = min(max(s.interval, a.least, minSE), maxSE) // never below the Min-SE of the request
+	s.ours = a.refresh == "uas" || !a.timer                  // who does not know the word cannot refresh: table 2
 	who := refreshing
 	if s.ours {
 		who = "uas"
@@ -73,7 +75,7 @@ func (s *sessionTimer) agree(l *leg, a *ask) []msg.Header {
 // agreed reads what the peer decided about a request of ours. RFC 4028 section 7.2.
 func (s *sessionTimer) agreed(l *leg, res *msg.Response) {
 	n, ok := number(res, "session-expires")
-	if !ok || seconds(l.party.Refresh) == 0 {
+	if !ok { // the peer wants none; an interval that it asks for holds, wanted or not
 		s.interval = 0
 		return
 	}
@@ -90,6 +92,7 @@ func (s *sessionTimer) start(l *leg) {
 		return
 	}
 	whole := time.Duration(s.interval) * time.Second
+	s.over, s.retried = time.Now().Add(whole), false
 	if s.ours {
 		s.timer = l.c.sh.loop.After(whole/2, l.refresh)
 		return
@@ -109,7 +112,8 @@ func (l *leg) refresh() {
 		return
 	}
 	hs := []msg.Header{
-		msg.NewHeader("Session-Expires", strconv.Itoa(int(l.timing.interval))+";refresher="+refreshing), msg.NewHeader("Min-SE", minSEText),
+		msg.NewHeader("Session-Expires", strconv.Itoa(int(l.timing.interval))+";refresher="+refreshing),
+		msg.NewHeader("Min-SE", strconv.Itoa(int(max(l.timing.least, minSE)))),
 	}
 	method := msg.INVITE
 	if l.update {
@@ -146,15 +150,29 @@ func (l *leg) refreshed(method msg.RequestMethod, res *msg.Response, err error) 
 		l.timing.timer = l.c.sh.loop.After(l.glare(), l.refresh)
 	case res.StatusCode == 422 && !l.timing.retried:
 		if n, ok := number(res, "min-se"); ok && n > l.timing.interval && n <= maxSE {
-			l.timing.interval, l.timing.retried = n, true
+			l.timing.interval, l.timing.least, l.timing.retried = n, n, true
+			l.refresh()
+			return
 		}
-		l.refresh()
+		l.timing.retry(l, res)
 	case method == msg.UPDATE && (res.StatusCode == 405 || res.StatusCode == 501):
 		l.update = false
 		l.refresh()
 	default:
-		l.timing.start(l) // it answered, so it is there; the next refresh may do better
+		l.timing.retry(l, res)
 	}
+}
+
+// retry asks again after a refusal, as long as the session has not expired: at its end it is over. RFC 4028 section 10.
+func (s *sessionTimer) retry(l *leg, res *msg.Response) {
+	pause := max(retryAfter(res), 5*time.Second)
+	if left := time.Until(s.over); left > pause {
+		s.timer = l.c.sh.loop.After(pause, l.refresh)
+		return
+	}
+	s.timer = l.c.sh.loop.After(time.Until(s.over), func() {
+		l.c.hangup(byEdge, reason{"SIP", 408, "session expired"})
+	})
 }
 
 // glare is the pause after a 491: who owns the Call-ID waits longer. RFC 3261 section 14.1.
