@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"net/netip"
 	"runtime"
@@ -305,7 +304,7 @@ func (e *Edge) Receive(in transport.Incoming) {
 	}
 	s := e.shards[shardOf(id.Value(), len(e.shards))]
 	if !e.admit(s, in, id.Value()) {
-		s.loop.Post(func() { s.take(in) })
+		s.loop.Deliver(s.taker, in)
 	}
 }
 
@@ -331,9 +330,11 @@ func shardOf(callID string, n int) int {
 			}
 		}
 	}
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(callID))
-	return int(h.Sum32() % uint32(n))
+	h := uint32(2166136261) // FNV-1a
+	for i := range len(callID) {
+		h = (h ^ uint32(callID[i])) * 16777619
+	}
+	return int(h % uint32(n))
 }
 
 // Calls lists the live calls, for people: references, no numbers.

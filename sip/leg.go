@@ -482,7 +482,7 @@ type accepted struct {
 // accept sends a 2xx to the INVITE tx and keeps repeating it. onAck is called once with the answer that the ACK carries, if any.
 func (l *leg) accept(tx *transaction.Server, res *msg.Response, onAck func(sdp []byte)) {
 	t := l.c.sh.e.c.Timers
-	w := &accepted{res: res, tx: tx, seq: tx.Req().CSeq().SeqNo, every: t.T1, onAck: onAck}
+	w := &accepted{res: res, tx: tx, seq: tx.Seq(), every: t.T1, onAck: onAck}
 	l.waiting = w
 	if l.in == tx {
 		l.in = nil

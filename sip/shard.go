@@ -21,7 +21,8 @@ type shard struct {
 		Run(context.Context) error
 	}
 	tx      *transaction.Layer
-	legs    map[string]*leg // by Call-ID and our tag
+	taker   func(transport.Incoming) // take, made once
+	legs    map[string]*leg          // by Call-ID and our tag
 	calls   map[*call]struct{}
 	ours    map[string]bool // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
 	sos     map[string]int  // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
@@ -37,6 +38,7 @@ func newShard(e *Edge, id int) *shard {
 	}
 	s.tx = transaction.New(s.loop, e.tl.Send, s, e.c.Timers)
 	s.tx.ViaParams(e.viaParams)
+	s.taker = s.take
 	return s
 }
 

@@ -23,7 +23,7 @@ func BenchmarkWire(b *testing.B) {
 	l.addVia(flowOf(transport.UDP), req, l.newBranch())
 	b.ReportAllocs()
 	for b.Loop() {
-		wire(req)
+		l.wire(req)
 	}
 }
 

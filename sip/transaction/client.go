@@ -26,19 +26,61 @@ const (
 type Client struct {
 	l       *Layer
 	flow    transport.Flow
-	req     *sip.Request
-	user    ClientUser // nil: the layer's own CANCEL
+	req     *sip.Request // until the final response
+	user    ClientUser   // nil: the layer's own CANCEL, or everybody was told everything
 	key     clientKey
 	state   state
+	sent    bool          // at least once
 	timeout time.Duration // Timer B or F
 
-	wire   []byte        // the request, then the ACK
+	wire   []byte        // what is repeated: the request, then the ACK
 	resend time.Duration // of Timer A or E
-	repeat Timer         // Timer A or E
-	limit  Timer         // Timer B, F, D, K, M, and the end of the clean-up
+	repeat Alarm         // Timer A or E
+	limit  Alarm         // Timer B, F, D, K, M, and the end of the clean-up
 	cancel *cancelling
-	sent   bool   // at least once
-	seq    uint64 // order of creation
+
+	path       *path // the flow that it is on, with its neighbours there
+	prev, next *Client
+}
+
+// path is the client transactions of one flow, in the order in which they began.
+type path struct{ first, last *Client }
+
+func (l *Layer) join(c *Client) {
+	k := c.flow.Key()
+	p := l.byFlow[k]
+	if p == nil {
+		p = &path{}
+		l.byFlow[k] = p
+	}
+	c.path, c.prev = p, p.last
+	if p.last == nil {
+		p.first = c
+	} else {
+		p.last.next = c
+	}
+	p.last = c
+}
+
+func (l *Layer) leave(c *Client) {
+	p := c.path
+	if p == nil {
+		return
+	}
+	if c.prev == nil {
+		p.first = c.next
+	} else {
+		c.prev.next = c.next
+	}
+	if c.next == nil {
+		p.last = c.prev
+	} else {
+		c.next.prev = c.prev
+	}
+	if p.first == nil {
+		delete(l.byFlow, c.flow.Key())
+	}
+	c.path, c.prev, c.next = nil, nil, nil
 }
 
 // cancelling is a wish to cancel.
@@ -47,8 +89,7 @@ type cancelling struct {
 	sent    bool
 }
 
-// Req is the request as it was sent. Flow is where. After the final response only the headers that identify the request remain, and no body.
-func (c *Client) Req() *sip.Request    { return c.req }
+// Flow is where the request was sent.
 func (c *Client) Flow() transport.Flow { return c.flow }
 
 func (c *Client) invite() bool { return c.key.method == sip.INVITE }
@@ -58,25 +99,46 @@ func (c *Client) final() bool { return c.state >= accepted }
 
 // start sends the request. RFC 3261 sections 17.1.1.2 and 17.1.2.2.
 func (c *Client) start() {
-	c.l.next++
-	c.seq = c.l.next
 	c.l.clients[c.key] = c
-	k := c.flow.Key()
-	if c.l.byFlow[k] == nil {
-		c.l.byFlow[k] = map[*Client]struct{}{}
-	}
-	c.l.byFlow[k][c] = struct{}{}
-	c.wire = wire(c.req)
-	c.limit = c.l.loop.After(c.timeout, func() { c.fail(ErrTimeout) })
-	if err := c.l.send(c.flow, c.wire); err != nil {
+	c.l.join(c)
+	c.arm(&c.limit, c.timeout)
+	err := c.first()
+	if err != nil {
 		// Never directly: the caller does not hold the Client yet.
 		c.l.loop.Post(func() { c.fail(err) })
 		return
 	}
 	c.sent = true
-	if !c.flow.Proto().Reliable() {
+	if c.wire != nil {
 		c.resend = c.l.t.T1
-		c.repeat = c.l.loop.After(c.resend, c.again)
+		c.arm(&c.repeat, c.resend)
+	}
+}
+
+// first sends the request, and keeps its bytes where it may have to be repeated.
+func (c *Client) first() error {
+	if c.flow.Proto().Reliable() {
+		return c.l.write(c.flow, c.req)
+	}
+	c.wire = c.l.wire(c.req)
+	return c.l.send(c.flow, c.wire)
+}
+
+// clientDue is what the alarms of a Client wake.
+type clientDue Client
+
+func (c *Client) arm(a *Alarm, d time.Duration) { c.l.loop.Arm(a, d, (*clientDue)(c)) }
+
+// Due implements Due.
+func (d *clientDue) Due(a *Alarm) {
+	c := (*Client)(d)
+	switch {
+	case a == &c.repeat:
+		c.again()
+	case c.final():
+		c.terminate()
+	default:
+		c.fail(ErrTimeout)
 	}
 }
 
@@ -93,18 +155,12 @@ func (c *Client) again() {
 			c.resend = c.l.t.T2
 		}
 	}
-	c.repeat = c.l.loop.After(c.resend, c.again)
+	c.arm(&c.repeat, c.resend)
 }
 
 func (c *Client) stopTimers() {
-	if c.repeat != nil {
-		c.repeat.Stop()
-		c.repeat = nil
-	}
-	if c.limit != nil {
-		c.limit.Stop()
-		c.limit = nil
-	}
+	c.repeat.Stop()
+	c.limit.Stop()
 }
 
 // receive takes a response of this transaction.
@@ -129,16 +185,18 @@ func (c *Client) receive(res *sip.Response) {
 		c.provisional()
 		c.tell(res)
 	case res.StatusCode < 300:
+		c.wire, c.req, c.cancel = nil, nil, nil
 		c.enter(accepted, 64*c.l.t.T1) // Timer M
-		c.wire = nil
 		c.tell(res)
-		c.req = essence(c.req)
 	default:
-		c.wire = wire(c.ackFor(res))
+		user := c.user
+		c.wire = c.l.wire(c.ackFor(res))
+		c.req, c.cancel = nil, nil
 		c.l.send(c.flow, c.wire)
 		c.enter(completed, c.reliably(c.l.t.D))
-		c.tell(res)
-		c.req = essence(c.req)
+		if user != nil {
+			user.Response(c, res)
+		}
 	}
 }
 
@@ -150,10 +208,12 @@ func (c *Client) receiveOther(res *sip.Response) {
 		c.state = proceeding // Timers E and F go on; E at T2 from its next firing
 		c.tell(res)
 	default:
-		c.wire = nil
+		user := c.user
+		c.wire, c.req, c.user = nil, nil, nil
 		c.enter(completed, c.reliably(c.l.t.T4)) // Timer K
-		c.tell(res)
-		c.req = essence(c.req)
+		if user != nil {
+			user.Response(c, res)
+		}
 	}
 }
 
@@ -161,7 +221,7 @@ func (c *Client) receiveOther(res *sip.Response) {
 func (c *Client) provisional() {
 	if c.state == calling {
 		c.stopTimers()
-		c.state = proceeding
+		c.state, c.wire = proceeding, nil
 	}
 	if c.cancel != nil && !c.cancel.sent {
 		c.sendCancel()
@@ -184,7 +244,7 @@ func (c *Client) enter(s state, d time.Duration) {
 		c.terminate()
 		return
 	}
-	c.limit = c.l.loop.After(d, c.terminate)
+	c.arm(&c.limit, d)
 }
 
 func (c *Client) tell(res *sip.Response) {
@@ -198,6 +258,7 @@ func (c *Client) fail(err error) {
 	if c.final() {
 		return
 	}
+	user := c.user
 	if c.invite() && c.sent {
 		c.enter(failed, 64*c.l.t.T1)
 		c.wire = nil
@@ -205,8 +266,8 @@ func (c *Client) fail(err error) {
 		c.state = failed
 		c.terminate()
 	}
-	if c.user != nil {
-		c.user.Failed(c, fmt.Errorf("transaction: %s failed: %w", c.key.method, err))
+	if user != nil {
+		user.Failed(c, fmt.Errorf("transaction: %s failed: %w", c.key.method, err))
 	}
 }
 
@@ -217,8 +278,7 @@ func (c *Client) late(res *sip.Response) {
 	case res.IsSuccess():
 		c.tell(res)
 	case res.StatusCode >= 300:
-		c.wire = wire(c.ackFor(res))
-		c.l.send(c.flow, c.wire)
+		c.l.write(c.flow, c.ackFor(res))
 	case c.cancel == nil || !c.cancel.sent:
 		c.enter(failed, 64*c.l.t.T1) // time for the 487
 		if c.cancel == nil {
@@ -242,9 +302,8 @@ func (c *Client) Cancel(headers ...sip.Header) {
 // Quiet stops repeating an INVITE that nothing answered: whoever sent it does not wait any more, so a copy that arrives now could only make something ring for
 // nobody. The transaction stays until its time is over and takes what comes late. Any other request, and one that was answered, goes on as it is.
 func (c *Client) Quiet() {
-	if c.invite() && c.state == calling && c.repeat != nil {
+	if c.invite() && c.state == calling {
 		c.repeat.Stop()
-		c.repeat = nil
 	}
 }
 
@@ -260,7 +319,7 @@ func (c *Client) sendCancel() {
 	x.start()
 	if c.state == proceeding {
 		c.stopTimers()
-		c.limit = c.l.loop.After(64*c.l.t.T1, func() { c.fail(ErrTimeout) })
+		c.arm(&c.limit, 64*c.l.t.T1)
 	}
 }
 
@@ -274,20 +333,25 @@ func (c *Client) ackFor(res *sip.Response) *sip.Request {
 	return req
 }
 
-// derive builds what belongs to an INVITE hop by hop: the same Request-URI, top Via, From, To, Call-ID, sequence number and Route.
+// derive builds what belongs to an INVITE hop by hop: the same Request-URI, top Via, From, To, Call-ID, sequence number and Route. It shares the headers of the
+// INVITE: nobody but the writer sees it.
 func (c *Client) derive(method sip.RequestMethod) *sip.Request {
 	req := sip.NewRequest(method, c.req.Recipient)
 	if v := c.req.Via(); v != nil {
-		req.AppendHeader(v.Clone())
+		req.AppendHeader(v)
 	}
-	sip.CopyHeaders("Route", c.req, req)
+	for _, h := range c.req.Headers() {
+		if h.Name() == "Route" {
+			req.AppendHeader(h)
+		}
+	}
 	hops := sip.MaxForwardsHeader(70)
 	req.AppendHeader(&hops)
-	req.AppendHeader(sip.HeaderClone(c.req.From()))
-	req.AppendHeader(sip.HeaderClone(c.req.To()))
+	req.AppendHeader(c.req.From())
+	req.AppendHeader(c.req.To())
 	req.AppendHeader(c.req.CallID())
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: c.req.CSeq().SeqNo, MethodName: method})
-	if id := c.req.GetHeader("session-id"); id != nil {
+	if id := named(c.req, "Session-ID"); id != nil {
 		req.AppendHeader(id) // RFC 7989 section 6: every message of a session carries it
 	}
 	return req
@@ -296,26 +360,9 @@ func (c *Client) derive(method sip.RequestMethod) *sip.Request {
 func (c *Client) terminate() {
 	c.stopTimers()
 	c.state = terminated
-	c.wire = nil
+	c.wire, c.req, c.user, c.cancel = nil, nil, nil, nil
 	if c.l.clients[c.key] == c {
 		delete(c.l.clients, c.key)
 	}
-	k := c.flow.Key()
-	delete(c.l.byFlow[k], c)
-	if len(c.l.byFlow[k]) == 0 {
-		delete(c.l.byFlow, k)
-	}
-}
-
-// essence is what is kept of a request after its final response: the headers that name it and that an ACK for a 2xx repeats. The message itself may be as
-// large as its body, and 32 seconds of finished calls are held at any time.
-func essence(req *sip.Request) *sip.Request {
-	out := sip.NewRequest(req.Method, req.Recipient)
-	for _, h := range req.Headers() {
-		switch h.Name() {
-		case "Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Contact", "Route", "Record-Route", "Authorization", "Proxy-Authorization":
-			out.AppendHeader(h)
-		}
-	}
-	return out
+	c.l.leave(c)
 }

@@ -4,84 +4,132 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/cordonsip/cordon/sip/transport"
 )
 
-// Actor is the Loop of real time: one goroutine runs what was posted, in order.
+// Actor is the Loop of real time: one goroutine runs what was posted, in order, and the alarms that are due.
 type Actor struct {
 	mu    sync.Mutex
-	queue []func()
+	queue []task
+	idle  bool // Run sleeps, or is about to
 	over  bool
 	wake  chan struct{}
+
+	clock clock // of the loop alone
+}
+
+// task is a function, or a message and who takes it.
+type task struct {
+	f  func()
+	to func(transport.Incoming)
+	in transport.Incoming
 }
 
 // NewLoop makes a loop. What is posted waits until Run.
-func NewLoop() *Actor { return &Actor{wake: make(chan struct{}, 1)} }
+func NewLoop() *Actor {
+	return &Actor{wake: make(chan struct{}, 1), clock: clock{start: time.Now()}}
+}
 
 // Post queues f; it never blocks and may be called from anywhere. The queue has no bound: who admits messages bounds it. After Run ended f is dropped.
-func (a *Actor) Post(f func()) {
+func (a *Actor) Post(f func()) { a.post(task{f: f}) }
+
+// Deliver queues in for to, as Post does, without a closure.
+func (a *Actor) Deliver(to func(transport.Incoming), in transport.Incoming) {
+	a.post(task{to: to, in: in})
+}
+
+func (a *Actor) post(t task) {
 	a.mu.Lock()
 	if !a.over {
-		a.queue = append(a.queue, f)
+		a.queue = append(a.queue, t)
 	}
+	wake := a.idle
+	a.idle = false
 	a.mu.Unlock()
-	select {
-	case a.wake <- struct{}{}:
-	default:
+	if wake {
+		a.wake <- struct{}{} // there is room: one for each time that Run went idle
 	}
+}
+
+// keep bounds the queues that are used again: a burst must not hold its memory for ever.
+const keep = 4096
+
+// take gives what was posted, and notes that Run goes idle when nothing was.
+func (a *Actor) take(used []task) []task {
+	if cap(used) > keep {
+		used = nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	batch := a.queue
+	a.queue = used[:0]
+	a.idle = len(batch) == 0
+	return batch
 }
 
 // Run runs what is posted until ctx ends. It runs once.
 func (a *Actor) Run(ctx context.Context) error {
-	var batch []func()
+	sleep := time.NewTimer(time.Hour)
+	sleep.Stop()
+	defer sleep.Stop()
+	over := func() bool { return ctx.Err() != nil }
+	var batch []task
 	for {
-		a.mu.Lock()
-		batch, a.queue = a.queue, batch[:0]
-		a.mu.Unlock()
-		for i, f := range batch {
-			if ctx.Err() != nil {
+		a.clock.ring(over)
+		batch = a.take(batch)
+		for i := range batch {
+			if over() {
 				break
 			}
-			batch[i] = nil
-			f()
+			t := batch[i]
+			batch[i] = task{}
+			if t.f != nil {
+				t.f()
+			} else {
+				t.to(t.in)
+			}
 		}
-		if ctx.Err() != nil {
+		if over() {
 			a.mu.Lock()
 			a.over, a.queue = true, nil
 			a.mu.Unlock()
 			return nil
 		}
-		if len(batch) > 0 {
-			continue
-		}
-		select {
-		case <-a.wake:
-		case <-ctx.Done():
+		if len(batch) == 0 {
+			a.sleep(ctx, sleep)
 		}
 	}
 }
+
+// sleep waits for the next post or alarm; Run is idle.
+func (a *Actor) sleep(ctx context.Context, t *time.Timer) {
+	var due <-chan time.Time
+	if d, ok := a.clock.wait(); ok {
+		t.Reset(d)
+		due = t.C
+	}
+	select {
+	case <-a.wake:
+		return
+	case <-due:
+	case <-ctx.Done():
+	}
+	a.mu.Lock()
+	woken := !a.idle
+	a.idle = false
+	a.mu.Unlock()
+	if woken { // somebody posted meanwhile: its token must not stay
+		<-a.wake
+	}
+}
+
+// Arm sets t to wake to after d. An alarm that is set is set anew.
+func (a *Actor) Arm(t *Alarm, d time.Duration, to Due) { a.clock.set(t, d, to) }
 
 // After runs f on the loop after d unless it is stopped before.
 func (a *Actor) After(d time.Duration, f func()) Timer {
-	t := &timer{f: f}
-	t.t = time.AfterFunc(d, func() { a.Post(t.fire) })
+	t := &function{f: f}
+	a.clock.set(&t.Alarm, d, t)
 	return t
-}
-
-// timer belongs to the loop: f is only touched there, so that one which was posted already can still be stopped.
-type timer struct {
-	t *time.Timer
-	f func()
-}
-
-// Stop keeps f from running.
-func (t *timer) Stop() {
-	t.t.Stop()
-	t.f = nil
-}
-
-func (t *timer) fire() {
-	if f := t.f; f != nil {
-		t.f = nil
-		f()
-	}
 }

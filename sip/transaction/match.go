@@ -3,7 +3,8 @@ package transaction
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
+	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -20,22 +21,6 @@ type clientKey struct {
 	method sip.RequestMethod
 }
 
-// serverKey is what a request is matched by, RFC 3261 section 17.2.3: branch, sent-by and method, ACK counting as INVITE. The party is ours: what one trunk
-// sends never touches the transaction of another.
-type serverKey struct {
-	branch string
-	sentBy string
-	method sip.RequestMethod
-	party  string
-}
-
-// mergeKey is what tells a request that came over two paths, RFC 3261 section 8.2.2.2.
-type mergeKey struct {
-	fromTag, callID string
-	seq             uint32
-	method          sip.RequestMethod
-}
-
 func keyOfResponse(res *sip.Response) (clientKey, bool) {
 	via, cseq := res.Via(), res.CSeq()
 	if via == nil || cseq == nil {
@@ -45,41 +30,72 @@ func keyOfResponse(res *sip.Response) (clientKey, bool) {
 	return clientKey{branch, cseq.MethodName}, ok
 }
 
-func keyOfRequest(req *sip.Request, in transport.Incoming) (serverKey, bool) {
-	via, cseq, from, callID := req.Via(), req.CSeq(), req.From(), req.CallID()
-	if via == nil || cseq == nil || from == nil || callID == nil || req.To() == nil {
-		return serverKey{}, false
-	}
-	k := serverKey{method: req.Method, party: in.Party, sentBy: fmt.Sprintf("%s:%d", strings.ToLower(via.Host), via.Port)}
-	if k.method == sip.ACK {
-		k.method = sip.INVITE
-	}
-	k.branch, _ = via.Params.Get("branch")
-	if len(k.branch) <= len(cookie) || !strings.EqualFold(k.branch[:len(cookie)], cookie) {
-		// A branch of RFC 2543 is not unique. The To tag is left out: an ACK has one where its INVITE had none.
-		tag, _ := from.Params.Get("tag")
-		k.branch = strings.Join([]string{"2543", k.branch, req.Recipient.String(), tag, callID.Value(), fmt.Sprint(cseq.SeqNo)}, "\x00")
-	}
-	return k, true
+// matchable says that a request has what a key is made of.
+func matchable(req *sip.Request) bool {
+	return req.Via() != nil && req.CSeq() != nil && req.From() != nil && req.CallID() != nil && req.To() != nil
 }
 
-// keyOfMerge is not ok for a request inside a dialog.
-func keyOfMerge(req *sip.Request) (mergeKey, bool) {
+// serverKey is what a request is matched by, RFC 3261 section 17.2.3: branch, sent-by and method, ACK counting as INVITE. The party is ours: what one trunk
+// sends never touches the transaction of another. It stands in memory that the next key takes; the branch is last, because it alone could hold a NUL.
+func (l *Layer) serverKey(req *sip.Request, in transport.Incoming, method sip.RequestMethod) []byte {
+	if method == sip.ACK {
+		method = sip.INVITE
+	}
+	via := req.Via()
+	b := append(append(l.key[:0], method...), 0)
+	b = append(append(b, in.Party...), 0)
+	for i := range len(via.Host) {
+		c := via.Host[i]
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		b = append(b, c)
+	}
+	b = append(strconv.AppendInt(append(b, ':'), int64(via.Port), 10), 0)
+	branch, _ := via.Params.Get("branch")
+	if len(branch) <= len(cookie) || !strings.EqualFold(branch[:len(cookie)], cookie) {
+		// A branch of RFC 2543 is not unique. The To tag is left out: an ACK has one where its INVITE had none.
+		tag, _ := req.From().Params.Get("tag")
+		for _, s := range [...]string{"2543", branch, req.Recipient.String(), tag, req.CallID().Value()} {
+			b = append(append(b, s...), 0)
+		}
+		b = strconv.AppendUint(b, uint64(req.CSeq().SeqNo), 10)
+	} else {
+		b = append(b, branch...)
+	}
+	l.key = b
+	return b
+}
+
+// mergeKey is what tells a request that came over two paths, RFC 3261 section 8.2.2.2. It is "" for a request inside a dialog.
+func (l *Layer) mergeKey(req *sip.Request) string {
 	if tag, ok := req.To().Params.Get("tag"); ok && tag != "" {
-		return mergeKey{}, false
+		return ""
 	}
 	tag, _ := req.From().Params.Get("tag")
-	return mergeKey{tag, req.CallID().Value(), req.CSeq().SeqNo, req.Method}, true
+	b := append(append(l.key[:0], req.Method...), 0)
+	b = append(strconv.AppendUint(b, uint64(req.CSeq().SeqNo), 10), 0)
+	b = append(strconv.AppendInt(b, int64(len(tag)), 10), 0)
+	b = append(append(b, tag...), req.CallID().Value()...)
+	l.key = b
+	return string(b)
 }
 
-// random gives 128 unguessable bits: who can't see a request can't answer it.
-func random() string {
-	var b [16]byte
-	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
+// random writes 128 unguessable bits behind prefix and the mark: who can't see a request can't answer it.
+func (l *Layer) random(prefix string) string {
+	const bits = 16
+	if l.die == 0 || l.die+bits > len(l.dice) {
+		rand.Read(l.dice[:])
+		l.die = 0
+	}
+	var room [96]byte
+	b := append(append(room[:0], prefix...), l.mark...)
+	b = hex.AppendEncode(b, l.dice[l.die:l.die+bits])
+	l.die += bits
+	return string(b)
 }
 
-func (l *Layer) newBranch() string { return cookie + l.mark + random() }
+func (l *Layer) newBranch() string { return l.random(cookie) }
 
 // BranchMark gives the first n characters behind the magic cookie of the branch of res' top Via: the mark of the layer that sent the request.
 func BranchMark(res *sip.Response, n int) string {
@@ -94,27 +110,35 @@ func BranchMark(res *sip.Response, n int) string {
 	return branch[len(cookie) : len(cookie)+n]
 }
 
+// via is a local address as a Via names it.
+type via struct {
+	addr netip.Addr
+	text string
+}
+
 // addVia puts our Via on top. rport asks for the answer where the request came from (RFC 3581).
 func (l *Layer) addVia(f transport.Flow, req *sip.Request, branch string) {
 	local := f.Local()
-	params := sip.HeaderParams{{K: "branch", V: branch}, {K: "rport"}}
-	if l.extra != nil {
-		params = append(params, l.extra(f)...)
+	if a := local.Addr().Unmap(); l.host.addr != a {
+		l.host = via{a, a.String()}
 	}
-	req.PrependHeader(&sip.ViaHeader{
-		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: strings.ToUpper(string(f.Proto())),
-		Host: local.Addr().Unmap().String(), Port: int(local.Port()),
-		Params: params,
-	})
+	h := &struct {
+		sip.ViaHeader
+		params [2]sip.HeaderKV
+	}{params: [2]sip.HeaderKV{{K: "branch", V: branch}, {K: "rport"}}}
+	h.ViaHeader = sip.ViaHeader{
+		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: f.Proto().Name(), Host: l.host.text, Port: int(local.Port()), Params: h.params[:],
+	}
+	if l.extra != nil {
+		h.Params = append(h.Params, l.extra(f)...)
+	}
+	req.PrependHeader(&h.ViaHeader)
 	length(req)
 }
 
 // length makes sure that Content-Length is there and true: a stream is framed by it.
-func length(m sip.Message) { m.SetBody(m.Body()) }
-
-func wire(m sip.Message) []byte {
-	var b strings.Builder
-	b.Grow(1024)
-	m.StringWrite(&b)
-	return []byte(b.String())
+func length(m sip.Message) {
+	if l := m.ContentLength(); l == nil || int(*l) != len(m.Body()) {
+		m.SetBody(m.Body())
+	}
 }

@@ -1,36 +1,60 @@
 package transaction
 
 import (
+	"strings"
+
 	"github.com/emiago/sipgo/sip"
 
 	"github.com/cordonsip/cordon/sip/header"
 )
 
 // Response builds a response to the request with the To-tag of this transaction (the same in every response, also in the answer to CANCEL).
-// An empty reason is filled in from the registry. RFC 3261 section 8.2.6.
+// An empty reason is filled in from the registry. It shares headers with the request: append to it, and change none. RFC 3261 section 8.2.6.
 func (s *Server) Response(status int, reason string, headers ...sip.Header) *sip.Response {
 	if reason == "" {
 		reason = Reason(status)
 	}
-	res := sip.NewResponse(status, reason)
-	sip.CopyHeaders("Via", s.req, res)
-	if status > 100 && status < 300 && s.req.Method != sip.REGISTER {
-		sip.CopyHeaders("Record-Route", s.req, res) // RFC 3261 section 12.1.1
+	m := &struct {
+		sip.Response
+		to     sip.ToHeader
+		params [2]sip.HeaderKV
+	}{}
+	res := &m.Response
+	res.SipVersion, res.StatusCode, res.Reason = "SIP/2.0", status, reason
+	req := s.Req()
+	var room [24]sip.Header
+	list := room[:0]
+	pick := func(name string) {
+		for _, h := range req.Headers() {
+			if is(h, name) {
+				list = append(list, h)
+			}
+		}
 	}
-	res.AppendHeader(sip.HeaderClone(s.req.From()))
-	to := sip.HeaderClone(s.req.To()).(*sip.ToHeader)
-	if tag, ok := to.Params.Get("tag"); status > 100 && (!ok || tag == "") {
-		to.Params = to.Params.Clone()
-		to.Params.Add("tag", s.tag)
+	pick("Via")
+	if status > 100 && status < 300 && s.method != sip.REGISTER {
+		pick("Record-Route") // RFC 3261 section 12.1.1
 	}
-	res.AppendHeader(to)
-	res.AppendHeader(s.req.CallID())
-	res.AppendHeader(sip.HeaderClone(s.req.CSeq()))
+	pick("From")
+	if to := req.To(); to != nil {
+		m.to = *to
+		if tag, ok := to.Params.Get("tag"); status > 100 && (!ok || tag == "") {
+			m.to.Params = append(m.params[:0], to.Params...)
+			m.to.Params.Add("tag", s.tag)
+		}
+		list = append(list, &m.to)
+	}
+	pick("Call-ID")
+	pick("CSeq")
 	if status == 100 {
-		sip.CopyHeaders("Timestamp", s.req, res) // RFC 3261 section 8.2.6.1
+		pick("Timestamp") // RFC 3261 section 8.2.6.1
 	}
-	for _, h := range headers {
-		res.AppendHeader(h)
+	if s.req == nil {
+		pick("Session-ID") // of the final response, as it is
+	}
+	res.PrependHeader(append(list, headers...)...)
+	if v := req.Via(); v != nil {
+		res.ReplaceHeader(v) // of several the first is what the response gives when it is asked for its Via
 	}
 	s.sessionID(res)
 	return res
@@ -38,13 +62,31 @@ func (s *Server) Response(status int, reason string, headers ...sip.Header) *sip
 
 // sessionID answers a Session-ID by what the request itself tells of both ends, unless the user knew better. RFC 7989 section 7: an end that is not known is nil.
 func (s *Server) sessionID(res *sip.Response) {
-	h := s.req.GetHeader("session-id")
-	if h == nil || res.GetHeader("session-id") != nil {
+	if s.req == nil || named(res, "Session-ID") != nil {
+		return
+	}
+	h := named(s.req, "Session-ID")
+	if h == nil {
 		return
 	}
 	if local, remote := header.Session(h.Value()); local != "" {
 		res.AppendHeader(sip.NewHeader("Session-ID", header.SessionValue(remote, local)))
 	}
+}
+
+// named gives the first header of that name; sipgo's own look-up makes a string of each name that it does not know.
+func named(m interface{ Headers() []sip.Header }, name string) sip.Header {
+	for _, h := range m.Headers() {
+		if is(h, name) {
+			return h
+		}
+	}
+	return nil
+}
+
+func is(h sip.Header, name string) bool {
+	n := h.Name()
+	return len(n) == len(name) && strings.EqualFold(n, name)
 }
 
 // Reason is the registered reason phrase of a status, or one for its class.

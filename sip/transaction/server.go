@@ -1,7 +1,9 @@
 package transaction
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -14,50 +16,81 @@ const tryingAfter = 200 * time.Millisecond
 
 // Server is a server transaction.
 type Server struct {
-	l     *Layer
-	req   *sip.Request
-	flow  transport.Flow
-	key   serverKey
-	merge *mergeKey
-	twin  bool // another transaction had the same merge key when this one came
-	tag   string
-	state state
+	l      *Layer
+	req    *sip.Request // until the final response
+	flow   transport.Flow
+	key    string
+	merge  string
+	tag    string
+	method sip.RequestMethod
+	seq    uint32
+	twin   bool // another transaction had the same merge key when this one came
+	state  state
 
-	wire     []byte // the last response
+	wire     []byte // the last response, of a 2xx to INVITE only what repeats the request
 	resend   time.Duration
-	repeat   Timer // Timer G
-	limit    Timer // 100 Trying; then Timer H, I, J or L
-	deadline Timer // of a request that nobody answers
+	repeat   Alarm // Timer G
+	limit    Alarm // 100 Trying; then Timer H, I, J or L
+	deadline Alarm // of a request that nobody answers
 	canceled *sip.Request
 	onCancel func(*sip.Request)
 	onEnd    func(error)
 }
 
-func (l *Layer) serve(k serverKey, req *sip.Request, in transport.Incoming) *Server {
-	s := &Server{l: l, req: req, flow: in.Flow, key: k, state: proceeding}
+func (l *Layer) serve(key string, req *sip.Request, in transport.Incoming) *Server {
+	s := &Server{l: l, req: req, flow: in.Flow, key: key, method: req.Method, seq: req.CSeq().SeqNo, state: proceeding}
 	if tag, ok := req.To().Params.Get("tag"); ok && tag != "" {
-		s.tag = tag
+		s.tag = strings.Clone(tag) // it must not hold the request
 	} else {
-		s.tag = l.mark + random()
+		s.tag = l.random("")
 	}
-	if m, ok := keyOfMerge(req); ok {
-		s.merge, s.twin = &m, l.merges[m] > 0
+	if m := l.mergeKey(req); m != "" {
+		s.merge, s.twin = m, l.merges[m] > 0
 		l.merges[m]++
 	}
-	l.servers[k] = s
-	if req.Method == sip.INVITE {
-		s.limit = l.loop.After(tryingAfter, s.trying)
-		return s
+	l.servers[key] = s
+	return s
+}
+
+// wait sets the alarms of a request that its user did not answer at once.
+func (s *Server) wait() {
+	if s.state != proceeding {
+		return
+	}
+	if s.invite() {
+		if s.wire == nil {
+			s.arm(&s.limit, tryingAfter)
+		}
+		return
 	}
 	// RFC 4320 section 4.1: 100 when the client's Timer E has reached T2, and no sooner.
-	s.limit = l.loop.After(s.reachT2(), s.trying)
+	s.arm(&s.limit, s.reachT2())
 	// RFC 4320 section 4.2: past the client's Timer F no answer can arrive any more.
-	s.deadline = l.loop.After(l.t.F, func() {
-		if s.state == proceeding {
-			s.terminate(ErrTimeout)
-		}
-	})
-	return s
+	s.arm(&s.deadline, s.l.t.F)
+}
+
+func (s *Server) invite() bool { return s.method == sip.INVITE }
+
+// serverDue is what the alarms of a Server wake.
+type serverDue Server
+
+func (s *Server) arm(a *Alarm, d time.Duration) { s.l.loop.Arm(a, d, (*serverDue)(s)) }
+
+// Due implements Due.
+func (d *serverDue) Due(a *Alarm) {
+	s := (*Server)(d)
+	switch {
+	case a == &s.repeat:
+		s.timerG()
+	case a == &s.deadline:
+		s.terminate(ErrTimeout)
+	case s.state == proceeding:
+		s.trying()
+	case s.state == completed && s.invite(): // Timer H
+		s.terminate(ErrTimeout)
+	default:
+		s.terminate(nil)
+	}
 }
 
 // reachT2 is the time after which a client's Timer E is set to T2.
@@ -75,9 +108,39 @@ func (s *Server) trying() {
 	}
 }
 
-// Req is the request. Flow is the way back. After the final response only the headers that identify the request remain, and no body.
-func (s *Server) Req() *sip.Request    { return s.req }
+// Req is the request. After the final response, which holds nothing but bytes, it is made anew of the headers that every response repeats: Via, From, To, Call-ID
+// and CSeq.
+func (s *Server) Req() *sip.Request {
+	if s.req != nil {
+		return s.req
+	}
+	req := sip.NewRequest(s.method, sip.Uri{})
+	if last, err := transport.Parse(s.wire); err == nil {
+		for _, h := range last.(*sip.Response).Headers() {
+			if repeated(h) {
+				req.AppendHeader(h)
+			}
+		}
+		return req
+	}
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: s.seq, MethodName: s.method})
+	return req
+}
+
+// repeated says whether every response carries this header of its request. RFC 3261 sections 8.2.6.2 and 12.1.1, RFC 7989 section 7.
+func repeated(h sip.Header) bool {
+	switch h.(type) {
+	case *sip.ViaHeader, *sip.FromHeader, *sip.ToHeader, *sip.CallIDHeader, *sip.CSeqHeader, *sip.RecordRouteHeader:
+		return true
+	}
+	return is(h, "Session-ID")
+}
+
+// Flow is the way back.
 func (s *Server) Flow() transport.Flow { return s.flow }
+
+// Seq is the number in the CSeq of the request.
+func (s *Server) Seq() uint32 { return s.seq }
 
 // Use puts another flow of the same path in place of the way back: one that rests on another pass.
 func (s *Server) Use(f transport.Flow) {
@@ -107,53 +170,72 @@ func (s *Server) OnEnd(f func(err error)) { s.onEnd = f }
 // Respond sends a response (built by Response or complete). Retransmissions of the request get it again. A 2xx to INVITE is retransmitted by the dialog, not
 // here. An error of the send changes no state: the client repeats its request or its timers end it.
 func (s *Server) Respond(res *sip.Response) error {
-	invite := s.key.method == sip.INVITE
+	invite := s.invite()
 	switch {
 	case s.state == accepted && res.IsSuccess():
 		// RFC 6026 section 7.1: the user repeats its 2xx through us.
-		return s.l.send(s.flow, s.render(res))
+		length(res)
+		return s.l.write(s.flow, res)
 	case s.state != proceeding:
 		return fmt.Errorf("%w: %d after a final response", ErrAnswered, res.StatusCode)
 	case !invite && res.StatusCode < 200 && res.StatusCode != 100:
-		return fmt.Errorf("%w: %d to %s", ErrForbidden, res.StatusCode, s.key.method)
+		return fmt.Errorf("%w: %d to %s", ErrForbidden, res.StatusCode, s.method)
 	case !invite && res.StatusCode == 408:
 		// RFC 4320 section 4.2: it could only arrive after the client gave up.
 		s.terminate(ErrTimeout)
-		return fmt.Errorf("%w: 408 to %s", ErrForbidden, s.key.method)
+		return fmt.Errorf("%w: 408 to %s", ErrForbidden, s.method)
 	}
-	s.wire = s.render(res)
-	err := s.l.send(s.flow, s.wire)
-	switch {
-	case res.StatusCode < 200:
-		return err
-	case !invite:
-		s.enter(completed, s.unreliably(64*s.l.t.T1)) // Timer J
-	case res.IsSuccess():
-		s.wire = nil                   // RFC 6026: retransmitted INVITEs are absorbed
+	length(res)
+	if invite && res.IsSuccess() {
+		err := s.l.write(s.flow, res)
+		s.wire = s.l.outline(res) // RFC 6026: retransmitted INVITEs are absorbed, the user repeats its 2xx
+		s.ended()
 		s.enter(accepted, 64*s.l.t.T1) // Timer L
-	default:
-		s.stopTimers()
-		s.state = completed
-		s.limit = s.l.loop.After(s.l.t.H, func() { s.terminate(ErrTimeout) })
-		if !s.flow.Proto().Reliable() {
-			s.resend = s.l.t.T1
-			s.repeat = s.l.loop.After(s.resend, s.timerG)
-		}
+		return err
 	}
-	s.req = essence(s.req)
+	s.wire = s.l.wire(res)
+	err := s.l.send(s.flow, s.wire)
+	if res.StatusCode < 200 {
+		if invite {
+			s.limit.Stop() // nobody needs a 100 any more
+		}
+		return err
+	}
+	s.ended()
+	if !invite {
+		s.enter(completed, s.unreliably(64*s.l.t.T1)) // Timer J
+		return err
+	}
+	s.stopTimers()
+	s.state = completed
+	s.arm(&s.limit, s.l.t.H)
+	if !s.flow.Proto().Reliable() {
+		s.resend = s.l.t.T1
+		s.arm(&s.repeat, s.resend)
+	}
 	return err
 }
 
-func (s *Server) render(res *sip.Response) []byte {
-	length(res)
-	return wire(res)
+// outline gives the start line of a response and what it repeats of its request.
+func (l *Layer) outline(res *sip.Response) []byte {
+	b := append(append(l.buf[:0], "SIP/2.0 200 OK"...), "\r\n"...)
+	for _, h := range res.Headers() {
+		if repeated(h) {
+			b = transport.AppendHeader(b, h)
+		}
+	}
+	l.buf = append(b, "\r\n"...)
+	return bytes.Clone(l.buf)
 }
+
+// ended lets everything go that only matters before the final response.
+func (s *Server) ended() { s.req, s.canceled, s.onCancel = nil, nil, nil }
 
 // timerG repeats a refusal until its ACK comes. RFC 3261 section 17.2.1.
 func (s *Server) timerG() {
 	s.l.send(s.flow, s.wire)
 	s.resend = min(2*s.resend, s.l.t.T2)
-	s.repeat = s.l.loop.After(s.resend, s.timerG)
+	s.arm(&s.repeat, s.resend)
 }
 
 func (s *Server) unreliably(d time.Duration) time.Duration {
@@ -183,10 +265,9 @@ func (s *Server) ack() bool {
 }
 
 // cancel answers a CANCEL. RFC 3261 section 9.2: 200 with the To-tag of the INVITE, or 481.
-func (l *Layer) cancel(k serverKey, req *sip.Request, in transport.Incoming) {
-	s := l.serve(k, req, in)
-	k.method = sip.INVITE
-	target := l.servers[k]
+func (l *Layer) cancel(key string, req *sip.Request, in transport.Incoming) {
+	s := l.serve(key, req, in)
+	target := l.servers[string(l.serverKey(req, in, sip.INVITE))]
 	if target == nil {
 		s.Respond(s.Response(481, ""))
 		return
@@ -204,12 +285,9 @@ func (l *Layer) cancel(k serverKey, req *sip.Request, in transport.Incoming) {
 }
 
 func (s *Server) stopTimers() {
-	for _, t := range []*Timer{&s.repeat, &s.limit, &s.deadline} {
-		if *t != nil {
-			(*t).Stop()
-			*t = nil
-		}
-	}
+	s.repeat.Stop()
+	s.limit.Stop()
+	s.deadline.Stop()
 }
 
 func (s *Server) enter(st state, d time.Duration) {
@@ -219,7 +297,7 @@ func (s *Server) enter(st state, d time.Duration) {
 		s.terminate(nil)
 		return
 	}
-	s.limit = s.l.loop.After(d, func() { s.terminate(nil) })
+	s.arm(&s.limit, d)
 }
 
 func (s *Server) terminate(err error) {
@@ -229,12 +307,13 @@ func (s *Server) terminate(err error) {
 	s.stopTimers()
 	s.state = terminated
 	s.wire = nil
+	s.ended()
 	if s.l.servers[s.key] == s {
 		delete(s.l.servers, s.key)
 	}
-	if s.merge != nil {
-		if s.l.merges[*s.merge]--; s.l.merges[*s.merge] <= 0 {
-			delete(s.l.merges, *s.merge)
+	if s.merge != "" {
+		if s.l.merges[s.merge]--; s.l.merges[s.merge] <= 0 {
+			delete(s.l.merges, s.merge)
 		}
 	}
 	if s.onEnd != nil {

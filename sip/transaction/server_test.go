@@ -356,6 +356,7 @@ func TestResponseIsBuiltFromTheRequest(t *testing.T) {
 		raw := incoming("INVITE", "z9hG4bKin", "Record-Route: <sip:p1.example;lr>, <sip:p2.example;lr>\r\nVia: SIP/2.0/UDP far.example;branch=z9hG4bKfar\r\nTimestamp: 54\r\n")
 		w.arrive(raw, flowOf(transport.UDP))
 		s := w.servers[0]
+		req := s.Req()
 		w.do(func() {
 			res := s.Response(200, "Fine", sip.NewHeader("Contact", "<sip:edge@192.0.2.1>"))
 			res.SetBody([]byte("v=0\r\n"))
@@ -370,9 +371,17 @@ func TestResponseIsBuiltFromTheRequest(t *testing.T) {
 		if tag, _ := res.To().Params.Get("tag"); tag != s.Tag() || !strings.HasPrefix(tag, "s3") || len(tag) != 34 {
 			t.Errorf("To-tag %q", tag)
 		}
-		if got := s.Req(); got.To().Params.Has("tag") {
+		if req.To().Params.Has("tag") {
 			t.Error("the request was touched")
 		}
+		if s.req != nil || s.Req().CSeq().Value() != req.CSeq().Value() || s.Seq() != 1 {
+			t.Errorf("after the final response the transaction holds\n%s\nand gives\n%s", s.req, s.Req())
+		}
+		w.do(func() {
+			if err := s.Respond(s.Response(500, "")); !errors.Is(err, ErrAnswered) {
+				t.Errorf("a second final response: %v", err)
+			}
+		})
 	})
 	inWorld(t, Timers{}, func(w *world) {
 		w.arrive(strings.Replace(incoming("BYE", "z9hG4bKin", ""), "To: <sip:me@x.example>", "To: <sip:me@x.example>;tag=t", 1), flowOf(transport.UDP))

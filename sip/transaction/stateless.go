@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 
 	"github.com/emiago/sipgo/sip"
+
+	"github.com/cordonsip/cordon/sip/transport"
 )
 
 // Stateless is the wire form of a final response to a request for which no transaction is kept. RFC 3261 section 8.2.7: a retransmission gets the same To-tag,
@@ -16,8 +18,8 @@ func Stateless(req *sip.Request, status int, headers ...sip.Header) []byte {
 		h.Write([]byte(x))
 		h.Write([]byte{0})
 	}
-	s := &Server{req: req, tag: hex.EncodeToString(h.Sum(nil)[:8])}
+	s := &Server{req: req, method: req.Method, tag: hex.EncodeToString(h.Sum(nil)[:8])}
 	res := s.Response(status, "", headers...)
 	length(res)
-	return wire(res)
+	return transport.Append(make([]byte, 0, 1024), res)
 }

@@ -1,13 +1,12 @@
 // Package transaction is RFC 3261 section 17 with RFC 6026 and RFC 4320: client and server transactions as plain state machines.
 //
 // It has no goroutine and no lock: a Layer belongs to one Loop, everything happens on it, and order is kept. After the final response a transaction holds only
-// what retransmissions need. It imports sip/transport and, of foreign modules, sipgo's message types.
+// the bytes that retransmissions need. It imports sip/transport and, of foreign modules, sipgo's message types.
 package transaction
 
 import (
-	"cmp"
+	"bytes"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -19,8 +18,12 @@ import (
 type Loop interface {
 	// Post queues f; it never blocks and may be called from anywhere.
 	Post(f func())
-	// After runs f on the loop after d unless it is stopped before.
+	// Deliver queues a message for to, as Post does, and needs no memory for it.
+	Deliver(to func(transport.Incoming), in transport.Incoming)
+	// After runs f on the loop after d unless it is stopped before. Call it on the loop only.
 	After(d time.Duration, f func()) Timer
+	// Arm sets an alarm to wake to after d, and needs no memory for it. Call it on the loop only.
+	Arm(a *Alarm, d time.Duration, to Due)
 }
 
 // Timer can be stopped. Stop after it fired does nothing. Call it on the loop only.
@@ -81,18 +84,23 @@ type Layer struct {
 	mark    string
 	extra   func(transport.Flow) sip.HeaderParams // nil, or further parameters of our Via
 	clients map[clientKey]*Client
-	byFlow  map[transport.Key]map[*Client]struct{}
-	servers map[serverKey]*Server
-	merges  map[mergeKey]int
-	next    uint64
+	byFlow  map[transport.Key]*path
+	servers map[string]*Server // by serverKey
+	merges  map[string]int     // by mergeKey
+
+	// Memory that is used again.
+	buf  []byte // of a message that is written
+	key  []byte // of a key that is looked up
+	dice [512]byte
+	die  int // the first unused of dice
+	host via // the local address that was written last
 }
 
 // New makes a layer. send is transport.Layer.Send.
 func New(loop Loop, send func(transport.Flow, []byte) error, user User, t Timers) *Layer {
 	return &Layer{
 		loop: loop, send: send, user: user, t: t.withDefaults(),
-		clients: map[clientKey]*Client{}, byFlow: map[transport.Key]map[*Client]struct{}{},
-		servers: map[serverKey]*Server{}, merges: map[mergeKey]int{},
+		clients: map[clientKey]*Client{}, byFlow: map[transport.Key]*path{}, servers: map[string]*Server{}, merges: map[string]int{},
 	}
 }
 
@@ -127,11 +135,11 @@ func (l *Layer) response(res *sip.Response, in transport.Incoming) {
 }
 
 func (l *Layer) request(req *sip.Request, in transport.Incoming) {
-	k, ok := keyOfRequest(req, in)
-	if !ok {
+	if !matchable(req) {
 		return
 	}
-	s := l.servers[k]
+	k := l.serverKey(req, in, req.Method)
+	s := l.servers[string(k)]
 	switch {
 	case req.Method == sip.ACK:
 		// The ACK for a 2xx has a branch of its own; some send the INVITE's.
@@ -141,10 +149,11 @@ func (l *Layer) request(req *sip.Request, in transport.Incoming) {
 	case s != nil:
 		s.again()
 	case req.Method == sip.CANCEL:
-		l.cancel(k, req, in)
+		l.cancel(string(k), req, in)
 	default:
-		s = l.serve(k, req, in)
+		s = l.serve(string(k), req, in)
 		l.user.Request(s, req, in)
+		s.wait()
 	}
 }
 
@@ -154,12 +163,13 @@ func (l *Layer) request(req *sip.Request, in transport.Incoming) {
 func (l *Layer) Lost(f transport.Flow, err error) {
 	// Collected first: what a failing user starts must not be seen here.
 	var dying []*Client
-	for c := range l.byFlow[f.Key()] {
-		if !c.final() && (f.Proto().Reliable() || c.state != proceeding || c.req.Method != sip.INVITE) {
-			dying = append(dying, c)
+	if p := l.byFlow[f.Key()]; p != nil {
+		for c := p.first; c != nil; c = c.next {
+			if !c.final() && (f.Proto().Reliable() || c.state != proceeding || !c.invite()) {
+				dying = append(dying, c)
+			}
 		}
 	}
-	slices.SortFunc(dying, func(a, b *Client) int { return cmp.Compare(a.seq, b.seq) })
 	for _, c := range dying {
 		if !c.final() {
 			c.fail(err)
@@ -186,7 +196,22 @@ func (l *Layer) Request(f transport.Flow, req *sip.Request, u ClientUser, opts .
 // Send puts a Via on top and writes req outside any transaction (ACK for 2xx).
 func (l *Layer) Send(f transport.Flow, req *sip.Request) error {
 	l.addVia(f, req, l.newBranch())
-	return l.send(f, wire(req))
+	return l.write(f, req)
+}
+
+// write sends a message that nobody sends again.
+func (l *Layer) write(f transport.Flow, m sip.Message) error {
+	b := transport.Append(l.buf[:0], m)
+	l.buf = nil // whoever writes from within the send takes another
+	err := l.send(f, b)
+	l.buf = b
+	return err
+}
+
+// wire gives the bytes of a message to keep.
+func (l *Layer) wire(m sip.Message) []byte {
+	l.buf = transport.Append(l.buf[:0], m)
+	return bytes.Clone(l.buf)
 }
 
 // Len is the number of live client and server transactions.

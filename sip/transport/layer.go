@@ -341,7 +341,7 @@ func (l *Layer) deliver(msg sip.Message, f *flow, a Admission, from netip.AddrPo
 			return
 		}
 	}
-	msg.SetTransport(strings.ToUpper(string(f.key.Proto)))
+	msg.SetTransport(f.key.Proto.Name())
 	msg.SetSource(from.String())
 	l.c.Handler.Receive(Incoming{Msg: msg, Flow: Flow{f}, Party: a.Party, OnlyEmergency: a.Look == ForEmergency, At: time.Now()})
 }

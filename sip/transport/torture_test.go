@@ -271,6 +271,9 @@ func FuzzDatagram(f *testing.F) {
 			return
 		}
 		checkMessage(t, msg)
+		if got := string(Append(nil, msg)); got != msg.String() {
+			t.Errorf("written as %q, and by itself as %q", got, msg.String())
+		}
 		if _, err := Parse([]byte(msg.String())); err != nil {
 			t.Errorf("written again it is refused: %v\n%q", err, msg.String())
 		}

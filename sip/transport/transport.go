@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -32,6 +33,19 @@ const (
 
 // Reliable says whether the transport retransmits by itself.
 func (p Proto) Reliable() bool { return p != UDP }
+
+// Name is the transport as a Via names it.
+func (p Proto) Name() string {
+	switch p {
+	case UDP:
+		return "UDP"
+	case TCP:
+		return "TCP"
+	case TLS:
+		return "TLS"
+	}
+	return strings.ToUpper(string(p))
+}
 
 // TLSProfile is the identity of one trunk or group: whom we are toward it and whom we accept.
 type TLSProfile struct {
