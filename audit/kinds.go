@@ -148,6 +148,8 @@ type CallEnded struct {
 	SIPFinal int     `json:"sip_final"`
 	EndedBy  string  `json:"ended_by"`
 	Cause    string  `json:"cause,omitempty"`
+	Q850     int     `json:"q850,omitempty"`       // cause of the end, given by a peer or mapped from its status; 0: none
+	Session  string  `json:"session_id,omitempty"` // Session-ID, RFC 7989: "caller's UUID;remote=callee's UUID"
 	Attempts int     `json:"attempts"`
 	SetupMS  float64 `json:"setup_ms"`
 	TalkMS   float64 `json:"talk_ms"`

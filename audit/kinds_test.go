@@ -38,7 +38,7 @@ func examples() []Event {
 		IngressRefused{Trunk: "carrier-de", Source: "192.0.2.9:5060", Ground: "no_adequacy", Why: "source in US", Count: 4},
 		FenceRefused{Party: "iad", Plane: "media", Addr: "192.0.2.9:4000", Ground: "deny", Count: 5},
 		MediaMoved{CallRef: call, Move: move},
-		CallEnded{CallRef: call, Trunk: "carrier-de", Group: "fra", Route: "inbound", SIPFinal: 200, EndedBy: "a", Cause: "normal", Attempts: 2, SetupMS: 12.5, TalkMS: 60000},
+		CallEnded{CallRef: call, Trunk: "carrier-de", Group: "fra", Route: "inbound", SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Session: "a;remote=b", Attempts: 2, SetupMS: 12.5, TalkMS: 60000},
 		Forgotten{What: "call", Ref: call, By: "p-a", Why: "erasure request 17"},
 		exampleReceipt(at, call, move),
 		Gap{From: at, To: at.Add(time.Second), Cause: CauseCrash, Lost: 1, Calls: []string{call}},
@@ -47,7 +47,7 @@ func examples() []Event {
 
 func exampleReceipt(at time.Time, call string, move Move) Receipt {
 	return Receipt{
-		CallRef: call, Direction: "inbound", Purpose: "production", TInvite: at, TAnswer: at.Add(time.Second), TEnd: at.Add(time.Minute),
+		CallRef: call, Session: "a;remote=b", Direction: "inbound", Purpose: "production", TInvite: at, TAnswer: at.Add(time.Second), TEnd: at.Add(time.Minute),
 		PartyA: PartyRef{Ref: "aa", Country: "+49"}, PartyB: PartyRef{Ref: "bb", Country: "+41"}, Trunk: "carrier-de", EdgeGroup: "zrh",
 		RouteReason: "gated_failover", GateDecision: "t1", Incident: "i1",
 		Hops: []ReceiptHop{{
@@ -63,7 +63,7 @@ func exampleReceipt(at time.Time, call string, move Move) Receipt {
 		Recording: RecordingState{
 			Required: true, Started: true, Country: "CH", Session: "s1",
 		},
-		Outcome:      Outcome{SIPFinal: 200, EndedBy: "a", Cause: "normal", Quality: []LegQuality{{Leg: "a", Packets: 3000, Lost: -1, JitterMS: 1.5, MOS: 4.3}}},
+		Outcome:      Outcome{SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Quality: []LegQuality{{Leg: "a", Packets: 3000, Lost: -1, JitterMS: 1.5, MOS: 4.3}}},
 		Overall:      "compliant_by_gate",
 		PolicyDigest: "sha256:p", Generation: 3,
 	}

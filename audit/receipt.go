@@ -10,9 +10,10 @@ import "time"
 // ruling; the walk over the hops gives Attempts, the refused ones from the plan included; transport gives TLSSeen; the media session
 // gives SRTPSeen, Packets, the moves of media and Quality. Times are those of the edge's own clock.
 type Receipt struct {
-	CallRef      string            `json:"call_ref"`  // salted per call
-	Direction    string            `json:"direction"` // inbound (carrier to contact centre) | outbound
-	Purpose      string            `json:"purpose"`   // production | drill | synthetic_probe | emergency_call
+	CallRef      string            `json:"call_ref"`             // salted per call
+	Session      string            `json:"session_id,omitempty"` // Session-ID, RFC 7989: "caller's UUID;remote=callee's UUID", random per call
+	Direction    string            `json:"direction"`            // inbound (carrier to contact centre) | outbound
+	Purpose      string            `json:"purpose"`              // production | drill | synthetic_probe | emergency_call
 	TInvite      time.Time         `json:"t_invite"`
 	TAnswer      time.Time         `json:"t_answer,omitzero"`
 	TEnd         time.Time         `json:"t_end"`
@@ -131,6 +132,7 @@ type Outcome struct {
 	SIPFinal int          `json:"sip_final"`
 	EndedBy  string       `json:"ended_by"` // a | b | edge
 	Cause    string       `json:"cause,omitempty"`
+	Q850     int          `json:"q850,omitempty"` // cause of the end, given by a peer or mapped from its status (RFC 3398); 0: none
 	Quality  []LegQuality `json:"quality"`
 }
 

@@ -195,6 +195,22 @@ type Party struct {
 	Guard PartyGuard `yaml:"guard,omitempty"`
 	// Further end-to-end headers that may cross, e.g. X-Genesys-Conversation-ID.
 	Headers []string `yaml:"headers,omitempty"`
+	// What is done with headers beyond that list, in this order.
+	HeaderRules []HeaderRule `yaml:"header_rules,omitempty"`
+	// How it is told who sent a call on: diversion (RFC 5806), history-info (RFC 7044), both or none; each is mapped from the other. Trusted parties alone.
+	Diversion string `yaml:"diversion,omitempty"`
+	// PASSporTs (STIR, RFC 8224): drop (default) or pass. Those that what it is sent would make untrue are dropped in any case, and counted.
+	Identity string `yaml:"identity,omitempty"`
+	// P-Preferred-Identity of this party, which is not trusted, is believed: it authenticates its users itself.
+	PreferredIdentity bool `yaml:"preferred_identity,omitempty"`
+	// User-to-User data (RFC 7433): strip (default) or pass.
+	UserToUser string `yaml:"user_to_user,omitempty"`
+	// The longest such data in octets; default 128. Longer data is stripped.
+	UserToUserMax int `yaml:"user_to_user_max,omitempty"`
+	// Types of body parts that may cross beside the session description, e.g. application/isup.
+	Bodies []string `yaml:"bodies,omitempty"`
+	// It gets a Q.850 cause with BYE, CANCEL and refusals also where the other side gave only a SIP status (RFC 3398).
+	Q850Cause bool `yaml:"q850_cause,omitempty"`
 }
 
 // Attribute is one attested condition.

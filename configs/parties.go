@@ -215,6 +215,7 @@ func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at stri
 		}
 	}
 	b.partyGuard(&prof, p, at)
+	prof.Cross = b.crossing(p, at)
 	prof.Refresh = b.interval(at, p.SessionInterval)
 	prof.TLS = b.tlsProfile(p, at)
 	if p.Auth != nil {

@@ -155,7 +155,7 @@ func (c *call) ready(p preparation) {
 		// What cannot be recorded is not put through. It is a refusal and no 5xx, lest the peer carries the call around us unrecorded.
 		c.refuse(c.holdStatus(), "refused", reason{"SIP", c.holdStatus(), "calls cannot be recorded now"})
 	case p.media != nil && len(c.plan.Hops) > 0:
-		c.sh.e.log.Warn("no media session", "error", p.media)
+		c.sh.e.log.Warn("no media session", "session", c.session(), "error", p.media)
 		c.refuse(503, "failed", reason{"SIP", 503, "no media resources"})
 	default:
 		c.next()
@@ -240,7 +240,7 @@ func (c *call) try(h routing.Hop, plain bool) bool {
 	if err != nil {
 		c.refund(h)
 		c.skip(h, ruling, ruling.Ground, "no_flow")
-		c.sh.e.log.Warn("no flow to a hop", "target", h.Target.ID(), "error", err)
+		c.sh.e.log.Warn("no flow to a hop", "session", c.session(), "target", h.Target.ID(), "error", err)
 		return false
 	}
 	if h.Trial && !plain && (e.c.Try == nil || !e.c.Try(h.Target.ID())) {

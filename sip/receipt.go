@@ -47,7 +47,7 @@ func (c *call) finish() {
 		e.rated(target, rep)
 		mediaHops(&rec, rep, names, e.operatorOf)
 		if !e.append(waiting, ended) || !e.append(waiting, rec) {
-			e.log.Error("a receipt could not be written; its intent stays open", "call", ref)
+			e.log.Error("a receipt could not be written; its intent stays open", "call", ref, "session", rec.Session)
 			return
 		}
 		e.c.Intents.End(ref)
@@ -90,7 +90,8 @@ func (c *call) receipt() audit.Receipt {
 		TInvite: c.start, TAnswer: c.answer, TEnd: c.end, Trunk: trunk, EdgeGroup: group, RouteReason: string(routing.ReasonPrimary),
 		Hops: []audit.ReceiptHop{}, Attempts: c.attempts(), Packets: map[string]uint64{}, Moves: append([]audit.Move{}, c.moves...),
 		Recording:    audit.RecordingState{Required: c.plan.Recording},
-		Outcome:      audit.Outcome{SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Quality: []audit.LegQuality{}},
+		Session:      c.session(),
+		Outcome:      audit.Outcome{SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Q850: c.q850, Quality: []audit.LegQuality{}},
 		PolicyDigest: c.plan.Digest, Generation: c.plan.Generation,
 	}
 	if r.Direction == "" {
@@ -288,7 +289,8 @@ func (c *call) shortRecord(r audit.Receipt) audit.CallEnded {
 		}
 	}
 	out := audit.CallEnded{
-		CallRef: r.CallRef, Trunk: r.Trunk, Group: r.EdgeGroup, Route: c.plan.Route, SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Attempts: n,
+		CallRef: r.CallRef, Trunk: r.Trunk, Group: r.EdgeGroup, Route: c.plan.Route, SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Q850: c.q850,
+		Session: r.Session, Attempts: n,
 	}
 	if !c.answer.IsZero() {
 		out.SetupMS, out.TalkMS = ms(c.answer.Sub(c.start)), ms(c.end.Sub(c.answer))
