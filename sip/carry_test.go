@@ -17,16 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// trustful makes the first two parties one trust domain and lets f say more.
-func trustful(f func(carrier, fra *Party)) func(*Config) {
-	return func(c *Config) {
-		c.Parties[0].Trusted, c.Parties[1].Trusted = true, true
-		if f != nil {
-			f(&c.Parties[0], &c.Parties[1])
-		}
-	}
-}
-
 // refuse ends the call that in began with a refusal, on both sides.
 func (w *world) refuse(in *msg.Request, status int, more ...string) *msg.Response {
 	w.t.Helper()
@@ -87,7 +77,7 @@ func TestSessionIDOnEveryMessage(t *testing.T) {
 		holdsSession(t, "INFO", info, uuidA, uuidC)
 		w.fra.reply(info, 200, "", sessionLine(uuidC, uuidA))
 		holdsSession(t, "200 to INFO", w.carrier.status(200), uuidC, uuidA)
-		w.carrier.within(ok, "INVITE", 3, w.carrier.sdp+"a=x:1\r\n", sessionLine(uuidA, uuidC))
+		w.carrier.within(ok, "INVITE", 3, strings.Replace(w.carrier.sdp, "30000", "31000", 1), sessionLine(uuidA, uuidC))
 		re := w.fra.request(msg.INVITE)
 		holdsSession(t, "re-INVITE", re, uuidA, uuidC)
 		w.fra.reply(re, 488, "", sessionLine(uuidC, uuidA))
@@ -349,7 +339,7 @@ func TestConnectedIdentity(t *testing.T) {
 			}
 			w.carrier.within(ok, "ACK", 1, "")
 			synctest.Wait()
-			w.fra.inside(in, "UPDATE", 1, w.fra.sdp+"a=x:1\r\n", strings.Replace(pai, "+49309", "+49310", 1))
+			w.fra.inside(in, "UPDATE", 1, strings.Replace(w.fra.sdp, "30000", "31000", 1), strings.Replace(pai, "+49309", "+49310", 1))
 			up := w.carrier.request(msg.UPDATE)
 			if got := value(up, "p-asserted-identity"); got != strings.Replace(want, "+49309", "+49310", 1) {
 				t.Errorf("UPDATE: %q", got)
@@ -602,7 +592,7 @@ func TestHopsAndBreadth(t *testing.T) {
 		w.fra.silent(time.Second)
 		// A re-INVITE goes on, so it is counted, too.
 		ok, _ := w.up("re")
-		raw := w.carrier.compose("INVITE", "sip:x@10.0.0.1", "re", 2, ok.To().Params.GetOr("tag", ""), w.carrier.sdp+"a=x:1\r\n")
+		raw := w.carrier.compose("INVITE", "sip:x@10.0.0.1", "re", 2, ok.To().Params.GetOr("tag", ""), strings.Replace(w.carrier.sdp, "30000", "31000", 1))
 		w.carrier.write(strings.Replace(raw, "Max-Forwards: 70", "Max-Forwards: 5", 1))
 		re := w.fra.request(msg.INVITE)
 		if got := re.MaxForwards().Val(); got != 4 {
