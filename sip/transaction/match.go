@@ -125,6 +125,7 @@ func (l *Layer) addVia(f transport.Flow, req *sip.Request, branch string) {
 	h := &struct {
 		sip.ViaHeader
 		params [2]sip.HeaderKV
+		length sip.ContentLengthHeader
 	}{params: [2]sip.HeaderKV{{K: "branch", V: branch}, {K: "rport"}}}
 	h.ViaHeader = sip.ViaHeader{
 		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: f.Proto().Name(), Host: l.host.text, Port: int(local.Port()), Params: h.params[:],
@@ -133,12 +134,23 @@ func (l *Layer) addVia(f transport.Flow, req *sip.Request, branch string) {
 		h.Params = append(h.Params, l.extra(f)...)
 	}
 	req.PrependHeader(&h.ViaHeader)
-	length(req)
+	length(req, &h.length)
 }
 
-// length makes sure that Content-Length is there and true: a stream is framed by it.
-func length(m sip.Message) {
-	if l := m.ContentLength(); l == nil || int(*l) != len(m.Body()) {
-		m.SetBody(m.Body())
+// length makes sure that Content-Length is there and true: a stream is framed by it. A message that has none gets room.
+func length(m interface {
+	sip.Message
+	Headers() []sip.Header
+}, room *sip.ContentLengthHeader,
+) {
+	for _, h := range m.Headers() { // sipgo's look-up needs memory to find nothing
+		if l, ok := h.(*sip.ContentLengthHeader); ok {
+			if int(*l) != len(m.Body()) {
+				m.SetBody(m.Body())
+			}
+			return
+		}
 	}
+	*room = sip.ContentLengthHeader(len(m.Body()))
+	m.AppendHeader(room)
 }

@@ -174,7 +174,7 @@ func (s *Server) Respond(res *sip.Response) error {
 	switch {
 	case s.state == accepted && res.IsSuccess():
 		// RFC 6026 section 7.1: the user repeats its 2xx through us.
-		length(res)
+		length(res, new(sip.ContentLengthHeader))
 		return s.l.write(s.flow, res)
 	case s.state != proceeding:
 		return fmt.Errorf("%w: %d after a final response", ErrAnswered, res.StatusCode)
@@ -185,7 +185,7 @@ func (s *Server) Respond(res *sip.Response) error {
 		s.terminate(ErrTimeout)
 		return fmt.Errorf("%w: 408 to %s", ErrForbidden, s.method)
 	}
-	length(res)
+	length(res, new(sip.ContentLengthHeader))
 	if invite && res.IsSuccess() {
 		err := s.l.write(s.flow, res)
 		s.wire = s.l.outline(res) // RFC 6026: retransmitted INVITEs are absorbed, the user repeats its 2xx

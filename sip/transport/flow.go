@@ -30,6 +30,7 @@ type flow struct {
 	conn    *conn       // inbound streams
 	profile *TLSProfile // outbound TLS
 	bind    netip.Addr  // outbound streams
+	source  source      // the remote address in words; may be missing
 }
 
 // Proto, Remote, Local describe the flow. Local is the address that Via and Contact must carry (the advertised one).

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -319,6 +320,7 @@ func (l *Layer) judged(a Admission, from netip.AddrPort, f flow) *flow {
 		ask.Purpose = sovereign.EmergencyCall
 	}
 	f.pass, _ = l.c.Fence.Pass(ask)
+	f.source = sourceOf(from)
 	return &f
 }
 
@@ -333,7 +335,11 @@ func (l *Layer) generation() uint64 {
 func (l *Layer) deliver(msg sip.Message, f *flow, a Admission, from netip.AddrPort) {
 	switch m := msg.(type) {
 	case *sip.Request:
-		received(m.Via(), from)
+		source := f.source
+		if source.host == "" {
+			source = sourceOf(from)
+		}
+		received(m.Via(), from, source)
 	case *sip.Response:
 		// RFC 3261 section 18.1.2: a response whose top Via is not one that we insert is discarded.
 		if !l.isOurs(m.Via(), f.key.Proto) {
@@ -341,14 +347,12 @@ func (l *Layer) deliver(msg sip.Message, f *flow, a Admission, from netip.AddrPo
 			return
 		}
 	}
-	msg.SetTransport(f.key.Proto.Name())
-	msg.SetSource(from.String())
 	l.c.Handler.Receive(Incoming{Msg: msg, Flow: Flow{f}, Party: a.Party, OnlyEmergency: a.Look == ForEmergency, At: time.Now()})
 }
 
 func (l *Layer) isOurs(v *sip.ViaHeader, p Proto) bool {
-	a, err := netip.ParseAddr(strings.Trim(v.Host, "[]"))
-	if err != nil {
+	a, ok := literal(v.Host)
+	if !ok {
 		return false
 	}
 	port := v.Port
@@ -358,28 +362,44 @@ func (l *Layer) isOurs(v *sip.ViaHeader, p Proto) bool {
 			port = 5061
 		}
 	}
-	return l.ours[netip.AddrPortFrom(a.Unmap(), uint16(port))]
+	return l.ours[netip.AddrPortFrom(a, uint16(port))]
+}
+
+// literal reads a host that is an address.
+func literal(host string) (netip.Addr, bool) {
+	if host == "" || !(host[0] == '[' || host[0] >= '0' && host[0] <= '9' || strings.IndexByte(host, ':') >= 0) {
+		return netip.Addr{}, false // a name; to find that out by an error costs memory
+	}
+	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return a.Unmap(), err == nil
+}
+
+// source is a remote address as a Via names it.
+type source struct{ host, port string }
+
+func sourceOf(a netip.AddrPort) source {
+	return source{a.Addr().String(), strconv.Itoa(int(a.Port()))}
 }
 
 // received notes where a request really came from. RFC 3261 section 18.2.1, RFC 3581 section 4. What the sender wrote there itself is not believed.
-func received(v *sip.ViaHeader, from netip.AddrPort) {
+func received(v *sip.ViaHeader, from netip.AddrPort, text source) {
 	_, rport := v.Params.Get("rport")
 	v.Params.Remove("received")
-	host, err := netip.ParseAddr(strings.Trim(v.Host, "[]"))
+	host, ok := literal(v.Host)
 	if rport {
-		v.Params.Add("rport", fmt.Sprint(from.Port()))
+		v.Params.Add("rport", text.port)
 	}
-	if rport || err != nil || host.Unmap() != from.Addr() {
-		v.Params.Add("received", from.Addr().String())
+	if rport || !ok || host != from.Addr() {
+		v.Params.Add("received", text.host)
 	}
 }
 
 func (l *Layer) tap(out bool, f *flow, b []byte) {
-	direction := "in"
+	direction := 0
 	if out {
-		direction = "out"
+		direction = 1
 	}
-	l.m.messages.WithLabelValues(string(f.key.Proto), direction).Inc()
+	l.m.crossed[f.key.Proto][direction].Inc()
 	if l.c.Tap != nil {
 		l.c.Tap(out, Flow{f}, b)
 	}

@@ -10,6 +10,7 @@ import (
 // metrics counts what crosses the sockets. No label holds an address or a name of a peer.
 type metrics struct {
 	messages *prometheus.CounterVec
+	crossed  map[Proto]*[2]prometheus.Counter // its counters: in, out
 	dropped  *prometheus.CounterVec
 	rejected *prometheus.CounterVec
 	lost     *prometheus.CounterVec
@@ -29,15 +30,21 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "cordon_sip_transport_connections", Help: "Open stream connections.",
 		}, []string{"proto", "direction"}),
 	}
-	if r == nil {
-		return m, nil
-	}
-	for _, v := range []**prometheus.CounterVec{&m.messages, &m.dropped, &m.rejected, &m.lost} {
-		if err := register(r, v); err != nil {
+	if r != nil {
+		for _, v := range []**prometheus.CounterVec{&m.messages, &m.dropped, &m.rejected, &m.lost} {
+			if err := register(r, v); err != nil {
+				return nil, err
+			}
+		}
+		if err := register(r, &m.conns); err != nil {
 			return nil, err
 		}
 	}
-	return m, register(r, &m.conns)
+	m.crossed = map[Proto]*[2]prometheus.Counter{}
+	for _, p := range []Proto{UDP, TCP, TLS} {
+		m.crossed[p] = &[2]prometheus.Counter{m.messages.WithLabelValues(string(p), "in"), m.messages.WithLabelValues(string(p), "out")}
+	}
+	return m, nil
 }
 
 // register registers *c, or takes the one that is there already: two layers of one node count into one.
