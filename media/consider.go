@@ -45,7 +45,7 @@ func (s *Session) weigh(e end, d *description, audio int, cause string) (*remote
 	if rem.line.fault != nil {
 		return nil, rem.line.fault
 	}
-	if rem.line.codec(rem.line.clocks()) == "" {
+	if rem.line.speech() == "" {
 		return nil, refuse(305, "no audio format that the relay knows the clock of")
 	}
 	if answer {

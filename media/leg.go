@@ -104,8 +104,8 @@ func newLeg(s *Session, side Side, cfg Leg) (*leg, error) {
 		s: s, side: side, cfg: cfg, pair: pr, host: host,
 		bind: netip.AddrPortFrom(bind, pr.port), id: random62(), keys: map[Suite]crypto{}, outs: map[Suite]*outbound{}, done: make(chan struct{}),
 	}
-	l.rtp = &port{leg: l, conn: s.r.cfg.Fence.UDP(pr.rtp), told: map[netip.AddrPort]bool{}}
-	l.rtcp = &port{leg: l, conn: s.r.cfg.Fence.UDP(pr.rtcp), told: map[netip.AddrPort]bool{}, rtcp: true}
+	l.rtp = &port{leg: l, conn: s.r.cfg.Fence.UDP(pr.rtp)}
+	l.rtcp = &port{leg: l, conn: s.r.cfg.Fence.UDP(pr.rtcp), rtcp: true}
 	l.wg.Go(l.rtp.run)
 	l.wg.Go(l.rtcp.run)
 	return l, nil
@@ -122,7 +122,8 @@ func (l *leg) close() {
 
 // run reads the socket until it is closed.
 func (p *port) run() {
-	w := &work{}
+	w := p.leg.s.r.works.Get().(*work)
+	defer p.leg.s.r.works.Put(w)
 	for {
 		n, from, err := p.conn.Read(w.in[:])
 		if errors.Is(err, net.ErrClosed) {
@@ -327,6 +328,9 @@ func (p *port) turnAway(la *latch, from netip.AddrPort, r sovereign.Ruling) {
 	p.swap.Lock()
 	known := p.told[from] || len(p.told) == maxTold
 	if !known {
+		if p.told == nil {
+			p.told = map[netip.AddrPort]bool{}
+		}
 		p.told[from] = true
 	}
 	p.swap.Unlock()

@@ -27,6 +27,8 @@ type Relay struct {
 	dropped  atomic.Uint64 // packets that could not be passed on
 	moves    [2]atomic.Uint64
 	refusals *prometheus.CounterVec
+
+	works sync.Pool // of *work: what a reader needs outlives the call that it read for
 }
 
 // New checks c and starts nothing.
@@ -42,6 +44,7 @@ func New(c Config) (*Relay, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Relay{cfg: c, ports: p, sessions: map[*Session]struct{}{}}
+	r.works.New = func() any { return &work{} }
 	if err := r.register(c.Metrics); err != nil {
 		return nil, err
 	}

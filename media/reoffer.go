@@ -103,7 +103,7 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 		return nil, ref
 	}
 	out := l.layout[l.remote.audio]
-	if rem.off || !out.only(both(rem.line.formats, o.agreed())) || out.codec(out.clocks()) == "" {
+	if rem.off || !out.only(both(rem.line.formats, o.agreed())) || out.speech() == "" {
 		return nil, refuse(305, "no format in use is offered")
 	}
 	clocks := rem.line.clocks()
@@ -114,7 +114,7 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 			}
 		}
 	}
-	if err := l.commit(rem, clocks, out.codec(out.clocks()), "reinvite"); err != nil {
+	if err := l.commit(rem, clocks, out.speech(), "reinvite"); err != nil {
 		return nil, err
 	}
 	if s.open != nil && s.open.from == from {

@@ -53,7 +53,7 @@ func (s *Session) Receive(side Side, to Leg, offer []byte) (*Replacement, error)
 		return nil, s.refused(ref)
 	}
 	have := s.agreed(1-side, stay)
-	if have.off || r.rem.off || !have.line.only(r.rem.line.formats) || have.line.codec(have.line.clocks()) == "" {
+	if have.off || r.rem.off || !have.line.only(r.rem.line.formats) || have.line.speech() == "" {
 		r.e.l.close()
 		return nil, s.refused(refuse(305, "no format in common with the far end that stays"))
 	}
@@ -117,7 +117,7 @@ func (r *Replacement) Hear(answer []byte) error {
 		r.rem = nil
 		return r.s.refused(ref)
 	}
-	if r.rem.off || r.rem.line.codec(r.rem.line.clocks()) == "" {
+	if r.rem.off || r.rem.line.speech() == "" {
 		r.rem = nil
 		return r.s.refused(refuse(304, "the new far end takes no audio"))
 	}

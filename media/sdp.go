@@ -273,6 +273,18 @@ type clock struct {
 // clocks maps each payload type of the line to its clock: RFC 3551 table 4, then rtpmap.
 func (l *line) clocks() *[128]clock {
 	var t [128]clock
+	l.wind(&t)
+	return &t
+}
+
+// speech is the codec of the line by its own clocks, which are not kept; "" without one.
+func (l *line) speech() string {
+	var t [128]clock
+	l.wind(&t)
+	return l.codec(&t)
+}
+
+func (l *line) wind(t *[128]clock) {
 	for _, f := range l.formats {
 		pt, err := strconv.ParseUint(f, 10, 7)
 		if err != nil {
@@ -299,10 +311,9 @@ func (l *line) clocks() *[128]clock {
 	}
 	for _, a := range l.attrs {
 		if a.Key == "rtpmap" {
-			readMap(a.Value, &t)
+			readMap(a.Value, t)
 		}
 	}
-	return &t
 }
 
 // readMap takes one rtpmap, "8 PCMA/8000/1".

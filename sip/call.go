@@ -37,7 +37,7 @@ type call struct {
 	ids   struct{ a, b string }         // Session-IDs of the two ends, RFC 7989
 	ref   atomic.Pointer[string]        // audit reference; nil until prepared
 	media atomic.Pointer[media.Session] // nil until prepared
-	view  atomic.Pointer[CallView]
+	view  atomic.Pointer[glimpse]
 	refs  []audit.PartyRef
 	moves []audit.Move // of signalling; media tells of its own
 
@@ -492,22 +492,49 @@ func (l *leg) closed(now time.Time) bool {
 	return p != nil && !p.Live(now)
 }
 
+// glimpse is what people see of the call between two changes of its state. Most are never looked at, so it holds what costs nothing.
+type glimpse struct {
+	state, trunk, group string
+	path                [2]sovereign.Region
+	legs                int
+}
+
 // setState publishes what people see of the call.
 func (c *call) setState(state string) {
-	v := &CallView{State: state, Since: c.start, Purpose: c.plan.Purpose.String()}
-	if ref := c.ref.Load(); ref != nil {
-		v.Ref = *ref
+	v := &glimpse{state: state}
+	v.trunk, v.group = c.sides()
+	add := func(l *leg) {
+		v.path[v.legs] = l.ruling.Region
+		v.legs++
 	}
-	v.Trunk, v.Group = c.sides()
 	if c.a != nil {
-		v.Path = append(v.Path, c.a.ruling.Region.String())
+		add(c.a)
 	}
-	if l := c.b; l != nil {
-		v.Path = append(v.Path, l.ruling.Region.String())
+	if c.b != nil {
+		add(c.b)
 	} else if c.cur != nil {
-		v.Path = append(v.Path, c.cur.leg.ruling.Region.String())
+		add(c.cur.leg)
 	}
 	c.view.Store(v)
+}
+
+// look gives the view of the call as it is now. It may be called from anywhere.
+func (c *call) look() (CallView, bool) {
+	v := c.view.Load()
+	if v == nil {
+		return CallView{}, false
+	}
+	w := CallView{State: v.state, Trunk: v.trunk, Group: v.group, Since: c.start, Purpose: c.plan.Purpose.String()}
+	if ref := c.ref.Load(); ref != nil {
+		w.Ref = *ref
+	}
+	for _, r := range v.path[:v.legs] {
+		w.Path = append(w.Path, r.String())
+	}
+	if s := c.media.Load(); s != nil {
+		w.Report = s.Report()
+	}
+	return w, true
 }
 
 // sides names the trunk and the edge group of the call, whichever end each is.

@@ -341,13 +341,8 @@ func shardOf(callID string, n int) int {
 func (e *Edge) Calls() []CallView {
 	var out []CallView
 	e.live.Range(func(k, _ any) bool {
-		c := k.(*call)
-		if v := c.view.Load(); v != nil {
-			w := *v
-			if s := c.media.Load(); s != nil {
-				w.Report = s.Report()
-			}
-			out = append(out, w)
+		if v, ok := k.(*call).look(); ok {
+			out = append(out, v)
 		}
 		return true
 	})

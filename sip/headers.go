@@ -1,6 +1,8 @@
 package sip
 
 import (
+	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,42 +34,69 @@ func compact(name string) string {
 	return ""
 }
 
+// called says whether a header has this name, which is in lower case. It costs no memory, unlike the message's own search.
+func called(h msg.Header, name string) bool {
+	n := h.Name()
+	return len(n) == len(name) && strings.EqualFold(n, name)
+}
+
+func headersOf(m msg.Message) []msg.Header {
+	switch m := m.(type) {
+	case *msg.Request:
+		return m.Headers()
+	case *msg.Response:
+		return m.Headers()
+	}
+	return nil
+}
+
 // values gives every value of a header, its short form included, in order. name is in lower case.
 func values(m msg.Message, name string) []string {
 	var out []string
-	for _, h := range m.GetHeaders(name) {
-		out = append(out, h.Value())
-	}
-	if short := compact(name); short != "" {
-		for _, h := range m.GetHeaders(short) {
-			out = append(out, h.Value())
-		}
-	}
-	return out
-}
-
-func value(m msg.Message, name string) string {
-	if v := values(m, name); len(v) > 0 {
-		return v[0]
-	}
-	return ""
-}
-
-// tokens splits the comma lists of a header into its options.
-func tokens(m msg.Message, name string) []string {
-	var out []string
-	for _, v := range values(m, name) {
-		for t := range strings.SplitSeq(v, ",") {
-			if t = strings.TrimSpace(t); t != "" {
-				out = append(out, t)
+	for _, n := range [2]string{name, compact(name)} {
+		for _, h := range headersOf(m) {
+			if n != "" && called(h, n) {
+				out = append(out, h.Value())
 			}
 		}
 	}
 	return out
 }
 
+func value(m msg.Message, name string) string {
+	for _, n := range [2]string{name, compact(name)} {
+		for _, h := range headersOf(m) {
+			if n != "" && called(h, n) {
+				return h.Value()
+			}
+		}
+	}
+	return ""
+}
+
+// options walks over the comma lists of a header.
+func options(m msg.Message, name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, n := range [2]string{name, compact(name)} {
+			for _, h := range headersOf(m) {
+				if n == "" || !called(h, n) {
+					continue
+				}
+				for t := range strings.SplitSeq(h.Value(), ",") {
+					if t = strings.TrimSpace(t); t != "" && !yield(t) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// tokens splits the comma lists of a header into its options.
+func tokens(m msg.Message, name string) []string { return slices.Collect(options(m, name)) }
+
 func lists(m msg.Message, name, option string) bool {
-	for _, t := range tokens(m, name) {
+	for t := range options(m, name) {
 		if strings.EqualFold(t, option) {
 			return true
 		}

@@ -21,6 +21,7 @@ type leg struct {
 	side   media.Side
 	party  *Party
 	flow   transport.Flow
+	here   string // our address of the flow; "": not asked for yet
 	ruling sovereign.Ruling
 	name   string // the far end's name, for receipts
 	target string // of an attempt: what health calls the far end
@@ -174,7 +175,7 @@ func (l *leg) peerTag(tag string) bool {
 // contact is how the peer reaches this leg: our address of the flow, or the name that its party knows us by.
 func (l *leg) contact() *msg.ContactHeader {
 	local := l.flow.Local()
-	u := msg.Uri{Scheme: "sip", Host: hostText(local.Addr().Unmap().String()), Port: int(local.Port())}
+	u := msg.Uri{Scheme: "sip", Host: l.address(), Port: int(local.Port())}
 	if l.party.Contact != "" {
 		u.Host = l.party.Contact
 	}
@@ -189,7 +190,15 @@ func (l *leg) host() string {
 	if l.party.Domain != "" {
 		return l.party.Domain
 	}
-	return hostText(l.flow.Local().Addr().Unmap().String())
+	return l.address()
+}
+
+// address is our own address on this leg's flow.
+func (l *leg) address() string {
+	if l.here == "" {
+		l.here = hostText(l.flow.Local().Addr().Unmap().String())
+	}
+	return l.here
 }
 
 // request builds an in-dialog request toward the peer.

@@ -22,8 +22,12 @@ func (s *Snapshot) Judge(a Ask) Ruling {
 	if a.KnownAt.IsZero() {
 		a.KnownAt = a.At
 	}
-	var room [4]spot // enough for most questions without the heap
-	t := trial{s: s, ask: a, q: Question{At: a.At, KnownAt: a.KnownAt, Suspended: s.cfg.Suspended}, spots: room[:0]}
+	t, _ := s.trials.Get().(*trial)
+	if t == nil {
+		t = &trial{}
+	}
+	*t = trial{s: s, ask: a, q: Question{At: a.At, KnownAt: a.KnownAt, Suspended: s.cfg.Suspended}, spots: t.spots[:0]}
+	defer s.trials.Put(t) // a ruling holds nothing of it
 	if a.Party != "" {
 		p, ok := s.parties[a.Party]
 		if !ok {

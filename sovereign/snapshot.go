@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cordonsip/cordon/internal/jcs"
@@ -32,6 +33,8 @@ type Snapshot struct {
 	parties      map[string]*Party
 	policyDigest string
 	factsDigest  string
+
+	trials *sync.Pool // of *trial: each call is judged a dozen times
 }
 
 // NewSnapshot checks cfg and builds the indexes. Errors name the entry and what to do.
@@ -51,7 +54,7 @@ func NewSnapshot(cfg SnapshotConfig) (*Snapshot, error) {
 	cfg.Parties = slices.Clone(cfg.Parties)
 	cfg.Suspended = slices.Clone(cfg.Suspended)
 	cfg.Grants = slices.Clone(cfg.Grants)
-	s := &Snapshot{cfg: cfg, parties: make(map[string]*Party, len(cfg.Parties))}
+	s := &Snapshot{cfg: cfg, trials: &sync.Pool{}, parties: make(map[string]*Party, len(cfg.Parties))}
 	for i := range cfg.Parties {
 		p := &cfg.Parties[i]
 		if p.Name == "" {
