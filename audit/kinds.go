@@ -26,6 +26,7 @@ const (
 	KindFenceRefused      Kind = "fence.refused"
 	KindMediaMoved        Kind = "media.moved"
 	KindCallEnded         Kind = "call.ended"
+	KindCallTransferred   Kind = "call.transferred"
 	KindForgotten         Kind = "privacy.forgotten"
 	KindReceipt           Kind = "residency_receipt"
 	KindGap               Kind = "log.gap"
@@ -155,6 +156,12 @@ type CallEnded struct {
 	TalkMS   float64 `json:"talk_ms"`
 }
 
+// CallTransferred says what became of one transfer that a leg asked for. The receipt of the call holds it, too.
+type CallTransferred struct {
+	CallRef string `json:"call_ref"`
+	Transfer
+}
+
 // Forgotten says that a salt or a person was destroyed: the entries stay, and what they name by it names nobody any more. GDPR Art. 17.
 type Forgotten struct {
 	What string `json:"what"` // call | person
@@ -186,6 +193,7 @@ func (IngressRefused) Kind() Kind    { return KindIngressRefused }
 func (FenceRefused) Kind() Kind      { return KindFenceRefused }
 func (MediaMoved) Kind() Kind        { return KindMediaMoved }
 func (CallEnded) Kind() Kind         { return KindCallEnded }
+func (CallTransferred) Kind() Kind   { return KindCallTransferred }
 func (Forgotten) Kind() Kind         { return KindForgotten }
 func (Gap) Kind() Kind               { return KindGap }
 
@@ -232,6 +240,8 @@ func Decode(e Entry) (Event, error) {
 		return decodeAs[MediaMoved](e)
 	case KindCallEnded:
 		return decodeAs[CallEnded](e)
+	case KindCallTransferred:
+		return decodeAs[CallTransferred](e)
 	case KindForgotten:
 		return decodeAs[Forgotten](e)
 	case KindReceipt:
@@ -260,7 +270,7 @@ func (k Kind) Known() bool {
 	switch k {
 	case KindNodeStarted, KindNodeStopped, KindPolicyApplied, KindReloadRefused, KindLawSuspended, KindSuspensionRefused,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindApprovalNotified, KindGateChanged,
-		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindCallEnded, KindForgotten, KindReceipt, KindGap:
+		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindCallEnded, KindCallTransferred, KindForgotten, KindReceipt, KindGap:
 		return true
 	}
 	return false

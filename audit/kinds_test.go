@@ -39,9 +39,18 @@ func examples() []Event {
 		FenceRefused{Party: "iad", Plane: "media", Addr: "192.0.2.9:4000", Ground: "deny", Count: 5},
 		MediaMoved{CallRef: call, Move: move},
 		CallEnded{CallRef: call, Trunk: "carrier-de", Group: "fra", Route: "inbound", SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Session: "a;remote=b", Attempts: 2, SetupMS: 12.5, TalkMS: 60000},
+		CallTransferred{CallRef: call, Transfer: exampleTransfer(at)},
 		Forgotten{What: "call", Ref: call, By: "p-a", Why: "erasure request 17"},
 		exampleReceipt(at, call, move),
 		Gap{From: at, To: at.Add(time.Second), Cause: CauseCrash, Lost: 1, Calls: []string{call}},
+	}
+}
+
+func exampleTransfer(at time.Time) Transfer {
+	return Transfer{
+		T: at, By: "b", Party: "fra", How: "refer", From: "carrier-de", Route: "inbound", GateDecision: "t1", Result: "answered", SIPFinal: 200, TookMS: 2500,
+		Attempts:     []Attempt{{Party: "zrh", Target: "zrh-1", Region: "aws:eu-central-2", Country: "CH", Verdict: "permit", Ground: "adequate", At: at, TookMS: 1000, Result: "200"}},
+		PolicyDigest: "sha256:p", Generation: 3,
 	}
 }
 
@@ -54,12 +63,14 @@ func exampleReceipt(at time.Time, call string, move Move) Receipt {
 			Plane: "media", Leg: "b", Role: "terminates_plaintext", RemoteAddr: "192.0.2.2:4000", RemoteName: "zrh-1.example",
 			DeclaredRegion: "aws:eu-central-2", DeclaredCountry: "CH", Operator: &Operator{Name: "Example AG", LEI: "529900EXAMPLEBANK046", HQ: "US"}, Evidence: []Evidence{{Kind: "declared", Value: "c-7", ObservedAt: at, Result: "supports"}}, Contract: "c-7", Verdict: "adequate",
 			Ground: "adequate", Instrument: "2000/518/EC", Proof: "declared", RTTMinMS: 6.5, MaxDistanceKM: 650,
-			TLS:  &TLSSeen{Version: "1.3", Suite: "TLS_AES_128_GCM_SHA256", PeerSPKI: "00ff"},
-			SRTP: &SRTPSeen{Suite: "AEAD_AES_128_GCM", Keying: "SDES", Cleartext: true},
+			TLS:   &TLSSeen{Version: "1.3", Suite: "TLS_AES_128_GCM_SHA256", PeerSPKI: "00ff"},
+			SRTP:  &SRTPSeen{Suite: "AEAD_AES_128_GCM", Keying: "SDES", Cleartext: true},
+			Until: at.Add(30 * time.Second),
 		}},
-		Attempts: []Attempt{{Party: "fra", Target: "fra-1", Region: "aws:eu-central-1", Country: "DE", Verdict: "permit", Ground: "in_eea", At: at, TookMS: 2000, Result: "silent"}},
-		Packets:  map[string]uint64{"CH": 3000, "DE": 3001},
-		Moves:    []Move{move},
+		Attempts:  []Attempt{{Party: "fra", Target: "fra-1", Region: "aws:eu-central-1", Country: "DE", Verdict: "permit", Ground: "in_eea", At: at, TookMS: 2000, Result: "silent"}},
+		Packets:   map[string]uint64{"CH": 3000, "DE": 3001},
+		Moves:     []Move{move},
+		Transfers: []Transfer{exampleTransfer(at)},
 		Recording: RecordingState{
 			Required: true, Started: true, Country: "CH", Session: "s1",
 		},
@@ -110,7 +121,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 21 {
+	if len(g) != len(w) || len(seen) != 22 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -28,6 +28,7 @@ type Receipt struct {
 	Attempts     []Attempt         `json:"attempts"` // every target tried, in order, the refused ones with their ground
 	Packets      map[string]uint64 `json:"packets_per_country"`
 	Moves        []Move            `json:"mid_call_moves"`
+	Transfers    []Transfer        `json:"transfers,omitempty"`
 	Recording    RecordingState    `json:"recording"`
 	Outcome      Outcome           `json:"outcome"`
 	Overall      string            `json:"overall"` // compliant | compliant_by_gate | refused_by_policy | violation | indeterminate
@@ -64,6 +65,24 @@ type ReceiptHop struct {
 	TLS             *TLSSeen   `json:"tls,omitempty"`
 	SRTP            *SRTPSeen  `json:"srtp,omitempty"`
 	Evidence        []Evidence `json:"evidence"`
+	Until           time.Time  `json:"until,omitzero"` // when it left the call by a transfer
+}
+
+// Transfer is one transfer that was asked for in a call: who asked, and what its own plan let through.
+type Transfer struct {
+	T            time.Time `json:"t"`
+	By           string    `json:"by"`             // a | b: the leg that asked
+	Party        string    `json:"party"`          // and its party
+	How          string    `json:"how"`            // refer | refer_replaces | refer_relayed | invite_replaces
+	From         string    `json:"from,omitempty"` // the party in whose name the new leg was planned
+	Route        string    `json:"route,omitempty"`
+	Attempts     []Attempt `json:"attempts"` // every target in order, the refused ones with their ground
+	GateDecision string    `json:"gate_decision_id,omitempty"`
+	Result       string    `json:"result"` // answered | refused | held | failed | cancelled | relayed
+	SIPFinal     int       `json:"sip_final"`
+	TookMS       float64   `json:"took_ms"`
+	PolicyDigest string    `json:"policy_digest,omitempty"`
+	Generation   uint64    `json:"generation,omitempty"`
 }
 
 // Operator runs the place of a hop, in the words of the register of information (B_05.01).

@@ -187,6 +187,8 @@ type Party struct {
 	Deadlines Deadlines `yaml:"deadlines,omitempty"`
 	// Probing, where it differs from the default.
 	Health *Health `yaml:"health,omitempty"`
+	// What a REFER of it does: local (default: planned, judged and done here), relay (sent on to the other side) or refuse.
+	Transfer string `yaml:"transfer,omitempty"`
 	// Concurrent calls; 0 is no limit.
 	MaxCalls int `yaml:"max_calls,omitempty"`
 	// New calls per second, in each direction; 0 is no limit.

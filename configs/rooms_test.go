@@ -329,6 +329,7 @@ func TestOneWrongValueIsSeenOrTaken(t *testing.T) {
     auth: {user: u, realm: r, password: {env: S}}
     rel100: end
     hold: local
+    transfer: relay
     session_interval: 30m
     deadlines: {first_response: 2s, progress: 2s, ring: 2s, setup: 2s}
     health: {interval: 5s, timeout: 2s}

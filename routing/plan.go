@@ -112,6 +112,7 @@ func (p *planner) run() {
 		return
 	}
 	p.plan.Route, p.plan.OnHold, p.plan.Recording = p.route.Name, p.route.onHold, p.route.Recording
+	p.plan.Matched, _ = longest(p.route.Prefix, p.req.Called)
 	p.views, p.cands = make([]view, 0, len(p.route.ordered)), make([]candidate, 0, 4*len(p.route.ordered))
 	for _, ch := range p.route.ordered {
 		p.consider(ch, true)

@@ -108,6 +108,7 @@ type Plan struct {
 	OnHold     OnHold
 	Purpose    sovereign.Purpose
 	Recording  bool // recording_required
+	Matched    int  // characters of the called number that chose the route
 	Generation uint64
 	Digest     string // policy digest
 	Why        string // in words, for cordon plan and the log

@@ -116,7 +116,7 @@ func (t *attempt) answered(res *msg.Response) {
 		return
 	}
 	l.dlg, l.early, l.fork, l.said = d, nil, nil, nil
-	l.update = lists(res, "allow", "UPDATE")
+	l.update, l.replaces = lists(res, "allow", "UPDATE"), lists(res, "supported", "replaces")
 	seq := res.CSeq().SeqNo
 	if c.ask.sdp == nil {
 		t.win(res)

@@ -84,6 +84,10 @@ func (t *attempt) offer() {
 	if t.plain {
 		leg.Security = media.Plain
 	}
+	if c.via != nil {
+		c.via.offer(t, leg)
+		return
+	}
 	if y, open := c.synth, c.sh.e.c.Endpoint; y != nil {
 		c.sh.e.off(func() {
 			out, err := y.offer(open, leg)
@@ -254,6 +258,9 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 	}
 	req.AppendHeader(c.sessionHeader(l))
 	parts := t.open(req, host)
+	if c.via != nil {
+		c.via.dress(req, l, host)
+	}
 	c.sh.brand(req)
 	for _, h := range more {
 		req.AppendHeader(h)

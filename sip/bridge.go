@@ -24,6 +24,9 @@ func (l *leg) request(tx *transaction.Server, req *msg.Request, in transport.Inc
 		return
 	}
 	if l.ended || l.c.ended || l.zombie() {
+		if l.parted && l.last(tx, req) {
+			return
+		}
 		if req.Method == msg.BYE { // both hung up at once: theirs is right, too
 			l.c.sh.answer(tx, 200)
 			return
@@ -42,9 +45,9 @@ func (l *leg) request(tx *transaction.Server, req *msg.Request, in transport.Inc
 	l.dispatch(tx, req, tag)
 }
 
-// zombie says that this leg is of an attempt that was given up: nothing that it says concerns the call any more.
+// zombie says that this leg is of an attempt that was given up, or left the call by a transfer: nothing that it says concerns the call any more.
 func (l *leg) zombie() bool {
-	return l.side == media.B && l != l.c.b && (l.c.cur == nil || l != l.c.cur.leg)
+	return l.parted || l.side == media.B && l != l.c.b && (l.c.cur == nil || l != l.c.cur.leg)
 }
 
 // adopt follows a peer that came back over another connection of its own, if its new place is permitted too: the leg rests on that ruling from then on, and the
@@ -96,12 +99,15 @@ const maxMoves = 64
 func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 	var unknown []string
 	for _, o := range tokens(req, "require") {
-		if !strings.EqualFold(o, "100rel") && !strings.EqualFold(o, "timer") {
+		if !understood(req.Method, o) {
 			unknown = append(unknown, o)
 		}
 	}
 	if len(unknown) > 0 {
 		l.c.sh.answer(tx, 420, msg.NewHeader("Unsupported", strings.Join(unknown, ", ")))
+		return
+	}
+	if l.meanwhile(tx, req) {
 		return
 	}
 	switch req.Method {
@@ -118,10 +124,11 @@ func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 	case msg.OPTIONS:
 		l.c.sh.answer(tx, 200, msg.NewHeader("Allow", allowed), msg.NewHeader("Accept", typeSDP), msg.NewHeader("Supported", supported))
 	case msg.REFER:
-		// A transfer is a new call to a place that was not judged: it is not done behind the plan's back.
-		l.c.sh.answer(tx, 603, reason{"SIP", 603, "transfers are not done by this edge"}.header())
-	case msg.SUBSCRIBE, msg.NOTIFY:
-		l.c.sh.answer(tx, 489)
+		l.referred(tx, req)
+	case msg.SUBSCRIBE:
+		l.subscribed(tx, req)
+	case msg.NOTIFY:
+		l.notified(tx, req)
 	default:
 		l.c.sh.answer(tx, 405, msg.NewHeader("Allow", allowed))
 	}
@@ -144,6 +151,9 @@ func (l *leg) hungUp(tx *transaction.Server, req *msg.Request) {
 		w.again.Stop()
 		w.limit.Stop()
 		l.waiting = nil
+	}
+	if l.leaves() {
+		return // who stays goes on to where it is being transferred
 	}
 	l.c.hangup(by, rs...)
 }
@@ -206,6 +216,10 @@ func (c *call) gone(l *leg, status int) {
 
 // progress shows the caller a provisional response. There is one To-tag toward it, however the other side forks.
 func (c *call) progress(from *msg.Response, sdp []byte, reliable bool) {
+	if c.via != nil {
+		c.via.progress(from.StatusCode)
+		return
+	}
 	if c.synth != nil || c.a.in == nil || c.answered {
 		return
 	}

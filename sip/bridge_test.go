@@ -417,7 +417,7 @@ func TestInDialogRefusals(t *testing.T) {
 			want   int
 			more   string
 		}{
-			{"REFER", 603, "Refer-To: <sip:x@10.66.0.1>"},
+			{"REFER", 400, "Refer-To: <sip:10.66.0.1>"},
 			{"SUBSCRIBE", 489, "Event: presence"},
 			{"NOTIFY", 489, "Event: presence"},
 			{"MESSAGE", 405, "X: y"},

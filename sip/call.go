@@ -33,6 +33,7 @@ type call struct {
 	plan  routing.Plan
 	a, b  *leg // a is nil for a synthetic call, b until somebody answered
 	synth *synthetic
+	via   *transfer                     // this is the walk of a transfer, and has no caller of its own
 	id    string                        // of the media session
 	ids   struct{ a, b string }         // Session-IDs of the two ends, RFC 7989
 	ref   atomic.Pointer[string]        // audit reference; nil until prepared
@@ -40,6 +41,10 @@ type call struct {
 	view  atomic.Pointer[glimpse]
 	refs  []audit.PartyRef
 	moves []audit.Move // of signalling; media tells of its own
+
+	moving    *transfer // under way; nil without one
+	transfers []audit.Transfer
+	former    []formerLeg // legs that were replaced
 
 	hop     int
 	reason  routing.RouteReason // of the hop that was contacted last, and its grant
@@ -341,6 +346,10 @@ func (c *call) refuseWith(status int, result, by string, rs []reason, more []msg
 	if c.ended {
 		return
 	}
+	if c.via != nil {
+		c.via.failed(status, result, rs)
+		return
+	}
 	cause := causeOf(rs)
 	c.q850 = header.Cause(asHeaders(rs), status)
 	if c.a != nil && c.a.in != nil {
@@ -410,6 +419,10 @@ func causeOf(rs []reason) string {
 
 // connected is the answer of B: A gets its 200. In a delayed offer the answer comes in A's ACK, which onAck then takes.
 func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
+	if c.via != nil {
+		c.via.connected()
+		return
+	}
 	c.answered = true
 	c.answer = time.Now()
 	stopTimer(&c.setup)
@@ -564,6 +577,9 @@ func (c *call) close(by string, status int, cause, result string) {
 		return
 	}
 	c.ended = true
+	if c.moving != nil {
+		c.moving.abort()
+	}
 	c.end, c.endedBy, c.final, c.cause = time.Now(), by, status, cause
 	stopTimer(&c.setup)
 	c.ask.said = carried{} // what is left of a call for 32 s should be small
@@ -628,6 +644,9 @@ func asRefusal(err error) *media.Refusal {
 func (c *call) accept(sdp []byte) ([]byte, error) {
 	if c.synth != nil {
 		return sdp, c.synth.ep.Load().Accept(sdp)
+	}
+	if c.via != nil {
+		return c.via.hear(sdp)
 	}
 	return c.media.Load().Answer(media.B, sdp)
 }

@@ -13,8 +13,8 @@ import (
 
 // What this edge understands, in the words of its responses.
 const (
-	allowed   = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK"
-	supported = "100rel, timer"
+	allowed   = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, REFER, NOTIFY, SUBSCRIBE"
+	supported = "100rel, timer, norefersub"
 	typeSDP   = header.TypeSDP
 	// receiptHeader carries the reference of the residency receipt in a refusal, so that the peer's operator can ask for the ground.
 	receiptHeader = "X-Cordon-Receipt"

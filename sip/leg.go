@@ -54,6 +54,8 @@ type leg struct {
 	rtt     time.Duration // from the INVITE to the first response: bounds how far the far end can be
 	seen    *transport.PeerIdentity
 	release func() // nil, or what ends the exemption of an emergency call's connection
+
+	moving
 }
 
 // newLegA is the leg of a caller. nil when no dialog can be made of its INVITE.
@@ -265,7 +267,7 @@ func (l *leg) again(res *msg.Response) {
 		}
 		return
 	}
-	if l.invite != nil && l.side == media.B {
+	if l.invite != nil && l.target != "" {
 		l.drop(res)
 	}
 }

@@ -17,6 +17,7 @@ type metrics struct {
 
 	passports *prometheus.CounterVec
 	turned    *prometheus.CounterVec
+	transfers *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -39,6 +40,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		turned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cordon_sip_turned_away_total", Help: "New calls that were refused before any state was kept, by reason: rate, lobby.",
 		}, []string{"reason"}),
+		transfers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cordon_sip_transfers_total", Help: "Transfers that were asked for, by result: answered, refused, held, failed, cancelled, relayed.",
+		}, []string{"result"}),
 		strays: prometheus.NewCounter(prometheus.CounterOpts{Name: "cordon_sip_strays_total", Help: "Responses that belong to no transaction."}),
 	}
 	m.passports = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -47,7 +51,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.attempts, m.setup, m.active, m.refused, m.strays, m.passports, m.turned} {
+	for _, c := range []prometheus.Collector{m.calls, m.attempts, m.setup, m.active, m.refused, m.strays, m.passports, m.turned, m.transfers} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("sip: metrics: %w", err)
 		}

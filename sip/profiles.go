@@ -41,6 +41,9 @@ func newProfiles(list []Party) (*profiles, error) {
 		if p.Hold != "" && p.Hold != "relay" && p.Hold != holdLocal {
 			return nil, fmt.Errorf("sip: party %q: hold %q: want relay or local", p.Name, p.Hold)
 		}
+		if p.Transfer != "" && p.Transfer != transferLocal && p.Transfer != transferRelay && p.Transfer != transferRefuse {
+			return nil, fmt.Errorf("sip: party %q: transfer %q: want local, relay or refuse", p.Name, p.Transfer)
+		}
 		for _, h := range p.Headers {
 			if name := strings.ToLower(strings.TrimSpace(h)); name == "" || header.Structural(name) && name != "history-info" {
 				return nil, fmt.Errorf("sip: party %q: header %q is the edge's own to write and cannot cross", p.Name, h)

@@ -112,6 +112,10 @@ func (c *call) receipt() audit.Receipt {
 	if c.emergency() {
 		r.RouteReason = string(routing.ReasonEmergency)
 	}
+	r.Transfers = append([]audit.Transfer(nil), c.transfers...)
+	for _, f := range c.former {
+		r.Hops = append(r.Hops, f.hop)
+	}
 	if c.a != nil {
 		r.Hops = append(r.Hops, signallingHop("a", c.a))
 	}
@@ -131,12 +135,23 @@ func (c *call) attempts() []audit.Attempt {
 		}
 	}
 	for _, x := range c.plan.Refused {
-		out = append(out, audit.Attempt{
-			Party: x.Party, Target: x.Target, Region: x.Ruling.Region.String(), Country: string(x.Ruling.Country), Verdict: x.Ruling.Verdict.String(),
-			Ground: string(x.Ground), Result: "refused_by_policy",
-		})
+		out = append(out, refusedAttempt(x))
 	}
 	return out
+}
+
+// refusedAttempt is one target that a plan left out.
+func refusedAttempt(x routing.Refused) audit.Attempt {
+	return audit.Attempt{
+		Party: x.Party, Target: x.Target, Region: x.Ruling.Region.String(), Country: string(x.Ruling.Country), Verdict: x.Ruling.Verdict.String(),
+		Ground: string(x.Ground), Result: "refused_by_policy",
+	}
+}
+
+// formerLeg is a leg that was replaced, as it stood when it left.
+type formerLeg struct {
+	hop    audit.ReceiptHop
+	ruling sovereign.Ruling
 }
 
 // overall sums the rulings of the legs up. Media may worsen it.
@@ -148,14 +163,20 @@ func (c *call) overall() string {
 		return "compliant" // nothing left for anywhere that was not permitted
 	}
 	gated := false
+	rulings := make([]sovereign.Ruling, 0, 4)
+	for _, f := range c.former {
+		rulings = append(rulings, f.ruling)
+	}
 	for _, l := range []*leg{c.a, c.b} {
-		if l == nil {
-			continue
+		if l != nil {
+			rulings = append(rulings, l.ruling)
 		}
-		if !l.ruling.Permitted() {
+	}
+	for _, r := range rulings {
+		if !r.Permitted() {
 			return "violation"
 		}
-		gated = gated || l.ruling.Ground == sovereign.GroundGrant
+		gated = gated || r.Ground == sovereign.GroundGrant
 	}
 	if gated {
 		return "compliant_by_gate"
@@ -237,38 +258,45 @@ func ruledHop(plane, leg string, r sovereign.Ruling) audit.ReceiptHop {
 
 // mediaHops adds what media counted.
 func mediaHops(r *audit.Receipt, rep media.Report, names [2]string, operator func(sovereign.Ruling) *audit.Operator) {
+	for _, f := range rep.Former {
+		mediaHop(r, f.Report, sideName(f.Side), "", f.Until, operator)
+	}
 	for i, name := range []string{"a", "b"} {
-		s := rep.Sides[i]
-		if !s.Remote.IsValid() {
-			continue
-		}
-		h := ruledHop("media", name, s.Ruling)
-		h.Operator = operator(s.Ruling)
-		h.RemoteAddr, h.RemoteName = s.Remote.String(), names[i]
-		h.SRTP = &audit.SRTPSeen{Suite: string(s.Suite), Keying: "SDES"}
-		if s.Suite == "" {
-			h.SRTP.Keying, h.SRTP.Cleartext = "none", true
-		}
-		if s.RTT > 0 {
-			bound(&h, s.RTT)
-		}
-		r.Hops = append(r.Hops, h)
-		for country, n := range s.PerCountry {
-			r.Packets[string(country)] += n
-		}
-		r.Outcome.Quality = append(r.Outcome.Quality, audit.LegQuality{Leg: name, Packets: s.RxPackets, Lost: s.Lost, JitterMS: ms(s.Jitter), MOS: s.MOS})
-		switch {
-		case s.RxPackets+s.TxPackets == 0:
-		case !s.Ruling.Permitted():
-			r.Overall = "violation"
-		case s.Ruling.Ground == sovereign.GroundGrant && r.Overall == "compliant":
-			r.Overall = "compliant_by_gate"
-		}
+		mediaHop(r, rep.Sides[i], name, names[i], time.Time{}, operator)
 	}
 	for _, m := range rep.Moves {
 		if m.From.IsValid() || !m.Allowed {
 			r.Moves = append(r.Moves, receiptMove(m))
 		}
+	}
+}
+
+// mediaHop adds what media counted of one far end. until is when it left the call, zero for one that stayed to its end.
+func mediaHop(r *audit.Receipt, s media.SideReport, name, remote string, until time.Time, operator func(sovereign.Ruling) *audit.Operator) {
+	if !s.Remote.IsValid() {
+		return
+	}
+	h := ruledHop("media", name, s.Ruling)
+	h.Operator = operator(s.Ruling)
+	h.RemoteAddr, h.RemoteName, h.Until = s.Remote.String(), remote, until
+	h.SRTP = &audit.SRTPSeen{Suite: string(s.Suite), Keying: "SDES"}
+	if s.Suite == "" {
+		h.SRTP.Keying, h.SRTP.Cleartext = "none", true
+	}
+	if s.RTT > 0 {
+		bound(&h, s.RTT)
+	}
+	r.Hops = append(r.Hops, h)
+	for country, n := range s.PerCountry {
+		r.Packets[string(country)] += n
+	}
+	r.Outcome.Quality = append(r.Outcome.Quality, audit.LegQuality{Leg: name, Packets: s.RxPackets, Lost: s.Lost, JitterMS: ms(s.Jitter), MOS: s.MOS})
+	switch {
+	case s.RxPackets+s.TxPackets == 0:
+	case !s.Ruling.Permitted():
+		r.Overall = "violation"
+	case s.Ruling.Ground == sovereign.GroundGrant && r.Overall == "compliant":
+		r.Overall = "compliant_by_gate"
 	}
 }
 
