@@ -25,6 +25,14 @@ type ErrQueue interface {
 	ReadError() (to netip.AddrPort, err error, ok bool)
 }
 
+// Backlog is implemented by a UDPConn whose queue of datagrams that nobody read yet can be widened, and that counts what found no room in it.
+type Backlog interface {
+	// Widen asks for a queue of that many bytes.
+	Widen(bytes int) error
+	// Overflowed counts the datagrams that the system dropped before they could be read, since the socket was made; ok is false when nobody knows.
+	Overflowed() (n uint64, ok bool)
+}
+
 // Refusals that need no judgement. They are made once because they may be returned for each packet of a flood.
 var (
 	errNoPass = &Refusal{Ruling{Ground: GroundUndeclaredAddress, Standing: StandingUnknown, Why: "there is no pass"}}
@@ -90,6 +98,22 @@ func (c *PacketConn) ReadError() (to netip.AddrPort, err error, ok bool) {
 	}
 	to, err, ok = q.ReadError()
 	return plain(to), err, ok
+}
+
+// Widen asks for room for that many bytes of datagrams that wait to be read; a socket that has no such room is left as it is.
+func (c *PacketConn) Widen(bytes int) error {
+	if b, can := c.conn.(Backlog); can {
+		return b.Widen(bytes)
+	}
+	return nil
+}
+
+// Overflowed counts the datagrams that came and found no room; ok is false when the socket does not know.
+func (c *PacketConn) Overflowed() (n uint64, ok bool) {
+	if b, can := c.conn.(Backlog); can {
+		return b.Overflowed()
+	}
+	return 0, false
 }
 
 // LocalAddr is the address of the socket.

@@ -129,3 +129,46 @@ func TestListenOnTakenPortFails(t *testing.T) {
 		t.Errorf("tcp: %v, want EADDRINUSE", err)
 	}
 }
+
+// What finds no room is counted, and a wider queue has room for it.
+func TestOverflow(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		return
+	}
+	for _, addr := range loopbacks {
+		from := listen(t, addr)
+		if from == nil {
+			continue
+		}
+		count := func(room int) uint64 {
+			c := listen(t, addr)
+			b := c.(sovereign.Backlog)
+			if n, ok := b.Overflowed(); !ok || n != 0 {
+				t.Errorf("%s: a new socket lost %d datagrams: %v", addr, n, ok)
+			}
+			if err := b.Widen(room); err != nil {
+				t.Fatal(err)
+			}
+			to := c.LocalAddr().(*net.UDPAddr).AddrPort()
+			for range 100 {
+				if _, err := from.WriteToUDPAddrPort(make([]byte, 900), to); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n, _ := b.Overflowed()
+			return n
+		}
+		if n := count(8 << 10); n == 0 || n > 99 {
+			t.Errorf("%s: %d of 100 datagrams were counted that found no room in 8 KiB", addr, n)
+		}
+		if n := count(1 << 20); n != 0 {
+			t.Errorf("%s: %d of 100 datagrams found no room in 1 MiB", addr, n)
+		}
+	}
+	c := listen(t, loopbacks[0])
+	c.Close()
+	b := c.(sovereign.Backlog)
+	if _, ok := b.Overflowed(); ok || b.Widen(1<<20) == nil {
+		t.Error("a closed socket has a queue")
+	}
+}

@@ -2,10 +2,12 @@ package osnet
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -22,6 +24,7 @@ type udpConn struct {
 var _ interface {
 	sovereign.UDPConn
 	sovereign.ErrQueue
+	sovereign.Backlog
 } = (*udpConn)(nil)
 
 func wrap(c *net.UDPConn) (sovereign.UDPConn, error) {
@@ -42,6 +45,31 @@ func wrap(c *net.UDPConn) (sovereign.UDPConn, error) {
 		return nil, fmt.Errorf("ask for ICMP errors: %w", err)
 	}
 	return &udpConn{UDPConn: c, raw: raw}, nil
+}
+
+// Widen implements sovereign.Backlog. With CAP_NET_ADMIN the kernel gives what is asked for, else what net.core.rmem_max allows.
+func (c *udpConn) Widen(bytes int) error {
+	var err error
+	ctl := c.raw.Control(func(fd uintptr) {
+		if err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes); err != nil {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)
+		}
+	})
+	if err = errors.Join(ctl, err); err != nil {
+		return fmt.Errorf("osnet: widen the queue of %s: %w", c.LocalAddr(), err)
+	}
+	return nil
+}
+
+// Overflowed implements sovereign.Backlog. SO_MEMINFO gives nine numbers of a socket (linux/sock_diag.h); the last are the drops, modulo 2**32.
+func (c *udpConn) Overflowed() (n uint64, ok bool) {
+	var info [9]uint32
+	size := uint32(unsafe.Sizeof(info))
+	var errno syscall.Errno
+	ctl := c.raw.Control(func(fd uintptr) {
+		_, _, errno = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	})
+	return uint64(info[len(info)-1]), ctl == nil && errno == 0 && int(size) == len(info)*4
 }
 
 // ReadError implements sovereign.ErrQueue. It never blocks.

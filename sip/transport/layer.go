@@ -114,6 +114,9 @@ func (l *Layer) listener(ln Listener) error {
 	}
 	l.ours[local] = true
 	if ln.Proto == UDP {
+		if err := ln.UDP.Widen(backlog); err != nil {
+			l.log.Warn("the queue of a socket could not be widened: a burst of calls may be lost", "local", bound, "err", err)
+		}
 		l.socks = append(l.socks, &udpSocket{l: l, pc: ln.UDP, bound: bound, local: local, replies: newReplies()})
 		return nil
 	}
@@ -146,6 +149,9 @@ func (l *Layer) Run(ctx context.Context) error {
 	failed := make(chan error, len(l.socks)+len(l.accept))
 	for _, s := range l.socks {
 		l.wg.Go(func() { failed <- s.run(ctx) })
+		if _, ok := s.pc.Overflowed(); ok {
+			l.wg.Go(func() { s.overflows(ctx) })
+		}
 	}
 	for _, a := range l.accept {
 		l.wg.Go(func() { failed <- a.run(ctx) })

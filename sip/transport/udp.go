@@ -16,6 +16,9 @@ import (
 // maxDatagram is what one UDP datagram can carry.
 const maxDatagram = 65535
 
+// backlog is the room for datagrams that wait to be read: some thousand messages, or what comes within a pause of half a second at 5,000 a second.
+const backlog = 4 << 20
+
 // udpSocket is one UDP listener. It has one goroutine and one buffer, and keeps nothing about a source that the Screen does not know.
 type udpSocket struct {
 	l       *Layer
@@ -49,6 +52,24 @@ func (s *udpSocket) run(ctx context.Context) error {
 			case <-ctx.Done():
 			case <-time.After(10 * time.Millisecond):
 			}
+		}
+	}
+}
+
+// overflows counts, once a second, what the system dropped because nobody read it in time.
+func (s *udpSocket) overflows(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	dropped := s.l.m.dropped.WithLabelValues(string(UDP), "overflow")
+	for last := uint64(0); ; {
+		if n, ok := s.pc.Overflowed(); ok {
+			dropped.Add(float64(uint32(n - last))) // the system counts modulo 2**32
+			last = n
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/cordonsip/cordon/sovereign"
 )
@@ -452,4 +454,40 @@ func TestPendingErrorOnWrite(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fullSocket is a socket that lost datagrams before anybody read them.
+type fullSocket struct {
+	sovereign.UDPConn
+	lost atomic.Uint64
+	room atomic.Int64
+}
+
+func (s *fullSocket) Widen(bytes int) error           { s.room.Store(int64(bytes)); return nil }
+func (s *fullSocket) Overflowed() (n uint64, ok bool) { return s.lost.Load(), true }
+
+// What the system drops before it was read is counted, also when its counter begins anew, and the queue is asked to be wide.
+func TestOverflowIsCounted(t *testing.T) {
+	full := &fullSocket{}
+	inWorld(t, func(w *world) {
+		full.UDPConn = w.udp
+		w.config.Listeners[0].UDP = w.fence.UDP(full)
+	}, func(w *world) {
+		count := func() float64 { return testutil.ToFloat64(w.l.m.dropped.WithLabelValues("udp", "overflow")) }
+		if full.room.Load() != backlog || count() != 0 {
+			t.Errorf("room for %d bytes, %v drops", full.room.Load(), count())
+		}
+		full.lost.Store(7)
+		time.Sleep(2 * time.Second)
+		if got := count(); got != 7 {
+			t.Errorf("7 datagrams lost, %v counted", got)
+		}
+		full.lost.Store(1<<32 - 1)
+		time.Sleep(2 * time.Second)
+		full.lost.Store(4)
+		time.Sleep(2 * time.Second)
+		if got := count(); got != 1<<32+4 {
+			t.Errorf("%v counted over the end of the counter", got)
+		}
+	})
 }
