@@ -138,7 +138,7 @@ func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 func (l *leg) hungUp(tx *transaction.Server, req *msg.Request) {
 	l.c.sh.answer(tx, 200)
 	l.c.parting = values(req, "user-to-user")
-	rs := reasons(req)
+	rs := l.reasons(req)
 	if len(rs) == 0 {
 		rs = []reason{{"Q.850", 16, ""}}
 	}
@@ -254,7 +254,7 @@ func (c *call) provisional(from *msg.Response) (*msg.Response, []header.Part) {
 	}
 	said := hear(from, t.leg.party, c.sh.e.profiles.Load())
 	said.carry(res, t.leg, l, l.host())
-	return res, said.beside(l.party)
+	return res, said.beside(t.leg, l.party)
 }
 
 // delayed is the answer of B to an INVITE without an offer: B's 200 carries the offer, A's ACK the answer, and B's ACK waits for it. RFC 3261 section 13.2.1.

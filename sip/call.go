@@ -439,7 +439,7 @@ func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
 	c.sh.brand(res)
 	said := hear(from, c.b.party, c.sh.e.profiles.Load())
 	said.carry(res, c.b, l, l.host())
-	parts := said.beside(l.party)
+	parts := said.beside(c.b, l.party)
 	l.rel.drained(func() { l.quiet(func() { c.confirm(tx, res, sdp, parts, onAck) }) })
 }
 
@@ -468,7 +468,7 @@ func (l *leg) cancelled(cancel *msg.Request) {
 		return // too late: the 2xx is on its way and BYE will follow. RFC 3261 section 9.1
 	}
 	l.heard(cancel)
-	rs := reasons(cancel)
+	rs := l.reasons(cancel)
 	if len(rs) == 0 {
 		rs = []reason{{"SIP", 487, "caller hung up"}}
 	}

@@ -229,7 +229,7 @@ func (t *attempt) open(out *msg.Request, host string) []header.Part {
 		out.AppendHeader(msg.NewHeader("Max-Breadth", strconv.Itoa(int(a.breadth))))
 	}
 	t.attest(out)
-	parts := said.beside(l.party)
+	parts := said.beside(c.a, l.party)
 	if c.emergency() && l.party.Kind == sovereign.KindTrunk {
 		parts = append(parts, said.help(out, host)...)
 	}
@@ -237,9 +237,9 @@ func (t *attempt) open(out *msg.Request, host string) []header.Part {
 }
 
 // beside gives the body parts that may go to a party beside the session description. RFC 3204, RFC 5621.
-func (h *carried) beside(to *Party) (out []header.Part) {
+func (h *carried) beside(from *leg, to *Party) (out []header.Part) {
 	for _, p := range h.parts {
-		if named(to.Cross.Bodies, p.Kind()) {
+		if named(to.Cross.Bodies, p.Kind()) && !from.veil().Shows(string(p.Body)) {
 			p.ID = "" // it names a host, and nothing that crosses refers to it
 			out = append(out, p)
 		}
@@ -289,6 +289,9 @@ func (t *attempt) attest(out *msg.Request) {
 			if why = header.PassMalformed; ok {
 				why = pass.Broken(caller, out.To().Address.User, [2]string{a.user, a.dialled}, a.said.date)
 			}
+			if why == "" && c.a.veil().Shows(v) { // its certificate is to be fetched from the very host that is hidden
+				why = header.PassHost
+			}
 		}
 		if why != "" {
 			c.sh.e.metrics.passports.WithLabelValues(p.Name, why).Inc()
@@ -337,9 +340,6 @@ func (l *leg) why(rs []reason, status int) []msg.Header {
 		if r.protocol == header.Q850 {
 			given = true
 			h.Location = l.c.raised[r.cause]
-		}
-		if o := l.other(); o != nil && h.Text != "" && o.veil().Shows(h.Text) {
-			h.Text = ""
 		}
 		told = append(told, h)
 		out = append(out, msg.NewHeader("Reason", h.String()))

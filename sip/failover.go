@@ -77,7 +77,7 @@ func fateOf(status int, rs []reason) fate {
 
 // failed takes a final response that is no 2xx.
 func (t *attempt) failed(res *msg.Response) {
-	c, status, rs := t.c, res.StatusCode, reasons(res)
+	c, status, rs := t.c, res.StatusCode, t.leg.reasons(res)
 	stopTimer(&t.first)
 	if t.retry(res) {
 		return

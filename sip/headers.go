@@ -150,6 +150,24 @@ func asHeaders(rs []reason) []header.Reason {
 	return out
 }
 
+// reasons reads the reasons that the far end gives. A text that names the leg or its dialog is left out, like one that could name a host.
+func (l *leg) reasons(m msg.Message) []reason {
+	rs := reasons(m)
+	for i := range rs {
+		if rs[i].text == "" {
+			continue
+		}
+		v := l.veil()
+		if from, to := m.From(), m.To(); from != nil && to != nil {
+			v.Hide(from.Params.GetOr("tag", ""), to.Params.GetOr("tag", "")) // a refusal makes no dialog
+		}
+		if v.Shows(rs[i].text) {
+			rs[i].text = ""
+		}
+	}
+	return rs
+}
+
 func reasonHeaders(rs []reason) []msg.Header {
 	out := make([]msg.Header, 0, len(rs))
 	for _, r := range rs {

@@ -92,10 +92,10 @@ func Word(value string) string {
 	}
 	for _, p := range params {
 		switch {
-		case !IsToken(p.name) || namesAddress(p.value):
+		case !IsToken(p.name):
 		case p.value == "":
 			head += ";" + p.name
-		case IsToken(p.value):
+		case IsToken(p.value) && Harmless(p.value) != "":
 			head += ";" + p.name + "=" + p.value
 		}
 	}

@@ -25,7 +25,7 @@ func UserToUser(values []string, limit int) []string {
 			v = quote(data)
 		}
 		for _, name := range []string{"purpose", "content", "encoding"} {
-			if p := find(params, name); IsToken(p) && !namesAddress(p) {
+			if p := find(params, name); p != "" && IsToken(p) && Harmless(p) != "" { // registered words have no dot in them
 				v += ";" + name + "=" + p
 			}
 		}

@@ -32,12 +32,13 @@ func (v *Veil) Shows(s string) bool {
 	return false
 }
 
-// Clean gives the fields whose values show nothing of that side. Headers that point somewhere by their nature lose those members that hold an IP address, too.
+// Clean gives the fields whose values show nothing of that side. Headers that point
+// somewhere by their nature, or that say who speaks, lose what holds any IP address, too.
 func (v *Veil) Clean(in []Field) []Field {
 	var out []Field
 	for _, f := range in {
 		switch strings.ToLower(f.Name) {
-		case "call-info", "alert-info", "error-info", "geolocation", "reply-to", "organization", "in-reply-to":
+		case "call-info", "alert-info", "error-info", "geolocation", "reply-to":
 			var kept []string
 			for _, one := range Split(f.Value, ',') {
 				if one = strings.TrimSpace(one); one != "" && !namesAddress(one) && !v.Shows(one) {
@@ -45,6 +46,10 @@ func (v *Veil) Clean(in []Field) []Field {
 				}
 			}
 			f.Value = strings.Join(kept, ", ")
+		case "organization", "subject", "in-reply-to":
+			if v.Shows(f.Value) || namesAddress(f.Value) {
+				f.Value = ""
+			}
 		default:
 			if v.Shows(f.Value) {
 				f.Value = ""
