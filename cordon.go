@@ -23,6 +23,7 @@ import (
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/notify"
 	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/routing/desk"
 	"github.com/cordonsip/cordon/sip"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -70,6 +71,7 @@ type Node struct {
 	resolver *resolve.Resolver
 	checker  *healthcheck.Checker
 	gate     *approval.Gate
+	desk     *desk.Desk
 	router   *routing.Router
 	relay    *media.Relay
 	edge     *sip.Edge
@@ -254,6 +256,9 @@ func (n *Node) firstEntries(ctx context.Context) error {
 		}
 	}
 	if err := n.policy.announce(ctx, "start", ""); err != nil {
+		return err
+	}
+	if err := n.restoreDesk(ctx); err != nil {
 		return err
 	}
 	return n.restoreGate(ctx)

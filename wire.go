@@ -97,8 +97,11 @@ func (n *Node) buildJudgement(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := n.buildDesk(); err != nil {
+		return err
+	}
 	n.router, err = routing.New(routing.Config{
-		Rules: c.Rules, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Gate: n.gate, Log: n.log,
+		Desk: n.desk, Released: n.released, Rules: c.Rules, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Gate: n.gate, Log: n.log,
 		Capacity: n.roomFor, Logger: n.logger.With("room", "routing"), Metrics: n.opts.Metrics,
 	})
 	return err
@@ -212,7 +215,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 	}
 	cfg := admin.Config{
 		Listener: l, OrgID: c.File.Tenant.OrgID, Node: c.File.Node.Name, Software: n.opts.Software, Started: time.Now(),
-		Credentials: n.credentials, Gate: n.gate, Router: n.router, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
+		Credentials: n.credentials, Gate: n.gate, Router: n.router, Operators: operators{n}, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
 		Calls: n.callViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, LastTest: n.lastTest, Forget: n.forget,
 		Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,

@@ -102,6 +102,7 @@ type Config struct {
 	Credentials func() []Credential
 	Gate        Gate
 	Router      Router
+	Operators   Operators // nil: nobody can change what is in service
 	Table       func() *healthcheck.Table
 	Snapshot    func() *sovereign.Snapshot
 	Log         audit.Log
@@ -249,6 +250,12 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/routes", "org.read", nil, s.activeRoutes},
 		{"GET /api/v1/policy", "org.read", nil, s.policy},
 		{"POST /api/v1/plan", "org.read", nil, s.plan},
+		{"POST /api/v1/plans", "org.read", nil, s.plans},
+		{"GET /api/v1/service", "org.read", nil, s.services},
+		{"POST /api/v1/service", "", []string{"operator"}, s.setService},
+		{"POST /api/v1/switch", "", []string{"operator"}, s.switchRoutes},
+		{"POST /api/v1/failback", "", []string{"operator"}, s.failback},
+		{"POST /api/v1/migrations", "", []string{"operator"}, s.migrate},
 		{"GET /api/v1/calls", "org.read", nil, s.calls},
 		{"POST /api/v1/calls", "", []string{"operator"}, s.place},
 		{"POST /api/v1/reload", "", []string{"operator"}, s.reload},

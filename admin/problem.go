@@ -9,6 +9,7 @@ import (
 
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/routing"
 )
 
 // Problem is an error document, RFC 9457.
@@ -17,7 +18,7 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty"`
-	Rule   string `json:"rule,omitempty"` // of the gate, when a rule of it refused
+	Rule   string `json:"rule,omitempty"` // of the gate, when a rule of it refused; the ground, when the law did
 	Hint   string `json:"hint,omitempty"`
 	// ErrorID is the word under which the node's own log holds the cause.
 	ErrorID string `json:"error_id,omitempty"`
@@ -34,6 +35,10 @@ func (s *Server) asProblem(pattern string, err error) *Problem {
 	var r *approval.Refusal
 	if errors.As(err, &r) {
 		return &Problem{Status: http.StatusConflict, Title: "the gate refused it", Detail: r.Detail, Rule: r.Rule, Hint: r.Hint}
+	}
+	var n *routing.NotDone
+	if errors.As(err, &n) {
+		return &Problem{Status: http.StatusConflict, Title: "it was not done", Detail: n.What, Rule: string(n.Ground), Hint: n.Hint}
 	}
 	p = &Problem{Status: http.StatusInternalServerError, Title: "it failed", Detail: "the node's own log has the cause under the error id", ErrorID: rand.Text()}
 	if errors.Is(err, audit.ErrLogDown) {

@@ -1,12 +1,15 @@
 package admin
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/routing/desk"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -37,10 +40,25 @@ type TargetView struct {
 	Verdict string    `json:"verdict"`
 	Ground  string    `json:"ground"`
 	State   string    `json:"state"`
+	Circuit string    `json:"circuit"` // closed | open | half-open | trying
+	Service string    `json:"service"` // in_service | draining | out | test_only, by the strictest of target, party and region
 	Since   time.Time `json:"since"`
 	Why     string    `json:"why"`
 	RTTms   float64   `json:"rtt_ms"`
+	P50ms   float64   `json:"rtt_p50_ms"`
 	P95ms   float64   `json:"rtt_p95_ms"`
+	P99ms   float64   `json:"rtt_p99_ms"`
+	Calls   CallsView `json:"calls"`
+}
+
+// CallsView is what the calls of the last minutes met at one target.
+type CallsView struct {
+	Judged int     `json:"judged"`
+	ASR    float64 `json:"asr"` // shares
+	NER    float64 `json:"ner"`
+	PDDms  float64 `json:"pdd_ms"` // mean
+	Rated  int     `json:"rated"`
+	MOS    float64 `json:"mos"` // mean; 0: none was rated
 }
 
 func (s *Server) targets(w http.ResponseWriter, _ *http.Request, _ Identity) error {
@@ -56,11 +74,26 @@ func (s *Server) targetViews() []TargetView {
 			out = append(out, TargetView{
 				ID: st.Target.ID(), Party: party, Address: st.Target.Addr.String(), Region: ru.Region.String(), Country: string(ru.Country),
 				Verdict: ru.Verdict.String(), Ground: string(ru.Ground), State: st.State.String(), Since: st.Since, Why: st.Why,
-				RTTms: millis(st.RTT), P95ms: millis(st.RTTP95),
+				Circuit: st.Circuit.String(), Service: string(s.service(&st.Target)),
+				RTTms: millis(st.RTT), P50ms: millis(st.RTTP50), P95ms: millis(st.RTTP95), P99ms: millis(st.RTTP99),
+				Calls: CallsView{st.Calls.Calls, st.Calls.ASR, st.Calls.NER, millis(st.Calls.PDD), st.Calls.Rated, st.Calls.MOS},
 			})
 		}
 	}
 	return out
+}
+
+// service is the administrative state of a target: its own, its party's or its region's.
+func (s *Server) service(t *healthcheck.Target) desk.State {
+	region := ""
+	if p, ok := s.c.Snapshot().Party(t.Party); ok {
+		region = p.Region.String()
+	}
+	now, b := time.Now(), s.book()
+	if o := b.Target(now, t.ID(), t.Party, t.Member, t.Ruling.Region.String()); o.State != "" {
+		return o.State
+	}
+	return cmp.Or(b.Party(now, t.Party, region).State, desk.InService)
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -74,6 +107,7 @@ type Overview struct {
 	Routes   []routing.ActiveRoute `json:"routes"`
 	Targets  []TargetView          `json:"targets"`
 	Calls    int                   `json:"calls"`
+	Service  ServiceView           `json:"service"` // what people decided
 	Tickets  []approval.Ticket     `json:"open_tickets"`
 	Grants   []GrantView           `json:"grants"`
 	Log      LogView               `json:"log"`
@@ -118,7 +152,7 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, _ Identity) er
 	}
 	return writeJSON(w, Overview{
 		Node: s.c.Node, Software: s.c.Software, Since: s.c.Started, Document: s.Document(), Routes: s.c.Router.Status(), Targets: s.targetViews(),
-		Calls: len(s.c.Calls()), Grants: s.grantViews(), Log: s.logView(), Policy: s.policyView(), Tickets: s.openTickets(), Recent: recent,
+		Calls: len(s.c.Calls()), Service: s.serviceView(), Grants: s.grantViews(), Log: s.logView(), Policy: s.policyView(), Tickets: s.openTickets(), Recent: recent,
 	})
 }
 
@@ -202,6 +236,7 @@ type PlanView struct {
 	Refused []HopView `json:"refused"`
 	Held    bool      `json:"held"`
 	OnHold  int       `json:"on_hold_status"`
+	Closed  bool      `json:"closed"` // the caller's own party takes no new calls
 	Policy  string    `json:"policy_digest"`
 }
 
@@ -216,6 +251,7 @@ type HopView struct {
 	Why     string `json:"why"`
 	Reason  string `json:"route_reason,omitempty"`
 	Grant   string `json:"grant,omitempty"`
+	Note    string `json:"note,omitempty"` // half-open, last resort
 }
 
 func (s *Server) plan(w http.ResponseWriter, r *http.Request, _ Identity) error {
@@ -229,11 +265,19 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request, _ Identity) error 
 	if q.At.IsZero() {
 		q.At = time.Now()
 	}
-	p := s.c.Router.Explain(routing.Request{From: q.From, Called: q.Called, Caller: q.Caller, Domain: q.Domain, At: q.At})
-	v := PlanView{Route: p.Route, Why: p.Why, Hops: []HopView{}, Refused: []HopView{}, Held: p.Held, OnHold: p.OnHold.Status, Policy: p.Digest}
+	return writeJSON(w, ViewPlan(s.c.Router.Explain(q.request())))
+}
+
+func (q PlanRequest) request() routing.Request {
+	return routing.Request{From: q.From, Called: q.Called, Caller: q.Caller, Domain: q.Domain, At: q.At}
+}
+
+// ViewPlan writes a plan for people.
+func ViewPlan(p routing.Plan) PlanView {
+	v := PlanView{Route: p.Route, Why: p.Why, Hops: []HopView{}, Refused: []HopView{}, Held: p.Held, OnHold: p.OnHold.Status, Closed: p.Closed, Policy: p.Digest}
 	for _, h := range p.Hops {
 		hv := hopView(h.Party, h.Target.ID(), h.Ruling)
-		hv.Reason, hv.Grant = string(h.Reason), h.Grant
+		hv.Reason, hv.Grant, hv.Note = string(h.Reason), h.Grant, h.Note
 		v.Hops = append(v.Hops, hv)
 	}
 	for _, x := range p.Refused {
@@ -241,7 +285,7 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request, _ Identity) error 
 		hv.Ground, hv.Why = string(x.Ground), x.Why
 		v.Refused = append(v.Refused, hv)
 	}
-	return writeJSON(w, v)
+	return v
 }
 
 func hopView(party, target string, ru sovereign.Ruling) HopView {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/routing/desk"
 )
 
 // Words of StatusDocument.Status.
@@ -67,6 +68,9 @@ func (s *Server) Document() StatusDocument {
 	}
 	for _, party := range sortedKeys(table.ByParty) {
 		for _, st := range table.ByParty[party] {
+			if s.service(&st.Target) != desk.InService {
+				continue // what people took out of service is no failure
+			}
 			if st.State == healthcheck.Down || st.State == healthcheck.Degraded {
 				d.worse(degraded, st.Target.ID()+" is "+st.State.String()+": "+st.Why)
 			}
@@ -112,6 +116,8 @@ func (s *Server) judge(table *healthcheck.Table, a routing.ActiveRoute) (status,
 		return degraded, a.Active + " was never measured: " + health
 	case state != healthcheck.Up:
 		return degraded, a.Active + " is " + state.String() + ": " + health
+	case a.Reason == routing.ReasonManual:
+		return healthy, ""
 	case a.Reason != routing.ReasonPrimary:
 		return degraded, a.Active + " is used by " + string(a.Reason) + ": " + why
 	}

@@ -20,6 +20,9 @@ const (
 	KindFailoverHeld      Kind = "failover.held"
 	KindFailoverRefused   Kind = "failover.refused"
 	KindFailback          Kind = "failover.failback"
+	KindServiceChanged    Kind = "service.changed"
+	KindRouteSwitched     Kind = "route.switched"
+	KindRouteMigrated     Kind = "route.migrated"
 	KindApprovalNotified  Kind = "approval.notified"
 	KindGateChanged       Kind = "gate.changed" // a ticket changed: requested, decided, opined, activated, ended
 	KindIngressRefused    Kind = "ingress.refused"
@@ -230,6 +233,12 @@ func Decode(e Entry) (Event, error) {
 		err := decodeBody(e, &f)
 		f.What = e.Kind
 		return f, err
+	case KindServiceChanged:
+		return decodeAs[ServiceChanged](e)
+	case KindRouteSwitched:
+		return decodeAs[RouteSwitched](e)
+	case KindRouteMigrated:
+		return decodeAs[RouteMigrated](e)
 	case KindApprovalNotified:
 		return decodeAs[ApprovalNotified](e)
 	case KindIngressRefused:
@@ -269,7 +278,8 @@ func decodeBody(e Entry, into any) error {
 func (k Kind) Known() bool {
 	switch k {
 	case KindNodeStarted, KindNodeStopped, KindPolicyApplied, KindReloadRefused, KindLawSuspended, KindSuspensionRefused,
-		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindApprovalNotified, KindGateChanged,
+		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
+		KindApprovalNotified, KindGateChanged,
 		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindCallEnded, KindCallTransferred, KindForgotten, KindReceipt, KindGap:
 		return true
 	}

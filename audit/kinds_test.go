@@ -33,6 +33,9 @@ func examples() []Event {
 		HealthChanged{Target: "fra-1", Party: "fra", From: "up", To: "down", Why: "3 probes silent"},
 		AnswersMoved{Party: "fra", Host: "sip.example", Before: []string{"203.0.113.7 DE permit"}, After: []string{"203.0.113.8 US deny"}},
 		as(KindFailoverApplied), as(KindFailoverHeld), as(KindFailoverRefused), as(KindFailback),
+		ServiceChanged{What: "group", Name: "fra", From: "in_service", To: "out", Reason: "change 4711", By: "p-a", Until: at},
+		RouteSwitched{Route: "inbound", From: "fra", To: "zrh", Back: true, Region: "aws:eu-central-2", Country: "CH", Verdict: "permit", Ground: "adequate", Reason: "change 4711", By: "p-a"},
+		RouteMigrated{Route: "inbound", To: "zrh", Back: true, Share: 0.1, Ranges: []string{"+4969*"}, Region: "aws:eu-central-2", Country: "CH", Verdict: "permit", Ground: "adequate", Reason: "wave 1", By: "p-a"},
 		ApprovalNotified{Ticket: "t1", Channel: "console", Failure: "timeout"},
 		Raw{KindGateChanged, json.RawMessage(`{"ticket":"t1","state":"decided_approved"}`)},
 		IngressRefused{Trunk: "carrier-de", Source: "192.0.2.9:5060", Ground: "no_adequacy", Why: "source in US", Count: 4},
@@ -121,7 +124,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 22 {
+	if len(g) != len(w) || len(seen) != 25 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -42,6 +42,9 @@ var fields = map[audit.Kind]struct {
 	audit.KindFailoverHeld:      {"route", failoverFields},
 	audit.KindFailoverRefused:   {"route", failoverFields},
 	audit.KindFailback:          {"route", failoverFields},
+	audit.KindServiceChanged:    {"name", []string{"what", "name", "from", "to", "until"}},
+	audit.KindRouteSwitched:     {"route", []string{"route", "from", "to", "back", "region", "country", "verdict", "ground"}},
+	audit.KindRouteMigrated:     {"route", []string{"route", "to", "back", "share", "region", "country", "verdict", "ground"}},
 	audit.KindGateChanged: {"ticket", []string{
 		"ticket", "what", "from", "state", "plan_hash", "missing", "record.ticket.approve_by", "record.ticket.execute_by", "record.ticket.grant_until",
 		"record.ticket.plan.scope",

@@ -38,7 +38,7 @@ func (c *candidate) note() string {
 // leads says whether one call of a party that fell goes first: it is the better choice, the route goes back to it by itself, and nothing of it is up yet.
 func (p *planner) leads(v *view, level int) bool {
 	s := &p.route.Switch
-	if v.grant != "" || v.best.Usable() || v.choice.Priority >= level || s.Manual || !s.Window.Open(p.req.At) || p.plan.Purpose != sovereign.Production {
+	if p.first != "" || v.grant != "" || v.best.Usable() || v.choice.Priority >= level || s.Manual || !s.Window.Open(p.req.At) || p.plan.Purpose != sovereign.Production {
 		return false
 	}
 	return slices.ContainsFunc(p.cands[v.from:v.to], func(c candidate) bool { return c.trial })

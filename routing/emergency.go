@@ -31,7 +31,7 @@ func (p *planner) emergency(rule *emergency, country string) {
 	p.plan.Trunk = rule.Trunk
 	p.emergencyTargets(rule.Trunk)
 	slices.SortStableFunc(p.cands, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(exempted(a.ruling), exempted(b.ruling)), cmp.Compare(stateRank(a.status.State), stateRank(b.status.State)),
+		return cmp.Or(cmp.Compare(exempted(a.ruling), exempted(b.ruling)), cmp.Compare(p.dutiful(&a), p.dutiful(&b)), cmp.Compare(stateRank(a.status.State), stateRank(b.status.State)),
 			cmp.Compare(a.status.Target.Priority, b.status.Target.Priority), nearer(a.status.RTT, b.status.RTT), cmp.Compare(a.id, b.id))
 	})
 	uri := p.req.Called

@@ -70,12 +70,14 @@ func (r *Router) look(c *rules, rt *route, now, started time.Time) *look {
 	switch {
 	case best != nil:
 		kind := audit.KindFailoverApplied
-		if i, ok := rt.index[l.was.Party]; ok && best.choice.Priority < rt.ordered[i].Priority || (!ok && best.choice.Priority == rt.first) {
+		if i, ok := rt.index[l.was.Party]; ok && s.wish(best.choice) < s.wish(rt.ordered[i]) || (!ok && best.choice.Priority == rt.first) {
 			kind = audit.KindFailback
 		}
 		l.move = s.to(best, kind, why)
 	case s.waiting():
 		return nil // a permitted party is about to be probed
+	case s.planned():
+		l.failed = true // people took everything out that is permitted: no failure, and no matter for the gate
 	default:
 		l.hold = s.held(rt)
 		l.failed = l.hold == nil
@@ -186,7 +188,7 @@ func (s *survey) better(rt *route, current *view, now time.Time) *move {
 		if v.grant != "" || !v.best.Usable() {
 			continue
 		}
-		earlier := v.choice.Priority < current.choice.Priority
+		earlier := s.wish(v.choice) < s.wish(current.choice)
 		if current.grant != "" {
 			kind := audit.KindFailoverApplied
 			if earlier {
@@ -201,6 +203,14 @@ func (s *survey) better(rt *route, current *view, now time.Time) *move {
 		}
 	}
 	return nil
+}
+
+// wish is the place of a choice in the order: what people switched to comes before everything.
+func (s *survey) wish(c Choice) int {
+	if pin, ok := s.r.book().Pin(s.rt.Name); ok && pin.Party == c.Party {
+		return -1
+	}
+	return c.Priority
 }
 
 func (s *survey) upSince(party string) time.Time {
@@ -222,6 +232,9 @@ func (s *survey) health(party string) string {
 func (s *survey) gone(party string, now, started time.Time) (gone, lawless bool, why string) {
 	if party == "" {
 		return true, true, "no party was active"
+	}
+	if hand := s.taken(party); hand != "" {
+		return true, false, hand
 	}
 	down := false
 	for _, f := range s.refused {
@@ -322,7 +335,7 @@ func (s *survey) propose(party string, f Refused, regions []string, country stri
 		if ch.Party == party {
 			continue
 		}
-		if state, _, _ := s.table.Party(ch.Party); state == healthcheck.Down {
+		if state, _, _ := s.table.Party(ch.Party); state == healthcheck.Down && s.taken(ch.Party) == "" {
 			p.Failed = append(p.Failed, ch.Party)
 		}
 		if why := s.whyNot(ch.Party); why != "" && len(p.Alternatives) < maxAlternatives {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/routing/desk"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -32,6 +33,9 @@ type planner struct {
 	recorder func(string) (bool, string)
 	capacity func(string) bool
 	active   *actives
+	book     *desk.Book
+	first    string // the party that people prefer for this call, and why
+	firstWhy RouteReason
 
 	req   Request
 	dir   Direction
@@ -80,7 +84,7 @@ func (r *Router) Explain(req Request) Plan {
 func (r *Router) planner(req Request) *planner {
 	return &planner{
 		rules: r.rules.Load(), table: r.table(), law: r.law(), grants: r.grants(), left: r.left,
-		recorder: r.cfg.Recorder, capacity: r.cfg.Capacity, active: r.active.Load(), req: req,
+		recorder: r.cfg.Recorder, capacity: r.cfg.Capacity, active: r.active.Load(), book: r.book(), req: req,
 	}
 }
 
@@ -105,6 +109,9 @@ func (p *planner) run() {
 	country := p.country()
 	if rule, yes := p.rules.emergencyOf(&p.req, country); yes {
 		p.emergency(rule, country)
+		return
+	}
+	if p.closed() {
 		return
 	}
 	if p.route = p.rules.match(&p.req, dir); p.route == nil {
@@ -168,6 +175,10 @@ func (p *planner) consider(ch Choice, gate bool) {
 		unrecorded := *ruling
 		unrecorded.Verdict, unrecorded.Ground, unrecorded.Why = sovereign.Deny, sovereign.GroundRecorder, "recording is required and no permitted recorder is reachable for this party"
 		p.refuse(ch.Party, "", &unrecorded, unrecorded.Ground, unrecorded.Why)
+		return
+	}
+	if s := p.service(ch.Party); !s.In(p.synthetic()) {
+		p.refuse(ch.Party, "", ruling, groundOf(s.State), s.Words())
 		return
 	}
 	list := p.table.ByParty[ch.Party]
@@ -234,10 +245,13 @@ func (p *planner) target(ch Choice, s *healthcheck.Status, gate, known bool, sig
 	}
 	address := p.law.Judge(p.ask(party, t.Addr))
 	ruling, grant, ok := p.lawful(party, t.Addr, gate, stricter(ruling, address), signalling, media, address)
+	service := p.targetService(t)
 	switch {
 	case !ok:
 		p.plan.Held = true
 		p.refuse(party, t.ID(), ruling, ruling.Ground, ruling.Why)
+	case !service.In(p.synthetic()):
+		p.refuse(party, t.ID(), ruling, groundOf(service.State), service.Words())
 	case p.capacity != nil && !p.capacity(t.ID()):
 		p.refuse(party, t.ID(), ruling, GroundCapacity, "it carries as many calls as it may")
 	case s.State == healthcheck.Down && s.Circuit == healthcheck.HalfOpen:
@@ -261,8 +275,9 @@ func (p *planner) refuse(party, target string, r *sovereign.Ruling, g sovereign.
 // health, and weight or nearness.
 func (p *planner) order() {
 	level := p.level()
-	key := func(v *view) [6]int {
-		var k [6]int
+	p.first, p.firstWhy = p.preferred()
+	key := func(v *view) [7]int {
+		var k [7]int
 		if !p.leads(v, level) {
 			k[0] = 1
 		}
@@ -272,11 +287,14 @@ func (p *planner) order() {
 		if !v.best.Usable() {
 			k[2] = 1
 		}
-		if v.choice.Priority != level {
+		if p.first != "" && v.choice.Party != p.first {
 			k[3] = 1
 		}
-		k[4] = v.choice.Priority
-		k[5] = stateRank(v.best)
+		if v.choice.Priority != level {
+			k[4] = 1
+		}
+		k[5] = v.choice.Priority
+		k[6] = stateRank(v.best)
 		return k
 	}
 	slices.SortStableFunc(p.views, func(a, b view) int {
@@ -304,7 +322,9 @@ func (p *planner) reason(v *view) RouteReason {
 		return ReasonDrill
 	case v.grant != "":
 		return ReasonGatedFailover
-	case v.choice.Priority != p.route.first:
+	case p.first != "" && v.choice.Party == p.first:
+		return p.firstWhy
+	case p.first != "" || v.choice.Priority != p.route.first:
 		return ReasonAutoFailover
 	case p.level() != p.route.first:
 		return ReasonFailback

@@ -28,6 +28,7 @@ type Router struct {
 		order   []string
 	}
 	wake     chan struct{}
+	orders   chan order
 	episodes map[string]*episode // by route; Run's alone
 }
 
@@ -69,7 +70,7 @@ func New(c Config) (*Router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("routing: register metrics: %w", err)
 	}
-	r := &Router{cfg: c, log: c.Logger, metrics: m, wake: make(chan struct{}, 1), episodes: make(map[string]*episode)}
+	r := &Router{cfg: c, log: c.Logger, metrics: m, wake: make(chan struct{}, 1), orders: make(chan order), episodes: make(map[string]*episode)}
 	r.inbox.pending = make(map[string]*healthcheck.Transition)
 	r.active.Store(&actives{})
 	if err := r.Reload(c.Rules); err != nil {

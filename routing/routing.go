@@ -1,7 +1,7 @@
 // Package routing decides where a call may go. Plan is a pure function of four snapshots (health table, policy, grants, active groups): compliance
 // comes first, then priority, health and latency. Run follows health transitions, applies the lawful failovers and proposes the others to the gate.
 //
-// It imports approval, audit, healthcheck and sovereign.
+// It imports approval, audit, healthcheck, sovereign and its own desk.
 package routing
 
 import (
@@ -12,6 +12,7 @@ import (
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/routing/desk"
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -48,6 +49,8 @@ const (
 	ReasonDrill         RouteReason = "drill"
 	ReasonFailback      RouteReason = "failback"
 	ReasonEmergency     RouteReason = "emergency"
+	ReasonManual        RouteReason = "manual_switch" // a person switched the route
+	ReasonMigration     RouteReason = "migration"     // the number belongs to a share of the route that a person moved
 )
 
 // Hop is one target to try. Its Ruling is Permit.
@@ -72,6 +75,9 @@ const (
 	GroundNoTarget  sovereign.Ground = "no_target"
 	GroundSynthetic sovereign.Ground = "synthetic_emergency" // a drill or probe may not dial an emergency number
 	GroundNoTrunk   sovereign.Ground = "no_emergency_trunk"
+	GroundDraining  sovereign.Ground = "service_draining" // by hand, as the next two
+	GroundOut       sovereign.Ground = "service_out"
+	GroundTestOnly  sovereign.Ground = "service_test_only"
 )
 
 // Words of Route.Fallback.
@@ -123,6 +129,10 @@ type Config struct {
 	Log      audit.Log
 	// Recorder says whether a permitted recorder is reachable for a party; nil means none ever is.
 	Recorder func(party string) (ok bool, country string)
+	// Desk holds what people decided about service; nil: nothing ever is.
+	Desk *desk.Desk
+	// Released is told when a person puts a target or a party in service: health may forget that it flapped. nil: nobody is.
+	Released func(name string)
 	// Capacity says whether a target may take one more call; nil means always.
 	Capacity func(target string) bool
 	Logger   *slog.Logger

@@ -46,6 +46,8 @@ func (r *Router) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case o := <-r.orders:
+			o.done <- o.do(ctx)
 		case <-r.wake:
 		case <-t.C:
 		}
@@ -56,6 +58,7 @@ func (r *Router) Run(ctx context.Context) error {
 func (r *Router) pass(ctx context.Context, started time.Time) {
 	now := time.Now()
 	rules := r.rules.Load()
+	r.expire(ctx, now)
 	r.settle(rules, now)
 	for _, tr := range r.drain() {
 		for _, rt := range rules.byParty[tr.Target.Party] {
@@ -127,9 +130,9 @@ func (r *Router) settle(c *rules, now time.Time) {
 	for _, rt := range c.routes {
 		a, ok := old.routes[rt.Name]
 		if _, still := rt.index[a.Party]; !ok || (a.Party != "" && !still) {
-			a = Active{Route: rt.Name, Party: rt.ordered[0].Party, Since: now, Reason: ReasonPrimary, Why: "first choice of the route"}
+			a = r.opening(rt, now)
 		} else if still && (a.Reason == ReasonPrimary || a.Reason == ReasonAutoFailover) {
-			a.Reason = rt.reason(a.Party) // new rules may rank the same party otherwise
+			a.Reason = r.reasonOf(rt, a.Party) // new rules may rank the same party otherwise
 		}
 		routes[rt.Name] = a
 	}
@@ -203,7 +206,7 @@ func (r *Router) move(ctx context.Context, rt *route, l *look, ep *episode) {
 		r.failing(rt, ep, "the failover waits for the log", err)
 		return
 	}
-	reason := rt.reason(m.view.choice.Party)
+	reason := r.reasonOf(rt, m.view.choice.Party)
 	if m.view.grant != "" {
 		reason = ReasonGatedFailover
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/routing/desk"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -69,6 +70,7 @@ type world struct {
 	rules    Rules
 	recorder func(string) (bool, string)
 	capacity func(string) bool
+	desk     *desk.Desk
 }
 
 // base is the policy of the tests, made once: it is immutable.
@@ -207,7 +209,7 @@ func (w *world) grant(id string, calls int, trunks, groups, regions []string, fr
 func (w *world) router() *Router {
 	w.t.Helper()
 	r, err := New(Config{
-		Rules: w.rules, Gate: w.gate, Log: w.log, Recorder: w.recorder, Capacity: w.capacity,
+		Rules: w.rules, Gate: w.gate, Log: w.log, Recorder: w.recorder, Capacity: w.capacity, Desk: w.desk,
 		Table:    func() *healthcheck.Table { w.mu.Lock(); defer w.mu.Unlock(); return w.table },
 		Snapshot: func() *sovereign.Snapshot { w.mu.Lock(); defer w.mu.Unlock(); return w.snapshot },
 	})

@@ -44,12 +44,20 @@ func (c *planCmd) Run(ctx context.Context, s streams) error {
 	fmt.Fprintf(s.out, "route %s: %s\n", dash(v.Route), v.Why)
 	for i, h := range v.Hops {
 		fmt.Fprintf(s.out, "  %d. %s  %s %s  %s: %s\n", i+1, h.Target, h.Region, h.Country, h.Reason, h.Why)
+		if h.Note != "" {
+			fmt.Fprintf(s.out, "     %s\n", h.Note)
+		}
 	}
 	for _, h := range v.Refused {
 		fmt.Fprintf(s.out, "  not %s %s: %s (%s): %s\n", h.Party, h.Target, h.Verdict, h.Ground, h.Why)
 	}
-	if len(v.Hops) == 0 {
+	switch {
+	case v.Closed:
+		fmt.Fprintln(s.out, "  the caller would hear 503 with Retry-After, and may ask another node")
+	case len(v.Hops) == 0 && v.Held:
 		fmt.Fprintf(s.out, "  the caller would hear %d\n", v.OnHold)
+	case len(v.Hops) == 0:
+		fmt.Fprintln(s.out, "  the caller would hear 480, or 404 where no route matches")
 	}
 	return nil
 }

@@ -27,17 +27,21 @@ type streams struct {
 
 // cli is the whole command line.
 type cli struct {
-	Run    runCmd    `cmd:"" help:"Be the edge: serve calls until SIGTERM, reload on SIGHUP."`
-	Check  checkCmd  `cmd:"" help:"Explain a configuration: who may be reached, who is held, who is denied, and why."`
-	Demo   demoCmd   `cmd:"" help:"Play the main story on loopback: calls, a lawful failover, the gate, the log."`
-	Status statusCmd `cmd:"" help:"One screen of what is up, degraded, down or held, since when, and why."`
-	Gate   gateCmd   `cmd:"" help:"The manual-approval gate."`
-	Plan   planCmd   `cmd:"" help:"Where would a call go now, and why? Nothing is dialled."`
-	Call   callCmd   `cmd:"" help:"Place one synthetic call and report what came back."`
-	Verify verifyCmd `cmd:"" help:"Check a log offline: every entry, every proof, every signature."`
-	Forget forgetCmd `cmd:"" help:"Make a reference of the log name nobody any more."`
-	Law    lawCmd    `cmd:"" help:"The law table and its local suspensions."`
-	Schema schemaCmd `cmd:"" help:"Print the JSON schema of the configuration, for editors."`
+	Run      runCmd      `cmd:"" help:"Be the edge: serve calls until SIGTERM, reload on SIGHUP."`
+	Check    checkCmd    `cmd:"" help:"Explain a configuration: who may be reached, who is held, who is denied, and why."`
+	Demo     demoCmd     `cmd:"" help:"Play the main story on loopback: calls, a lawful failover, the gate, the log."`
+	Status   statusCmd   `cmd:"" help:"One screen of what is up, degraded, down or held, since when, and why."`
+	Gate     gateCmd     `cmd:"" help:"The manual-approval gate."`
+	Plan     planCmd     `cmd:"" help:"Where would a call go now, and why? Nothing is dialled."`
+	Service  serviceCmd  `cmd:"" help:"What is in service: trunks, groups, targets, regions."`
+	Switch   switchCmd   `cmd:"" help:"Send the routes of a group to another permitted region, by hand."`
+	Failback failbackCmd `cmd:"" help:"Let routes go back to their own order now."`
+	Migrate  migrateCmd  `cmd:"" help:"Send a share or a range of numbers of a route to another party first; roll it back."`
+	Call     callCmd     `cmd:"" help:"Place one synthetic call and report what came back."`
+	Verify   verifyCmd   `cmd:"" help:"Check a log offline: every entry, every proof, every signature."`
+	Forget   forgetCmd   `cmd:"" help:"Make a reference of the log name nobody any more."`
+	Law      lawCmd      `cmd:"" help:"The law table and its local suspensions."`
+	Schema   schemaCmd   `cmd:"" help:"Print the JSON schema of the configuration, for editors."`
 
 	Version kong.VersionFlag `help:"Print the version and leave." short:"V"`
 }

@@ -79,11 +79,46 @@ func (s screen) tables(o *admin.Overview) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s%s (log entry %d)\n", f.What, f.Route, dash(f.From), dash(f.To), clock(f.At), s.brief(f.Why), ticket, f.Seq)
 	}
-	fmt.Fprintln(w, "\nTARGET\tSTATE\tPLACE\tPOLICY\tRTT\tSINCE\tWHY")
+	fmt.Fprintln(w, "\nTARGET\tSTATE\tPLACE\tPOLICY\tRTT\tP50/P95/P99\tCALLS\tSINCE\tWHY")
 	for _, t := range o.Targets {
-		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%.1f ms\t%s\t%s\n", t.ID, t.State, t.Region, t.Country, t.Verdict, t.RTTms, clock(t.Since), s.brief(t.Why))
+		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%.1f ms\t%.1f/%.1f/%.1f ms\t%s\t%s\t%s\n", t.ID, condition(t), t.Region, t.Country, t.Verdict, t.RTTms,
+			t.P50ms, t.P95ms, t.P99ms, calls(t.Calls), clock(t.Since), s.brief(t.Why))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(o.Service.Services)+len(o.Service.Pins)+len(o.Service.Migrations) > 0 {
+		fmt.Fprintln(s)
+		return showService(s, o.Service)
+	}
+	return nil
+}
+
+// condition is the state of a target, with its circuit while that is not closed, and with what people made of it.
+func condition(t admin.TargetView) string {
+	state := t.State
+	if t.Circuit == "half-open" || t.Circuit == "trying" {
+		state += ", " + t.Circuit
+	}
+	if t.Service != "" && t.Service != "in_service" {
+		state += ", " + t.Service
+	}
+	return state
+}
+
+// calls are the figures of the last minutes.
+func calls(c admin.CallsView) string {
+	if c.Judged == 0 {
+		return "-"
+	}
+	text := fmt.Sprintf("%d: ASR %.0f %%, NER %.0f %%", c.Judged, 100*c.ASR, 100*c.NER)
+	if c.PDDms > 0 {
+		text += fmt.Sprintf(", PDD %.1f s", c.PDDms/1000)
+	}
+	if c.Rated > 0 {
+		text += fmt.Sprintf(", MOS %.1f", c.MOS)
+	}
+	return text
 }
 
 // gate is what waits for people, what they opened, and the log.
