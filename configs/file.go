@@ -179,6 +179,8 @@ type Party struct {
 	Trusted bool `yaml:"trusted,omitempty"`
 	// Reliable provisional responses (RFC 3262): end (default) or pass.
 	Rel100 string `yaml:"rel100,omitempty"`
+	// Early media that it sends: pass (default), authorised (only what its P-Early-Media lets through, RFC 5009), block.
+	EarlyMedia string `yaml:"early_media,omitempty"`
 	// Holds of the other side: relay (default) tells it of them, local answers them here and tells it nothing.
 	Hold string `yaml:"hold,omitempty"`
 	// Session interval, RFC 4028; default 30m; "off" turns it off.

@@ -197,7 +197,7 @@ func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at stri
 	leg := b.leg(p, at)
 	prof := sip.Party{
 		Name: p.Name, Kind: kind, Sources: b.prefixes(at+".sources", p.Sources), Peers: p.Peers, Keys: leg.Security != media.Plain, Leg: leg,
-		Domain: p.Domain, Contact: p.Contact, Trusted: p.Trusted, Rel100: p.Rel100, Hold: p.Hold, MaxCalls: p.MaxCalls, Headers: p.Headers, Transfer: b.transfer(p, at),
+		Domain: p.Domain, Contact: p.Contact, Trusted: p.Trusted, Rel100: p.Rel100, Hold: p.Hold, Early: p.EarlyMedia, MaxCalls: p.MaxCalls, Headers: p.Headers, Transfer: b.transfer(p, at),
 		Within: sip.Deadlines{
 			First: time.Duration(p.Deadlines.First), Progress: time.Duration(p.Deadlines.Progress),
 			Ring: time.Duration(p.Deadlines.Ring), Setup: time.Duration(p.Deadlines.Setup),
@@ -205,6 +205,9 @@ func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at stri
 	}
 	if p.Rel100 != "" && p.Rel100 != "end" && p.Rel100 != "pass" {
 		b.fail(at+".rel100", "end or pass", "%q is unknown", p.Rel100)
+	}
+	if e := p.EarlyMedia; e != "" && e != "pass" && e != "authorised" && e != "block" {
+		b.fail(at+".early_media", "pass, authorised or block", "%q is unknown", e)
 	}
 	if p.Hold != "" && p.Hold != "relay" && p.Hold != "local" {
 		b.fail(at+".hold", "relay or local", "%q is unknown", p.Hold)

@@ -330,6 +330,7 @@ func TestOneWrongValueIsSeenOrTaken(t *testing.T) {
     rel100: end
     hold: local
     transfer: relay
+    early_media: authorised
     session_interval: 30m
     deadlines: {first_response: 2s, progress: 2s, ring: 2s, setup: 2s}
     health: {interval: 5s, timeout: 2s}

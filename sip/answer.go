@@ -48,7 +48,13 @@ func (t *attempt) provisional(res *msg.Response) {
 		t.prack(d, res, nil, sdp != nil)
 	}
 	var out []byte
-	if sdp != nil && c.ask.sdp != nil {
+	switch {
+	case sdp == nil || c.ask.sdp == nil:
+	case t.gated(res):
+		if err == nil {
+			t.leg.note(d.Remote.Tag, sdp) // the answer all the same, if it stands in a reliable response
+		}
+	default:
 		if out, err = t.hear(d, sdp); err != nil {
 			if r := asRefusal(err); r.Status == 403 {
 				c.held = true
@@ -103,8 +109,10 @@ func (t *attempt) answered(res *msg.Response) {
 	}
 	sdp, _ := bodySDP(res)
 	inForce := err == nil && l.settled == d.Remote.Tag && l.fork == d
-	if err == nil && (sdp == nil || l.settled == d.Remote.Tag) {
-		sdp = l.saidBy(d.Remote.Tag) // RFC 6337 section 3.1.1: what was answered reliably, a 2xx does not change
+	if err == nil {
+		if said, sure := l.saidBy(d.Remote.Tag); sdp == nil || sure {
+			sdp = said // RFC 6337 section 3.1.1: what was answered reliably, a 2xx does not change
+		}
 	}
 	if l.closed(time.Now()) { // the law changed while it rang: no ACK can leave, and nothing may be put through
 		c.held = true

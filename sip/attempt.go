@@ -252,6 +252,9 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 	if t.insist {
 		req.AppendHeader(msg.NewHeader("Require", "100rel"))
 	}
+	if l.party.Early == earlyAuthorised {
+		req.AppendHeader(msg.NewHeader("P-Early-Media", "supported"))
+	}
 	if t.se > 0 {
 		req.AppendHeader(msg.NewHeader("Session-Expires", strconv.Itoa(int(t.se))))
 		req.AppendHeader(msg.NewHeader("Min-SE", strconv.Itoa(int(max(t.least, minSE)))))

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/sip/dialog"
@@ -15,18 +16,60 @@ import (
 
 // saying is the last description of one fork.
 type saying struct {
-	tag string
-	sdp []byte
+	tag  string
+	sdp  []byte
+	sure bool // said reliably, and acknowledged: nothing that it says later in a response counts
 }
 
 // saidBy is what the fork with that tag said last; nil without anything.
-func (l *leg) saidBy(tag string) []byte {
+func (l *leg) saidBy(tag string) (sdp []byte, sure bool) {
 	for _, s := range l.said {
 		if s.tag == tag {
-			return s.sdp
+			return s.sdp, s.sure
 		}
 	}
-	return nil
+	return nil, false
+}
+
+// assure says that the first offer and answer with a fork are complete by its reliable response and our PRACK.
+func (l *leg) assure(tag string) {
+	for i := range l.said {
+		if l.said[i].tag == tag {
+			l.said[i].sure = true
+		}
+	}
+	if l.fork != nil && l.fork.Remote.Tag == tag {
+		l.settled = tag
+	}
+}
+
+// gated says whether the description of a provisional response is kept from the caller until the answer: its party's early media is blocked, or it did not say that
+// it is authorised. RFC 5009 section 8: sendrecv and sendonly let it through, the last of several values counts.
+func (t *attempt) gated(res *msg.Response) bool {
+	switch t.leg.party.Early {
+	case earlyBlock:
+		return true
+	case earlyAuthorised:
+		for _, v := range slices.Backward(tokens(res, "p-early-media")) {
+			switch strings.ToLower(v) {
+			case "sendrecv", "sendonly":
+				return false
+			case "recvonly", "inactive":
+				return true
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// note keeps the last description of a fork.
+func (l *leg) note(tag string, sdp []byte) {
+	_, sure := l.saidBy(tag)
+	l.said = append(slices.DeleteFunc(l.said, func(s saying) bool { return s.tag == tag }), saying{tag, sdp, sure})
+	if l.settled = ""; sure {
+		l.settled = tag
+	}
 }
 
 // hear takes a description of one fork as the answer that is in force now: the last one wins, and media follows it. A caller whose answer stands already is
@@ -39,9 +82,9 @@ func (t *attempt) hear(d *dialog.Dialog, sdp []byte) ([]byte, error) {
 	}
 	c.spoken = true
 	l.taken = sdp
-	if l.dlg == nil {
+	if l.dlg == nil && d != nil { // a response without Contact or tag makes no dialog
 		l.fork = d
-		l.said = append(slices.DeleteFunc(l.said, func(s saying) bool { return s.tag == d.Remote.Tag }), saying{d.Remote.Tag, sdp})
+		l.note(d.Remote.Tag, sdp)
 	}
 	if a := c.a; a != nil && (a.first != nil || a.settled != "") && c.media.Load().Stale() {
 		c.restate = out
@@ -53,8 +96,11 @@ func (t *attempt) hear(d *dialog.Dialog, sdp []byte) ([]byte, error) {
 // terminated is 199: one fork has ended, the call goes on with the others. The caller has one dialog whatever forks, so it hears nothing. RFC 6228 section 5.
 func (t *attempt) terminated(res *msg.Response) {
 	l := t.leg
-	tag := res.To().Params.GetOr("tag", "")
-	d := l.early[tag]
+	d, tag := (*dialog.Dialog)(nil), ""
+	if to := res.To(); to != nil {
+		tag = to.Params.GetOr("tag", "")
+		d = l.early[tag]
+	}
 	if d == nil {
 		return
 	}
@@ -101,6 +147,7 @@ func (t *attempt) offers(d *dialog.Dialog, res *msg.Response, offer []byte) {
 			default:
 				c.spoken = true
 				t.leg.fork, t.leg.taken = d, offer
+				t.leg.note(d.Remote.Tag, offer)
 				c.offered(res, out, func(answer []byte) int { return t.decided(d, res, answer) })
 			}
 		})
@@ -141,7 +188,7 @@ func (t *attempt) decided(d *dialog.Dialog, res *msg.Response, answer []byte) in
 func (l *leg) offer(tx *transaction.Server, req *msg.Request, sdp []byte, tag string) {
 	c, o := l.c, l.other()
 	switch {
-	case c.synth != nil || l.settled != tag || l.side == media.B && (l.fork == nil || l.fork.Remote.Tag != tag):
+	case c.media.Load() == nil || l.settled != tag || l.side == media.B && (l.fork == nil || l.fork.Remote.Tag != tag):
 		l.premature(tx, req)
 	case l.turn != nil:
 		l.later(tx)

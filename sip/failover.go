@@ -116,7 +116,7 @@ func (t *attempt) failed(res *msg.Response) {
 // is told of the other codec by an offer of its own, before its 200 where it takes UPDATE, else behind it.
 func (t *attempt) widen(status int) bool {
 	c := t.c
-	if status != 488 && status != 606 || !t.narrow || c.ask.sdp == nil || c.synth != nil {
+	if status != 488 && status != 606 || !t.narrow || c.ask.sdp == nil || c.media.Load() == nil {
 		return false
 	}
 	t.done = true

@@ -17,6 +17,14 @@ type profiles struct {
 	wanted  wanted
 }
 
+// The words of Party.Early.
+const (
+	earlyAuthorised = "authorised"
+	earlyBlock      = "block"
+)
+
+var earlyWords = map[string]bool{"": true, "pass": true, earlyAuthorised: true, earlyBlock: true}
+
 // holdLocal is the Hold of a party that is not told of holds.
 const holdLocal = "local"
 
@@ -37,6 +45,9 @@ func newProfiles(list []Party) (*profiles, error) {
 		}
 		if p.Rel100 != "" && p.Rel100 != "end" && p.Rel100 != "pass" {
 			return nil, fmt.Errorf("sip: party %q: rel100 %q: want end or pass", p.Name, p.Rel100)
+		}
+		if !earlyWords[p.Early] {
+			return nil, fmt.Errorf("sip: party %q: early media %q: want pass, authorised or block", p.Name, p.Early)
 		}
 		if p.Hold != "" && p.Hold != "relay" && p.Hold != holdLocal {
 			return nil, fmt.Errorf("sip: party %q: hold %q: want relay or local", p.Name, p.Hold)

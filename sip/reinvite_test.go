@@ -179,10 +179,10 @@ func TestARefusedOrForbiddenReinviteLeavesTheSessionAsItWas(t *testing.T) {
 			offer  string
 			status int
 		}{
-			{testSDP("10.66.0.9", 30000), 0},                    // media at a held place: refused here
-			{"v=0\r\nnonsense\r\n", 0},                          // cannot be read: refused here
-			{body(w.carrier.sdp, "AVP 8 101", "AVP 8"), 488},    // refused by the other side
-			{body(w.carrier.sdp, "AVP 8 101", "AVP 8"), 415},    // so is this
+			{testSDP("10.66.0.9", 30000), 0},                     // media at a held place: refused here
+			{"v=0\r\nnonsense\r\n", 0},                           // cannot be read: refused here
+			{body(w.carrier.sdp, "AVP 8 101", "AVP 8"), 488},     // refused by the other side
+			{body(w.carrier.sdp, "AVP 8 101", "AVP 8"), 415},     // so is this
 			{body(w.carrier.sdp, "AVP 8 101", "AVP 101 8"), 603}, // and this
 		} {
 			w.carrier.within(ok, "INVITE", 2+i, c.offer)

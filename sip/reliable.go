@@ -166,7 +166,7 @@ func (t *attempt) prack(d *dialog.Dialog, res *msg.Response, answer []byte, fina
 	setSDP(req, answer)
 	l.sendIn(d, req, func(res *msg.Response, err error) {
 		if final && err == nil && res.IsSuccess() && l.early[d.Remote.Tag] == d {
-			l.settled = d.Remote.Tag
+			l.assure(d.Remote.Tag)
 		}
 	})
 }
