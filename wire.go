@@ -128,7 +128,8 @@ func (n *Node) buildDoors(context.Context) error {
 	}
 	n.edge, err = sip.New(sip.Config{
 		Listeners: n.sipListeners(), Dial: n.streams(c), Scanners: c.Guard.Scanners,
-		Fence: n.fence, Parties: n.profiles(c), Planner: n.router, AsksForHelp: n.router.AsksForHelp, Outcome: n.checker.Outcome, Try: n.checker.Try, Spend: n.gate.Spend, Refund: n.gate.Refund,
+		Fence: n.fence, Table: n.checker.Table, Bind: n.checker.Bind, Enrolled: n.checker.Enrolled,
+		Parties: n.profiles(c), Planner: n.router, AsksForHelp: n.router.AsksForHelp, Outcome: n.checker.Outcome, Try: n.checker.Try, Spend: n.gate.Spend, Refund: n.gate.Refund,
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.opts.Tap,
 		Endpoint: n.endpoint, RTTMin: n.rttMin,
@@ -216,7 +217,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 	cfg := admin.Config{
 		Listener: l, OrgID: c.File.Tenant.OrgID, Node: c.File.Node.Name, Software: n.opts.Software, Started: time.Now(),
 		Credentials: n.credentials, Gate: n.gate, Router: n.router, Operators: operators{n}, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
-		Calls: n.callViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, LastTest: n.lastTest, Forget: n.forget,
+		Calls: n.callViews, Registrations: n.registrationViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, LastTest: n.lastTest, Forget: n.forget,
 		Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
@@ -271,6 +272,18 @@ func (n *Node) callViews() []admin.Call {
 	out := make([]admin.Call, len(calls))
 	for i, c := range calls {
 		out[i] = admin.Call{Ref: c.Ref, Trunk: c.Trunk, Group: c.Group, State: c.State, Purpose: c.Purpose, Since: c.Since, Path: c.Path}
+	}
+	return out
+}
+
+func (n *Node) registrationViews() []admin.Registration {
+	list := n.edge.Registrations()
+	out := make([]admin.Registration, len(list))
+	for i, r := range list {
+		out[i] = admin.Registration{Party: r.Party, Target: r.Target, State: r.State, Since: r.Since, Why: r.Why}
+		if !r.Until.IsZero() {
+			out[i].Until = &r.Until
+		}
 	}
 	return out
 }

@@ -107,10 +107,12 @@ type Config struct {
 	Snapshot    func() *sovereign.Snapshot
 	Log         audit.Log
 	Calls       func() []Call
-	Draining    func() bool
-	Place       func(ctx context.Context, c TestCall, by string) (TestResult, error)
-	Reload      func(ctx context.Context, by string) error
-	LastTest    func() (time.Time, bool) // end of the last completed full drill
+	// Registrations are those that the node keeps with others; nil: none.
+	Registrations func() []Registration
+	Draining      func() bool
+	Place         func(ctx context.Context, c TestCall, by string) (TestResult, error)
+	Reload        func(ctx context.Context, by string) error
+	LastTest      func() (time.Time, bool) // end of the last completed full drill
 	// Forget destroys the salt of a call or the directory entry of a person, after the log has it.
 	Forget   func(ctx context.Context, f Forget, by string) error
 	Groups   func() []string // edge groups

@@ -106,13 +106,32 @@ type Overview struct {
 	Document StatusDocument        `json:"document"`
 	Routes   []routing.ActiveRoute `json:"routes"`
 	Targets  []TargetView          `json:"targets"`
-	Calls    int                   `json:"calls"`
-	Service  ServiceView           `json:"service"` // what people decided
-	Tickets  []approval.Ticket     `json:"open_tickets"`
-	Grants   []GrantView           `json:"grants"`
-	Log      LogView               `json:"log"`
-	Policy   PolicyView            `json:"policy"`
-	Recent   []FailoverView        `json:"recent"` // the newest failovers, oldest first
+	// Registrations are those that the node keeps with others.
+	Registrations []Registration    `json:"registrations"`
+	Calls         int               `json:"calls"`
+	Service       ServiceView       `json:"service"` // what people decided
+	Tickets       []approval.Ticket `json:"open_tickets"`
+	Grants        []GrantView       `json:"grants"`
+	Log           LogView           `json:"log"`
+	Policy        PolicyView        `json:"policy"`
+	Recent        []FailoverView    `json:"recent"` // the newest failovers, oldest first
+}
+
+// Registration is one that the node keeps with a target of a party. A target without one takes no call.
+type Registration struct {
+	Party  string     `json:"party"`
+	Target string     `json:"target"`
+	State  string     `json:"state"` // waiting | registered | failed | refused
+	Since  time.Time  `json:"since"`
+	Until  *time.Time `json:"until"` // it ends then unless it is refreshed; null: there is none
+	Why    string     `json:"why"`
+}
+
+func (s *Server) registrations() []Registration {
+	if s.c.Registrations == nil {
+		return []Registration{}
+	}
+	return append([]Registration{}, s.c.Registrations()...)
 }
 
 // LogView is the state of the log.
@@ -152,7 +171,7 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, _ Identity) er
 	}
 	return writeJSON(w, Overview{
 		Node: s.c.Node, Software: s.c.Software, Since: s.c.Started, Document: s.Document(), Routes: s.c.Router.Status(), Targets: s.targetViews(),
-		Calls: len(s.c.Calls()), Service: s.serviceView(), Grants: s.grantViews(), Log: s.logView(), Policy: s.policyView(), Tickets: s.openTickets(), Recent: recent,
+		Registrations: s.registrations(), Calls: len(s.c.Calls()), Service: s.serviceView(), Grants: s.grantViews(), Log: s.logView(), Policy: s.policyView(), Tickets: s.openTickets(), Recent: recent,
 	})
 }
 

@@ -159,8 +159,8 @@ type Party struct {
 	Country string `yaml:"country,omitempty"`
 	// Attested conditions of conditional adequacy decisions.
 	Attributes []Attribute `yaml:"attributes,omitempty"`
-	// Ways to reach it.
-	Members []Member `yaml:"members"`
+	// Ways to reach it. A party that registers needs none.
+	Members []Member `yaml:"members,omitempty"`
 	// Prefixes that its requests come from; default: the literal addresses of its members.
 	Sources []string `yaml:"sources,omitempty"`
 	// Names of which its client certificate must carry one (mTLS).
@@ -171,6 +171,14 @@ type Party struct {
 	TLS PartyTLS `yaml:"tls,omitempty"`
 	// Digest credentials that it asks for.
 	Auth *Auth `yaml:"auth,omitempty"`
+	// How its challenges are answered.
+	Digest *Digest `yaml:"digest,omitempty"`
+	// What it must prove before its registrations and calls are taken.
+	Challenge *Challenge `yaml:"challenge,omitempty"`
+	// It registers with this node: calls go to what it registered, by the way that its registration came on.
+	Registers bool `yaml:"registers,omitempty"`
+	// This node registers with it.
+	Register *Register `yaml:"register,omitempty"`
 	// Host part of From and of the request URI toward it; default: the member's host.
 	Domain string `yaml:"domain,omitempty"`
 	// Host name in our Contact toward it; default: the listener's address.

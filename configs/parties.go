@@ -84,7 +84,7 @@ func plainValue(v any) any {
 
 func (b *builder) watched(c *Config, p *Party, at string) {
 	w := healthcheck.Watched{Party: p.Name}
-	if len(p.Members) == 0 {
+	if len(p.Members) == 0 && !p.Registers {
 		b.fail(at+".members", "add at least one, e.g. {host: sip.carrier.example, transport: tls}", "there is none")
 	}
 	seen := map[string]bool{}
@@ -229,6 +229,7 @@ func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at stri
 			b.fail(at+".auth.password", "add {env: NAME} or {file: PATH}", "is missing")
 		}
 	}
+	b.registration(&prof, &c.Watched[len(c.Watched)-1], p, at)
 	b.sources(&prof, p, at)
 	c.Profiles = append(c.Profiles, prof)
 	b.rule(c, p, kind)

@@ -67,6 +67,7 @@ type party struct {
 	name     string
 	settings Settings
 	members  map[string]*member
+	enrol    bool // its targets need a registration of ours
 }
 
 type member struct {
@@ -79,6 +80,7 @@ type member struct {
 	since    time.Time
 	life     context.Context // ends when the member leaves
 	leave    context.CancelFunc
+	bound    bool // of the party's own registrations: see Bind
 }
 
 type target struct {
@@ -88,6 +90,7 @@ type target struct {
 	probeAt time.Time
 	probing bool
 	gone    bool
+	enrol   enrolment
 	srv     uint16 // priority that SRV gave
 }
 
@@ -235,7 +238,7 @@ func (c *Checker) renew(name string, n Watched, now time.Time) {
 		p = &party{name: name, members: make(map[string]*member)}
 		c.parties[name] = p
 	}
-	p.settings = n.Settings
+	p.settings, p.enrol = n.Settings, n.Enrol
 	c.dirty[name] = true
 	keep := make(map[string]bool, len(n.Members))
 	for _, decl := range n.Members {
@@ -252,9 +255,12 @@ func (c *Checker) renew(name string, n Watched, now time.Time) {
 				t.Name = decl.Host
 			}
 		}
+		for _, t := range m.targets {
+			c.change(t, now, func() { t.enrol.needed = p.enrol })
+		}
 	}
 	for key, m := range p.members {
-		if !keep[key] {
+		if !keep[key] && !m.bound {
 			c.drop(p, m, now, "no longer configured")
 			delete(p.members, key)
 		}

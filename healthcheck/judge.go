@@ -134,10 +134,10 @@ func (c *Checker) feed(p *party, t *target, e evidence, now time.Time, what stri
 
 // change runs f and reports the transition if there was one. The lock is held.
 func (c *Checker) change(t *target, now time.Time, f func()) {
-	from := t.state
+	from, _ := t.shown()
 	f()
-	if t.state != from {
-		c.report(Transition{Target: t.Target, From: from, To: t.state, At: now, Why: t.why})
+	if to, why := t.shown(); to != from {
+		c.report(Transition{Target: t.Target, From: from, To: to, At: now, Why: why})
 	}
 }
 

@@ -33,12 +33,14 @@ func (c *Checker) statuses(p *party, now time.Time) []Status {
 			list = append(list, p.unresolved(m))
 		}
 		for _, t := range m.targets {
-			c.metrics.state.WithLabelValues(p.name, t.ID()).Set(float64(t.state))
+			state, _ := t.shown()
+			c.metrics.state.WithLabelValues(p.name, t.ID()).Set(float64(state))
 			rtt := t.percentiles()
 			list = append(list, Status{
 				Target: t.Target, State: t.state, Since: t.since, Why: t.why, RTT: t.rtt, RTTMin: t.rttMin, RTTP50: rtt[0], RTTP95: rtt[1], RTTP99: rtt[2],
 				LastSeen: t.lastSeen, Circuit: t.circuit, Answers: t.answers(now), Calls: t.quality.sum(now, p.settings.Quality).measured(),
 			})
+			t.enrolled(&list[len(list)-1])
 		}
 	}
 	slices.SortFunc(list, func(a, b Status) int {

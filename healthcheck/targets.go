@@ -89,7 +89,7 @@ func (c *Checker) located(p *party, m *member, list []resolve.Located, now time.
 		seen[id] = true
 		known := m.targets[id]
 		if known == nil {
-			known = &target{Target: t, window: window{since: now, why: "not probed yet"}}
+			known = &target{Target: t, window: window{since: now, why: "not probed yet"}, enrol: enrolment{needed: p.enrol && !m.bound}}
 			if !l.Ruling.Permitted() {
 				known.why = notProbed(l.Ruling)
 			}

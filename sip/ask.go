@@ -48,6 +48,9 @@ func (s *shard) asked(req *msg.Request, p *Party) *ask {
 		callID: req.CallID().Value(), hops: 70, said: hear(req, p, s.e.profiles.Load()),
 	}
 	a.session, _ = header.Session(value(req, "session-id"))
+	if r := p.Register; r != nil && r.ContactUser != "" && a.called == r.ContactUser && req.To().Address.User != "" {
+		a.called = req.To().Address.User // a registered trunk is called by its Contact; the number stands in To
+	}
 	if from.Address.Scheme == "tel" {
 		a.user = telNumber(from.Address.Raw())
 	}

@@ -220,7 +220,9 @@ func (t *attempt) target(host string) msg.Uri {
 	case p != transport.UDP:
 		u.UriParams = msg.HeaderParams{{K: "transport", V: string(p)}}
 	}
-	if _, err := netip.ParseAddr(host); err == nil {
+	if b, ok := t.c.sh.e.registrar.of(t.hop.Target); ok { // RFC 3261 section 16.5: where it said that it is, by the way on which it said so
+		u.Host, u.Port = hostText(b.Contact.Host), int(b.Contact.Port)
+	} else if _, err := netip.ParseAddr(host); err == nil {
 		u.Port = int(t.hop.Target.Addr.Port())
 	}
 	return u
@@ -260,6 +262,9 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 		req.AppendHeader(msg.NewHeader("Min-SE", strconv.Itoa(int(max(t.least, minSE)))))
 	}
 	req.AppendHeader(c.sessionHeader(l))
+	for _, u := range c.sh.e.serviceRoute(t.hop.Target.ID()) {
+		req.AppendHeader(&msg.RouteHeader{Address: u}) // RFC 3608 section 6.1
+	}
 	parts := t.open(req, host)
 	if c.via != nil {
 		c.via.dress(req, l, host)

@@ -240,8 +240,7 @@ func (c *call) try(h routing.Hop, plain bool) bool {
 		c.skip(h, ruling, ruling.Ground, "refused_by_policy")
 		return false
 	}
-	e.know(proto, h.Target.Addr, party.Name)
-	flow, err := e.tl.Flow(transport.Dest{Proto: proto, Addr: h.Target.Addr, Party: party.Name, Profile: party.profile(h.Target.Name), Pass: pass})
+	flow, err := e.flowTo(h.Target, party, pass)
 	if err != nil {
 		c.refund(h)
 		c.skip(h, ruling, ruling.Ground, "no_flow")

@@ -58,6 +58,10 @@ type Party struct {
 	Transfer string
 	Headers  []string // further end-to-end headers that may cross, e.g. "X-Genesys-Conversation-ID"
 	Cross    Crossing
+	// Challenge is what it must prove before its new requests are taken; nil: its source is enough.
+	Challenge *Challenge
+	Registers bool      // it may register with us: what it registers becomes its targets
+	Register  *Register // we register with it; nil: not
 }
 
 // Guard is how far a party is trusted on the wire. The zero value is the careful one.
@@ -102,8 +106,11 @@ type Config struct {
 	Log           audit.Log
 	Intents       audit.Intents
 	Names         audit.Pseudonyms
-	OnLogFailure  string // "refuse" (default) | "continue_with_gap"
-	Stranger      string // "silence" (default) | "403": what an unknown but permitted source gets
+	Table         func() *healthcheck.Table                        // the targets that are registered with
+	Bind          func(party string, list []healthcheck.Bound)     // told what a party registered; must not call back
+	Enrolled      func(target string, registered bool, why string) // told how our registration with a target stands; must not call back
+	OnLogFailure  string                                           // "refuse" (default) | "continue_with_gap"
+	Stranger      string                                           // "silence" (default) | "403": what an unknown but permitted source gets
 	MaxCalls      int
 	Scanners      []string // words, in lower case, that mark scanners beside those that are known
 	RatePerSource float64  // new calls per second per source; 0: 50
@@ -118,14 +125,18 @@ type Config struct {
 
 // Edge is the running B2BUA.
 type Edge struct {
-	c        Config
-	tl       *transport.Layer
-	shards   []*shard
-	profiles atomic.Pointer[profiles]
-	screen   *screen
-	draining atomic.Bool
-	metrics  *metrics
-	log      *slog.Logger
+	c           Config
+	tl          *transport.Layer
+	shards      []*shard
+	profiles    atomic.Pointer[profiles]
+	screen      *screen
+	guard       *digest.Guard
+	brake       digest.Brake
+	registrar   *registrar
+	registrants *registrants
+	draining    atomic.Bool
+	metrics     *metrics
+	log         *slog.Logger
 
 	active  atomic.Int64
 	waiting atomic.Int64 // records that wait for the log
@@ -180,7 +191,11 @@ func New(c Config) (*Edge, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Edge{c: c, log: c.Logger, metrics: m}
+	if m.registrationMetrics, err = newRegistrationMetrics(c.Metrics); err != nil {
+		return nil, err
+	}
+	e := &Edge{c: c, log: c.Logger, metrics: m, guard: digest.NewGuard(0)}
+	e.registrar = &registrar{e: e, wake: make(chan struct{}, 1)}
 	e.base, e.stop = context.WithCancel(context.Background())
 	if err := e.Reload(c.Parties); err != nil {
 		return nil, err
@@ -198,6 +213,7 @@ func New(c Config) (*Edge, error) {
 	for i := range c.Loops {
 		e.shards = append(e.shards, newShard(e, i))
 	}
+	e.registrants = newRegistrants(e.shards[0])
 	return e, nil
 }
 
@@ -218,6 +234,8 @@ func (e *Edge) Run(ctx context.Context) error {
 		s.loop.Post(s.sweep)
 	}
 	wg.Go(func() { e.screen.report(inner) })
+	wg.Go(func() { e.registrar.run(inner) })
+	e.shards[0].loop.Post(e.registrants.tick)
 	wg.Go(func() {
 		if err := e.tl.Run(inner); err != nil && inner.Err() == nil {
 			failed <- fmt.Errorf("sip: transport: %w", err)
@@ -232,6 +250,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	for _, s := range e.shards {
 		s.loop.Post(s.endAll)
 	}
+	e.shards[0].loop.Post(e.registrants.stop)
 	e.settle()
 	e.stop()
 	for deadline := time.Now().Add(finality); e.tasks.Load() > 0 && time.Now().Before(deadline); {
@@ -281,6 +300,10 @@ func (e *Edge) Reload(p []Party) error {
 	}
 	e.profiles.Store(n)
 	e.forgetRates(p)
+	if e.registrants != nil {
+		e.registrar.reload(n)
+		e.shards[0].loop.Post(e.registrants.mended)
+	}
 	return nil
 }
 
@@ -316,6 +339,8 @@ func (e *Edge) Lost(f transport.Flow, err error) {
 	for _, s := range e.shards {
 		s.loop.Post(func() { s.tx.Lost(f, err) })
 	}
+	e.registrar.lost(f)
+	e.shards[0].loop.Post(func() { e.registrants.lost(f) })
 }
 
 // own is how Call-IDs of ours begin; the character behind it names the loop.

@@ -138,7 +138,7 @@ func (t *attempt) retry(res *msg.Response) bool {
 	var more []msg.Header
 	switch res.StatusCode {
 	case 401, 407:
-		hs, err := t.leg.auth.answer(&t.auth, res, "INVITE", t.leg.invite.Recipient.String(), t.leg.sent)
+		hs, err := t.leg.auth.answer(&t.auth, res, "INVITE", t.leg.invite.Recipient.String(), t.leg.invite.Body())
 		if err != nil {
 			return false
 		}

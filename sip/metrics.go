@@ -15,6 +15,8 @@ type metrics struct {
 	refused  *prometheus.CounterVec
 	strays   prometheus.Counter
 
+	registrationMetrics
+
 	passports *prometheus.CounterVec
 	turned    *prometheus.CounterVec
 	transfers *prometheus.CounterVec

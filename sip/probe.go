@@ -54,13 +54,11 @@ func (e *Edge) Probe(ctx context.Context, t healthcheck.Target) (healthcheck.Sam
 	if pass == nil {
 		return healthcheck.Sample{}, fmt.Errorf("sip: probe of %s: %s: %w", t.ID(), ruling.Why, sovereign.ErrFenced)
 	}
-	proto := transport.Proto(t.Transport)
-	e.know(proto, t.Addr, t.Party)
-	flow, err := e.tl.Flow(transport.Dest{Proto: proto, Addr: t.Addr, Party: t.Party, Profile: party.profile(t.Name), Pass: pass})
+	flow, err := e.flowTo(t, party, pass)
 	if err != nil {
 		return healthcheck.Sample{}, fmt.Errorf("sip: probe of %s: %w", t.ID(), err)
 	}
-	if proto.Reliable() {
+	if flow.Proto().Reliable() {
 		if err := e.tl.Warm(ctx, flow); err != nil {
 			return healthcheck.Sample{}, fmt.Errorf("sip: probe of %s: %w", t.ID(), err)
 		}

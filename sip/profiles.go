@@ -8,6 +8,7 @@ import (
 
 	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transport"
+	msg "github.com/emiago/sipgo/sip"
 )
 
 // profiles is one immutable set of parties with the index of their sources.
@@ -55,6 +56,9 @@ func newProfiles(list []Party) (*profiles, error) {
 		if p.Transfer != "" && p.Transfer != transferLocal && p.Transfer != transferRelay && p.Transfer != transferRefuse {
 			return nil, fmt.Errorf("sip: party %q: transfer %q: want local, relay or refuse", p.Name, p.Transfer)
 		}
+		if err := p.checkRegister(); err != nil {
+			return nil, err
+		}
 		for _, h := range p.Headers {
 			if name := strings.ToLower(strings.TrimSpace(h)); name == "" || header.Structural(name) && name != "history-info" {
 				return nil, fmt.Errorf("sip: party %q: header %q is the edge's own to write and cannot cross", p.Name, h)
@@ -74,6 +78,21 @@ func newProfiles(list []Party) (*profiles, error) {
 	}
 	slices.SortStableFunc(n.sources, func(a, b source) int { return b.prefix.Bits() - a.prefix.Bits() })
 	return n, nil
+}
+
+// checkRegister refuses an address of record that names nobody, and users without a realm.
+func (p *Party) checkRegister() error {
+	if p.Challenge != nil && (p.Challenge.Name == "" || len(p.Challenge.Users) == 0) {
+		return fmt.Errorf("sip: party %q: a challenge needs a realm and users", p.Name)
+	}
+	if p.Register == nil {
+		return nil
+	}
+	var u msg.Uri
+	if err := msg.ParseUri(p.Register.AOR, &u); err != nil || u.Scheme != "sip" && u.Scheme != "sips" || u.User == "" || u.Host == "" {
+		return fmt.Errorf("sip: party %q: register: %q is no address of record: want sip:user@domain", p.Name, p.Register.AOR)
+	}
+	return nil
 }
 
 // match finds the party of a source: the longest prefix whose TLS identity fits too. Parties without Peers are known by address alone; with anyone set, all are.

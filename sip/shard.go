@@ -63,9 +63,18 @@ func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.I
 		s.answer(tx, 403)
 		return
 	}
+	user := ""
+	if challenged(req.Method) {
+		var ok bool
+		if user, ok = s.proven(tx, req, in, party); !ok {
+			return
+		}
+	}
 	switch req.Method {
 	case msg.INVITE:
 		s.invite(tx, req, in, party)
+	case msg.REGISTER:
+		s.register(tx, req, in, party, user)
 	case msg.OPTIONS:
 		s.options(tx)
 	case msg.REFER: // RFC 3515 section 2.4.2: outside a dialog there is nobody to be transferred
@@ -226,6 +235,9 @@ func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.In
 	if !emergency {
 		if a.said.privacy.Impossible() { // RFC 3323 section 5
 			s.answer(tx, 500)
+			return
+		}
+		if _, ok := s.proven(tx, req, in, party); !ok {
 			return
 		}
 		if wait, full := s.busy(party, in); full {

@@ -84,6 +84,16 @@ func (s screen) tables(o *admin.Overview) error {
 		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%.1f ms\t%.1f/%.1f/%.1f ms\t%s\t%s\t%s\n", t.ID, condition(t), t.Region, t.Country, t.Verdict, t.RTTms,
 			t.P50ms, t.P95ms, t.P99ms, calls(t.Calls), clock(t.Since), s.brief(t.Why))
 	}
+	if len(o.Registrations) > 0 {
+		fmt.Fprintln(w, "\nREGISTRATION\tSTATE\tSINCE\tUNTIL\tWHY")
+	}
+	for _, r := range o.Registrations {
+		until := "-"
+		if r.Until != nil {
+			until = clock(*r.Until)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Target, r.State, clock(r.Since), until, s.brief(r.Why))
+	}
 	if err := w.Flush(); err != nil {
 		return err
 	}

@@ -245,6 +245,13 @@ func (s *Server) unreliably(d time.Duration) time.Duration {
 	return d
 }
 
+// Drop ends a transaction that is never answered. Retransmissions of its request begin a new one.
+func (s *Server) Drop() {
+	if s.state == proceeding {
+		s.terminate(nil)
+	}
+}
+
 // again takes a retransmission of the request.
 func (s *Server) again() {
 	if s.wire != nil && (s.state == proceeding || s.state == completed) {

@@ -94,3 +94,13 @@ func (f *flow) mute() *flow {
 
 // plain gives an address its one form: IPv4 in IPv6 is IPv4.
 func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// With gives the same way resting on p: who registered on it is judged anew for each call and probe. The zero Flow comes back when p is for another address.
+func (f Flow) With(p *sovereign.Pass) Flow {
+	if f.f == nil || p == nil || p.Addr() != f.f.key.Remote {
+		return Flow{}
+	}
+	n := *f.f
+	n.pass = p
+	return Flow{&n}
+}
