@@ -30,6 +30,7 @@ const (
 	KindMediaMoved        Kind = "media.moved"
 	KindCallEnded         Kind = "call.ended"
 	KindCallTransferred   Kind = "call.transferred"
+	KindMessageRelayed    Kind = "message.relayed"
 	KindForgotten         Kind = "privacy.forgotten"
 	KindReceipt           Kind = "residency_receipt"
 	KindGap               Kind = "log.gap"
@@ -165,6 +166,27 @@ type CallTransferred struct {
 	Transfer
 }
 
+// MessageRelayed is the receipt of one message in pager mode (RFC 3428): where it went and on which ground, or why it went nowhere. Never its content, and no
+// number.
+type MessageRelayed struct {
+	MessageRef   string      `json:"message_ref"` // salted per message
+	Direction    string      `json:"direction"`   // inbound | outbound
+	PartyA       PartyRef    `json:"party_a_ref"`
+	PartyB       PartyRef    `json:"party_b_ref"`
+	From         string      `json:"from"`         // the party that sent it
+	To           string      `json:"to,omitempty"` // the party that took it
+	Route        string      `json:"route"`
+	Bytes        int         `json:"bytes"` // of its body
+	ContentType  string      `json:"content_type,omitempty"`
+	Attempts     []Attempt   `json:"attempts"`      // every target in order, the refused ones with their ground
+	Hop          *ReceiptHop `json:"hop,omitempty"` // that took it
+	GateDecision string      `json:"gate_decision_id,omitempty"`
+	SIPFinal     int         `json:"sip_final"`
+	Overall      string      `json:"overall"` // compliant | compliant_by_gate | refused_by_policy
+	PolicyDigest string      `json:"policy_digest"`
+	Generation   uint64      `json:"generation"`
+}
+
 // Forgotten says that a salt or a person was destroyed: the entries stay, and what they name by it names nobody any more. GDPR Art. 17.
 type Forgotten struct {
 	What string `json:"what"` // call | person
@@ -197,6 +219,7 @@ func (FenceRefused) Kind() Kind      { return KindFenceRefused }
 func (MediaMoved) Kind() Kind        { return KindMediaMoved }
 func (CallEnded) Kind() Kind         { return KindCallEnded }
 func (CallTransferred) Kind() Kind   { return KindCallTransferred }
+func (MessageRelayed) Kind() Kind    { return KindMessageRelayed }
 func (Forgotten) Kind() Kind         { return KindForgotten }
 func (Gap) Kind() Kind               { return KindGap }
 
@@ -251,6 +274,8 @@ func Decode(e Entry) (Event, error) {
 		return decodeAs[CallEnded](e)
 	case KindCallTransferred:
 		return decodeAs[CallTransferred](e)
+	case KindMessageRelayed:
+		return decodeAs[MessageRelayed](e)
 	case KindForgotten:
 		return decodeAs[Forgotten](e)
 	case KindReceipt:
@@ -280,7 +305,7 @@ func (k Kind) Known() bool {
 	case KindNodeStarted, KindNodeStopped, KindPolicyApplied, KindReloadRefused, KindLawSuspended, KindSuspensionRefused,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
 		KindApprovalNotified, KindGateChanged,
-		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindCallEnded, KindCallTransferred, KindForgotten, KindReceipt, KindGap:
+		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindReceipt, KindGap:
 		return true
 	}
 	return false

@@ -43,6 +43,7 @@ func examples() []Event {
 		MediaMoved{CallRef: call, Move: move},
 		CallEnded{CallRef: call, Trunk: "carrier-de", Group: "fra", Route: "inbound", SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Session: "a;remote=b", Attempts: 2, SetupMS: 12.5, TalkMS: 60000},
 		CallTransferred{CallRef: call, Transfer: exampleTransfer(at)},
+		exampleMessage(at, call),
 		Forgotten{What: "call", Ref: call, By: "p-a", Why: "erasure request 17"},
 		exampleReceipt(at, call, move),
 		Gap{From: at, To: at.Add(time.Second), Cause: CauseCrash, Lost: 1, Calls: []string{call}},
@@ -57,19 +58,32 @@ func exampleTransfer(at time.Time) Transfer {
 	}
 }
 
+func exampleMessage(at time.Time, call string) MessageRelayed {
+	h := exampleHop(at)
+	return MessageRelayed{
+		MessageRef: call, Direction: "outbound", PartyA: PartyRef{Ref: "aa", Country: "+49"}, PartyB: PartyRef{Ref: "bb", Country: "+41"}, From: "fra", To: "carrier-de", Route: "sms",
+		Bytes: 120, ContentType: "text/plain", Attempts: exampleTransfer(at).Attempts, Hop: &h, GateDecision: "t1", SIPFinal: 200, Overall: "compliant_by_gate",
+		PolicyDigest: "sha256:p", Generation: 3,
+	}
+}
+
+func exampleHop(at time.Time) ReceiptHop {
+	return ReceiptHop{
+		Plane: "media", Leg: "b", Role: "terminates_plaintext", RemoteAddr: "192.0.2.2:4000", RemoteName: "zrh-1.example",
+		DeclaredRegion: "aws:eu-central-2", DeclaredCountry: "CH", Operator: &Operator{Name: "Example AG", LEI: "529900EXAMPLEBANK046", HQ: "US"}, Evidence: []Evidence{{Kind: "declared", Value: "c-7", ObservedAt: at, Result: "supports"}}, Contract: "c-7", Verdict: "adequate",
+		Ground: "adequate", Instrument: "2000/518/EC", Proof: "declared", RTTMinMS: 6.5, MaxDistanceKM: 650,
+		TLS:   &TLSSeen{Version: "1.3", Suite: "TLS_AES_128_GCM_SHA256", PeerSPKI: "00ff"},
+		SRTP:  &SRTPSeen{Suite: "AEAD_AES_128_GCM", Keying: "SDES", Cleartext: true},
+		Until: at.Add(30 * time.Second),
+	}
+}
+
 func exampleReceipt(at time.Time, call string, move Move) Receipt {
 	return Receipt{
 		CallRef: call, Session: "a;remote=b", Direction: "inbound", Purpose: "production", TInvite: at, TAnswer: at.Add(time.Second), TEnd: at.Add(time.Minute),
 		PartyA: PartyRef{Ref: "aa", Country: "+49"}, PartyB: PartyRef{Ref: "bb", Country: "+41"}, Trunk: "carrier-de", EdgeGroup: "zrh",
 		RouteReason: "gated_failover", GateDecision: "t1", Incident: "i1",
-		Hops: []ReceiptHop{{
-			Plane: "media", Leg: "b", Role: "terminates_plaintext", RemoteAddr: "192.0.2.2:4000", RemoteName: "zrh-1.example",
-			DeclaredRegion: "aws:eu-central-2", DeclaredCountry: "CH", Operator: &Operator{Name: "Example AG", LEI: "529900EXAMPLEBANK046", HQ: "US"}, Evidence: []Evidence{{Kind: "declared", Value: "c-7", ObservedAt: at, Result: "supports"}}, Contract: "c-7", Verdict: "adequate",
-			Ground: "adequate", Instrument: "2000/518/EC", Proof: "declared", RTTMinMS: 6.5, MaxDistanceKM: 650,
-			TLS:   &TLSSeen{Version: "1.3", Suite: "TLS_AES_128_GCM_SHA256", PeerSPKI: "00ff"},
-			SRTP:  &SRTPSeen{Suite: "AEAD_AES_128_GCM", Keying: "SDES", Cleartext: true},
-			Until: at.Add(30 * time.Second),
-		}},
+		Hops:      []ReceiptHop{exampleHop(at)},
 		Attempts:  []Attempt{{Party: "fra", Target: "fra-1", Region: "aws:eu-central-1", Country: "DE", Verdict: "permit", Ground: "in_eea", At: at, TookMS: 2000, Result: "silent"}},
 		Packets:   map[string]uint64{"CH": 3000, "DE": 3001},
 		Moves:     []Move{move},
@@ -124,7 +138,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 25 {
+	if len(g) != len(w) || len(seen) != 26 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -197,6 +197,8 @@ type Party struct {
 	Deadlines Deadlines `yaml:"deadlines,omitempty"`
 	// Probing, where it differs from the default.
 	Health *Health `yaml:"health,omitempty"`
+	// Content types of messages (SIP MESSAGE, pager mode) that may go to it; default: text/plain.
+	Messages []string `yaml:"messages,omitempty"`
 	// What a REFER of it does: local (default: planned, judged and done here), relay (sent on to the other side) or refuse.
 	Transfer string `yaml:"transfer,omitempty"`
 	// Concurrent calls; 0 is no limit.
@@ -319,6 +321,8 @@ type Route struct {
 	OnHold *OnHold `yaml:"on_hold,omitempty"`
 	// MANUAL_APPROVAL_REQUIRED (default) or NEVER.
 	FallbackPolicy string `yaml:"fallback_policy,omitempty"`
+	// It carries messages (SIP MESSAGE, pager mode) beside calls. Where no route of a direction does, messages take the routes of calls.
+	Messages bool `yaml:"messages,omitempty"`
 	// A hop without a reachable permitted recorder is refused.
 	RecordingRequired bool `yaml:"recording_required,omitempty"`
 	// When the preferred party is used again.

@@ -197,7 +197,7 @@ func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at stri
 	leg := b.leg(p, at)
 	prof := sip.Party{
 		Name: p.Name, Kind: kind, Sources: b.prefixes(at+".sources", p.Sources), Peers: p.Peers, Keys: leg.Security != media.Plain, Leg: leg,
-		Domain: p.Domain, Contact: p.Contact, Trusted: p.Trusted, Rel100: p.Rel100, Hold: p.Hold, Early: p.EarlyMedia, MaxCalls: p.MaxCalls, Headers: p.Headers, Transfer: b.transfer(p, at),
+		Domain: p.Domain, Contact: p.Contact, Trusted: p.Trusted, Rel100: p.Rel100, Hold: p.Hold, Early: p.EarlyMedia, MaxCalls: p.MaxCalls, Headers: p.Headers, Transfer: b.transfer(p, at), Messages: b.messages(p, at),
 		Within: sip.Deadlines{
 			First: time.Duration(p.Deadlines.First), Progress: time.Duration(p.Deadlines.Progress),
 			Ring: time.Duration(p.Deadlines.Ring), Setup: time.Duration(p.Deadlines.Setup),

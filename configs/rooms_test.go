@@ -331,6 +331,7 @@ func TestOneWrongValueIsSeenOrTaken(t *testing.T) {
     hold: local
     transfer: relay
     early_media: authorised
+    messages: [text/plain]
     session_interval: 30m
     deadlines: {first_response: 2s, progress: 2s, ring: 2s, setup: 2s}
     health: {interval: 5s, timeout: 2s}

@@ -27,7 +27,7 @@ func (b *builder) routes(c *Config) {
 		seen[r.Name] = true
 		out := routing.Route{
 			Name: r.Name, Direction: routing.Direction(r.Direction), From: r.From, Prefix: r.Prefix, Domain: r.Domain,
-			Fallback: r.FallbackPolicy, Recording: r.RecordingRequired, OnHold: b.onHold(c, at, r.OnHold),
+			Fallback: r.FallbackPolicy, Recording: r.RecordingRequired, Messages: r.Messages, OnHold: b.onHold(c, at, r.OnHold),
 			Switch: b.failback(at+".failback", r.Failback),
 		}
 		b.routeEnds(c, at, r, &out)

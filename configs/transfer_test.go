@@ -24,3 +24,18 @@ func TestTransferWords(t *testing.T) {
 		}
 	}
 }
+
+// Content types of messages are bare and in lower case.
+func TestMessageTypes(t *testing.T) {
+	for list, bad := range map[string]bool{"[text/plain, message/cpim]": false, "[text]": true, "[Text/Plain]": true, "[\"text/plain; charset=utf-8\"]": true} {
+		text := strings.Replace(rich, "trunks:\n", "trunks:\n  - name: moving\n    region: own:a\n    members: [{host: 127.1.0.12}]\n    sources: [127.1.0.0/16]\n    messages: "+list+"\n", 1)
+		c, probs := Examine("rich.yaml", []byte(text))
+		found := false
+		for _, p := range probs {
+			found = found || strings.HasPrefix(p.Path, "trunks[0].messages[")
+		}
+		if found != bad || !bad && len(c.Profiles[0].Messages) != 2 {
+			t.Errorf("%s: %v", list, probs)
+		}
+	}
+}

@@ -28,8 +28,9 @@ func (c *rules) direction(from string) (Direction, bool) {
 func (c *rules) match(req *Request, dir Direction) *route {
 	var best *route
 	bestScore := -1
+	own := req.Message && slices.ContainsFunc(c.routes, func(rt *route) bool { return rt.Direction == dir && rt.Messages })
 	for _, rt := range c.routes {
-		if rt.Direction != dir {
+		if rt.Direction != dir || own && !rt.Messages {
 			continue
 		}
 		if len(rt.From) > 0 && !slices.Contains(rt.From, req.From) {

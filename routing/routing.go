@@ -36,6 +36,7 @@ type Request struct {
 	Purpose sovereign.Purpose
 	At      time.Time // of the INVITE; zero means now, and then two equal requests may differ
 	Keys    bool      // the offer carries SDES keys
+	Message bool      // it is a message and no call
 }
 
 // RouteReason in the words of receipts.
@@ -176,6 +177,7 @@ type Route struct {
 	// Fallback is "MANUAL_APPROVAL_REQUIRED" (default: held parties are proposed to the gate) or "NEVER" (held parties are refused without a ticket).
 	Fallback  string
 	Recording bool
+	Messages  bool // it carries messages; where a direction has no such route, messages go as calls do
 	Switch    SwitchRule
 }
 

@@ -125,6 +125,8 @@ func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 		l.c.sh.answer(tx, 200, msg.NewHeader("Allow", allowed), msg.NewHeader("Accept", typeSDP), msg.NewHeader("Supported", supported))
 	case msg.REFER:
 		l.referred(tx, req)
+	case msg.MESSAGE:
+		l.paged(tx, req)
 	case msg.SUBSCRIBE:
 		l.subscribed(tx, req)
 	case msg.NOTIFY:

@@ -33,6 +33,7 @@ type call struct {
 	plan  routing.Plan
 	a, b  *leg // a is nil for a synthetic call, b until somebody answered
 	synth *synthetic
+	page  *page                         // this is the walk of a message
 	via   *transfer                     // this is the walk of a transfer, and has no caller of its own
 	id    string                        // of the media session
 	ids   struct{ a, b string }         // Session-IDs of the two ends, RFC 7989
@@ -212,7 +213,7 @@ func (c *call) try(h routing.Hop, plain bool) bool {
 		c.skip(h, h.Ruling, h.Ruling.Ground, "not_secure")
 		return false
 	}
-	if party.MaxCalls > 0 && !c.emergency() && e.partyLoad(party.Name).Load() >= int64(party.MaxCalls) {
+	if party.MaxCalls > 0 && !c.emergency() && c.page == nil && e.partyLoad(party.Name).Load() >= int64(party.MaxCalls) {
 		c.skip(h, h.Ruling, h.Ruling.Ground, "full")
 		return false
 	}
@@ -251,6 +252,10 @@ func (c *call) try(h routing.Hop, plain bool) bool {
 		c.refund(h)
 		c.skip(h, ruling, ruling.Ground, "half_open")
 		return false
+	}
+	if c.page != nil {
+		c.page.send(h, party, flow, ruling)
+		return true
 	}
 	newAttempt(c, h, party, flow, ruling, plain).offer()
 	return true

@@ -54,6 +54,7 @@ type Party struct {
 	MaxCalls int
 	MaxCPS   float64 // new calls per second, in each direction; 0: no limit
 	Guard    Guard
+	Messages []string // content types of pager-mode messages (RFC 3428) that may go to it; nil: text/plain
 	// Transfer says what a REFER of this party does: "local" (default: planned, judged and done here), "relay" (sent on to the other side) or "refuse".
 	Transfer string
 	Headers  []string // further end-to-end headers that may cross, e.g. "X-Genesys-Conversation-ID"

@@ -66,6 +66,10 @@ func (c *call) refuseWith(status int, result, by string, rs []reason, more []msg
 		c.via.failed(status, result, rs)
 		return
 	}
+	if c.page != nil {
+		c.page.end(status, result, rs)
+		return
+	}
 	cause := causeOf(rs)
 	c.q850 = header.Cause(asHeaders(rs), status)
 	if c.a != nil && c.a.in != nil {

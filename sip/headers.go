@@ -13,7 +13,7 @@ import (
 
 // What this edge understands, in the words of its responses.
 const (
-	allowed   = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, REFER, NOTIFY, SUBSCRIBE"
+	allowed   = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, REFER, NOTIFY, SUBSCRIBE, MESSAGE"
 	supported = "100rel, timer, norefersub"
 	typeSDP   = header.TypeSDP
 	// receiptHeader carries the reference of the residency receipt in a refusal, so that the peer's operator can ask for the ground.

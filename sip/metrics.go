@@ -20,6 +20,7 @@ type metrics struct {
 	passports *prometheus.CounterVec
 	turned    *prometheus.CounterVec
 	transfers *prometheus.CounterVec
+	messages  *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -42,6 +43,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		turned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cordon_sip_turned_away_total", Help: "New calls that were refused before any state was kept, by reason: rate, lobby.",
 		}, []string{"reason"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cordon_sip_messages_total", Help: "Messages in pager mode, by result: relayed, refused, held, failed.",
+		}, []string{"result"}),
 		transfers: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cordon_sip_transfers_total", Help: "Transfers that were asked for, by result: answered, refused, held, failed, cancelled, relayed.",
 		}, []string{"result"}),
@@ -53,7 +57,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.attempts, m.setup, m.active, m.refused, m.strays, m.passports, m.turned, m.transfers} {
+	for _, c := range []prometheus.Collector{m.calls, m.attempts, m.setup, m.active, m.refused, m.strays, m.passports, m.turned, m.transfers, m.messages} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("sip: metrics: %w", err)
 		}

@@ -77,6 +77,8 @@ func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.I
 		s.register(tx, req, in, party, user)
 	case msg.OPTIONS:
 		s.options(tx)
+	case msg.MESSAGE:
+		s.message(tx, req, in, party)
 	case msg.REFER: // RFC 3515 section 2.4.2: outside a dialog there is nobody to be transferred
 		s.answer(tx, 603, reason{"SIP", 603, "calls are transferred inside their dialog"}.header())
 	case msg.SUBSCRIBE: // RFC 6665 section 4.2.1.2

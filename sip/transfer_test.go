@@ -609,8 +609,12 @@ func TestAttendedTransfer(t *testing.T) {
 			time.Sleep(time.Second)
 			synctest.Wait()
 			rs := entries[audit.Receipt](w, audit.KindReceipt)
-			if len(rs) != 2 || len(rs[1].Transfers) != 1 || rs[1].Transfers[0].How != "refer_replaces" || rs[1].Transfers[0].Attempts[0].Verdict != "permit" {
-				t.Errorf("%+v", rs)
+			var xs []audit.Transfer
+			for _, r := range rs {
+				xs = append(xs, r.Transfers...)
+			}
+			if len(rs) != 2 || len(xs) != 1 || xs[0].How != "refer_replaces" || xs[0].Attempts[0].Verdict != "permit" {
+				t.Errorf("%d receipts, transfers %+v", len(rs), xs)
 			}
 		})
 	}
