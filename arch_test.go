@@ -42,6 +42,7 @@ var ours = map[string][]string{
 	"admin":               {"approval", "audit", "audit/report", "healthcheck", "routing", "routing/desk", "sovereign"},
 	"configs":             {"approval", "healthcheck", "media", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "internal/jcs"},
 	"internal/jcs":        {},
+	"internal/cdr":        {},
 	"internal/osnet":      {"sovereign"},
 	"internal/vnet":       {"sovereign"},
 	"internal/carrier":    {"sovereign"},

@@ -31,14 +31,22 @@ func dash(s string) string {
 
 type planCmd struct {
 	api
-	From   string `arg:"" help:"Trunk or edge group that the call would come from."`
-	Called string `arg:"" help:"Called number, e.g. +4969123456."`
+	From   string `arg:"" optional:"" help:"Trunk or edge group that the call would come from."`
+	Called string `arg:"" optional:"" help:"Called number, e.g. +4969123456."`
+	Caller string `help:"The caller's number, where a route or a migration depends on it."`
+	Replay replay `embed:""`
 }
 
-// Run asks for a plan.
+// Run asks for a plan, or for the plans of many calls.
 func (c *planCmd) Run(ctx context.Context, s streams) error {
+	if c.Replay.Replay != "" {
+		return c.replayed(ctx, s)
+	}
+	if c.From == "" || c.Called == "" {
+		return withHint(errors.New("a trunk or group and a called number are needed"), "cordon plan carrier +4969123456, or cordon plan --replay=calls.csv")
+	}
 	var v admin.PlanView
-	if err := c.do(ctx, "POST", "/api/v1/plan", admin.PlanRequest{From: c.From, Called: c.Called}, &v); err != nil {
+	if err := c.do(ctx, "POST", "/api/v1/plan", admin.PlanRequest{From: c.From, Called: c.Called, Caller: c.Caller}, &v); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.out, "route %s: %s\n", dash(v.Route), v.Why)
