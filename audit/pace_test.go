@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/json"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -45,4 +46,30 @@ func TestPaceGroups(t *testing.T) {
 			t.Errorf("after a quiet time it waited %v", d)
 		}
 	})
+}
+
+// TestEmbody holds that an entry that was put together reads as one that was marshalled whole.
+func TestEmbody(t *testing.T) {
+	s := &spine{cfg: Config{Tenant: "t<1>", Node: "n", Now: time.Now, Clock: func() Clock { return Clock{Source: "x"} }}}
+	s.stamp.Store(&Stamp{PolicyDigest: "p"})
+	for _, e := range []Event{
+		CallEnded{CallRef: "a&b<c>\u2028", Cause: `"quoted"`},
+		Receipt{CallRef: "r", Packets: map[string]uint64{"DE": 1}},
+		Gap{Cause: "{}}", Lost: 3},
+	} {
+		leaf, err := s.marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var entry Entry
+		if err := json.Unmarshal(leaf, &entry); err != nil {
+			t.Fatalf("%s: %v", leaf, err)
+		}
+		if whole, err := json.Marshal(entry); err != nil || string(whole) != string(leaf) {
+			t.Errorf("put together %s\nmarshalled whole %s, %v", leaf, whole, err)
+		}
+		if body, err := json.Marshal(e); err != nil || string(body) != string(entry.Body) {
+			t.Errorf("body %s, want %s, %v", entry.Body, body, err)
+		}
+	}
 }

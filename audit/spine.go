@@ -129,15 +129,27 @@ func (s *spine) marshal(e Event) ([]byte, error) {
 	leaf, err := json.Marshal(Entry{
 		ID: s.ids.make(now), Kind: e.Kind(), Tenant: s.cfg.Tenant, Node: s.cfg.Node, Software: s.cfg.Software,
 		PolicyDigest: st.PolicyDigest, FactsDigest: st.FactsDigest, Generation: st.Generation,
-		Time: now, Clock: s.cfg.Clock(), Gap: e.Kind() == KindGap, Body: body,
+		Time: now, Clock: s.cfg.Clock(), Gap: e.Kind() == KindGap, Body: noBody,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("audit: entry %s: %w", e.Kind(), err)
 	}
+	leaf = embody(leaf, body)
 	if len(leaf) > maxLeaf {
 		return nil, fmt.Errorf("audit: entry %s of %d bytes: the most is %d", e.Kind(), len(leaf), maxLeaf)
 	}
 	return leaf, nil
+}
+
+// noBody stands where the body goes: it is the last member of an entry.
+var noBody = json.RawMessage("{}")
+
+// embody puts a body into a marshalled entry that has none. Marshalling the entry around it would read all of it twice more.
+func embody(leaf, body []byte) []byte {
+	cut := len(leaf) - len(noBody) - 1
+	out := make([]byte, 0, cut+len(body)+1)
+	out = append(append(out, leaf[:cut]...), body...)
+	return append(out, '}')
 }
 
 // parcel is one leaf on its way into the log.

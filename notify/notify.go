@@ -270,11 +270,13 @@ func (p *place) advance(ctx context.Context) error {
 		e.Seq = p.next
 		p.f.behind.WithLabelValues(p.r.channel.Name()).Set(float64(log.Size() - e.Seq))
 		told := false
-		if n, ok := noticeOf(e); ok && p.r.kinds[e.Kind] {
-			if err := p.f.tell(ctx, p.r, n); err != nil {
-				return err
+		if p.r.kinds[e.Kind] {
+			if n, ok := noticeOf(e); ok {
+				if err := p.f.tell(ctx, p.r, n); err != nil {
+					return err
+				}
+				told = true
 			}
-			told = true
 		}
 		p.next++
 		if told || i == len(entries)-1 && time.Since(p.savedAt) >= saveEvery {
