@@ -58,7 +58,7 @@ listeners:
   - {transport: udp, address: "10.5.0.10:5060"}
   - {transport: tcp, address: "10.5.0.10:5060"}
 trunks:
-  - {name: carrier, region: "sim:carrier", country: DE, members: [{host: 10.1.0.10, port: 5060, transport: udp}], sources: [10.1.0.0/16], trusted: true, media: {security: plain}}
+  - {name: carrier, region: "sim:carrier", country: DE, members: [{host: 10.1.0.10, port: 5060, transport: udp}], sources: [10.1.0.0/16], trusted: true, media: {security: plain}, auth: {user: line, password: {file: LAWFILE.secret}}, register: {aor: "sip:line@carrier.sim", expires: 2m}}
   - {name: swiss, region: "sim:swiss", country: CH, members: [{host: 10.2.0.10, port: 5060, transport: udp}], media: {security: plain}}
 edge_groups:
   - {name: fra, region: aws:eu-central-1, members: [{host: 10.10.0.10, port: 5060, transport: udp}], media: {security: plain}}
@@ -95,6 +95,7 @@ var (
 	heldPlace   = netip.MustParsePrefix("10.40.0.0/16")
 	deniedPlace = netip.MustParsePrefix("10.50.0.0/16")
 	simDay      = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	simSecret   = "a password of the carrier's"
 	simEdge     = netip.MustParseAddr("10.5.0.10")
 	placeOf     = map[string]netip.Prefix{
 		"carrier": netip.MustParsePrefix("10.1.0.0/16"), "swiss": netip.MustParsePrefix("10.2.0.0/16"),
@@ -307,7 +308,11 @@ func newSim(t *testing.T, seed uint64, text string, l *law, sos *tally, like sto
 
 func (s *sim) peer(name, addr, proto string, srtp bool) *carrier.Peer {
 	a := netip.MustParseAddr(addr)
-	p, err := carrier.New(carrier.Config{Name: name, Net: s.net.Host(a), Addr: netip.AddrPortFrom(a, 5060), Proto: proto, MediaAddr: a, SRTP: srtp, Pace: s.pace, Seed: s.seed + uint64(len(s.peers)) + 1})
+	var r *carrier.Registrar
+	if name == "carrier" { // a registering trunk: its binding lives shorter than most stories
+		r = &carrier.Registrar{Auth: &carrier.Auth{Realm: "carrier.sim", User: "line", Password: simSecret}, Expires: 60, Min: 30}
+	}
+	p, err := carrier.New(carrier.Config{Registrar: r, Name: name, Net: s.net.Host(a), Addr: netip.AddrPortFrom(a, 5060), Proto: proto, MediaAddr: a, SRTP: srtp, Pace: s.pace, Seed: s.seed + uint64(len(s.peers)) + 1})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -710,6 +715,9 @@ func (s *sim) proof() {
 		s.breaches(name, p)
 	}
 	s.breaches("carrier", s.trunk)
+	if st := s.trunk.Stats(); st.Registered == 0 || st.BadCredentials > 0 {
+		s.fault("%d registrations with the carrier, %d with wrong credentials", st.Registered, st.BadCredentials)
+	}
 	if open := s.net.Open(); len(open) != 0 {
 		s.fault("sockets are left open: %v", open)
 	}
@@ -803,6 +811,9 @@ func (s *sim) dump() {
 
 func runSeed(t *testing.T, seed uint64, text string, sos *tally, like story) (faults []string) {
 	l := &law{file: filepath.Join(t.TempDir(), "suspended.jsonl"), key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))}
+	if err := os.WriteFile(l.file+".secret", []byte(simSecret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	text = strings.NewReplacer("LAWFILE", l.file, "LAWKEY", base64.StdEncoding.EncodeToString(l.key.Public().(ed25519.PublicKey))).Replace(text)
 	if seed%4 == 1 {
 		text += "limits: {max_calls: 2, rate_per_source: 1}\n"

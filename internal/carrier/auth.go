@@ -37,7 +37,7 @@ func (a *Auth) response(method, uri, nonce, nc, cnonce string) string {
 	return a.hash(a.hash(a.User, a.Realm, a.Password), nonce, nc, cnonce, "auth", a.hash(method, uri))
 }
 
-// authorized answers an INVITE that has no good credentials with 401 and says whether it may go on.
+// authorized answers a request that has no good credentials with 401 and says whether it may go on.
 func (p *Peer) authorized(t *serverTx, a *Auth) bool {
 	stale := false
 	for _, v := range t.req.all("Authorization") {
@@ -51,11 +51,11 @@ func (p *Peer) authorized(t *serverTx, a *Auth) bool {
 		case !known:
 			stale = true
 			continue
-		case err != nil || len(q["nc"]) != 8 || uint32(nc) != last+1:
-			p.fault("INVITE: nc %q after %d", q["nc"], last)
+		case err != nil || len(q["nc"]) != 8 || uint32(nc) <= last || uint32(nc) != last+1 && t.req.method == "INVITE":
+			p.fault("%s: nc %q after %d", t.req.method, q["nc"], last)
 			continue
 		case q["uri"] != t.req.uri || q["qop"] != "auth" || q["cnonce"] == "" || !strings.EqualFold(q["algorithm"], a.algorithm()):
-			p.fault("INVITE: credentials %q do not fit the request or the challenge", v)
+			p.fault(t.req.method+": credentials %q do not fit the request or the challenge", v)
 			continue
 		}
 		p.nonces[q["nonce"]] = uint32(nc)

@@ -48,6 +48,7 @@ type Config struct {
 	Pace       time.Duration  // between two packets of the tone; default 20 ms, which is what they hold
 	Seed       uint64         // of ids and of Behaviour.Loss; 0: random
 	Behaviour  Behaviour
+	Registrar  *Registrar // takes registrations
 	// ForbiddenBytes must not occur in any message received here, e.g. the addresses of the other side of a topology-hiding element.
 	ForbiddenBytes [][]byte
 	// Trace sees each SIP message; may be nil, must not block or call the Peer.
@@ -90,6 +91,7 @@ type Stats struct {
 	Retransmits                                                                         int // received again
 	Strays                                                                              int // in-dialog requests of no known call, answered with 481
 	Challenged, BadCredentials                                                          int // by Behaviour.Auth; a challenged INVITE is not counted in Invites
+	Registered, Unregistered                                                            int // REGISTER requests that were granted, and that took a binding back
 	Dropped                                                                             int // by Behaviour.Loss or Silent
 	Active                                                                              int // calls now
 	RTPRx, RTPTx, RTCPRx                                                                int

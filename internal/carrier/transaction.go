@@ -190,6 +190,8 @@ func (p *Peer) serve1(t *serverTx, id string) {
 		c.onRequest(t)
 	case m.method == "INVITE":
 		p.onInvite(t)
+	case m.method == "REGISTER" && p.cfg.Registrar != nil:
+		p.onRegister(t, p.cfg.Registrar)
 	default:
 		p.fault("%s outside of a dialog", m.method)
 		p.respond(t, 481, nil)

@@ -176,11 +176,12 @@ func (g *Guard) made(nonce string, source netip.Addr, realm string) (at time.Tim
 	return time.Unix(0, int64(binary.BigEndian.Uint64(b))), true
 }
 
-// Challenges gives the values of the WWW-Authenticate or Proxy-Authenticate headers, one for each algorithm, the preferred first. RFC 8760 section 2.3.
+// Challenges gives the values of the WWW-Authenticate or Proxy-Authenticate headers, one for each algorithm, the preferred first. RFC 8760 section 2.3. Of the
+// qualities auth alone is offered: clients that take auth-int when they may are undone by whatever touches a body on the way. Who sends it all the same is heard.
 func (g *Guard) Challenges(now time.Time, r *Realm, source netip.Addr, stale bool) []string {
 	var out []string
 	for _, a := range r.algorithms() {
-		c := Challenge{Realm: r.Name, Nonce: g.nonce(now, source, r.Name), Opaque: g.opaque, Algorithm: a, Auth: true, Int: true, Stale: stale, UserHash: true}
+		c := Challenge{Realm: r.Name, Nonce: g.nonce(now, source, r.Name), Opaque: g.opaque, Algorithm: a, Auth: true, Stale: stale, UserHash: true}
 		out = append(out, c.Value())
 	}
 	return out

@@ -34,7 +34,7 @@ func answers(t *testing.T, g *Guard, r *Realm, c *Client, now time.Time, req Req
 func TestTheGuardAsksForTheStrongestFirstAndNeverForMD5Unasked(t *testing.T) {
 	g := NewGuard(0)
 	got := g.Challenges(noon, realm(), source, true)
-	if len(got) != 2 || !strings.Contains(got[0], "SHA-512-256") || !strings.Contains(got[1], "algorithm=SHA-256") || !strings.Contains(got[0], "stale=true") || !strings.Contains(got[0], `qop="auth,auth-int"`) {
+	if len(got) != 2 || !strings.Contains(got[0], "SHA-512-256") || !strings.Contains(got[1], "algorithm=SHA-256") || !strings.Contains(got[0], "stale=true") || !strings.Contains(got[0], `qop="auth"`) {
 		t.Errorf("%q", got)
 	}
 	if got := g.Challenges(noon, realm(SHA256, MD5), source, false); len(got) != 2 || !strings.Contains(got[1], "MD5") || strings.Contains(got[1], "stale") {
@@ -101,7 +101,7 @@ func TestTheGuardChecksCredentials(t *testing.T) {
 	}
 	// auth-int covers the body.
 	list := ParseChallenges(g.Challenges(noon, realm(), source, false)[0], false)
-	list[0].Auth = false
+	list[0].Auth, list[0].Int = false, true
 	v := list[0].answer("u", "p", body, "c", 1)
 	if _, res := g.Check(noon, realm(), source, []string{v}, invite, same("sip:x")); res != Wrong {
 		t.Error("the body is not covered:", res)
