@@ -125,6 +125,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("policy", n.policy.Run)
 	n.run("refusals", n.refusals.Run)
 	n.run("log", n.logWatch.Run)
+	n.run("certs", n.certs.Run)
 	n.run("gate", n.gate.Run)
 	n.run("media", n.relay.Run)
 	n.run("sip", n.edge.Run)

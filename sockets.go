@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cordonsip/cordon/configs"
@@ -33,17 +32,14 @@ func (b boundListener) close() {
 	}
 }
 
-// certKeeper holds the server certificates by listener, so that a reload changes them without touching a connection.
-type certKeeper struct {
-	certs []atomic.Pointer[tls.Certificate]
-}
-
 // bind opens every SIP socket behind the fence.
 func (n *Node) bind(context.Context) error {
 	parts := n.opts.Config.Listeners
-	n.certs = &certKeeper{certs: make([]atomic.Pointer[tls.Certificate], len(parts))}
-	for i, p := range parts {
-		n.certs.certs[i].Store(p.Cert)
+	var err error
+	if n.certs, err = newCertKeeper(n); err != nil {
+		return err
+	}
+	for _, p := range parts {
 		b := boundListener{part: p}
 		switch p.Transport {
 		case "udp":
@@ -72,7 +68,7 @@ func (n *Node) sipListeners() []transport.Listener {
 	for i, b := range n.listeners {
 		l := transport.Listener{Proto: transport.Proto(b.part.Transport), UDP: b.udp, Stream: b.stream, Advertise: b.part.Advertise, ClientCAs: b.part.ClientCAs}
 		if b.part.Transport == "tls" {
-			l.TLS = &transport.TLSProfile{Name: "listener", MinVersion: tls.VersionTLS12, Cert: n.certs.certs[i].Load}
+			l.TLS = &transport.TLSProfile{Name: "listener", MinVersion: tls.VersionTLS12, Cert: n.certs.of(fmt.Sprintf("listeners[%d]", i))}
 		}
 		out[i] = l
 	}

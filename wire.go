@@ -2,7 +2,6 @@ package cordon
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"reflect"
@@ -148,7 +147,7 @@ func (n *Node) streams(c *configs.Config) transport.Config {
 	g := c.Guard
 	return transport.Config{
 		Dial: n.opts.Net.DialTCP, Connect: c.Limits.Connect.Or(time.Second), MaxConns: g.ConnsPerSource, MaxTotal: g.Conns, MaxBuffered: g.Buffered,
-		First: time.Duration(g.First), Every: time.Duration(g.Every),
+		First: time.Duration(g.First), Every: time.Duration(g.Every), Seen: n.certs.seen,
 	}
 }
 
@@ -170,6 +169,7 @@ func (n *Node) profiles(c *configs.Config) []sip.Party {
 	for i := range out {
 		out[i].Leg.Bind = c.Media.Address
 		out[i].Leg.Advertise = c.Media.Advertise
+		n.certs.lend(c, &out[i])
 	}
 	return out
 }
@@ -218,11 +218,11 @@ func (n *Node) buildAPI(c *configs.Config) error {
 		Listener: l, OrgID: c.File.Tenant.OrgID, Node: c.File.Node.Name, Software: n.opts.Software, Started: time.Now(),
 		Credentials: n.credentials, Gate: n.gate, Router: n.router, Operators: operators{n}, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
 		Calls: n.callViews, Registrations: n.registrationViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, LastTest: n.lastTest, Forget: n.forget,
-		Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
+		Certificates: n.certs.register.List, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
 	if c.API.Cert != nil {
-		cfg.Cert = n.apiCert
+		cfg.Cert = n.certs.of("api")
 	}
 	n.api, err = admin.New(cfg)
 	if err != nil {
@@ -320,15 +320,16 @@ func (n *Node) Reload(ctx context.Context, cfg *configs.Config, by string) error
 	by = n.pseudonym(by)
 	err := n.fixed(cfg)
 	if err == nil {
+		err = n.certs.judge(cfg)
+	}
+	if err == nil {
 		err = n.policy.reload(ctx, cfg, by, n.applyParts)
 	}
 	if err != nil {
 		n.reloadRefused(ctx, by, err)
 		return err
 	}
-	for i := range cfg.Listeners {
-		n.certs.certs[i].Store(cfg.Listeners[i].Cert)
-	}
+	n.certs.take(ctx, cfg)
 	n.cfg.Store(cfg)
 	n.policy.reloaded(ctx)
 	return nil
@@ -384,5 +385,3 @@ func (n *Node) reloadRefused(ctx context.Context, by string, err error) {
 		n.logger.Error("the refusal could not be logged", "error", lerr)
 	}
 }
-
-func (n *Node) apiCert() *tls.Certificate { return n.cfg.Load().API.Cert }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/certs"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sovereign"
@@ -114,10 +115,12 @@ type Config struct {
 	Reload        func(ctx context.Context, by string) error
 	LastTest      func() (time.Time, bool) // end of the last completed full drill
 	// Forget destroys the salt of a call or the directory entry of a person, after the log has it.
-	Forget   func(ctx context.Context, f Forget, by string) error
-	Groups   func() []string // edge groups
-	Gatherer prometheus.Gatherer
-	Logger   *slog.Logger
+	Forget func(ctx context.Context, f Forget, by string) error
+	Groups func() []string // edge groups
+	// Certificates lists the register; nil: there is none.
+	Certificates func() []certs.Certificate
+	Gatherer     prometheus.Gatherer
+	Logger       *slog.Logger
 	// LogMayFail says whether calls go on while the log cannot be written (on_log_failure: continue_with_gap); nil means they do not.
 	LogMayFail func() bool
 	// People gives the ids of people by the pseudonyms that tickets carry; nil names nobody. Only holders of org.read are told.
@@ -259,6 +262,7 @@ func (s *Server) routes() []route {
 		{"POST /api/v1/failback", "", []string{"operator"}, s.failback},
 		{"POST /api/v1/migrations", "", []string{"operator"}, s.migrate},
 		{"GET /api/v1/calls", "org.read", nil, s.calls},
+		{"GET /api/v1/certificates", "org.read", nil, s.certificates},
 		{"POST /api/v1/calls", "", []string{"operator"}, s.place},
 		{"POST /api/v1/reload", "", []string{"operator"}, s.reload},
 		{"GET /api/v1/tickets", "org.read", nil, s.tickets},

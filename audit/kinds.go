@@ -32,6 +32,9 @@ const (
 	KindCallTransferred   Kind = "call.transferred"
 	KindMessageRelayed    Kind = "message.relayed"
 	KindForgotten         Kind = "privacy.forgotten"
+	KindCertExpiring      Kind = "certificate.expiring"
+	KindCertReplaced      Kind = "certificate.replaced"
+	KindCertRefused       Kind = "certificate.refused"
 	KindReceipt           Kind = "residency_receipt"
 	KindGap               Kind = "log.gap"
 )
@@ -195,6 +198,34 @@ type Forgotten struct {
 	Why  string `json:"reason"`
 }
 
+// CertExpiring says that a certificate came to a threshold before its end, or to its end. Once per certificate and threshold.
+type CertExpiring struct {
+	Fingerprint string    `json:"fingerprint"` // lower-case hex SHA-256
+	Role        string    `json:"role"`        // own | peer | root
+	Uses        []string  `json:"uses"`
+	Subject     string    `json:"subject"`
+	Issuer      string    `json:"issuer"`
+	Names       []string  `json:"names,omitempty"`
+	NotAfter    time.Time `json:"not_after"`
+	Threshold   int       `json:"threshold_days"` // 60 | 30 | 14 | 3 | 0
+	Left        int       `json:"days_left"`
+}
+
+// CertReplaced says that another certificate of ours is in force. Connections and calls that are up keep what they were made with.
+type CertReplaced struct {
+	Use      string    `json:"use"`
+	Cause    string    `json:"cause"` // file | reload
+	Before   string    `json:"before"`
+	After    string    `json:"after"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+// CertRefused says that what stands in a certificate's file may not take the place of the one in force, which stays.
+type CertRefused struct {
+	Use string `json:"use"`
+	Why string `json:"why"`
+}
+
 // Gap says that records are missing and why: never a silent hole. RTS (EU) 2024/1774 Art. 12(2)(e).
 type Gap struct {
 	From  time.Time `json:"from"`
@@ -221,6 +252,9 @@ func (CallEnded) Kind() Kind         { return KindCallEnded }
 func (CallTransferred) Kind() Kind   { return KindCallTransferred }
 func (MessageRelayed) Kind() Kind    { return KindMessageRelayed }
 func (Forgotten) Kind() Kind         { return KindForgotten }
+func (CertExpiring) Kind() Kind      { return KindCertExpiring }
+func (CertReplaced) Kind() Kind      { return KindCertReplaced }
+func (CertRefused) Kind() Kind       { return KindCertRefused }
 func (Gap) Kind() Kind               { return KindGap }
 
 // Raw is an event whose struct stands in another room, or in a later version: the kind and the body as it is in the log.
@@ -278,6 +312,12 @@ func Decode(e Entry) (Event, error) {
 		return decodeAs[MessageRelayed](e)
 	case KindForgotten:
 		return decodeAs[Forgotten](e)
+	case KindCertExpiring:
+		return decodeAs[CertExpiring](e)
+	case KindCertReplaced:
+		return decodeAs[CertReplaced](e)
+	case KindCertRefused:
+		return decodeAs[CertRefused](e)
 	case KindReceipt:
 		return decodeAs[Receipt](e)
 	case KindGap:
@@ -305,7 +345,8 @@ func (k Kind) Known() bool {
 	case KindNodeStarted, KindNodeStopped, KindPolicyApplied, KindReloadRefused, KindLawSuspended, KindSuspensionRefused,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
 		KindApprovalNotified, KindGateChanged,
-		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindReceipt, KindGap:
+		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindReceipt, KindGap,
+		KindCertExpiring, KindCertReplaced, KindCertRefused:
 		return true
 	}
 	return false

@@ -45,6 +45,11 @@ func examples() []Event {
 		CallTransferred{CallRef: call, Transfer: exampleTransfer(at)},
 		exampleMessage(at, call),
 		Forgotten{What: "call", Ref: call, By: "p-a", Why: "erasure request 17"},
+		CertExpiring{
+			Fingerprint: "00ff", Role: "own", Uses: []string{"listeners[0]"}, Subject: "CN=sbc", Issuer: "CN=ca", Names: []string{"sbc.example"}, NotAfter: at, Threshold: 14, Left: 10,
+		},
+		CertReplaced{Use: "listeners[0]", Cause: "file", Before: "00ff", After: "11ff", NotAfter: at},
+		CertRefused{Use: "listeners[0]", Why: "the key is not that of the certificate"},
 		exampleReceipt(at, call, move),
 		Gap{From: at, To: at.Add(time.Second), Cause: CauseCrash, Lost: 1, Calls: []string{call}},
 	}
@@ -138,7 +143,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 26 {
+	if len(g) != len(w) || len(seen) != 29 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -41,7 +41,7 @@ type Certificate struct {
 func (c *Certificate) Left(now time.Time) int {
 	d := c.NotAfter.Sub(now)
 	days := int(d / (24 * time.Hour))
-	if d < 0 {
+	if d < 0 && d%(24*time.Hour) != 0 {
 		days--
 	}
 	return days

@@ -135,7 +135,7 @@ func TestAlarmsOncePerThreshold(t *testing.T) {
 	if a := again.Due(now.Add(90 * day)); len(a) != 0 {
 		t.Errorf("told in another run and told again: %+v", a)
 	}
-	if a := again.Due(now.Add(101 * day)); len(a) != 1 || a[0].Threshold != 0 || a[0].Left != -2 {
+	if a := again.Due(now.Add(101 * day)); len(a) != 1 || a[0].Threshold != 0 || a[0].Left != -1 {
 		t.Errorf("after its end: %+v", a)
 	}
 }

@@ -28,6 +28,8 @@ type builder struct {
 	names    map[string]string // party name -> path
 	probs    Problems
 	warnings Problems
+	pairs    []PairPart
+	trusted  []RootsPart
 }
 
 func (b *builder) fail(path, hint, format string, args ...any) {
@@ -66,6 +68,7 @@ func (b *builder) build() *Config {
 	b.api(c)
 	b.limits(c)
 	b.guard(c)
+	b.certificates(c)
 	return c
 }
 
@@ -334,7 +337,9 @@ func (b *builder) cert(path, certFile, keyFile string, must bool) *tls.Certifica
 	if cert.Leaf != nil && time.Now().After(cert.Leaf.NotAfter) {
 		b.fail(path+".cert_file", "renew it", "the certificate ended on %s", cert.Leaf.NotAfter.Format(time.DateOnly))
 	}
-	return &cert
+	c := &cert
+	b.pairs = append(b.pairs, PairPart{path, b.path(certFile), b.path(keyFile), c})
+	return c
 }
 
 func (b *builder) roots(path, file string) *x509.CertPool {
@@ -347,6 +352,7 @@ func (b *builder) roots(path, file string) *x509.CertPool {
 		return nil
 	}
 	pool := x509.NewCertPool()
+	b.trusted = append(b.trusted, RootsPart{path, pemCertificates(data)})
 	if !pool.AppendCertsFromPEM(data) {
 		b.fail(path, "put one or more PEM certificates in it", "no certificate in %s", file)
 		return nil

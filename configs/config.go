@@ -49,6 +49,9 @@ type Config struct {
 	API        APIPart
 	Limits     Limits
 	Guard      GuardPart
+	Pairs      []PairPart // certificates of ours with their files
+	Roots      []RootsPart
+	CertCheck  time.Duration // how often their files are looked at
 }
 
 // SuspensionSource is where the overlay of suspended instruments comes from.
@@ -64,6 +67,19 @@ type ListenerPart struct {
 	Advertise netip.AddrPort // zero: Address
 	Cert      *tls.Certificate
 	ClientCAs *x509.CertPool
+}
+
+// PairPart is one certificate of ours with the files that it came from. Use is its path in the configuration, or "toward" and the party that it is shown to.
+type PairPart struct {
+	Use               string
+	CertFile, KeyFile string
+	Cert              *tls.Certificate
+}
+
+// RootsPart is one file of roots.
+type RootsPart struct {
+	Use   string
+	Certs []*x509.Certificate
 }
 
 // MediaPart is the relay's share.

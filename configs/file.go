@@ -48,6 +48,8 @@ type File struct {
 	Limits Limits `yaml:"limits,omitempty"`
 	// What keeps strangers and floods away.
 	Guard Guard `yaml:"guard,omitempty"`
+	// Certificates.
+	Certificates Certificates `yaml:"certificates,omitempty"`
 }
 
 // Tenant is the financial entity.

@@ -253,6 +253,7 @@ func (b *builder) tlsProfile(p *Party, at string) *transport.TLSProfile {
 	t := p.TLS
 	prof := &transport.TLSProfile{Name: p.Name, ServerName: t.ServerName, Roots: b.roots(at+".tls.roots_file", t.RootsFile), Peers: p.Peers}
 	if cert := b.cert(at+".tls", t.CertFile, t.KeyFile, false); cert != nil {
+		b.pairs[len(b.pairs)-1].Use = "toward " + p.Name // parties may change their places in the file
 		prof.Cert = func() *tls.Certificate { return cert }
 	}
 	switch t.MinVersion {

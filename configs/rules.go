@@ -216,6 +216,7 @@ const maxChannelName = 64
 var tellable = []string{
 	"node.started", "node.stopped", "policy.applied", "policy.reload_refused", "law.suspended", "law.suspension_refused", "health.changed", "dns.answers_moved", "failover.applied", "failover.held",
 	"failover.refused", "failover.failback", "service.changed", "route.switched", "route.migrated", "approval.notified", "gate.changed", "ingress.refused", "fence.refused", "log.gap",
+	"certificate.expiring", "certificate.replaced", "certificate.refused",
 }
 
 func (b *builder) kinds(at string, words []string) {

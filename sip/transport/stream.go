@@ -197,7 +197,15 @@ func (c *conn) dial(ctx context.Context) (net.Conn, error) {
 		return nil, handshakeError(ctx, err)
 	}
 	c.peer.Store(identify(tc.ConnectionState(), true))
+	c.saw(tc.ConnectionState().PeerCertificates)
 	return tc, nil
+}
+
+// saw tells whoever keeps the register of certificates.
+func (c *conn) saw(chain []*x509.Certificate) {
+	if c.l.c.Seen != nil {
+		c.l.c.Seen(c.flow.key.Party, c.flow.key.Remote.Addr(), chain)
+	}
 }
 
 func handshakeError(ctx context.Context, err error) error {
@@ -233,6 +241,7 @@ func (c *conn) runInbound(ctx context.Context, raw net.Conn) {
 		c.peer.Store(identify(s, verified))
 		if verified {
 			c.chain = s.PeerCertificates
+			c.saw(c.chain)
 		}
 		nc = tc
 	}

@@ -141,6 +141,8 @@ type Config struct {
 	MaxBuffered int
 	// PartyConns gives the most inbound streams of a party, whatever addresses they come from; nil or 0: no limit of its own.
 	PartyConns func(party string) int
+	// Seen is told of the certificates of each handshake that was verified; nil: nobody wants to know. It must not block.
+	Seen func(party string, remote netip.Addr, chain []*x509.Certificate)
 	// Reuse says whether requests to a party may use a TLS connection that it opened (RFC 5923); nil: never.
 	Reuse func(party string) bool
 	// MTU bounds requests over UDP in bytes; larger ones fail with ErrTooLarge. 0 bounds nothing and the system fragments: RFC 3261 section 18.1.1 would
