@@ -88,6 +88,7 @@ func reAck(p *peer, ok, res *msg.Response, seq int) string {
 }
 
 // A re-INVITE may not carry media to a place that the policy holds: it is refused, and nothing leaves for there.
+// Conforms: RFC 6141 section 3.1
 func TestReinviteAbroadIsRefused(t *testing.T) {
 	run(t, nil, func(w *world) {
 		ok, _ := w.up("abroad")
@@ -212,6 +213,7 @@ func TestDelayedOfferWithoutAnswer(t *testing.T) {
 }
 
 // A never sends its answer: B's 200 gets its ACK and then its BYE.
+// Conforms: RFC 3261 section 13.3.1.4; RFC 3261 section 15
 func TestDelayedOfferNeverAcknowledged(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("never", "")

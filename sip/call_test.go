@@ -491,6 +491,7 @@ func TestThirteenQueuedAndALargeAnswer(t *testing.T) {
 }
 
 // With no time between ACK and BYE the order stays: the other side gets its ACK before its BYE.
+// Conforms: RFC 3261 section 12.2.1.1; RFC 3261 section 15
 func TestNoHold(t *testing.T) {
 	run(t, nil, func(w *world) {
 		for i := range 50 {

@@ -9,12 +9,13 @@ import (
 	"strings"
 )
 
-// answerable says whether a malformed request can be told so: it is no ACK, and the fields that a response repeats can be read.
+// answerable says whether a malformed request can be told so: it is no ACK, the way back is known, and the sender can tell what is answered by its own branch and
+// CSeq. From, To and Call-ID may be what is missing: the answer lacks them, too. RFC 4475 section 3.3.1.
 func (h *head) answerable() bool {
 	if !h.request || h.method == "ACK" || h.method == "" {
 		return false
 	}
-	for _, name := range [...]string{"Via", "From", "To", "Call-ID", "CSeq"} {
+	for _, name := range [...]string{"Via", "CSeq"} {
 		if v, ok := h.first(name); !ok || len(v) == 0 {
 			return false
 		}
@@ -48,7 +49,10 @@ func (h *head) reject(f *Fault, from netip.AddrPort, key []byte) []byte {
 		mac.Write([]byte{0})
 	}
 	for _, name := range [...]string{"From", "To", "Call-ID", "CSeq"} {
-		v, _ := h.first(name)
+		v, ok := h.first(name)
+		if !ok || v == "" {
+			continue
+		}
 		if name == "To" && !strings.Contains(strings.ToLower(v), "tag=") {
 			v += ";tag=" + hex.EncodeToString(mac.Sum(nil)[:8])
 		}

@@ -64,13 +64,13 @@ var torture = map[string]verdict{
 	"rfc4475/badbranch.dat": ok, // matched as a branch of RFC 2543, which it is
 
 	// Section 3.3: application layer.
-	"rfc4475/insuf.dat":    silence("Missing From"), // nothing to answer with
-	"rfc4475/unkscm.dat":   ok,                      // 416 above
-	"rfc4475/novelsc.dat":  ok,                      // 416 above
-	"rfc4475/unksm2.dat":   ok,                      // REGISTER is refused above
-	"rfc4475/bext01.dat":   ok,                      // 420 above
-	"rfc4475/invut.dat":    ok,                      // 415 above
-	"rfc4475/regaut01.dat": ok,                      // REGISTER is refused above
+	"rfc4475/insuf.dat":    answer(400, "Missing From"), // with what it has
+	"rfc4475/unkscm.dat":   ok,                          // 416 above
+	"rfc4475/novelsc.dat":  ok,                          // 416 above
+	"rfc4475/unksm2.dat":   ok,                          // REGISTER is refused above
+	"rfc4475/bext01.dat":   ok,                          // 420 above
+	"rfc4475/invut.dat":    ok,                          // 415 above
+	"rfc4475/regaut01.dat": ok,                          // REGISTER is refused above
 	"rfc4475/multi01.dat":  answer(400, "Repeated CSeq"),
 	"rfc4475/mcl01.dat":    answer(400, "Repeated Content-Length"),
 	"rfc4475/bcast.dat":    ok, // a response; its top Via is not ours, so the layer drops it
@@ -168,7 +168,14 @@ func checkReply(t *testing.T, name string, reply []byte) {
 	t.Helper()
 	s := string(reply)
 	low := strings.ToLower(s)
-	for _, want := range []string{"SIP/2.0 ", "\r\nVia: ", ";received=198.51.100.7", "\r\nFrom: ", "\r\nTo: ", "tag=", "\r\nCall-ID: ", "\r\nCSeq: ", "\r\nContent-Length: 0\r\n\r\n"} {
+	wants := []string{"SIP/2.0 ", "\r\nVia: ", ";received=198.51.100.7", "\r\nCSeq: ", "\r\nContent-Length: 0\r\n\r\n"}
+	if name != "fuzz" && name != "rfc4475/insuf.dat" { // where nothing of it is missing
+		wants = append(wants, "\r\nFrom: ", "\r\nTo: ", "\r\nCall-ID: ")
+	}
+	if strings.Contains(s, "\r\nTo: ") {
+		wants = append(wants, "tag=")
+	}
+	for _, want := range wants {
 		if !strings.Contains(low, strings.ToLower(want)) {
 			t.Errorf("%s: no %q in the answer\n%s", name, want, s)
 		}

@@ -251,7 +251,7 @@ func TestUDPMalformed(t *testing.T) {
 		{"long header with a long name", message("OPTIONS", 1, strings.Repeat("X", 100)+": "+strings.Repeat("a", 9000)+"\r\n", ""), "400 Header Too Long"},
 		{"body too large", message("OPTIONS", 1, "", strings.Repeat("a", 2001)), "413 Request Entity Too Large"},
 		{"an ACK is never answered", strings.ReplaceAll(message("ACK", 1, "Call-ID: other\r\n", ""), "OPTIONS", "ACK"), ""},
-		{"no From", strings.Replace(good, "From: <sip:a@example.com>;tag=f\r\n", "", 1), ""},
+		{"no From", strings.Replace(good, "From: <sip:a@example.com>;tag=f\r\n", "", 1), "400 Missing From"},
 		{"a response", strings.Replace(response(200, "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKx"), "CSeq: 1 OPTIONS", "CSeq: x", 1), ""},
 		{"rubbish", "GET / HTTP/1.1\r\n\r\n", ""},
 	} {
