@@ -7,8 +7,11 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/admin"
+	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/routing/desk"
+	"github.com/cordonsip/cordon/sip"
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/cordonsip/cordon/state"
 )
@@ -46,6 +49,25 @@ func (n *Node) buildDesk() (err error) {
 func (n *Node) roomFor(target string) bool {
 	party, _, _ := strings.Cut(target, "/")
 	return n.edge == nil || !n.edge.Full(party)
+}
+
+// caller lets the checker place synthetic calls through the edge.
+type caller struct{ n *Node }
+
+// Call implements healthcheck.Caller. The edge tells health itself what the call met; what is left to say is whether anything came back.
+func (c caller) Call(ctx context.Context, t healthcheck.Target, how healthcheck.Call) error {
+	r, err := c.n.edge.Place(ctx, sip.Synthetic{From: how.From, Called: how.To, Purpose: sovereign.SyntheticProbe, Hold: how.Hold, Only: t.ID()})
+	switch {
+	case err != nil:
+		return err
+	case r.Status < 200 || r.Status > 299:
+		return nil // the attempt has told it
+	case how.Hold >= time.Second && r.Report.Sides[media.B].RxPackets == 0:
+		return errors.New("answered, and no media came")
+	case how.Echo && r.Tone.Heard == 0:
+		return errors.New("answered, and no echo came back")
+	}
+	return nil
 }
 
 // released is told of what a person put in service.

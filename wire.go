@@ -33,7 +33,7 @@ func (n *Node) buildSenses(context.Context) error {
 		return err
 	}
 	n.checker, err = healthcheck.New(healthcheck.Config{
-		Watched: c.Watched, Defaults: c.Health, Prober: prober{n}, Locate: n.resolver.Locate, Judge: n.judge,
+		Watched: c.Watched, Defaults: c.Health, Prober: prober{n}, Caller: caller{n}, Locate: n.resolver.Locate, Judge: n.judge,
 		Moved: n.answersMoved, Changed: n.healthChanged, Logger: n.logger.With("room", "healthcheck"), Metrics: n.opts.Metrics,
 	})
 	return err

@@ -414,6 +414,9 @@ func (b *builder) settings(path string, h Health, def healthcheck.Settings) heal
 
 func (b *builder) health(c *Config) {
 	c.Health = b.settings("health", b.doc.file.Health, defaultHealth)
+	if h := b.doc.file.Health; h.Probe != "" && h.Probe != "options" || h.Call != (ProbeCall{}) {
+		b.fail("health.probe", "write it under the health of one trunk or edge group", "synthetic calls belong to one party")
+	}
 	for i := range c.Watched { // parties were built first; their own settings start from the general ones
 		at, own := b.names[c.Watched[i].Party], (*Health)(nil)
 		for _, list := range [][]Party{b.doc.file.Trunks, b.doc.file.EdgeGroups} {
@@ -426,6 +429,7 @@ func (b *builder) health(c *Config) {
 		c.Watched[i].Settings = c.Health
 		if own != nil {
 			c.Watched[i].Settings = b.settings(at+".health", *own, c.Health)
+			c.Watched[i].Call = b.probeCall(at+".health", *own)
 		}
 	}
 }

@@ -50,6 +50,18 @@ type CallQuality struct {
 	Below string `yaml:"below,omitempty"`
 }
 
+// ProbeCall is a synthetic call to a test number, through the same plan and fence as every call. It never goes to a held or denied place.
+type ProbeCall struct {
+	// Trunk or edge group in whose name it is placed; a route must lead from it to the party.
+	From string `yaml:"from,omitempty"`
+	// Number that answers test calls; no emergency number.
+	To string `yaml:"to,omitempty"`
+	// One call each; default 1m, at least 10s. The targets of the party take turns.
+	Every Duration `yaml:"every,omitempty"`
+	// How long it stays up; default 3s, at most 1m.
+	Hold Duration `yaml:"hold,omitempty"`
+}
+
 // FailbackWindow is the only time of the day at which a route goes back.
 type FailbackWindow struct {
 	// Days: mon, tue, wed, thu, fri, sat, sun; default: all. A window over midnight belongs to the day on which it begins.
@@ -177,4 +189,34 @@ func (b *builder) minute(path, s string) int {
 		return 0
 	}
 	return t.Hour()*60 + t.Minute()
+}
+
+// probeCall reads the synthetic calls of a party.
+func (b *builder) probeCall(path string, h Health) healthcheck.Call {
+	if h.Probe == "" || h.Probe == "options" {
+		if h.Call != (ProbeCall{}) {
+			b.fail(path+".call", "add probe: call or probe: media", "nothing is called while the probe is options")
+		}
+		return healthcheck.Call{}
+	}
+	if h.Probe != "call" && h.Probe != "media" {
+		b.fail(path+".probe", "options, call or media", "%q is unknown", h.Probe)
+		return healthcheck.Call{}
+	}
+	out := healthcheck.Call{From: h.Call.From, To: h.Call.To, Every: h.Call.Every.Or(time.Minute), Hold: h.Call.Hold.Or(3 * time.Second), Echo: h.Probe == "media"}
+	if _, ok := b.names[out.From]; !ok {
+		b.fail(path+".call.from", "name the trunk or edge group whose route leads here", "unknown party %q", out.From)
+	}
+	if out.To == "" {
+		b.fail(path+".call.to", "a number that answers test calls, e.g. +4969900999", "is missing")
+	}
+	emergency := func(e Emergency) bool { return slices.Contains(e.Numbers, out.To) }
+	if out.To == "112" || slices.ContainsFunc(b.doc.file.Emergency, emergency) {
+		b.fail(path+".call.to", "a number that answers test calls", "%q is an emergency number", out.To)
+	}
+	if out.Every < 10*time.Second || out.Every > 24*time.Hour || out.Hold > time.Minute {
+		b.fail(path+".call", "every between 10s and 24h, hold at most 1m", "out of range")
+		out.Every, out.Hold = time.Minute, 0
+	}
+	return out
 }

@@ -93,3 +93,31 @@ func TestAWindowOfFailbackIsRead(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+func TestSyntheticCallsOfAParty(t *testing.T) {
+	for _, c := range []struct{ health, path, what string }{
+		{"probe: media, call: {from: carrier, to: '+4969900999', every: 30s}", "", ""},
+		{"probe: call, call: {from: carrier, to: '+4969900999'}", "", ""},
+		{"probe: ping", "edge_groups[0].health.probe", `"ping" is unknown`},
+		{"call: {from: carrier, to: '1'}", "edge_groups[0].health.call", "nothing is called"},
+		{"probe: call, call: {from: nobody, to: '1'}", "edge_groups[0].health.call.from", `unknown party "nobody"`},
+		{"probe: call, call: {from: carrier, to: '112'}", "edge_groups[0].health.call.to", "emergency number"},
+		{"probe: call, call: {from: carrier}", "edge_groups[0].health.call.to", "is missing"},
+		{"probe: call, call: {from: carrier, to: '1', every: 1s}", "edge_groups[0].health.call", "out of range"},
+	} {
+		cfg, probs := Examine("cordon.yaml", []byte(strings.Replace(base, "edge_groups:\n  - {name: fra,", "edge_groups:\n  - {name: fra, health: {"+c.health+"},", 1)))
+		if c.path == "" {
+			i := len(cfg.Watched) - 1
+			if got := cfg.Watched[i].Call; len(probs) > 0 || got.From != "carrier" || got.To != "+4969900999" || got.Hold != 3*time.Second || got.Echo != strings.Contains(c.health, "media") {
+				t.Errorf("%s: %+v, %v", c.health, got, probs)
+			}
+			continue
+		}
+		if len(probs) != 1 || probs[0].Path != c.path || !strings.Contains(probs[0].What, c.what) {
+			t.Errorf("%s: %v", c.health, probs)
+		}
+	}
+	if _, probs := Examine("cordon.yaml", []byte(base+"health: {probe: call, call: {from: carrier, to: '1'}}\n")); len(probs) != 1 || !strings.Contains(probs[0].What, "belong to one party") {
+		t.Error(probs)
+	}
+}

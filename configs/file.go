@@ -391,6 +391,10 @@ type Health struct {
 	Flap Flap `yaml:"flap,omitempty"`
 	// What its calls must be like.
 	Calls CallQuality `yaml:"calls,omitempty"`
+	// How it is probed: options (default), call (synthetic calls beside OPTIONS), media (the same, and the far end must send the tone back).
+	Probe string `yaml:"probe,omitempty"`
+	// The synthetic calls. Needed for call and media, which belong to one trunk or edge group.
+	Call ProbeCall `yaml:"call,omitempty"`
 }
 
 // DNS servers.

@@ -28,6 +28,7 @@ type Config struct {
 	Watched  []Watched
 	Defaults Settings
 	Prober   Prober
+	Caller   Caller // places synthetic calls; nil: none are placed
 	Locate   func(ctx context.Context, q resolve.Query) (resolve.Answer, error)
 	// Judge re-judges a located target; the Checker asks it before every probe, so that a held target is probed as soon as a grant is live.
 	Judge func(sovereign.Ask) sovereign.Ruling
@@ -68,6 +69,9 @@ type party struct {
 	settings Settings
 	members  map[string]*member
 	enrol    bool // its targets need a registration of ours
+	call     Call
+	callAt   time.Time
+	calling  bool
 }
 
 type member struct {
@@ -86,12 +90,13 @@ type member struct {
 type target struct {
 	Target
 	window
-	host    string // SRV target, for the log
-	probeAt time.Time
-	probing bool
-	gone    bool
-	enrol   enrolment
-	srv     uint16 // priority that SRV gave
+	host     string // SRV target, for the log
+	probeAt  time.Time
+	probing  bool
+	calledAt time.Time // by a synthetic call
+	gone     bool
+	enrol    enrolment
+	srv      uint16 // priority that SRV gave
 }
 
 // New checks the configuration and starts nothing. Before the first probe every target is Unknown.
@@ -209,6 +214,9 @@ func (w Watched) check() error {
 	if err := w.Settings.check(where); err != nil {
 		return err
 	}
+	if err := w.Call.check(where); err != nil {
+		return err
+	}
 	if len(w.Members) > maxTargets {
 		return fmt.Errorf("healthcheck: %s: more than %d members", where, maxTargets)
 	}
@@ -239,6 +247,9 @@ func (c *Checker) renew(name string, n Watched, now time.Time) {
 		c.parties[name] = p
 	}
 	p.settings, p.enrol = n.Settings, n.Enrol
+	if p.call != n.Call {
+		p.call, p.callAt = n.Call, time.Time{}
+	}
 	c.dirty[name] = true
 	keep := make(map[string]bool, len(n.Members))
 	for _, decl := range n.Members {
@@ -338,6 +349,7 @@ func (c *Checker) round(ctx context.Context, wg *sync.WaitGroup) time.Duration {
 	c.believe(now)
 	next := now.Add(time.Minute)
 	for _, p := range c.parties {
+		next = earlier(next, c.call(ctx, wg, p, now))
 		for _, m := range p.members {
 			if !m.locating {
 				if !m.locateAt.After(now) {

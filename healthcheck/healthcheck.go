@@ -181,6 +181,7 @@ type Watched struct {
 	Party    string
 	Members  []Member
 	Settings Settings
+	Call     Call // zero: no synthetic calls
 	Enrol    bool // its targets take calls only while we are registered with them: see Checker.Enrolled
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -17,6 +19,7 @@ type Synthetic struct {
 	Called  string
 	Purpose sovereign.Purpose
 	Hold    time.Duration // how long it stays up
+	Only    string        // id of the one target that is called; "": as the plan has it
 }
 
 // SyntheticResult is what came of it.
@@ -37,6 +40,7 @@ type synthetic struct {
 	stop   context.CancelFunc
 	status int
 	done   chan SyntheticResult
+	left   chan error // why no call was made
 }
 
 // Place starts a synthetic call, keeps it up for o.Hold and reports what came of it. A refused call is a result and no error.
@@ -55,9 +59,13 @@ func (e *Edge) Place(ctx context.Context, o Synthetic) (SyntheticResult, error) 
 	id := token(24)
 	s := e.shards[shardOf(id, len(e.shards))]
 	a := &ask{called: o.Called, hops: 70, sdp: []byte{}, keys: party.Keys, callID: id, purpose: o.Purpose}
-	y := &synthetic{hold: o.Hold, done: make(chan SyntheticResult, 1)}
+	y := &synthetic{hold: o.Hold, done: make(chan SyntheticResult, 1), left: make(chan error, 1)}
 	s.loop.Post(func() {
 		plan := e.c.Planner.Plan(a.request(o.From, time.Now()))
+		if err := only(&plan, o.Only); err != nil {
+			y.left <- err
+			return
+		}
 		plan.Purpose = o.Purpose // a probe never becomes an emergency, whatever number it asks for
 		y.c = newCall(s, party, a, plan)
 		y.c.synth = y
@@ -66,6 +74,8 @@ func (e *Edge) Place(ctx context.Context, o Synthetic) (SyntheticResult, error) 
 	select {
 	case r := <-y.done:
 		return r, nil
+	case err := <-y.left:
+		return SyntheticResult{}, err
 	case <-ctx.Done():
 		s.loop.Post(func() {
 			if y.c != nil {
@@ -74,6 +84,26 @@ func (e *Edge) Place(ctx context.Context, o Synthetic) (SyntheticResult, error) 
 		})
 		return SyntheticResult{}, fmt.Errorf("sip: synthetic call: %w", ctx.Err())
 	}
+}
+
+// only leaves one target in a plan. The error says why the plan has it not.
+func only(p *routing.Plan, target string) error {
+	if target == "" {
+		return nil
+	}
+	for _, h := range p.Hops {
+		if h.Target.ID() == target {
+			p.Hops = []routing.Hop{h}
+			return nil
+		}
+	}
+	party, _, _ := strings.Cut(target, "/")
+	for _, r := range p.Refused {
+		if r.Target == target || r.Target == "" && r.Party == party {
+			return fmt.Errorf("sip: synthetic call: the plan leaves %s out (%s): %s: %w", target, r.Ground, r.Why, sovereign.ErrFenced)
+		}
+	}
+	return fmt.Errorf("sip: synthetic call: no way leads to %s: %s: %w", target, p.Why, sovereign.ErrFenced)
 }
 
 // offer opens a fresh endpoint toward a hop and gives its offer. It runs off the loop; attempts follow one another, so nobody else does meanwhile.
