@@ -144,18 +144,18 @@ func TestFailover(t *testing.T) {
 		play func(w *world)
 		want want
 	}{
-		"silence":                                {func(*world) {}, want{"silent", false, false, 2100 * time.Millisecond}},
+		"silence":                                {func(*world) {}, want{"silent", false, false, 2 * time.Second}},
 		"silence of a hop with its own deadline": {func(w *world) { w.hops[0].Within = 4 * time.Second }, want{"silent", false, false, 4300 * time.Millisecond}},
-		"icmp":                                   {func(w *world) { w.net.Refuse(netip.MustParsePrefix("10.2.0.0/16")) }, want{"icmp", false, false, 50 * time.Millisecond}},
-		"503":                                    {func(w *world) { w.fra.reply(w.fra.request(msg.INVITE), 503, "", "Retry-After: 17") }, want{"503", true, true, 50 * time.Millisecond}},
-		"500":                                    {func(w *world) { w.fra.reply(w.fra.request(msg.INVITE), 500, "") }, want{"500", false, false, 50 * time.Millisecond}},
-		"480 with Q.850 34":                      {func(w *world) { w.fra.reply(w.fra.request(msg.INVITE), 480, "", "Reason: Q.850;cause=34") }, want{"480", true, false, 50 * time.Millisecond}},
+		"icmp":                                   {func(w *world) { w.net.Refuse(netip.MustParsePrefix("10.2.0.0/16")) }, want{"icmp", false, false, 5 * time.Millisecond}},
+		"503":                                    {func(w *world) { w.fra.reply(w.fra.request(msg.INVITE), 503, "", "Retry-After: 17") }, want{"503", true, true, 5 * time.Millisecond}},
+		"500":                                    {func(w *world) { w.fra.reply(w.fra.request(msg.INVITE), 500, "") }, want{"500", false, false, 5 * time.Millisecond}},
+		"480 with Q.850 34":                      {func(w *world) { w.fra.reply(w.fra.request(msg.INVITE), 480, "", "Reason: Q.850;cause=34") }, want{"480", true, false, 5 * time.Millisecond}},
 		"unwanted challenge": {func(w *world) {
 			w.fra.reply(w.fra.request(msg.INVITE), 401, "", `WWW-Authenticate: Digest realm="x", nonce="n"`)
-		}, want{"401", true, false, 50 * time.Millisecond}},
+		}, want{"401", true, false, 5 * time.Millisecond}},
 		"no progress after 100": {func(w *world) {
 			w.fra.reply(w.fra.request(msg.INVITE), 100, "")
-		}, want{"no_progress", true, false, 12100 * time.Millisecond}},
+		}, want{"no_progress", true, false, 12 * time.Second}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, nil, func(w *world) {
