@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/cordonsip/cordon/sip/transport"
 )
 
 func inLoop(t *testing.T, f func(*Actor)) {
@@ -121,4 +124,52 @@ func TestLoopEnds(t *testing.T) {
 			t.Error("a loop that ended keeps what is posted")
 		}
 	})
+}
+
+// Messages and functions share one queue: what came first is handled first.
+func TestDeliverKeepsOrder(t *testing.T) {
+	inLoop(t, func(a *Actor) {
+		var got []int
+		take := func(in transport.Incoming) {
+			n, _ := strconv.Atoi(in.Party)
+			got = append(got, n)
+		}
+		for i := range 1000 {
+			if i%3 == 0 {
+				a.Post(func() { got = append(got, i) })
+				continue
+			}
+			a.Deliver(take, transport.Incoming{Party: strconv.Itoa(i)})
+		}
+		synctest.Wait()
+		if len(got) != 1000 || !slices.IsSorted(got) {
+			t.Errorf("%d came, in order %v", len(got), slices.IsSorted(got))
+		}
+	})
+}
+
+// A message that is handed over needs no memory, and a burst does not keep its own.
+func TestDeliverAllocates(t *testing.T) {
+	a := NewLoop()
+	take := func(transport.Incoming) {}
+	var used []task
+	if n := testing.AllocsPerRun(100, func() {
+		for range 10 {
+			a.Deliver(take, transport.Incoming{})
+		}
+		used = a.take(used)
+		used = a.take(used)
+		a.idle = false // as Run does when it wakes
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+	for range 2 * keep {
+		a.Deliver(take, transport.Incoming{})
+	}
+	for range 3 {
+		used = a.take(used)
+	}
+	if cap(used) > keep || cap(a.queue) > keep {
+		t.Errorf("after a burst the queues have room for %d and %d", cap(used), cap(a.queue))
+	}
 }
