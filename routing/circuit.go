@@ -59,9 +59,10 @@ func (p *planner) lastResort() {
 	})
 	for i := range p.spare {
 		s := &p.spare[i]
+		uri, caller, _ := p.write(s.choice.Party)
 		p.plan.Hops = append(p.plan.Hops, Hop{
 			Target: s.status.Target, Party: s.choice.Party, Ruling: *s.ruling, Reason: p.reason(&view{choice: s.choice}), Within: p.within(s.choice.Party),
-			URI: p.req.Called, Note: noteLast + ": " + s.status.Why,
+			URI: uri, Caller: caller, Note: noteLast + ": " + s.status.Why,
 		})
 	}
 	p.spare = nil

@@ -38,10 +38,16 @@ func (p *planner) emergency(rule *emergency, country string) {
 	if uri == "" || isSOS(uri) {
 		uri = rule.dial
 	}
+	caller := ""
+	if n := p.rules.Trunks[rule.Trunk].Numbers; n != nil { // nobody who asks for help is left out for a number, and it stays their own
+		if caller = n.Write(p.req.Caller); caller == p.caller {
+			caller = ""
+		}
+	}
 	for i := range p.cands {
 		c := &p.cands[i]
 		p.plan.Hops = append(p.plan.Hops, Hop{
-			Target: c.status.Target, Party: rule.Trunk, Ruling: *c.ruling, Reason: ReasonEmergency, Within: p.rules.Trunks[rule.Trunk].Within, URI: uri,
+			Target: c.status.Target, Party: rule.Trunk, Ruling: *c.ruling, Reason: ReasonEmergency, Within: p.rules.Trunks[rule.Trunk].Within, URI: uri, Caller: caller,
 		})
 	}
 	p.plan.Why = "emergency call from " + p.req.From + ": only by trunk " + rule.Trunk + " of " + rule.Country

@@ -37,13 +37,15 @@ type planner struct {
 	first    string // the party that people prefer for this call, and why
 	firstWhy RouteReason
 
-	req   Request
-	dir   Direction
-	route *route
-	plan  Plan
-	views []view
-	cands []candidate
-	spare []spare // answer, and are shut all the same: the last resort
+	req    Request
+	caller string // as it came
+	own    string // party that the route's number table names
+	dir    Direction
+	route  *route
+	plan   Plan
+	views  []view
+	cands  []candidate
+	spare  []spare // answer, and are shut all the same: the last resort
 }
 
 // view is one party that may be used: its candidates are cands[from:to].
@@ -106,6 +108,7 @@ func (p *planner) run() {
 	} else {
 		p.plan.Group = p.req.From
 	}
+	p.read()
 	country := p.country()
 	if rule, yes := p.rules.emergencyOf(&p.req, country); yes {
 		p.emergency(rule, country)
@@ -120,6 +123,7 @@ func (p *planner) run() {
 	}
 	p.plan.Route, p.plan.OnHold, p.plan.Recording = p.route.Name, p.route.onHold, p.route.Recording
 	p.plan.Matched, _ = longest(p.route.Prefix, p.req.Called)
+	p.owned()
 	p.views, p.cands = make([]view, 0, len(p.route.ordered)), make([]candidate, 0, 4*len(p.route.ordered))
 	for _, ch := range p.route.ordered {
 		p.consider(ch, true)
@@ -179,6 +183,10 @@ func (p *planner) consider(ch Choice, gate bool) {
 	}
 	if s := p.service(ch.Party); !s.In(p.synthetic()) {
 		p.refuse(ch.Party, "", ruling, groundOf(s.State), s.Words())
+		return
+	}
+	if _, _, ok := p.write(ch.Party); !ok {
+		p.refuse(ch.Party, "", ruling, GroundCaller, "it takes no call of this caller's number, and no substitute is set")
 		return
 	}
 	list := p.table.ByParty[ch.Party]
@@ -276,6 +284,9 @@ func (p *planner) refuse(party, target string, r *sovereign.Ruling, g sovereign.
 func (p *planner) order() {
 	level := p.level()
 	p.first, p.firstWhy = p.preferred()
+	if p.first == "" && p.prefers(level) {
+		p.first, p.firstWhy = p.own, ReasonPrimary
+	}
 	key := func(v *view) [7]int {
 		var k [7]int
 		if !p.leads(v, level) {
@@ -349,10 +360,11 @@ func (p *planner) hops(v *view, why RouteReason) {
 			func(c *candidate) time.Duration { return c.status.RTT }, p.active.nearest[nearKey{v.choice.Party, targets}], p.req.seed(), p.rules.Margin)
 	})
 	within := p.within(v.choice.Party)
+	uri, caller, _ := p.write(v.choice.Party)
 	for i := range list {
 		c := &list[i]
 		p.plan.Hops = append(p.plan.Hops, Hop{
-			Target: c.status.Target, Party: v.choice.Party, Ruling: *c.ruling, Grant: c.grant, Reason: why, Within: within, URI: p.req.Called,
+			Target: c.status.Target, Party: v.choice.Party, Ruling: *c.ruling, Grant: c.grant, Reason: why, Within: within, URI: uri, Caller: caller,
 			Trial: c.trial, Note: c.note(),
 		})
 	}

@@ -1,7 +1,7 @@
 // Package routing decides where a call may go. Plan is a pure function of four snapshots (health table, policy, grants, active groups): compliance
 // comes first, then priority, health and latency. Run follows health transitions, applies the lawful failovers and proposes the others to the gate.
 //
-// It imports approval, audit, healthcheck, sovereign and its own desk.
+// It imports approval, audit, healthcheck, sovereign and its own desk and numbers.
 package routing
 
 import (
@@ -13,6 +13,7 @@ import (
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/routing/desk"
+	"github.com/cordonsip/cordon/routing/numbers"
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -63,6 +64,7 @@ type Hop struct {
 	Reason RouteReason
 	Within time.Duration // INVITE to any response; 0 means the default of the transport
 	URI    string        // user part toward the target after number rules
+	Caller string        // number of the caller toward the target; "" : as it came
 	// Trial says that the target's circuit is half-open: the sender must take its one call (healthcheck.Checker.Try) before it dials, or leave it out.
 	Trial bool
 	Note  string // why it stands where it does, when that is not plain from Reason; "" otherwise
@@ -79,6 +81,7 @@ const (
 	GroundDraining  sovereign.Ground = "service_draining" // by hand, as the next two
 	GroundOut       sovereign.Ground = "service_out"
 	GroundTestOnly  sovereign.Ground = "service_test_only"
+	GroundCaller    sovereign.Ground = "caller_not_permitted" // the party rejects callers with a number that is not its customer's
 )
 
 // Words of Route.Fallback.
@@ -179,6 +182,8 @@ type Route struct {
 	Recording bool
 	Messages  bool // it carries messages; where a direction has no such route, messages go as calls do
 	Switch    SwitchRule
+	// Table names the party of To that a number's calls go to first; the others follow as they stand. nil: none.
+	Table *numbers.Table
 }
 
 // Choice is one party of a route. Lower Priority is tried first; equal priorities share by weight, and where none of them has a weight, the nearest
@@ -202,6 +207,8 @@ type GroupRule struct {
 	// Country is where the people of this group place emergency calls from, ISO alpha-2; "" takes the country of Region.
 	Country string
 	Within  time.Duration
+	Numbers *numbers.Plan // how it writes numbers; nil: they are taken and sent as they come
+	Callers numbers.Callers
 }
 
 // TrunkRule of a carrier trunk.
@@ -210,6 +217,8 @@ type TrunkRule struct {
 	Region  sovereign.Region
 	Within  time.Duration
 	Keys    bool // media to it is keyed by SDES
+	Numbers *numbers.Plan
+	Callers numbers.Callers
 }
 
 // EmergencyRule of one country: the numbers and the only trunk that carries them.

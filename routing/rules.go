@@ -152,9 +152,13 @@ func (p *problems) parties(r Rules) {
 		if r.Groups[name].Region == (sovereign.Region{}) {
 			p.add(fmt.Sprintf("group %q", name), "it has no region", `give provider:code, such as "aws:eu-central-1": what has no place cannot be judged`)
 		}
+		p.numbers(fmt.Sprintf("group %q", name), r.Groups[name].Numbers, r.Groups[name].Callers)
 		if _, both := r.Trunks[name]; both {
 			p.add(fmt.Sprintf("group %q", name), "a trunk has the same name", "rename one: calls are told apart by the name of the party that they come from")
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Trunks)) {
+		p.numbers(fmt.Sprintf("trunk %q", name), r.Trunks[name].Numbers, r.Trunks[name].Callers)
 	}
 }
 
@@ -195,6 +199,7 @@ func (p *problems) route(where string, one Route, r Rules) {
 		p.add(where, "failback_after is negative", "give a duration such as 5m, or 0 for at once")
 	}
 	p.onHold(where+" on_hold", one.OnHold, r.Groups)
+	p.table(where, one)
 }
 
 func near(name string, groups map[string]GroupRule) string {
