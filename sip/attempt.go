@@ -230,7 +230,7 @@ func (t *attempt) target(host string) msg.Uri {
 
 // request builds the INVITE from what the caller asked for. Nothing is copied from the caller's message but what is named here.
 func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
-	c, a, l := t.c, t.c.ask, t.leg
+	c, a, l := t.c, t.c.ask.as(t.hop.Caller), t.leg
 	host := t.host()
 	target := t.target(host)
 	req := msg.NewRequest(msg.INVITE, target)

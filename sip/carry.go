@@ -218,7 +218,7 @@ func (h *carried) redirect(out message, to *Party, called, host string) {
 
 // open writes into the INVITE of an attempt what belongs to the beginning of a call, and gives the body parts that go with it.
 func (t *attempt) open(out *msg.Request, host string) []header.Part {
-	c, a, l := t.c, t.c.ask, t.leg
+	c, a, l := t.c, t.c.ask.as(t.hop.Caller), t.leg
 	if c.a == nil {
 		return nil // a synthetic caller says nothing of its own
 	}
