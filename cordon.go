@@ -73,6 +73,7 @@ type Node struct {
 	gate     *approval.Gate
 	desk     *desk.Desk
 	router   *routing.Router
+	ruling   sync.Mutex // rules are swapped by one at a time: a reload, a changed number table
 	relay    *media.Relay
 	edge     *sip.Edge
 	notifier *notify.Follower
@@ -130,6 +131,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("media", n.relay.Run)
 	n.run("sip", n.edge.Run)
 	n.run("routing", n.router.Run)
+	n.run("tables", (&tableWatch{node: n}).Run)
 	n.run("healthcheck", n.checker.Run)
 	n.run("notify", n.notifier.Run)
 	if n.api != nil {

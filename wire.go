@@ -374,6 +374,8 @@ func (n *Node) fixed(cfg *configs.Config) error {
 // applyParts hands each room its part of c.
 func (n *Node) applyParts(c *configs.Config) error {
 	channels, err := n.channels(c)
+	n.ruling.Lock()
+	defer n.ruling.Unlock()
 	return errors.Join(err, n.router.Reload(c.Rules), n.gate.Reload(c.Gate, people(c)), n.checker.Reload(c.Watched, c.Health),
 		n.edge.Reload(n.profiles(c)), n.notifier.Reload(channels))
 }

@@ -12,6 +12,7 @@ const (
 	KindNodeStopped       Kind = "node.stopped"
 	KindPolicyApplied     Kind = "policy.applied" // start, reload, suspension, grant: the stamp changed
 	KindReloadRefused     Kind = "policy.reload_refused"
+	KindTableChanged      Kind = "routing.table_changed"
 	KindLawSuspended      Kind = "law.suspended"
 	KindSuspensionRefused Kind = "law.suspension_refused"
 	KindHealthChanged     Kind = "health.changed"
@@ -62,6 +63,13 @@ type PolicyApplied struct {
 	By           string   `json:"by,omitempty"`
 	Allow        []string `json:"allow,omitempty"`
 	Preset       string   `json:"preset,omitempty"`
+}
+
+// TableChanged says that the number table of a route was read again, and which one is in force from here.
+type TableChanged struct {
+	Route  string `json:"route"`
+	Rows   int    `json:"rows"`
+	Digest string `json:"digest"` // SHA-256 of the file, hex
 }
 
 // ReloadRefused says that a new configuration was not taken and the old one stays.
@@ -239,6 +247,7 @@ func (NodeStarted) Kind() Kind       { return KindNodeStarted }
 func (NodeStopped) Kind() Kind       { return KindNodeStopped }
 func (PolicyApplied) Kind() Kind     { return KindPolicyApplied }
 func (ReloadRefused) Kind() Kind     { return KindReloadRefused }
+func (TableChanged) Kind() Kind      { return KindTableChanged }
 func (LawSuspended) Kind() Kind      { return KindLawSuspended }
 func (SuspensionRefused) Kind() Kind { return KindSuspensionRefused }
 func (HealthChanged) Kind() Kind     { return KindHealthChanged }
@@ -277,6 +286,8 @@ func Decode(e Entry) (Event, error) {
 		return decodeAs[PolicyApplied](e)
 	case KindReloadRefused:
 		return decodeAs[ReloadRefused](e)
+	case KindTableChanged:
+		return decodeAs[TableChanged](e)
 	case KindLawSuspended:
 		return decodeAs[LawSuspended](e)
 	case KindSuspensionRefused:
@@ -342,7 +353,7 @@ func decodeBody(e Entry, into any) error {
 // Known says whether this version has a word for the kind.
 func (k Kind) Known() bool {
 	switch k {
-	case KindNodeStarted, KindNodeStopped, KindPolicyApplied, KindReloadRefused, KindLawSuspended, KindSuspensionRefused,
+	case KindNodeStarted, KindNodeStopped, KindPolicyApplied, KindReloadRefused, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
 		KindApprovalNotified, KindGateChanged,
 		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindReceipt, KindGap,

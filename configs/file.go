@@ -211,6 +211,10 @@ type Party struct {
 	Guard PartyGuard `yaml:"guard,omitempty"`
 	// Further end-to-end headers that may cross, e.g. X-Genesys-Conversation-ID.
 	Headers []string `yaml:"headers,omitempty"`
+	// How it writes telephone numbers; default: they are taken and sent as they come.
+	Numbers *Numbers `yaml:"numbers,omitempty"`
+	// Calling numbers that it takes; default: any.
+	Callers *Callers `yaml:"callers,omitempty"`
 	// What is done with headers beyond that list, in this order.
 	HeaderRules []HeaderRule `yaml:"header_rules,omitempty"`
 	// How it is told who sent a call on: diversion (RFC 5806), history-info (RFC 7044), both or none; each is mapped from the other. Trusted parties alone.
@@ -319,6 +323,8 @@ type Route struct {
 	Domain []string `yaml:"domain,omitempty"`
 	// Parties to try.
 	To []Choice `yaml:"to"`
+	// CSV file that says which party of to a called number belongs to: it goes there first, the others follow. Looked at every two seconds; columns prefix (or first and last), party, valid_from, valid_until.
+	Table string `yaml:"table,omitempty"`
 	// What happens when nothing permitted is left.
 	OnHold *OnHold `yaml:"on_hold,omitempty"`
 	// MANUAL_APPROVAL_REQUIRED (default) or NEVER.

@@ -232,7 +232,7 @@ func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at stri
 	b.registration(&prof, &c.Watched[len(c.Watched)-1], p, at)
 	b.sources(&prof, p, at)
 	c.Profiles = append(c.Profiles, prof)
-	b.rule(c, p, kind)
+	b.rule(c, p, kind, at)
 }
 
 func (b *builder) interval(at, s string) time.Duration {
@@ -282,18 +282,19 @@ func (b *builder) sources(prof *sip.Party, p *Party, at string) {
 	}
 }
 
-func (b *builder) rule(c *Config, p *Party, kind sovereign.PartyKind) {
+func (b *builder) rule(c *Config, p *Party, kind sovereign.PartyKind, at string) {
 	region, _ := sovereign.ParseRegion(p.Region)
 	country, _ := b.law.ParseCountry(p.Country)
+	plan, callers := b.numbering(p, at)
 	if kind == sovereign.KindTrunk {
 		if c.Rules.Trunks == nil {
 			c.Rules.Trunks = map[string]routing.TrunkRule{}
 		}
-		c.Rules.Trunks[p.Name] = routing.TrunkRule{Country: string(country), Region: region, Within: time.Duration(p.Deadlines.First), Keys: p.Media.Security != "plain"}
+		c.Rules.Trunks[p.Name] = routing.TrunkRule{Country: string(country), Region: region, Within: time.Duration(p.Deadlines.First), Keys: p.Media.Security != "plain", Numbers: plan, Callers: callers}
 		return
 	}
 	if c.Rules.Groups == nil {
 		c.Rules.Groups = map[string]routing.GroupRule{}
 	}
-	c.Rules.Groups[p.Name] = routing.GroupRule{Country: string(country), Region: region, Within: time.Duration(p.Deadlines.First)}
+	c.Rules.Groups[p.Name] = routing.GroupRule{Country: string(country), Region: region, Within: time.Duration(p.Deadlines.First), Numbers: plan, Callers: callers}
 }

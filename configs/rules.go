@@ -31,6 +31,7 @@ func (b *builder) routes(c *Config) {
 			Switch: b.failback(at+".failback", r.Failback),
 		}
 		b.routeEnds(c, at, r, &out)
+		b.table(c, at, r, &out)
 		if r.FallbackPolicy == "" {
 			out.Fallback = "MANUAL_APPROVAL_REQUIRED"
 		} else if r.FallbackPolicy != "MANUAL_APPROVAL_REQUIRED" && r.FallbackPolicy != "NEVER" {

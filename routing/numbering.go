@@ -79,3 +79,6 @@ func (p *problems) table(where string, one Route) {
 		}
 	}
 }
+
+// Rules are those in force, tables included. They are not to be changed.
+func (r *Router) Rules() Rules { return r.rules.Load().Rules }

@@ -1,0 +1,82 @@
+package cordon
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/configs"
+)
+
+// tablesEvery is how often the number tables are looked at.
+const tablesEvery = 2 * time.Second
+
+// tableWatch takes changed number tables of routes into force, without a reload of anything else. What is wrong leaves the old one in force.
+type tableWatch struct {
+	node *Node
+	of   *configs.Config
+	seen map[string][sha256.Size]byte // by route: what was looked at last
+}
+
+// Run looks until ctx ends.
+func (w *tableWatch) Run(ctx context.Context) error {
+	tick := time.NewTicker(tablesEvery)
+	defer tick.Stop()
+	for {
+		w.look(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// look compares the files with what they held before. A new configuration brought its tables along.
+func (w *tableWatch) look(ctx context.Context) {
+	c := w.node.cfg.Load()
+	if c != w.of {
+		w.of, w.seen = c, map[string][sha256.Size]byte{}
+		for _, t := range c.Tables {
+			w.seen[t.Route] = t.Sum
+		}
+	}
+	for _, t := range c.Tables {
+		data, err := os.ReadFile(t.File)
+		if err != nil {
+			continue // a file that is being replaced may be away for a moment: the table in force stays
+		}
+		if t.Sum = sha256.Sum256(data); t.Sum != w.seen[t.Route] {
+			w.seen[t.Route] = t.Sum
+			w.take(ctx, t, data)
+		}
+	}
+}
+
+// take logs a new table and puts it in force.
+func (w *tableWatch) take(ctx context.Context, t configs.Table, data []byte) {
+	_, rows, err := t.Put(w.node.router.Rules(), data)
+	if err != nil {
+		w.node.reloadRefused(ctx, "", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := w.node.log.Commit(ctx, audit.TableChanged{Route: t.Route, Rows: rows, Digest: hex.EncodeToString(t.Sum[:])}); err != nil {
+		w.node.logger.Error("a number table changed and it could not be logged: the old one stays in force", "route", t.Route, "error", err)
+		delete(w.seen, t.Route) // so that it is tried again
+		return
+	}
+	w.node.ruling.Lock() // a reload may have brought other rules meanwhile: the table goes into those in force
+	defer w.node.ruling.Unlock()
+	rules, _, err := t.Put(w.node.router.Rules(), data)
+	if err == nil {
+		err = w.node.router.Reload(rules)
+	}
+	if err != nil {
+		w.node.logger.Error("a number table was not taken", "route", t.Route, "error", err)
+	}
+}
