@@ -64,8 +64,19 @@ func TestWrite(t *testing.T) {
 
 func TestPlansAreChecked(t *testing.T) {
 	for _, p := range []Plan{
-		{Country: "4x"}, {Country: "049"}, {Country: "4949"}, {Trunk: "x"}, {Abroad: "123456789"}, {Send: "italian"}, {Send: National}, {Bare: National}, {Bare: E164},
-		{Rules: []Rule{{Strip: 1}}}, {Rules: []Rule{{Prefix: "49", Strip: -1}}}, {Rules: []Rule{{Prefix: "49", Strip: 40}}}, {Rules: []Rule{{Prefix: "49", Add: "x"}}},
+		{Country: "4x"},
+		{Country: "049"},
+		{Country: "4949"},
+		{Trunk: "x"},
+		{Abroad: "123456789"},
+		{Send: "italian"},
+		{Send: National},
+		{Bare: National},
+		{Bare: E164},
+		{Rules: []Rule{{Strip: 1}}},
+		{Rules: []Rule{{Prefix: "49", Strip: -1}}},
+		{Rules: []Rule{{Prefix: "49", Strip: 40}}},
+		{Rules: []Rule{{Prefix: "49", Add: "x"}}},
 	} {
 		if p.Check() == nil {
 			t.Errorf("%+v is taken", p)
