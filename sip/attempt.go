@@ -268,6 +268,8 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 	parts := t.open(req, host)
 	if c.via != nil {
 		c.via.dress(req, l, host)
+	} else {
+		packages(req, c.packagesOf(c.a))
 	}
 	c.sh.brand(req)
 	for _, h := range more {

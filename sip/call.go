@@ -320,6 +320,7 @@ func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
 	c.sh.brand(res)
 	said := hear(from, c.b.party, c.sh.e.profiles.Load())
 	said.carry(res, c.b, l, l.host())
+	packages(res, tokens(from, "recv-info"))
 	parts := said.beside(c.b, l.party)
 	l.rel.drained(func() { l.quiet(func() { c.confirm(tx, res, sdp, parts, onAck) }) })
 }

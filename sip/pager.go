@@ -97,6 +97,9 @@ func (s *shard) message(tx *transaction.Server, req *msg.Request, in transport.I
 		s.answer(tx, r.status, r.headers...)
 		return
 	}
+	if _, ok := s.proven(tx, req, in, party); !ok {
+		return
+	}
 	ruling := s.e.screen.judge(party, in.Flow.Remote(), sovereign.Production)
 	if !ruling.Permitted() || !party.sendsFrom(in.Flow.Remote().Addr(), in.Flow.Peer()) {
 		s.e.screen.refused(party.Name, in.Flow.Remote(), ruling.Ground, "a message from where its party does not send from: "+ruling.Why)

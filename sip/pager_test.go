@@ -200,3 +200,51 @@ func TestMessageInADialog(t *testing.T) {
 		w.end(ok, 4)
 	})
 }
+
+// Which INFO packages a side takes is told to the other one, and 469 says it again; what could name a host is left out.
+//
+// Conforms: RFC 6086 section 5.2; Recv-Info crosses with the INVITE and with its 2xx.
+// Conforms: RFC 6086 section 4.2.2; 469 crosses with Recv-Info.
+func TestInfoPackagesCross(t *testing.T) {
+	run(t, nil, func(w *world) {
+		w.carrier.invite("packages", w.carrier.sdp, "Recv-Info: conf;at=10.1.0.1, trace")
+		in := w.fra.request(msg.INVITE)
+		if got := strings.Join(tokens(in, "recv-info"), " "); got != "conf trace" {
+			t.Errorf("INVITE says %q", got)
+		}
+		w.fra.reply(in, 200, w.fra.sdp, "Recv-Info: trace")
+		w.fra.request(msg.ACK)
+		ok := w.carrier.status(200)
+		if got := strings.Join(tokens(ok, "recv-info"), " "); got != "trace" {
+			t.Errorf("200 says %q", got)
+		}
+		w.carrier.within(ok, "ACK", 1, "")
+		w.carrier.within(ok, "INFO", 2, "", "Info-Package: conf")
+		info := w.fra.request(msg.INFO)
+		if value(info, "info-package") != "conf" {
+			t.Errorf("\n%s", info)
+		}
+		w.fra.reply(info, 469, "", "Recv-Info: trace")
+		if res := w.carrier.status(469); value(res, "recv-info") != "trace" {
+			t.Errorf("\n%s", res)
+		}
+		w.end(ok, 3)
+	})
+}
+
+// No call of ours is taken over or joined by an INVITE from outside.
+//
+// Conforms: RFC 3261 section 8.2.2.3; Replaces and Join that are required are 420.
+func TestReplacesAndJoinAreNotUnderstood(t *testing.T) {
+	run(t, nil, func(w *world) {
+		for i, o := range []string{"replaces", "join"} {
+			id := fmt.Sprint("r", i)
+			w.carrier.invite(id, w.carrier.sdp, "Require: "+o, "Replaces: a;to-tag=b;from-tag=c")
+			if res := w.carrier.status(420); value(res, "unsupported") != o {
+				t.Errorf("\n%s", res)
+			}
+			w.carrier.write(strings.Replace(w.carrier.compose("ACK", "sip:x@x", id, 1, "", ""), "ACK1", "INVITE1", 1))
+		}
+		w.fra.silent(time.Second)
+	})
+}

@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -24,33 +23,18 @@ type relayed struct {
 func (l *leg) passRefer(tx *transaction.Server, req *msg.Request, to referTo) {
 	t := newTransfer(l, l.other(), req)
 	t.rec.How = "refer_relayed"
-	if to.replaces == nil {
-		t.pass(tx, req, to, "")
+	if to.replaces != nil { // the INVITE with Replaces would come here, and no leg of ours is taken over by one
+		t.refuse(tx, 603, "failed", reason{"SIP", 603, "calls are joined by this edge alone"})
 		return
 	}
-	l.c.sh.farOf(*to.replaces, l.party.Name, func(f *far) {
-		switch {
-		case t.over:
-		case f == nil:
-			t.refuse(tx, 603, "failed", reason{"SIP", 481, "the call to be replaced is not known here"})
-		default:
-			if to.user == "" {
-				to.user = f.called
-			}
-			t.pass(tx, req, to, url.PathEscape(f.names.header().Value()))
-		}
-	})
+	t.pass(tx, req, to)
 }
 
 // pass builds the REFER for the other side. Its INVITE comes back to us, so the host of Refer-To is ours.
-func (t *transfer) pass(tx *transaction.Server, req *msg.Request, to referTo, replaces string) {
+func (t *transfer) pass(tx *transaction.Server, req *msg.Request, to referTo) {
 	o, c := t.stay, t.c
 	u := msg.Uri{Scheme: "sip", User: to.user, Host: o.host()}
-	target := u.String()
-	if replaces != "" {
-		target += "?Replaces=" + replaces
-	}
-	out := o.build(msg.REFER, o.contact(), msg.NewHeader("Refer-To", "<"+target+">"))
+	out := o.build(msg.REFER, o.contact(), msg.NewHeader("Refer-To", "<"+u.String()+">"))
 	if t.referrer != "" && t.by.party.Trusted && o.party.Trusted {
 		by := msg.Uri{Scheme: "sip", User: t.referrer, Host: o.host()}
 		out.AppendHeader(msg.NewHeader("Referred-By", "<"+by.String()+">"))
