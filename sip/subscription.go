@@ -26,6 +26,8 @@ type subscription struct {
 	timer transaction.Timer
 	last  string // the fragment that was told last
 	ended bool
+	sent  bool   // a NOTIFY waits for its answer
+	next  string // state of the one that waits for that
 	then  func() // runs once when the last NOTIFY was answered, or cannot be
 }
 
@@ -102,8 +104,13 @@ func (s *subscription) done() {
 	}
 }
 
+// notify sends what was told last, one NOTIFY after another: over UDP a later one could arrive first, and the earlier one would then be out of order.
 func (s *subscription) notify(state string) {
 	l := s.l
+	if s.sent {
+		s.next = state
+		return
+	}
 	if l.ended || l.dlg == nil || l.closed(time.Now()) {
 		s.close()
 		s.done()
@@ -112,12 +119,19 @@ func (s *subscription) notify(state string) {
 	req := l.build(msg.NOTIFY, msg.NewHeader("Event", s.event), msg.NewHeader("Subscription-State", state), l.contact(), msg.NewHeader("Content-Type", typeSIPFrag))
 	req.SetBody([]byte(s.last))
 	last := strings.HasPrefix(state, "terminated")
+	s.sent = true
 	l.send(req, func(res *msg.Response, err error) {
-		if err != nil || res.StatusCode >= 300 { // RFC 6665 section 4.2.2: who does not know the subscription is not told again
+		next := s.next
+		s.sent, s.next = false, ""
+		gone := err != nil || res.StatusCode >= 300 // RFC 6665 section 4.2.2: who does not know the subscription is not told again
+		switch {
+		case gone:
 			s.close()
-		}
-		if last {
 			s.done()
+		case last:
+			s.done()
+		case next != "":
+			s.notify(next)
 		}
 	})
 }

@@ -619,3 +619,31 @@ func TestAttendedTransfer(t *testing.T) {
 		})
 	}
 }
+
+// One NOTIFY waits for the answer to the one before: a lost first one must not arrive after the last.
+//
+// Conforms: RFC 3261 section 12.2.2; what we send in one dialog arrives in order.
+func TestNotifiesKeepTheirOrder(t *testing.T) {
+	run(t, nil, func(w *world) {
+		w.numbers()
+		_, in := w.up("order")
+		w.fra.inside(in, "REFER", 1, "", "Refer-To: <sip:+41200@x>")
+		w.fra.status(202)
+		first := w.fra.request(msg.NOTIFY) // and it is not answered yet
+		inv := w.zrh.request(msg.INVITE)
+		w.zrh.reply(inv, 180, "")
+		w.zrh.reply(inv, 200, w.zrh.sdp)
+		w.zrh.request(msg.ACK)
+		w.fra.silent(200 * time.Millisecond)
+		w.fra.reply(first, 200, "")
+		last := w.fra.notify("200 ", "terminated")
+		if last.CSeq().SeqNo != first.CSeq().SeqNo+1 {
+			t.Errorf("CSeq %d after %d", last.CSeq().SeqNo, first.CSeq().SeqNo)
+		}
+		w.fra.reply(w.fra.request(msg.BYE), 200, "")
+		w.zrh.inside(inv, "BYE", 1, "")
+		w.zrh.status(200)
+		w.carrier.reply(w.carrier.request(msg.BYE), 200, "")
+		w.receipt()
+	})
+}
