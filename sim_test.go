@@ -71,6 +71,8 @@ edge_groups:
   - {name: dme, region: "sim:moscow", members: [{host: 10.50.0.10, port: 5060, transport: udp}], media: {security: plain}}
 routes:
   - {name: line, direction: inbound, from: [carrier], to: [{party: fra}, {party: zrh}, {party: sto}, {party: iad}, {party: dme}], failback: {after: 5s}}
+  - {name: moved, direction: inbound, from: [carrier], prefix: ["+4969900200"], to: [{party: zrh}, {party: fra}], failback: {after: 5s}, fallback_policy: NEVER}
+  - {name: abroad, direction: inbound, from: [carrier], prefix: ["+7"], to: [{party: dme}], fallback_policy: NEVER}
 emergency:
   - {country: DE, numbers: ["112"], trunk: carrier}
   - {country: CH, numbers: ["112"], trunk: swiss}
@@ -161,7 +163,7 @@ type law struct {
 }
 
 // tally counts over all seeds what was put to the test, so that nothing passes by not happening.
-type tally struct{ calls, up, placed, answered, outlived, drained, played, kept atomic.Int64 }
+type tally struct{ moves, moved, refused, calls, up, placed, answered, outlived, drained, played, kept atomic.Int64 }
 
 func (s *sim) fault(format string, args ...any) {
 	s.mu.Lock()
@@ -625,8 +627,9 @@ type act struct {
 	cancel time.Duration // before the answer; 0 never
 	hold   bool
 	info   bool
-	move   bool // to another media address, by re-INVITE
-	late   bool // the offer comes in the 200
+	move   bool   // to another media address, by re-INVITE
+	late   bool   // the offer comes in the 200
+	refer  string // number that the caller transfers to
 }
 
 func (s *sim) act() act {
@@ -642,6 +645,8 @@ func (s *sim) act() act {
 		a.move = true
 	case 4:
 		a.late = true
+	case 5:
+		a.refer = []string{movedTo, deniedNumber}[s.rng.IntN(2)]
 	}
 	return a
 }
@@ -690,9 +695,61 @@ func (s *sim) talk(ctx context.Context, c *carrier.Call, a act) {
 		_, _ = c.SendInfo(ctx, "application/dtmf-relay", "Signal=5\r\nDuration=160\r\n")
 	case a.move:
 		_, _ = c.MoveMedia(ctx, netip.MustParseAddr("10.1.0.10"))
+	case a.refer != "":
+		s.transfer(ctx, c, a)
 	}
 	time.Sleep(a.talk / 2)
 	_ = c.Hangup(ctx)
+}
+
+// The numbers that callers transfer to: one of two groups in Europe, and one where the policy denies every way.
+const movedTo, deniedNumber = "+4969900200", "+74951234567"
+
+// transfer asks for a transfer by REFER. To a denied place none may ever be taken; what a lawful one leads to is ended by the group that took it.
+func (s *sim) transfer(ctx context.Context, c *carrier.Call, a act) {
+	s.mu.Lock()
+	for _, name := range []string{"fra", "zrh"} { // who is left alone ends the call: only a session timer would end one whose both ends died
+		s.busy[name]++
+		defer func() {
+			s.mu.Lock()
+			s.busy[name]--
+			s.mu.Unlock()
+		}()
+	}
+	s.mu.Unlock()
+	for _, name := range []string{"fra", "zrh"} {
+		_ = s.peers[name].SetBehaviour(carrier.Behaviour{})
+	}
+	status, err := c.Refer(ctx, a.refer)
+	if err == nil && a.refer == deniedNumber && status < 300 {
+		s.fault("a transfer to a denied place was taken with %d", status)
+	}
+	if err == nil && status == 403 {
+		s.sos.refused.Add(1)
+	}
+	if err == nil && status >= 300 {
+		return
+	}
+	s.sos.moves.Add(1)
+	time.Sleep(a.talk)
+	for range 45 { // longer than any walk over hops: also an answer that was lost on its way here may have begun one
+		ended := false
+		for _, p := range s.peers {
+			for _, x := range p.Calls() {
+				if strings.Contains(x.URI(), movedTo) {
+					ended = x.Hangup(ctx) == nil || ended
+				}
+			}
+		}
+		if ended && strings.HasPrefix(c.Told(), "SIP/2.0 200") {
+			s.sos.moved.Add(1)
+			return
+		}
+		if strings.HasPrefix(c.Told(), "SIP/2.0 ") && c.Told()[8] > '2' {
+			return
+		}
+		time.Sleep(time.Second)
+	}
 }
 
 // ends is the invariant at rest: every call ended, every media port came back.
@@ -760,6 +817,13 @@ func (s *sim) checkReceipt(e audit.Entry) {
 		s.fault("receipt %d says %q", e.Seq, r.Overall)
 	}
 	s.checkHelp(e.Seq, &r)
+	for _, x := range r.Transfers {
+		for _, at := range x.Attempts {
+			if at.Verdict != "permit" && !at.At.IsZero() {
+				s.fault("receipt %d: a transfer reached %s, whose verdict was %q", e.Seq, at.Target, at.Verdict)
+			}
+		}
+	}
 	if r.EdgeGroup == "iad" && !r.TAnswer.IsZero() {
 		ok := false
 		for _, w := range s.windows {
@@ -845,6 +909,10 @@ func TestWholeNodeHoldsItsInvariants(t *testing.T) {
 	})
 	placed, answered, outlived, drained := sos.placed.Load(), sos.answered.Load(), sos.outlived.Load(), sos.drained.Load()
 	t.Logf("%d calls for help, %d answered, %d outlived a change of the law, %d from a draining node", placed, answered, outlived, drained)
+	t.Logf("%d transfers taken, %d of them reached their target, %d to a denied place refused", sos.moves.Load(), sos.moved.Load(), sos.refused.Load())
+	if n := int64(seeds); n >= 50 && (sos.moved.Load() < n/10 || sos.refused.Load() < n/10) {
+		t.Error("too few transfers to show anything")
+	}
 	t.Logf("%d ways were closed to calls because people kept them out", sos.kept.Load())
 	if n := int64(seeds); n >= 50 && (sos.kept.Load() < n || placed < n || answered < placed*98/100 || outlived < n/2 || drained < n/6) {
 		t.Error("that is too little to show anything")

@@ -41,6 +41,7 @@ type Call struct {
 	status                  int
 	final                   *message
 	body                    []byte // of the last INFO
+	told                    string // body of the last NOTIFY
 	why                     string // of the end
 	events                  []Event
 	unacked                 *bool // our 2xx still waits for its ACK
@@ -339,6 +340,26 @@ func (c *Call) SendInfo(ctx context.Context, contentType, body string) (int, err
 	return await(ctx, ch)
 }
 
+// Refer asks for a transfer to a number (RFC 3515). The answer says only whether it was taken; what became of it comes by NOTIFY.
+func (c *Call) Refer(ctx context.Context, number string) (int, error) {
+	c.p.mu.Lock()
+	if !c.confirmed {
+		c.p.mu.Unlock()
+		return 0, errors.New("carrier: the call is not up")
+	}
+	c.seq++
+	m := c.build("REFER", c.seq)
+	m.add("Refer-To", "<sip:"+number+"@transfer.invalid>")
+	m.setBody("", nil)
+	ch := make(chan int, 1)
+	c.request(m, func(r *message) { final(ch, r) })
+	c.p.mu.Unlock()
+	return await(ctx, ch)
+}
+
+// Told is the fragment of the last NOTIFY.
+func (c *Call) Told() string { return read(c, func() string { return c.told }) }
+
 func final(ch chan int, r *message) {
 	switch {
 	case r == nil:
@@ -448,6 +469,9 @@ func (c *Call) onRequest(t *serverTx) {
 	case "INFO":
 		p.stats.Infos++
 		c.body = m.body
+		c.reply(t, 200, nil)
+	case "NOTIFY":
+		c.told = string(m.body)
 		c.reply(t, 200, nil)
 	case "OPTIONS":
 		p.stats.Options++
