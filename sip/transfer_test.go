@@ -647,3 +647,29 @@ func TestNotifiesKeepTheirOrder(t *testing.T) {
 		w.receipt()
 	})
 }
+
+// The transferor says BYE before it answers the last NOTIFY: that ends its leg and not the call, whichever side it was.
+func TestTransferorsByeCrosses(t *testing.T) {
+	run(t, nil, func(w *world) {
+		w.numbers()
+		ok, in := w.up("crossing")
+		w.carrier.within(ok, "REFER", 2, "", "Refer-To: <sip:+41200@x>")
+		w.carrier.status(202)
+		w.carrier.notify("100 ", "active")
+		inv := w.zrh.request(msg.INVITE)
+		w.zrh.reply(inv, 200, w.zrh.sdp)
+		w.zrh.request(msg.ACK)
+		last := w.carrier.request(msg.NOTIFY)
+		w.carrier.within(ok, "BYE", 3, "")
+		w.carrier.status(200)
+		w.carrier.reply(last, 200, "")
+		w.carrier.silent(time.Second)
+		w.fra.inside(in, "INFO", 1, "")
+		w.zrh.reply(w.zrh.request(msg.INFO), 200, "")
+		w.fra.status(200)
+		w.fra.inside(in, "BYE", 2, "")
+		w.fra.status(200)
+		w.zrh.reply(w.zrh.request(msg.BYE), 200, "")
+		w.receipt()
+	})
+}
