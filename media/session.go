@@ -500,6 +500,14 @@ func (s *Session) Close() Report {
 	r.Closed = time.Now()
 	s.end = &r
 	s.r.leave(s)
+	// A call is remembered for a while after its end, in case its peers repeat themselves: what it keeps of its media should be small.
+	for side := range s.legs {
+		s.legs[side].Store(nil)
+	}
+	s.open = nil
+	s.log.Lock()
+	s.moves = nil
+	s.log.Unlock()
 	return r
 }
 
