@@ -179,7 +179,7 @@ func (d *deaf) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
 }
 func (d *deaf) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) { return len(b), nil }
 func (d *deaf) LocalAddr() net.Addr                                        { return &d.at }
-func (d *deaf) SetReadDeadline(time.Time) error { return os.ErrNoDeadline }
+func (d *deaf) SetReadDeadline(time.Time) error                            { return os.ErrNoDeadline }
 
 func (d *deaf) Close() error { d.open.Done(); return nil }
 
