@@ -132,6 +132,8 @@ type sim struct {
 	busy     map[string]int       // peers that must not be troubled: somebody calls for help from there
 	lawful   chan struct{}        // one change of the law at a time: a mutex would stop virtual time
 
+	topology topology
+
 	placed, placedUp, helped, helpedUp int // calls for help, by their callers and by the receipts
 }
 
@@ -176,6 +178,9 @@ func (s *sim) fault(format string, args ...any) {
 // watch is the invariant on the wire: nothing of the node's to a denied place; nothing to a held one unless a live grant stands in the log already.
 func (s *sim) watch(p vnet.Packet) {
 	help := s.hear(p.Data)
+	if leak := s.topology.leak(simEdge, p); leak != "" {
+		s.fault("%s: %s to %s tells of somebody else, %q: %.900q", p.At.Format(time.TimeOnly), p.Proto, p.To, leak, p.Data)
+	}
 	if p.From.Addr() != simEdge {
 		return
 	}
@@ -358,6 +363,9 @@ func (s *sim) play() []string {
 	cancel()
 	peers.Wait()
 	s.proof()
+	if s.topology.seen < 100 {
+		s.fault("only %d names of legs were compared", s.topology.seen)
+	}
 	if len(s.faults) > 0 && os.Getenv("CORDON_DUMP") != "" {
 		s.dump()
 	}
