@@ -67,29 +67,34 @@ type carried struct {
 	parts     []header.Part
 }
 
-// hear takes out of a message of party p what may cross.
+// hear takes out of a message of party p what may cross, in one look at its headers: most have nothing of it.
 func hear(m msg.Message, p *Party, n *profiles) carried {
-	h := carried{
-		trusted: p.Trusted, privacy: header.Privacies(values(m, "privacy")), diverted: values(m, "diversion"), history: values(m, "history-info"),
-		data: values(m, "user-to-user"), early: header.EarlyMedia(value(m, "p-early-media")),
-	}
-	switch {
-	case p.Trusted: // RFC 3325 section 5: from elsewhere it asserts nothing
-		h.ids = header.Identities(values(m, "p-asserted-identity"))
-	case p.Cross.Preferred:
-		h.ids = header.Identities(values(m, "p-preferred-identity"))
-	}
-	if req, ok := m.(*msg.Request); ok && req.Method == msg.INVITE {
-		h.passports, h.date, h.place, h.priority = values(m, "identity"), value(m, "date"), values(m, "geolocation"), values(m, "resource-priority")
-		h.placing = value(m, "geolocation-routing")
-	}
-	if hs, ok := m.(interface{ Headers() []msg.Header }); ok && len(n.wanted.names) > 0 {
-		for _, f := range hs.Headers() {
-			if n.wanted.names[strings.ToLower(f.Name())] && len(h.fields) < 64 {
-				h.fields = append(h.fields, header.Field{Name: f.Name(), Value: f.Value()})
-			}
+	h := carried{trusted: p.Trusted}
+	req, _ := m.(*msg.Request)
+	opens := req != nil && req.Method == msg.INVITE
+	var private, ids []string
+	for _, f := range headersOf(m) {
+		switch {
+		case called(f, "privacy"):
+			private = append(private, f.Value())
+		case called(f, "p-asserted-identity") && p.Trusted, called(f, "p-preferred-identity") && !p.Trusted && p.Cross.Preferred:
+			ids = append(ids, f.Value()) // RFC 3325 section 5: from elsewhere it asserts nothing
+		case called(f, "diversion"):
+			h.diverted = append(h.diverted, f.Value())
+		case called(f, "history-info"):
+			h.history = append(h.history, f.Value())
+		case called(f, "user-to-user"):
+			h.data = append(h.data, f.Value())
+		case called(f, "p-early-media"):
+			h.early = header.EarlyMedia(f.Value())
+		case opens:
+			h.opening(f)
+		}
+		if len(n.wanted.names) > 0 && n.wanted.names[strings.ToLower(f.Name())] && len(h.fields) < 64 {
+			h.fields = append(h.fields, header.Field{Name: f.Name(), Value: f.Value()})
 		}
 	}
+	h.privacy, h.ids = header.Privacies(private), header.Identities(ids)
 	if len(m.Body()) > 0 {
 		types := n.wanted.bodies
 		if len(h.place) > 0 {
@@ -98,6 +103,22 @@ func hear(m msg.Message, p *Party, n *profiles) carried {
 		h.parts = header.Beside(value(m, "content-type"), m.Body(), types)
 	}
 	return h
+}
+
+// opening takes what only the INVITE that begins a call tells.
+func (h *carried) opening(f msg.Header) {
+	switch {
+	case called(f, "identity"):
+		h.passports = append(h.passports, f.Value())
+	case called(f, "date"):
+		h.date = f.Value()
+	case called(f, "geolocation"):
+		h.place = append(h.place, f.Value())
+	case called(f, "geolocation-routing"):
+		h.placing = f.Value()
+	case called(f, "resource-priority"):
+		h.priority = append(h.priority, f.Value())
+	}
 }
 
 // veil is what the far end of this leg is called, and what it called this leg.
