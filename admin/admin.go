@@ -383,6 +383,6 @@ func (s *Server) identify(got [sha256.Size]byte) (Identity, bool) {
 }
 
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ Identity) error {
-	promhttp.HandlerFor(s.c.Gatherer, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	promhttp.HandlerFor(s.c.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP(w, r)
 	return nil
 }

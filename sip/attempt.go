@@ -334,6 +334,7 @@ func (t *attempt) stop() {
 func (t *attempt) result(word string) {
 	t.c.tried[t.record].Result = word
 	t.c.sh.e.metrics.attempts.WithLabelValues(t.hop.Party, word).Inc()
+	t.c.sh.e.metrics.failed(t.hop.Party, word, t.c.reference())
 }
 
 // outcome tells health what a real call met, once.

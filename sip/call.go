@@ -377,13 +377,14 @@ func (l *leg) closed(now time.Time) bool {
 // glimpse is what people see of the call between two changes of its state. Most are never looked at, so it holds what costs nothing.
 type glimpse struct {
 	state, trunk, group string
+	ids                 struct{ a, b string } // Session-IDs of the two ends
 	path                [2]sovereign.Region
 	legs                int
 }
 
 // setState publishes what people see of the call.
 func (c *call) setState(state string) {
-	v := &glimpse{state: state}
+	v := &glimpse{state: state, ids: c.ids}
 	v.trunk, v.group = c.sides()
 	add := func(l *leg) {
 		v.path[v.legs] = l.ruling.Region

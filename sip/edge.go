@@ -22,6 +22,7 @@ import (
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip/digest"
+	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -194,6 +195,9 @@ func New(c Config) (*Edge, error) {
 	}
 	if m.registrationMetrics, err = newRegistrationMetrics(c.Metrics); err != nil {
 		return nil, err
+	}
+	if m.causeMetrics, err = newCauseMetrics(c.Metrics); err != nil {
+		return nil, fmt.Errorf("sip: metrics: %w", err)
 	}
 	e := &Edge{c: c, log: c.Logger, metrics: m, guard: digest.NewGuard(0)}
 	e.registrar = &registrar{e: e, wake: make(chan struct{}, 1)}
@@ -393,16 +397,20 @@ func (e *Edge) MediaMoved(session string, m media.Move) {
 	if !ok {
 		return
 	}
-	ref := v.(*call).ref.Load()
+	c := v.(*call)
+	ref := c.ref.Load()
 	if ref == nil {
 		return
 	}
-	ev := audit.MediaMoved{CallRef: *ref, Move: receiptMove(m)}
+	ev, session := audit.MediaMoved{CallRef: *ref, Move: receiptMove(m)}, ""
+	if g := c.view.Load(); g != nil {
+		session = header.SessionValue(g.ids.a, g.ids.b)
+	}
 	e.off(func() {
 		ctx, cancel := context.WithTimeout(e.base, finality)
 		defer cancel()
 		if _, err := e.c.Log.Append(ctx, ev); err != nil {
-			e.log.Warn("a media move could not be logged", "call", ev.CallRef, "error", err)
+			e.log.Warn("a media move could not be logged", "call", ev.CallRef, "session", session, "error", err)
 		}
 	})
 }

@@ -193,7 +193,7 @@ func (c *call) close(by string, status int, cause, result string) {
 	if !c.answer.IsZero() {
 		setup = c.answer.Sub(c.start)
 	}
-	e.metrics.ended(result, setup)
+	e.metrics.ended(c, result, setup)
 	c.setState("ending")
 	if c.synth != nil {
 		c.synth.ended(status)

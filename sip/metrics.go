@@ -16,6 +16,7 @@ type metrics struct {
 	strays   prometheus.Counter
 
 	registrationMetrics
+	causeMetrics
 
 	passports *prometheus.CounterVec
 	turned    *prometheus.CounterVec
@@ -65,8 +66,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) ended(result string, setup time.Duration) {
+func (m *metrics) ended(c *call, result string, setup time.Duration) {
 	m.calls.WithLabelValues(result).Inc()
+	m.causeMetrics.ended(c.parties(), c.class(result), c.reference(), setup)
 	if setup > 0 {
 		m.setup.Observe(setup.Seconds())
 	}

@@ -263,12 +263,12 @@ func (t *transfer) end(status int, result string) {
 	if ref == nil {
 		return
 	}
-	e, ev := c.sh.e, audit.CallTransferred{CallRef: *ref, Transfer: t.rec}
+	e, ev, session := c.sh.e, audit.CallTransferred{CallRef: *ref, Transfer: t.rec}, c.session()
 	e.off(func() {
 		ctx, cancel := context.WithTimeout(e.base, finality)
 		defer cancel()
 		if _, err := e.c.Log.Append(ctx, ev); err != nil {
-			e.log.Warn("a transfer could not be logged; the receipt will tell of it", "call", ev.CallRef, "error", err)
+			e.log.Warn("a transfer could not be logged; the receipt will tell of it", "call", ev.CallRef, "session", session, "error", err)
 		}
 	})
 }
