@@ -74,14 +74,24 @@ func region(t testing.TB, s string) sovereign.Region {
 
 func testSnapshot(t testing.TB, grants ...sovereign.Grant) *sovereign.Snapshot {
 	t.Helper()
+	return snapshotWith(t, nil, grants...)
+}
+
+// snapshotWith is testSnapshot with more prefixes in Frankfurt.
+func snapshotWith(t testing.TB, prefixes []string, grants ...sovereign.Grant) *sovereign.Snapshot {
+	t.Helper()
 	fra, zrh, iad := region(t, "aws:eu-central-1"), region(t, "aws:eu-central-2"), region(t, "aws:us-east-1")
-	atlas, err := sovereign.NewAtlas(nil, []sovereign.Declaration{
+	declared := []sovereign.Declaration{
 		{Prefix: "10.0.0.0/16", Region: fra, Contract: "us"},
 		{Prefix: "10.1.0.0/16", Region: fra, Contract: "c1"},
 		{Prefix: "10.2.0.0/16", Region: fra, Contract: "c2"},
 		{Prefix: "10.3.0.0/16", Region: zrh, Contract: "c3"},
 		{Prefix: "10.66.0.0/16", Region: iad, Contract: "c4"},
-	})
+	}
+	for _, p := range prefixes {
+		declared = append(declared, sovereign.Declaration{Prefix: p, Region: fra, Contract: "more"})
+	}
+	atlas, err := sovereign.NewAtlas(nil, declared)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,6 +70,10 @@ func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.I
 		if user, ok = s.proven(tx, req, in, party); !ok {
 			return
 		}
+	}
+	if r := misfit(req); r != nil {
+		s.answer(tx, r.status, r.headers...)
+		return
 	}
 	switch req.Method {
 	case msg.INVITE:
@@ -155,19 +160,17 @@ type refusal struct {
 	headers []msg.Header
 }
 
-// sane checks what must hold of any new INVITE, emergency or not.
-func (s *shard) sane(tx *transaction.Server, req *msg.Request) *refusal {
-	switch u := req.Recipient; {
-	case u.Scheme != "sip" && u.Scheme != "sips" && u.Scheme != "tel" && (u.Scheme != "urn" || !strings.HasPrefix(strings.ToLower(u.Raw()), "service:")):
+// misfit checks what must hold of any request that begins something: an address that means something here, and no extension that is not known. RFC 3261 sections
+// 8.2.2.1 and 8.2.2.3.
+func misfit(req *msg.Request) *refusal {
+	switch req.Method {
+	case msg.INVITE, msg.OPTIONS:
+	default:
+		return nil // what is refused anyway, or has an order of its own
+	}
+	u := req.Recipient
+	if u.Scheme != "sip" && u.Scheme != "sips" && u.Scheme != "tel" && (u.Scheme != "urn" || !strings.HasPrefix(strings.ToLower(u.Raw()), "service:")) {
 		return &refusal{status: 416}
-	case req.From().Params.GetOr("tag", "") == "":
-		return &refusal{status: 400}
-	}
-	if mf := req.MaxForwards(); mf != nil && mf.Val() == 0 {
-		return &refusal{status: 483}
-	}
-	if n, ok := number(req, "max-breadth"); ok && n == 0 { // RFC 5393 section 5.3.3
-		return &refusal{status: 440}
 	}
 	var unknown []string
 	for _, o := range tokens(req, "require") {
@@ -177,6 +180,17 @@ func (s *shard) sane(tx *transaction.Server, req *msg.Request) *refusal {
 	}
 	if len(unknown) > 0 {
 		return &refusal{420, []msg.Header{msg.NewHeader("Unsupported", strings.Join(unknown, ", "))}}
+	}
+	return nil
+}
+
+// sane checks what must hold of any new INVITE, emergency or not.
+func (s *shard) sane(tx *transaction.Server, req *msg.Request) *refusal {
+	if mf := req.MaxForwards(); mf != nil && mf.Val() == 0 {
+		return &refusal{status: 483}
+	}
+	if n, ok := number(req, "max-breadth"); ok && n == 0 { // RFC 5393 section 5.3.3
+		return &refusal{status: 440}
 	}
 	if tx.Merged() {
 		return &refusal{status: 482}
@@ -193,6 +207,9 @@ func (s *shard) sane(tx *transaction.Server, req *msg.Request) *refusal {
 	if _, ok := bodySDP(req); !ok || !plainBody(req) {
 		return &refusal{415, []msg.Header{msg.NewHeader("Accept", typeSDP)}}
 	}
+	if !takesSDP(req) { // no answer of ours would be one for it
+		return &refusal{status: 406}
+	}
 	if c := req.Contact(); c == nil || c.Address.Wildcard || c.Address.Host == "" {
 		return &refusal{status: 400}
 	}
@@ -200,6 +217,16 @@ func (s *shard) sane(tx *transaction.Server, req *msg.Request) *refusal {
 		return &refusal{422, []msg.Header{msg.NewHeader("Min-SE", minSEText)}}
 	}
 	return nil
+}
+
+// takesSDP says whether the sender takes session descriptions: it does unless it lists what it takes and leaves them out. RFC 3261 section 20.1.
+func takesSDP(req *msg.Request) bool {
+	list := tokens(req, "accept")
+	return len(list) == 0 || slices.ContainsFunc(list, func(t string) bool {
+		t, _, _ = strings.Cut(t, ";")
+		t = strings.TrimSpace(t)
+		return strings.EqualFold(t, typeSDP) || t == "*/*" || strings.EqualFold(t, "application/*")
+	})
 }
 
 func plainBody(req *msg.Request) bool {
