@@ -425,7 +425,7 @@ func (p *peer) within(res *msg.Response, method string, seq int, body string, mo
 }
 
 // inside sends a request inside the dialog that an INVITE to this peer opened.
-func (p *peer) inside(req *msg.Request, method string, seq int, body string, more ...string) {
+func (p *peer) inside(req *msg.Request, method string, seq int, body string, more ...string) (raw string) {
 	p.w.t.Helper()
 	b := &strings.Builder{}
 	uri := req.Contact().Address
@@ -442,6 +442,7 @@ func (p *peer) inside(req *msg.Request, method string, seq int, body string, mor
 	}
 	fmt.Fprintf(b, "Content-Length: %d\r\n\r\n%s", len(body), body)
 	p.write(b.String())
+	return b.String()
 }
 
 // up establishes one call from the carrier to fra and gives the two ends' views of it.

@@ -488,6 +488,7 @@ type accepted struct {
 	limit transaction.Timer
 	onAck func(sdp []byte)
 	bye   []reason // the call ended meanwhile: say so once the ACK is here
+	next  func()   // what waits for the ACK
 }
 
 // accept sends a 2xx to the INVITE tx and keeps repeating it. onAck is called once with the answer that the ACK carries, if any.
@@ -536,5 +537,8 @@ func (l *leg) acked(req *msg.Request) {
 	}
 	if l.side == media.A {
 		l.c.restated()
+	}
+	if w.next != nil {
+		w.next()
 	}
 }

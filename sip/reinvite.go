@@ -23,6 +23,29 @@ func (l *leg) clash(tx *transaction.Server) bool {
 	return true
 }
 
+// patient keeps a re-INVITE waiting that came while nothing but the other side's ACK is missing: our own ACK is fast, and a phone may speak again at once.
+func (l *leg) patient(tx *transaction.Server, req *msg.Request) bool {
+	o := l.other()
+	if o == nil || o.waiting == nil || l.in != nil || l.out != nil || l.waiting != nil || o.in != nil || o.out != nil {
+		return false
+	}
+	_ = tx.Respond(tx.Response(100, ""))
+	l.in = tx
+	tx.OnCancel(func(*msg.Request) {
+		if l.in == tx {
+			l.in = nil
+			l.c.sh.answer(tx, 487)
+		}
+	})
+	o.waiting.next = func() {
+		if l.in == tx && !l.c.ended {
+			l.in = nil
+			l.reinvited(tx, req)
+		}
+	}
+	return true
+}
+
 // short says whether the peer asks for a session interval that is too small, and answers it.
 func (l *leg) short(tx *transaction.Server, req *msg.Request) bool {
 	if n, ok := number(req, "session-expires"); ok && n < minSE && lists(req, "supported", "timer") { // RFC 4028 section 9: only who knows the word is told
@@ -43,7 +66,7 @@ func (l *leg) reinvited(tx *transaction.Server, req *msg.Request) {
 	case !ok:
 		c.sh.answer(tx, 415, msg.NewHeader("Accept", typeSDP))
 		return
-	case l.short(tx, req), l.clash(tx):
+	case l.short(tx, req), l.patient(tx, req), l.clash(tx):
 		return
 	}
 	_ = l.dlg.Refresh(req)

@@ -360,3 +360,39 @@ func TestOptionsInsideADialogAreAnsweredAndChangeNothing(t *testing.T) {
 		w.end(ok, 3)
 	})
 }
+
+// A callee that speaks again at once is heard as soon as the caller's ACK is here, and may take it back until then.
+// Conforms: RFC 3261 section 14.2
+func TestAReinviteBehindTheAnswerWaitsForTheCallersAck(t *testing.T) {
+	for name, cancelled := range map[string]bool{"heard": false, "taken back": true} {
+		t.Run(name, func(t *testing.T) {
+			run(t, nil, func(w *world) {
+				w.carrier.invite("eager", w.carrier.sdp)
+				in := w.fra.request(msg.INVITE)
+				w.fra.reply(in, 200, w.fra.sdp)
+				w.fra.request(msg.ACK)
+				ok := w.carrier.status(200)
+				raw := w.fra.inside(in, "INVITE", 1, strings.Replace(w.fra.sdp, "a=sendrecv", "a=sendonly", 1))
+				w.fra.status(100)
+				w.carrier.silent(300 * time.Millisecond)
+				if cancelled {
+					w.fra.write(cancelOf(raw))
+				}
+				w.carrier.within(ok, "ACK", 1, "")
+				if !cancelled {
+					re := w.carrier.request(msg.INVITE)
+					w.carrier.reply(re, 200, strings.Replace(w.carrier.sdp, "a=sendrecv", "a=recvonly", 1))
+					w.carrier.request(msg.ACK)
+					w.fra.status(200)
+					w.fra.inside(in, "ACK", 1, "")
+				} else {
+					w.fra.status(200)
+					w.fra.status(487)
+					w.carrier.silent(300 * time.Millisecond)
+				}
+				synctest.Wait()
+				w.end(ok, 2)
+			})
+		})
+	}
+}

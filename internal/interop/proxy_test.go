@@ -172,7 +172,6 @@ func TestRecordRoutingProxy(t *testing.T) {
 > 180
 > 200 | sdp
 < ACK
-wait 300
 > INVITE | sdp=sendonly
 < 100 | optional
 < 200 | body: a=recvonly
