@@ -48,12 +48,26 @@ func (s *Session) weigh(e end, d *description, audio int, cause string) (*remote
 	if rem.line.speech() == "" {
 		return nil, refuse(305, "no audio format that the relay knows the clock of")
 	}
+	if ref := e.fitting(rem, answer); ref != nil {
+		return nil, ref
+	}
 	if answer {
 		// RFC 5761 section 5.1.1: mux only when both said so.
 		rem.line.mux = rem.line.mux && e.l.layout[audio].mux
 		rem.told = e.l.layout[audio].dir
 	}
 	return rem, s.admit(e, rem, cause)
+}
+
+// fitting takes away the formats that the side may not offer, or that it was not offered.
+func (e end) fitting(rem *remote, answer bool) *Refusal {
+	if !answer {
+		return e.cfg.Codecs.incoming(&rem.line)
+	}
+	if offer := &e.l.layout[rem.audio]; offer.port != 0 {
+		return rem.line.within(offer)
+	}
+	return nil
 }
 
 // pick chooses the audio line of an offer: the one in use, else the first whose profile suits the leg. Some peers offer SAVP and AVP side

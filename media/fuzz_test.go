@@ -94,6 +94,72 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
+// FuzzCodecs: whatever is offered and answered, a side is offered only what it may speak, in its order, and the other is told only what was offered to it.
+func FuzzCodecs(f *testing.F) {
+	files, _ := filepath.Glob("testdata/sdp/*.sdp")
+	for i, name := range files {
+		f.Add([]byte(readFile(f, name)), []byte(readFile(f, files[(i+1)%len(files)])), "G722 PCMA", "telephone-event", "PCMA")
+	}
+	f.Add([]byte(manyCodecs), []byte(manyCodecs), "", "opus G729", "g722 cn")
+	f.Fuzz(func(t *testing.T, offer, answer []byte, allow, deny, prefer string) {
+		codecs := Codecs{Allow: strings.Fields(allow), Deny: strings.Fields(deny), Prefer: strings.Fields(prefer)}
+		bed := newBed(t, newNetwork().listen)
+		a, b := Leg{Party: "carrier", Security: SRTPOptional, Secure: true, Codecs: Codecs{Deny: []string{"GSM"}}}, plainLeg("fra")
+		b.Codecs = codecs
+		s := bed.open(a)
+		out, err := s.Offer(A, offer, b)
+		if err != nil {
+			return
+		}
+		for _, l := range fit(t, out, codecs) {
+			if !a.Codecs.Permits(l) {
+				t.Fatalf("%s crosses\n%s", l, out)
+			}
+		}
+		told := fit(t, out, codecs)
+		back, err := s.Answer(B, answer)
+		if err != nil {
+			return
+		}
+		for _, l := range fit(t, back, Codecs{}) {
+			if named(told, l) < 0 && l != "" {
+				t.Fatalf("%s was never offered\n%s\n%s", l, out, back)
+			}
+		}
+	})
+}
+
+// fit checks that a description has only formats of c in its stream, in the order of c, and gives their names.
+func fit(t *testing.T, text []byte, c Codecs) []string {
+	t.Helper()
+	d, ref := parseSDP(text)
+	if ref != nil {
+		t.Fatalf("%v\n%s", ref, text)
+	}
+	var names []string
+	last := 0
+	for i := range d.lines {
+		l := &d.lines[i]
+		if l.port == 0 {
+			continue
+		}
+		clocks := l.clocks()
+		for _, f := range l.formats {
+			name := known(clocks, f).name
+			names = append(names, name)
+			rank := named(c.Prefer, name)
+			if rank < 0 {
+				rank = len(c.Prefer)
+			}
+			if !c.Permits(name) || rank < last {
+				t.Fatalf("%s under %+v\n%s", name, c, text)
+			}
+			last = rank
+		}
+	}
+	return names
+}
+
 func FuzzCrypto(f *testing.F) {
 	for _, s := range defaultSuites() {
 		f.Add(newCrypto("1", s).String() + "|2^31|1:4")

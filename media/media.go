@@ -58,6 +58,7 @@ type Leg struct {
 	Purpose  sovereign.Purpose
 	Security Security
 	Suites   []Suite // allowed, in order of preference; nil means all
+	Codecs   Codecs  // formats that it may offer and that it is offered
 	// Secure is true when the signalling hop that carries this SDP is TLS; SDES keys are neither sent nor accepted without it, unless InsecureLab.
 	Secure      bool
 	InsecureLab bool
@@ -127,6 +128,7 @@ type Refusal struct {
 	Warning int // RFC 3261 section 20.43 code, e.g. 304, 305, 399
 	Text    string
 	Ruling  sovereign.Ruling // with 403
+	NoCodec bool             // the Codecs of the side that was to be asked left nothing of the offer: another party may take it
 }
 
 // Error is for the log; Text alone is for the peer.

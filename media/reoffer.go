@@ -43,7 +43,7 @@ func (l *leg) compare(now *line, o *leg) Change {
 	was := &l.remote.line
 	told := o.layout[o.remote.audio].dir
 	switch next := (&remote{line: *now}).toward(); {
-	case now.fault != nil || !slices.Equal(now.attrs, was.attrs) || now.mux != was.mux || !told.covers(next):
+	case now.fault != nil || !slices.Equal(now.attrs, l.remote.lines[l.remote.audio].attrs) || now.mux != was.mux || !told.covers(next):
 		return Formats
 	case !now.hold && !was.hold && (now.addr != was.addr || now.rtcp != was.rtcp), !slices.EqualFunc(now.crypto, was.crypto, crypto.same):
 		return Address

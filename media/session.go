@@ -201,6 +201,9 @@ func (s *Session) relayed(rem *remote, l *leg, fresh bool) ([]line, *Refusal) {
 	if other := s.legs[1-l.side].Load(); fresh && other != nil && len(other.formats) > 0 && !out.only(other.formats) {
 		return nil, refuse(305, "no format is left that was answered already")
 	}
+	if ref := l.cfg.Codecs.outgoing(&out); ref != nil {
+		return nil, ref
+	}
 	if l.remote != nil {
 		out.mux = l.remote.line.mux
 	}
