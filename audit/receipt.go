@@ -125,6 +125,8 @@ type Attempt struct {
 	At      time.Time `json:"at,omitzero"` // when the INVITE left; zero for one that was never contacted
 	TookMS  float64   `json:"took_ms,omitempty"`
 	Result  string    `json:"result"` // "200", "503", "silent", "icmp", "refused_by_policy", ...
+	// Fallback says that this was the second offer to a target that refused the first: plain (without SRTP) | codecs (fewer of them).
+	Fallback string `json:"fallback,omitempty"`
 }
 
 // Move is media or signalling that changed its far end during the call.

@@ -38,7 +38,7 @@ type attempt struct {
 	insist bool   // it must: 100rel is required of it
 	asking bool   // it made an offer in a reliable provisional response, and A was not heard on it yet
 	narrow bool   // it is offered only what an early answer of a hop before left
-	plain  bool   // the retry without SRTP of a leg whose SRTP is optional
+	again  string // of a second offer after a refusal: the word of its Fallback
 
 	first, progress, ring transaction.Timer
 	alive                 bool // something came back
@@ -49,8 +49,8 @@ type attempt struct {
 	pdd                   time.Duration // INVITE to the first 18x
 }
 
-func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.Ruling, plain bool) *attempt {
-	t := &attempt{c: c, hop: h, seq: 1, plain: plain, se: seconds(p.Refresh)}
+func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.Ruling, again string) *attempt {
+	t := &attempt{c: c, hop: h, seq: 1, again: again, se: seconds(p.Refresh)}
 	t.leg = &leg{
 		c: c, side: media.B, party: p, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: newCallID(c.sh.id), tag: token(12),
 		auth: newDigester(p), early: map[string]*dialog.Dialog{}, racks: map[string]uint32{}, ackSDP: map[uint32][]byte{},
@@ -68,6 +68,7 @@ func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.
 	}
 	c.tried = append(c.tried, audit.Attempt{
 		Party: h.Party, Target: h.Target.ID(), Region: r.Region.String(), Country: string(r.Country), Verdict: r.Verdict.String(), Ground: string(r.Ground),
+		Fallback: again,
 	})
 	t.record = len(c.tried) - 1
 	return t
@@ -80,10 +81,7 @@ func (t *attempt) offer() {
 		t.send(nil)
 		return
 	}
-	s, sdp, leg := c.media.Load(), c.ask.sdp, t.leg.media()
-	if t.plain {
-		leg.Security = media.Plain
-	}
+	s, sdp, leg := c.media.Load(), c.ask.sdp, t.weaken(t.leg.media())
 	if c.via != nil {
 		c.via.offer(t, leg)
 		return
@@ -109,7 +107,7 @@ func (t *attempt) offer() {
 
 func (t *attempt) offered(sdp []byte, err error) {
 	if t.dead || t.c.ended {
-		if !t.plain {
+		if t.again == "" {
 			t.c.refund(t.hop)
 		}
 		t.forget()
@@ -121,10 +119,13 @@ func (t *attempt) offered(sdp []byte, err error) {
 		if r.Status == 403 {
 			t.c.held = true
 		}
-		if !t.plain {
+		t.result(refusalWord(r))
+		if r.NoCodec && t.widen(r.Status) {
+			return
+		}
+		if t.again == "" {
 			t.c.refund(t.hop)
 		}
-		t.result("media_" + itoa(r.Status))
 		t.leave()
 		return
 	}

@@ -192,7 +192,7 @@ func (c *call) next() {
 	for c.hop < len(c.plan.Hops) {
 		h := c.plan.Hops[c.hop]
 		c.hop++
-		if c.try(h, false) {
+		if c.try(h, "") {
 			return
 		}
 	}
@@ -200,7 +200,7 @@ func (c *call) next() {
 }
 
 // try starts one attempt. False means that the hop was left out, and the list of attempts says why.
-func (c *call) try(h routing.Hop, plain bool) bool {
+func (c *call) try(h routing.Hop, again string) bool {
 	e := c.sh.e
 	party := e.profiles.Load().byName[h.Party]
 	proto := transport.Proto(h.Target.Transport)
@@ -217,7 +217,7 @@ func (c *call) try(h routing.Hop, plain bool) bool {
 		c.skip(h, h.Ruling, h.Ruling.Ground, "full")
 		return false
 	}
-	if why := e.throttled(party, h.Target.Addr, c.emergency() || plain); why != "" {
+	if why := e.throttled(party, h.Target.Addr, c.emergency() || again != ""); why != "" {
 		c.skip(h, h.Ruling, h.Ruling.Ground, why)
 		return false
 	}
@@ -226,7 +226,7 @@ func (c *call) try(h routing.Hop, plain bool) bool {
 		c.skip(h, h.Ruling, h.Ruling.Ground, "log_down")
 		return false
 	}
-	if h.Grant != "" && !plain && (ending(h.Ruling, time.Now()) || e.c.Spend == nil || !e.c.Spend(h.Grant)) {
+	if h.Grant != "" && again == "" && (ending(h.Ruling, time.Now()) || e.c.Spend == nil || !e.c.Spend(h.Grant)) {
 		c.held, c.gated = true, true
 		c.skip(h, sovereign.Ruling{Verdict: sovereign.Hold, Ground: sovereign.GroundNoAdequacy, Region: h.Ruling.Region, Country: h.Ruling.Country}, "", "grant_over")
 		return false
@@ -248,7 +248,7 @@ func (c *call) try(h routing.Hop, plain bool) bool {
 		c.sh.e.log.Warn("no flow to a hop", "session", c.session(), "target", h.Target.ID(), "error", err)
 		return false
 	}
-	if h.Trial && !plain && (e.c.Try == nil || !e.c.Try(h.Target.ID())) {
+	if h.Trial && again == "" && (e.c.Try == nil || !e.c.Try(h.Target.ID())) {
 		c.refund(h)
 		c.skip(h, ruling, ruling.Ground, "half_open")
 		return false
@@ -257,7 +257,7 @@ func (c *call) try(h routing.Hop, plain bool) bool {
 		c.page.send(h, party, flow, ruling)
 		return true
 	}
-	newAttempt(c, h, party, flow, ruling, plain).offer()
+	newAttempt(c, h, party, flow, ruling, again).offer()
 	return true
 }
 

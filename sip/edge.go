@@ -43,8 +43,9 @@ type Party struct {
 	Keys     bool           // media is keyed by SDES, so the signalling hop sees the keys
 	TLS      *transport.TLSProfile
 	Leg      media.Leg // template: Party, Secure and Purpose are filled per call
-	Domain   string    // host part of From and of the request URI toward it; "" : the target's name
-	Contact  string    // FQDN in our Contact toward it; "" : our address
+	Fallback Fallback
+	Domain   string // host part of From and of the request URI toward it; "" : the target's name
+	Contact  string // FQDN in our Contact toward it; "" : our address
 	Auth     *Credentials
 	Trusted  bool          // RFC 3325: P-Asserted-Identity is taken from it and sent to it
 	Rel100   string        // "end" (default: ended here) | "pass"

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cordonsip/cordon/media"
 	msg "github.com/emiago/sipgo/sip"
 )
 
@@ -88,10 +87,10 @@ func (t *attempt) failed(res *msg.Response) {
 	t.result(itoa(status))
 	alive := status != 408 && (status < 500 || status >= 600 || status == 503)
 	t.outcome(alive, status == 503, retryAfter(res), itoa(status), true)
-	if status == 488 && !t.plain && t.leg.party.Leg.Security == media.SRTPOptional && c.ask.sdp != nil {
+	if again := t.fallback(status); again != "" {
 		t.done = true
 		t.forget()
-		if c.try(t.hop, true) {
+		if c.try(t.hop, again) {
 			return
 		}
 	}
@@ -122,8 +121,10 @@ func (t *attempt) widen(status int) bool {
 	t.done = true
 	t.forget()
 	c.media.Load().Widen()
-	c.refund(t.hop) // the same hop for the same call: it is spent once
-	return c.try(t.hop, t.plain)
+	if t.again == "" {
+		c.refund(t.hop) // the same hop for the same call: it is spent once
+	}
+	return c.try(t.hop, t.again)
 }
 
 // remember keeps the downstream answer that tells the caller most: a real one over a timeout.

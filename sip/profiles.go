@@ -59,6 +59,9 @@ func newProfiles(list []Party) (*profiles, error) {
 		if err := p.checkRegister(); err != nil {
 			return nil, err
 		}
+		if err := p.checkFallback(); err != nil {
+			return nil, err
+		}
 		for _, h := range p.Headers {
 			if name := strings.ToLower(strings.TrimSpace(h)); name == "" || header.Structural(name) && name != "history-info" {
 				return nil, fmt.Errorf("sip: party %q: header %q is the edge's own to write and cannot cross", p.Name, h)
