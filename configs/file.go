@@ -209,6 +209,10 @@ type Party struct {
 	MaxCPS float64 `yaml:"max_cps,omitempty"`
 	// How far it is trusted on the wire.
 	Guard PartyGuard `yaml:"guard,omitempty"`
+	// Its audio formats; default: all, in the order of the other side.
+	Codecs *Codecs `yaml:"codecs,omitempty"`
+	// What it is offered once more after it refused an offer.
+	Fallback *Fallback `yaml:"fallback,omitempty"`
 	// Further end-to-end headers that may cross, e.g. X-Genesys-Conversation-ID.
 	Headers []string `yaml:"headers,omitempty"`
 	// How it writes telephone numbers; default: they are taken and sent as they come.

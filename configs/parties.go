@@ -170,6 +170,7 @@ func (b *builder) leg(p *Party, at string) media.Leg {
 		}
 		leg.Suites = append(leg.Suites, media.Suite(s))
 	}
+	leg.Codecs = b.codecs(p, at)
 	leg.Prefixes = b.prefixes(at+".media.prefixes", p.Media.Prefixes)
 	if p.Media.InsecureLab {
 		b.warn(at+".media.insecure_lab", "for laboratories alone: whoever reads the signalling can listen to the call", "media keys may travel in the clear")
@@ -218,6 +219,7 @@ func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at stri
 		}
 	}
 	b.partyGuard(&prof, p, at)
+	prof.Fallback = b.fallback(p, leg, at)
 	prof.Cross = b.crossing(p, at)
 	prof.Refresh = b.interval(at, p.SessionInterval)
 	prof.TLS = b.tlsProfile(p, at)
