@@ -20,6 +20,7 @@ import (
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/healthcheck/resolve"
+	"github.com/cordonsip/cordon/internal/osnet"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/notify"
 	"github.com/cordonsip/cordon/routing"
@@ -80,6 +81,7 @@ type Node struct {
 	api      *admin.Server
 
 	listeners []boundListener
+	poller    *osnet.Poller // reads the sockets of media; nil: they are read by their owners
 	certs     *certKeeper
 
 	stages  []*stage
@@ -128,6 +130,9 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("log", n.logWatch.Run)
 	n.run("certs", n.certs.Run)
 	n.run("gate", n.gate.Run)
+	if n.poller != nil {
+		n.run("poller", n.poller.Run)
+	}
 	n.run("media", n.relay.Run)
 	n.run("sip", n.edge.Run)
 	n.run("routing", n.router.Run)
@@ -186,6 +191,9 @@ func (n *Node) Stop(ctx context.Context, drain time.Duration) error {
 func (n *Node) Close(ctx context.Context) {
 	for _, l := range n.listeners {
 		l.close()
+	}
+	if n.poller != nil {
+		n.poller.Close()
 	}
 	if n.api != nil {
 		n.api.Close()

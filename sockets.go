@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/internal/osnet"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
 )
@@ -60,6 +61,28 @@ func (n *Node) bind(context.Context) error {
 		n.listeners = append(n.listeners, b)
 	}
 	return nil
+}
+
+// openPoller has media read by few goroutines, where the network can.
+func (n *Node) openPoller() error {
+	many, ok := n.opts.Net.(interface{ Poller() (*osnet.Poller, error) })
+	if !ok {
+		return nil
+	}
+	p, err := many.Poller()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	n.poller = p
+	return err
+}
+
+// listenMedia binds a socket for media.
+func (n *Node) listenMedia(at netip.AddrPort) (sovereign.UDPConn, error) {
+	if n.poller != nil {
+		return n.poller.ListenUDP(at)
+	}
+	return n.opts.Net.ListenUDP(at)
 }
 
 // sipListeners is what the SIP transport gets.

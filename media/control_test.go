@@ -47,7 +47,7 @@ type reporting struct {
 func newReporting(t *testing.T, mux bool) *reporting {
 	t.Helper()
 	n := newNetwork()
-	c := &reporting{talking: &talking{bed: newBed(t, n.listen), n: n}, mux: mux}
+	c := &reporting{talking: &talking{bed: newBed(t, n.door), n: n}, mux: mux}
 	c.a, c.b = newPeer(t, n, aliceAddr, 4000, AEAD_AES_128_GCM), newPeer(t, n, bobAddr, 5000, "")
 	c.s = c.open(srtpLeg("carrier"))
 	var extra []string

@@ -52,7 +52,7 @@ func TestShare(t *testing.T) {
 func TestEndpointsMeasure(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNetwork()
-		bed := newBed(t, n.listen)
+		bed := newBed(t, n.door)
 		aLeg, bLeg := srtpLeg("carrier"), srtpLeg("fra")
 		a, b := bed.endpoint(aliceAddr, aLeg, Tone{}), bed.endpoint(bobAddr, bLeg, Tone{Echo: true})
 		s := bed.open(aLeg)
@@ -78,7 +78,7 @@ func TestEndpointsMeasure(t *testing.T) {
 func TestEndpointHearsSilence(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNetwork()
-		bed := newBed(t, n.listen)
+		bed := newBed(t, n.door)
 		e := bed.endpoint(aliceAddr, plainLeg("carrier"), Tone{Hz: 440})
 		p := newPeer(t, n, bobAddr, 5000, "")
 		p.reads(ok(e.Offer())(t))
@@ -99,7 +99,7 @@ func TestEndpointHearsSilence(t *testing.T) {
 
 func TestEndpointObeysTheFence(t *testing.T) {
 	n := newNetwork()
-	bed := newBed(t, n.listen)
+	bed := newBed(t, n.door)
 	e := bed.endpoint(aliceAddr, plainLeg("carrier"), Tone{})
 	offer := string(ok(e.Offer())(t))
 	answer := strings.ReplaceAll(offer, aliceAddr.String(), heldAddr.String())
@@ -121,7 +121,7 @@ func TestEndpointObeysTheFence(t *testing.T) {
 	if _, err := NewEndpoint(Config{}, plainLeg("x"), Tone{}); err == nil {
 		t.Error("no fence")
 	}
-	if _, err := NewEndpoint(Config{Listen: n.listen, Fence: sovereign.NewFence(nil, nil)}, plainLeg("x"), Tone{}); err == nil {
+	if _, err := NewEndpoint(Config{Listen: n.door, Fence: sovereign.NewFence(nil, nil)}, plainLeg("x"), Tone{}); err == nil {
 		t.Error("no address")
 	}
 }

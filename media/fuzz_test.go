@@ -52,7 +52,7 @@ func sound(t *testing.T, out []byte, lines int) {
 func FuzzOffer(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		bed := newBed(t, newNetwork().listen)
+		bed := newBed(t, newNetwork().door)
 		s := bed.open(Leg{Party: "carrier", Security: SRTPOptional, Secure: true})
 		out, err := s.Offer(A, text, Leg{Party: "fra", Secure: true})
 		if err != nil {
@@ -74,7 +74,7 @@ func FuzzAnswer(f *testing.F) {
 	seeds(f)
 	f.Add([]byte("v=0\r\no=- 1 1 IN IP4 127.0.2.10\r\ns=-\r\nc=IN IP4 127.0.2.10\r\nt=0 0\r\nm=audio 5000 RTP/AVP 8\r\na=inactive\r\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		bed := newBed(t, newNetwork().listen)
+		bed := newBed(t, newNetwork().door)
 		s := bed.open(plainLeg("carrier"))
 		if _, err := s.Offer(A, []byte(readFile(t, "testdata/sdp/asterisk.sdp")), plainLeg("fra")); err != nil {
 			t.Fatal(err)
@@ -196,7 +196,7 @@ func FuzzPacket(f *testing.F) {
 		}
 		for _, legs := range [][2]Leg{{plainLeg("carrier"), srtpLeg("fra", AES_CM_128_HMAC_SHA1_80)}, {srtpLeg("carrier"), plainLeg("fra")}} {
 			n := newNetwork()
-			bed := newBed(t, n.listen)
+			bed := newBed(t, n.door)
 			suite := Suite("")
 			if legs[A].Security != Plain {
 				suite = AEAD_AES_128_GCM

@@ -2,15 +2,18 @@ package media
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cordonsip/cordon/internal/osnet"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -80,8 +83,10 @@ func (m *moves) list() []Move {
 	return append([]Move(nil), m.all...)
 }
 
-// network is a UDP network in memory, in order and without loss, for synctest: a socket that waits for a packet is durably blocked.
+// network is a UDP network in memory, in order and without loss, for synctest: a socket that waits for a packet is durably blocked. Its sockets are read by
+// their owners, or, in every second run of a bubble, by the network.
 type network struct {
+	reads bool
 	mu    sync.Mutex
 	socks map[netip.AddrPort]*socket
 	next  uint16
@@ -102,7 +107,12 @@ type socket struct {
 	once sync.Once
 }
 
-func newNetwork() *network { return &network{socks: map[netip.AddrPort]*socket{}, next: 20000} }
+// networkReads says of new networks whether they read their sockets. Bubbles, which come one after the other, set it.
+var networkReads atomic.Bool
+
+func newNetwork() *network {
+	return &network{reads: networkReads.Load(), socks: map[netip.AddrPort]*socket{}, next: 20000}
+}
 
 func (n *network) listen(at netip.AddrPort) (sovereign.UDPConn, error) {
 	n.mu.Lock()
@@ -119,6 +129,58 @@ func (n *network) listen(at netip.AddrPort) (sovereign.UDPConn, error) {
 	n.socks[at] = s
 	n.open++
 	return s, nil
+}
+
+// door is listen for a relay or an endpoint.
+func (n *network) door(at netip.AddrPort) (sovereign.UDPConn, error) {
+	c, err := n.listen(at)
+	if err != nil || !n.reads {
+		return c, err
+	}
+	r := &receiver{socket: c.(*socket)}
+	go r.run()
+	return r, nil
+}
+
+// receiver is a socket that is read for its owner.
+type receiver struct {
+	*socket
+	mu   sync.Mutex
+	take func([]byte, netip.AddrPort)
+}
+
+func (r *receiver) run() {
+	for {
+		select {
+		case d := <-r.q:
+			r.mu.Lock()
+			if r.take != nil {
+				r.take(d.b, d.from)
+			}
+			r.mu.Unlock()
+		case <-r.done:
+			return
+		}
+	}
+}
+
+func (r *receiver) Receive(take func([]byte, netip.AddrPort)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.take = take; len(r.q) > 0; {
+		<-r.q
+	}
+}
+
+func (r *receiver) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
+	return 0, netip.AddrPort{}, errors.ErrUnsupported
+}
+
+func (r *receiver) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.take = nil
+	return r.socket.Close()
 }
 
 func (s *socket) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
@@ -159,9 +221,26 @@ func (s *socket) Close() error {
 	return nil
 }
 
-// loopback binds real sockets.
-func loopback(at netip.AddrPort) (sovereign.UDPConn, error) {
-	return net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+// loopback binds real sockets; with many, one reader serves them all where the system can.
+func loopback(t testing.TB, many bool) func(netip.AddrPort) (sovereign.UDPConn, error) {
+	t.Helper()
+	p, err := osnet.Net{}.Poller()
+	if !many || errors.Is(err, errors.ErrUnsupported) {
+		return osnet.Net{}.ListenUDP
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs(t, p.Run)
+	return p.ListenUDP
+}
+
+// runs runs something for as long as the test.
+func runs(t testing.TB, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
 }
 
 // bed is a relay and what belongs to it.

@@ -63,7 +63,7 @@ type state struct {
 	suite  Suite
 }
 
-// port is one socket with its far end. All of it but latch belongs to the goroutine that reads the socket.
+// port is one socket with its far end. All of it but latch belongs to the goroutine that reads the socket; where the network reads, to one packet at a time.
 type port struct {
 	leg    *leg
 	conn   *sovereign.PacketConn
@@ -106,9 +106,16 @@ func newLeg(s *Session, side Side, cfg Leg) (*leg, error) {
 	}
 	l.rtp = &port{leg: l, conn: s.r.cfg.Fence.UDP(pr.rtp)}
 	l.rtcp = &port{leg: l, conn: s.r.cfg.Fence.UDP(pr.rtcp), rtcp: true}
-	l.wg.Go(l.rtp.run)
-	l.wg.Go(l.rtcp.run)
+	l.rtp.start()
+	l.rtcp.start()
 	return l, nil
+}
+
+// start reads the socket: its network does if it can, else a goroutine of ours.
+func (p *port) start() {
+	if !p.conn.Receive(p.take) {
+		p.leg.wg.Go(p.run)
+	}
 }
 
 // close frees the sockets and waits for their goroutines. The counters stay readable.
@@ -120,7 +127,7 @@ func (l *leg) close() {
 	l.s.r.ports.free(l.pair.at)
 }
 
-// run reads the socket until it is closed.
+// run reads a socket that its network does not read, until it is closed.
 func (p *port) run() {
 	w := p.leg.s.r.works.Get().(*work)
 	defer p.leg.s.r.works.Put(w)
@@ -139,6 +146,16 @@ func (p *port) run() {
 		if n < len(w.in) {
 			p.packet(w, w.in[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), time.Now())
 		}
+	}
+}
+
+// take is one datagram that the network read.
+func (p *port) take(b []byte, from netip.AddrPort) {
+	if len(b) < maxPacket {
+		r := p.leg.s.r
+		w := r.works.Get().(*work)
+		p.packet(w, b, from, time.Now())
+		r.works.Put(w)
 	}
 }
 
@@ -236,6 +253,8 @@ func (p *port) write(b []byte, la *latch) bool {
 		return true
 	case errors.Is(err, sovereign.ErrFenced):
 		p.fenced(la)
+	default:
+		p.leg.s.r.dropped.Add(1)
 	}
 	return false
 }

@@ -168,7 +168,7 @@ type talking struct {
 func newTalking(t *testing.T, aLeg, bLeg Leg) *talking {
 	t.Helper()
 	n := newNetwork()
-	c := &talking{bed: newBed(t, n.listen), n: n, legs: [2]Leg{aLeg, bLeg}}
+	c := &talking{bed: newBed(t, n.door), n: n, legs: [2]Leg{aLeg, bLeg}}
 	suite := Suite("")
 	if aLeg.Security != Plain {
 		suite = AES_CM_128_HMAC_SHA1_80

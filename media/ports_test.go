@@ -6,7 +6,7 @@ import (
 )
 
 func TestTheLastPairsAreKeptForCallsForHelp(t *testing.T) {
-	c := Config{Listen: newNetwork().listen, Ports: [2]uint16{20000, 20031}} // 16 pairs, 2 of them kept
+	c := Config{Listen: newNetwork().door, Ports: [2]uint16{20000, 20031}} // 16 pairs, 2 of them kept
 	p, err := newPorts(&c)
 	if err != nil {
 		t.Fatal(err)

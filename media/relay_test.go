@@ -8,13 +8,19 @@ import (
 	"time"
 )
 
-// bubble runs f with virtual time. A bubble begins in January 2000, before most instruments of the law table; the tests play in 2026.
+// bubble runs f with virtual time, once for each way to read sockets. A bubble begins in January 2000, before most instruments of the law table; the tests play in 2026.
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)))
-		f(t)
-	})
+	for name, network := range map[string]bool{"the relay reads": false, "the network reads": true} {
+		t.Run(name, func(t *testing.T) {
+			networkReads.Store(network)
+			defer networkReads.Store(false)
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(time.Until(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)))
+				f(t)
+			})
+		})
+	}
 }
 
 func TestCallEverySecurity(t *testing.T) {
@@ -32,7 +38,7 @@ func TestCallEverySecurity(t *testing.T) {
 }
 
 func everySecurity(t *testing.T, aLeg, bLeg Leg) {
-	bed := newBed(t, newNetwork().listen)
+	bed := newBed(t, newNetwork().door)
 	alice := bed.endpoint(aliceAddr, aLeg, Tone{})
 	bob := bed.endpoint(bobAddr, bLeg, Tone{Echo: true})
 	s := bed.open(aLeg)
@@ -63,10 +69,13 @@ func TestCallOnLoopback(t *testing.T) {
 		{plainLeg("carrier"), plainLeg("fra")},
 		{plainLeg("carrier"), srtpLeg("fra")},
 		{srtpLeg("carrier"), srtpLeg("fra", AES_CM_128_HMAC_SHA1_32)},
+		{plainLeg("carrier"), srtpLeg("fra")},
+		{plainLeg("carrier"), plainLeg("fra")},
+		{srtpLeg("carrier"), srtpLeg("fra", AES_CM_128_HMAC_SHA1_32)},
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			bed := newBed(t, loopback)
+			bed := newBed(t, loopback(t, i%2 == 0))
 			alice := bed.endpoint(aliceAddr, legs[0], Tone{})
 			bob := bed.endpoint(bobAddr, legs[1], Tone{Echo: true})
 			s := bed.open(legs[0])

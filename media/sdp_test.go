@@ -23,7 +23,7 @@ var samples = map[string]Security{
 func exchangeSample(t *testing.T, name string, toB Leg) (offer, toBText, answer, toAText string) {
 	t.Helper()
 	offer = readFile(t, "testdata/sdp/"+name+".sdp")
-	bed := newBed(t, newNetwork().listen)
+	bed := newBed(t, newNetwork().door)
 	a := Leg{Party: "carrier", Security: samples[name], Secure: true}
 	if name == "v6" {
 		a.Bind = netip.MustParseAddr("fd00:1::1")
@@ -162,7 +162,7 @@ func TestRefusedDescriptions(t *testing.T) {
 		"mki of no sensible length": {srtpLeg("carrier"), strings.TrimSpace(srtp) + "|2^31|1:9\n", 488, 399},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bed := newBed(t, newNetwork().listen)
+			bed := newBed(t, newNetwork().door)
 			s := bed.open(c.leg)
 			out, err := s.Offer(A, []byte(c.offer), plainLeg("fra"))
 			ref, isRef := err.(*Refusal)
@@ -196,7 +196,7 @@ func TestRefusedAnswers(t *testing.T) {
 		"no common format": {func(s string) string { return strings.Replace(s, "SAVP 8", "SAVP 99", 1) }, 488, 305},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bed := newBed(t, newNetwork().listen)
+			bed := newBed(t, newNetwork().door)
 			s := bed.open(srtpLeg("carrier"))
 			toB := ok(s.Offer(A, offer, srtpLeg("fra")))(t)
 			b := bed.endpoint(bobAddr, srtpLeg("fra"), Tone{})
@@ -215,7 +215,7 @@ func TestRefusedAnswers(t *testing.T) {
 func TestNoKeysTowardAHopInClear(t *testing.T) {
 	offer := []byte(readFile(t, "testdata/sdp/sipp.sdp"))
 	for _, sec := range []Security{SRTPRequired, SRTPOptional} {
-		bed := newBed(t, newNetwork().listen)
+		bed := newBed(t, newNetwork().door)
 		s := bed.open(plainLeg("carrier"))
 		out, err := s.Offer(A, offer, Leg{Party: "fra", Security: sec})
 		if ref, isRef := err.(*Refusal); !isRef || ref.Status != 488 {

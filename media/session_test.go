@@ -37,7 +37,7 @@ func mediaLine(t testing.TB, b []byte) string {
 
 func TestFailoverBeforeAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		bed := newBed(t, newNetwork().listen)
+		bed := newBed(t, newNetwork().door)
 		n := newNetwork()
 		a := newPeer(t, n, aliceAddr, 4000, AEAD_AES_256_GCM)
 		s := bed.open(srtpLeg("carrier"))
@@ -374,7 +374,7 @@ func TestRollback(t *testing.T) {
 
 func TestRollbackOfTheFirstOffer(t *testing.T) {
 	n := newNetwork()
-	bed := newBed(t, n.listen)
+	bed := newBed(t, n.door)
 	s := bed.open(plainLeg("carrier"))
 	ok(s.Offer(A, []byte(readFile(t, "testdata/sdp/sipp.sdp")), plainLeg("fra")))(t)
 	if n.open != 4 {
@@ -388,7 +388,7 @@ func TestRollbackOfTheFirstOffer(t *testing.T) {
 func TestDelayedOffer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNetwork()
-		bed := newBed(t, n.listen)
+		bed := newBed(t, n.door)
 		a, b := newPeer(t, n, aliceAddr, 4000, ""), newPeer(t, n, bobAddr, 5000, AES_256_CM_SHA1_80)
 		s := bed.open(srtpLeg("carrier"))
 		if _, err := s.Offer(B, b.sdp(), srtpLeg("carrier")); err == nil {
@@ -479,7 +479,7 @@ func TestHeaderExtensionsDoNotCross(t *testing.T) {
 func TestPorts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNetwork()
-		c := newBed(t, n.listen).cfg
+		c := newBed(t, n.door).cfg
 		c.Ports = [2]uint16{30000, 30006} // four pairs
 		r, err := New(c)
 		if err != nil {
@@ -532,7 +532,7 @@ func TestPorts(t *testing.T) {
 func TestNothingIsLeftBehind(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNetwork()
-		bed := newBed(t, n.listen)
+		bed := newBed(t, n.door)
 		offer := []byte(readFile(t, "testdata/sdp/genesys.sdp"))
 		before := runtime.NumGoroutine()
 		for range 5 {
@@ -560,7 +560,13 @@ func TestNothingIsLeftBehind(t *testing.T) {
 }
 
 func TestNothingIsLeftBehindOnLoopback(t *testing.T) {
-	bed := newBed(t, loopback)
+	for _, many := range []bool{false, true} {
+		nothingIsLeftBehind(t, newBed(t, loopback(t, many)))
+	}
+}
+
+func nothingIsLeftBehind(t *testing.T, bed *bed) {
+	t.Helper()
 	before := runtime.NumGoroutine()
 	for range 50 {
 		s := bed.open(plainLeg("carrier"))
@@ -604,7 +610,7 @@ func TestMetrics(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		n := newNetwork()
-		cfg := newBed(t, n.listen).cfg
+		cfg := newBed(t, n.door).cfg
 		cfg.Metrics = reg
 		r, err := New(cfg)
 		if err != nil {
@@ -657,7 +663,7 @@ func TestMetrics(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	fence := sovereign.NewFence(nil, nil)
-	fine := Config{Listen: newNetwork().listen, Fence: fence, Bind: relayAddr}
+	fine := Config{Listen: newNetwork().door, Fence: fence, Bind: relayAddr}
 	for name, change := range map[string]func(*Config){
 		"no fence":       func(c *Config) { c.Fence = nil },
 		"no sockets":     func(c *Config) { c.Listen = nil },
@@ -728,7 +734,7 @@ func TestAnswerKeepsTheTag(t *testing.T) {
 func TestMuxMustBeOffered(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNetwork()
-		bed := newBed(t, n.listen)
+		bed := newBed(t, n.door)
 		a, b := newPeer(t, n, aliceAddr, 4000, ""), newPeer(t, n, bobAddr, 5000, "")
 		s := bed.open(plainLeg("carrier"))
 		b.reads(ok(s.Offer(A, a.sdp(), plainLeg("fra")))(t))
@@ -787,7 +793,7 @@ func TestHoldDirections(t *testing.T) {
 func TestFewerLines(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNetwork()
-		bed := newBed(t, n.listen)
+		bed := newBed(t, n.door)
 		a, b := newPeer(t, n, aliceAddr, 4000, ""), newPeer(t, n, bobAddr, 5000, "")
 		s := bed.open(plainLeg("carrier"))
 		video := "m=video 7000 RTP/AVP 99"
@@ -849,7 +855,7 @@ func TestReadErrorsDoNotSilenceACall(t *testing.T) {
 func TestIPv6(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNetwork()
-		bed := newBed(t, n.listen)
+		bed := newBed(t, n.door)
 		six := plainLeg("carrier")
 		six.Bind, six.Advertise = netip.IPv6Unspecified(), netip.MustParseAddr("fd00:1::1")
 		a, b := newPeer(t, n, netip.MustParseAddr("fd00:5::10"), 4000, ""), newPeer(t, n, bobAddr, 5000, "")
@@ -875,7 +881,7 @@ func TestIPv6(t *testing.T) {
 
 func TestBusyPortsAreSkipped(t *testing.T) {
 	n := newNetwork()
-	c := newBed(t, n.listen).cfg
+	c := newBed(t, n.door).cfg
 	c.Ports = [2]uint16{30000, 30006}
 	for _, p := range []uint16{30001, 30002, 30007} { // three of four pairs are somebody else's in part
 		ok(n.listen(netip.AddrPortFrom(relayAddr, p)))(t)
@@ -895,7 +901,7 @@ func TestBusyPortsAreSkipped(t *testing.T) {
 // TestAfterClose: signalling may still ask for things while the relay closes the session.
 func TestAfterClose(t *testing.T) {
 	n := newNetwork()
-	bed := newBed(t, n.listen)
+	bed := newBed(t, n.door)
 	s := bed.open(plainLeg("carrier"))
 	ok(s.Offer(A, []byte(readFile(t, "testdata/sdp/sipp.sdp")), plainLeg("fra")))(t)
 	first := s.Close()

@@ -33,6 +33,14 @@ type Backlog interface {
 	Overflowed() (n uint64, ok bool)
 }
 
+// Receiver is implemented by a UDPConn that its network reads: few goroutines for many sockets. ReadFromUDPAddrPort of such a socket gives nothing.
+type Receiver interface {
+	// Receive hands each datagram that comes from now on to take, one after the other; what came earlier is dropped. b is take's until it returns, and IPv4 in
+	// IPv6 is written as IPv4. take must not block, and must not call Receive or Close of its own socket. nil drops what comes: when Receive returns, the
+	// former take does not run and is not called again.
+	Receive(take func(b []byte, from netip.AddrPort))
+}
+
 // Refusals that need no judgement. They are made once because they may be returned for each packet of a flood.
 var (
 	errNoPass = &Refusal{Ruling{Ground: GroundUndeclaredAddress, Standing: StandingUnknown, Why: "there is no pass"}}
@@ -77,6 +85,15 @@ func (f *Fence) UDP(c UDPConn) *PacketConn {
 func (c *PacketConn) Read(b []byte) (n int, from netip.AddrPort, err error) {
 	n, from, err = c.conn.ReadFromUDPAddrPort(b)
 	return n, plain(from), err
+}
+
+// Receive has the network read the socket, as Receiver says; false when it can't, and Read must be called.
+func (c *PacketConn) Receive(take func(b []byte, from netip.AddrPort)) bool {
+	r, can := c.conn.(Receiver)
+	if can {
+		r.Receive(take)
+	}
+	return can
 }
 
 // Write sends b to the address of p. ErrFenced when p is not live.

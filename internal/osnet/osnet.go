@@ -1,7 +1,7 @@
 // Package osnet is the network of the operating system: the real sockets behind the network parameter of the hall, and what the kernel knows of the clock.
 //
 // On Linux its UDP sockets keep the ICMP errors of earlier datagrams with their destinations (IP_RECVERR), so that a dead next hop is known after one round
-// trip instead of after a timer; elsewhere they are plain. It imports sovereign, for the interfaces that it implements.
+// trip instead of after a timer; elsewhere they are plain. Poller, on Linux too, reads the many sockets of media with a few goroutines. It imports sovereign, for the interfaces that it implements.
 package osnet
 
 import (

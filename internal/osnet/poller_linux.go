@@ -1,0 +1,321 @@
+package osnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+const (
+	maxLoops    = 8
+	maxEvents   = 64
+	maxDatagram = 2048 // what is longer is cut off to this length: a take that wants to know counts
+	maxDrain    = 256  // datagrams that Receive throws away at most: more come in faster than they can be thrown away
+)
+
+// Poller reads many UDP sockets with few goroutines. It is for media: thousands of sockets with 50 datagrams a second each, which need neither ICMP errors nor
+// a goroutine with its stack. Its sockets are not in the poller of the Go runtime; the epoll sets that hold them are, so that no thread waits for them.
+type Poller struct{ loops []*loop }
+
+// Poller gives a poller for sockets of this host; errors.ErrUnsupported where there is none. Its owner calls Run, or Close when it never runs.
+func (Net) Poller() (*Poller, error) {
+	p := &Poller{}
+	for range max(1, min(runtime.GOMAXPROCS(0)/2, maxLoops)) {
+		l, err := newLoop()
+		if err != nil {
+			p.Close()
+			return nil, fmt.Errorf("osnet: poller: %w", err)
+		}
+		p.loops = append(p.loops, l)
+	}
+	return p, nil
+}
+
+// Run reads the sockets until ctx ends. They stay open, for writing; their owners close them.
+func (p *Poller) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, l := range p.loops {
+		wg.Go(l.run)
+	}
+	<-ctx.Done()
+	p.Close()
+	wg.Wait()
+	return nil
+}
+
+// Close gives back the epoll sets, and ends Run's goroutines.
+func (p *Poller) Close() {
+	for _, l := range p.loops {
+		l.set.Close()
+	}
+}
+
+// ListenUDP binds a socket that is read by Receive only. Port 0 picks one. An address with a zone gets a socket as Net gives it.
+func (p *Poller) ListenUDP(at netip.AddrPort) (sovereign.UDPConn, error) {
+	if at.Addr().Zone() != "" {
+		return Net{}.ListenUDP(at)
+	}
+	c, err := p.listen(at)
+	if err != nil {
+		return nil, fmt.Errorf("osnet: listen on udp %s: %w", at, err)
+	}
+	return c, nil
+}
+
+func (p *Poller) listen(at netip.AddrPort) (*polled, error) {
+	c := &polled{local: at, six: !at.Addr().Unmap().Is4()}
+	family := unix.AF_INET
+	if c.six {
+		family = unix.AF_INET6
+	}
+	var err error
+	if c.fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	if err := c.bind(at); err != nil {
+		unix.Close(c.fd)
+		return nil, err
+	}
+	// Both sockets of a pair go to one loop: their call is there already when the other one wakes it.
+	c.loop = p.loops[int(c.local.Port()/2)%len(p.loops)]
+	if err := c.loop.add(c); err != nil {
+		unix.Close(c.fd)
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *polled) bind(at netip.AddrPort) error {
+	var name unix.Sockaddr
+	if a := at.Addr().Unmap(); c.six {
+		name = &unix.SockaddrInet6{Port: int(at.Port()), Addr: a.As16()}
+		only := 1
+		if a.IsUnspecified() {
+			only = 0
+		}
+		if err := unix.SetsockoptInt(c.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	} else {
+		name = &unix.SockaddrInet4{Port: int(at.Port()), Addr: a.As4()}
+	}
+	if err := unix.Bind(c.fd, name); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	if at.Port() != 0 {
+		return nil
+	}
+	name, err := unix.Getsockname(c.fd)
+	if err != nil {
+		return os.NewSyscallError("getsockname", err)
+	}
+	switch n := name.(type) {
+	case *unix.SockaddrInet4:
+		c.local = netip.AddrPortFrom(at.Addr(), uint16(n.Port))
+	case *unix.SockaddrInet6:
+		c.local = netip.AddrPortFrom(at.Addr(), uint16(n.Port))
+	}
+	return nil
+}
+
+// loop is one goroutine with its epoll set. It is level-triggered: a socket that has more is reported again, in turn with the others.
+type loop struct {
+	set *os.File
+	raw syscall.RawConn
+
+	mu    sync.Mutex
+	conns map[int32]*polled // by descriptor
+}
+
+func newLoop() (*loop, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // or the runtime would not wait for it
+		unix.Close(fd)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	l := &loop{set: os.NewFile(uintptr(fd), "epoll"), conns: map[int32]*polled{}}
+	if l.raw, err = l.set.SyscallConn(); err != nil {
+		l.set.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *loop) add(c *polled) error {
+	l.mu.Lock()
+	l.conns[int32(c.fd)] = c
+	l.mu.Unlock()
+	var errno error
+	err := l.raw.Control(func(set uintptr) {
+		errno = unix.EpollCtl(int(set), unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(c.fd)})
+	})
+	if err = errors.Join(err, os.NewSyscallError("epoll_ctl", errno)); err != nil {
+		l.forget(c.fd)
+	}
+	return err
+}
+
+func (l *loop) forget(fd int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, int32(fd))
+}
+
+// run reads until the set is closed.
+func (l *loop) run() {
+	var events [maxEvents]unix.EpollEvent
+	var ready [maxEvents]*polled
+	buf := make([]byte, maxDatagram)
+	n := 0
+	wait := func(set uintptr) bool {
+		n, _ = unix.EpollWait(int(set), events[:], 0)
+		return n > 0
+	}
+	for l.raw.Read(wait) == nil {
+		l.mu.Lock()
+		for i := range n {
+			ready[i] = l.conns[events[i].Fd]
+		}
+		l.mu.Unlock()
+		for _, c := range ready[:n] {
+			if c != nil { // else it was closed meanwhile
+				c.deliver(buf)
+			}
+		}
+	}
+}
+
+// polled is a UDP socket of a Poller.
+type polled struct {
+	loop  *loop
+	local netip.AddrPort
+	six   bool
+
+	in   sync.Mutex // held while a datagram is read and taken, and when the socket is closed
+	take func(b []byte, from netip.AddrPort)
+	out  sync.RWMutex // held for reading by writes, so that none reaches a descriptor that was closed and is somebody else's now
+	fd   int          // -1 when closed; guarded by in and out
+}
+
+var _ interface {
+	sovereign.UDPConn
+	sovereign.Receiver
+} = (*polled)(nil)
+
+// Receive implements sovereign.Receiver.
+func (c *polled) Receive(take func(b []byte, from netip.AddrPort)) {
+	c.in.Lock()
+	defer c.in.Unlock()
+	c.take = take
+	if take == nil || c.fd < 0 {
+		return
+	}
+	var b [1]byte
+	for range maxDrain {
+		if _, _, err := c.read(b[:]); err != nil {
+			return
+		}
+	}
+}
+
+// deliver reads one datagram and hands it over. One, because a stream of voice has no second one, and asking would cost as much as reading.
+func (c *polled) deliver(buf []byte) {
+	c.in.Lock()
+	defer c.in.Unlock()
+	if c.fd < 0 {
+		return
+	}
+	if n, from, err := c.read(buf); err == nil && c.take != nil {
+		c.take(buf[:n], from)
+	}
+}
+
+// read is recvfrom(2) without an allocation.
+func (c *polled) read(b []byte) (int, netip.AddrPort, error) {
+	var name unix.RawSockaddrInet6 // the larger of the two
+	size := uint32(unsafe.Sizeof(name))
+	n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT,
+		uintptr(unsafe.Pointer(&name)), uintptr(unsafe.Pointer(&size)))
+	if errno != 0 {
+		return 0, netip.AddrPort{}, errno
+	}
+	if name.Family == unix.AF_INET {
+		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(&name))
+		return int(n), netip.AddrPortFrom(netip.AddrFrom4(four.Addr), swapped(four.Port)), nil
+	}
+	return int(n), netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), swapped(name.Port)), nil
+}
+
+// swapped turns a port between the order of the network and that of this machine.
+func swapped(port uint16) uint16 {
+	b := (*[2]byte)(unsafe.Pointer(&port))
+	return uint16(b[0])<<8 | uint16(b[1])
+}
+
+// WriteToUDPAddrPort implements sovereign.UDPConn. It never waits: what finds no room is lost (EAGAIN), as it would be on the way.
+func (c *polled) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	c.out.RLock()
+	defer c.out.RUnlock()
+	switch a := to.Addr(); {
+	case c.fd < 0:
+		return 0, net.ErrClosed
+	case !a.IsValid() || a.Zone() != "" || !c.six && !a.Unmap().Is4():
+		return 0, os.NewSyscallError("sendto", unix.EAFNOSUPPORT)
+	case c.six:
+		name := unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: swapped(to.Port()), Addr: a.As16()}
+		return c.send(b, unsafe.Pointer(&name), unsafe.Sizeof(name))
+	default:
+		name := unix.RawSockaddrInet4{Family: unix.AF_INET, Port: swapped(to.Port()), Addr: a.Unmap().As4()}
+		return c.send(b, unsafe.Pointer(&name), unsafe.Sizeof(name))
+	}
+}
+
+func (c *polled) send(b []byte, name unsafe.Pointer, size uintptr) (int, error) {
+	n, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL,
+		uintptr(name), size)
+	if errno != 0 {
+		return 0, os.NewSyscallError("sendto", errno)
+	}
+	return int(n), nil
+}
+
+// LocalAddr implements sovereign.UDPConn.
+func (c *polled) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.local) }
+
+// ReadFromUDPAddrPort implements sovereign.UDPConn: the poller is the only reader.
+func (c *polled) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
+	return 0, netip.AddrPort{}, errors.ErrUnsupported
+}
+
+// SetReadDeadline implements sovereign.UDPConn: there is no read that could wait.
+func (c *polled) SetReadDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// Close implements sovereign.UDPConn. When it returns, nothing is handed over any more.
+func (c *polled) Close() error {
+	c.in.Lock()
+	defer c.in.Unlock()
+	c.out.Lock()
+	defer c.out.Unlock()
+	if c.fd < 0 {
+		return net.ErrClosed
+	}
+	c.loop.forget(c.fd)
+	fd := c.fd
+	c.fd, c.take = -1, nil
+	return os.NewSyscallError("close", unix.Close(fd)) // which takes it out of the set, too
+}

@@ -1,0 +1,249 @@
+package osnet
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// poller runs a poller for as long as the test.
+func poller(t *testing.T) *Poller {
+	t.Helper()
+	p, err := Net{}.Poller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func (p *Poller) open(t *testing.T, addr string) *polled {
+	t.Helper()
+	c, err := p.ListenUDP(netip.MustParseAddrPort(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.(*polled)
+}
+
+func port(c sovereign.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+// got is one datagram.
+type got struct {
+	text string
+	from netip.AddrPort
+}
+
+// into gives a take that puts what comes into a channel.
+func into(c chan got) func([]byte, netip.AddrPort) {
+	return func(b []byte, from netip.AddrPort) { c <- got{string(b), from} }
+}
+
+func next(t *testing.T, c chan got) got {
+	t.Helper()
+	select {
+	case g := <-c:
+		return g
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing came")
+		return got{}
+	}
+}
+
+func TestPollerReadsManySockets(t *testing.T) {
+	p := poller(t)
+	for _, addr := range loopbacks {
+		from := listen(t, addr)
+		if from == nil {
+			continue
+		}
+		all := make(chan got, 3000)
+		var socks []*polled
+		for range 200 {
+			c := p.open(t, addr)
+			c.Receive(func(b []byte, from netip.AddrPort) { all <- got{string(b) + " " + c.local.String(), from} })
+			socks = append(socks, c)
+		}
+		for i := range 10 {
+			for _, c := range socks {
+				if _, err := from.WriteToUDPAddrPort([]byte(strconv.Itoa(i)), port(c)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for i := range 2000 {
+			if g := next(t, all); g.from != port(from) {
+				t.Fatalf("%s: datagram %d is %+v, want one from %v", addr, i, g, port(from))
+			}
+		}
+	}
+}
+
+// TestPollerOrder: the datagrams of one socket are handed over in their order, one at a time.
+func TestPollerOrder(t *testing.T) {
+	p := poller(t)
+	a, b := p.open(t, loopbacks[0]), p.open(t, loopbacks[0])
+	ch := make(chan got, 100)
+	var busy atomic.Int32
+	b.Receive(func(text []byte, from netip.AddrPort) {
+		if busy.Add(1) != 1 {
+			t.Error("two at a time")
+		}
+		ch <- got{string(text), from}
+		busy.Add(-1)
+	})
+	for i := range 100 {
+		if n, err := a.WriteToUDPAddrPort([]byte(strconv.Itoa(i)), port(b)); err != nil || n != len(strconv.Itoa(i)) {
+			t.Fatal(n, err)
+		}
+	}
+	for i := range 100 {
+		if g := next(t, ch); g != (got{strconv.Itoa(i), port(a)}) {
+			t.Fatalf("%+v, want %d", g, i)
+		}
+	}
+}
+
+// TestReceiveBegins: what came before Receive belongs to whoever had the socket then, and nothing comes after Receive(nil).
+func TestReceiveBegins(t *testing.T) {
+	p := poller(t)
+	a, c := p.open(t, loopbacks[0]), p.open(t, loopbacks[0])
+	old, young := make(chan got, 1000), make(chan got, 1000)
+	send := func(text string) {
+		t.Helper()
+		if _, err := a.WriteToUDPAddrPort([]byte(text), port(c)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 200 {
+		c.Receive(into(old))
+		send("for the old one")
+		c.Receive(nil)
+		seen := len(old)
+		send("for nobody")
+		c.Receive(into(young))
+		send("for the young one")
+		if g := next(t, young); g.text != "for the young one" || len(young) != 0 {
+			t.Fatalf("round %d: %q was handed over to the young one", i, g.text)
+		}
+		if len(old) != seen {
+			t.Fatalf("round %d: a take was called after it was taken away", i)
+		}
+	}
+}
+
+func TestPolledSocketCloses(t *testing.T) {
+	p := poller(t)
+	a := p.open(t, loopbacks[0])
+	for range 50 {
+		c := p.open(t, loopbacks[0])
+		to := port(c)
+		var closed atomic.Bool
+		c.Receive(func([]byte, netip.AddrPort) {
+			if closed.Load() {
+				t.Error("handed over after Close")
+			}
+		})
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for _, err := c.WriteToUDPAddrPort([]byte("out"), port(a)); err == nil; _, err = c.WriteToUDPAddrPort([]byte("out"), port(a)) {
+					a.WriteToUDPAddrPort([]byte("in"), to)
+				}
+			})
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		closed.Store(true)
+		wg.Wait()
+		if _, err := c.WriteToUDPAddrPort([]byte("x"), port(a)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("write after close: %v", err)
+		}
+		if err := c.Close(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("second close: %v", err)
+		}
+		c.Receive(func([]byte, netip.AddrPort) { t.Error("a closed socket receives") })
+	}
+}
+
+func TestPolledAddresses(t *testing.T) {
+	p := poller(t)
+	c := p.open(t, loopbacks[0])
+	if _, err := p.ListenUDP(port(c)); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a taken port: %v", err)
+	}
+	if _, err := c.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort("[2001:db8::1]:9")); !errors.Is(err, syscall.EAFNOSUPPORT) {
+		t.Errorf("an address of another family: %v", err)
+	}
+	if _, _, err := c.ReadFromUDPAddrPort(nil); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("a read: %v", err)
+	}
+	if listen(t, loopbacks[1]) == nil {
+		return
+	}
+	// The unspecified address of IPv6 is for both families, and says IPv4 as IPv4.
+	both, ch := p.open(t, "[::]:0"), make(chan got, 1)
+	both.Receive(into(ch))
+	to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port(both).Port())
+	if _, err := c.WriteToUDPAddrPort([]byte("four"), to); err != nil {
+		t.Fatal(err)
+	}
+	if g := next(t, ch); g != (got{"four", port(c)}) {
+		t.Errorf("%+v", g)
+	}
+	c.Receive(into(ch))
+	if _, err := both.WriteToUDPAddrPort([]byte("back"), port(c)); err != nil {
+		t.Fatal(err)
+	}
+	if g := next(t, ch); g.text != "back" || g.from != to {
+		t.Errorf("%+v", g)
+	}
+}
+
+// TestPolledPathDoesNotAllocate: neither reading nor writing a datagram costs memory.
+func TestPolledPathDoesNotAllocate(t *testing.T) {
+	p := poller(t)
+	a, b := p.open(t, loopbacks[0]), p.open(t, loopbacks[0])
+	came := make(chan struct{}, 1)
+	b.Receive(func([]byte, netip.AddrPort) { came <- struct{}{} })
+	packet, to := make([]byte, 172), port(b)
+	if n := testing.AllocsPerRun(500, func() {
+		if _, err := a.WriteToUDPAddrPort(packet, to); err != nil {
+			t.Fatal(err)
+		}
+		<-came
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestClosedPollerListensNoMore(t *testing.T) {
+	p, err := Net{}.Poller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+	if c, err := p.ListenUDP(netip.MustParseAddrPort(loopbacks[0])); err == nil {
+		c.Close()
+		t.Error("a socket that nobody reads")
+	}
+}

@@ -1,0 +1,182 @@
+package media
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// everyDoor runs f with a relay that runs, over each way to get sockets.
+func everyDoor(b *testing.B, f func(b *testing.B, r *Relay)) {
+	for name, many := range map[string]bool{"goroutines": false, "poller": true} {
+		b.Run(name, func(b *testing.B) {
+			r, err := New(Config{
+				Listen: loopback(b, many), Fence: sovereign.NewFence(europe(b), nil), Bind: relayAddr, Ports: [2]uint16{10000, 29999}, Quarantine: time.Nanosecond,
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			runs(b, r.Run)
+			f(b, r)
+		})
+	}
+}
+
+// benchOffer is what a carrier's SBC offers: three codecs, DTMF, ptime.
+func benchOffer(from netip.AddrPort) []byte {
+	return fmt.Appendf(nil, "v=0\r\no=- 5 5 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio %[2]d RTP/AVP 8 0 18 101\r\n"+
+		"a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:18 G729/8000\r\na=fmtp:18 annexb=no\r\na=rtpmap:101 telephone-event/8000\r\n"+
+		"a=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n", from.Addr(), from.Port())
+}
+
+func benchAnswer(from netip.AddrPort) []byte {
+	return fmt.Appendf(nil, "v=0\r\no=- 6 6 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio %[2]d RTP/AVP 8 101\r\n"+
+		"a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n", from.Addr(), from.Port())
+}
+
+// establish opens the session of one call; what both sides are told comes back.
+func establish(b *testing.B, r *Relay, offer, answer []byte) (s *Session, toB, toA []byte) {
+	b.Helper()
+	s, err := r.Open("call", plainLeg("carrier"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if toB, err = s.Offer(A, offer, plainLeg("fra")); err != nil {
+		b.Fatal(err)
+	}
+	if toA, err = s.Answer(B, answer); err != nil {
+		b.Fatal(err)
+	}
+	return s, toB, toA
+}
+
+// BenchmarkSession sets the media of a call up and takes it down: four sockets, two descriptions read and two written, every address judged.
+func BenchmarkSession(b *testing.B) {
+	offer, answer := benchOffer(netip.AddrPortFrom(aliceAddr, 40000)), benchAnswer(netip.AddrPortFrom(bobAddr, 40000))
+	everyDoor(b, func(b *testing.B, r *Relay) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s, _, _ := establish(b, r, offer, answer)
+			s.Close()
+		}
+	})
+}
+
+// BenchmarkEstablished weighs a thousand sessions that are up and silent.
+func BenchmarkEstablished(b *testing.B) {
+	const calls = 1000
+	offer, answer := benchOffer(netip.AddrPortFrom(aliceAddr, 40000)), benchAnswer(netip.AddrPortFrom(bobAddr, 40000))
+	everyDoor(b, func(b *testing.B, r *Relay) {
+		for b.Loop() {
+			before, m0 := resident(b), memory()
+			up := make([]*Session, calls)
+			for i := range up {
+				up[i], _, _ = establish(b, r, offer, answer)
+			}
+			after, m1 := resident(b), memory()
+			b.ReportMetric(float64(runtime.NumGoroutine()), "goroutines")
+			b.ReportMetric((after-before)/calls, "RSS-B/call")
+			b.ReportMetric((m1-m0)/calls, "heap+stack-B/call")
+			for _, s := range up {
+				s.Close()
+			}
+		}
+	})
+}
+
+// resident is the resident memory of this process in bytes; 0 where nobody tells.
+func resident(b *testing.B) float64 {
+	b.Helper()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, pages float64
+	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
+		b.Fatal(err)
+	}
+	return pages * float64(os.Getpagesize())
+}
+
+func memory() float64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc + m.StackInuse)
+}
+
+// BenchmarkLatency sends 1,000 packets a second through 20 calls and tells how long they took from socket to socket.
+func BenchmarkLatency(b *testing.B) {
+	const calls = 20
+	everyDoor(b, func(b *testing.B, r *Relay) {
+		from, to := end2end(b, aliceAddr), end2end(b, bobAddr)
+		offer, answer := benchOffer(from.LocalAddr().(*net.UDPAddr).AddrPort()), benchAnswer(to.LocalAddr().(*net.UDPAddr).AddrPort())
+		var at []netip.AddrPort
+		for range calls {
+			s, _, toA := establish(b, r, offer, answer)
+			defer s.Close()
+			d, ref := parseSDP(toA)
+			if ref != nil {
+				b.Fatal(ref)
+			}
+			at = append(at, d.lines[0].addr)
+		}
+		took := make(chan []time.Duration)
+		go hear(to, took)
+		start, n := time.Now(), 0
+		for b.Loop() {
+			p := packet(8, uint16(n/calls), uint32(n/calls*160), make([]byte, 160))
+			binary.BigEndian.PutUint64(p[12:], uint64(time.Since(epoch)))
+			if _, err := from.WriteToUDPAddrPort(p, at[n%calls]); err != nil {
+				b.Fatal(err)
+			}
+			n++
+			time.Sleep(time.Until(start.Add(time.Duration(n) * time.Millisecond)))
+		}
+		to.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		all := <-took
+		slices.Sort(all)
+		if len(all) < n*9/10 {
+			b.Fatalf("%d of %d packets came", len(all), n)
+		}
+		b.ReportMetric(float64(all[len(all)/2].Microseconds()), "p50-us")
+		b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "p99-us")
+	})
+}
+
+var epoch = time.Now()
+
+// end2end is a socket of a far end.
+func end2end(b *testing.B, a netip.Addr) *net.UDPConn {
+	b.Helper()
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.Close() })
+	return c
+}
+
+func hear(c *net.UDPConn, took chan<- []time.Duration) {
+	var all []time.Duration
+	defer func() { took <- all }()
+	buf := make([]byte, maxPacket)
+	for {
+		n, _, err := c.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return
+		}
+		if n == 172 {
+			all = append(all, time.Since(epoch)-time.Duration(binary.BigEndian.Uint64(buf[12:])))
+		}
+	}
+}
