@@ -201,7 +201,7 @@ type Party struct {
 	Health *Health `yaml:"health,omitempty"`
 	// Content types of messages (SIP MESSAGE, pager mode) that may go to it; default: text/plain.
 	Messages []string `yaml:"messages,omitempty"`
-	// What a REFER of it does: local (default: planned, judged and done here), relay (sent on to the other side) or refuse.
+	// What a REFER of it does: local (default: planned, judged and done here), relay (sent on to the other side) or refuse, which declines INVITE with Replaces, too.
 	Transfer string `yaml:"transfer,omitempty"`
 	// Concurrent calls; 0 is no limit.
 	MaxCalls int `yaml:"max_calls,omitempty"`

@@ -288,17 +288,23 @@ func TestCallsPerSecondOutbound(t *testing.T) {
 			w.carrier.invite(fmt.Sprint("c", i), w.carrier.sdp)
 			p.reply(p.request(msg.INVITE), 486, "")
 			p.request(msg.ACK)
-			w.carrier.status(486)
+			w.carrier.ack(w.carrier.status(486))
 		}
 		w.carrier.invite("c3", w.carrier.sdp)
-		if r := w.carrier.status(503); value(r, "retry-after") == "" {
+		r := w.carrier.status(503)
+		if value(r, "retry-after") == "" {
 			t.Error("503 without Retry-After")
 		}
+		w.carrier.ack(r)
 		time.Sleep(time.Second)
 		w.carrier.invite("c4", w.carrier.sdp)
 		w.fra.reply(w.fra.request(msg.INVITE), 486, "")
 		w.fra.request(msg.ACK)
-		w.carrier.status(486)
+		last := w.carrier.status(486)
+		if last.CallID().Value() != "c4" {
+			t.Errorf("the answer of call %s", last.CallID().Value())
+		}
+		w.carrier.ack(last)
 		time.Sleep(time.Minute)
 	})
 }
@@ -369,7 +375,7 @@ func TestOverloadOfAServerIsHonoured(t *testing.T) {
 		w.carrier.invite("one", w.carrier.sdp)
 		say(w.fra.request(msg.INVITE), 486, "100")
 		w.fra.request(msg.ACK)
-		w.carrier.status(486)
+		w.carrier.ack(w.carrier.status(486))
 		w.carrier.invite("two", w.carrier.sdp) // fra holds everything back: the next hop gets it
 		in := w.zrh.request(msg.INVITE)
 		if in.Via().Params.Has("oc") {
@@ -377,7 +383,7 @@ func TestOverloadOfAServerIsHonoured(t *testing.T) {
 		}
 		w.zrh.reply(in, 486, "")
 		w.zrh.request(msg.ACK)
-		w.carrier.status(486)
+		w.carrier.ack(w.carrier.status(486))
 		w.fra.silent(time.Second)
 		s, err := w.edge.Probe(t.Context(), healthcheck.Target{Party: "nobody"})
 		if err == nil {
@@ -387,7 +393,7 @@ func TestOverloadOfAServerIsHonoured(t *testing.T) {
 		w.carrier.invite("three", w.carrier.sdp)
 		w.fra.reply(w.fra.request(msg.INVITE), 486, "")
 		w.fra.request(msg.ACK)
-		w.carrier.status(486)
+		w.carrier.ack(w.carrier.status(486))
 		time.Sleep(time.Minute)
 	})
 	run(t, nil, func(w *world) { // feedback that nobody asked for counts for nothing
@@ -396,7 +402,7 @@ func TestOverloadOfAServerIsHonoured(t *testing.T) {
 		req.Via().Params.Add("oc", "100")
 		w.fra.reply(req, 486, "")
 		w.fra.request(msg.ACK)
-		w.carrier.status(486)
+		w.carrier.ack(w.carrier.status(486))
 		if !w.edge.mayDial(fraAddr) {
 			t.Error("unasked feedback was believed")
 		}

@@ -250,7 +250,7 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 	if t.rel {
 		req.AppendHeader(msg.NewHeader("Supported", supported))
 	} else {
-		req.AppendHeader(msg.NewHeader("Supported", "timer"))
+		req.AppendHeader(msg.NewHeader("Supported", "timer, replaces"))
 	}
 	if t.insist {
 		req.AppendHeader(msg.NewHeader("Require", "100rel"))

@@ -45,9 +45,9 @@ func (l *leg) request(tx *transaction.Server, req *msg.Request, in transport.Inc
 	l.dispatch(tx, req, tag)
 }
 
-// zombie says that this leg is of an attempt that was given up, or left the call by a transfer: nothing that it says concerns the call any more.
+// zombie says that this leg is of an attempt that was given up, left the call by a transfer, or is not in it yet: nothing that it says concerns the call.
 func (l *leg) zombie() bool {
-	return l.parted || l.side == media.B && l != l.c.b && (l.c.cur == nil || l != l.c.cur.leg)
+	return l.parted || l != l.c.a && l != l.c.b && (l.c.cur == nil || l != l.c.cur.leg)
 }
 
 // adopt follows a peer that came back over another connection of its own, if its new place is permitted too: the leg rests on that ruling from then on, and the
@@ -79,7 +79,7 @@ func (l *leg) adopt(in transport.Incoming) bool {
 
 // moves says whether a request came over a connection that this leg would follow.
 func (l *leg) moves(in transport.Incoming) bool {
-	return l.side == media.A && !l.c.ended && l.flow.Proto().Reliable() && in.Flow.Key() != l.flow.Key() && in.Party == l.party.Name &&
+	return l.target == "" && !l.c.ended && l.flow.Proto().Reliable() && in.Flow.Key() != l.flow.Key() && in.Party == l.party.Name &&
 		in.Flow.Proto() == l.flow.Proto()
 }
 
@@ -105,6 +105,10 @@ func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 	}
 	if len(unknown) > 0 {
 		l.c.sh.answer(tx, 420, msg.NewHeader("Unsupported", strings.Join(unknown, ", ")))
+		return
+	}
+	if has(req, "replaces") { // RFC 3891 section 3: it stands in an INVITE that begins a dialog, and nowhere else
+		l.c.sh.answer(tx, 400)
 		return
 	}
 	if l.meanwhile(tx, req) {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sovereign"
 	msg "github.com/emiago/sipgo/sip"
@@ -394,7 +395,7 @@ func (c *call) reference() string {
 
 // sessionHeader is the Session-ID toward one side: the other end's UUID first. RFC 7989 section 7.
 func (c *call) sessionHeader(to *leg) msg.Header {
-	if to == c.a {
+	if to.side == media.A {
 		return msg.NewHeader(sessionHeader, header.SessionValue(c.ids.b, c.ids.a))
 	}
 	return msg.NewHeader(sessionHeader, header.SessionValue(c.ids.a, c.ids.b))

@@ -57,7 +57,8 @@ type Party struct {
 	MaxCPS   float64 // new calls per second, in each direction; 0: no limit
 	Guard    Guard
 	Messages []string // content types of pager-mode messages (RFC 3428) that may go to it; nil: text/plain
-	// Transfer says what a REFER of this party does: "local" (default: planned, judged and done here), "relay" (sent on to the other side) or "refuse".
+	// Transfer says what a REFER of this party does: "local" (default: planned, judged and done here), "relay" (sent on to the other side) or "refuse", which
+	// declines INVITE with Replaces, too.
 	Transfer string
 	Headers  []string // further end-to-end headers that may cross, e.g. "X-Genesys-Conversation-ID"
 	Cross    Crossing
@@ -149,6 +150,7 @@ type Edge struct {
 	dialedN atomic.Int64
 	ids     sync.Map // Session-ID and called user of live calls: loop detection
 	load    sync.Map // party -> *atomic.Int64
+	guests  guests
 
 	rates     rates
 	throttles throttles

@@ -14,7 +14,7 @@ import (
 // What this edge understands, in the words of its responses.
 const (
 	allowed   = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, REFER, NOTIFY, SUBSCRIBE, MESSAGE"
-	supported = "100rel, timer, norefersub"
+	supported = "100rel, timer, norefersub, replaces"
 	typeSDP   = header.TypeSDP
 	// receiptHeader carries the reference of the residency receipt in a refusal, so that the peer's operator can ask for the ground.
 	receiptHeader = "X-Cordon-Receipt"
@@ -61,6 +61,16 @@ func values(m msg.Message, name string) []string {
 		}
 	}
 	return out
+}
+
+// has says whether a header is there, with or without a value.
+func has(m msg.Message, name string) bool {
+	for _, h := range headersOf(m) {
+		if called(h, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func value(m msg.Message, name string) string {

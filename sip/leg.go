@@ -53,6 +53,7 @@ type leg struct {
 	ended   bool
 	rtt     time.Duration // from the INVITE to the first response: bounds how far the far end can be
 	seen    *transport.PeerIdentity
+	guest   bool   // its Call-ID belongs to another loop
 	release func() // nil, or what ends the exemption of an emergency call's connection
 
 	moving
@@ -69,6 +70,7 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 		auth: newDigester(p), taken: c.ask.sdp, update: c.ask.update, ackSDP: map[uint32][]byte{},
 	}
 	tx.OnCancel(l.cancelled)
+	l.stay()
 	c.sh.legs[legKey(l.callID, l.tag)] = l
 	return l
 }
@@ -115,7 +117,7 @@ func (l *leg) proven() string {
 		return ""
 	}
 	want := l.party.Peers
-	if l.side == media.B {
+	if l.target != "" {
 		want = []string{l.name}
 		if p := l.party.TLS; p != nil {
 			want = append(append(slices.Clone(p.Peers), p.ServerName), want...)
@@ -471,6 +473,9 @@ func (l *leg) entomb() {
 	sh, key := l.c.sh, legKey(l.callID, l.tag)
 	sh.loop.After(64*sh.e.c.Timers.T1, func() {
 		delete(sh.legs, key)
+		if l.guest {
+			sh.e.guests.forget(l.callID, l.dlg.Remote.Tag)
+		}
 		l.let()
 		if l.c.emergency() {
 			sh.spare(l.callID)
@@ -489,6 +494,7 @@ type accepted struct {
 	onAck func(sdp []byte)
 	bye   []reason // the call ended meanwhile: say so once the ACK is here
 	next  func()   // what waits for the ACK
+	lost  func()   // nil, or what becomes of the leg without an ACK; else the call ends
 }
 
 // accept sends a 2xx to the INVITE tx and keeps repeating it. onAck is called once with the answer that the ACK carries, if any.
@@ -512,6 +518,10 @@ func (l *leg) accept(tx *transaction.Server, res *msg.Response, onAck func(sdp [
 		l.waiting = nil
 		if w.bye != nil {
 			l.farewell(w.bye)
+			return
+		}
+		if w.lost != nil {
+			w.lost()
 			return
 		}
 		l.c.hangup(byEdge, reason{"SIP", 408, "no ACK"})

@@ -149,8 +149,17 @@ func (s *shard) nextCall() {
 	s.take(in)
 }
 
-// take handles one message on the loop.
+// take handles one message on the loop of its Call-ID.
 func (s *shard) take(in transport.Incoming) {
+	if home := s.homeOf(in); home != s {
+		home.loop.Post(func() { home.receive(in) })
+		return
+	}
+	s.receive(in)
+}
+
+// receive handles one message on the loop of its call.
+func (s *shard) receive(in transport.Incoming) {
 	if !in.OnlyEmergency || s.excused(in) {
 		s.tx.Receive(in)
 	}

@@ -231,20 +231,3 @@ func TestInfoPackagesCross(t *testing.T) {
 		w.end(ok, 3)
 	})
 }
-
-// No call of ours is taken over or joined by an INVITE from outside.
-//
-// Conforms: RFC 3261 section 8.2.2.3; Replaces and Join that are required are 420.
-func TestReplacesAndJoinAreNotUnderstood(t *testing.T) {
-	run(t, nil, func(w *world) {
-		for i, o := range []string{"replaces", "join"} {
-			id := fmt.Sprint("r", i)
-			w.carrier.invite(id, w.carrier.sdp, "Require: "+o, "Replaces: a;to-tag=b;from-tag=c")
-			if res := w.carrier.status(420); value(res, "unsupported") != o {
-				t.Errorf("\n%s", res)
-			}
-			w.carrier.write(strings.Replace(w.carrier.compose("ACK", "sip:x@x", id, 1, "", ""), "ACK1", "INVITE1", 1))
-		}
-		w.fra.silent(time.Second)
-	})
-}

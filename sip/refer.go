@@ -127,6 +127,8 @@ func understood(method msg.RequestMethod, option string) bool {
 	switch strings.ToLower(option) {
 	case "100rel", "timer":
 		return true
+	case "replaces":
+		return method == msg.INVITE
 	case "norefersub", "nosub":
 		return method == msg.REFER
 	}

@@ -72,7 +72,7 @@ type far struct {
 // farOf looks for the dialog that r names, wherever it lives, and answers on loop s with the one at its other end; nil when there is none that is up. The
 // sender of r must be the peer of that dialog, or at least its party: nobody else may have its calls moved.
 func (s *shard) farOf(r replaces, party string, answer func(*far)) {
-	home := s.e.shards[shardOf(r.callID, len(s.e.shards))]
+	home := s.e.loopOf(r)
 	home.loop.Post(func() {
 		var f *far
 		if l := home.named(r); l != nil && l.party.Name == party {

@@ -64,6 +64,10 @@ func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.I
 		s.answer(tx, 403)
 		return
 	}
+	if req.Method != msg.INVITE && has(req, "replaces") { // RFC 3891 section 3
+		s.answer(tx, 400)
+		return
+	}
 	user := ""
 	if challenged(req.Method) {
 		var ok bool
@@ -262,6 +266,10 @@ func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.In
 	plan := s.e.c.Planner.Plan(a.request(party.Name, time.Now()))
 	emergency := plan.Purpose == sovereign.EmergencyCall
 	if !emergency {
+		if has(req, "replaces") {
+			s.replaced(tx, req, in, party)
+			return
+		}
 		if a.said.privacy.Impossible() { // RFC 3323 section 5
 			s.answer(tx, 500)
 			return

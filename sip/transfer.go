@@ -19,8 +19,9 @@ import (
 // the hops of a plan of its own: a call without a caller, whose answer comes here.
 type transfer struct {
 	c        *call
-	by, stay *leg  // who asked, and who stays
-	walk     *call // nil until it is planned
+	by, stay *leg     // who asked, and who stays
+	walk     *call    // nil until it is planned
+	joins    *joining // the new far end called us; nil when we call it
 	swap     *media.Replacement
 	sub      *subscription // nil: nobody wants to hear of it
 	referrer string        // user that Referred-By names
@@ -346,7 +347,8 @@ func (t *transfer) patched(p media.Patch, err error) {
 		return
 	}
 	sub := t.sub
-	t.c.seat(l, t.by, "refer")
+	t.c.seat(l, t.by, t.walk.taken, t.walk.ids.b)
+	t.walk.taken = nil
 	l.known = t.walk.ask.called
 	t.end(200, "answered")
 	l.timing.start(l)
@@ -357,15 +359,15 @@ func (t *transfer) patched(p media.Patch, err error) {
 	}
 }
 
-// seat puts a leg in the place of another one, which leaves the call but not yet its peer.
-func (c *call) seat(l, old *leg, cause string) {
-	w := l.c
+// seat puts a leg in the place of another one, which leaves the call but not yet its peer. taken are the parties that the leg counts in, session is the
+// Session-ID of its peer.
+func (c *call) seat(l, old *leg, taken []string, session string) {
 	r := signallingHop(sideName(old.side), old)
 	r.Until = time.Now()
 	c.former = append(c.former, formerLeg{r, old.ruling})
 	if len(c.moves) < maxMoves {
 		c.moves = append(c.moves, audit.Move{
-			T: r.Until, Plane: "signalling", From: old.flow.Remote().String(), To: l.flow.Remote().String(), Cause: cause, Allowed: true, Ground: string(l.ruling.Ground),
+			T: r.Until, Plane: "signalling", From: old.flow.Remote().String(), To: l.flow.Remote().String(), Cause: "refer", Allowed: true, Ground: string(l.ruling.Ground),
 		})
 	}
 	for i, p := range c.taken {
@@ -375,15 +377,14 @@ func (c *call) seat(l, old *leg, cause string) {
 			break
 		}
 	}
-	c.taken = append(c.taken, w.taken...)
-	w.taken = nil
+	c.taken = append(c.taken, taken...)
 	old.parted = true
 	old.timing.stop()
 	l.c, l.side = c, old.side
 	if l.side == media.A {
-		c.a, c.ids.a = l, w.ids.b
+		c.a, c.ids.a = l, session
 	} else {
-		c.b, c.ids.b = l, w.ids.b
+		c.b, c.ids.b = l, session
 	}
 	c.setState("up")
 }
@@ -421,11 +422,19 @@ func (t *transfer) failed(status int, result string, rs []reason) {
 
 // abort ends a transfer whose call ended.
 func (t *transfer) abort() {
-	if t.walk == nil {
+	why := reason{"SIP", 487, "the call that it was for is over"}
+	switch {
+	case t.joins != nil && t.joins.l.sent != nil:
+		t.lost(why)
+		return
+	case t.joins != nil:
+		t.turnedAway(487, "cancelled")
+		return
+	case t.walk == nil:
 		t.end(487, "cancelled")
 		return
 	}
-	t.walk.hangup(byEdge, reason{"SIP", 487, "the call that it was for is over"})
+	t.walk.hangup(byEdge, why)
 }
 
 // sessionOf is the Session-ID of the end on one side.
@@ -515,10 +524,11 @@ func memberOf(target string) string {
 	return f[1]
 }
 
-// leaves says whether this leg's BYE ends only the leg: its peer asked for a transfer and does not wait for the outcome. RFC 5589 section 6.1.
+// leaves says whether this leg's BYE ends only the leg: its peer asked for a transfer and does not wait for the outcome, or is being replaced. RFC 5589
+// section 6.1.
 func (l *leg) leaves() bool {
 	t := l.c.moving
-	if t == nil || t.by != l || t.walk == nil {
+	if t == nil || t.by != l || t.walk == nil && t.joins == nil {
 		return false
 	}
 	t.sub.close()
