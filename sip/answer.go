@@ -10,12 +10,9 @@ import (
 // provisional moves the timers on and relays what the caller should see.
 func (t *attempt) provisional(res *msg.Response) {
 	c := t.c
-	stopTimer(&t.first)
 	if !t.alive {
 		t.alive = true
-		t.progress = c.sh.loop.After(c.within(t.leg.party.Within.Progress, 12*time.Second), func() {
-			t.give("no_progress", reason{"SIP", 408, "no progress"})
-		})
+		t.wait(c.within(t.leg.party.Within.Progress, 12*time.Second), (*attempt).stalled)
 	}
 	if res.StatusCode < 180 {
 		return
@@ -27,10 +24,8 @@ func (t *attempt) provisional(res *msg.Response) {
 	if t.pdd == 0 {
 		t.pdd = time.Since(t.sent)
 	}
-	stopTimer(&t.progress)
 	stopTimer(&c.setup)
-	stopTimer(&t.ring)
-	t.ring = c.sh.loop.After(c.within(t.leg.party.Within.Ring, 60*time.Second), t.rang)
+	t.wait(c.within(t.leg.party.Within.Ring, 60*time.Second), (*attempt).rang)
 	d, err := t.dialogOf(res)
 	reliable := t.rel && lists(res, "require", "100rel") && err == nil
 	sdp, _ := bodySDP(res)
@@ -85,7 +80,7 @@ func (t *attempt) dialogOf(res *msg.Response) (*dialog.Dialog, error) {
 	if to == nil {
 		return nil, dialog.ErrNoTag
 	}
-	if d := t.leg.early[to.Params.GetOr("tag", "")]; d != nil {
+	if d := t.leg.early.of(to.Params.GetOr("tag", "")); d != nil {
 		return d, d.Refresh(res)
 	}
 	d, err := dialog.UAC(t.leg.invite, res)
@@ -93,7 +88,7 @@ func (t *attempt) dialogOf(res *msg.Response) (*dialog.Dialog, error) {
 		return nil, err
 	}
 	if len(t.leg.early) < 16 {
-		t.leg.early[d.Remote.Tag] = d
+		t.leg.early = append(t.leg.early, d)
 	}
 	return d, nil
 }

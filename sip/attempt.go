@@ -12,7 +12,6 @@ import (
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
-	"github.com/cordonsip/cordon/sip/dialog"
 	"github.com/cordonsip/cordon/sip/digest"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
@@ -40,20 +39,20 @@ type attempt struct {
 	narrow bool   // it is offered only what an early answer of a hop before left
 	again  string // of a second offer after a refusal: the word of its Fallback
 
-	first, progress, ring transaction.Timer
-	alive                 bool // something came back
-	dead                  bool // given up: a zombie
-	done                  bool // answered with 2xx, or told as failed
-	auth                  digest.Round
-	told, forgotten       bool
-	pdd                   time.Duration // INVITE to the first 18x
+	patience        *patience
+	alive           bool // something came back
+	dead            bool // given up: a zombie
+	done            bool // answered with 2xx, or told as failed
+	auth            digest.Round
+	told, forgotten bool
+	pdd             time.Duration // INVITE to the first 18x
 }
 
 func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.Ruling, again string) *attempt {
 	t := &attempt{c: c, hop: h, seq: 1, again: again, se: seconds(p.Refresh)}
 	t.leg = &leg{
 		c: c, side: media.B, party: p, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: newCallID(c.sh.id), tag: token(12),
-		auth: newDigester(p), early: map[string]*dialog.Dialog{}, racks: map[string]uint32{}, ackSDP: map[uint32][]byte{},
+		auth: newDigester(p),
 	}
 	// Without an offer a reliable 1xx carries one, and its PRACK the answer: the caller must be able to give it then. RFC 3262 section 5.
 	t.rel = c.ask.sdp != nil || c.ask.rel || c.ask.require
@@ -61,13 +60,13 @@ func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.
 	c.cur = t
 	c.ids.b = "" // RFC 7989 section 6: nothing is known of this end yet
 	c.sh.e.partyLoad(p.Name).Add(1)
-	c.sh.legs[legKey(t.leg.callID, t.leg.tag)] = t.leg
+	c.sh.legs[legKey{t.leg.callID, t.leg.tag}] = t.leg
 	c.sh.ours[t.leg.callID] = true
 	if c.emergency() {
 		c.sh.needs(t.leg.callID)
 	}
 	c.tried = append(c.tried, audit.Attempt{
-		Party: h.Party, Target: h.Target.ID(), Region: r.Region.String(), Country: string(r.Country), Verdict: r.Verdict.String(), Ground: string(r.Ground),
+		Party: h.Party, Target: t.leg.target, Region: r.Region.String(), Country: string(r.Country), Verdict: r.Verdict.String(), Ground: string(r.Ground),
 		Fallback: again,
 	})
 	t.record = len(c.tried) - 1
@@ -152,7 +151,7 @@ func (t *attempt) forget() {
 	if r := t.c.turn; r != nil && (r.to == t.leg || r.from == t.leg) {
 		r.fail(480)
 	}
-	key := legKey(t.leg.callID, t.leg.tag)
+	key := legKey{t.leg.callID, t.leg.tag}
 	sh.loop.After(64*sh.e.c.Timers.T1, func() {
 		if t.c.b != t.leg {
 			delete(sh.legs, key)
@@ -174,7 +173,7 @@ func (t *attempt) send(sdp []byte, more ...msg.Header) {
 	}
 	c.setState("trying")
 	t.client = c.sh.tx.Request(t.leg.flow, req, t)
-	t.first = c.sh.loop.After(t.within(), t.silent)
+	t.wait(t.within(), (*attempt).silent)
 }
 
 // within is the first-response timer: the hop's, the party's, or the default of the transport.
@@ -235,20 +234,29 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 	host := t.host()
 	target := t.target(host)
 	req := msg.NewRequest(msg.INVITE, target)
-	hops := msg.MaxForwardsHeader(max(a.hops, 1) - 1)
-	req.AppendHeader(&hops)
-	display, from := a.caller(l.party, host)
-	req.AppendHeader(&msg.FromHeader{DisplayName: display, Address: from, Params: msg.HeaderParams{{K: "tag", V: l.tag}}})
-	to := target
-	to.UriParams, to.Port = nil, 0
-	req.AppendHeader(&msg.ToHeader{Address: to})
-	id := msg.CallIDHeader(l.callID)
-	req.AppendHeader(&id)
-	req.AppendHeader(&msg.CSeqHeader{SeqNo: t.seq, MethodName: msg.INVITE})
+	h := &struct { // of one request, in one piece of memory
+		hops msg.MaxForwardsHeader
+		from msg.FromHeader
+		to   msg.ToHeader
+		id   msg.CallIDHeader
+		cseq msg.CSeqHeader
+		tag  [1]msg.HeaderKV
+	}{
+		hops: msg.MaxForwardsHeader(max(a.hops, 1) - 1), to: msg.ToHeader{Address: target}, id: msg.CallIDHeader(l.callID),
+		cseq: msg.CSeqHeader{SeqNo: t.seq, MethodName: msg.INVITE}, tag: [1]msg.HeaderKV{{K: "tag", V: l.tag}},
+	}
+	h.from.DisplayName, h.from.Address = a.caller(l.party, host)
+	h.from.Params = h.tag[:]
+	h.to.Address.UriParams, h.to.Address.Port = nil, 0
+	req.AppendHeader(&h.hops)
+	req.AppendHeader(&h.from)
+	req.AppendHeader(&h.to)
+	req.AppendHeader(&h.id)
+	req.AppendHeader(&h.cseq)
 	req.AppendHeader(l.contact())
-	req.AppendHeader(msg.NewHeader("Allow", allowed))
+	req.AppendHeader(allows)
 	if t.rel {
-		req.AppendHeader(msg.NewHeader("Supported", supported))
+		req.AppendHeader(supports)
 	} else {
 		req.AppendHeader(msg.NewHeader("Supported", "timer, replaces"))
 	}
@@ -263,7 +271,7 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 		req.AppendHeader(msg.NewHeader("Min-SE", strconv.Itoa(int(max(t.least, minSE)))))
 	}
 	req.AppendHeader(c.sessionHeader(l))
-	for _, u := range c.sh.e.serviceRoute(t.hop.Target.ID()) {
+	for _, u := range c.sh.e.serviceRoute(l.target) {
 		req.AppendHeader(&msg.RouteHeader{Address: u}) // RFC 3608 section 6.1
 	}
 	parts := t.open(req, host)
@@ -325,12 +333,6 @@ func (t *attempt) Failed(_ *transaction.Client, err error) {
 	t.leave()
 }
 
-func (t *attempt) stop() {
-	stopTimer(&t.first)
-	stopTimer(&t.progress)
-	stopTimer(&t.ring)
-}
-
 // result writes the last word on this attempt into the receipt.
 func (t *attempt) result(word string) {
 	t.c.tried[t.record].Result = word
@@ -346,7 +348,7 @@ func (t *attempt) outcome(alive, busy bool, after time.Duration, cause string, t
 	t.told = true
 	now := time.Now()
 	t.c.sh.e.c.Outcome(healthcheck.Outcome{
-		Target: t.hop.Target.ID(), Alive: alive, Busy: busy, RetryAfter: after, Cause: cause, Took: now.Sub(t.sent), At: now,
+		Target: t.leg.target, Alive: alive, Busy: busy, RetryAfter: after, Cause: cause, Took: now.Sub(t.sent), At: now,
 		Final: finalOf(cause), PDD: t.untilRing(now),
 	})
 }

@@ -5,14 +5,17 @@ import (
 	msg "github.com/emiago/sipgo/sip"
 )
 
-// digester answers the challenges that one leg meets.
+// digester answers the challenges that one leg meets. The nil digester has no credentials.
 type digester struct {
 	client *digest.Client
 	invite []msg.Header // the credentials that its last INVITE went with
 }
 
 func newDigester(p *Party) *digester {
-	return &digester{client: p.credentials()}
+	if c := p.credentials(); c != nil {
+		return &digester{client: c}
+	}
+	return nil
 }
 
 // credentials is a new client with what the party's profile holds; nil without any.
@@ -37,6 +40,9 @@ func challenges(res msg.Message) []digest.Challenge {
 
 // answer gives the headers that repeat a request after res.
 func (d *digester) answer(r *digest.Round, res *msg.Response, method, uri string, body []byte) ([]msg.Header, error) {
+	if d == nil {
+		return nil, digest.ErrNone
+	}
 	list, err := d.client.Answer(r, challenges(res), digest.Request{Method: method, URI: uri, Body: body})
 	if err != nil {
 		return nil, err

@@ -126,7 +126,7 @@ func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 	case msg.INFO:
 		l.relay(tx, req)
 	case msg.OPTIONS:
-		l.c.sh.answer(tx, 200, msg.NewHeader("Allow", allowed), msg.NewHeader("Accept", typeSDP), msg.NewHeader("Supported", supported))
+		l.c.sh.answer(tx, 200, allows, msg.NewHeader("Accept", typeSDP), supports)
 	case msg.REFER:
 		l.referred(tx, req)
 	case msg.MESSAGE:
@@ -136,7 +136,7 @@ func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 	case msg.NOTIFY:
 		l.notified(tx, req)
 	default:
-		l.c.sh.answer(tx, 405, msg.NewHeader("Allow", allowed))
+		l.c.sh.answer(tx, 405, allows)
 	}
 }
 
@@ -252,7 +252,7 @@ func (c *call) progress(from *msg.Response, sdp []byte, reliable bool) {
 // provisional builds the response that shows the caller one of B's, with the parts that go beside a description.
 func (c *call) provisional(from *msg.Response) (*msg.Response, []header.Part) {
 	l := c.a
-	res := l.in.Response(from.StatusCode, "", l.contact(), msg.NewHeader("Allow", allowed), c.sessionHeader(l))
+	res := l.in.Response(from.StatusCode, "", l.contact(), allows, c.sessionHeader(l))
 	c.sh.brand(res)
 	t := c.cur
 	if t == nil {

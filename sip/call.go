@@ -3,6 +3,7 @@ package sip
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +40,7 @@ type call struct {
 	ids   struct{ a, b string }         // Session-IDs of the two ends, RFC 7989
 	ref   atomic.Pointer[string]        // audit reference; nil until prepared
 	media atomic.Pointer[media.Session] // nil until prepared
-	view  atomic.Pointer[glimpse]
+	view  glimpse
 	refs  []audit.PartyRef
 	moves []audit.Move // of signalling; media tells of its own
 
@@ -314,7 +315,7 @@ func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
 	}
 	l := c.a
 	tx := l.in
-	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), msg.NewHeader("Supported", supported), c.sessionHeader(l)}
+	hs := []msg.Header{l.contact(), allows, supports, c.sessionHeader(l)}
 	hs = append(hs, l.timing.agree(l, c.ask)...)
 	res := tx.Response(200, "", hs...)
 	c.sh.brand(res)
@@ -374,17 +375,36 @@ func (l *leg) closed(now time.Time) bool {
 	return p != nil && !p.Live(now)
 }
 
-// glimpse is what people see of the call between two changes of its state. Most are never looked at, so it holds what costs nothing.
+// glimpse is what people see of the call between two changes of its state. Most are never looked at, so it holds what costs nothing, and lies in the call: the
+// lock is held for a copy, so the loop waits for nobody.
 type glimpse struct {
+	sync.Mutex
+	sight
+}
+
+// sight is the state of a call and its way.
+type sight struct {
 	state, trunk, group string
 	ids                 struct{ a, b string } // Session-IDs of the two ends
 	path                [2]sovereign.Region
 	legs                int
 }
 
+func (g *glimpse) get() sight {
+	g.Lock()
+	defer g.Unlock()
+	return g.sight
+}
+
+func (g *glimpse) set(s sight) {
+	g.Lock()
+	g.sight = s
+	g.Unlock()
+}
+
 // setState publishes what people see of the call.
 func (c *call) setState(state string) {
-	v := &glimpse{state: state, ids: c.ids}
+	v := sight{state: state, ids: c.ids}
 	v.trunk, v.group = c.sides()
 	add := func(l *leg) {
 		v.path[v.legs] = l.ruling.Region
@@ -398,13 +418,13 @@ func (c *call) setState(state string) {
 	} else if c.cur != nil {
 		add(c.cur.leg)
 	}
-	c.view.Store(v)
+	c.view.set(v)
 }
 
 // look gives the view of the call as it is now. It may be called from anywhere.
 func (c *call) look() (CallView, bool) {
-	v := c.view.Load()
-	if v == nil {
+	v := c.view.get()
+	if v.state == "" {
 		return CallView{}, false
 	}
 	w := CallView{State: v.state, Trunk: v.trunk, Group: v.group, Since: c.start, Purpose: c.plan.Purpose.String()}
@@ -423,19 +443,20 @@ func (c *call) look() (CallView, bool) {
 // sides names the trunk and the edge group of the call, whichever end each is.
 func (c *call) sides() (trunk, group string) {
 	trunk, group = c.plan.Trunk, c.plan.Group
-	parties := []*Party{c.party}
+	far := (*Party)(nil)
 	switch {
 	case c.b != nil:
-		parties = append(parties, c.b.party)
+		far = c.b.party
 	case c.cur != nil:
-		parties = append(parties, c.cur.leg.party)
+		far = c.cur.leg.party
 	}
-	for i := len(parties) - 1; i >= 0; i-- { // the caller's party last: between two of a kind it names the call
-		switch parties[i].Kind {
-		case sovereign.KindTrunk:
-			trunk = parties[i].Name
-		case sovereign.KindGroup:
-			group = parties[i].Name
+	for _, p := range [...]*Party{far, c.party} { // the caller's party last: between two of a kind it names the call
+		switch {
+		case p == nil:
+		case p.Kind == sovereign.KindTrunk:
+			trunk = p.Name
+		case p.Kind == sovereign.KindGroup:
+			group = p.Name
 		}
 	}
 	return trunk, group

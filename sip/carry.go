@@ -135,8 +135,8 @@ func (l *leg) veil() *header.Veil {
 			v.Hide(l.dlg.Routes[i].Host)
 		}
 	}
-	for tag, d := range l.early {
-		v.Hide(tag, d.Target.Host)
+	for _, d := range l.early {
+		v.Hide(d.Remote.Tag, d.Target.Host)
 	}
 	if l.target != "" { // of an attempt: its name
 		v.Hide(l.name)
@@ -437,7 +437,7 @@ func (l *leg) inform(out, in *msg.Request, to *leg) bool {
 		out.AppendHeader(msg.NewHeader("Info-Package", v))
 	}
 	if len(parts) == 0 {
-		out.SetBody(nil)
+		fill(out, nil)
 		return true
 	}
 	p := parts[0]

@@ -99,19 +99,19 @@ func (t *attempt) terminated(res *msg.Response) {
 	d, tag := (*dialog.Dialog)(nil), ""
 	if to := res.To(); to != nil {
 		tag = to.Params.GetOr("tag", "")
-		d = l.early[tag]
+		d = l.early.of(tag)
 	}
 	if d == nil {
 		return
 	}
-	delete(l.early, tag)
+	l.early = slices.DeleteFunc(l.early, func(e *dialog.Dialog) bool { return e == d })
 	l.said = slices.DeleteFunc(l.said, func(s saying) bool { return s.tag == tag })
 	if l.fork != d {
 		return
 	}
 	l.fork, l.settled = nil, ""
 	for _, s := range slices.Backward(l.said) { // who spoke before it is heard again
-		if e := l.early[s.tag]; e != nil && t.c.ask.sdp != nil {
+		if e := l.early.of(s.tag); e != nil && t.c.ask.sdp != nil {
 			if out, err := t.hear(e, s.sdp); err == nil {
 				t.c.early = out
 				return

@@ -149,8 +149,8 @@ type Edge struct {
 	dialed  sync.Map     // dialKey -> party that we contact there
 	dialedN atomic.Int64
 	ids     sync.Map // Session-ID and called user of live calls: loop detection
-	load    sync.Map // party -> *atomic.Int64
 	guests  guests
+	load    loads
 
 	rates     rates
 	throttles throttles
@@ -406,8 +406,8 @@ func (e *Edge) MediaMoved(session string, m media.Move) {
 		return
 	}
 	ev, session := audit.MediaMoved{CallRef: *ref, Move: receiptMove(m)}, ""
-	if g := c.view.Load(); g != nil {
-		session = header.SessionValue(g.ids.a, g.ids.b)
+	if s := c.view.get(); s.state != "" {
+		session = header.SessionValue(s.ids.a, s.ids.b)
 	}
 	e.off(func() {
 		ctx, cancel := context.WithTimeout(e.base, finality)
@@ -418,10 +418,30 @@ func (e *Edge) MediaMoved(session string, m media.Move) {
 	})
 }
 
+// loads counts the live calls of each party. Looking one up needs no memory.
+type loads struct {
+	sync.RWMutex
+	of map[string]*atomic.Int64
+}
+
 // partyLoad counts the live calls of one party.
 func (e *Edge) partyLoad(name string) *atomic.Int64 {
-	v, _ := e.load.LoadOrStore(name, new(atomic.Int64))
-	return v.(*atomic.Int64)
+	e.load.RLock()
+	n := e.load.of[name]
+	e.load.RUnlock()
+	if n != nil {
+		return n
+	}
+	e.load.Lock()
+	defer e.load.Unlock()
+	if n = e.load.of[name]; n == nil {
+		if e.load.of == nil {
+			e.load.of = map[string]*atomic.Int64{}
+		}
+		n = new(atomic.Int64)
+		e.load.of[name] = n
+	}
+	return n
 }
 
 // CallView is one line of `cordon status` and the API.

@@ -77,7 +77,7 @@ func fateOf(status int, rs []reason) fate {
 // failed takes a final response that is no 2xx.
 func (t *attempt) failed(res *msg.Response) {
 	c, status, rs := t.c, res.StatusCode, t.leg.reasons(res)
-	stopTimer(&t.first)
+	t.stop()
 	if t.retry(res) {
 		return
 	}
@@ -166,9 +166,7 @@ func (t *attempt) retry(res *msg.Response) bool {
 	t.seq++
 	t.stop()
 	t.alive = false
-	clear(t.leg.early)
-	clear(t.leg.racks)
-	t.leg.fork, t.leg.said, t.leg.settled = nil, nil, ""
+	t.leg.early, t.leg.racks, t.leg.fork, t.leg.said, t.leg.settled = nil, nil, nil, nil, ""
 	t.send(t.leg.sent, more...)
 	return true
 }

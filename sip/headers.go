@@ -21,6 +21,13 @@ const (
 	sessionHeader = "Session-ID"
 )
 
+// Headers that are the same in every message. Nobody changes a header that is in a message, so all messages share them.
+var (
+	allows    = msg.NewHeader("Allow", allowed)
+	supports  = msg.NewHeader("Supported", supported)
+	describes = msg.NewHeader("Content-Type", header.TypeSDP)
+)
+
 // compact gives the short form of the list headers that are read here; the parser maps only its own.
 func compact(name string) string {
 	switch name {
@@ -121,6 +128,9 @@ func number(m msg.Message, name string) (n uint32, ok bool) {
 	for end < len(v) && v[end] >= '0' && v[end] <= '9' {
 		end++
 	}
+	if end == 0 { // most messages have none, and the error would be made for nobody
+		return 0, false
+	}
 	u, err := strconv.ParseUint(v[:end], 10, 32)
 	return uint32(u), err == nil
 }
@@ -206,13 +216,24 @@ func setBodies(m msg.Message, sdp []byte, more []header.Part) {
 		kind, body := header.Join(more)
 		m.AppendHeader(msg.NewHeader("MIME-Version", "1.0"))
 		m.AppendHeader(msg.NewHeader("Content-Type", kind))
-		m.SetBody(body)
+		fill(m, body)
 		return
 	}
 	if len(sdp) > 0 {
-		m.AppendHeader(msg.NewHeader("Content-Type", header.TypeSDP))
-		m.SetBody(sdp)
-		return
+		m.AppendHeader(describes)
 	}
-	m.SetBody(nil)
+	fill(m, sdp)
+}
+
+// fill sets the body of a message with its length. sipgo's look-up needs memory to find out that the header is missing.
+func fill(m msg.Message, body []byte) {
+	for _, h := range headersOf(m) {
+		if _, ok := h.(*msg.ContentLengthHeader); ok {
+			m.SetBody(body)
+			return
+		}
+	}
+	n := msg.ContentLengthHeader(len(body))
+	m.AppendHeader(&n)
+	m.SetBody(body)
 }

@@ -28,9 +28,9 @@ type leg struct {
 	callID string
 	tag    string // ours
 	dlg    *dialog.Dialog
-	early  map[string]*dialog.Dialog // by the peer's tag
-	fork   *dialog.Dialog            // of a callee that did not answer yet: the early dialog whose media is in force
-	said   []saying                  // its descriptions, the last of each fork
+	early  forks          // of a callee that did not answer yet
+	fork   *dialog.Dialog // of a callee that did not answer yet: the early dialog whose media is in force
+	said   []saying       // its descriptions, the last of each fork
 	auth   *digester
 	invite *msg.Request // the first INVITE, as it came or went
 
@@ -45,10 +45,10 @@ type leg struct {
 	racks   map[string]uint32   // last RSeq taken, by the peer's tag
 	sent    []byte              // last session description sent to the peer, and taken from it
 	taken   []byte
-	ackSDP  map[uint32][]byte // bodies of our ACKs by CSeq, to answer a 2xx that comes again
-	owed    uint32            // CSeq of a 2xx of the peer whose ACK waits for an answer
-	owes    []byte            // the offer in that 2xx
-	update  bool              // the peer allows UPDATE
+	acks    []acknowledged // the last ACKs of ours, to answer a 2xx that comes again
+	owed    uint32         // CSeq of a 2xx of the peer whose ACK waits for an answer
+	owes    []byte         // the offer in that 2xx
+	update  bool           // the peer allows UPDATE
 	timing  sessionTimer
 	ended   bool
 	rtt     time.Duration // from the INVITE to the first response: bounds how far the far end can be
@@ -59,6 +59,28 @@ type leg struct {
 	moving
 }
 
+// forks are early dialogs of one INVITE.
+type forks []*dialog.Dialog
+
+// of gives the one with that tag of the peer; nil without one.
+func (f forks) of(tag string) *dialog.Dialog {
+	for _, d := range f {
+		if d.Remote.Tag == tag {
+			return d
+		}
+	}
+	return nil
+}
+
+// acknowledged is an ACK of ours: the CSeq of its INVITE, and its body.
+type acknowledged struct {
+	seq uint32
+	sdp []byte
+}
+
+// maxAcks bounds the ACKs that are remembered: a 2xx comes again for 64*T1 at most, and a new INVITE only after the one before was acknowledged.
+const maxAcks = 8
+
 // newLegA is the leg of a caller. nil when no dialog can be made of its INVITE.
 func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Incoming, p *Party, r sovereign.Ruling) *leg {
 	d, err := dialog.UAS(req, tx.Tag())
@@ -67,11 +89,11 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 	}
 	l := &leg{
 		c: c, side: media.A, party: p, flow: in.Flow, ruling: r, name: p.Name, callID: d.CallID, tag: tx.Tag(), dlg: d, in: tx, invite: req,
-		auth: newDigester(p), taken: c.ask.sdp, update: c.ask.update, ackSDP: map[uint32][]byte{},
+		auth: newDigester(p), taken: c.ask.sdp, update: c.ask.update,
 	}
 	tx.OnCancel(l.cancelled)
 	l.stay()
-	c.sh.legs[legKey(l.callID, l.tag)] = l
+	c.sh.legs[legKey{l.callID, l.tag}] = l
 	return l
 }
 
@@ -158,7 +180,7 @@ func (l *leg) dialogOf(tag string) *dialog.Dialog {
 	if l.dlg != nil {
 		return l.dlg
 	}
-	return l.early[tag]
+	return l.early.of(tag)
 }
 
 // isFrom says whether a request came from where this leg's peer is: the same address, or the same party at another one of its addresses.
@@ -173,7 +195,7 @@ func (l *leg) peerTag(tag string) bool {
 	if l.dlg != nil {
 		return l.dlg.Remote.Tag == tag
 	}
-	return l.early[tag] != nil
+	return l.early.of(tag) != nil
 }
 
 // contact is how the peer reaches this leg: our address of the flow, or the name that its party knows us by.
@@ -216,8 +238,8 @@ func (l *leg) build(method msg.RequestMethod, headers ...msg.Header) *msg.Reques
 func (l *leg) dress(req *msg.Request, method msg.RequestMethod, headers []msg.Header) {
 	if method == msg.INVITE || method == msg.UPDATE {
 		req.AppendHeader(l.contact())
-		req.AppendHeader(msg.NewHeader("Allow", allowed))
-		req.AppendHeader(msg.NewHeader("Supported", supported))
+		req.AppendHeader(allows)
+		req.AppendHeader(supports)
 	}
 	req.AppendHeader(l.c.sessionHeader(l))
 	l.c.sh.brand(req)
@@ -230,8 +252,10 @@ func (l *leg) dress(req *msg.Request, method msg.RequestMethod, headers []msg.He
 func (l *leg) ack(d *dialog.Dialog, seq uint32, sdp []byte) {
 	req := d.Ack(seq)
 	req.AppendHeader(l.c.sessionHeader(l))
-	for _, h := range l.auth.invite {
-		req.AppendHeader(h) // RFC 3261 section 22.1: the ACK repeats the credentials of its INVITE, as they were
+	if l.auth != nil {
+		for _, h := range l.auth.invite {
+			req.AppendHeader(h) // RFC 3261 section 22.1: the ACK repeats the credentials of its INVITE, as they were
+		}
 	}
 	setSDP(req, sdp)
 	_ = l.c.sh.tx.Send(l.flow, req) // a lost ACK is asked for again by the next 2xx
@@ -256,7 +280,10 @@ func (l *leg) settle(seq uint32, sdp []byte) {
 		sdp = l.decline(l.owes)
 	}
 	l.owed, l.owes = 0, nil
-	l.ackSDP[seq] = sdp
+	if len(l.acks) >= maxAcks {
+		l.acks = slices.Delete(l.acks, 0, 1)
+	}
+	l.acks = append(l.acks, acknowledged{seq, sdp})
 	l.ack(l.dlg, seq, sdp)
 }
 
@@ -264,8 +291,11 @@ func (l *leg) settle(seq uint32, sdp []byte) {
 func (l *leg) again(res *msg.Response) {
 	tag, seq := res.To().Params.GetOr("tag", ""), res.CSeq().SeqNo
 	if l.dlg != nil && l.dlg.Remote.Tag == tag {
-		if sdp, ok := l.ackSDP[seq]; ok {
-			l.ack(l.dlg, seq, sdp)
+		for _, a := range slices.Backward(l.acks) {
+			if a.seq == seq {
+				l.ack(l.dlg, seq, a.sdp)
+				break
+			}
 		}
 		return
 	}
@@ -292,7 +322,7 @@ func (l *leg) drop(res *msg.Response) {
 	l.ack(d, seq, answer)
 	bye := d.Request(msg.BYE)
 	l.dress(bye, msg.BYE, []msg.Header{reason{"SIP", 487, "answered elsewhere or too late"}.header()})
-	bye.SetBody(nil)
+	fill(bye, nil)
 	l.c.sh.last(l.flow, bye, l.auth)
 }
 
@@ -316,7 +346,7 @@ func (l *leg) send(req *msg.Request, then func(res *msg.Response, err error)) *e
 func (l *leg) sendIn(d *dialog.Dialog, req *msg.Request, then func(res *msg.Response, err error)) *exchange {
 	x := &exchange{l: l, d: d, req: req, then: then}
 	if req.Body() == nil {
-		req.SetBody(nil)
+		fill(req, nil)
 	}
 	x.client = l.c.sh.tx.Request(l.flow, req, x)
 	return x
@@ -425,7 +455,7 @@ func (w *farewell) Response(_ *transaction.Client, res *msg.Response) {
 			for _, h := range hs {
 				again.AppendHeader(h)
 			}
-			again.SetBody(nil)
+			fill(again, nil)
 			w.req = again
 			w.s.tx.Request(w.flow, again, w)
 			return
@@ -461,7 +491,7 @@ func (l *leg) farewell(rs []reason) {
 			req.AppendHeader(msg.NewHeader("User-to-User", v))
 		}
 	}
-	req.SetBody(nil)
+	fill(req, nil)
 	l.c.sh.last(l.flow, req, l.auth)
 }
 
@@ -470,7 +500,7 @@ func (l *leg) entomb() {
 	l.ended = true
 	l.timing.stop()
 	l.rel.stop()
-	sh, key := l.c.sh, legKey(l.callID, l.tag)
+	sh, key := l.c.sh, legKey{l.callID, l.tag}
 	sh.loop.After(64*sh.e.c.Timers.T1, func() {
 		delete(sh.legs, key)
 		if l.guest {

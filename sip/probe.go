@@ -115,6 +115,6 @@ func (s *shard) probe(f transport.Flow, p *Party, t healthcheck.Target) *msg.Req
 	req.AppendHeader(contact)
 	req.AppendHeader(msg.NewHeader("Accept", typeSDP))
 	s.brand(req)
-	req.SetBody(nil)
+	fill(req, nil)
 	return req
 }

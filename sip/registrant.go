@@ -222,7 +222,7 @@ func (r *registrant) build(expires time.Duration) *msg.Request {
 		req.AppendHeader(msg.NewHeader("Supported", "path"))
 	}
 	r.all.s.brand(req)
-	req.SetBody(nil)
+	fill(req, nil)
 	return req
 }
 

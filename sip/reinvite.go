@@ -151,7 +151,7 @@ func (l *leg) confirmUpdate(tx *transaction.Server, req *msg.Request, withSDP bo
 	a.expires, _ = number(req, "session-expires")
 	a.refresh = refresherOf(req)
 	a.least, _ = number(req, "min-se")
-	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), msg.NewHeader("Supported", supported), l.c.sessionHeader(l)}
+	hs := []msg.Header{l.contact(), allows, supports, l.c.sessionHeader(l)}
 	if a.expires > 0 {
 		hs = append(hs, l.timing.agree(l, a)...)
 	}
@@ -174,7 +174,7 @@ func (l *leg) agreeTo(tx *transaction.Server, req *msg.Request, sdp []byte, onAc
 	a.expires, _ = number(req, "session-expires")
 	a.refresh = refresherOf(req)
 	a.least, _ = number(req, "min-se")
-	hs := []msg.Header{l.contact(), msg.NewHeader("Allow", allowed), msg.NewHeader("Supported", supported), l.c.sessionHeader(l)}
+	hs := []msg.Header{l.contact(), allows, supports, l.c.sessionHeader(l)}
 	if a.expires > 0 {
 		hs = append(hs, l.timing.agree(l, a)...)
 	}

@@ -43,7 +43,7 @@ func (t *transfer) pass(tx *transaction.Server, req *msg.Request, to referTo) {
 	if !wants {
 		out.AppendHeader(msg.NewHeader("Refer-Sub", "false"))
 	}
-	out.SetBody(nil)
+	fill(out, nil)
 	r := &relayed{at: o, seq: out.CSeq().SeqNo}
 	if wants { // a NOTIFY may come before the answer does: RFC 6665 section 4.1.2.4
 		o.passed = append(o.passed, r)

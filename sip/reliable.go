@@ -152,6 +152,9 @@ func (t *attempt) inOrder(d *dialog.Dialog, res *msg.Response) bool {
 	if !ok || seq == 0 || (last != 0 && seq != last+1) || len(t.leg.racks) > 16 {
 		return false
 	}
+	if t.leg.racks == nil {
+		t.leg.racks = map[string]uint32{}
+	}
 	t.leg.racks[d.Remote.Tag] = seq
 	return true
 }
@@ -165,7 +168,7 @@ func (t *attempt) prack(d *dialog.Dialog, res *msg.Response, answer []byte, fina
 	l.dress(req, msg.PRACK, []msg.Header{msg.NewHeader("RAck", strconv.Itoa(int(seq))+" "+strconv.Itoa(int(res.CSeq().SeqNo))+" INVITE")})
 	setSDP(req, answer)
 	l.sendIn(d, req, func(res *msg.Response, err error) {
-		if final && err == nil && res.IsSuccess() && l.early[d.Remote.Tag] == d {
+		if final && err == nil && res.IsSuccess() && l.early.of(d.Remote.Tag) == d {
 			l.assure(d.Remote.Tag)
 		}
 	})

@@ -27,8 +27,8 @@ func (s *shard) replaceable(r replaces, party *Party) (*leg, int) {
 	if s.e.loopOf(r) != s {
 		return nil, 503 // there was no room to bring it to its loop
 	}
-	l := s.legs[legKey(r.callID, r.to)]
-	if l == nil || l.dlg == nil && l.early[r.from] == nil || l.dlg != nil && l.dlg.Remote.Tag != r.from {
+	l := s.legs[legKey{r.callID, r.to}]
+	if l == nil || l.dlg == nil && l.early.of(r.from) == nil || l.dlg != nil && l.dlg.Remote.Tag != r.from {
 		return nil, 481
 	}
 	switch c := l.c; {
@@ -90,7 +90,7 @@ func (s *shard) replaced(tx *transaction.Server, req *msg.Request, in transport.
 	_ = tx.Respond(tx.Response(100, ""))
 	l := &leg{
 		c: old.c, side: old.side, party: party, flow: in.Flow, ruling: ruling, name: party.Name, callID: d.CallID, tag: tx.Tag(), dlg: d, invite: req,
-		auth: newDigester(party), update: lists(req, "allow", "UPDATE"), ackSDP: map[uint32][]byte{},
+		auth: newDigester(party), update: lists(req, "allow", "UPDATE"),
 	}
 	l.replaces, l.known = lists(req, "supported", "replaces"), header.User(req.From().Address.User)
 	newJoin(old, l, tx, req).join()
@@ -154,10 +154,10 @@ func (t *transfer) joined(swap *media.Replacement, ours []byte, err error) {
 	case err != nil:
 		t.unheard(err)
 	case ours == nil:
-		c.sh.legs[legKey(j.l.callID, j.l.tag)] = j.l
+		c.sh.legs[legKey{j.l.callID, j.l.tag}] = j.l
 		t.commit()
 	default: // the answer comes in the ACK; until then nothing is replaced
-		c.sh.legs[legKey(j.l.callID, j.l.tag)] = j.l
+		c.sh.legs[legKey{j.l.callID, j.l.tag}] = j.l
 		j.l.agreeTo(j.tx, j.req, ours, func(answer []byte) { t.answered(answer) })
 		j.l.waiting.lost = func() { t.lost(reason{"SIP", 408, "no ACK"}) }
 	}

@@ -23,7 +23,7 @@ type shard struct {
 	}
 	tx      *transaction.Layer
 	taker   func(transport.Incoming) // take, made once
-	legs    map[string]*leg          // by Call-ID and our tag
+	legs    map[legKey]*leg
 	calls   map[*call]struct{}
 	ours    map[string]bool // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
 	sos     map[string]int  // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
@@ -34,7 +34,7 @@ type shard struct {
 func newShard(e *Edge, id int) *shard {
 	s := &shard{
 		e: e, id: id, loop: transaction.NewLoop(),
-		legs: make(map[string]*leg), calls: make(map[*call]struct{}), ours: make(map[string]bool), sos: make(map[string]int),
+		legs: make(map[legKey]*leg), calls: make(map[*call]struct{}), ours: make(map[string]bool), sos: make(map[string]int),
 		lobby: newLobby(),
 	}
 	s.tx = transaction.New(s.loop, e.tl.Send, s, e.c.Timers)
@@ -43,7 +43,8 @@ func newShard(e *Edge, id int) *shard {
 	return s
 }
 
-func legKey(callID, tag string) string { return callID + "\n" + tag }
+// legKey names a leg in what its peer sends: the Call-ID, and our tag.
+type legKey struct{ callID, tag string }
 
 // Request implements transaction.User.
 func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.Incoming) {
@@ -95,7 +96,7 @@ func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.I
 	case msg.BYE, msg.PRACK, msg.UPDATE, msg.INFO, msg.NOTIFY:
 		s.answer(tx, 481)
 	default:
-		s.answer(tx, 405, msg.NewHeader("Allow", allowed))
+		s.answer(tx, 405, allows)
 	}
 }
 
@@ -103,7 +104,7 @@ func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.I
 func (s *shard) Stray(res *msg.Response, _ transport.Incoming) {
 	cseq, from, id := res.CSeq(), res.From(), res.CallID()
 	if cseq != nil && from != nil && id != nil && cseq.MethodName == msg.INVITE && res.IsSuccess() {
-		if l := s.legs[legKey(id.Value(), from.Params.GetOr("tag", ""))]; l != nil {
+		if l := s.legs[legKey{id.Value(), from.Params.GetOr("tag", "")}]; l != nil {
 			l.again(res)
 			return
 		}
@@ -116,7 +117,7 @@ func (s *shard) answer(tx *transaction.Server, status int, headers ...msg.Header
 	if tx == nil {
 		return
 	}
-	if l := s.legs[legKey(tx.Req().CallID().Value(), tx.Tag())]; l != nil && status > 100 {
+	if l := s.legs[legKey{tx.Req().CallID().Value(), tx.Tag()}]; l != nil && status > 100 {
 		headers = append(headers, l.c.sessionHeader(l))
 	}
 	res := tx.Response(status, "", headers...)
@@ -141,12 +142,12 @@ func (s *shard) options(tx *transaction.Server) {
 	if s.e.draining.Load() {
 		status, more = 503, []msg.Header{msg.NewHeader("Retry-After", "30")}
 	}
-	s.answer(tx, status, append(more, msg.NewHeader("Allow", allowed), msg.NewHeader("Accept", typeSDP), msg.NewHeader("Supported", supported))...)
+	s.answer(tx, status, append(more, allows, msg.NewHeader("Accept", typeSDP), supports)...)
 }
 
 // inDialog hands a request to its leg. Unknown dialogs, and known ones from somewhere else, get 481.
 func (s *shard) inDialog(tx *transaction.Server, req *msg.Request, in transport.Incoming, tag string) {
-	l := s.legs[legKey(req.CallID().Value(), tag)]
+	l := s.legs[legKey{req.CallID().Value(), tag}]
 	from := req.From().Params.GetOr("tag", "")
 	if l == nil || !l.isFrom(in) || !l.peerTag(from) {
 		s.answer(tx, 481)

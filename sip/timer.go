@@ -123,7 +123,7 @@ func (l *leg) refresh() {
 	if method == msg.INVITE {
 		setSDP(req, l.sent)
 	} else {
-		req.SetBody(nil)
+		fill(req, nil)
 	}
 	l.out = l.send(req, func(res *msg.Response, err error) { l.refreshed(method, res, err) })
 }

@@ -327,22 +327,29 @@ func (t *trial) covers(g Grant) bool {
 func (t *trial) why(sp *spot) string {
 	var b strings.Builder
 	b.Grow(len(sp.finding.Why) + 128)
+	var room [64]byte // of an address
 	if sp.role != "region" {
 		b.WriteString(sp.role)
 		b.WriteByte(' ')
 	}
 	if sp.role == atAddress {
-		b.WriteString(t.place.Addr.String())
+		b.Write(t.place.Addr.AppendTo(room[:0]))
 		if !sp.region.IsZero() {
 			b.WriteString(" in ")
 		}
 	}
-	b.WriteString(sp.region.String())
+	if !sp.region.IsZero() {
+		b.WriteString(sp.region.Provider)
+		b.WriteByte(':')
+		b.WriteString(sp.region.Code)
+	}
 	if n := len(t.place.Countries); sp.role == atAddress && n > 1 && sp.region.IsZero() {
 		fmt.Fprintf(&b, " in %s, which may be in any of %d countries, judged as the strictest", t.place.Prefix, n)
 	}
 	if sp.country != "" {
-		b.WriteString(" (" + string(sp.country) + ")")
+		b.WriteString(" (")
+		b.WriteString(string(sp.country))
+		b.WriteByte(')')
 	}
 	b.WriteString(": ")
 	b.WriteString(sp.finding.Why)

@@ -125,25 +125,38 @@ func (d *Dialog) build(method msg.RequestMethod, seq uint32) *msg.Request {
 		rest := append([]msg.Uri{}, routes[1:]...)
 		target, routes = routes[0], append(rest, d.Target)
 	}
-	req := msg.NewRequest(method, *target.Clone())
+	req := msg.NewRequest(method, target) // which copies the parameters of the target
 	for _, r := range routes {
 		req.AppendHeader(&msg.RouteHeader{Address: *r.Clone()})
 	}
-	hops := msg.MaxForwardsHeader(70)
-	req.AppendHeader(&hops)
-	req.AppendHeader(&msg.FromHeader{DisplayName: d.Local.Display, Address: d.Local.URI, Params: tagged(d.Local.Tag)})
-	req.AppendHeader(&msg.ToHeader{DisplayName: d.Remote.Display, Address: d.Remote.URI, Params: tagged(d.Remote.Tag)})
-	id := msg.CallIDHeader(d.CallID)
-	req.AppendHeader(&id)
-	req.AppendHeader(&msg.CSeqHeader{SeqNo: seq, MethodName: method})
+	h := &struct { // of one request, in one piece of memory
+		hops     msg.MaxForwardsHeader
+		from     msg.FromHeader
+		to       msg.ToHeader
+		id       msg.CallIDHeader
+		cseq     msg.CSeqHeader
+		our, its [1]msg.HeaderKV
+	}{
+		hops: 70, id: msg.CallIDHeader(d.CallID), cseq: msg.CSeqHeader{SeqNo: seq, MethodName: method},
+		from: msg.FromHeader{DisplayName: d.Local.Display, Address: d.Local.URI},
+		to:   msg.ToHeader{DisplayName: d.Remote.Display, Address: d.Remote.URI},
+	}
+	h.from.Params, h.to.Params = tagged(&h.our, d.Local.Tag), tagged(&h.its, d.Remote.Tag)
+	req.AppendHeader(&h.hops)
+	req.AppendHeader(&h.from)
+	req.AppendHeader(&h.to)
+	req.AppendHeader(&h.id)
+	req.AppendHeader(&h.cseq)
 	return req
 }
 
-func tagged(tag string) msg.HeaderParams {
+// tagged gives the parameters of an end with that tag, in room.
+func tagged(room *[1]msg.HeaderKV, tag string) msg.HeaderParams {
 	if tag == "" {
 		return nil
 	}
-	return msg.HeaderParams{{K: "tag", V: tag}}
+	room[0] = msg.HeaderKV{K: "tag", V: tag}
+	return room[:]
 }
 
 func loose(u msg.Uri) bool { return u.UriParams.Has("lr") }

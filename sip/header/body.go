@@ -104,6 +104,9 @@ func SDP(contentType string, body []byte) (sdp []byte, ok bool) {
 	if len(body) == 0 {
 		return nil, true
 	}
+	if contentType == TypeSDP { // nearly every body
+		return body, true
+	}
 	parts, _ := Parts(contentType, body)
 	for _, p := range parts {
 		if p.Kind() == TypeSDP {

@@ -60,6 +60,9 @@ func namesAddress(s string) bool {
 		return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'f' || r >= 'A' && r <= 'F' || r == '.' || r == ':')
 	}) {
 		w = strings.Trim(w, ".:")
+		if !strings.ContainsAny(w, ".:") { // a word; the errors would be made for nobody
+			continue
+		}
 		if a, err := netip.ParseAddr(w); err == nil && a.IsValid() {
 			return true
 		}
