@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs the real peers that the tests of this folder call: SIPp, baresip, linphone, Kamailio, tshark and tcpdump. Does nothing when they are there.
+# Installs the real peers that the tests of this folder call: SIPp, baresip, linphone, Kamailio, sipvicious, tshark and tcpdump. Does nothing when they are there.
 set -euo pipefail
 
-declare -A package=([sipp]=sip-tester [baresip]=baresip-core [tshark]=tshark [tcpdump]=tcpdump [ip]=iproute2 [kamailio]="kamailio kamailio-tls-modules" [linphone-daemon]=linphone-cli)
+declare -A package=([sipp]=sip-tester [baresip]=baresip-core [tshark]=tshark [tcpdump]=tcpdump [ip]=iproute2 [kamailio]="kamailio kamailio-tls-modules" [linphone-daemon]=linphone-cli [svmap]=sipvicious)
 missing=()
 for program in "${!package[@]}"; do
 	command -v "$program" >/dev/null 2>&1 || [ -x "/usr/sbin/$program" ] || missing+=(${package[$program]})

@@ -46,9 +46,10 @@ type world struct {
 	to       []string // the groups of the route, in order; default: all
 	allow    []string
 	gate     string
-	policy   string // further keys of policy
-	clientCA bool   // TLS listeners ask for a certificate of the authority of this world
-	more     string // further top-level keys
+	policy   string   // further keys of policy
+	also     []string // listeners of transports that no party has
+	clientCA bool     // TLS listeners ask for a certificate of the authority of this world
+	more     string   // further top-level keys
 	health   string
 	ports    map[string]uint16 // of the node's listeners, where a peer must know them before; default: free ones
 
@@ -248,6 +249,9 @@ func boot(t *testing.T, w *world, up ...string) *node {
 			}
 		}
 	}
+	for _, tr := range w.also {
+		n.sip[tr] = w.at.freePort(t, w.edge)
+	}
 	n.api = fmt.Sprintf("127.0.0.1:%d", w.at.freePort(t, "127.0.0.1"))
 	for i, p := range people {
 		n.token[p.ID] = fmt.Sprintf("%s-%d-%d", p.ID, os.Getpid(), i)
@@ -423,13 +427,15 @@ func (n *node) dialSIP(transport, from string) net.Conn {
 	var c net.Conn
 	err := n.w.at.inside(func() error {
 		d := net.Dialer{Timeout: 5 * time.Second}
+		network := "tcp"
 		if transport == "udp" {
+			network = "udp"
 			d.LocalAddr = &net.UDPAddr{IP: net.ParseIP(from)}
 		} else {
 			d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
 		}
 		var err error
-		c, err = d.Dial(transport, net.JoinHostPort(n.w.edge, fmt.Sprint(n.sip[transport])))
+		c, err = d.Dial(network, net.JoinHostPort(n.w.edge, fmt.Sprint(n.sip[transport])))
 		return err
 	})
 	if err != nil {
