@@ -66,6 +66,8 @@ func (c caller) Call(ctx context.Context, t healthcheck.Target, how healthcheck.
 		return errors.New("answered, and no media came")
 	case how.Echo && r.Tone.Heard == 0:
 		return errors.New("answered, and no echo came back")
+	case how.Echo && how.Hold >= 2*time.Second && r.Tone.Echo == 0: // its marks went out after half a second and each second since
+		return errors.New("answered with a tone of its own, and no echo came back")
 	}
 	return nil
 }
