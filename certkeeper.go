@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type certKeeper struct {
 	mu    sync.Mutex
 	uses  map[string]*atomic.Pointer[tls.Certificate]
 	files map[string]*pairFiles // by use
+	trust map[string]*trust     // by use
 }
 
 // pairFiles is what was seen of the files of one certificate.
@@ -44,7 +46,7 @@ type pairMark struct{ cert, key fileMark }
 
 func newCertKeeper(n *Node) (*certKeeper, error) {
 	k := &certKeeper{
-		node: n, register: &certs.Register{}, uses: map[string]*atomic.Pointer[tls.Certificate]{}, files: map[string]*pairFiles{},
+		node: n, register: &certs.Register{}, uses: map[string]*atomic.Pointer[tls.Certificate]{}, files: map[string]*pairFiles{}, trust: map[string]*trust{},
 		days: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "cordon_certs_days_left", Help: "Days until the first certificate of that use ends; negative after its end.",
 		}, []string{"role", "use"}),
@@ -70,8 +72,9 @@ func (k *certKeeper) slot(use string) *atomic.Pointer[tls.Certificate] {
 	return p
 }
 
-// lend lets a party's handshakes ask for the certificate in force instead of the one that was read with its profile.
+// lend lets a party's handshakes ask for the certificate and the roots in force instead of those that were read with its profile.
 func (k *certKeeper) lend(c *configs.Config, p *sip.Party) {
+	k.lendRoots(c, p)
 	if p.TLS == nil || p.TLS.Cert == nil {
 		return
 	}
@@ -124,7 +127,15 @@ func (k *certKeeper) hold(c *configs.Config) (out []audit.CertReplaced) {
 	}
 	for i, r := range c.Roots {
 		roots[i] = r.Use
-		k.register.Put(certs.Root, r.Use, r.Certs)
+		if ev := k.believe(r, "reload"); ev != nil {
+			out = append(out, *ev)
+		}
+		k.follow(r)
+	}
+	for use, t := range k.trust { // who shook hands under it may still ask: nothing takes its place
+		if !slices.Contains(roots, use) {
+			t.part.Live = false
+		}
 	}
 	k.register.Keep(certs.Own, uses)
 	k.register.Keep(certs.Root, roots)
@@ -198,7 +209,7 @@ func (k *certKeeper) look() (out []audit.Event) {
 			out = append(out, *ev)
 		}
 	}
-	return out
+	return append(out, k.lookAtRoots()...)
 }
 
 // tell writes an event into the log, and into the node's own log what people should look at.

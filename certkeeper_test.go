@@ -32,7 +32,7 @@ policy: {home: aws:eu-central-1}
 places:
   - {prefix: 10.0.0.0/8, region: aws:eu-central-1, contract: c}
 listeners:
-  - {transport: tls, address: "10.5.0.10:5061", cert_file: edge.crt, key_file: edge.key}
+  - {transport: tls, address: "10.5.0.10:5061", cert_file: edge.crt, key_file: edge.key, client_ca_file: roots.pem}
   - {transport: udp, address: "10.5.0.10:5060"}
 trunks:
   - name: carrier
@@ -88,14 +88,22 @@ func (h *house) write(file string, until time.Time, names ...string) *x509.Certi
 	return c
 }
 
-// shake shows what the listener presents.
-func (h *house) shake() (*tls.Conn, *big.Int) {
+// shake shows what the listener presents. client is the file of the certificate that is shown to it, if any.
+func (h *house) shake(client ...string) (*tls.Conn, *big.Int) {
 	h.t.Helper()
+	conf := &tls.Config{InsecureSkipVerify: true}
+	for _, file := range client {
+		pair, err := tls.LoadX509KeyPair(filepath.Join(h.dir, file+".crt"), filepath.Join(h.dir, file+".key"))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil } // whatever the listener believes
+	}
 	nc, err := h.peer.DialTCP(context.Background(), netip.Addr{}, netip.MustParseAddrPort("10.5.0.10:5061"))
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	tc := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+	tc := tls.Client(nc, conf)
 	if err := tc.Handshake(); err != nil {
 		h.t.Fatal(err)
 	}
@@ -227,6 +235,66 @@ func TestAReloadJudgesCertificates(t *testing.T) {
 		}
 		if got := h.events(audit.KindCertReplaced); len(got) != 1 || !strings.Contains(got[0], `"cause":"reload"`) {
 			t.Errorf("events %v", got)
+		}
+	})
+}
+
+// The roots of a listener and of a trunk follow their files: the next handshake counts with the new ones, what is up stays up, and a file that would shut
+// everybody out is refused.
+func TestRootsFollowTheirFiles(t *testing.T) {
+	inHouse(t, 500*24*time.Hour, true, func(h *house) {
+		until := time.Now().Add(300 * 24 * time.Hour)
+		believe := func(list ...*x509.Certificate) *x509.CertPool {
+			pool := x509.NewCertPool()
+			var text []byte
+			for _, c := range list {
+				pool.AddCert(c)
+				text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+			}
+			if err := os.WriteFile(filepath.Join(h.dir, "roots.pem"), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_ = os.Chtimes(filepath.Join(h.dir, "roots.pem"), time.Now(), time.Now())
+			time.Sleep(12 * time.Second)
+			return pool
+		}
+		taken := func(file string) bool {
+			tc, _ := h.shake(file)
+			defer tc.Close()
+			return options(tc)
+		}
+		one, two := h.write("one", until, "one.example"), h.write("two", until, "two.example")
+		believe(one)
+		live, _ := h.shake("one")
+		defer live.Close()
+		if !options(live) || taken("two") {
+			t.Fatal("the roots were not believed as they stand")
+		}
+		roots := h.node.profiles(h.node.cfg.Load())[0].TLS.Roots
+		pool := believe(two)
+		if !taken("two") || taken("one") || !roots().Equal(pool) {
+			t.Error("the next handshake does not know the roots of the file")
+		}
+		if !options(live) {
+			t.Error("a connection of before the change does not answer any more")
+		}
+		before := len(h.events(audit.KindCertReplaced))
+		believe(h.write("ended", time.Now().Add(-time.Hour), "ended.example"))
+		believe()
+		if !taken("two") || taken("ended") || !roots().Equal(pool) {
+			t.Error("roots that nobody can show a certificate under took effect")
+		}
+		refused := h.events(audit.KindCertRefused)
+		if len(refused) != 4 || !strings.Contains(strings.Join(refused, ""), "no root of the file is valid now") || len(h.events(audit.KindCertReplaced)) != before {
+			t.Errorf("refused: %v", refused)
+		}
+		uses := strings.Join(h.events(audit.KindCertReplaced), "")
+		if before != 4 || strings.Count(uses, `"use":"listeners[0].client_ca_file","cause":"file"`) != 2 || strings.Count(uses, `"use":"toward carrier","cause":"file"`) != 2 {
+			t.Errorf("%d events: %s", before, uses)
+		}
+		believe(one, two)
+		if err := h.node.ReloadFile(context.Background(), ""); err != nil || !taken("one") || !taken("two") {
+			t.Errorf("after a reload: %v", err)
 		}
 	})
 }

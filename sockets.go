@@ -89,9 +89,12 @@ func (n *Node) listenMedia(at netip.AddrPort) (sovereign.UDPConn, error) {
 func (n *Node) sipListeners() []transport.Listener {
 	out := make([]transport.Listener, len(n.listeners))
 	for i, b := range n.listeners {
-		l := transport.Listener{Proto: transport.Proto(b.part.Transport), UDP: b.udp, Stream: b.stream, Advertise: b.part.Advertise, ClientCAs: b.part.ClientCAs}
+		l := transport.Listener{Proto: transport.Proto(b.part.Transport), UDP: b.udp, Stream: b.stream, Advertise: b.part.Advertise}
 		if b.part.Transport == "tls" {
 			l.TLS = &transport.TLSProfile{Name: "listener", MinVersion: tls.VersionTLS12, Cert: n.certs.of(fmt.Sprintf("listeners[%d]", i))}
+			if b.part.ClientCAs != nil {
+				l.ClientCAs = n.certs.trusted(fmt.Sprintf("listeners[%d].client_ca_file", i))
+			}
 		}
 		out[i] = l
 	}

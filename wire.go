@@ -367,8 +367,8 @@ func (n *Node) fixed(cfg *configs.Config) error {
 	}
 	for i := range old.Listeners {
 		a, b := old.Listeners[i], cfg.Listeners[i]
-		if a.Transport != b.Transport || a.Address != b.Address || a.Advertise != b.Advertise || !a.ClientCAs.Equal(b.ClientCAs) {
-			return fmt.Errorf("cordon: reload: listeners[%d] (%s %s) changed more than its certificate, and only a restart can change that", i, a.Transport, a.Address)
+		if a.Transport != b.Transport || a.Address != b.Address || a.Advertise != b.Advertise || (a.ClientCAs == nil) != (b.ClientCAs == nil) {
+			return fmt.Errorf("cordon: reload: listeners[%d] (%s %s) changed more than its certificates, and only a restart can change that", i, a.Transport, a.Address)
 		}
 	}
 	return nil

@@ -219,7 +219,7 @@ type CertExpiring struct {
 	Left        int       `json:"days_left"`
 }
 
-// CertReplaced says that another certificate of ours is in force. Connections and calls that are up keep what they were made with.
+// CertReplaced says that another certificate of ours, or other roots, are in force. Connections and calls that are up keep what they were made with.
 type CertReplaced struct {
 	Use      string    `json:"use"`
 	Cause    string    `json:"cause"` // file | reload

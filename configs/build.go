@@ -302,7 +302,9 @@ func (b *builder) listeners(c *Config) {
 			}
 		case "tls":
 			p.Cert = b.cert(at, l.CertFile, l.KeyFile, true)
-			p.ClientCAs = b.roots(at+".client_ca_file", l.ClientCAFile)
+			if p.ClientCAs = b.roots(at+".client_ca_file", l.ClientCAFile); p.ClientCAs != nil {
+				b.trusted[len(b.trusted)-1].Live = true
+			}
 		default:
 			b.fail(at+".transport", "one of udp, tcp, tls", "%q is no transport", l.Transport)
 		}
@@ -351,12 +353,12 @@ func (b *builder) roots(path, file string) *x509.CertPool {
 		b.fail(path, "the file must be readable", "%v", err)
 		return nil
 	}
-	pool := x509.NewCertPool()
-	b.trusted = append(b.trusted, RootsPart{path, pemCertificates(data)})
-	if !pool.AppendCertsFromPEM(data) {
+	list, pool := PEM(data)
+	if len(list) == 0 {
 		b.fail(path, "put one or more PEM certificates in it", "no certificate in %s", file)
 		return nil
 	}
+	b.trusted = append(b.trusted, RootsPart{Use: path, File: b.path(file), Certs: list, Pool: pool})
 	return pool
 }
 

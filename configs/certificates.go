@@ -8,7 +8,8 @@ import (
 
 // Certificates says how certificates are looked after.
 type Certificates struct {
-	// How often the files of our own certificates are looked at; one that changed is judged and takes effect with the next handshake. Default 10s.
+	// How often the files of our own certificates and of the roots of trunks, edge groups and listeners are looked at; one that changed is judged and takes
+	// effect with the next handshake. Default 10s.
 	Check Duration `yaml:"check,omitempty"`
 }
 
@@ -20,15 +21,17 @@ func (b *builder) certificates(c *Config) {
 	}
 }
 
-// pemCertificates are the certificates of a file that can be read.
-func pemCertificates(data []byte) (out []*x509.Certificate) {
+// PEM gives the certificates of a file that can be read, as a list and as a pool.
+func PEM(data []byte) (list []*x509.Certificate, pool *x509.CertPool) {
+	pool = x509.NewCertPool()
 	for {
 		var block *pem.Block
 		if block, data = pem.Decode(data); block == nil {
-			return out
+			return list, pool
 		}
 		if c, err := x509.ParseCertificate(block.Bytes); err == nil && block.Type == "CERTIFICATE" {
-			out = append(out, c)
+			list = append(list, c)
+			pool.AddCert(c)
 		}
 	}
 }

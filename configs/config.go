@@ -79,8 +79,10 @@ type PairPart struct {
 
 // RootsPart is one file of roots.
 type RootsPart struct {
-	Use   string
-	Certs []*x509.Certificate
+	Use, File string
+	Certs     []*x509.Certificate
+	Pool      *x509.CertPool
+	Live      bool // the file is followed: another content takes effect without a reload
 }
 
 // MediaPart is the relay's share.

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -253,7 +254,12 @@ func (b *builder) interval(at, s string) time.Duration {
 
 func (b *builder) tlsProfile(p *Party, at string) *transport.TLSProfile {
 	t := p.TLS
-	prof := &transport.TLSProfile{Name: p.Name, ServerName: t.ServerName, Roots: b.roots(at+".tls.roots_file", t.RootsFile), Peers: p.Peers}
+	prof := &transport.TLSProfile{Name: p.Name, ServerName: t.ServerName, Peers: p.Peers}
+	if pool := b.roots(at+".tls.roots_file", t.RootsFile); pool != nil {
+		part := &b.trusted[len(b.trusted)-1]
+		part.Use, part.Live = "toward "+p.Name, true // parties may change their places in the file
+		prof.Roots = func() *x509.CertPool { return pool }
+	}
 	if cert := b.cert(at+".tls", t.CertFile, t.KeyFile, false); cert != nil {
 		b.pairs[len(b.pairs)-1].Use = "toward " + p.Name // parties may change their places in the file
 		prof.Cert = func() *tls.Certificate { return cert }

@@ -288,8 +288,8 @@ func TestTLSIdentity(t *testing.T) {
 				server, serverPool = certificate(t, c.server)
 				profile := &transport.TLSProfile{Name: "edge", Cert: func() *tls.Certificate { return &ours }}
 				cfg.Parties[0].Peers = []string{"carrier.example"}
-				cfg.Parties[1].TLS = &transport.TLSProfile{Name: "fra", Roots: serverPool}
-				cfg.Listeners = append(cfg.Listeners[:1], transport.Listener{Proto: transport.TLS, Stream: cfg.Listeners[1].Stream, TLS: profile, ClientCAs: clientPool})
+				cfg.Parties[1].TLS = &transport.TLSProfile{Name: "fra", Roots: func() *x509.CertPool { return serverPool }}
+				cfg.Listeners = append(cfg.Listeners[:1], transport.Listener{Proto: transport.TLS, Stream: cfg.Listeners[1].Stream, TLS: profile, ClientCAs: func() *x509.CertPool { return clientPool }})
 			}, func(w *world) {
 				h := w.hop("fra", netip.AddrPortFrom(fraAddr.Addr(), 5061))
 				h.Target.Transport = "tls"

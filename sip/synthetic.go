@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,8 @@ type synthetic struct {
 	c      *call
 	hold   time.Duration
 	ep     atomic.Pointer[media.Endpoint]
+	mu     sync.Mutex // an endpoint is opened and closed by tasks of two goroutines
+	closed bool
 	stop   context.CancelFunc
 	status int
 	done   chan SyntheticResult
@@ -106,6 +109,8 @@ func only(p *routing.Plan, target string) error {
 	return fmt.Errorf("sip: synthetic call: no way leads to %s: %s: %w", target, p.Why, sovereign.ErrFenced)
 }
 
+var errSyntheticOver = errors.New("sip: synthetic call: it has ended")
+
 // offer opens a fresh endpoint toward a hop and gives its offer. It runs off the loop; attempts follow one another, so nobody else does meanwhile.
 func (y *synthetic) offer(open func(media.Leg, media.Tone) (*media.Endpoint, error), l media.Leg) ([]byte, error) {
 	if old := y.ep.Swap(nil); old != nil {
@@ -115,7 +120,16 @@ func (y *synthetic) offer(open func(media.Leg, media.Tone) (*media.Endpoint, err
 	if err != nil {
 		return nil, err
 	}
-	y.ep.Store(ep)
+	y.mu.Lock()
+	late := y.closed
+	if !late {
+		y.ep.Store(ep)
+	}
+	y.mu.Unlock()
+	if late { // the call ended while its sockets were opened
+		ep.Close()
+		return nil, errSyntheticOver
+	}
 	return ep.Offer()
 }
 
@@ -140,7 +154,10 @@ func (y *synthetic) ended(status int) {
 // close frees the endpoint and gives its far end's report as the call's.
 func (y *synthetic) close(opened time.Time) (media.Report, media.EndpointReport) {
 	rep := media.Report{Opened: opened, Closed: time.Now()}
+	y.mu.Lock()
+	y.closed = true
 	ep := y.ep.Load()
+	y.mu.Unlock()
 	if ep == nil {
 		return rep, media.EndpointReport{}
 	}

@@ -56,7 +56,7 @@ func (l *Layer) reusable(f *flow) *conn {
 	if _, known := c.carries[f.key]; known {
 		return c
 	}
-	if verifyChain(c.chain, f.profile.Roots, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth) != nil || f.profile.verifyName(c.chain[0]) != nil {
+	if verifyChain(c.chain, f.profile.roots(), x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth) != nil || f.profile.verifyName(c.chain[0]) != nil {
 		return nil // it is the party, but not the one that this flow was to reach
 	}
 	if c.carries == nil {

@@ -82,7 +82,7 @@ func TestConnectionReuse(t *testing.T) {
 				if c.roots != nil {
 					roots = c.roots
 				}
-				f, err := w.l.Flow(w.dest(TLS, to, &TLSProfile{Name: "carrier", ServerName: "sip.carrier.example", Roots: roots}))
+				f, err := w.l.Flow(w.dest(TLS, to, &TLSProfile{Name: "carrier", ServerName: "sip.carrier.example", Roots: fixed(roots)}))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -32,7 +32,7 @@ func (p *TLSProfile) client() *tls.Config {
 		MinVersion:         max(p.MinVersion, tls.VersionTLS12),
 		InsecureSkipVerify: true, // see VerifyConnection
 		VerifyConnection: func(s tls.ConnectionState) error {
-			if err := verifyChain(s.PeerCertificates, p.Roots, x509.ExtKeyUsageServerAuth); err != nil {
+			if err := verifyChain(s.PeerCertificates, p.roots(), x509.ExtKeyUsageServerAuth); err != nil {
 				return err
 			}
 			return p.verifyName(s.PeerCertificates[0])
@@ -61,16 +61,30 @@ func (ln *Listener) server() *tls.Config {
 		},
 	}
 	if ln.ClientCAs != nil {
-		c.ClientAuth, c.ClientCAs = tls.RequestClientCert, ln.ClientCAs
+		c.ClientAuth = tls.RequestClientCert
 		c.VerifyConnection = func(s tls.ConnectionState) error {
 			if len(s.PeerCertificates) == 0 {
 				return nil // whether it may come without is the Screen's decision
 			}
 			// A SIP domain's certificate serves in both roles (RFC 5922 section 4.1); public CAs issue no clientAuth any more.
-			return verifyChain(s.PeerCertificates, ln.ClientCAs, x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth)
+			return verifyChain(s.PeerCertificates, ln.ClientCAs(), x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth)
+		}
+		// The authorities that a client may choose its certificate by are those of the moment. Tickets stay those of c.
+		c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			now := c.Clone()
+			now.ClientCAs = ln.ClientCAs()
+			return now, nil
 		}
 	}
 	return c
+}
+
+// roots are those in force; nil: the system's.
+func (p *TLSProfile) roots() *x509.CertPool {
+	if p.Roots == nil {
+		return nil
+	}
+	return p.Roots()
 }
 
 // verifyChain checks the chain and that the leaf may be used so.

@@ -134,7 +134,7 @@ func TestTLSPinnedAddress(t *testing.T) {
 		})
 		defer s.ln.Close()
 		mine := ca.issue(t, nil, "edge.example")
-		p := &TLSProfile{Name: "carrier", ServerName: "sip.carrier.example", Roots: ca.pool, Cert: use(mine)}
+		p := &TLSProfile{Name: "carrier", ServerName: "sip.carrier.example", Roots: fixed(ca.pool), Cert: use(mine)}
 		f, err := w.l.Flow(w.dest(TLS, netip.AddrPortFrom(peerAddr, 5061), p))
 		if err != nil {
 			t.Fatal(err)
@@ -203,7 +203,7 @@ func TestTLSVerification(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				s := w.carrierTLS(5061, &tls.Config{Certificates: []tls.Certificate{*tt.cert}})
 				defer s.ln.Close()
-				tt.profile.Name, tt.profile.Roots = "p", ca.pool
+				tt.profile.Name, tt.profile.Roots = "p", fixed(ca.pool)
 				f, err := w.l.Flow(w.dest(TLS, netip.AddrPortFrom(peerAddr, 5061), &tt.profile))
 				if err != nil {
 					t.Fatal(err)
@@ -229,7 +229,7 @@ func TestTLSOurCertificateIsRefused(t *testing.T) {
 		inWorld(t, nil, func(w *world) {
 			s := w.carrierTLS(5061, &tls.Config{Certificates: []tls.Certificate{*cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool})
 			defer s.ln.Close()
-			f, _ := w.l.Flow(w.dest(TLS, netip.AddrPortFrom(peerAddr, 5061), &TLSProfile{Name: "c", ServerName: "c.example", Roots: ca.pool, Cert: use(mine)}))
+			f, _ := w.l.Flow(w.dest(TLS, netip.AddrPortFrom(peerAddr, 5061), &TLSProfile{Name: "c", ServerName: "c.example", Roots: fixed(ca.pool), Cert: use(mine)}))
 			if err := w.l.Send(f, []byte("OPTIONS")); err != nil {
 				t.Fatal(err)
 			}
@@ -257,7 +257,7 @@ func TestTLSVersions(t *testing.T) {
 		inWorld(t, nil, func(w *world) {
 			s := w.carrierTLS(5061, &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS10, MaxVersion: tt.server})
 			defer s.ln.Close()
-			f, _ := w.l.Flow(w.dest(TLS, netip.AddrPortFrom(peerAddr, 5061), &TLSProfile{Name: "c", ServerName: "c.example", Roots: ca.pool, MinVersion: tt.min}))
+			f, _ := w.l.Flow(w.dest(TLS, netip.AddrPortFrom(peerAddr, 5061), &TLSProfile{Name: "c", ServerName: "c.example", Roots: fixed(ca.pool), MinVersion: tt.min}))
 			if err := w.l.Warm(w.t.Context(), f); (err == nil) != tt.ok {
 				t.Errorf("server up to %x, profile from %x: %v", tt.server, tt.min, err)
 			}
@@ -289,7 +289,7 @@ func TestTLSPoolAndReload(t *testing.T) {
 		defer s.ln.Close()
 		mine := ca.issue(t, nil, "first.example")
 		profile := func(name string) *TLSProfile {
-			return &TLSProfile{Name: name, ServerName: name + ".example", Roots: ca.pool, Cert: func() *tls.Certificate { return mine }}
+			return &TLSProfile{Name: name, ServerName: name + ".example", Roots: fixed(ca.pool), Cert: func() *tls.Certificate { return mine }}
 		}
 		warm := func(name string) {
 			f, err := w.l.Flow(w.dest(TLS, netip.AddrPortFrom(peerAddr, 5061), profile(name)))
@@ -324,7 +324,7 @@ func withTLS(ca *authority, cert func() *tls.Certificate) func(*world) {
 			w.t.Fatal(err)
 		}
 		w.config.Listeners = append(w.config.Listeners, Listener{
-			Proto: TLS, Stream: ln, TLS: &TLSProfile{Name: "server", Cert: cert}, ClientCAs: ca.pool,
+			Proto: TLS, Stream: ln, TLS: &TLSProfile{Name: "server", Cert: cert}, ClientCAs: fixed(ca.pool),
 		})
 	}
 }
@@ -451,3 +451,6 @@ func TestTLSServerReload(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// fixed is a set of authorities that never changes.
+func fixed(pool *x509.CertPool) func() *x509.CertPool { return func() *x509.CertPool { return pool } }

@@ -51,7 +51,7 @@ func (p Proto) Name() string {
 type TLSProfile struct {
 	Name       string
 	ServerName string                  // SNI and the name that is verified (RFC 5922), although the address is pinned
-	Roots      *x509.CertPool          // nil: the system's
+	Roots      func() *x509.CertPool   // nil, or none: the system's. Asked at each handshake
 	Cert       func() *tls.Certificate // ours; nil: none. Asked at each handshake, so that a reload needs no restart
 	MinVersion uint16                  // default TLS 1.2
 	Peers      []string                // names of which the peer's certificate must carry one; default ServerName
@@ -75,7 +75,8 @@ type Listener struct {
 	Stream    net.Listener          // for TCP and TLS; TLS handshakes are done here
 	Advertise netip.AddrPort        // what Via and Contact carry; zero: the local address
 	TLS       *TLSProfile           // server side, for TLS
-	ClientCAs *x509.CertPool        // asks for a client certificate and verifies it when one comes (mTLS is then the Screen's decision)
+	// ClientCAs asks for a client certificate and verifies it when one comes (mTLS is then the Screen's decision). Asked at each handshake.
+	ClientCAs func() *x509.CertPool
 }
 
 // Incoming is one message that passed framing and the screen of syntax.
