@@ -104,8 +104,8 @@ func newLeg(s *Session, side Side, cfg Leg) (*leg, error) {
 		s: s, side: side, cfg: cfg, pair: pr, host: host,
 		bind: netip.AddrPortFrom(bind, pr.port), id: random62(), keys: map[Suite]crypto{}, outs: map[Suite]*outbound{}, done: make(chan struct{}),
 	}
-	l.rtp = &port{leg: l, conn: s.r.cfg.Fence.UDP(pr.rtp)}
-	l.rtcp = &port{leg: l, conn: s.r.cfg.Fence.UDP(pr.rtcp), rtcp: true}
+	l.rtp = &port{leg: l, conn: pr.rtp}
+	l.rtcp = &port{leg: l, conn: pr.rtcp, rtcp: true}
 	l.rtp.start()
 	l.rtcp.start()
 	return l, nil
@@ -118,13 +118,16 @@ func (p *port) start() {
 	}
 }
 
-// close frees the sockets and waits for their goroutines. The counters stay readable.
+// close gives the sockets back and waits until nothing of the leg runs. The counters stay readable. What the other side's reader is just sending may still
+// leave, by its own pass and to its own far end; the rest of the pair is longer than that.
 func (l *leg) close() {
 	close(l.done)
-	l.rtp.conn.Close()
-	l.rtcp.conn.Close()
-	l.wg.Wait()
-	l.s.r.ports.free(l.pair.at)
+	silent := l.rtp.conn.Receive(nil) && l.rtcp.conn.Receive(nil)
+	if !silent {
+		l.pair.close()
+		l.wg.Wait()
+	}
+	l.s.r.ports.free(l.pair, silent)
 }
 
 // run reads a socket that its network does not read, until it is closed.

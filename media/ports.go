@@ -1,14 +1,18 @@
 package media
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cordonsip/cordon/sovereign"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // errNoPort means that every pair of the range is in use or in quarantine.
@@ -17,26 +21,47 @@ var errNoPort = errors.New("no media port")
 // systemTries is how often the system is asked for a port before giving up on an even one with a free odd neighbour.
 const systemTries = 64
 
-// ports hands out pairs of sockets: RTP on an even port, RTCP on the next (RFC 3550 section 11). The start is random, so that a
-// stranger can't guess the next call's ports; a freed pair rests, so that late packets of one call don't reach another.
+// Bounds of the pairs that stay open between two calls.
+const (
+	// leastChoice is how many rested pairs there must be before one of them is drawn: what a stranger learned of earlier calls must not tell the next call's ports.
+	leastChoice = 64
+	maxParked   = 1024        // no more stay open; nothing is opened in advance, so these are pairs that calls had at one time
+	maxIdle     = time.Minute // after its rest a pair that nobody draws is closed
+	sweepEvery  = 10 * time.Second
+)
+
+// ports hands out pairs of sockets: RTP on an even port, RTCP on the next (RFC 3550 section 11). The choice is random, so that a
+// stranger can't guess the next call's ports; a freed pair rests, so that late packets of one call don't reach another. Pairs that the network reads stay
+// open while they rest, and for a while after: opening two sockets and closing them costs more than everything else that a leg needs.
 type ports struct {
 	listen func(netip.AddrPort) (sovereign.UDPConn, error)
+	fence  *sovereign.Fence
 	lo, hi uint16
 	rest   time.Duration
 
-	mu   sync.Mutex
-	used map[netip.AddrPort]time.Time // zero: in use; else free again from then on
+	opened, reused atomic.Uint64
+
+	mu      sync.Mutex
+	used    map[netip.AddrPort]time.Time // zero: in use or parked; else free again from then on
+	parks   bool                         // somebody sweeps
+	resting []*pair                      // freed and open, in their order
+	rested  map[netip.Addr][]*pair
+	parked  int // of both
 }
 
 // pair of sockets.
 type pair struct {
-	rtp, rtcp sovereign.UDPConn
+	rtp, rtcp *sovereign.PacketConn
 	at        netip.AddrPort // of rtp, as it was asked for
 	port      uint16
+	until     time.Time // of a freed one: the end of its rest
 }
 
 func newPorts(c *Config) (*ports, error) {
-	p := &ports{listen: c.Listen, lo: c.Ports[0], hi: c.Ports[1], rest: c.Quarantine, used: map[netip.AddrPort]time.Time{}}
+	p := &ports{
+		listen: c.Listen, fence: c.Fence, lo: c.Ports[0], hi: c.Ports[1], rest: c.Quarantine,
+		used: map[netip.AddrPort]time.Time{}, rested: map[netip.Addr][]*pair{},
+	}
 	if p.rest == 0 {
 		p.rest = 5 * time.Second
 	}
@@ -52,12 +77,73 @@ func newPorts(c *Config) (*ports, error) {
 // kept is how many of n pairs calls for help alone may use: an eighth, eight at most.
 func kept(n int) int { return min(n/8, 8) }
 
-// open binds a pair on a. The last pairs of the range are kept for calls for help (urgent), so that a full house refuses none.
+// pairs is how many pairs the range has.
+func (p *ports) pairs() int { return (int(p.hi)-int(p.lo))/2 + 1 }
+
+// reserved says whether a pair is one of the last, that calls for help alone may use.
+func (p *ports) reserved(at netip.AddrPort) bool {
+	return p.lo != 0 && (int(at.Port())-int(p.lo))/2 >= p.pairs()-kept(p.pairs())
+}
+
+// open gives a pair on a: one that rested, where there are enough to choose from, or a new one, or else any that rested. The last pairs of the range are kept
+// for calls for help (urgent), so that a full house refuses none.
 func (p *ports) open(a netip.Addr, urgent bool) (*pair, error) {
+	if pr := p.draw(a, leastChoice); pr != nil {
+		return pr, nil
+	}
+	pr, err := p.fresh(a, urgent)
+	if err != nil {
+		if pr = p.draw(a, 1); pr != nil {
+			return pr, nil
+		}
+		return nil, err
+	}
+	p.opened.Add(1)
+	return pr, nil
+}
+
+// draw takes one of the rested pairs on a, if there are at least that many.
+func (p *ports) draw(a netip.Addr, least int) *pair {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.promote(time.Now())
+	all := p.rested[a]
+	if len(all) < least {
+		return nil
+	}
+	i, last := rand.IntN(len(all)), len(all)-1
+	pr := all[i]
+	all[i], all[last] = all[last], nil
+	p.rested[a] = all[:last]
+	p.parked--
+	p.reused.Add(1)
+	return pr
+}
+
+// promote moves the pairs whose rest is over.
+func (p *ports) promote(now time.Time) {
+	n := 0
+	for ; n < len(p.resting) && !now.Before(p.resting[n].until); n++ {
+		pr := p.resting[n]
+		p.rested[pr.bound()] = append(p.rested[pr.bound()], pr)
+	}
+	p.resting = slices.Delete(p.resting, 0, n)
+}
+
+// bound is the local address that the pair was asked for on.
+func (pr *pair) bound() netip.Addr { return pr.at.Addr() }
+
+func (pr *pair) close() {
+	pr.rtp.Close()
+	pr.rtcp.Close()
+}
+
+// fresh binds a pair on a.
+func (p *ports) fresh(a netip.Addr, urgent bool) (*pair, error) {
 	if p.lo == 0 {
 		return p.system(a)
 	}
-	n := (int(p.hi)-int(p.lo))/2 + 1
+	n := p.pairs()
 	if !urgent {
 		n -= kept(n)
 	}
@@ -71,7 +157,7 @@ func (p *ports) open(a netip.Addr, urgent bool) (*pair, error) {
 			return pr, nil
 		}
 		// Somebody else has one of the two; it stays out of the way for as long as a used one.
-		p.free(at)
+		p.release(at, time.Now().Add(p.rest))
 	}
 	return nil, errNoPort
 }
@@ -86,13 +172,91 @@ func (p *ports) take(at netip.AddrPort) bool {
 	return true
 }
 
-func (p *ports) free(at netip.AddrPort) {
+// free takes a pair back to rest. Its sockets are closed, or stay open and are parked if nobody reads them but the network, which drops what is late.
+func (p *ports) free(pr *pair, open bool) {
+	pr.until = time.Now().Add(p.rest)
+	if open && p.park(pr) {
+		return
+	}
+	if open {
+		pr.close()
+	}
+	p.release(pr.at, pr.until)
+}
+
+// park keeps a pair open, if there is room for it. What calls for help alone may use is not kept: a draw asks for no purpose.
+func (p *ports) park(pr *pair) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.parks || p.parked == maxParked || p.reserved(pr.at) {
+		return false
+	}
+	p.resting = append(p.resting, pr)
+	p.parked++
+	return true
+}
+
+// release gives the ports of a closed pair back, from then on.
+func (p *ports) release(at netip.AddrPort, then time.Time) {
 	if at.Port() == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.used[at] = time.Now().Add(p.rest)
+	p.used[at] = then
+}
+
+// run lets pairs stay open until ctx ends, and closes those that nobody needed for a while.
+func (p *ports) run(ctx context.Context) {
+	p.mu.Lock()
+	p.parks = true
+	p.mu.Unlock()
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			p.sweep(time.Now().Add(-maxIdle), true)
+		}
+	}
+}
+
+// sweep closes what rested before then.
+func (p *ports) sweep(then time.Time, parks bool) {
+	p.mu.Lock()
+	p.parks = parks
+	p.promote(time.Now())
+	var old []*pair
+	for a, all := range p.rested {
+		left := slices.DeleteFunc(all, func(pr *pair) bool {
+			gone := !pr.until.After(then)
+			if gone {
+				old = append(old, pr)
+			}
+			return gone
+		})
+		if p.rested[a] = left; len(left) == 0 {
+			delete(p.rested, a)
+		}
+	}
+	if !parks {
+		old, p.resting = append(old, p.resting...), nil
+	}
+	p.parked -= len(old)
+	p.mu.Unlock()
+	for _, pr := range old {
+		pr.close()
+		p.release(pr.at, pr.until)
+	}
+}
+
+// idle is how many pairs are open that no call has.
+func (p *ports) idle() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.parked
 }
 
 func (p *ports) bind(at netip.AddrPort) (*pair, error) {
@@ -105,7 +269,7 @@ func (p *ports) bind(at netip.AddrPort) (*pair, error) {
 		rtp.Close()
 		return nil, err
 	}
-	return &pair{rtp: rtp, rtcp: rtcp, at: at, port: at.Port()}, nil
+	return &pair{rtp: p.fence.UDP(rtp), rtcp: p.fence.UDP(rtcp), at: at, port: at.Port()}, nil
 }
 
 // system takes what the system gives, until it is an even port with a free neighbour. Those that don't fit stay open until then: a
@@ -127,13 +291,26 @@ func (p *ports) system(a netip.Addr) (*pair, error) {
 		if port%2 == 0 && port != 0 {
 			rtcp, err := p.listen(netip.AddrPortFrom(a, port+1))
 			if err == nil {
-				return &pair{rtp: rtp, rtcp: rtcp, at: netip.AddrPortFrom(a, 0), port: port}, nil
+				return &pair{rtp: p.fence.UDP(rtp), rtcp: p.fence.UDP(rtcp), at: netip.AddrPortFrom(a, 0), port: port}, nil
 			}
 			last = err
 		}
 		odd = append(odd, rtp)
 	}
 	return nil, errors.Join(errNoPort, last)
+}
+
+// metrics tell how many sockets were saved.
+func (p *ports) metrics() []prometheus.Collector {
+	all := []prometheus.Collector{prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "cordon_media_idle_port_pairs", Help: "Open pairs of ports that no call has.",
+	}, func() float64 { return float64(p.idle()) })}
+	for origin, n := range map[string]*atomic.Uint64{"opened": &p.opened, "reused": &p.reused} {
+		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "cordon_media_port_pairs_total", Help: "Pairs of ports that calls got, by whether they were opened for the call.", ConstLabels: prometheus.Labels{"origin": origin},
+		}, func() float64 { return float64(n.Load()) }))
+	}
+	return all
 }
 
 func portOf(c sovereign.UDPConn) uint16 {

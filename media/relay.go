@@ -53,7 +53,7 @@ func New(c Config) (*Relay, error) {
 
 // Run serves until ctx ends, then closes every session.
 func (r *Relay) Run(ctx context.Context) error {
-	<-ctx.Done()
+	r.ports.run(ctx)
 	r.mu.Lock()
 	r.closed = true
 	open := make([]*Session, 0, len(r.sessions))
@@ -64,6 +64,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	for _, s := range open {
 		s.Close()
 	}
+	r.ports.sweep(time.Now(), false)
 	return nil
 }
 
@@ -159,6 +160,7 @@ func (r *Relay) register(reg prometheus.Registerer) error {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "cordon_media_dropped_packets_total", Help: "Packets that could not be passed on."},
 			func() float64 { return float64(r.dropped.Load()) }),
 	}
+	all = append(all, r.ports.metrics()...)
 	for i, allowed := range []string{"false", "true"} {
 		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "cordon_media_moves_total", Help: "Far ends latched, moved or refused.", ConstLabels: prometheus.Labels{"allowed": allowed},
