@@ -17,7 +17,7 @@ import (
 )
 
 func TestEveryExampleBoots(t *testing.T) {
-	list, err := filepath.Glob("configs/examples/*.yaml")
+	list, err := filepath.Glob(filepath.Join(examples(t), "*.yaml"))
 	if err != nil || len(list) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
