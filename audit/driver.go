@@ -9,6 +9,8 @@ type appendFunc func(leaf []byte) (uint64, error)
 // one in memory differ in nothing else.
 type driver interface {
 	append(leaf []byte) (uint64, error)
+	// appendAll stores leaves in their order, each of which may fail by itself, and returns when the last one is durable.
+	appendAll(leaves [][]byte) []result
 	// blocks says whether append can hang.
 	blocks() bool
 	// durable is the number of leaves that the driver holds.

@@ -36,3 +36,25 @@ func Follow(ctx context.Context, l Log, from uint64, f func(Entry) error) error 
 		}
 	}
 }
+
+// Pick gives the entries of wanted kinds among the next max entries from index from on, and the index behind the last one that it looked at:
+// from itself when there is none yet.
+func Pick(ctx context.Context, l Log, from uint64, max int, wanted func(Kind) bool) (picked []Entry, next uint64, err error) {
+	if s, ok := l.(*spine); ok {
+		if n := min(uint64(max), s.Size()-min(from, s.Size())); n > 0 {
+			if picked = s.recent.list(from, n, wanted); picked != nil {
+				return picked, from + n, nil
+			}
+		}
+	}
+	all, err := l.Entries(ctx, from, max)
+	if err != nil {
+		return nil, from, err
+	}
+	for _, e := range all {
+		if wanted(e.Kind) {
+			picked = append(picked, e)
+		}
+	}
+	return picked, from + uint64(len(all)), nil
+}

@@ -11,6 +11,9 @@ import (
 type Intents interface {
 	// Begin is durable when it returns nil. It may block for some milliseconds.
 	Begin(ctx context.Context, callRef string, at time.Time) error
+	// BeginAsync is Begin without somebody who waits: done is called once, before BeginAsync returns or from a goroutine of the file, which it
+	// must not hold up. Whoever gives up before calls End.
+	BeginAsync(callRef string, at time.Time, done func(error))
 	End(callRef string)
 	// Open gives the calls that began and did not end, of this and the last run.
 	Open() []string
@@ -67,6 +70,10 @@ func (m *memoryIntents) Begin(_ context.Context, callRef string, at time.Time) e
 	defer m.mu.Unlock()
 	m.live.begin(callRef, at)
 	return nil
+}
+
+func (m *memoryIntents) BeginAsync(callRef string, at time.Time, done func(error)) {
+	done(m.Begin(context.Background(), callRef, at))
 }
 
 func (m *memoryIntents) End(callRef string) {

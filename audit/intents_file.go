@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -45,8 +47,9 @@ type fileIntents struct {
 
 	mu       sync.Mutex
 	live     live
-	pending  []byte // lines that are not in the file yet
-	group    *group // of the callers whose lines are in pending
+	pending  []byte     // lines that are not in the file yet
+	spare    []byte     // the last pending, to be used again
+	group    []beginner // whose lines are in pending
 	flushing sync.WaitGroup
 	busy     bool // a flush runs
 	closed   bool
@@ -60,39 +63,38 @@ type fileIntents struct {
 // groupEvery is how often groups begin under load: an fsync costs the same whether it serves one call or ten. After a pause the first one begins at once.
 const groupEvery = 5 * time.Millisecond
 
-// group is the callers of Begin whom one fsync serves.
-type group struct {
-	done chan struct{}
-	err  error
-}
-
 // Begin returns when the call is on the disk. An error wraps ErrLogDown: the call is not on record.
 func (f *fileIntents) Begin(ctx context.Context, callRef string, at time.Time) error {
+	got := make(chan error, 1)
+	f.BeginAsync(callRef, at, func(err error) { got <- err })
+	select {
+	case err := <-got:
+		return err
+	case <-ctx.Done():
+		f.End(callRef)
+		return fmt.Errorf("%w: intents: %w", ErrLogDown, context.Cause(ctx))
+	}
+}
+
+// BeginAsync tells done when the call is on the disk, or that it is not on record, with an error that wraps ErrLogDown.
+func (f *fileIntents) BeginAsync(callRef string, at time.Time, done func(error)) {
 	f.mu.Lock()
 	if f.closed {
 		f.mu.Unlock()
-		return fmt.Errorf("%w: intents: %w", ErrLogDown, fs.ErrClosed)
+		done(fmt.Errorf("%w: intents: %w", ErrLogDown, fs.ErrClosed))
+		return
 	}
 	f.live.begin(callRef, at)
 	f.pending = appendIntent(f.pending, callRef, at)
-	if f.group == nil {
-		f.group = &group{done: make(chan struct{})}
-	}
-	g := f.group
+	f.group = append(f.group, beginner{callRef, done})
 	f.start()
 	f.mu.Unlock()
-	var err error
-	select {
-	case <-g.done:
-		err = g.err
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		f.End(callRef)
-		return fmt.Errorf("%w: intents: %w", ErrLogDown, err)
-	}
-	return nil
+}
+
+// beginner is one who waits for the next fsync.
+type beginner struct {
+	ref  string
+	done func(error)
 }
 
 // End is written with the next group.
@@ -145,22 +147,35 @@ func (f *fileIntents) flush() {
 	for {
 		time.Sleep(groupEvery - time.Since(f.begun))
 		f.mu.Lock()
-		lines, g := f.pending, f.group
+		lines, group := f.pending, f.group
 		if len(lines) == 0 {
 			f.busy = false
 			f.mu.Unlock()
 			return
 		}
-		f.pending, f.group = nil, nil
+		f.pending, f.spare, f.group = f.spare[:0], nil, nil
 		f.mu.Unlock()
-		if g != nil {
+		if len(group) > 0 {
 			f.begun = time.Now()
 		}
-		err := f.write(lines, g != nil)
-		if g != nil {
-			g.err = err
-			close(g.done)
+		err := f.write(lines, len(group) > 0)
+		f.mu.Lock()
+		f.spare = lines
+		f.mu.Unlock()
+		f.tell(group, err)
+	}
+}
+
+// tell tells a group what became of it. Who is not on record is not open either.
+func (f *fileIntents) tell(group []beginner, err error) {
+	if err != nil {
+		err = fmt.Errorf("%w: intents: %w", ErrLogDown, err)
+	}
+	for _, b := range group {
+		if err != nil {
+			f.End(b.ref)
 		}
+		b.done(err)
 	}
 }
 
@@ -224,11 +239,14 @@ func (f *fileIntents) shut() error {
 }
 
 func appendIntent(b []byte, ref string, at time.Time) []byte {
-	return appendLine(b, "B "+strconv.FormatInt(at.UnixNano(), 10)+" "+strconv.QuoteToASCII(ref))
+	from := len(b)
+	b = append(strconv.AppendInt(append(b, "B "...), at.UnixNano(), 10), ' ')
+	return appendSum(strconv.AppendQuoteToASCII(b, ref), from)
 }
 
 func appendEnd(b []byte, ref string) []byte {
-	return appendLine(b, "E "+strconv.QuoteToASCII(ref))
+	from := len(b)
+	return appendSum(strconv.AppendQuoteToASCII(append(b, "E "...), ref), from)
 }
 
 // checked takes the sum off a line and says whether it holds.
@@ -242,7 +260,15 @@ func checked(line string) (text string, ok bool) {
 }
 
 func appendLine(b []byte, text string) []byte {
-	return fmt.Appendf(b, "%s %08x\n", text, crc32.ChecksumIEEE([]byte(text)))
+	from := len(b)
+	return appendSum(append(b, text...), from)
+}
+
+// appendSum ends the line that begins at from with its sum.
+func appendSum(b []byte, from int) []byte {
+	var sum [4]byte
+	binary.BigEndian.PutUint32(sum[:], crc32.ChecksumIEEE(b[from:]))
+	return append(hex.AppendEncode(append(b, ' '), sum[:]), '\n')
 }
 
 // readIntents replays lines and the zeros in front of, between and behind them, where nothing was written yet. A last line without its

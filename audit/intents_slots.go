@@ -19,7 +19,13 @@ const (
 	slotMagic = "cordon intents, version 1, "
 )
 
-// slotFile is an *os.File.
+// overwritten is a file of which every byte has been written and synced before: an overwriting needs its data on the disk and nothing of the
+// file system's own, so it takes no part in a journal's commit.
+type overwritten struct{ *os.File }
+
+func (f overwritten) Sync() error { return syncData(f.File) }
+
+// slotFile is an overwritten.
 type slotFile interface {
 	io.WriterAt
 	Sync() error
@@ -55,7 +61,7 @@ func makeSlots(path string, body []byte) (*slots, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.file = f
+	s.file = overwritten{f}
 	return s, nil
 }
 
@@ -76,7 +82,7 @@ func openSlots(path string) (s *slots, lines []byte, shown bool, err error) {
 	if err != nil {
 		return nil, nil, false, err
 	}
-	s.file = f
+	s.file = overwritten{f}
 	return s, lines, shown, nil
 }
 

@@ -51,6 +51,9 @@ type Stamp struct {
 type Log interface {
 	// Append makes e durable and gives its index. It may block for some milliseconds. ErrLogDown, wrapped, when it cannot.
 	Append(ctx context.Context, e Event) (seq uint64, err error)
+	// AppendAsync is Append without somebody who waits: done is called once, before AppendAsync returns or from a goroutine of the log, which
+	// it must not hold up. Entries that are in no hurry share what a batch costs.
+	AppendAsync(e Event, done func(seq uint64, err error))
 	// Commit is Append and then waits until a signed checkpoint covers the entry. Gate decisions and failovers use it.
 	Commit(ctx context.Context, e Event) (seq uint64, err error)
 	// Entries gives at most max entries from index from on, in order; none when from >= Size.

@@ -52,6 +52,14 @@ func (m *memory) append(leaf []byte) (uint64, error) {
 	}
 }
 
+func (m *memory) appendAll(leaves [][]byte) []result {
+	out := make([]result, len(leaves))
+	for i, leaf := range leaves {
+		out[i].seq, out[i].err = m.append(leaf)
+	}
+	return out
+}
+
 func (m *memory) durable(context.Context) (uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

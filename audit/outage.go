@@ -83,11 +83,12 @@ func (s *spine) heal(ctx context.Context) error {
 	if o == nil {
 		return nil
 	}
-	leaf, err := s.marshal(*o)
+	p, err := s.wrap(*o)
 	if err != nil {
 		return err
 	}
-	if _, err := s.store(ctx, parcel{leaf: leaf, gap: true}); err != nil {
+	p.gap = true
+	if _, err := s.store(ctx, p); err != nil {
 		return err
 	}
 	s.healed(o.Lost)

@@ -6,7 +6,7 @@ import (
 )
 
 // paceEvery is how often batches of patient entries begin under load. A batch costs the disk and the CPU the same whether it carries one entry or a hundred.
-const paceEvery = 100 * time.Millisecond
+const paceEvery = 200 * time.Millisecond
 
 // patient says which entries may wait that long: those of calls that have ended. Their caller is gone, and their intent stays open until they are durable.
 func patient(k Kind) bool { return k == KindCallEnded || k == KindReceipt }

@@ -48,8 +48,8 @@ func TestPaceGroups(t *testing.T) {
 	})
 }
 
-// TestEmbody holds that an entry that was put together reads as one that was marshalled whole.
-func TestEmbody(t *testing.T) {
+// TestWrap holds that an entry that was put together reads as one that was marshalled whole.
+func TestWrap(t *testing.T) {
 	s := &spine{cfg: Config{Tenant: "t<1>", Node: "n", Now: time.Now, Clock: func() Clock { return Clock{Source: "x"} }}}
 	s.stamp.Store(&Stamp{PolicyDigest: "p"})
 	for _, e := range []Event{
@@ -57,10 +57,11 @@ func TestEmbody(t *testing.T) {
 		Receipt{CallRef: "r", Packets: map[string]uint64{"DE": 1}},
 		Gap{Cause: "{}}", Lost: 3},
 	} {
-		leaf, err := s.marshal(e)
+		p, err := s.wrap(e)
 		if err != nil {
 			t.Fatal(err)
 		}
+		leaf := p.leaf
 		var entry Entry
 		if err := json.Unmarshal(leaf, &entry); err != nil {
 			t.Fatalf("%s: %v", leaf, err)

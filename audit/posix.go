@@ -148,11 +148,36 @@ func (p *posix) append(leaf []byte) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if p.appended.Add(1)%pruneEvery == 0 {
+	p.after(1)
+	return idx.Index, nil
+}
+
+func (p *posix) appendAll(leaves [][]byte) []result {
+	p.gate.RLock()
+	futures := make([]tessera.IndexFuture, len(leaves))
+	for i, leaf := range leaves {
+		futures[i] = p.add(context.Background(), tessera.NewEntry(leaf))
+	}
+	out, stored := make([]result, len(leaves)), uint64(0)
+	for i, future := range futures {
+		idx, err := future()
+		if out[i] = (result{idx.Index, err}); err == nil {
+			stored++
+		}
+	}
+	p.gate.RUnlock()
+	if stored > 0 {
+		p.after(stored)
+	}
+	return out
+}
+
+// after does what is due now and then, when n more entries are stored.
+func (p *posix) after(n uint64) {
+	if all := p.appended.Add(n); all/pruneEvery != (all-n)/pruneEvery {
 		p.prune(context.Background())
 	}
 	p.spare.refill()
-	return idx.Index, nil
 }
 
 func (p *posix) durable(ctx context.Context) (uint64, error) { return p.reader.IntegratedSize(ctx) }

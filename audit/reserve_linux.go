@@ -30,3 +30,17 @@ func free(path string) int64 {
 	}
 	return int64(st.Bavail) * st.Bsize
 }
+
+// syncData returns when what was written to f is on the disk, and of its metadata what it takes to read that (fdatasync(2)).
+func syncData(f *os.File) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	e := raw.Control(func(fd uintptr) {
+		for err = syscall.EINTR; errors.Is(err, syscall.EINTR); {
+			err = syscall.Fdatasync(int(fd))
+		}
+	})
+	return errors.Join(e, err)
+}

@@ -115,6 +115,30 @@ func smallDisk(t *testing.T, size string) string {
 	return mount
 }
 
+func refsOf(name string, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("%s-%023x", name, i)
+	}
+	return out
+}
+
+// beginAll begins many calls in one group, waits for them, and gives how many are on record and what was wrong with another.
+func beginAll(in Intents, refs []string) (n int, err error) {
+	got := make(chan error, len(refs))
+	for _, ref := range refs {
+		in.BeginAsync(ref, intentTime, func(err error) { got <- err })
+	}
+	for range refs {
+		if e := <-got; e == nil {
+			n++
+		} else {
+			err = e
+		}
+	}
+	return n, err
+}
+
 // TestIntentsFullDisk holds that calls are admitted on a full disk for as long as the intents have space of their own, through rewrites
 // and restarts, and again when there is room.
 func TestIntentsFullDisk(t *testing.T) {
@@ -130,12 +154,14 @@ func TestIntentsFullDisk(t *testing.T) {
 	}
 	ballast := fillDisk(t, mount)
 	for round := range 2 {
-		for i := range 10_000 {
-			ref := fmt.Sprintf("%d-%032x", round, i)
-			if err := in.Begin(t.Context(), ref, intentTime); err != nil {
-				t.Fatalf("round %d, call %d: %v", round, i, err)
+		for i := range 100 {
+			refs := refsOf(fmt.Sprintf("%d-%04d", round, i), 100)
+			if n, err := beginAll(in, refs); err != nil {
+				t.Fatalf("round %d, call %d: %v", round, 100*i+n, err)
 			}
-			in.End(ref)
+			for _, ref := range refs {
+				in.End(ref)
+			}
 		}
 		if n := in.(*fileIntents).slots.number; n < 2 {
 			t.Errorf("written anew %d times", n)
@@ -148,10 +174,10 @@ func TestIntentsFullDisk(t *testing.T) {
 		}
 	}
 	up := 0
-	for err == nil && up < 1<<15 {
-		if err = in.Begin(t.Context(), fmt.Sprintf("20261120-%032x", up), intentTime); err == nil {
-			up++
-		}
+	for i := 0; err == nil && up < 1<<15; i++ {
+		var n int
+		n, err = beginAll(in, refsOf(fmt.Sprintf("20261120-%04d", i), 64))
+		up += n
 	}
 	if !errors.Is(err, ErrLogDown) || !errors.Is(err, syscall.ENOSPC) || up < leastSlot/100 || len(in.Open()) != up {
 		t.Fatalf("with %d calls up: %v", up, err)

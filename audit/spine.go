@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,6 +32,8 @@ type spine struct {
 
 	healing  chan struct{} // a token: one gap is written at a time
 	pace     pace
+	line     line         // of entries that nobody waits for
+	recent   recent       // the newest entries, for those who follow
 	abandons atomic.Int64 // appends that ran out of time and have not come back
 
 	life struct {
@@ -74,18 +77,22 @@ func newSpine(ctx context.Context, c Config, d driver, vkey string) (*spine, err
 
 // Append makes e durable. A wrapped ErrLogDown says that it was not durable in time; after a hang it may still turn up in the log.
 func (s *spine) Append(ctx context.Context, e Event) (uint64, error) {
-	leaf, err := s.marshal(e)
+	p, err := s.wrap(e)
 	if err != nil {
 		return 0, err
 	}
-	p := parcel{leaf: leaf, call: callRefOf(e), patient: patient(e.Kind())}
+	return s.take(ctx, p)
+}
+
+// take brings one parcel into the log, behind the gap that is due.
+func (s *spine) take(ctx context.Context, p parcel) (uint64, error) {
 	if err := s.heal(ctx); err != nil {
 		s.lose(p, err)
-		return 0, down(e.Kind(), err)
+		return 0, down(p.entry.Kind, err)
 	}
 	seq, err := s.store(ctx, p)
 	if err != nil {
-		return 0, down(e.Kind(), err)
+		return 0, down(p.entry.Kind, err)
 	}
 	return seq, nil
 }
@@ -115,50 +122,54 @@ func down(k Kind, err error) error {
 	return fmt.Errorf("%w: append %s: %w", ErrLogDown, k, err)
 }
 
-// marshal gives the entry as it stands in the tree.
-func (s *spine) marshal(e Event) ([]byte, error) {
-	body, err := json.Marshal(e)
-	if err != nil {
-		return nil, fmt.Errorf("audit: body of %s: %w", e.Kind(), err)
-	}
-	if len(body) == 0 || body[0] != '{' {
-		return nil, fmt.Errorf("audit: body of %s: expected a JSON object", e.Kind())
-	}
-	now := s.cfg.Now().UTC()
+// scratch are buffers in which entries are written; each goes into the log as a copy of just its length.
+var scratch = sync.Pool{New: func() any { return &text{b: make([]byte, 0, 4096)} }}
+
+// wrap gives the entry as it stands in the tree.
+func (s *spine) wrap(e Event) (parcel, error) {
+	now := s.cfg.Now().UTC().Round(0)
 	st := s.stamp.Load()
-	leaf, err := json.Marshal(Entry{
+	p := parcel{call: callRefOf(e), patient: patient(e.Kind()), entry: Entry{
 		ID: s.ids.make(now), Kind: e.Kind(), Tenant: s.cfg.Tenant, Node: s.cfg.Node, Software: s.cfg.Software,
 		PolicyDigest: st.PolicyDigest, FactsDigest: st.FactsDigest, Generation: st.Generation,
-		Time: now, Clock: s.cfg.Clock(), Gap: e.Kind() == KindGap, Body: noBody,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("audit: entry %s: %w", e.Kind(), err)
+		Time: now, Clock: s.cfg.Clock(), Gap: e.Kind() == KindGap,
+	}}
+	t := scratch.Get().(*text)
+	defer scratch.Put(t)
+	t.b, t.err = t.b[:0], nil
+	p.entry.text(t)
+	head := len(t.b)
+	if w, ok := e.(texter); ok {
+		w.text(t)
+	} else if body, err := json.Marshal(e); err != nil {
+		t.err = err
+	} else {
+		t.b = append(t.b, body...)
 	}
-	leaf = embody(leaf, body)
-	if len(leaf) > maxLeaf {
-		return nil, fmt.Errorf("audit: entry %s of %d bytes: the most is %d", e.Kind(), len(leaf), maxLeaf)
+	if t.err != nil {
+		return parcel{}, fmt.Errorf("audit: entry %s: %w", e.Kind(), t.err)
 	}
-	return leaf, nil
+	if len(t.b) == head || t.b[head] != '{' {
+		return parcel{}, fmt.Errorf("audit: body of %s: expected a JSON object", e.Kind())
+	}
+	t.raw("}")
+	if len(t.b) > maxLeaf {
+		return parcel{}, fmt.Errorf("audit: entry %s of %d bytes: the most is %d", e.Kind(), len(t.b), maxLeaf)
+	}
+	p.leaf = bytes.Clone(t.b)
+	p.entry.Body = json.RawMessage(p.leaf[head : len(p.leaf)-1 : len(p.leaf)-1])
+	return p, nil
 }
 
-// noBody stands where the body goes: it is the last member of an entry.
-var noBody = json.RawMessage("{}")
-
-// embody puts a body into a marshalled entry that has none. Marshalling the entry around it would read all of it twice more.
-func embody(leaf, body []byte) []byte {
-	cut := len(leaf) - len(noBody) - 1
-	out := make([]byte, 0, cut+len(body)+1)
-	out = append(append(out, leaf[:cut]...), body...)
-	return append(out, '}')
-}
-
-// parcel is one leaf on its way into the log.
+// parcel is one entry on its way into the log.
 type parcel struct {
-	leaf []byte
-	call string // reference of the call it belongs to, if any
-	gap  bool   // it reports a loss and is none itself
+	entry Entry  // without its index
+	leaf  []byte // the entry as it stands in the tree
+	call  string // reference of the call it belongs to, if any
+	gap   bool   // it reports a loss and is none itself
 
 	patient bool // it may wait for others to share a batch with
+	done    func(seq uint64, err error)
 }
 
 // store puts one leaf and waits for it no longer than AppendTimeout. What it gives up on is counted as lost until it turns up.
@@ -169,7 +180,7 @@ func (s *spine) store(ctx context.Context, p parcel) (uint64, error) {
 	if !s.drv.blocks() && s.cfg.wrap == nil {
 		defer s.life.running.Done()
 		seq, err := s.put(p.leaf)
-		return seq, s.settle(seq, p, err)
+		return seq, s.settle(seq, &p, err)
 	}
 	if s.abandons.Load() > 0 { // the driver works in order: nobody overtakes the one that hangs
 		s.life.running.Done()
@@ -221,10 +232,11 @@ func (s *spine) carry(p parcel, w *wait) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.left {
-		w.res <- result{seq, s.settle(seq, p, err)}
+		w.res <- result{seq, s.settle(seq, &p, err)}
 		return
 	}
 	if err == nil {
+		s.recent.keep(seq, &p.entry, len(p.leaf))
 		s.grow(seq + 1)
 	}
 	switch {
@@ -277,11 +289,12 @@ func (s *spine) tryHard(leaf []byte) (uint64, error) {
 }
 
 // settle takes the outcome of a put that its caller still waits for.
-func (s *spine) settle(seq uint64, p parcel, err error) error {
+func (s *spine) settle(seq uint64, p *parcel, err error) error {
 	if err != nil {
-		s.lose(p, err)
+		s.lose(*p, err)
 		return err
 	}
+	s.recent.keep(seq, &p.entry, len(p.leaf))
 	s.grow(seq + 1)
 	return nil
 }
@@ -329,7 +342,11 @@ func (s *spine) Entries(ctx context.Context, from uint64, max int) ([]Entry, err
 	if from >= size || max <= 0 {
 		return nil, nil
 	}
-	leaves, err := s.drv.leaves(ctx, from, min(uint64(max), size-from))
+	n := min(uint64(max), size-from)
+	if out := s.recent.list(from, n, nil); out != nil {
+		return out, nil
+	}
+	leaves, err := s.drv.leaves(ctx, from, n)
 	if err != nil {
 		return nil, fmt.Errorf("audit: entries from %d: %w", from, err)
 	}

@@ -515,13 +515,13 @@ func TestVerifyHigh(t *testing.T) {
 	c := testConfig()
 	l := openTest(t, "memory", c)
 	m := l.(*spine).drv.(*memory)
-	leaf, err := l.(*spine).marshal(NodeStarted{})
+	p, err := l.(*spine).wrap(NodeStarted{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const size = 65536 + 300
 	for range size {
-		if _, err := m.append(leaf); err != nil {
+		if _, err := m.append(p.leaf); err != nil {
 			t.Fatal(err)
 		}
 	}
