@@ -18,6 +18,30 @@ import (
 
 var intentTime = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 
+func refsOf(name string, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("%s-%023x", name, i)
+	}
+	return out
+}
+
+// beginAll begins many calls in one group, waits for them, and gives how many are on record and what was wrong with another.
+func beginAll(in Intents, refs []string) (n int, err error) {
+	got := make(chan error, len(refs))
+	for _, ref := range refs {
+		in.BeginAsync(ref, intentTime, func(err error) { got <- err })
+	}
+	for range refs {
+		if e := <-got; e == nil {
+			n++
+		} else {
+			err = e
+		}
+	}
+	return n, err
+}
+
 func TestIntentsContract(t *testing.T) {
 	for name, open := range map[string]func() (Intents, error){
 		"memory": func() (Intents, error) { return MemoryIntents(), nil },

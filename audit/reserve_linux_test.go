@@ -115,30 +115,6 @@ func smallDisk(t *testing.T, size string) string {
 	return mount
 }
 
-func refsOf(name string, n int) []string {
-	out := make([]string, n)
-	for i := range out {
-		out[i] = fmt.Sprintf("%s-%023x", name, i)
-	}
-	return out
-}
-
-// beginAll begins many calls in one group, waits for them, and gives how many are on record and what was wrong with another.
-func beginAll(in Intents, refs []string) (n int, err error) {
-	got := make(chan error, len(refs))
-	for _, ref := range refs {
-		in.BeginAsync(ref, intentTime, func(err error) { got <- err })
-	}
-	for range refs {
-		if e := <-got; e == nil {
-			n++
-		} else {
-			err = e
-		}
-	}
-	return n, err
-}
-
 // TestIntentsFullDisk holds that calls are admitted on a full disk for as long as the intents have space of their own, through rewrites
 // and restarts, and again when there is room.
 func TestIntentsFullDisk(t *testing.T) {

@@ -299,6 +299,7 @@ func attemptText(t *text, a *Attempt) {
 		t.float(`,"took_ms":`, a.TookMS)
 	}
 	t.str(`,"result":`, a.Result)
+	t.some(`,"fallback":`, a.Fallback)
 	t.raw("}")
 }
 

@@ -94,7 +94,9 @@ func TestText(t *testing.T) {
 func TestTextCannot(t *testing.T) {
 	t.Parallel()
 	for _, ev := range []texter{
-		CallEnded{SetupMS: math.NaN()}, CallEnded{TalkMS: math.Inf(-1)}, Receipt{TEnd: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		CallEnded{SetupMS: math.NaN()},
+		CallEnded{TalkMS: math.Inf(-1)},
+		Receipt{TEnd: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
 		Receipt{Hops: []ReceiptHop{{RTTMinMS: math.Inf(1)}}},
 	} {
 		var got text

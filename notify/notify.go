@@ -254,36 +254,38 @@ func (p *place) advance(ctx context.Context) error {
 		}
 	}
 	log := p.f.c.Log
+	behind := p.f.behind.WithLabelValues(p.r.channel.Name())
 	if size := log.Size(); p.next >= size {
-		p.f.behind.WithLabelValues(p.r.channel.Name()).Set(0)
+		behind.Set(0)
 		select {
 		case <-log.Grown(p.next):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	entries, err := log.Entries(ctx, p.next, batch)
+	picked, next, err := audit.Pick(ctx, log, p.next, batch, func(k audit.Kind) bool { return p.r.kinds[k] })
 	if err != nil {
 		return fmt.Errorf("notify: reading the log from %d: %w", p.next, err)
 	}
-	for i, e := range entries {
-		e.Seq = p.next
-		p.f.behind.WithLabelValues(p.r.channel.Name()).Set(float64(log.Size() - e.Seq))
-		told := false
-		if p.r.kinds[e.Kind] {
-			if n, ok := noticeOf(e); ok {
-				if err := p.f.tell(ctx, p.r, n); err != nil {
-					return err
-				}
-				told = true
-			}
+	for _, e := range picked {
+		p.next = e.Seq
+		behind.Set(float64(log.Size() - e.Seq))
+		n, ok := noticeOf(e)
+		if !ok {
+			continue
+		}
+		if err := p.f.tell(ctx, p.r, n); err != nil {
+			return err
 		}
 		p.next++
-		if told || i == len(entries)-1 && time.Since(p.savedAt) >= saveEvery {
-			if err := p.save(ctx); err != nil {
-				return err
-			}
+		if err := p.save(ctx); err != nil {
+			return err
 		}
+	}
+	p.next = next
+	behind.Set(float64(log.Size() - next))
+	if time.Since(p.savedAt) >= saveEvery {
+		return p.save(ctx)
 	}
 	return nil
 }

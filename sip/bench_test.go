@@ -187,6 +187,7 @@ func (d *deaf) Close() error { d.open.Done(); return nil }
 type forgetful struct{ audit.Log }
 
 func (forgetful) Append(context.Context, audit.Event) (uint64, error) { return 0, nil }
+func (forgetful) AppendAsync(_ audit.Event, done func(uint64, error)) { done(0, nil) }
 
 // benchEdge runs an edge between ends. Its plan is given, its log and its disk are in memory; SIP, media and the fence are the real ones.
 func benchEdge(b *testing.B, wrap func(audit.Log) audit.Log) *ends {

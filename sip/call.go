@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -118,22 +117,22 @@ func (c *call) begin() {
 	e.off(func() {
 		p := preparation{}
 		p.ref, p.refs = e.c.Names.Call(callID, caller, called)
-		wait := 2 * time.Second
-		if emergency {
-			wait = 100 * time.Millisecond // its intent is written if it can be; the caller does not wait for a disk
-		}
-		ctx, cancel := context.WithTimeout(e.base, wait)
-		defer cancel()
 		if h := e.c.Log.Health(); !h.OK {
 			p.log = audit.ErrLogDown
-		}
-		if err := e.c.Intents.Begin(ctx, p.ref, at); err != nil {
-			p.log = err
 		}
 		if !synth {
 			p.session, p.media = e.c.Relay.Open(id, leg)
 		}
-		c.sh.loop.Post(func() { c.ready(p) })
+		wait := recordWithin
+		if emergency {
+			wait = 100 * time.Millisecond // its intent is written if it can be; the caller does not wait for a disk
+		}
+		e.intend(c.sh, p.ref, at, wait, func(err error) {
+			if err != nil {
+				p.log = err
+			}
+			c.ready(p)
+		})
 	})
 }
 

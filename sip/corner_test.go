@@ -162,6 +162,10 @@ func (l flakyLog) Append(ctx context.Context, e audit.Event) (uint64, error) {
 	return l.Log.Append(ctx, e)
 }
 
+func (l flakyLog) AppendAsync(e audit.Event, done func(uint64, error)) {
+	done(l.Append(context.Background(), e))
+}
+
 // A receipt waits until the log can be written again, and its intent stays open meanwhile.
 func TestReceiptWaitsForTheLog(t *testing.T) {
 	down := new(atomic.Bool)

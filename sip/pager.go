@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"context"
 	"mime"
 	"slices"
 	"strings"
@@ -126,14 +125,10 @@ func (p *page) prepare(caller string) {
 	callID, called, at := c.ask.callID, c.ask.called, c.start
 	e.off(func() {
 		ref, refs := e.c.Names.Call(callID, caller, called)
-		ctx, cancel := context.WithTimeout(e.base, 2*time.Second)
-		defer cancel()
-		err := e.c.Intents.Begin(ctx, ref, at)
-		down := err != nil || !e.c.Log.Health().OK
-		c.sh.loop.Post(func() {
+		e.intend(c.sh, ref, at, recordWithin, func(err error) {
 			c.ref.Store(&ref)
-			c.refs, c.logDown = refs, down
-			if down && e.c.OnLogFailure != continueWithGap {
+			c.refs, c.logDown = refs, err != nil || !e.c.Log.Health().OK
+			if c.logDown && e.c.OnLogFailure != continueWithGap {
 				c.refuse(c.holdStatus(), "refused", reason{"SIP", c.holdStatus(), "messages cannot be recorded now"})
 				return
 			}
@@ -295,13 +290,7 @@ func (p *page) end(status int, result string, rs []reason) {
 	c.sh.answer(p.tx, status, hs...)
 	e.metrics.messages.WithLabelValues(result).Inc()
 	rec := p.record(status)
-	e.off(func() {
-		if !e.append(&e.waiting, rec) {
-			e.log.Error("the record of a message could not be written; its intent stays open", "message", rec.MessageRef)
-			return
-		}
-		e.c.Intents.End(rec.MessageRef)
-	})
+	e.record(rec.MessageRef, "", func() {}, rec)
 }
 
 // record is the receipt of a message.

@@ -1,10 +1,7 @@
 package sip
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -14,26 +11,17 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
-// What happens to a receipt that cannot be written: it waits in memory, up to a bound, and the call's intent stays open, so that the gap record names it.
-const (
-	retryFirst = time.Second
-	retryMost  = 30 * time.Second
-	maxWaiting = 1000
-)
-
 // finish frees the media, writes the call's records and closes its intent: once, when the call has ended and was prepared.
 func (c *call) finish() {
 	e := c.sh.e
 	rec := c.receipt() // on the loop, where the call's state may be read
-	session, ref, waiting, names := c.media.Load(), rec.CallRef, &e.waiting, c.names()
+	session, names := c.media.Load(), c.names()
 	ended, result := c.shortRecord(rec), c.result(rec)
 	target := ""
 	if c.b != nil && !c.answer.IsZero() {
 		target = c.b.target
 	}
 	e.off(func() {
-		defer e.live.Delete(c)
-		defer e.byRef.Delete(c.id)
 		var rep media.Report
 		switch {
 		case session != nil:
@@ -42,44 +30,17 @@ func (c *call) finish() {
 			var tone media.EndpointReport
 			rep, tone = c.synth.close(rec.TInvite)
 			result.Report, result.Tone = rep, tone
-			defer func() { c.synth.done <- result }()
 		}
 		e.rated(target, rep)
 		mediaHops(&rec, rep, names, e.operatorOf)
-		if !e.append(waiting, ended) || !e.append(waiting, rec) {
-			e.log.Error("a receipt could not be written; its intent stays open", "call", ref, "session", rec.Session)
-			return
-		}
-		e.c.Intents.End(ref)
+		e.record(rec.CallRef, rec.Session, func() {
+			e.live.Delete(c)
+			e.byRef.Delete(c.id)
+			if session == nil && c.synth != nil {
+				c.synth.done <- result
+			}
+		}, ended, rec)
 	})
-}
-
-// append writes one entry and waits out a log that is down, within bounds. False means that it was given up.
-func (e *Edge) append(waiting *atomic.Int64, ev audit.Event) bool {
-	if waiting.Add(1) > maxWaiting {
-		waiting.Add(-1)
-		return false
-	}
-	defer waiting.Add(-1)
-	pause := retryFirst
-	for {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.base), finality)
-		_, err := e.c.Log.Append(ctx, ev)
-		cancel()
-		if err == nil {
-			return true
-		}
-		if !errors.Is(err, audit.ErrLogDown) && !errors.Is(err, context.DeadlineExceeded) {
-			e.log.Error("the log refused an entry", "kind", ev.Kind(), "error", err)
-			return false
-		}
-		select {
-		case <-e.base.Done():
-			return false
-		case <-time.After(pause):
-			pause = min(2*pause, retryMost)
-		}
-	}
 }
 
 // receipt is what the call knows of itself; media comes later.

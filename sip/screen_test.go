@@ -238,7 +238,40 @@ func (downLog) Health() audit.Health { return audit.Health{} }
 
 type downIntents struct{ audit.Intents }
 
-func (downIntents) Begin(context.Context, string, time.Time) error { return audit.ErrLogDown }
+func (downIntents) BeginAsync(_ string, _ time.Time, done func(error)) { done(audit.ErrLogDown) }
+
+// hungIntents never answers.
+type hungIntents struct{ audit.Intents }
+
+func (hungIntents) BeginAsync(string, time.Time, func(error)) {}
+
+// A call does not wait longer for a disk that hangs than it may: an ordinary one is refused, and one for help goes on.
+func TestIntentHangs(t *testing.T) {
+	run(t, func(c *Config) { c.Intents = hungIntents{c.Intents} }, func(w *world) {
+		w.plan = func(r routing.Request) routing.Plan {
+			p := routing.Plan{Route: "r", Hops: w.hops, Purpose: r.Purpose}
+			if r.Called == "112" {
+				p.Purpose = sovereign.EmergencyCall
+			}
+			return p
+		}
+		start := time.Now()
+		w.carrier.invite("ordinary", w.carrier.sdp)
+		if r := w.carrier.status(403); !strings.Contains(value(r, "reason"), "cannot be recorded") || time.Since(start).Round(100*time.Millisecond) != recordWithin {
+			t.Errorf("after %v: Reason %q", time.Since(start), value(r, "reason"))
+		}
+		start = time.Now()
+		w.carrier.write(w.carrier.compose("INVITE", "sip:112@edge.example", "sos", 1, "", w.carrier.sdp))
+		in := w.fra.request(msg.INVITE)
+		if d := time.Since(start); d > 200*time.Millisecond {
+			t.Errorf("a call for help waited %v for the disk", d)
+		}
+		w.fra.reply(in, 486, "")
+		w.fra.request(msg.ACK)
+		w.carrier.status(486)
+		time.Sleep(time.Minute)
+	})
+}
 
 func TestLogFailure(t *testing.T) {
 	run(t, func(c *Config) {

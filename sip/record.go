@@ -1,0 +1,118 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/sip/transaction"
+)
+
+// recordWithin is how long a call waits for its intent to be on the disk.
+const recordWithin = 2 * time.Second
+
+// What happens to a receipt that cannot be written: it waits in memory, up to a bound, and the call's intent stays open, so that the gap record names it.
+const (
+	retryFirst = time.Second
+	retryMost  = 30 * time.Second
+	maxWaiting = 1000
+)
+
+// intend notes that a call is under way and goes on, on the loop, when that is on the disk, or with an error when it cannot be or takes longer than wait. No
+// goroutine waits meanwhile; Run does.
+func (e *Edge) intend(sh *shard, ref string, at time.Time, wait time.Duration, then func(error)) {
+	var alarm transaction.Timer // of the loop
+	settled := new(atomic.Bool)
+	e.tasks.Add(1)
+	sh.loop.Post(func() {
+		if settled.Load() {
+			return
+		}
+		alarm = sh.loop.After(wait, func() {
+			if settled.CompareAndSwap(false, true) {
+				e.c.Intents.End(ref)
+				then(fmt.Errorf("%w: the intent: %w", audit.ErrLogDown, context.DeadlineExceeded))
+				e.tasks.Add(-1)
+			}
+		})
+	})
+	e.c.Intents.BeginAsync(ref, at, func(err error) {
+		if settled.CompareAndSwap(false, true) {
+			sh.loop.Post(func() {
+				if alarm != nil {
+					alarm.Stop()
+				}
+				then(err)
+			})
+			e.tasks.Add(-1)
+		}
+	})
+}
+
+// record writes what is left of a call, then ends its intent, unless something could not be written, and in any case calls over.
+func (e *Edge) record(ref, session string, over func(), events ...audit.Event) {
+	e.tasks.Add(1)
+	var left, failed atomic.Int64
+	left.Store(int64(len(events)))
+	for _, ev := range events {
+		e.write(ev, func(written bool) {
+			if !written {
+				failed.Add(1)
+			}
+			if left.Add(-1) > 0 {
+				return
+			}
+			if failed.Load() > 0 {
+				e.log.Error("a receipt could not be written; its intent stays open", "call", ref, "session", session)
+			} else {
+				e.c.Intents.End(ref)
+			}
+			over()
+			e.tasks.Add(-1)
+		})
+	}
+}
+
+// write appends one entry. One that finds the log down is tried again in a goroutine of its own.
+func (e *Edge) write(ev audit.Event, then func(written bool)) {
+	e.c.Log.AppendAsync(ev, func(_ uint64, err error) {
+		if err == nil || !e.logMayMend(ev, err) {
+			then(err == nil)
+			return
+		}
+		e.off(func() { then(e.writeAgain(ev)) })
+	})
+}
+
+// logMayMend says whether another try makes sense, and logs an error after which it does not.
+func (e *Edge) logMayMend(ev audit.Event, err error) bool {
+	if errors.Is(err, audit.ErrLogDown) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	e.log.Error("the log refused an entry", "kind", ev.Kind(), "error", err)
+	return false
+}
+
+// writeAgain waits out a log that is down, within bounds. False means that the entry was given up.
+func (e *Edge) writeAgain(ev audit.Event) bool {
+	defer e.waiting.Add(-1)
+	if e.waiting.Add(1) > maxWaiting {
+		return false
+	}
+	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
+		select {
+		case <-e.base.Done():
+			return false
+		case <-time.After(pause):
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.base), finality)
+		_, err := e.c.Log.Append(ctx, ev)
+		cancel()
+		if err == nil || !e.logMayMend(ev, err) {
+			return err == nil
+		}
+	}
+}
