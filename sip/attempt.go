@@ -277,8 +277,8 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 	parts := t.open(req, host)
 	if c.via != nil {
 		c.via.dress(req, l, host)
-	} else {
-		packages(req, c.packagesOf(c.a))
+	} else if c.a != nil {
+		packages(req, c.a.takes)
 	}
 	c.sh.brand(req)
 	for _, h := range more {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/sip/dialog"
 	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
@@ -171,15 +172,20 @@ func (l *leg) relay(tx *transaction.Server, req *msg.Request) {
 		return
 	}
 	o := l.other()
-	if o == nil || o.dlg == nil || o.ended || (l.side == media.B && !l.c.answered) {
+	d := o.reached()
+	switch {
+	case d == nil:
 		l.c.sh.answer(tx, 481)
 		return
-	}
-	if spent(req) {
+	case spent(req):
 		l.c.sh.answer(tx, 483)
 		return
+	case !offered(req, l, o):
+		l.c.sh.answer(tx, 469, recvInfo(o.takes)...)
+		return
 	}
-	out := o.build(msg.INFO)
+	out := d.Request(msg.INFO)
+	o.dress(out, msg.INFO, nil)
 	onward(out, req)
 	if !l.inform(out, req, o) {
 		l.c.sh.answer(tx, 415, msg.NewHeader("Accept", "application/dtmf-relay, application/dtmf"))
@@ -187,7 +193,7 @@ func (l *leg) relay(tx *transaction.Server, req *msg.Request) {
 	}
 	said := hear(req, l.party, l.c.sh.e.profiles.Load())
 	said.carry(out, l, o, o.host())
-	o.send(out, func(res *msg.Response, err error) {
+	o.sendIn(d, out, func(res *msg.Response, err error) {
 		status := 408
 		switch {
 		case err == nil:
@@ -200,15 +206,29 @@ func (l *leg) relay(tx *transaction.Server, req *msg.Request) {
 		}
 		var more []msg.Header
 		if err == nil && status == 469 {
-			for _, p := range tokens(res, "recv-info") {
-				more = append(more, msg.NewHeader("Recv-Info", header.Word(p)))
-			}
+			more = recvInfo(tokens(res, "recv-info"))
 		}
 		l.c.sh.answer(tx, status, more...)
-		if status == 481 || status == 408 {
+		if (status == 481 || status == 408) && o.dlg != nil && l.c.confirmed { // one early dialog of several may end without the call
 			l.c.gone(o, status)
 		}
 	})
+}
+
+// reached is the dialog that a request of the other side goes on in: the confirmed one, or before the answer the early one whose media is in force, or the only
+// one. nil while there is none. RFC 6086 section 4.2.1: INFO may be sent in early dialogs.
+func (l *leg) reached() *dialog.Dialog {
+	switch {
+	case l == nil || l.ended:
+		return nil
+	case l.current() != nil:
+		return l.current()
+	case len(l.early) == 1:
+		for _, d := range l.early {
+			return d
+		}
+	}
+	return nil
 }
 
 // gone ends a call whose one side does not know it any more. RFC 5057 section 5.1.

@@ -341,6 +341,9 @@ func (l *leg) heard(m msg.Message) {
 			c.ids.b = id
 		}
 	}
+	if has(m, "recv-info") {
+		l.takes = tokens(m, "recv-info")
+	}
 	for _, r := range header.Reasons(values(m, "reason")) {
 		if r.Location != "" && len(c.raised) < 8 {
 			if c.raised == nil {

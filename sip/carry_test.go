@@ -540,7 +540,7 @@ func TestFurtherBodies(t *testing.T) {
 // Conforms: RFC 6086 section 5; RFC 7332 section 4
 func TestBodiesOfInfo(t *testing.T) {
 	run(t, func(c *Config) { c.Parties[1].Cross.Bodies = []string{"application/isup"} }, func(w *world) {
-		ok, _ := w.up("info")
+		ok, _ := w.up("info", "Recv-Info: foo")
 		seq := 2
 		send := func(kind, body string, hops int, want int) *msg.Request {
 			t.Helper()

@@ -53,8 +53,9 @@ type leg struct {
 	ended   bool
 	rtt     time.Duration // from the INVITE to the first response: bounds how far the far end can be
 	seen    *transport.PeerIdentity
-	guest   bool   // its Call-ID belongs to another loop
-	release func() // nil, or what ends the exemption of an emergency call's connection
+	takes   []string // INFO packages that its peer takes, as it said last
+	guest   bool     // its Call-ID belongs to another loop
+	release func()   // nil, or what ends the exemption of an emergency call's connection
 
 	moving
 }
@@ -93,6 +94,9 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 	}
 	tx.OnCancel(l.cancelled)
 	l.stay()
+	if has(req, "recv-info") {
+		l.takes = tokens(req, "recv-info")
+	}
 	c.sh.legs[legKey{l.callID, l.tag}] = l
 	return l
 }

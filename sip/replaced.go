@@ -93,6 +93,9 @@ func (s *shard) replaced(tx *transaction.Server, req *msg.Request, in transport.
 		auth: newDigester(party), update: lists(req, "allow", "UPDATE"),
 	}
 	l.replaces, l.known = lists(req, "supported", "replaces"), header.User(req.From().Address.User)
+	if has(req, "recv-info") {
+		l.takes = tokens(req, "recv-info")
+	}
 	newJoin(old, l, tx, req).join()
 }
 
