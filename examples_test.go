@@ -251,3 +251,57 @@ func TestExampleRegionalURIs(t *testing.T) {
 	x.at("dublin", sovereign.Media, "127.62.0.7:20000", hold)
 	x.at("dublin", sovereign.Signalling, "203.0.113.7:5061", deny)
 }
+
+// guideBase is a configuration whose trunk takes further keys.
+const guideBase = `tenant: {org_id: bank-1}
+node: {name: edge-1, state_dir: state}
+policy: {home: aws:eu-central-1}
+places:
+  - {prefix: 127.1.0.0/16, region: aws:eu-central-1, contract: c}
+listeners:
+  - {transport: tcp, address: "127.5.0.10:5060"}
+trunks:
+  - name: carrier
+    region: aws:eu-central-1
+    members: [{host: 127.1.0.10, transport: tls}]
+KEYS
+edge_groups:
+  - {name: fra, region: aws:eu-central-1, members: [{host: 127.1.0.11, transport: tcp}], media: {security: plain}}
+routes:
+  - {name: in, direction: inbound, to: [{party: fra}]}
+people:
+  - {id: anna, roles: [ciso], token: {env: T1}}
+  - {id: ben, roles: [business_owner], token: {env: T2}}
+`
+
+// The guide to trunks shows keys of a party, a block at a time; each block is taken as it stands, without a warning.
+func TestTheBlocksOfTheTrunkGuideAreTaken(t *testing.T) {
+	blocks := regexp.MustCompile(`(?m)^(?:    [a-z_0-9]+: .*\n)+`).FindAllString(page(t, "docs/guides/trunks.md"), -1)
+	if len(blocks) < 15 {
+		t.Fatalf("%d blocks", len(blocks))
+	}
+	for _, b := range blocks {
+		c, err := configs.Parse("guide.yaml", []byte(strings.Replace(guideBase, "KEYS\n", b, 1)))
+		if err != nil {
+			t.Errorf("%s%v", b, err)
+			continue
+		}
+		for _, w := range c.Warnings {
+			t.Errorf("%s%v", b, w)
+		}
+	}
+	for _, file := range regexp.MustCompile(`configs/examples/[a-z.-]+`).FindAllString(page(t, "docs/guides/trunks.md"), -1) {
+		if _, err := os.Stat(file); err != nil {
+			t.Error(err)
+		}
+	}
+	examples, err := filepath.Glob("configs/examples/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range examples {
+		if !strings.Contains(page(t, "docs/guides/trunks.md"), file) {
+			t.Errorf("the guide does not name %s", file)
+		}
+	}
+}
