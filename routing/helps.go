@@ -8,6 +8,7 @@ func (r *Router) AsksForHelp(req Request) bool {
 		return false
 	}
 	p.dir = dir
+	p.read() // as Plan does: the party may write the number in its own way
 	_, yes := p.rules.emergencyOf(&p.req, p.country())
 	return yes
 }

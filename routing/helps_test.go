@@ -3,6 +3,7 @@ package routing
 import (
 	"testing"
 
+	"github.com/cordonsip/cordon/routing/numbers"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -23,5 +24,26 @@ func TestAsksForHelpSaysWhatThePlanSays(t *testing.T) {
 	}
 	if yes < 6 {
 		t.Errorf("only %d were calls for help", yes)
+	}
+}
+
+// A number that only the plan of its party cleans is a call for help at the door, too.
+func TestAsksForHelpReadsTheNumberAsItsPartyWritesIt(t *testing.T) {
+	w := newWorld(t)
+	fra := w.rules.Groups["fra"]
+	fra.Numbers = &numbers.Plan{Country: "49", Trunk: "0"}
+	w.rules.Groups["fra"] = fra
+	r := w.router()
+	for _, called := range []string{"1-1-2", "1 1 0", "112"} {
+		q := Request{From: "fra", Called: called}
+		if r.Explain(q).Purpose != sovereign.EmergencyCall {
+			t.Fatalf("%q is no emergency call for the plan", called)
+		}
+		if !r.AsksForHelp(q) {
+			t.Errorf("%q is a call for help for the plan alone", called)
+		}
+	}
+	if r.AsksForHelp(Request{From: "fra", Called: "069 112"}) {
+		t.Error("a subscriber is a call for help")
 	}
 }

@@ -40,9 +40,12 @@ type attempt struct {
 	again  string // of a second offer after a refusal: the word of its Fallback
 
 	patience        *patience
-	alive           bool // something came back
-	dead            bool // given up: a zombie
-	done            bool // answered with 2xx, or told as failed
+	ends, until     time.Time           // of the waiting; of all of it, after a retry that came while it rang
+	retries         [kindsOfRetry]uint8 // of its INVITE
+	alive           bool                // something came back
+	rings           bool                // an 18x came
+	dead            bool                // given up: a zombie
+	done            bool                // answered with 2xx, or told as failed
 	auth            digest.Round
 	told, forgotten bool
 	pdd             time.Duration // INVITE to the first 18x

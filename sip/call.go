@@ -10,6 +10,7 @@ import (
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip/header"
+	"github.com/cordonsip/cordon/sip/overload"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -44,6 +45,7 @@ type call struct {
 	moves []audit.Move // of signalling; media tells of its own
 
 	moving    *transfer // under way; nil without one
+	refers    overload.Bucket
 	transfers []audit.Transfer
 	former    []formerLeg // legs that were replaced
 

@@ -93,7 +93,11 @@ func (c *call) hangup(by string, rs ...reason) {
 	}
 	if t := c.cur; t != nil && c.b == nil {
 		t.abandon(rs)
-		t.outcome(t.alive, false, 0, "cancelled", t.alive)
+		word := "cancelled"
+		if by == byEdge && len(rs) > 0 && rs[0].cause == 408 {
+			word = "no_progress" // the set-up timer: nobody hung up
+		}
+		t.outcome(t.alive, false, 0, word, t.alive)
 	}
 	if !c.confirmed && c.synth == nil || !c.answered {
 		if c.b != nil {

@@ -134,9 +134,21 @@ func (c *call) remember(status int, rs []reason) {
 	}
 }
 
+// What one attempt repeats its INVITE for, and how often at most: a peer that never says the same twice is not asked without end. Challenges may be as many as
+// proxies stand on the way, and stale nonces.
+const (
+	byChallenge = iota
+	byInterval
+	byExtension
+	kindsOfRetry
+)
+
+var maxRetries = [kindsOfRetry]uint8{byChallenge: 6, byInterval: 2, byExtension: 2}
+
 // retry answers what is no failure: a challenge, and a session interval that is too small. The Call-ID and the tag stay, the CSeq moves on.
 func (t *attempt) retry(res *msg.Response) bool {
 	var more []msg.Header
+	kind := byChallenge
 	switch res.StatusCode {
 	case 401, 407:
 		hs, err := t.leg.auth.answer(&t.auth, res, "INVITE", t.leg.invite.Recipient.String(), t.leg.invite.Body())
@@ -149,19 +161,25 @@ func (t *attempt) retry(res *msg.Response) bool {
 		if !ok || n <= t.se || n > 24*3600 {
 			return false
 		}
-		t.se, t.least = n, n
+		kind, t.se, t.least = byInterval, n, n
 	case 421: // RFC 3261 section 21.4.16
 		if t.insist || !t.rel || !slices.Equal(tokens(res, "require"), []string{"100rel"}) {
 			return false
 		}
-		t.insist = true
+		kind, t.insist = byExtension, true
 	case 420:
 		if !t.insist || !lists(res, "unsupported", "100rel") {
 			return false
 		}
-		t.insist = false
+		kind, t.insist = byExtension, false
 	default:
 		return false
+	}
+	if t.retries[kind]++; t.retries[kind] > maxRetries[kind] {
+		return false
+	}
+	if t.rings && t.until.IsZero() {
+		t.until = t.ends // it rang: what is asked once more wins no time by it
 	}
 	t.seq++
 	t.stop()

@@ -79,8 +79,9 @@ type acknowledged struct {
 	sdp []byte
 }
 
-// maxAcks bounds the ACKs that are remembered: a 2xx comes again for 64*T1 at most, and a new INVITE only after the one before was acknowledged.
-const maxAcks = 8
+// maxAcks bounds the ACKs that are remembered: a 2xx comes again for 64*T1 at most, and a new INVITE only after the one before was acknowledged. So it is the
+// last one that may be asked for again, or the one before whose 2xx was late.
+const maxAcks = 2
 
 // newLegA is the leg of a caller. nil when no dialog can be made of its INVITE.
 func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Incoming, p *Party, r sovereign.Ruling) *leg {

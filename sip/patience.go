@@ -23,6 +23,11 @@ func (p *patience) Due(*transaction.Alarm) {
 
 // wait is set anew by each thing that an attempt waits for; ended is a method expression, which needs no memory.
 func (t *attempt) wait(d time.Duration, ended func(*attempt)) {
+	now := time.Now()
+	if !t.until.IsZero() {
+		d = min(d, max(0, t.until.Sub(now)))
+	}
+	t.ends = now.Add(d)
 	if t.patience == nil {
 		t.patience = &patience{}
 	}

@@ -2,20 +2,27 @@ package sip
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/media"
 )
 
-// finalOf is the final response that an outcome stands for: 0 where none came, and 488, which says nothing of the network, where the call ended over our own rules.
+// finalOf is the final response that an outcome stands for: 0 where none came, and 488, which says nothing of the network, where the call ended over our own rules
+// or its two sides did not agree on a session. ITU-T E.425: who hangs up while it rings is no failure of the network.
 func finalOf(cause string) int {
 	switch cause {
 	case "answered":
 		return 200
 	case "no answer": // RFC 3261 section 21.4.18: nobody picked up
 		return 480
-	case "fenced", "media_403", "media_488", "no_session":
+	case "cancelled": // RFC 3261 section 21.4.25
+		return 487
+	case "fenced", "no_session":
+		return 488
+	}
+	if strings.HasPrefix(cause, "media_") {
 		return 488
 	}
 	status, err := strconv.Atoi(cause)

@@ -1,21 +1,25 @@
 package sip
 
 import (
+	"context"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/healthcheck/resolve"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/sovereign"
 	msg "github.com/emiago/sipgo/sip"
 )
 
 func TestOutcomesCarryTheirFinalResponse(t *testing.T) {
 	for cause, want := range map[string]int{
 		"answered": 200, "486": 486, "503": 503, "no answer": 480, "silent": 0, "no_progress": 0, "lost: connection reset": 0, "icmp: refused": 0,
-		"fenced": 488, "media_403": 488, "no_session": 488,
+		"fenced": 488, "media_403": 488, "media_488": 488, "media_500": 488, "media_606": 488, "no_session": 488, "cancelled": 487,
 	} {
 		if got := finalOf(cause); got != want {
 			t.Errorf("%q is %d, want %d", cause, got, want)
@@ -127,4 +131,69 @@ func TestFullCountsTheCallsOfAParty(t *testing.T) {
 			t.Error("full after the last call")
 		}
 	})
+}
+
+// checker is a health room that watches fra and is told by the edge, as in a node.
+func checker(t *testing.T) *healthcheck.Checker {
+	t.Helper()
+	permit := sovereign.Ruling{Verdict: sovereign.Permit, Ground: sovereign.GroundInEEA, Country: "DE"}
+	h, err := healthcheck.New(healthcheck.Config{
+		Watched: []healthcheck.Watched{{Party: "fra", Members: []healthcheck.Member{{Name: "m1", Host: "10.2.0.1", Transport: "udp", Port: 5060}}}},
+		Prober:  answering{},
+		Locate: func(_ context.Context, q resolve.Query) (resolve.Answer, error) {
+			return resolve.Answer{Located: []resolve.Located{{Host: q.Host, Transport: q.Transport, Addr: fraAddr, Ruling: permit}}, Expires: time.Now().Add(time.Hour)}, nil
+		},
+		Judge: func(sovereign.Ask) sovereign.Ruling { return permit },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+type answering struct{}
+
+func (answering) Probe(context.Context, healthcheck.Target) (healthcheck.Sample, error) {
+	return healthcheck.Sample{RTT: time.Millisecond, Status: 200}, nil
+}
+
+// Who hangs up while it rings, and two sides that agree on no media, are no failure of the network: the ratios of a target do not fall. What stays silent is.
+func TestAnAbandonedCallLowersNoRatio(t *testing.T) {
+	bad := "v=0\r\no=x 1 1 IN IP4 10.2.0.1\r\ns=-\r\nc=IN IP4 10.2.0.1\r\nt=0 0\r\nm=audio 30000 RTP/AVP 97\r\na=rtpmap:97 unknown/8000\r\n"
+	for name, c := range map[string]struct {
+		play  func(w *world, in *msg.Request)
+		calls int
+	}{
+		"cancelled": {func(w *world, in *msg.Request) {
+			w.fra.reply(in, 180, "")
+			w.carrier.status(180)
+			w.carrier.write(strings.Replace(w.carrier.compose("CANCEL", "sip:+4930123@edge.example", "c", 1, "", ""), "cCANCEL1", "cINVITE1", 1))
+			w.fra.reply(w.fra.request(msg.CANCEL), 200, "")
+			w.fra.reply(in, 487, "")
+		}, 0},
+		"no common media": {func(w *world, in *msg.Request) { w.fra.reply(in, 200, bad) }, 0},
+		"never rings":     {func(w *world, in *msg.Request) { w.fra.reply(in, 100, "") }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var h *healthcheck.Checker
+			run(t, func(c *Config) {
+				h = checker(t)
+				c.Outcome = h.Outcome
+			}, func(w *world) {
+				w.hops = w.hops[:1]
+				ctx, cancel := context.WithCancel(w.t.Context())
+				done := make(chan error, 1)
+				go func() { done <- h.Run(ctx) }()
+				defer func() { cancel(); <-done }()
+				time.Sleep(10 * time.Second)
+				w.carrier.invite("c", w.carrier.sdp)
+				c.play(w, w.fra.request(msg.INVITE))
+				time.Sleep(40 * time.Second)
+				s := h.Table().ByParty["fra"]
+				if len(s) != 1 || s[0].Calls.Calls != c.calls {
+					t.Errorf("%+v", s)
+				}
+			})
+		})
+	}
 }

@@ -3,6 +3,7 @@ package sip
 import (
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transaction"
@@ -14,6 +15,13 @@ const (
 	transferLocal  = "local"
 	transferRelay  = "relay"
 	transferRefuse = "refuse"
+)
+
+// What one call may ask for: each REFER is a new call for somebody. A second, and how many at once. How many calls its source begins is no matter of a call that
+// is up.
+const (
+	referRate  = 0.5
+	referBurst = 5
 )
 
 // referTo is where a REFER asks for: a number or user, and the dialog that is to be replaced there. Nothing else of its URI counts: its host is never dialled.
@@ -105,8 +113,8 @@ func (l *leg) referred(tx *transaction.Server, req *msg.Request) {
 		l.passRefer(tx, req, to)
 		return
 	}
-	if !sh.e.screen.take(l.flow.Remote().Addr()) {
-		sh.answer(tx, 503, msg.NewHeader("Retry-After", "1")) // each is a new call for somebody
+	if !c.refers.Take(time.Now(), referRate, referBurst) {
+		sh.answer(tx, 500, msg.NewHeader("Retry-After", "2")) // RFC 3261 section 21.5.1; never 503, which speaks of the whole server
 		return
 	}
 	newTransfer(l, o, req).begin(tx, req, to)

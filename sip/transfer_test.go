@@ -673,3 +673,24 @@ func TestTransferorsByeCrosses(t *testing.T) {
 		w.receipt()
 	})
 }
+
+// A REFER inside a dialog is bounded by its own call and never by how many calls its source begins; what is too much is told so, and not with the 503 of a server.
+// Conforms: RFC 3261 section 21.5.1
+func TestAReferIsBoundedByItsCallAndNotByItsSource(t *testing.T) {
+	run(t, func(c *Config) { c.RatePerSource = 1 }, func(w *world) {
+		w.numbers()
+		ok, in := w.up("bound")
+		for i := range referBurst {
+			w.fra.inside(in, "REFER", 1+i, "", "Refer-To: <sip:nobody@x>")
+			w.fra.status(603)
+		}
+		w.fra.inside(in, "REFER", 1+referBurst, "", "Refer-To: <sip:nobody@x>")
+		if res := w.fra.status(500); value(res, "retry-after") != "2" {
+			t.Errorf("\n%s", res)
+		}
+		time.Sleep(2 * time.Second)
+		w.fra.inside(in, "REFER", 2+referBurst, "", "Refer-To: <sip:nobody@x>")
+		w.fra.status(603)
+		w.end(ok, 2)
+	})
+}

@@ -145,7 +145,7 @@ func digits(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 // Answer is what a server writes into the Via of a client that offered the algorithms in offered. percent is its level; rate is the most new dialogs per second
 // that this client may send when nothing is overloaded, 0 for no limit of that kind. A client with such a limit that knows the rate algorithm is told its
-// limit, any other a loss. RFC 7339 section 4.2: loss is what everybody knows. ok is false when nothing was offered.
+// limit, at least 1 below a level of 100, any other a loss. RFC 7339 section 4.2: loss is what everybody knows. ok is false when nothing was offered.
 func Answer(offered string, percent int, rate float64, now time.Time) (p Params, ok bool) {
 	loss, rated := false, false
 	for a := range strings.SplitSeq(strings.Trim(strings.TrimSpace(offered), `"`), ",") {
@@ -161,7 +161,11 @@ func Answer(offered string, percent int, rate float64, now time.Time) (p Params,
 	p.Seq = strconv.FormatInt(ms/1000, 10) + "." + strconv.FormatInt(1000+ms%1000, 10)[1:]
 	switch {
 	case rated && rate > 0:
-		p.Algo, p.OC = `"rate"`, strconv.Itoa(int(rate*float64(100-percent)/100))
+		allowed := int(rate * float64(100-percent) / 100)
+		if percent < 100 {
+			allowed = max(allowed, 1) // 0 is the word of a server that takes nothing at all, and a limit below one a second is no such thing
+		}
+		p.Algo, p.OC = `"rate"`, strconv.Itoa(allowed)
 	case loss:
 		p.Algo, p.OC = `"loss"`, strconv.Itoa(percent)
 	default:

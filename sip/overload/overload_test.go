@@ -113,6 +113,9 @@ func TestAnswer(t *testing.T) {
 		"a limit in rate":           {`"loss, rate"`, 0, 50, Params{"50", `"rate"`, "500", "1795262400.782"}, true},
 		"a limit under load":        {`"rate,loss"`, 40, 50, Params{"30", `"rate"`, "500", "1795262400.782"}, true},
 		"a limit that loss can't":   {`"loss"`, 40, 50, Params{"40", `"loss"`, "500", "1795262400.782"}, true},
+		"a limit below one":         {`"rate"`, 0, 0.2, Params{"1", `"rate"`, "500", "1795262400.782"}, true},
+		"nearly overloaded":         {`"rate"`, 99, 50, Params{"1", `"rate"`, "500", "1795262400.782"}, true},
+		"overloaded":                {`"rate"`, 100, 50, Params{"0", `"rate"`, "500", "1795262400.782"}, true},
 		"nothing that we know":      {`"window"`, 40, 50, Params{}, false},
 		"an offer of no algorithms": {"", 40, 50, Params{}, false},
 	} {
