@@ -357,6 +357,58 @@ func TestOverloadIsToldToClients(t *testing.T) {
 	})
 }
 
+// Who holds everything back still gets what belongs to its dialogs, and calls for help: only new calls go elsewhere.
+// Conforms: RFC 7339 section 5.10.1
+func TestDialogsAndHelpAreNeverHeldBack(t *testing.T) {
+	for algo, value := range map[string]string{"loss": "100", "rate": "0"} {
+		t.Run(algo, func(t *testing.T) {
+			run(t, func(c *Config) { c.Parties[1].Guard.Overload = true }, func(w *world) {
+				all := w.plan
+				ok, in := w.up("up")
+				feedback := func(req *msg.Request, seq string) {
+					for k, v := range map[string]string{"oc": value, "oc-algo": `"` + algo + `"`, "oc-validity": "600000", "oc-seq": seq} {
+						req.Via().Params.Remove(k)
+						req.Via().Params.Add(k, v)
+					}
+				}
+				w.carrier.within(ok, "INFO", 2, "")
+				info := w.fra.request(msg.INFO)
+				feedback(info, "1.1")
+				w.fra.reply(info, 200, "")
+				w.carrier.status(200)
+				if w.edge.mayDial(fraAddr) {
+					t.Fatal("the feedback of an answer inside a dialog was not heard")
+				}
+				for i := range 20 {
+					w.carrier.within(ok, "INFO", 3+i, "")
+					w.fra.reply(w.fra.request(msg.INFO), 200, "")
+					w.carrier.status(200)
+				}
+				w.fra.inside(in, "INFO", 500, "") // and the other way
+				w.carrier.reply(w.carrier.request(msg.INFO), 200, "")
+				w.fra.status(200)
+				w.help()
+				for i := range 5 {
+					w.carrier.dial112(fmt.Sprint("help", i))
+					w.fra.reply(w.fra.request(msg.INVITE), 486, "")
+					w.fra.request(msg.ACK)
+					w.carrier.status(486)
+				}
+				w.plan = all
+				w.carrier.invite("new", w.carrier.sdp)
+				w.zrh.reply(w.zrh.request(msg.INVITE), 486, "")
+				w.zrh.request(msg.ACK)
+				w.carrier.status(486)
+				w.fra.silent(time.Second)
+				w.carrier.within(ok, "BYE", 100, "")
+				w.fra.reply(w.fra.request(msg.BYE), 200, "")
+				w.carrier.final()
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
 // Conforms: RFC 7339 section 5.1; RFC 7339 section 5.4; RFC 7339 section 5.10
 func TestOverloadOfAServerIsHonoured(t *testing.T) {
 	run(t, func(c *Config) { c.Parties[1].Guard.Overload = true }, func(w *world) {

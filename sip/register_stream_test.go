@@ -15,7 +15,7 @@ import (
 )
 
 // What registered over a connection is called and probed over that connection, whatever its Contact says, and is gone with it.
-// Conforms: RFC 3261 section 10.3; RFC 5626 section 4.2.1
+// Conforms: RFC 3261 section 10.3; RFC 5626 section 6
 func TestARegisteredConnectionCarriesCalls(t *testing.T) {
 	s := feel()
 	run(t, s.tune(func(c *Config) { partyOf(c, "carrier").Registers = true }), func(w *world) {
@@ -127,7 +127,7 @@ func TestARegistrarForgetsItsNonce(t *testing.T) {
 }
 
 // A connection that breaks takes the registrar's way to us along: we register again at once.
-// Conforms: RFC 5626 section 4.4.1
+// Conforms: RFC 5626 section 4.5
 func TestABrokenConnectionIsRegisteredAnew(t *testing.T) {
 	s, over := feel(), trunk
 	over.Transport = "tcp"

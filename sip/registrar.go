@@ -94,7 +94,7 @@ func (g *registrar) drop(gone func(binding) bool) {
 	}
 }
 
-// lost ends the bindings of a connection that broke: nothing can reach them any more. RFC 5626 section 4.2.1 has the registrar forget a failed flow.
+// lost ends the bindings of a connection that broke: nothing can reach them any more. RFC 5626 section 6 keeps a binding with its flow.
 func (g *registrar) lost(f transport.Flow) {
 	if k := f.Key(); k.Conn != 0 {
 		g.drop(func(b binding) bool { return b.Way.Key() == k })

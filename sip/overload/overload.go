@@ -128,7 +128,7 @@ func Parse(p Params) (f Feedback, ok bool) {
 	return f, ok
 }
 
-// sequence reads oc-seq: 1*12DIGIT "." 1*5DIGIT. RFC 7339 section 8. None is 0.
+// sequence reads oc-seq: 1*12DIGIT "." 1*5DIGIT. RFC 7339 section 4.4. None is 0.
 func sequence(s string) (uint64, bool) {
 	if s == "" {
 		return 0, true

@@ -72,7 +72,7 @@ func TestLevelRisesAtOnceAndFallsSlowly(t *testing.T) {
 	}
 }
 
-// Conforms: RFC 7339 section 4; RFC 7339 section 8; RFC 7415 section 3.2
+// Conforms: RFC 7339 section 4; RFC 7339 section 4.4; RFC 7415 section 3.2
 func TestParse(t *testing.T) {
 	for name, c := range map[string]struct {
 		in   Params
@@ -125,7 +125,7 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// Conforms: RFC 7339 section 5.4; RFC 7339 section 5.7; RFC 7339 section 6
+// Conforms: RFC 7339 section 5.4; RFC 7339 section 5.7; RFC 7339 section 5.5
 func TestClientLoses(t *testing.T) {
 	var c Client
 	dice := rand.New(rand.NewPCG(1, 2))
