@@ -58,7 +58,7 @@ type state struct {
 	out    *outbound // nil: plain
 	mux    bool
 	wants  bool // it wants to receive
-	clocks *[128]clock
+	clocks timings
 	codec  string
 	suite  Suite
 }
@@ -216,7 +216,7 @@ func (p *port) media(w *work, st *state, la *latch, b []byte, from netip.AddrPor
 		return
 	}
 	la.tally.packets.Add(1)
-	v := l.count(h, n, now, st.clocks[h.pt])
+	v := l.count(h, n, now, st.clocks.of(h.pt))
 	if other := l.s.legs[1-l.side].Load(); other != nil {
 		other.send(w, bare(b, h), h, v)
 	} else if l.s.sink != nil {

@@ -110,7 +110,7 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 	if now := l.state.Load(); now != nil { // each side sends under the numbers of the other, too
 		for pt := range clocks {
 			if clocks[pt].rate == 0 {
-				clocks[pt] = now.clocks[pt]
+				clocks[pt] = now.clocks.of(uint8(pt))
 			}
 		}
 	}

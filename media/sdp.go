@@ -1,7 +1,6 @@
 package media
 
 import (
-	"bytes"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -101,12 +100,13 @@ func parseSDP(b []byte) (*description, *Refusal) {
 // every media type (image, RFC 3362) nor every transport (udptl), and one such section must not cost the audio. The m-lines are
 // returned as they were.
 func standIns(b []byte) (string, []line, *Refusal) {
-	var out strings.Builder
+	text := string(b)
 	var lines []line
+	out := make([]byte, 0, len(b)+64)
 	skip := false
 	attrs := 0
-	for raw := range strings.SplitSeq(string(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))), "\n") {
-		if raw == "" {
+	for raw := range strings.SplitSeq(text, "\n") {
+		if raw = strings.TrimSuffix(raw, "\r"); raw == "" {
 			continue
 		}
 		if strings.ContainsFunc(raw, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }) {
@@ -124,16 +124,17 @@ func standIns(b []byte) (string, []line, *Refusal) {
 				return "", nil, refuse(399, "session description has too many media lines")
 			}
 			if skip = !l.audio(); skip {
-				raw = "m=audio 0 RTP/AVP 0"
+				out = append(out, "m=audio 0 RTP/AVP 0\r\n"...)
 			}
-			out.WriteString(raw + "\r\n")
-			continue
 		}
 		if !skip {
-			out.WriteString(raw + "\r\n")
+			out = append(append(out, raw...), "\r\n"...)
 		}
 	}
-	return out.String(), lines, nil
+	if string(out) == text {
+		return text, lines, nil
+	}
+	return string(out), lines, nil
 }
 
 // readMLine reads media, port, proto and formats, RFC 8866 section 5.14.
@@ -270,6 +271,40 @@ type clock struct {
 	event bool   // RFC 4733: its time stamps do not advance
 }
 
+// timings are the clocks of a session: few of the 128 payload types have one.
+type timings []timing
+
+type timing struct {
+	pt uint8
+	clock
+}
+
+func timingsOf(t *[128]clock) timings {
+	n := 0
+	for pt := range t {
+		if t[pt] != (clock{}) {
+			n++
+		}
+	}
+	out := make(timings, 0, n)
+	for pt := range t {
+		if t[pt] != (clock{}) {
+			out = append(out, timing{uint8(pt), t[pt]})
+		}
+	}
+	return out
+}
+
+// of is the clock of a payload type; zero when it is not known.
+func (t timings) of(pt uint8) clock {
+	for i := range t {
+		if t[i].pt == pt {
+			return t[i].clock
+		}
+	}
+	return clock{}
+}
+
 // clocks maps each payload type of the line to its clock: RFC 3551 table 4, then rtpmap.
 func (l *line) clocks() *[128]clock {
 	var t [128]clock
@@ -318,15 +353,13 @@ func (l *line) wind(t *[128]clock) {
 
 // readMap takes one rtpmap, "8 PCMA/8000/1".
 func readMap(s string, t *[128]clock) {
-	f := strings.Fields(s)
-	if len(f) != 2 {
+	number, coding, _ := strings.Cut(strings.Trim(s, " \t"), " ")
+	coding = strings.TrimLeft(coding, " \t")
+	pt, err := strconv.ParseUint(strings.TrimRight(number, "\t"), 10, 7)
+	if err != nil || coding == "" || strings.ContainsAny(coding, " \t") {
 		return
 	}
-	pt, err := strconv.ParseUint(f[0], 10, 7)
-	if err != nil {
-		return
-	}
-	name, rest, _ := strings.Cut(f[1], "/")
+	name, rest, _ := strings.Cut(coding, "/")
 	rate, _, _ := strings.Cut(rest, "/")
 	hz, err := strconv.ParseUint(rate, 10, 32)
 	if err != nil || hz > 1e6 {
@@ -355,63 +388,76 @@ func (l *line) only(allowed []string) bool {
 
 // formatAttrs are the attributes that name a format of the line, or none.
 func (l *line) formatAttrs() []sdp.Attribute {
-	var out []sdp.Attribute
-	for _, a := range l.attrs {
-		if a.Key == "rtpmap" || a.Key == "fmtp" {
-			f, _, _ := strings.Cut(a.Value, " ")
-			if !slices.Contains(l.formats, f) {
-				continue
-			}
-		}
-		out = append(out, a)
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(l.attrs), func(a sdp.Attribute) bool { return !l.keeps(a) })
 }
 
-// render writes d with the version given.
-func (d *description) render(version uint64) []byte {
-	family := "IP4"
+// keeps says whether an attribute names a format of the line, or none.
+func (l *line) keeps(a sdp.Attribute) bool {
+	if a.Key != "rtpmap" && a.Key != "fmtp" {
+		return true
+	}
+	f, _, _ := strings.Cut(a.Value, " ")
+	return slices.Contains(l.formats, f)
+}
+
+// head begins d, up to its version. The order of lines is that of RFC 8866 section 5.
+func (d *description) head(b []byte) []byte {
+	return append(strconv.AppendUint(append(b, "v=0\r\no=- "...), d.id, 10), ' ')
+}
+
+// tail is what follows the version.
+func (d *description) tail(b []byte) []byte {
+	family := " IN IP4 "
 	if d.host.Is6() {
-		family = "IP6"
+		family = " IN IP6 "
 	}
-	s := sdp.SessionDescription{
-		Origin: sdp.Origin{
-			Username: "-", SessionID: d.id, SessionVersion: version,
-			NetworkType: "IN", AddressType: family, UnicastAddress: d.host.String(),
-		},
-		SessionName: "-",
-		ConnectionInformation: &sdp.ConnectionInformation{
-			NetworkType: "IN", AddressType: family, Address: &sdp.Address{Address: d.host.String()},
-		},
-		TimeDescriptions: []sdp.TimeDescription{{}},
-	}
+	b = d.host.AppendTo(append(b, family...))
+	b = append(append(b, "\r\ns=-\r\nc="...), family[1:]...)
+	b = append(d.host.AppendTo(b), "\r\nt=0 0\r\n"...)
 	for i := range d.lines {
-		s.MediaDescriptions = append(s.MediaDescriptions, d.lines[i].render())
-	}
-	b, err := s.Marshal()
-	if err != nil {
-		panic("media: own description: " + err.Error()) // every field above is ours; Marshal has no way to fail
+		b = d.lines[i].render(b)
 	}
 	return b
 }
 
+// render writes d with the version given.
+func (d *description) render(version uint64) []byte {
+	return d.tail(strconv.AppendUint(d.head(nil), version, 10))
+}
+
 // render writes one m-line; a refused one has port 0 and no attribute, RFC 3264 section 6.
-func (l *line) render() *sdp.MediaDescription {
-	m := &sdp.MediaDescription{MediaName: sdp.MediaName{
-		Media: l.kind, Port: sdp.RangedPort{Value: int(l.port)}, Protos: []string{l.proto}, Formats: l.formats,
-	}}
-	if l.port == 0 {
-		return m
+func (l *line) render(b []byte) []byte {
+	b = append(append(append(b, "m="...), l.kind...), ' ')
+	b = append(append(strconv.AppendUint(b, uint64(l.port), 10), ' '), l.proto...)
+	for _, f := range l.formats {
+		b = append(append(b, ' '), f...)
 	}
-	m.Attributes = append(m.Attributes, l.formatAttrs()...)
-	m.Attributes = append(m.Attributes, sdp.NewPropertyAttribute(string(l.dir)))
+	b = append(b, "\r\n"...)
+	if l.port == 0 {
+		return b
+	}
+	for _, a := range l.attrs {
+		if l.keeps(a) {
+			b = attribute(b, a.Key, a.Value)
+		}
+	}
+	b = attribute(b, string(l.dir), "")
 	if l.mux {
-		m.Attributes = append(m.Attributes, sdp.NewPropertyAttribute("rtcp-mux"))
+		b = attribute(b, "rtcp-mux", "")
 	}
 	for _, c := range l.crypto {
-		m.Attributes = append(m.Attributes, sdp.NewAttribute("crypto", c.String()))
+		b = attribute(b, "crypto", c.String())
 	}
-	return m
+	return b
+}
+
+// attribute writes one a-line; a property has no value.
+func attribute(b []byte, key, value string) []byte {
+	b = append(append(b, "a="...), key...)
+	if value != "" {
+		b = append(append(b, ':'), value...)
+	}
+	return append(b, "\r\n"...)
 }
 
 // refused is l with port 0.

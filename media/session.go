@@ -12,8 +12,10 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
-// maxMoves bounds the moves that a report holds; Config.Moved is told of all.
-const maxMoves = 64
+const (
+	maxMoves   = 64 // bounds the moves that a report holds; Config.Moved is told of all
+	usualMoves = 4  // RTP and RTCP of both sides are aimed once
+)
 
 // Session is the media of one call. Offer and Answer may be called from one goroutine at a time.
 type Session struct {
@@ -260,11 +262,14 @@ func (l *leg) offerKeys() []crypto {
 func (l *leg) write(lines []line) []byte {
 	l.layout = lines
 	d := description{id: l.id, host: l.host, lines: lines}
-	if text := string(d.render(0)); text != l.text {
-		l.text = text
+	var room [1024]byte
+	tail := d.tail(room[:0])
+	if string(tail) != l.text {
+		l.text = string(tail)
 		l.version++
 	}
-	return d.render(l.version)
+	out := make([]byte, 0, len(tail)+64)
+	return append(strconv.AppendUint(d.head(out), l.version, 10), tail...)
 }
 
 // Answer takes the answer that side `from` gave to the last offer and gives the answer for the other side. For an early answer (183) and the final one (200)
@@ -369,7 +374,7 @@ func (l *leg) silence(rem *remote) {
 // section 3.3.1).
 func (l *leg) commit(rem *remote, clocks *[128]clock, codec, cause string) error {
 	next := &state{
-		mux: rem.line.mux, wants: !rem.line.hold && rem.line.dir.receives(), clocks: clocks, codec: codec,
+		mux: rem.line.mux, wants: !rem.line.hold && rem.line.dir.receives(), clocks: timingsOf(clocks), codec: codec,
 	}
 	if rem.key != nil {
 		if err := l.keying(next, rem.key); err != nil {
@@ -449,6 +454,9 @@ func (s *Session) refused(err error) error {
 // moved notes a move and tells of it.
 func (s *Session) moved(m Move) {
 	s.log.Lock()
+	if s.moves == nil {
+		s.moves = make([]Move, 0, usualMoves)
+	}
 	if len(s.moves) < maxMoves {
 		s.moves = append(s.moves, m)
 	}

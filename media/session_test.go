@@ -253,8 +253,8 @@ func TestNumbersOfBothSides(t *testing.T) {
 		ok(c.s.Answer(B, opus(c.b, "111")))(t)
 		for side := range c.s.legs {
 			st := c.s.legs[side].Load().state.Load()
-			if st.clocks[96].rate != 48000 || st.clocks[111].rate != 48000 || st.codec != "OPUS" {
-				t.Errorf("side %d: %+v %+v %s", side, st.clocks[96], st.clocks[111], st.codec)
+			if st.clocks.of(96).rate != 48000 || st.clocks.of(111).rate != 48000 || st.codec != "OPUS" {
+				t.Errorf("side %d: %+v %+v %s", side, st.clocks.of(96), st.clocks.of(111), st.codec)
 			}
 		}
 	})
@@ -553,7 +553,12 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if now := runtime.NumGoroutine(); n.open != 0 || bed.relay.Sessions() != 0 || now > before+5 {
+		now := runtime.NumGoroutine()
+		for range 100 { // the count is off while the scheduler moves what ended from one of its lists to another
+			runtime.Gosched()
+			now = min(now, runtime.NumGoroutine())
+		}
+		if n.open != 0 || bed.relay.Sessions() != 0 || now > before+5 {
 			t.Errorf("%d sockets, %d sessions, %d goroutines more", n.open, bed.relay.Sessions(), now-before)
 		}
 	})
