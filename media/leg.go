@@ -102,7 +102,7 @@ func newLeg(s *Session, side Side, cfg Leg) (*leg, error) {
 	}
 	l := &leg{
 		s: s, side: side, cfg: cfg, pair: pr, host: host,
-		bind: netip.AddrPortFrom(bind, pr.port), id: random62(), keys: map[Suite]crypto{}, outs: map[Suite]*outbound{}, done: make(chan struct{}),
+		bind: netip.AddrPortFrom(bind, pr.port), id: random62(), done: make(chan struct{}),
 	}
 	l.rtp = &port{leg: l, conn: pr.rtp}
 	l.rtcp = &port{leg: l, conn: pr.rtcp, rtcp: true}

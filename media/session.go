@@ -251,7 +251,7 @@ func (l *leg) offerKeys() []crypto {
 		if !ok {
 			l.tags++
 			c = newCrypto(strconv.Itoa(l.tags), suite)
-			l.keys[suite] = c
+			l.keep(c)
 		}
 		out = append(out, c)
 	}
@@ -416,14 +416,25 @@ func (l *leg) keying(next *state, key *crypto) error {
 	ours, ok := l.keys[key.suite]
 	if !ok {
 		ours = newCrypto(key.tag, key.suite)
-		l.keys[key.suite] = ours
+		l.keep(ours)
 	}
 	out, err := newOutbound(ours)
 	if err != nil {
 		return err
 	}
+	if l.outs == nil {
+		l.outs = map[Suite]*outbound{}
+	}
 	l.outs[key.suite], next.out = out, out
 	return nil
+}
+
+// keep remembers a key of ours.
+func (l *leg) keep(c crypto) {
+	if l.keys == nil {
+		l.keys = map[Suite]crypto{}
+	}
+	l.keys[c.suite] = c
 }
 
 // Rollback forgets an offer that was refused: the session stays as it was (RFC 6141).
@@ -507,8 +518,12 @@ func (s *Session) Close() Report {
 			l.close()
 		}
 	}
+	s.log.Lock()
+	moves := s.moves // nobody adds to them any more
+	s.moves = nil
+	s.log.Unlock()
 	r := s.report()
-	r.Closed = time.Now()
+	r.Moves, r.Closed = moves, time.Now()
 	s.end = &r
 	s.r.leave(s)
 	// A call is remembered for a while after its end, in case its peers repeat themselves: what it keeps of its media should be small.
@@ -516,9 +531,6 @@ func (s *Session) Close() Report {
 		s.legs[side].Store(nil)
 	}
 	s.open = nil
-	s.log.Lock()
-	s.moves = nil
-	s.log.Unlock()
 	return r
 }
 
