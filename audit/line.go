@@ -6,10 +6,14 @@ import (
 	"time"
 )
 
+// lineKept bounds the group whose place is used again.
+const lineKept = 1024
+
 // line is where entries wait that nobody waits for. One goroutine carries them, group after group, and ends when none is left.
 type line struct {
 	mu      sync.Mutex
 	waiting []parcel
+	spare   []parcel // of the last group, to be used again
 	running bool
 }
 
@@ -27,8 +31,19 @@ func (l *line) take() []parcel {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := l.waiting
-	l.waiting = nil
+	l.waiting, l.spare = l.spare, nil
 	return all
+}
+
+// reuse takes back a group that is done with.
+func (l *line) reuse(all []parcel) {
+	if cap(all) > lineKept {
+		return // a burst must not hold its memory for ever
+	}
+	clear(all)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spare = all[:0]
 }
 
 // empty says that nobody waits, and with that ends the carrying.
@@ -95,20 +110,23 @@ func (s *spine) carryLine() {
 	for !s.line.empty() {
 		s.pace.wait(s.life.closing)
 		if all := s.line.take(); len(all) > 0 {
-			s.carryAll(all)
+			if s.carryAll(all) {
+				s.line.reuse(all)
+			}
 		}
 	}
 }
 
-// carryAll appends a group and waits for it no longer than AppendTimeout, as store does for one.
-func (s *spine) carryAll(all []parcel) {
+// carryAll appends a group and waits for it no longer than AppendTimeout, as store does for one. False says that somebody else may still look at
+// the group.
+func (s *spine) carryAll(all []parcel) bool {
 	if err := s.healInTime(); err != nil {
 		s.refuse(all, err)
-		return
+		return true
 	}
 	if s.abandons.Load() > 0 { // the driver works in order: nobody overtakes the one that hangs
 		s.refuse(all, errStuck)
-		return
+		return true
 	}
 	var mu sync.Mutex
 	left, over := false, false
@@ -133,9 +151,10 @@ func (s *spine) carryAll(all []parcel) {
 	if left {
 		s.turnedUp(all, results)
 		s.abandons.Add(-1)
-		return
+		return false
 	}
 	s.settleAll(all, results)
+	return true
 }
 
 // healInTime writes the gap that is due, for those who bring no time limit of their own.

@@ -31,6 +31,7 @@ const (
 	pollCheckpoint = 5 * time.Millisecond
 	pruneEvery     = 32 // appends
 	sweepAge       = 5 * time.Second
+	signWithin     = time.Minute // that the last checkpoint may take
 )
 
 // posix is the driver on disk, tessera's POSIX storage in the tlog-tiles layout. What makes an append durable: the driver writes the
@@ -41,7 +42,6 @@ type posix struct {
 	hold     *os.File // flock: one log, one process
 	cancel   context.CancelFunc
 	add      tessera.AddFn
-	shutdown func(context.Context) error
 	reader   tessera.LogReader
 	verifier note.Verifier
 	spare    *reserve
@@ -103,11 +103,19 @@ func (p *posix) start(ctx context.Context, c Config, s *noteSigner) error {
 		WithBatching(batchSize, batchAge)
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p.cancel = cancel
-	app, shutdown, reader, err := tessera.NewAppender(run, drv, opts)
+	// The driver's own appender, without what tessera.NewAppender puts around each entry: spans, counters and futures that nobody reads cost more
+	// than the entry, and shutdown is ours.
+	lc, ok := drv.(interface {
+		Appender(context.Context, *tessera.AppendOptions) (*tessera.Appender, tessera.LogReader, error)
+	})
+	if !ok {
+		return fmt.Errorf("audit: log driver: a %T does not append", drv)
+	}
+	app, reader, err := lc.Appender(run, opts)
 	if err != nil {
 		return fmt.Errorf("audit: log driver: %w", err)
 	}
-	p.add, p.shutdown, p.reader = app.Add, shutdown, reader
+	p.add, p.reader = app.Add, reader
 	size, err := reader.IntegratedSize(ctx)
 	if err != nil {
 		return fmt.Errorf("audit: size of the tree: %w", err)
@@ -142,14 +150,8 @@ func (p *posix) agree(ctx context.Context, origin string) error {
 func (p *posix) blocks() bool { return true }
 
 func (p *posix) append(leaf []byte) (uint64, error) {
-	p.gate.RLock()
-	idx, err := p.add(context.Background(), tessera.NewEntry(leaf))()
-	p.gate.RUnlock()
-	if err != nil {
-		return 0, err
-	}
-	p.after(1)
-	return idx.Index, nil
+	r := p.appendAll([][]byte{leaf})[0]
+	return r.seq, r.err
 }
 
 func (p *posix) appendAll(leaves [][]byte) []result {
@@ -366,6 +368,20 @@ func (p *posix) prune(ctx context.Context) int {
 		}
 	}
 	return removed
+}
+
+// shutdown waits until a signed checkpoint covers what was appended in this run.
+func (p *posix) shutdown(ctx context.Context) error {
+	if p.appended.Load() == 0 {
+		return nil
+	}
+	size, err := p.reader.IntegratedSize(ctx)
+	if err != nil {
+		return err
+	}
+	wait, cancel := context.WithTimeoutCause(ctx, signWithin, errUnsigned)
+	defer cancel()
+	return p.covered(wait, size)
 }
 
 // close waits for the checkpoint that covers everything, then stops the driver. A disk that hangs holds the driver's own shutdown,

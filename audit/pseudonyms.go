@@ -126,12 +126,12 @@ func passingMAC() func([]byte) []byte {
 func (n *names) Call(callID string, numbers ...string) (string, []PartyRef) {
 	var s salt
 	_, _ = rand.Read(s[:]) // never fails: crypto/rand ends the program instead
-	k := saltKey{day: time.Now().UTC().Format("20060102"), hash: n.hash("call", s, callID)}
+	k := saltKey{day: time.Now().UTC().Format("20060102"), hash: n.hash(useCall, s, callID)}
 	n.salts.put(k, s)
 	refs := make([]PartyRef, len(numbers))
 	for i, num := range numbers {
 		clear := normalise(num)
-		h := n.hash("party", s, clear)
+		h := n.hash(useParty, s, clear)
 		refs[i] = PartyRef{Ref: hex.EncodeToString(h[:]), Country: CountryCode(clear)}
 	}
 	return k.String(), refs
@@ -148,10 +148,10 @@ func (n *names) Match(callRef, ref, clear string) bool {
 		return false
 	}
 	if ref == "" || ref == callRef {
-		h := n.hash("call", s, clear)
+		h := n.hash(useCall, s, clear)
 		return subtle.ConstantTimeCompare(h[:], k.hash[:]) == 1
 	}
-	h := n.hash("party", s, normalise(clear))
+	h := n.hash(useParty, s, normalise(clear))
 	return subtle.ConstantTimeCompare([]byte(hex.EncodeToString(h[:])), []byte(ref)) == 1
 }
 
@@ -188,12 +188,17 @@ func (n *names) Close() error {
 	return err
 }
 
-// hash is half of the HMAC over use, salt and text. Use and salt have one length each, so no text can pass for another.
+// The uses of a hash have one length, and so have salts, so no text can pass for another.
+const (
+	useCall  = "call    "
+	useParty = "party   "
+)
+
+// hash is half of the HMAC over use, salt and text.
 func (n *names) hash(use string, s salt, text string) (out [16]byte) {
-	msg := make([]byte, 0, 8+len(s)+len(text))
-	msg = append(msg, fmt.Sprintf("%-8s", use)...)
-	msg = append(msg, s[:]...)
-	copy(out[:], n.mac(append(msg, text...)))
+	msg := make([]byte, 0, 96)
+	msg = append(append(append(msg, use...), s[:]...), text...)
+	copy(out[:], n.mac(msg))
 	return out
 }
 
