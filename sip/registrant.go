@@ -64,6 +64,8 @@ type registrant struct {
 	asked   time.Duration
 	service []msg.Uri
 	idle    bool // another target of the party is registered with instead
+	open    bool // a REGISTER waits for its final response: RFC 3261 section 10.2, no other one is sent before
+	leaving bool // the binding is taken back as soon as it came
 }
 
 func newRegistrants(s *shard) *registrants {
@@ -199,6 +201,7 @@ func (r *registrant) send(now time.Time, more ...msg.Header) {
 	for _, h := range more {
 		req.AppendHeader(h)
 	}
+	r.open = true
 	r.all.s.tx.Request(r.flow, req, r)
 }
 
@@ -238,8 +241,16 @@ func (r *registrant) contact() *msg.ContactHeader {
 
 // Response implements transaction.ClientUser.
 func (r *registrant) Response(_ *transaction.Client, res *msg.Response) {
+	if res.IsProvisional() {
+		return
+	}
+	r.open = false
+	if r.leaving {
+		r.left(res.IsSuccess())
+		return
+	}
 	now := time.Now()
-	if res.IsProvisional() || !r.mine(res) {
+	if !r.mine(res) {
 		return
 	}
 	result := itoa(res.StatusCode)
@@ -341,6 +352,11 @@ func (r *registrant) permits(u msg.Uri, now time.Time) bool {
 
 // Failed implements transaction.ClientUser.
 func (r *registrant) Failed(_ *transaction.Client, err error) {
+	r.open = false
+	if r.leaving {
+		r.left(false)
+		return
+	}
 	if r.all.list[r.target.ID()] != r || r.all.stopped {
 		return
 	}
@@ -402,14 +418,34 @@ func (rs *registrants) publish(now time.Time) {
 func (r *registrant) leave(now time.Time) {
 	s := r.all.s
 	s.e.metrics.registered.DeleteLabelValues(r.party.Name, r.target.ID())
-	if !r.state.Bound(now) || r.way(now) != nil {
+	if r.open {
+		r.leaving = true
+		s.pending++
+		return
+	}
+	if r.state.Bound(now) {
+		r.depart(now)
+	}
+}
+
+// left is the end of the REGISTER that leave waited for.
+func (r *registrant) left(bound bool) {
+	r.leaving = false
+	r.all.s.pending--
+	if now := time.Now(); bound || r.state.Bound(now) {
+		r.depart(now)
+	}
+}
+
+func (r *registrant) depart(now time.Time) {
+	if r.way(now) != nil {
 		return
 	}
 	req := r.build(0)
 	for _, h := range credentialHeaders(r.client.Known(digest.Request{Method: string(msg.REGISTER), URI: req.Recipient.String()})) {
 		req.AppendHeader(h)
 	}
-	s.last(r.flow, req, &digester{client: r.client})
+	r.all.s.last(r.flow, req, &digester{client: r.client})
 }
 
 // stop takes every binding back. RFC 3261 section 10.2.2.
