@@ -199,7 +199,7 @@ type Party struct {
 	Deadlines Deadlines `yaml:"deadlines,omitempty"`
 	// Probing, where it differs from the default.
 	Health *Health `yaml:"health,omitempty"`
-	// Content types of messages (SIP MESSAGE, pager mode) that may go to it; default: text/plain.
+	// Content types of messages (SIP MESSAGE, pager mode) that may go to it; default: text/plain. Messages inside a call go only to a party that says so here.
 	Messages []string `yaml:"messages,omitempty"`
 	// What a REFER of it does: local (default: planned, judged and done here), relay (sent on to the other side) or refuse, which declines INVITE with Replaces, too.
 	Transfer string `yaml:"transfer,omitempty"`
@@ -333,7 +333,7 @@ type Route struct {
 	OnHold *OnHold `yaml:"on_hold,omitempty"`
 	// MANUAL_APPROVAL_REQUIRED (default) or NEVER.
 	FallbackPolicy string `yaml:"fallback_policy,omitempty"`
-	// It carries messages (SIP MESSAGE, pager mode) beside calls. Where no route of a direction does, messages take the routes of calls.
+	// It carries messages (SIP MESSAGE, pager mode) beside calls; without such a route messages are refused.
 	Messages bool `yaml:"messages,omitempty"`
 	// A hop without a reachable permitted recorder is refused.
 	RecordingRequired bool `yaml:"recording_required,omitempty"`

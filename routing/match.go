@@ -28,9 +28,8 @@ func (c *rules) direction(from string) (Direction, bool) {
 func (c *rules) match(req *Request, dir Direction) *route {
 	var best *route
 	bestScore := -1
-	own := req.Message && slices.ContainsFunc(c.routes, func(rt *route) bool { return rt.Direction == dir && rt.Messages })
 	for _, rt := range c.routes {
-		if rt.Direction != dir || own && !rt.Messages {
+		if rt.Direction != dir || req.Message && !rt.Messages { // a message is no call: a way for it is opened by name
 			continue
 		}
 		if len(rt.From) > 0 && !slices.Contains(rt.From, req.From) {

@@ -180,7 +180,7 @@ type Route struct {
 	// Fallback is "MANUAL_APPROVAL_REQUIRED" (default: held parties are proposed to the gate) or "NEVER" (held parties are refused without a ticket).
 	Fallback  string
 	Recording bool
-	Messages  bool // it carries messages; where a direction has no such route, messages go as calls do
+	Messages  bool // it carries messages, too; where a direction has no such route, no message goes anywhere
 	Switch    SwitchRule
 	// Table names the party of To that a number's calls go to first; the others follow as they stand. nil: none.
 	Table *numbers.Table

@@ -422,7 +422,7 @@ func TestInDialogRefusals(t *testing.T) {
 			{"REFER", 400, "Refer-To: <sip:10.66.0.1>"},
 			{"SUBSCRIBE", 489, "Event: presence"},
 			{"NOTIFY", 489, "Event: presence"},
-			{"MESSAGE", 415, "X: y"},
+			{"MESSAGE", 405, "X: y"},
 			{"OPTIONS", 200, "X: y"},
 			{"PRACK", 481, "RAck: 1 1 INVITE"},
 			{"INFO", 420, "Require: foo"},

@@ -398,10 +398,14 @@ func (c *call) reference() string {
 
 // sessionHeader is the Session-ID toward one side: the other end's UUID first. RFC 7989 section 7.
 func (c *call) sessionHeader(to *leg) msg.Header {
-	if to.side == media.A {
-		return msg.NewHeader(sessionHeader, header.SessionValue(c.ids.b, c.ids.a))
+	a, b := c.ids.a, c.ids.b
+	if to.parted { // the call has another end in its place
+		a, b = to.session[0], to.session[1]
 	}
-	return msg.NewHeader(sessionHeader, header.SessionValue(c.ids.a, c.ids.b))
+	if to.side == media.A {
+		return msg.NewHeader(sessionHeader, header.SessionValue(b, a))
+	}
+	return msg.NewHeader(sessionHeader, header.SessionValue(a, b))
 }
 
 // onward counts a request that goes on to the other side down, as a proxy would. RFC 7332 section 4.

@@ -278,7 +278,7 @@ func (e *Edge) settle() {
 	for time.Now().Before(deadline) {
 		busy := make(chan int, len(e.shards))
 		for _, s := range e.shards {
-			s.loop.Post(func() { busy <- len(s.calls) + s.pending })
+			s.loop.Post(func() { busy <- len(s.calls) + len(s.parted) + s.pending })
 		}
 		sum := 0
 		for range e.shards {

@@ -91,6 +91,10 @@ func (c *call) hangup(by string, rs ...reason) {
 	if c.ended {
 		return
 	}
+	if c.via != nil && c.via.seating { // it ends as a part of the call that it is just coming into
+		c.via.gone = append(c.via.gone, rs...)
+		return
+	}
 	if t := c.cur; t != nil && c.b == nil {
 		t.abandon(rs)
 		word := "cancelled"

@@ -106,6 +106,10 @@ func (s *shard) message(tx *transaction.Server, req *msg.Request, in transport.I
 	ask := a.request(party.Name, time.Now())
 	ask.Message = true
 	plan := s.e.c.Planner.Plan(ask)
+	if plan.Route == "" && plan.Purpose != sovereign.EmergencyCall { // nobody opened a way for messages
+		s.answer(tx, 405, msg.NewHeader("Allow", allowed))
+		return
+	}
 	if plan.Purpose == sovereign.EmergencyCall {
 		s.answer(tx, 603, reason{"SIP", 603, "emergency numbers take calls"}.header())
 		return
@@ -323,6 +327,9 @@ func (l *leg) paged(tx *transaction.Server, req *msg.Request) {
 	case o == nil || o.dlg == nil || o.ended || !l.c.confirmed:
 		sh.answer(tx, 500, msg.NewHeader("Retry-After", "1")) // not 481: the call is there
 		return
+	case len(o.party.Messages) == 0:
+		sh.answer(tx, 405, msg.NewHeader("Allow", allowed))
+		return
 	case spent(req):
 		sh.answer(tx, 483)
 		return
@@ -345,8 +352,34 @@ func (l *leg) paged(tx *transaction.Server, req *msg.Request) {
 			status = res.StatusCode
 		}
 		sh.answer(tx, inDialogStatus(status))
+		l.c.note(l, o, kind, len(req.Body()), status)
 		if status == 481 || status == 408 {
 			l.c.gone(o, status)
+		}
+	})
+}
+
+// note writes a message inside the call into the log, with where it went.
+func (c *call) note(from, to *leg, kind string, size, status int) {
+	ref, e := c.ref.Load(), c.sh.e
+	if ref == nil {
+		return
+	}
+	hop := signallingHop(sideName(to.side), to)
+	r := audit.MessageRelayed{
+		MessageRef: *ref, Direction: string(c.plan.Direction), From: from.party.Name, To: to.party.Name, Route: c.plan.Route, Bytes: size, ContentType: kind,
+		Attempts: []audit.Attempt{}, Hop: &hop, GateDecision: c.grant, SIPFinal: status, Overall: "compliant", PolicyDigest: c.plan.Digest, Generation: c.plan.Generation,
+	}
+	if to.ruling.Ground == sovereign.GroundGrant {
+		r.Overall = "compliant_by_gate"
+	}
+	if len(c.refs) > 1 {
+		r.PartyA, r.PartyB = c.refs[0], c.refs[1]
+	}
+	e.metrics.messages.WithLabelValues(itoa(status)).Inc()
+	e.off(func() {
+		if !e.append(&e.waiting, r) {
+			e.log.Error("the record of a message in a call could not be written", "call", r.MessageRef)
 		}
 	})
 }

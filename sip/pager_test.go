@@ -181,9 +181,10 @@ func TestMessageOfAnotherPlace(t *testing.T) {
 	})
 }
 
-// Inside a dialog a message goes to the other side, like INFO.
+// Inside a dialog a message goes to the other side, like INFO, where that side takes messages, and the log tells of it.
+// Conforms: RFC 3428 section 4
 func TestMessageInADialog(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, func(c *Config) { c.Parties[1].Messages = []string{"text/plain"} }, func(w *world) {
 		ok, in := w.up("chat")
 		tag := ok.To().Params.GetOr("tag", "")
 		w.carrier.write(strings.Replace(w.carrier.compose("MESSAGE", "sip:10.0.0.1", "chat", 2, tag, "hunter2"), "application/sdp", "text/plain", 1))
@@ -198,6 +199,26 @@ func TestMessageInADialog(t *testing.T) {
 			t.Errorf("\n%s", res)
 		}
 		w.end(ok, 4)
+		list := entries[audit.MessageRelayed](w, audit.KindMessageRelayed)
+		if len(list) != 1 || list[0].From != "carrier" || list[0].To != "fra" || list[0].Bytes != 7 || list[0].SIPFinal != 404 || list[0].Hop == nil || list[0].Overall != "compliant" {
+			t.Errorf("the log: %+v", list)
+		}
+	})
+}
+
+// Nobody sends messages to a party that says nothing of them, inside a call or outside.
+func TestMessagesAreOffUntilSomebodyWantsThem(t *testing.T) {
+	run(t, nil, func(w *world) {
+		ok, _ := w.up("chat")
+		tag := ok.To().Params.GetOr("tag", "")
+		w.carrier.write(strings.Replace(w.carrier.compose("MESSAGE", "sip:10.0.0.1", "chat", 2, tag, "hunter2"), "application/sdp", "text/plain", 1))
+		w.carrier.status(405)
+		w.fra.silent(time.Second)
+		w.plan = func(r routing.Request) routing.Plan { return routing.Plan{Purpose: r.Purpose} } // no route carries messages
+		w.carrier.page("m", "text/plain", "hunter2")
+		w.carrier.status(405)
+		w.fra.silent(time.Second)
+		w.end(ok, 3)
 	})
 }
 

@@ -103,6 +103,9 @@ func (l *leg) referred(tx *transaction.Server, req *msg.Request) {
 	case c.moving != nil:
 		sh.answer(tx, 491) // one at a time
 		return
+	case len(c.transfers) >= maxTransfers:
+		l.decline603(tx, "this call was transferred often enough")
+		return
 	}
 	to, status := readReferTo(req)
 	if status != 0 {

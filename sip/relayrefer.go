@@ -15,14 +15,23 @@ import (
 type relayed struct {
 	at    *leg // whose peer tells
 	seq   uint32
-	sub   *subscription // of who asked
+	sub   *subscription // of who asked; nil until the REFER was answered
+	last  int           // status that was told before
+	done  bool          // and it was the last one
 	timer transaction.Timer
 }
+
+// maxPassed bounds the REFERs of one call whose outcome is not told yet.
+const maxPassed = 4
 
 // passRefer sends a REFER on to the other side.
 func (l *leg) passRefer(tx *transaction.Server, req *msg.Request, to referTo) {
 	t := newTransfer(l, l.other(), req)
 	t.rec.How = "refer_relayed"
+	if len(t.stay.passed) >= maxPassed {
+		t.refuse(tx, 603, "failed", reason{"SIP", 491, "other transfers of this call are under way"})
+		return
+	}
 	if to.replaces != nil { // the INVITE with Replaces would come here, and no leg of ours is taken over by one
 		t.refuse(tx, 603, "failed", reason{"SIP", 603, "calls are joined by this edge alone"})
 		return
@@ -77,7 +86,12 @@ func (t *transfer) passedOn(tx *transaction.Server, r *relayed, seq uint32, want
 	}
 	t.c.sh.answer(tx, 202, t.by.contact())
 	r.sub = t.by.subscribe(seq)
-	r.sub.tell(100)
+	if r.done { // its NOTIFYs overtook the answer
+		r.forget()
+		r.sub.finish(func() {}, r.last)
+		return
+	}
+	r.sub.tell(max(r.last, 100))
 	r.timer = t.c.sh.loop.After(referLasts, r.forget)
 }
 
@@ -122,11 +136,16 @@ func (l *leg) notified(tx *transaction.Server, req *msg.Request) {
 	l.c.sh.answer(tx, 200)
 	status := fragmentStatus(req.Body())
 	state, _, _ := strings.Cut(value(req, "subscription-state"), ";")
-	if strings.EqualFold(strings.TrimSpace(state), "terminated") {
+	ended := strings.EqualFold(strings.TrimSpace(state), "terminated")
+	if ended && status == 0 {
+		status = 500
+	}
+	if r.sub == nil {
+		r.last, r.done = max(status, r.last), r.done || ended
+		return
+	}
+	if ended {
 		r.forget()
-		if status == 0 {
-			status = 500
-		}
 		r.sub.finish(func() {}, status)
 		return
 	}

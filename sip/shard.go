@@ -25,16 +25,17 @@ type shard struct {
 	taker   func(transport.Incoming) // take, made once
 	legs    map[legKey]*leg
 	calls   map[*call]struct{}
-	ours    map[string]bool // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
-	sos     map[string]int  // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
-	lobby   *lobby          // where new calls wait
-	pending int             // requests that end calls and are not answered yet
+	parted  map[*leg]struct{} // legs that left their call by a transfer and are not hung up yet
+	ours    map[string]bool   // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
+	sos     map[string]int    // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
+	lobby   *lobby            // where new calls wait
+	pending int               // requests that end calls and are not answered yet
 }
 
 func newShard(e *Edge, id int) *shard {
 	s := &shard{
 		e: e, id: id, loop: transaction.NewLoop(),
-		legs: make(map[legKey]*leg), calls: make(map[*call]struct{}), ours: make(map[string]bool), sos: make(map[string]int),
+		legs: make(map[legKey]*leg), calls: make(map[*call]struct{}), parted: make(map[*leg]struct{}), ours: make(map[string]bool), sos: make(map[string]int),
 		lobby: newLobby(),
 	}
 	s.tx = transaction.New(s.loop, e.tl.Send, s, e.c.Timers)
@@ -339,5 +340,8 @@ func (s *shard) sweep() {
 func (s *shard) endAll() {
 	for c := range s.calls {
 		c.hangup(byEdge, reason{"SIP", 503, "the edge stops"})
+	}
+	for l := range s.parted {
+		l.part([]reason{{"SIP", 503, "the edge stops"}})
 	}
 }

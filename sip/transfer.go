@@ -27,13 +27,16 @@ type transfer struct {
 	referrer string        // user that Referred-By names
 	replaces string        // value of Replaces for the new INVITE
 	rec      audit.Transfer
-	busy     int // how often the exchange of a session description was in the way
+	busy     int      // how often the exchange of a session description was in the way
+	seating  bool     // media puts the new far end in force right now
+	gone     []reason // why the walk ended meanwhile
 	over     bool
 }
 
 // moving is what a leg knows of transfers.
 type moving struct {
 	parted   bool          // it left the call by a transfer, and its peer is being told
+	session  [2]string     // Session-IDs of both ends when it left, RFC 7989
 	known    string        // the user that it was called by, when it came by a transfer
 	sub      *subscription // of a REFER of the peer; nil without one
 	passed   []*relayed    // REFERs that were sent on to the peer
@@ -65,7 +68,8 @@ func (t *transfer) begin(tx *transaction.Server, req *msg.Request, to referTo) {
 	t.rec.How = "refer_replaces"
 	sh.farOf(*to.replaces, t.by.party.Name, func(f *far) {
 		switch {
-		case t.over:
+		case t.over: // RFC 3261 section 15.1.2: what is open when the dialog ends
+			sh.answer(tx, 487)
 		case f == nil:
 			t.refuse(tx, 603, "failed", reason{"SIP", 481, "the call to be replaced is not known here"})
 		case !f.knows || !f.ours:
@@ -319,6 +323,7 @@ func (t *transfer) connected() {
 		return
 	}
 	swap, loop := t.swap, t.c.sh.loop
+	t.seating = true
 	t.c.sh.e.off(func() {
 		p, err := swap.Commit()
 		loop.Post(func() { t.patched(p, err) })
@@ -338,6 +343,7 @@ func (t *transfer) open() bool {
 // patched takes the new leg into the call: the transferor hears of it and is let go, who stays is asked only when something changed for it.
 func (t *transfer) patched(p media.Patch, err error) {
 	l := t.walk.b
+	t.seating = false
 	if t.over || t.c.ended || err != nil {
 		l.bye([]reason{{"SIP", 487, "the call that it was for is over"}})
 		l.entomb()
@@ -354,7 +360,10 @@ func (t *transfer) patched(p media.Patch, err error) {
 	l.timing.start(l)
 	by := t.by
 	sub.finish(func() { by.part([]reason{{"SIP", 200, "transferred"}}) }, 200)
-	if p.Offer != nil {
+	switch {
+	case t.gone != nil: // it answered and hung up before its media was in force
+		t.c.hangup(sideName(l.side), t.gone...)
+	case p.Offer != nil:
 		t.c.retell(t.stay, t.swap, p.Offer)
 	}
 }
@@ -378,7 +387,8 @@ func (c *call) seat(l, old *leg, taken []string, session string) {
 		}
 	}
 	c.taken = append(c.taken, taken...)
-	old.parted = true
+	old.parted, old.session = true, [2]string{c.ids.a, c.ids.b}
+	c.sh.parted[old] = struct{}{}
 	old.timing.stop()
 	l.c, l.side = c, old.side
 	if l.side == media.A {
@@ -389,8 +399,13 @@ func (c *call) seat(l, old *leg, taken []string, session string) {
 	c.setState("up")
 }
 
-// part ends a leg that left the call.
+// part ends a leg that left the call, once.
 func (l *leg) part(rs []reason) {
+	sh := l.c.sh
+	if _, waits := sh.parted[l]; !waits {
+		return
+	}
+	delete(sh.parted, l)
 	if !l.ended {
 		l.bye(rs)
 	}

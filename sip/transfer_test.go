@@ -694,3 +694,58 @@ func TestAReferIsBoundedByItsCallAndNotByItsSource(t *testing.T) {
 		w.end(ok, 2)
 	})
 }
+
+// A target that answers and hangs up in the same breath ends the call: nobody is left in it without a far end.
+// Conforms: RFC 3261 section 15.1.2
+func TestATargetThatHangsUpAtOnceEndsTheCall(t *testing.T) {
+	for range 20 { // the media of the new far end is put in force off the loop
+		run(t, nil, func(w *world) {
+			w.numbers()
+			_, in := w.up("brief")
+			w.fra.inside(in, "REFER", 1, "", "Refer-To: <sip:+41200@10.0.0.1>", "Contact: <sip:fra@10.2.0.1>")
+			w.fra.status(202)
+			w.fra.notify("100 ", "active;expires=")
+			inv := w.zrh.request(msg.INVITE)
+			w.zrh.reply(inv, 200, w.zrh.sdp)
+			w.zrh.inside(inv, "BYE", 1, "")
+			w.zrh.request(msg.ACK)
+			w.zrh.status(200)
+			w.fra.notify("200 ", "terminated")
+			w.fra.reply(w.fra.request(msg.BYE), 200, "")
+			w.carrier.reply(w.carrier.request(msg.BYE), 200, "")
+			if r := w.receipt(); len(r.Transfers) != 1 || r.Transfers[0].Result != "answered" || r.Outcome.EndedBy != "b" {
+				t.Errorf("receipt: %+v %+v", r.Transfers, r.Outcome)
+			}
+		})
+	}
+}
+
+// The edge stops while a transferor has not yet acknowledged the last NOTIFY: its leg is ended like all others.
+func TestAStopEndsTheLegOfATransferorToo(t *testing.T) {
+	run(t, nil, func(w *world) {
+		w.numbers()
+		_, in := w.up("stop")
+		w.fra.inside(in, "REFER", 1, "", "Refer-To: <sip:+41200@10.0.0.1>", "Contact: <sip:fra@10.2.0.1>")
+		w.fra.status(202)
+		w.fra.notify("100 ", "active;expires=")
+		inv := w.zrh.request(msg.INVITE)
+		w.zrh.reply(inv, 200, w.zrh.sdp)
+		w.zrh.request(msg.ACK)
+		w.fra.request(msg.NOTIFY) // and no answer
+		for _, s := range w.edge.shards {
+			s.loop.Post(s.endAll)
+		}
+		synctest.Wait()
+		for {
+			if req := w.fra.read(2 * time.Second); req == nil {
+				t.Fatal("no BYE")
+			} else if r, ok := req.(*msg.Request); ok && r.Method == msg.BYE {
+				w.fra.reply(r, 200, "")
+				break
+			}
+		}
+		w.zrh.reply(w.zrh.request(msg.BYE), 200, "")
+		w.carrier.reply(w.carrier.request(msg.BYE), 200, "")
+		w.receipt()
+	})
+}
