@@ -377,8 +377,10 @@ func (c *call) note(from, to *leg, kind string, size, status int) {
 		r.PartyA, r.PartyB = c.refs[0], c.refs[1]
 	}
 	e.metrics.messages.WithLabelValues(itoa(status)).Inc()
-	e.off(func() {
-		if !e.append(&e.waiting, r) {
+	e.tasks.Add(1)
+	e.write(r, func(written bool) {
+		defer e.tasks.Add(-1)
+		if !written {
 			e.log.Error("the record of a message in a call could not be written", "call", r.MessageRef)
 		}
 	})
