@@ -47,6 +47,7 @@ type world struct {
 	allow    []string
 	gate     string
 	policy   string   // further keys of policy
+	routes   string   // further routes, as lines of YAML
 	also     []string // listeners of transports that no party has
 	clientCA bool     // TLS listeners ask for a certificate of the authority of this world
 	more     string   // further top-level keys
@@ -90,7 +91,7 @@ routes:
     failback: {after: 1s}
   - name: outbound
     direction: outbound
-    to: [{{range $i, $g := .Trunks}}{{if $i}}, {{end}}{party: {{$g.Name}}}{{end}}]
+    to: [{{range $i, $g := .Trunks}}{{if $i}}, {{end}}{party: {{$g.Name}}}{{end}}]{{.Routes}}
 health: {{.Health}}
 gate: {{.Gate}}
 people:
@@ -218,7 +219,7 @@ func (w *world) write(n *node) string {
 	var text bytes.Buffer
 	if err := tmpl.Execute(&text, map[string]any{
 		"Allow": quoted, "Places": places, "Listeners": listeners, "Trunks": members(w.trunks), "Groups": members(w.groups), "To": w.to,
-		"Health": w.health, "Gate": w.gate, "People": people, "API": n.api, "More": w.more, "Policy": w.policy, "ClientCA": w.clientCA,
+		"Health": w.health, "Gate": w.gate, "People": people, "API": n.api, "More": w.more, "Policy": w.policy, "Routes": w.routes, "ClientCA": w.clientCA,
 	}); err != nil {
 		n.t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 //	< 183 | keep=RSeq           ... and keep a header as [$rseq]
 //	> ACK | Name: value         a header more
 //	> INFO | dtmf=5             a digit
+//	> MESSAGE | text=hello      a text
 //	> INFO | cseq=1             a number of its own instead of the next one
 //	> BYE | tag=nobody          another tag than the callee's
 //	> BYE | lost=30             lost on the way in 30 of 100 cases, sending and receiving alike
@@ -89,7 +90,7 @@ type compiler struct {
 	names []string
 }
 
-// caller makes the XML of a caller, callee that of an answering side. A callee answers OPTIONS, too, and each of its calls counts as "invites".
+// caller makes the XML of a caller, callee that of an answering side. A callee answers OPTIONS, too, and each of its calls, or messages, counts as "invites".
 func caller(t *testing.T, script string) string {
 	c := &compiler{t: t}
 	c.b.WriteString(header)
@@ -101,6 +102,9 @@ func caller(t *testing.T, script string) string {
 
 func callee(t *testing.T, script string) string {
 	c := &compiler{t: t, uas: true, vars: 5, names: []string{"path", "from", "to", "cseq", "contact"}, cseq: 100}
+	if !strings.Contains(script, "< INVITE") {
+		c.names = nil
+	}
 	c.b.WriteString(header)
 	c.b.WriteString(`<recv request="OPTIONS" optional="true" next="90"/>` + "\n")
 	for _, s := range parse(t, script) {
@@ -185,6 +189,9 @@ func (c *compiler) recv(s step) {
 	} else {
 		c.last = s.what
 	}
+	if c.uas && s.what == "MESSAGE" {
+		attr += ` counter="invites"`
+	}
 	if c.uas && s.what == "INVITE" {
 		c.got++
 		if c.got == 1 {
@@ -235,6 +242,9 @@ func (c *compiler) send(s step) {
 		case strings.HasPrefix(w, "dtmf="):
 			extra += "Content-Type: application/dtmf-relay\n"
 			text = "Signal=" + strings.TrimPrefix(w, "dtmf=") + "\nDuration=160\n"
+		case strings.HasPrefix(w, "text="):
+			extra += "Content-Type: text/plain\n"
+			text = strings.TrimPrefix(w, "text=")
 		case strings.HasPrefix(w, "lost="):
 			lost = ` lost="` + strings.TrimPrefix(w, "lost=") + `"`
 		case strings.HasPrefix(w, "of="):
@@ -291,13 +301,15 @@ func (c *compiler) head(what, of string) string {
 		uri, from, to = "[$contact]", "[$to];tag=[pid]b[call_number]", "[$from]"
 	}
 	switch what {
-	case "INVITE", "OPTIONS":
+	case "INVITE", "OPTIONS", "MESSAGE":
 		c.cseq++
 		if what == "INVITE" {
 			if c.inv == 0 && !c.uas {
 				uri, to = "sip:[service]@[remote_ip]:[remote_port]", "<sip:[service]@[remote_ip]:[remote_port]>"
 			}
 			c.inv = c.cseq
+		} else if what == "MESSAGE" {
+			uri, to = "sip:[service]@[remote_ip]:[remote_port]", "<sip:[service]@[remote_ip]:[remote_port]>"
 		} else {
 			uri, to = "sip:[remote_ip]:[remote_port]", "<sip:[remote_ip]:[remote_port]>"
 		}
