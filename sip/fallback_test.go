@@ -140,3 +140,33 @@ func TestAFallbackIsNeverWeakerThanItsParty(t *testing.T) {
 		}
 	}
 }
+
+// An early answer of the hop before left a codec that the next one does not take: it is offered what the caller offered, and its grant is spent once.
+func TestACodecThatAnEarlyAnswerLeftOutIsOfferedAfterAll(t *testing.T) {
+	spent := 0
+	run(t, func(c *Config) {
+		c.Parties[2].Leg.Codecs = media.Codecs{Allow: []string{"PCMU"}}
+		c.Spend = func(string) bool { spent++; return true }
+		c.Refund = func(string) { spent-- }
+	}, func(w *world) {
+		w.hops[1].Grant = "live"
+		w.carrier.invite("left", strings.NewReplacer("AVP 8 101", "AVP 8 0 101", "a=rtpmap:8", "a=rtpmap:0 PCMU/8000\r\na=rtpmap:8").Replace(w.carrier.sdp), "Require: 100rel", withAllow)
+		in := w.fra.request(msg.INVITE)
+		w.fra.reply(in, 183, w.fra.sdp)
+		w.carrier.within(w.carrier.status(183), "PRACK", 2, "", "RAck: 1 1 INVITE")
+		w.carrier.status(200)
+		w.fra.reply(in, 503, "")
+		w.fra.request(msg.ACK)
+		next := w.zrh.request(msg.INVITE)
+		if got := mline(t, next); got != "AVP 0 101" {
+			t.Errorf("offered %q", got)
+		}
+		w.zrh.reply(next, 486, "")
+		w.zrh.request(msg.ACK)
+		w.carrier.status(486)
+		r := w.receipt()
+		if a := r.Attempts; len(a) != 3 || a[1].Result != "no_codec" || a[2].Result != "486" || a[2].Fallback != "" || spent != 1 {
+			t.Errorf("%+v, spent %d", a, spent)
+		}
+	})
+}
