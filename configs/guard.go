@@ -11,7 +11,7 @@ import (
 
 // Guard is what keeps strangers and floods away.
 type Guard struct {
-	// Words that mark scanners by User-Agent or display name, beside those that are known (sipvicious, friendly-scanner, sipcli ...). They get silence.
+	// Names of scanners beside those that are known (sipvicious, friendly-scanner, sipcli ...): the whole product name at the front of User-Agent, up to a slash or a blank, or the whole display name of From, in any case. They get silence; calls for help are heard all the same.
 	Scanners []string `yaml:"scanners,omitempty"`
 	// Streams that one source address may hold open; default 64.
 	ConnectionsPerSource int `yaml:"connections_per_source,omitempty"`

@@ -116,7 +116,7 @@ type Config struct {
 	OnLogFailure  string                                           // "refuse" (default) | "continue_with_gap"
 	Stranger      string                                           // "silence" (default) | "403": what an unknown but permitted source gets
 	MaxCalls      int
-	Scanners      []string // words, in lower case, that mark scanners beside those that are known
+	Scanners      []string // product or display names, whole, of scanners beside those that are known
 	RatePerSource float64  // new calls per second per source; 0: 50
 	Timers        transaction.Timers
 	Loops         int // default GOMAXPROCS

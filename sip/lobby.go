@@ -20,6 +20,9 @@ import (
 // maxLobby bounds the new calls of one party that wait for one loop. One takes about a tenth of a millisecond, so none waits for longer than maxLag.
 const maxLobby = 256
 
+// maxBehind bounds the messages of one Call-ID that wait, where the lobby is full: the INVITE, its CANCEL as often as that comes again, an ACK.
+const maxBehind = 16
+
 // lobby holds new INVITEs of one loop, and what follows them under the same Call-ID (CANCEL, above all), in the order of their coming. Parties take turns.
 type lobby struct {
 	mu     sync.Mutex
@@ -29,6 +32,7 @@ type lobby struct {
 	lag    time.Duration                   // how long the last one waited
 	level  overload.Level
 	told   overload.Bucket // refusals that were sent
+	met    acquaintances
 }
 
 func newLobby() *lobby {
@@ -53,7 +57,7 @@ func (b *lobby) enter(in transport.Incoming, callID string, fresh bool) entry {
 		return passes
 	}
 	q := b.queues[in.Party]
-	if len(q) >= maxLobby {
+	if len(q) >= maxLobby && (fresh || b.ids[callID] >= maxBehind) {
 		return full
 	}
 	if len(q) == 0 {
@@ -111,13 +115,25 @@ func freshInvite(m msg.Message) bool {
 
 // admit decides, on the reader's goroutine and before any state, what becomes of a message. true: it was taken care of here; false: it goes to its loop at once.
 func (e *Edge) admit(s *shard, in transport.Incoming, callID string) bool {
-	fresh := freshInvite(in.Msg)
+	fresh, key := freshInvite(in.Msg), uint64(0)
 	if req, ok := in.Msg.(*msg.Request); ok {
-		if e.scans(req, in) {
+		if e.scans(s, req, in) {
 			return true
 		}
 		e.overloadTell(s, req, in)
+		if fresh {
+			key = keyOf(req, in.Party)
+			switch s.lobby.meet(key, callID) {
+			case waitsAlready:
+				return true // the first copy stands in the lobby and will be answered
+			case metBefore:
+				s.loop.Post(func() { s.repeated(in, key) })
+				return true
+			case stranger:
+			}
+		}
 		if fresh && !in.OnlyEmergency && !e.mayCall(in) && !e.asksForHelp(in) {
+			s.lobby.forget(key)
 			e.turnAway(s, in, "rate", "1")
 			return true
 		}
@@ -134,6 +150,7 @@ func (e *Edge) admit(s *shard, in transport.Incoming, callID string) bool {
 		if fresh && e.asksForHelp(in) {
 			return false
 		}
+		s.lobby.forget(key)
 		e.turnAway(s, in, "lobby", "5")
 	case waits:
 	}

@@ -121,6 +121,11 @@ func (l *Layer) Receive(in transport.Incoming) {
 	}
 }
 
+// Serves says whether a request belongs to a server transaction that is there; call it on the loop.
+func (l *Layer) Serves(req *sip.Request, in transport.Incoming) bool {
+	return matchable(req) && l.servers[string(l.serverKey(req, in, req.Method))] != nil
+}
+
 func (l *Layer) response(res *sip.Response, in transport.Incoming) {
 	k, ok := keyOfResponse(res)
 	if !ok {
