@@ -169,7 +169,7 @@ func contractCommit(t *testing.T, l Log) {
 }
 
 func contractMany(t *testing.T, l Log) {
-	const callers, each = 30, 20
+	const callers, each = 60, 10
 	var wg sync.WaitGroup
 	seqs := make([][]uint64, callers)
 	for c := range callers {
