@@ -12,10 +12,10 @@ import (
 	"github.com/cordonsip/cordon/audit"
 )
 
-// Numbers that begin so lead to Zurich and to Moscow, beside the route that leads to Frankfurt. Messages go the way of calls.
+// Numbers that begin so lead to Zurich and to Moscow, beside the route that leads to Frankfurt. Messages go there, too.
 const byNumber = `
-  - {name: swiss, direction: inbound, prefix: ["+41"], to: [{party: zrh}]}
-  - {name: russian, direction: inbound, prefix: ["+7"], to: [{party: dme}], on_hold: {status: 403}}`
+  - {name: swiss, direction: inbound, prefix: ["+41"], messages: true, to: [{party: zrh}]}
+  - {name: russian, direction: inbound, prefix: ["+7"], messages: true, to: [{party: dme}], on_hold: {status: 403}}`
 
 // transferLab is a carrier, a group in Frankfurt, one in Zurich and one in Moscow that is denied, each in a region of its own, and the witness on the hub.
 type transferLab struct {
