@@ -26,6 +26,7 @@ import (
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/routing/desk"
 	"github.com/cordonsip/cordon/sip"
+	"github.com/cordonsip/cordon/sip/trace"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/cordonsip/cordon/state"
@@ -65,20 +66,22 @@ type Node struct {
 	names   audit.Pseudonyms
 	kv      state.KV
 
-	fence    *sovereign.Fence
-	policy   *policyKeeper
-	refusals *refusals
-	logWatch *logWatch
-	resolver *resolve.Resolver
-	checker  *healthcheck.Checker
-	gate     *approval.Gate
-	desk     *desk.Desk
-	router   *routing.Router
-	ruling   sync.Mutex // rules are swapped by one at a time: a reload, a changed number table
-	relay    *media.Relay
-	edge     *sip.Edge
-	notifier *notify.Follower
-	api      *admin.Server
+	fence     *sovereign.Fence
+	policy    *policyKeeper
+	refusals  *refusals
+	logWatch  *logWatch
+	resolver  *resolve.Resolver
+	checker   *healthcheck.Checker
+	gate      *approval.Gate
+	desk      *desk.Desk
+	router    *routing.Router
+	ruling    sync.Mutex // rules are swapped by one at a time: a reload, a changed number table
+	relay     *media.Relay
+	edge      *sip.Edge
+	book      *trace.Book // nil: no call is remembered
+	collector *trace.Collector
+	notifier  *notify.Follower
+	api       *admin.Server
 
 	listeners []boundListener
 	poller    *osnet.Poller // reads the sockets of media; nil: they are read by their owners
@@ -109,7 +112,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	}
 	n := &Node{opts: o, logger: o.Logger, failed: make(chan error, 1), why: "asked to stop"}
 	n.cfg.Store(o.Config)
-	for _, step := range []func(context.Context) error{n.openGround, n.openPolicy, n.bind, n.buildSenses, n.buildJudgement, n.buildDoors} {
+	for _, step := range []func(context.Context) error{n.openGround, n.openPolicy, n.bind, n.buildSenses, n.buildJudgement, n.buildTrace, n.buildDoors} {
 		if err := step(ctx); err != nil {
 			n.Close(ctx)
 			return nil, fmt.Errorf("cordon: %w", err)
@@ -134,6 +137,12 @@ func (n *Node) Start(ctx context.Context) error {
 		n.run("poller", n.poller.Run)
 	}
 	n.run("media", n.relay.Run)
+	if n.book != nil {
+		n.run("trace", n.book.Run)
+	}
+	if n.collector != nil {
+		n.run("hep", n.collector.Run)
+	}
 	n.run("sip", n.edge.Run)
 	n.run("routing", n.router.Run)
 	n.run("tables", (&tableWatch{node: n}).Run)

@@ -123,16 +123,34 @@ func (n *Node) dialInfrastructure(ctx context.Context, network, addr string) (ne
 
 // dialDNS gives a connection to a name server: a fenced socket of its own for each query, from a port that the system chooses.
 func (n *Node) dialDNS(ctx context.Context, network string, server netip.AddrPort) (net.Conn, error) {
-	pass, ruling := n.fence.Pass(sovereign.Ask{Plane: sovereign.Infrastructure, Addr: server})
-	if pass == nil {
-		return nil, fmt.Errorf("cordon: name server %s: %w: %s", server, sovereign.ErrFenced, ruling.Why)
+	if network != "tcp" {
+		return n.dialDatagram(ctx, server, "name server")
 	}
-	if network == "tcp" {
-		c, err := n.opts.Net.DialTCP(ctx, netip.Addr{}, server)
-		if err != nil {
-			return nil, err
-		}
-		return n.fence.Conn(c, pass), nil
+	pass, err := n.infrastructure(server, "name server")
+	if err != nil {
+		return nil, err
+	}
+	c, err := n.opts.Net.DialTCP(ctx, netip.Addr{}, server)
+	if err != nil {
+		return nil, err
+	}
+	return n.fence.Conn(c, pass), nil
+}
+
+// infrastructure asks the fence for an address that is no call's.
+func (n *Node) infrastructure(to netip.AddrPort, what string) (*sovereign.Pass, error) {
+	pass, ruling := n.fence.Pass(sovereign.Ask{Plane: sovereign.Infrastructure, Addr: to})
+	if pass == nil {
+		return nil, fmt.Errorf("cordon: %s %s: %w: %s", what, to, sovereign.ErrFenced, ruling.Why)
+	}
+	return pass, nil
+}
+
+// dialDatagram opens a fenced socket of its own to one address that is no call's.
+func (n *Node) dialDatagram(_ context.Context, server netip.AddrPort, what string) (net.Conn, error) {
+	pass, err := n.infrastructure(server, what)
+	if err != nil {
+		return nil, err
 	}
 	local := netip.IPv4Unspecified()
 	if server.Addr().Is6() {

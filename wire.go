@@ -134,7 +134,7 @@ func (n *Node) buildDoors(context.Context) error {
 		Parties: n.profiles(c), Planner: n.router, AsksForHelp: n.router.AsksForHelp, Outcome: n.checker.Outcome, Try: n.checker.Try, Spend: n.gate.Spend, Refund: n.gate.Refund,
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.opts.Tap,
-		Endpoint: n.endpoint, RTTMin: n.rttMin,
+		Endpoint: n.endpoint, RTTMin: n.rttMin, Trace: n.book,
 	})
 	if err != nil {
 		return err
@@ -223,6 +223,9 @@ func (n *Node) buildAPI(c *configs.Config) error {
 		Calls: n.callViews, Registrations: n.registrationViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, LastTest: n.lastTest, Forget: n.forget,
 		Certificates: n.certs.register.List, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
+	}
+	if n.book != nil {
+		cfg.Tracer = tracer{n}
 	}
 	if c.API.Cert != nil {
 		cfg.Cert = n.certs.of("api")
@@ -357,6 +360,8 @@ func (n *Node) fixed(cfg *configs.Config) error {
 		"limits":              old.Limits == cfg.Limits,
 		"guard":               reflect.DeepEqual(old.Guard, cfg.Guard),
 		"log":                 old.Log == cfg.Log,
+		"trace":               old.Trace == cfg.Trace,
+		"hep":                 reflect.DeepEqual(old.File.HEP, cfg.File.HEP),
 		"api.address":         old.API.Off == cfg.API.Off && old.API.Address == cfg.API.Address,
 		"api.cert_file":       (old.API.Cert == nil) == (cfg.API.Cert == nil),
 		"number of listeners": len(old.Listeners) == len(cfg.Listeners),

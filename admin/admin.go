@@ -1,6 +1,6 @@
 // Package admin is the HTTP door: health and metrics, the status document, the gate for people with tokens, and read access to the log.
 //
-// Every request but /healthz and /readyz needs a bearer token; rights are scopes (org.read, logs.view, api.healthcheck) and the roles of the person. Errors are
+// Every request but /healthz and /readyz needs a bearer token; rights are scopes (org.read, logs.view, api.healthcheck, calls.trace) and the roles of the person. Errors are
 // problem documents (RFC 9457). It imports approval, audit, healthcheck, routing and sovereign, and of foreign modules promhttp.
 package admin
 
@@ -104,6 +104,7 @@ type Config struct {
 	Gate        Gate
 	Router      Router
 	Operators   Operators // nil: nobody can change what is in service
+	Tracer      Tracer    // nil: no call is remembered
 	Table       func() *healthcheck.Table
 	Snapshot    func() *sovereign.Snapshot
 	Log         audit.Log
@@ -135,6 +136,8 @@ type Server struct {
 	http    *http.Server
 	guesses guesses
 	recent  recent
+
+	readings readings
 }
 
 // Times of the HTTP server. An answer may take as long as a test call.
@@ -262,6 +265,7 @@ func (s *Server) routes() []route {
 		{"POST /api/v1/failback", "", []string{"operator"}, s.failback},
 		{"POST /api/v1/migrations", "", []string{"operator"}, s.migrate},
 		{"GET /api/v1/calls", "org.read", nil, s.calls},
+		{"GET /api/v1/calls/{ref}/trace", "calls.trace", nil, s.trace},
 		{"GET /api/v1/certificates", "org.read", nil, s.certificates},
 		{"POST /api/v1/calls", "", []string{"operator"}, s.place},
 		{"POST /api/v1/reload", "", []string{"operator"}, s.reload},

@@ -92,6 +92,7 @@ type door struct {
 	down    bool // the log cannot be written
 	notes   bytes.Buffer
 	from    string // address of who asks
+	accept  string // what they want
 }
 
 // sickLog is a log whose health a test sets.
@@ -136,7 +137,7 @@ func open(t *testing.T) *door {
 		Listener: l, OrgID: "bank-1", Node: "n", Gate: d.gate, Router: d.router, Log: d.log, Gatherer: prometheus.NewRegistry(),
 		Credentials: func() []Credential {
 			return []Credential{
-				{Identity: Identity{Person: "reader", Scopes: []string{"org.read", "logs.view", "api.healthcheck"}}, Token: secret("r")},
+				{Identity: Identity{Person: "reader", Scopes: []string{"org.read", "logs.view", "api.healthcheck", "calls.trace"}}, Token: secret("r")},
 				{Identity: Identity{Person: "anna", Roles: []string{"ciso"}}, Token: secret("a")},
 				{Identity: Identity{Person: "clara", Roles: []string{"dpo"}}, Token: secret("c")},
 				{Identity: Identity{Person: "both", Roles: []string{"operator", "ciso", "crisis_manager"}, Scopes: []string{"org.read"}}, Token: secret("b")},
@@ -167,6 +168,7 @@ func (d *door) ask(method, path, token, body string) *httptest.ResponseRecorder 
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	r.RemoteAddr = d.from
+	r.Header.Set("Accept", d.accept)
 	w := httptest.NewRecorder()
 	d.Handler().ServeHTTP(w, r)
 	return w

@@ -33,6 +33,7 @@ const (
 	KindCallTransferred   Kind = "call.transferred"
 	KindMessageRelayed    Kind = "message.relayed"
 	KindForgotten         Kind = "privacy.forgotten"
+	KindTraceRead         Kind = "privacy.trace_read"
 	KindCertExpiring      Kind = "certificate.expiring"
 	KindCertReplaced      Kind = "certificate.replaced"
 	KindCertRefused       Kind = "certificate.refused"
@@ -206,6 +207,15 @@ type Forgotten struct {
 	Why  string `json:"reason"`
 }
 
+// TraceRead says that somebody looked at the signalling of a call, or took the headers of its media.
+type TraceRead struct {
+	CallRef string `json:"call_ref"`
+	By      string `json:"by"`
+	Form    string `json:"form"` // ladder | capture
+	Masked  bool   `json:"masked"`
+	Media   int    `json:"media_seconds"` // how long headers of media were taken; 0: none
+}
+
 // CertExpiring says that a certificate came to a threshold before its end, or to its end. Once per certificate and threshold.
 type CertExpiring struct {
 	Fingerprint string    `json:"fingerprint"` // lower-case hex SHA-256
@@ -261,6 +271,7 @@ func (CallEnded) Kind() Kind         { return KindCallEnded }
 func (CallTransferred) Kind() Kind   { return KindCallTransferred }
 func (MessageRelayed) Kind() Kind    { return KindMessageRelayed }
 func (Forgotten) Kind() Kind         { return KindForgotten }
+func (TraceRead) Kind() Kind         { return KindTraceRead }
 func (CertExpiring) Kind() Kind      { return KindCertExpiring }
 func (CertReplaced) Kind() Kind      { return KindCertReplaced }
 func (CertRefused) Kind() Kind       { return KindCertRefused }
@@ -323,6 +334,8 @@ func Decode(e Entry) (Event, error) {
 		return decodeAs[MessageRelayed](e)
 	case KindForgotten:
 		return decodeAs[Forgotten](e)
+	case KindTraceRead:
+		return decodeAs[TraceRead](e)
 	case KindCertExpiring:
 		return decodeAs[CertExpiring](e)
 	case KindCertReplaced:

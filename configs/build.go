@@ -69,6 +69,7 @@ func (b *builder) build() *Config {
 	b.limits(c)
 	b.guard(c)
 	b.certificates(c)
+	b.trace(c)
 	return c
 }
 

@@ -53,6 +53,8 @@ type Config struct {
 	Pairs      []PairPart // certificates of ours with their files
 	Roots      []RootsPart
 	CertCheck  time.Duration // how often their files are looked at
+	Trace      TracePart
+	HEP        HEPPart
 }
 
 // SuspensionSource is where the overlay of suspended instruments comes from.

@@ -50,6 +50,10 @@ type File struct {
 	Guard Guard `yaml:"guard,omitempty"`
 	// Certificates.
 	Certificates Certificates `yaml:"certificates,omitempty"`
+	// What is remembered of calls on the wire, for cordon trace.
+	Trace Trace `yaml:"trace,omitempty"`
+	// A collector that gets a copy of each message of calls.
+	HEP *HEP `yaml:"hep,omitempty"`
 }
 
 // Tenant is the financial entity.
@@ -476,7 +480,7 @@ type Person struct {
 	Name string `yaml:"name,omitempty"`
 	// Roles at the gate: incident_commander, business_owner, ciso, crisis_manager, management_body_delegate, dpo, operator, auditor.
 	Roles []string `yaml:"roles,omitempty"`
-	// Scopes of the token: org.read, logs.view, api.healthcheck.
+	// Scopes of the token: org.read, logs.view, api.healthcheck, calls.trace.
 	Scopes []string `yaml:"scopes,omitempty"`
 	// Bearer token, by reference. No two people share one: a decision is one person's.
 	Token Secret `yaml:"token"`

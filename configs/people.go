@@ -14,7 +14,7 @@ import (
 
 var roles = []string{"incident_commander", "business_owner", "ciso", "crisis_manager", "management_body_delegate", "dpo", "operator", "auditor"}
 
-var scopes = []string{"org.read", "logs.view", "api.healthcheck"}
+var scopes = []string{"org.read", "logs.view", "api.healthcheck", "calls.trace"}
 
 const longestClock = 24 * time.Hour
 

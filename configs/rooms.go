@@ -18,7 +18,10 @@ func (b *builder) rooms(c *Config) {
 		}
 		b.fail("routes", hint, "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
-	if _, err := c.Snapshot(1, nil, nil); err != nil {
+	s, err := c.Snapshot(1, nil, nil)
+	if err != nil {
 		b.fail("policy", "policy, regions, places and parties together make no policy", "%v", err)
+		return
 	}
+	b.collectorPlace(c, s)
 }

@@ -204,6 +204,7 @@ func (p *port) media(w *work, st *state, la *latch, b []byte, from netip.AddrPor
 		return
 	}
 	n := len(b)
+	outer := b[:min(h.full, n)]
 	if st.in != nil {
 		var err error
 		if b, err = st.in.openRTP(w.plain[:0], b, h); err != nil {
@@ -216,6 +217,9 @@ func (p *port) media(w *work, st *state, la *latch, b []byte, from netip.AddrPor
 		return
 	}
 	la.tally.packets.Add(1)
+	if w := l.s.watch.Load(); w != nil {
+		(*w)(Header{At: now, From: from, To: l.shown(), Bytes: outer, Size: n})
+	}
 	v := l.count(h, n, now, st.clocks.of(h.pt))
 	if other := l.s.legs[1-l.side].Load(); other != nil {
 		other.send(w, bare(b, h), h, v)
@@ -242,6 +246,9 @@ func (l *leg) send(w *work, b []byte, h header, v verdict) {
 	}
 	if l.rtp.write(b, la) {
 		l.tx.Add(1)
+		if w := l.s.watch.Load(); w != nil {
+			(*w)(Header{At: time.Now(), From: l.shown(), To: la.addr, Bytes: b[:min(h.base, len(b))], Size: len(b)})
+		}
 	}
 }
 

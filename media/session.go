@@ -27,6 +27,8 @@ type Session struct {
 	ctl    sync.Mutex // RTCP of both directions
 	// sink gets what A sends when there is no B side: the session of an Endpoint. It runs on the reader's goroutine.
 	sink func(w *work, payload []byte, h header, now time.Time)
+	// watch sees the headers of RTP packets while somebody asked for them; nil else.
+	watch atomic.Pointer[func(Header)]
 
 	mu     sync.Mutex // negotiation
 	cfg    [2]*Leg

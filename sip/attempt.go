@@ -73,6 +73,7 @@ func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.
 		Fallback: again,
 	})
 	t.record = len(c.tried) - 1
+	t.traceAttempt(&c.tried[t.record])
 	return t
 }
 
@@ -340,6 +341,7 @@ func (t *attempt) Failed(_ *transaction.Client, err error) {
 func (t *attempt) result(word string) {
 	t.c.tried[t.record].Result = word
 	t.c.sh.e.metrics.attempts.WithLabelValues(t.hop.Party, word).Inc()
+	t.traceResult(word)
 	t.c.sh.e.metrics.failed(t.hop.Party, word, t.c.reference())
 }
 

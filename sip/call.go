@@ -108,6 +108,7 @@ func (c *call) begin() {
 		e.ids.Store(c.loopKey(), nil)
 	}
 	c.setState("trying")
+	c.traceRefused()
 	c.setup = c.sh.loop.After(c.within(c.party.Within.Setup, 30*time.Second), func() {
 		c.hangup(byEdge, reason{"SIP", 408, "set-up took too long"})
 	})
@@ -150,6 +151,7 @@ type preparation struct {
 func (c *call) ready(p preparation) {
 	c.prepared = true
 	c.ref.Store(&p.ref)
+	c.traceName(p.ref)
 	c.refs = p.refs
 	if p.session != nil {
 		c.media.Store(p.session)
@@ -291,6 +293,7 @@ func (c *call) skip(h routing.Hop, r sovereign.Ruling, g sovereign.Ground, resul
 	c.tried = append(c.tried, audit.Attempt{
 		Party: h.Party, Target: h.Target.ID(), Region: r.Region.String(), Country: string(r.Country), Verdict: r.Verdict.String(), Ground: string(g), Result: result,
 	})
+	c.traceSkip(c.tried[len(c.tried)-1])
 }
 
 func (c *call) holdStatus() int {

@@ -23,6 +23,7 @@ import (
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip/digest"
 	"github.com/cordonsip/cordon/sip/header"
+	"github.com/cordonsip/cordon/sip/trace"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -123,6 +124,7 @@ type Config struct {
 	Logger        *slog.Logger
 	Metrics       prometheus.Registerer
 	Tap           func(out bool, f transport.Flow, b []byte)
+	Trace         *trace.Book // remembers what calls look like on the wire; nil: nobody does
 	// Endpoint opens the media of a synthetic caller, whose far end is l: media.NewEndpoint with the fence and the sockets of the relay. nil: Place refuses.
 	Endpoint func(l media.Leg, t media.Tone) (*media.Endpoint, error)
 }
@@ -211,7 +213,7 @@ func New(c Config) (*Edge, error) {
 	e.screen = newScreen(e)
 	tc := c.Dial
 	tc.Listeners, tc.Fence, tc.Screen, tc.Handler = c.Listeners, c.Fence, e.screen, e
-	tc.Logger, tc.Metrics, tc.Tap = c.Logger, c.Metrics, c.Tap
+	tc.Logger, tc.Metrics, tc.Tap = c.Logger, c.Metrics, c.tapped()
 	tc.Keep, tc.PartyConns, tc.Reuse = e.keepalive, e.partyConns, e.reuses
 	tl, err := transport.New(tc)
 	if err != nil {

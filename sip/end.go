@@ -202,6 +202,7 @@ func (c *call) close(by string, status int, cause, result string) {
 		setup = c.answer.Sub(c.start)
 	}
 	e.metrics.ended(c, result, setup)
+	c.traceEnd(result)
 	c.setState("ending")
 	if c.synth != nil {
 		c.synth.ended(status)

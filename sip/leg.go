@@ -99,6 +99,7 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 		l.takes = tokens(req, "recv-info")
 	}
 	c.sh.legs[legKey{l.callID, l.tag}] = l
+	l.traceLeg()
 	return l
 }
 

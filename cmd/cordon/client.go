@@ -45,46 +45,52 @@ func (a api) token() (string, error) {
 
 // do sends one request and reads a JSON answer into out (nil: none is wanted).
 func (a api) do(ctx context.Context, method, path string, in, out any) error {
-	if err := a.sealed(); err != nil {
+	data, err := a.fetch(ctx, method, path, in)
+	if err != nil || out == nil {
 		return err
+	}
+	return json.Unmarshal(data, out)
+}
+
+// fetch sends one request and gives the answer's body.
+func (a api) fetch(ctx context.Context, method, path string, in any) ([]byte, error) {
+	if err := a.sealed(); err != nil {
+		return nil, err
 	}
 	token, err := a.token()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body = bytes.NewReader(b)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(a.API, "/")+path, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	client, err := a.client()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return withHint(err, "is the node running, and is "+a.API+" its address? Name another with --api")
+		return nil, withHint(err, "is the node running, and is "+a.API+" its address? Name another with --api")
 	}
 	defer res.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
+	data, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if res.StatusCode >= 400 {
-		return problem(res.StatusCode, data)
+		return nil, problem(res.StatusCode, data)
 	}
-	if out == nil {
-		return nil
-	}
-	return json.Unmarshal(data, out)
+	return data, nil
 }
 
 // sealed refuses to send a token in clear to another host.

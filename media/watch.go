@@ -1,0 +1,30 @@
+package media
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Header is the header of one RTP packet as it came or went: fixed part, contributing sources and, of what came, the extension. The payload is not part of it.
+type Header struct {
+	At       time.Time
+	From, To netip.AddrPort
+	Bytes    []byte // valid during the call alone
+	Size     int    // bytes of the whole packet
+}
+
+// Watch lets f see the headers of a session's packets until stop is called. f runs on the sockets' goroutines and must not block. False when there is no such session,
+// or when somebody watches it already.
+func (r *Relay) Watch(id string, f func(Header)) (stop func(), ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s := range r.sessions {
+		if s.id == id && s.watch.CompareAndSwap(nil, &f) {
+			return func() { s.watch.CompareAndSwap(&f, nil) }, true
+		}
+	}
+	return nil, false
+}
+
+// shown is our address of a leg as its session description says it.
+func (l *leg) shown() netip.AddrPort { return netip.AddrPortFrom(l.host, l.bind.Port()) }
