@@ -256,24 +256,28 @@ func (l *leg) dress(req *msg.Request, method msg.RequestMethod, headers []msg.He
 
 // ack acknowledges a 2xx to the INVITE with CSeq seq, in dialog d.
 func (l *leg) ack(d *dialog.Dialog, seq uint32, sdp []byte) {
-	req := d.Ack(seq)
-	req.AppendHeader(l.c.sessionHeader(l))
-	if l.auth != nil {
-		for _, h := range l.auth.invite {
+	l.c.sh.acknowledge(l.flow, d.Ack(seq), l.c.sessionHeader(l), l.auth, sdp)
+}
+
+// acknowledge completes and sends an ACK of a 2xx.
+func (s *shard) acknowledge(f transport.Flow, req *msg.Request, session msg.Header, auth *digester, sdp []byte) {
+	req.AppendHeader(session)
+	if auth != nil {
+		for _, h := range auth.invite {
 			req.AppendHeader(h) // RFC 3261 section 22.1: the ACK repeats the credentials of its INVITE, as they were
 		}
 	}
 	setSDP(req, sdp)
-	_ = l.c.sh.tx.Send(l.flow, req) // a lost ACK is asked for again by the next 2xx
+	_ = s.tx.Send(f, req) // a lost ACK is asked for again by the next 2xx
 }
 
 // decline is the answer that takes nothing of an offer in a 2xx; nil without an offer. RFC 3261 section 13.2.2.4: the ACK of an offer carries a valid answer even
 // when a BYE follows at once.
-func (l *leg) decline(offer []byte) []byte {
+func decline(f transport.Flow, offer []byte) []byte {
 	if len(offer) == 0 {
 		return nil
 	}
-	answer, err := media.Decline(offer, l.flow.Local().Addr().Unmap())
+	answer, err := media.Decline(offer, f.Local().Addr().Unmap())
 	if err != nil {
 		return nil // an offer that cannot be read has no answer
 	}
@@ -283,7 +287,7 @@ func (l *leg) decline(offer []byte) []byte {
 // settle acknowledges a 2xx, and remembers with what.
 func (l *leg) settle(seq uint32, sdp []byte) {
 	if sdp == nil {
-		sdp = l.decline(l.owes)
+		sdp = decline(l.flow, l.owes)
 	}
 	l.owed, l.owes = 0, nil
 	if len(l.acks) >= maxAcks {
@@ -323,7 +327,7 @@ func (l *leg) drop(res *msg.Response) {
 	d.LocalSeq = seq
 	var answer []byte
 	if offer, ok := bodySDP(res); ok && len(l.invite.Body()) == 0 {
-		answer = l.decline(offer)
+		answer = decline(l.flow, offer)
 	}
 	l.ack(d, seq, answer)
 	bye := d.Request(msg.BYE)
@@ -506,6 +510,9 @@ func (l *leg) entomb() {
 	l.ended = true
 	l.timing.stop()
 	l.rel.stop()
+	if l.bury() {
+		return
+	}
 	sh, key := l.c.sh, legKey{l.callID, l.tag}
 	sh.loop.After(64*sh.e.c.Timers.T1, func() {
 		delete(sh.legs, key)

@@ -27,6 +27,12 @@ func (s *shard) replaceable(r replaces, party *Party) (*leg, int) {
 	if s.e.loopOf(r) != s {
 		return nil, 503 // there was no room to bring it to its loop
 	}
+	if g := s.graves[legKey{r.callID, r.to}]; g != nil && g.tag == r.from {
+		if !g.party.replacedBy(party) {
+			return nil, 403
+		}
+		return nil, 603
+	}
 	l := s.legs[legKey{r.callID, r.to}]
 	if l == nil || l.dlg == nil && l.early.of(r.from) == nil || l.dlg != nil && l.dlg.Remote.Tag != r.from {
 		return nil, 481

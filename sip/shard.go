@@ -24,6 +24,7 @@ type shard struct {
 	tx      *transaction.Layer
 	taker   func(transport.Incoming) // take, made once
 	legs    map[legKey]*leg
+	graves  map[legKey]*grave // of legs that ended
 	calls   map[*call]struct{}
 	parted  map[*leg]struct{} // legs that left their call by a transfer and are not hung up yet
 	ours    map[string]bool   // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
@@ -35,7 +36,8 @@ type shard struct {
 func newShard(e *Edge, id int) *shard {
 	s := &shard{
 		e: e, id: id, loop: transaction.NewLoop(),
-		legs: make(map[legKey]*leg), calls: make(map[*call]struct{}), parted: make(map[*leg]struct{}), ours: make(map[string]bool), sos: make(map[string]int),
+		legs: make(map[legKey]*leg), graves: make(map[legKey]*grave), calls: make(map[*call]struct{}), parted: make(map[*leg]struct{}),
+		ours: make(map[string]bool), sos: make(map[string]int),
 		lobby: newLobby(),
 	}
 	s.tx = transaction.New(s.loop, e.tl.Send, s, e.c.Timers)
@@ -105,8 +107,13 @@ func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.I
 func (s *shard) Stray(res *msg.Response, _ transport.Incoming) {
 	cseq, from, id := res.CSeq(), res.From(), res.CallID()
 	if cseq != nil && from != nil && id != nil && cseq.MethodName == msg.INVITE && res.IsSuccess() {
-		if l := s.legs[legKey{id.Value(), from.Params.GetOr("tag", "")}]; l != nil {
+		key := legKey{id.Value(), from.Params.GetOr("tag", "")}
+		if l := s.legs[key]; l != nil {
 			l.again(res)
+			return
+		}
+		if g := s.graves[key]; g != nil {
+			g.again(res)
 			return
 		}
 	}
@@ -118,8 +125,12 @@ func (s *shard) answer(tx *transaction.Server, status int, headers ...msg.Header
 	if tx == nil {
 		return
 	}
-	if l := s.legs[legKey{tx.Req().CallID().Value(), tx.Tag()}]; l != nil && status > 100 {
-		headers = append(headers, l.c.sessionHeader(l))
+	if key := (legKey{tx.Req().CallID().Value(), tx.Tag()}); status > 100 {
+		if l := s.legs[key]; l != nil {
+			headers = append(headers, l.c.sessionHeader(l))
+		} else if g := s.graves[key]; g != nil {
+			headers = append(headers, g.session())
+		}
 	}
 	res := tx.Response(status, "", headers...)
 	s.brand(res)
@@ -148,7 +159,12 @@ func (s *shard) options(tx *transaction.Server) {
 
 // inDialog hands a request to its leg. Unknown dialogs, and known ones from somewhere else, get 481.
 func (s *shard) inDialog(tx *transaction.Server, req *msg.Request, in transport.Incoming, tag string) {
-	l := s.legs[legKey{req.CallID().Value(), tag}]
+	key := legKey{req.CallID().Value(), tag}
+	if g := s.graves[key]; g != nil {
+		g.request(tx, req, in)
+		return
+	}
+	l := s.legs[key]
 	from := req.From().Params.GetOr("tag", "")
 	if l == nil || !l.isFrom(in) || !l.peerTag(from) {
 		s.answer(tx, 481)

@@ -7,6 +7,7 @@ package dialog
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	msg "github.com/emiago/sipgo/sip"
 )
@@ -69,6 +70,49 @@ func UAC(req *msg.Request, res *msg.Response) (*Dialog, error) {
 		Routes:   recorded(res, true),
 	}
 	return d, d.Refresh(res)
+}
+
+// Fork makes the dialog of another 2xx to the INVITE of this one: another fork answered, too. Its next request follows that INVITE.
+func (d *Dialog) Fork(res *msg.Response) (*Dialog, error) {
+	to := res.To()
+	if to == nil || to.Params.GetOr("tag", "") == "" {
+		return nil, ErrNoTag
+	}
+	n := *d
+	n.Remote.Tag, n.RemoteSeq, n.Routes, n.LocalSeq = to.Params.GetOr("tag", ""), 0, recorded(res, true), res.CSeq().SeqNo
+	return &n, n.Refresh(res) // without a Contact the target of its sibling is the best guess
+}
+
+// Detach gives the dialog memory of its own, so that it holds no message that it was made of.
+func (d *Dialog) Detach() {
+	all := []*string{&d.CallID, &d.Local.Display, &d.Local.Tag, &d.Remote.Display, &d.Remote.Tag}
+	add := func(u *msg.Uri) {
+		all = append(all, &u.Scheme, &u.User, &u.Password, &u.Host)
+		for _, ps := range [...]msg.HeaderParams{u.UriParams, u.Headers} {
+			for i := range ps {
+				all = append(all, &ps[i].K, &ps[i].V)
+			}
+		}
+	}
+	add(&d.Local.URI)
+	add(&d.Remote.URI)
+	add(&d.Target)
+	for i := range d.Routes {
+		add(&d.Routes[i])
+	}
+	n := 0
+	for _, s := range all {
+		n += len(*s)
+	}
+	var b strings.Builder
+	b.Grow(n)
+	for _, s := range all {
+		b.WriteString(*s)
+	}
+	text := b.String()
+	for _, s := range all {
+		*s, text = text[:len(*s)], text[len(*s):]
+	}
 }
 
 // Refresh takes the remote target of a target refresh (INVITE, UPDATE and their 2xx). A message without Contact leaves it as it was.

@@ -299,6 +299,13 @@ func (c *Client) Cancel(headers ...sip.Header) {
 	}
 }
 
+// Tell has another user told what still comes: who began the transaction is held by it no longer.
+func (c *Client) Tell(u ClientUser) {
+	if c.user != nil {
+		c.user = u
+	}
+}
+
 // Quiet stops repeating an INVITE that nothing answered: whoever sent it does not wait any more, so a copy that arrives now could only make something ring for
 // nobody. The transaction stays until its time is over and takes what comes late. Any other request, and one that was answered, goes on as it is.
 func (c *Client) Quiet() {
