@@ -190,7 +190,7 @@ func (forgetful) Append(context.Context, audit.Event) (uint64, error) { return 0
 func (forgetful) AppendAsync(_ audit.Event, done func(uint64, error)) { done(0, nil) }
 
 // benchEdge runs an edge between ends. Its plan is given, its log and its disk are in memory; SIP, media and the fence are the real ones.
-func benchEdge(b *testing.B, wrap func(audit.Log) audit.Log) *ends {
+func benchEdge(b testing.TB, wrap func(audit.Log) audit.Log) *ends {
 	b.Helper()
 	_, key, _ := ed25519.GenerateKey(rand.Reader)
 	log, err := audit.Memory(audit.Config{Signer: key, Origin: "test/edge", Node: "edge-1"})
@@ -237,7 +237,7 @@ func benchEdge(b *testing.B, wrap func(audit.Log) audit.Log) *ends {
 }
 
 // reach waits until a count is there. It polls: what a benchmark measures goes on meanwhile.
-func reach(b *testing.B, n *atomic.Int64, want int64) {
+func reach(b testing.TB, n *atomic.Int64, want int64) {
 	b.Helper()
 	for deadline := time.Now().Add(30 * time.Second); n.Load() < want; {
 		if time.Now().After(deadline) {

@@ -38,6 +38,7 @@ type call struct {
 	via   *transfer                     // this is the walk of a transfer, and has no caller of its own
 	id    string                        // of the media session
 	ids   struct{ a, b string }         // Session-IDs of the two ends, RFC 7989
+	said  [2]sessionSaid                // toward A, and toward B
 	ref   atomic.Pointer[string]        // audit reference; nil until prepared
 	media atomic.Pointer[media.Session] // nil until prepared
 	view  glimpse

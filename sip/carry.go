@@ -396,16 +396,25 @@ func (c *call) reference() string {
 	return ""
 }
 
+// sessionSaid is a Session-ID as it was last written, and of what.
+type sessionSaid struct {
+	local, remote string
+	header        msg.Header
+}
+
 // sessionHeader is the Session-ID toward one side: the other end's UUID first. RFC 7989 section 7.
 func (c *call) sessionHeader(to *leg) msg.Header {
-	a, b := c.ids.a, c.ids.b
+	local, remote, s := c.ids.a, c.ids.b, &c.said[1]
 	if to.parted { // the call has another end in its place
-		a, b = to.session[0], to.session[1]
+		local, remote = to.session[0], to.session[1]
 	}
 	if to.side == media.A {
-		return msg.NewHeader(sessionHeader, header.SessionValue(b, a))
+		local, remote, s = remote, local, &c.said[0]
 	}
-	return msg.NewHeader(sessionHeader, header.SessionValue(a, b))
+	if s.header == nil || s.local != local || s.remote != remote { // it changes once or never
+		*s = sessionSaid{local, remote, msg.NewHeader(sessionHeader, header.SessionValue(local, remote))}
+	}
+	return s.header
 }
 
 // onward counts a request that goes on to the other side down, as a proxy would. RFC 7332 section 4.

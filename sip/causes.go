@@ -2,6 +2,7 @@ package sip
 
 import (
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +13,19 @@ type causeMetrics struct {
 	ends  *prometheus.CounterVec
 	fails *prometheus.CounterVec
 	took  *prometheus.HistogramVec
+	shown *atomic.Int64 // when a call that went well was last an exemplar, in Unix nanoseconds
+}
+
+// showEvery bounds the exemplars of calls that went well: each costs more memory than everything else that is counted of a call.
+const showEvery = 100 * time.Millisecond
+
+// shows says whether a call is to be an exemplar: each one that failed or was slow, of the others one in a while.
+func (m *causeMetrics) shows(class string, setup time.Duration) bool {
+	if class != classAnswered || setup >= time.Second {
+		return true
+	}
+	now, last := time.Now().UnixNano(), m.shown.Load()
+	return now-last >= int64(showEvery) && m.shown.CompareAndSwap(last, now)
 }
 
 func newCauseMetrics(r prometheus.Registerer) (causeMetrics, error) {
@@ -26,6 +40,7 @@ func newCauseMetrics(r prometheus.Registerer) (causeMetrics, error) {
 			Name: "cordon_sip_party_setup_seconds", Help: "From the INVITE of a caller to the answer that it was sent, by each party of the call.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2, 4, 8, 16, 32, 64},
 		}, []string{"party"}),
+		shown: new(atomic.Int64),
 	}
 	if r == nil {
 		return m, nil
@@ -40,6 +55,9 @@ func newCauseMetrics(r prometheus.Registerer) (causeMetrics, error) {
 
 // ended counts a call for each of its parties. An exemplar leads from a slow bucket, or from a failure, to a call that made it.
 func (m *causeMetrics) ended(parties []string, class, ref string, setup time.Duration) {
+	if !m.shows(class, setup) {
+		ref = ""
+	}
 	for i, p := range parties {
 		if i > 0 && p == parties[0] {
 			continue

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/cordonsip/cordon/sip/dialog"
-	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	msg "github.com/emiago/sipgo/sip"
@@ -14,17 +13,17 @@ import (
 // grave is what stays of a leg whose call is over, for as long as its peer may still send to it: enough to answer a BYE that crossed ours, to tell that dialog from
 // one that never was, and to acknowledge a 2xx that comes again. The leg, its call and the messages that they hang on need not wait for that.
 type grave struct {
-	s        *shard
-	alarm    transaction.Alarm
-	key      legKey
-	tag      string // of the peer
-	party    *Party
-	flow     transport.Flow
-	sessions struct{ local, remote string } // Session-IDs as our messages to this peer say them
-	d        *dialog.Dialog                 // nil when we sent no INVITE on this leg
-	acks     []acknowledged
-	auth     *digester
-	bare     bool // our first INVITE carried no offer
+	s       *shard
+	alarm   transaction.Alarm
+	key     legKey
+	tag     string // of the peer
+	party   *Party
+	flow    transport.Flow
+	session msg.Header     // Session-ID
+	d       *dialog.Dialog // nil when we sent no INVITE on this leg
+	acks    []acknowledged
+	auth    *digester
+	bare    bool // our first INVITE carried no offer
 }
 
 // bury leaves a grave in place of a leg. False: something may still happen on the leg itself, so it stays as it is.
@@ -39,10 +38,7 @@ func (l *leg) bury() bool {
 		return false
 	}
 	g := &grave{s: c.sh, key: legKey{strings.Clone(l.callID), l.tag}, tag: strings.Clone(l.dlg.Remote.Tag), party: l.party, flow: l.flow}
-	g.sessions.local, g.sessions.remote = c.ids.a, c.ids.b
-	if l == c.a {
-		g.sessions.local, g.sessions.remote = c.ids.b, c.ids.a
-	}
+	g.session = c.sessionHeader(l)
 	if len(l.acks) > 0 {
 		g.d, g.acks, g.auth, g.bare = l.dlg, l.acks, l.auth, l.target != "" && l.invite != nil && len(l.invite.Body()) == 0
 		g.d.Detach()
@@ -73,10 +69,6 @@ func (g *grave) request(tx *transaction.Server, req *msg.Request, in transport.I
 	g.s.answer(tx, 481)
 }
 
-func (g *grave) session() msg.Header {
-	return msg.NewHeader(sessionHeader, header.SessionValue(g.sessions.local, g.sessions.remote))
-}
-
 // Response implements transaction.ClientUser for the INVITE of the leg: its 2xx may come again, or be another fork's.
 func (g *grave) Response(_ *transaction.Client, res *msg.Response) { g.again(res) }
 
@@ -92,7 +84,7 @@ func (g *grave) again(res *msg.Response) {
 	if res.To().Params.GetOr("tag", "") == g.d.Remote.Tag {
 		for _, a := range slices.Backward(g.acks) {
 			if a.seq == seq {
-				g.s.acknowledge(g.flow, g.d.Ack(seq), g.session(), g.auth, a.sdp)
+				g.s.acknowledge(g.flow, g.d.Ack(seq), g.session, g.auth, a.sdp)
 				break
 			}
 		}
@@ -106,9 +98,9 @@ func (g *grave) again(res *msg.Response) {
 	if offer, ok := bodySDP(res); ok && g.bare {
 		answer = decline(g.flow, offer)
 	}
-	g.s.acknowledge(g.flow, d.Ack(seq), g.session(), g.auth, answer)
+	g.s.acknowledge(g.flow, d.Ack(seq), g.session, g.auth, answer)
 	bye := d.Request(msg.BYE)
-	bye.AppendHeader(g.session())
+	bye.AppendHeader(g.session)
 	g.s.brand(bye)
 	bye.AppendHeader(reason{"SIP", 487, "answered elsewhere or too late"}.header())
 	fill(bye, nil)

@@ -16,7 +16,10 @@ func (c *call) finish() {
 	e := c.sh.e
 	rec := c.receipt() // on the loop, where the call's state may be read
 	session, names := c.media.Load(), c.names()
-	ended, result := c.shortRecord(rec), c.result(rec)
+	ended, result := c.shortRecord(rec), SyntheticResult{}
+	if c.synth != nil {
+		result = c.result(rec)
+	}
 	target := ""
 	if c.b != nil && !c.answer.IsZero() {
 		target = c.b.target

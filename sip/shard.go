@@ -129,7 +129,7 @@ func (s *shard) answer(tx *transaction.Server, status int, headers ...msg.Header
 		if l := s.legs[key]; l != nil {
 			headers = append(headers, l.c.sessionHeader(l))
 		} else if g := s.graves[key]; g != nil {
-			headers = append(headers, g.session())
+			headers = append(headers, g.session)
 		}
 	}
 	res := tx.Response(status, "", headers...)
