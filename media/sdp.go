@@ -179,7 +179,10 @@ func (l *line) read(s *sdp.SessionDescription, m *sdp.MediaDescription) {
 				return
 			}
 			l.crypto = append(l.crypto, parseCrypto(a.Value))
-		case slices.Contains([]string{"rtpmap", "fmtp", "ptime", "maxptime"}, a.Key) && printable(strings.ReplaceAll(a.Value, " ", "_")):
+		case crosses(a.Key) && visible(a.Value, ' '):
+			if l.attrs == nil {
+				l.attrs = make([]sdp.Attribute, 0, len(m.Attributes))
+			}
 			l.attrs = append(l.attrs, a)
 		}
 	}
@@ -254,10 +257,22 @@ func readAddr(s string) (netip.Addr, *Refusal) {
 	return a, nil
 }
 
+// crosses says whether an attribute of that name is taken over to the other side.
+func crosses(key string) bool {
+	switch key {
+	case "rtpmap", "fmtp", "ptime", "maxptime":
+		return true
+	}
+	return false
+}
+
 // printable holds for a word of visible ASCII.
-func printable(s string) bool {
+func printable(s string) bool { return visible(s, '!') }
+
+// visible holds for a text of ASCII from first, which is the space or the first visible one, to the last visible one.
+func visible(s string, first byte) bool {
 	for i := range len(s) {
-		if s[i] <= 0x20 || s[i] >= 0x7f {
+		if s[i] < first || s[i] >= 0x7f {
 			return false
 		}
 	}
