@@ -131,6 +131,13 @@ func (n *network) listen(at netip.AddrPort) (sovereign.UDPConn, error) {
 	return s, nil
 }
 
+// sockets counts those that are open.
+func (n *network) sockets() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.open
+}
+
 // door is listen for a relay or an endpoint.
 func (n *network) door(at netip.AddrPort) (sovereign.UDPConn, error) {
 	c, err := n.listen(at)

@@ -72,8 +72,8 @@ func TestPairsStayOpenForTheNextCall(t *testing.T) {
 			b, n := parking(t, ports[0], ports[1])
 			p := b.relay.ports
 			first := b.pairs(leastChoice)
-			if n.open != 2*leastChoice || p.idle() != leastChoice {
-				t.Fatalf("%d sockets, %d pairs idle", n.open, p.idle())
+			if n.sockets() != 2*leastChoice || p.idle() != leastChoice {
+				t.Fatalf("%d sockets, %d pairs idle", n.sockets(), p.idle())
 			}
 			time.Sleep(5*time.Second - time.Nanosecond)
 			early := ok(p.open(relayAddr, false))(t)
@@ -82,8 +82,8 @@ func TestPairsStayOpenForTheNextCall(t *testing.T) {
 			}
 			time.Sleep(time.Nanosecond)
 			again := ok(p.open(relayAddr, false))(t)
-			if !slices.Contains(first, again) || n.open != 2*leastChoice+2 {
-				t.Errorf("a new pair though %d rested; %d sockets", leastChoice, n.open)
+			if !slices.Contains(first, again) || n.sockets() != 2*leastChoice+2 {
+				t.Errorf("a new pair though %d rested; %d sockets", leastChoice, n.sockets())
 			}
 			other := ok(p.open(relayAddr, false))(t)
 			if slices.Contains(first, other) {
@@ -96,8 +96,8 @@ func TestPairsStayOpenForTheNextCall(t *testing.T) {
 				p.free(pr, true)
 			}
 			time.Sleep(maxIdle + 2*sweepEvery)
-			if n.open != 0 || p.idle() != 0 {
-				t.Errorf("%d sockets, %d pairs idle after more than a minute", n.open, p.idle())
+			if n.sockets() != 0 || p.idle() != 0 {
+				t.Errorf("%d sockets, %d pairs idle after more than a minute", n.sockets(), p.idle())
 			}
 			b.pairs(1) // closed ports are free again
 		})
@@ -127,8 +127,8 @@ func TestParkedPairsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, n := parking(t, 20000, 29999)
 		b.pairs(maxParked + 20)
-		if p := b.relay.ports; p.idle() != maxParked || n.open != 2*maxParked {
-			t.Errorf("%d pairs idle, %d sockets", p.idle(), n.open)
+		if p := b.relay.ports; p.idle() != maxParked || n.sockets() != 2*maxParked {
+			t.Errorf("%d pairs idle, %d sockets", p.idle(), n.sockets())
 		}
 		small, _ := parking(t, 20000, 20031)
 		p := small.relay.ports
@@ -182,8 +182,8 @@ func TestLatePacketsDoNotReachTheNextCall(t *testing.T) {
 				t.Error("the leg of an ended call was handed packets")
 			}
 		}
-		if n.open != 4+8 || b.relay.ports.reused.Load() == 0 {
-			t.Errorf("%d sockets, %d pairs reused", n.open, b.relay.ports.reused.Load())
+		if n.sockets() != 4+8 || b.relay.ports.reused.Load() == 0 {
+			t.Errorf("%d sockets, %d pairs reused", n.sockets(), b.relay.ports.reused.Load())
 		}
 	})
 }
@@ -200,13 +200,13 @@ func TestRunClosesParkedPairs(t *testing.T) {
 		go func() { done <- r.Run(ctx) }()
 		synctest.Wait()
 		b.pairs(5)
-		if n.open != 10 {
-			t.Errorf("%d sockets are kept", n.open)
+		if n.sockets() != 10 {
+			t.Errorf("%d sockets are kept", n.sockets())
 		}
 		cancel()
 		<-done
-		if b.pairs(1); n.open != 0 || r.ports.idle() != 0 {
-			t.Errorf("%d sockets", n.open)
+		if b.pairs(1); n.sockets() != 0 || r.ports.idle() != 0 {
+			t.Errorf("%d sockets", n.sockets())
 		}
 	})
 }
