@@ -55,12 +55,12 @@ func TestMessage(t *testing.T) {
 		inner := w.plan
 		w.plan = func(r routing.Request) routing.Plan { asked = r.Message; return inner(r) }
 		body := "From: <im:a@x>\r\nTo: <im:b@y>\r\n\r\nContent-Type: text/plain\r\n\r\nhunter2"
-		w.carrier.page("m1", "message/cpim", body)
+		w.carrier.page("page-of-a-caller", "message/cpim", body)
 		req := w.fra.request(msg.MESSAGE)
 		if string(req.Body()) != body || value(req, "content-type") != "message/cpim" || req.Contact() != nil || !asked {
 			t.Errorf("MESSAGE:\n%s", req)
 		}
-		for _, leak := range []string{"10.1.0.1", "m1", "carriertag"} {
+		for _, leak := range []string{"10.1.0.1", "page-of-a-caller", "carriertag"} {
 			if strings.Contains(strings.ReplaceAll(string(w.fra.last), body, ""), leak) {
 				t.Errorf("%q crosses:\n%s", leak, req)
 			}

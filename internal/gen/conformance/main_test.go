@@ -24,7 +24,7 @@ func TestClaimsAreReadFromComments(t *testing.T) {
 	}
 	got, err := read(root)
 	one, two := test{"a", "TestOne"}, test{"a", "TestTwo"}
-	if want := []claim{{3261, "4.2", two}, {3261, "4.10", two}, {3261, "13.2", one}, {6026, "", one}}; err != nil || !slices.Equal(got, want) {
+	if want := []claim{{3261, "4.2", two, ""}, {3261, "4.10", two, ""}, {3261, "13.2", one, ""}, {6026, "", one, ""}}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for text, wrong := range map[string]string{
@@ -49,10 +49,10 @@ func TestARowWithoutTestAndReasonIsRefused(t *testing.T) {
 
 // The results that a page shows are read back as they were written.
 func TestAPageRemembersItsResults(t *testing.T) {
-	claims := []claim{{3261, "13.2", test{"sip", "TestOne"}}, {3262, "", test{"internal/interop", "TestTwo"}}}
+	claims := []claim{{3261, "13.2", test{"sip", "TestOne"}, "it holds"}, {3262, "", test{"internal/interop", "TestTwo"}, ""}}
 	for _, r := range checklist {
 		for _, rfc := range r.rfcs {
-			claims = append(claims, claim{rfc, "1", test{"sip", "TestOne"}})
+			claims = append(claims, claim{rfc, "1", test{"sip", "TestOne"}, ""})
 		}
 	}
 	results := map[test]string{{"sip", "TestOne"}: passed, {"internal/interop", "TestTwo"}: skipped}

@@ -24,6 +24,7 @@ type claim struct {
 	rfc     int
 	section string // "13.2.2.4", "" for the whole
 	test    test
+	words   string // what of it, where the test says so
 }
 
 var (
@@ -52,7 +53,7 @@ func read(root string) ([]claim, error) {
 		return err
 	})
 	slices.SortFunc(out, func(a, b claim) int {
-		return cmp.Or(cmp.Compare(a.rfc, b.rfc), bySection(a.section, b.section), cmp.Compare(a.test.String(), b.test.String()))
+		return cmp.Or(cmp.Compare(a.rfc, b.rfc), bySection(a.section, b.section), cmp.Compare(a.test.String(), b.test.String()), cmp.Compare(a.words, b.words))
 	})
 	return slices.Compact(out), err
 }
@@ -86,12 +87,18 @@ func readFile(path, dir string) ([]claim, error) {
 	return out, nil
 }
 
-// parse reads "RFC 3262 section 3; RFC 3264 section 5".
+// parse reads "RFC 3262 section 3; RFC 3264 section 5", and words behind a last semicolon.
 func parse(s string, t test) ([]claim, error) {
 	var out []claim
 	for part := range strings.SplitSeq(s, ";") {
 		part = strings.Trim(part, " .")
 		m := one.FindStringSubmatch(part)
+		if m == nil && len(out) > 0 && !strings.HasPrefix(part, "RFC") {
+			for i := range out {
+				out[i].words = strings.TrimPrefix(out[i].words+"; "+part, "; ")
+			}
+			continue
+		}
 		if m == nil {
 			return nil, fmt.Errorf("%q: want \"RFC 3262 section 3\", several apart by semicolons", part)
 		}

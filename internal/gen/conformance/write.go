@@ -39,9 +39,9 @@ func write(claims []claim, results map[test]string) ([]byte, error) {
 	b.WriteString("\n## By RFC\n")
 	for i, c := range claims {
 		if i == 0 || claims[i-1].rfc != c.rfc {
-			fmt.Fprintf(&b, "\n### RFC %d\n\n| section | test | where | result |\n|---|---|---|---|\n", c.rfc)
+			fmt.Fprintf(&b, "\n### RFC %d\n\n| section | test | where | result | what of it |\n|---|---|---|---|---|\n", c.rfc)
 		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %s |\n", c.section, c.test.name, c.test.dir, results[c.test])
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", c.section, c.test.name, c.test.dir, results[c.test], c.words)
 	}
 	return b.Bytes(), nil
 }
