@@ -57,7 +57,7 @@ var once = map[string]string{"Party": "trunks-and-edge-groups", "Health": "healt
 
 // generate gives the page.
 func generate(src string) ([]byte, error) {
-	objects, err := read(filepath.Join(src, "file.go"))
+	objects, err := read(src)
 	if err != nil {
 		return nil, err
 	}
@@ -81,32 +81,46 @@ func generate(src string) ([]byte, error) {
 }
 
 // read gives the structs of a Go file.
-func read(file string) (map[string]object, error) {
-	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+func read(src string) (map[string]object, error) {
+	files, err := filepath.Glob(filepath.Join(src, "*.go"))
 	if err != nil {
 		return nil, err
 	}
 	objects := map[string]object{}
-	for _, d := range parsed.Decls {
-		g, ok := d.(*ast.GenDecl)
-		if !ok || g.Tok != token.TYPE {
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
-		for _, spec := range g.Specs {
-			t := spec.(*ast.TypeSpec)
-			if s, ok := t.Type.(*ast.StructType); ok {
-				o := object{text: line(g.Doc)}
-				for _, f := range s.Fields.List {
-					o.keys = append(o.keys, keyOf(f, o.keys))
-				}
-				objects[t.Name.Name] = o
-			}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range parsed.Decls {
+			structs(d, objects)
 		}
 	}
 	if len(objects["File"].keys) == 0 {
-		return nil, fmt.Errorf("%s has no struct File", file)
+		return nil, fmt.Errorf("%s has no struct File", src)
 	}
 	return objects, nil
+}
+
+// structs takes the structs of a declaration.
+func structs(d ast.Decl, into map[string]object) {
+	g, ok := d.(*ast.GenDecl)
+	if !ok || g.Tok != token.TYPE {
+		return
+	}
+	for _, spec := range g.Specs {
+		t := spec.(*ast.TypeSpec)
+		if s, ok := t.Type.(*ast.StructType); ok {
+			o := object{text: line(g.Doc)}
+			for _, f := range s.Fields.List {
+				o.keys = append(o.keys, keyOf(f, o.keys))
+			}
+			into[t.Name.Name] = o
+		}
+	}
 }
 
 // keyOf reads one field. One without a comment shares the comment of the field before it.
