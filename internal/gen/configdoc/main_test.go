@@ -33,7 +33,7 @@ func TestEveryKeyOfTheSchemaIsExplained(t *testing.T) {
 	if err := json.Unmarshal(configs.Schema(), &schema); err != nil {
 		t.Fatal(err)
 	}
-	objects, err := read("../../../configs/file.go")
+	objects, err := read("../../../configs")
 	if err != nil {
 		t.Fatal(err)
 	}
