@@ -254,6 +254,9 @@ func (k *certKeeper) alarms(ctx context.Context) {
 		})
 		k.remember(ctx, a)
 	}
+	for _, fingerprint := range k.register.Forget(now) {
+		k.forget(ctx, fingerprint)
+	}
 	least := map[[2]string]int{}
 	for _, c := range k.register.List() {
 		for _, use := range c.Uses {
@@ -283,5 +286,16 @@ func (k *certKeeper) remember(ctx context.Context, a certs.Alarm) {
 	}
 	if _, err := k.node.kv.Swap(ctx, key, rev, []byte(strconv.Itoa(a.Threshold))); err != nil && !errors.Is(err, state.ErrConflict) {
 		k.node.logger.Warn("what was told of a certificate could not be kept", "error", err)
+	}
+}
+
+// forget removes what the state holds of a certificate that is gone.
+func (k *certKeeper) forget(ctx context.Context, fingerprint string) {
+	it, err := k.node.kv.Get(ctx, toldPrefix+fingerprint)
+	if err == nil {
+		err = k.node.kv.Delete(ctx, it.Key, it.Rev)
+	}
+	if err != nil && !errors.Is(err, state.ErrNotFound) && !errors.Is(err, state.ErrConflict) {
+		k.node.logger.Warn("what was told of a certificate that is gone could not be forgotten", "error", err)
 	}
 }

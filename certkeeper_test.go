@@ -337,3 +337,22 @@ func TestPeopleHearOfCertificatesThatEnd(t *testing.T) {
 		}
 	})
 }
+
+// The state forgets what was told of certificates that are gone, and keeps what was told of those that are there.
+func TestTheStateForgetsCertificatesThatAreGone(t *testing.T) {
+	inHouse(t, 20*24*time.Hour, false, func(h *house) {
+		ctx := context.Background()
+		if _, err := h.node.kv.Swap(ctx, toldPrefix+"gone", 0, []byte("14")); err != nil {
+			t.Fatal(err)
+		}
+		h.node.certs.recall(ctx)
+		for range 2 {
+			h.node.certs.alarms(ctx)
+			time.Sleep(31 * 24 * time.Hour)
+		}
+		list, err := h.node.kv.List(ctx, toldPrefix)
+		if err != nil || len(list) != 1 || list[0].Key == toldPrefix+"gone" {
+			t.Errorf("%v %v", list, err)
+		}
+	})
+}

@@ -70,6 +70,7 @@ type Node struct {
 	policy    *policyKeeper
 	refusals  *refusals
 	logWatch  *logWatch
+	answers   *answerLog
 	resolver  *resolve.Resolver
 	checker   *healthcheck.Checker
 	gate      *approval.Gate
@@ -131,6 +132,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("policy", n.policy.Run)
 	n.run("refusals", n.refusals.Run)
 	n.run("log", n.logWatch.Run)
+	n.run("answers", n.answers.Run)
 	n.run("certs", n.certs.Run)
 	n.run("gate", n.gate.Run)
 	if n.poller != nil {

@@ -4,7 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"os"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -18,7 +19,13 @@ const tablesEvery = 2 * time.Second
 type tableWatch struct {
 	node *Node
 	of   *configs.Config
-	seen map[string][sha256.Size]byte // by route: what was looked at last
+	seen map[string]*tableSeen // by route
+}
+
+// tableSeen is what was looked at last.
+type tableSeen struct {
+	sum  [sha256.Size]byte
+	mark fileMark // zero: the file is read at the next look
 }
 
 // Run looks until ctx ends.
@@ -35,22 +42,35 @@ func (w *tableWatch) Run(ctx context.Context) error {
 	}
 }
 
-// look compares the files with what they held before. A new configuration brought its tables along.
+// look reads the files that changed since they were read. A new configuration brought its tables along.
 func (w *tableWatch) look(ctx context.Context) {
 	c := w.node.cfg.Load()
 	if c != w.of {
-		w.of, w.seen = c, map[string][sha256.Size]byte{}
+		w.of, w.seen = c, map[string]*tableSeen{}
 		for _, t := range c.Tables {
-			w.seen[t.Route] = t.Sum
+			w.seen[t.Route] = &tableSeen{sum: t.Sum}
 		}
 	}
 	for _, t := range c.Tables {
-		data, err := os.ReadFile(t.File)
-		if err != nil {
+		seen, mark := w.seen[t.Route], markOf(t.File)
+		if mark == seen.mark || mark == (fileMark{}) {
 			continue // a file that is being replaced may be away for a moment: the table in force stays
 		}
-		if t.Sum = sha256.Sum256(data); t.Sum != w.seen[t.Route] {
-			w.seen[t.Route] = t.Sum
+		data, err := configs.ReadTable(t.File)
+		if err == nil || errors.Is(err, configs.ErrTableSize) {
+			seen.mark = mark
+		}
+		switch {
+		case errors.Is(err, configs.ErrTableSize):
+			w.node.reloadRefused(ctx, "", fmt.Errorf("cordon: %s: %w", t.File, err))
+			continue
+		case err != nil:
+			continue
+		case time.Since(mark.mod).Abs() < 2*tablesEvery:
+			seen.mark = fileMark{} // who writes twice in one tick of the disk's clock is read once more
+		}
+		if t.Sum = sha256.Sum256(data); t.Sum != seen.sum {
+			seen.sum = t.Sum
 			w.take(ctx, t, data)
 		}
 	}
@@ -67,7 +87,7 @@ func (w *tableWatch) take(ctx context.Context, t configs.Table, data []byte) {
 	defer cancel()
 	if _, err := w.node.log.Commit(ctx, audit.TableChanged{Route: t.Route, Rows: rows, Digest: hex.EncodeToString(t.Sum[:])}); err != nil {
 		w.node.logger.Error("a number table changed and it could not be logged: the old one stays in force", "route", t.Route, "error", err)
-		delete(w.seen, t.Route) // so that it is tried again
+		*w.seen[t.Route] = tableSeen{} // so that it is tried again
 		return
 	}
 	w.node.ruling.Lock() // a reload may have brought other rules meanwhile: the table goes into those in force

@@ -25,6 +25,7 @@ import (
 // buildSenses builds resolver and checker. The checker probes through the edge, which is built later: both meet in prober.
 func (n *Node) buildSenses(context.Context) error {
 	c := n.opts.Config
+	n.answers = newAnswerLog(n)
 	var err error
 	n.resolver, err = resolve.New(resolve.Config{
 		Servers: c.DNS.Servers, Timeout: c.DNS.Timeout, MinTTL: c.DNS.MinTTL, MaxTTL: c.DNS.MaxTTL, Judge: n.judge, Dial: n.dialDNS,
@@ -34,7 +35,7 @@ func (n *Node) buildSenses(context.Context) error {
 	}
 	n.checker, err = healthcheck.New(healthcheck.Config{
 		Watched: c.Watched, Defaults: c.Health, Prober: prober{n}, Caller: caller{n}, Locate: n.resolver.Locate, Judge: n.judge,
-		Moved: n.answersMoved, Changed: n.healthChanged, Logger: n.logger.With("room", "healthcheck"), Metrics: n.opts.Metrics,
+		Moved: n.answers.moved, Changed: n.healthChanged, Logger: n.logger.With("room", "healthcheck"), Metrics: n.opts.Metrics,
 	})
 	return err
 }
@@ -52,18 +53,6 @@ type prober struct{ n *Node }
 
 func (p prober) Probe(ctx context.Context, t healthcheck.Target) (healthcheck.Sample, error) {
 	return p.n.edge.Probe(ctx, t)
-}
-
-// answersMoved is told by the checker's resolver side and must not block, so the entry is written aside.
-func (n *Node) answersMoved(party, host string, before, after []resolve.Located) {
-	ev := audit.AnswersMoved{Party: party, Host: host, Before: locatedWords(before), After: locatedWords(after)}
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if _, err := n.log.Append(ctx, ev); err != nil {
-			n.logger.Error("answers of the name servers moved and it could not be logged", "party", party, "host", host, "error", err)
-		}
-	}()
 }
 
 func locatedWords(list []resolve.Located) []string {

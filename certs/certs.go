@@ -70,9 +70,21 @@ const maxPeers = 4096
 type Register struct {
 	mu    sync.Mutex
 	slots map[slot][]*x509.Certificate
-	order []slot // of peers, the one seen longest ago first
-	told  map[string]int
+	order []slot              // of peers, the one seen longest ago first
+	told  map[string]*telling // by fingerprint
 }
+
+// telling is at which threshold people heard of a certificate, and since when it stands nowhere any more (zero: it stands somewhere).
+type telling struct {
+	at   int
+	gone time.Time
+}
+
+// What was told of a certificate that stands nowhere is remembered for goneFor, lest one that comes and goes is told of each time, and beyond maxTold not at all.
+const (
+	goneFor = 30 * 24 * time.Hour
+	maxTold = 2 * maxPeers
+)
 
 // Fingerprint is the lower-case hex SHA-256 of a certificate.
 func Fingerprint(c *x509.Certificate) string {
@@ -182,11 +194,36 @@ func (r *Register) Told(fingerprint string, threshold int) {
 
 func (r *Register) tell(fingerprint string, threshold int) {
 	if r.told == nil {
-		r.told = map[string]int{}
+		r.told = map[string]*telling{}
 	}
-	if before, ok := r.told[fingerprint]; !ok || threshold < before {
-		r.told[fingerprint] = threshold
+	if before := r.told[fingerprint]; before == nil || threshold < before.at {
+		r.told[fingerprint] = &telling{at: threshold}
 	}
+}
+
+// Forget drops what was told of certificates that are gone for a while, and gives their fingerprints.
+func (r *Register) Forget(now time.Time) (gone []string) {
+	here := map[string]bool{}
+	for _, c := range r.List() {
+		here[c.Fingerprint] = true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for f, t := range r.told {
+		switch {
+		case here[f]:
+			t.gone = time.Time{}
+			continue
+		case t.gone.IsZero():
+			t.gone = now
+		}
+		if now.Sub(t.gone) >= goneFor || len(r.told) > maxTold {
+			delete(r.told, f)
+			gone = append(gone, f)
+		}
+	}
+	slices.Sort(gone)
+	return gone
 }
 
 // Due gives the certificates that came to a threshold of which nobody was told, each with the smallest one that it came to: what is found with ten days left
@@ -203,7 +240,7 @@ func (r *Register) Due(now time.Time) []Alarm {
 				at = t
 			}
 		}
-		if before, ok := r.told[c.Fingerprint]; at < 0 || ok && before <= at {
+		if before := r.told[c.Fingerprint]; at < 0 || before != nil && before.at <= at {
 			continue
 		}
 		r.tell(c.Fingerprint, at)

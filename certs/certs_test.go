@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -168,5 +169,27 @@ func TestRegisterListsEveryPlace(t *testing.T) {
 	}
 	if len(r.slots) != maxPeers || len(r.order) != maxPeers {
 		t.Errorf("%d and %d places of peers", len(r.slots), len(r.order))
+	}
+}
+
+// What was told of a certificate that is gone is forgotten after a while, and what stands somewhere is not.
+func TestTheRegisterForgetsWhatIsGone(t *testing.T) {
+	var r Register
+	now := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
+	r.Told("gone", 14)
+	if got := r.Forget(now); len(got) != 0 {
+		t.Errorf("at once: %v", got)
+	}
+	if got := r.Forget(now.Add(goneFor - time.Second)); len(got) != 0 {
+		t.Errorf("too early: %v", got)
+	}
+	if got := r.Forget(now.Add(goneFor)); len(got) != 1 || got[0] != "gone" || len(r.told) != 0 {
+		t.Errorf("%v, %d are left", got, len(r.told))
+	}
+	for i := range 3 * maxPeers {
+		r.Told(strconv.Itoa(i), 14)
+	}
+	if r.Forget(now); len(r.told) != maxTold {
+		t.Errorf("%d are remembered", len(r.told))
 	}
 }

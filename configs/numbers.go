@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 
@@ -78,7 +79,7 @@ func (b *builder) table(c *Config, at string, r Route, out *routing.Route) {
 	if r.Table == "" {
 		return
 	}
-	data, err := os.ReadFile(b.path(r.Table))
+	data, err := ReadTable(b.path(r.Table))
 	var t *numbers.Table
 	if err == nil {
 		t, err = numbers.ReadTable(bytes.NewReader(data))
@@ -96,6 +97,29 @@ func (b *builder) table(c *Config, at string, r Route, out *routing.Route) {
 	}
 	out.Table = t
 	c.Tables = append(c.Tables, Table{Route: r.Name, File: b.path(r.Table), Sum: sha256.Sum256(data)})
+}
+
+// maxTable bounds the file of a number table, in bytes.
+const maxTable = 64 << 20
+
+// ErrTableSize is a number table that is larger than a node reads.
+var ErrTableSize = errors.New("the file is larger than 64 MiB, which is the most that a number table may be")
+
+// ReadTable reads the file of a number table, which holds at most 64 MiB: ErrTableSize.
+func ReadTable(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > maxTable {
+		return nil, ErrTableSize
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxTable+1)) // it may grow meanwhile
+	if err == nil && len(data) > maxTable {
+		err = ErrTableSize
+	}
+	return data, err
 }
 
 // lines takes joined errors apart.

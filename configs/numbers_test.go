@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -85,6 +86,27 @@ func TestNumberTableOfARoute(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Parse(filepath.Join(dir, "x.yaml"), []byte(text)); err == nil || !strings.Contains(err.Error(), "routes[0].table") {
+		t.Error(err)
+	}
+}
+
+// A table that no node would read is refused with the bound.
+func TestATableBeyondItsBoundIsRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "did.csv")
+	if err := os.WriteFile(file, []byte("prefix,party\n+49,fra\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := ReadTable(file); err != nil || len(data) != 21 {
+		t.Errorf("%q %v", data, err)
+	}
+	if err := os.Truncate(file, maxTable+1); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := ReadTable(file); !errors.Is(err, ErrTableSize) || data != nil {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+	text := []byte("routes: [{name: in, direction: inbound, table: did.csv, to: [{party: fra}]}]\n")
+	if _, err := Parse(filepath.Join(filepath.Dir(file), "x.yaml"), text); err == nil || !strings.Contains(err.Error(), "larger than 64 MiB") {
 		t.Error(err)
 	}
 }
