@@ -224,8 +224,8 @@ func (t *attempt) target(host string) msg.Uri {
 	case p != transport.UDP:
 		u.UriParams = msg.HeaderParams{{K: "transport", V: string(p)}}
 	}
-	if b, ok := t.c.sh.e.registrar.of(t.hop.Target); ok { // RFC 3261 section 16.5: where it said that it is, by the way on which it said so
-		u.Host, u.Port = hostText(b.Contact.Host), int(b.Contact.Port)
+	if b, ok := t.c.sh.e.registrar.of(t.hop.Target, u.User, a.called); ok {
+		u = placedAt(u, b, u.User, a.called)
 	} else if _, err := netip.ParseAddr(host); err == nil {
 		u.Port = int(t.hop.Target.Addr.Port())
 	}

@@ -570,3 +570,32 @@ func TestProfilesOfRegistrationsAreChecked(t *testing.T) {
 		t.Error("a state without a word")
 	}
 }
+
+// Of bindings behind one address the one that is called is taken: a call to the address of record goes to its Contact whole, any other number keeps its digits.
+// Conforms: RFC 3261 section 16.5
+func TestTheBindingThatIsCalledGivesTheRequestURI(t *testing.T) {
+	s := feel()
+	run(t, s.tune(func(c *Config) { partyOf(c, "fra").Registers = true }), func(w *world) {
+		w.hops = w.hops[:1]
+		w.hops[0].Target = healthcheck.Target{Party: "fra", Member: healthcheck.Registered, Name: "pbx.example", Transport: "udp", Addr: fraAddr}
+		for i, contact := range []string{"<sip:x1@pbx1.example:5071;line=7>;q=0.9", "<sip:x2@pbx2.example:5072;line=8;maddr=192.0.2.1;transport=tcp>;q=0.1"} {
+			user := fmt.Sprint("edge", i+1)
+			w.fra.write(fmt.Sprintf("REGISTER sip:edge.example SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s\r\nMax-Forwards: 70\r\nFrom: <sip:%s@edge.example>;tag=r\r\n"+
+				"To: <sip:%s@edge.example>\r\nCall-ID: r%s\r\nCSeq: 1 REGISTER\r\nContact: %s\r\nContent-Length: 0\r\n\r\n", fraAddr, user, user, user, user, contact))
+			w.fra.status(200)
+		}
+		for called, want := range map[string]string{
+			"edge1": "sip:x1@pbx1.example:5071;line=7", "edge2": "sip:x2@pbx2.example:5072;line=8", "x2": "sip:x2@pbx2.example:5072;line=8",
+			"+4930123": "sip:+4930123@pbx1.example:5071;line=7",
+		} {
+			w.carrier.write(w.carrier.compose("INVITE", "sip:"+called+"@edge.example", "c"+called, 1, "", w.carrier.sdp))
+			in := w.fra.request(msg.INVITE)
+			if got := in.Recipient.String(); got != want {
+				t.Errorf("%s is called as %s, want %s", called, got, want)
+			}
+			w.fra.reply(in, 486, "")
+			w.fra.request(msg.ACK)
+			w.carrier.ack(w.carrier.status(486))
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -106,19 +107,53 @@ func (g *registrar) reload(n *profiles) {
 	g.drop(func(b binding) bool { p := n.byName[b.Party]; return p == nil || !p.Registers })
 }
 
-// of gives the binding behind a target.
-func (g *registrar) of(t healthcheck.Target) (binding, bool) {
+// of gives the binding behind a target: where several share its address, the one that one of the called users belongs to, else the one with the highest q.
+func (g *registrar) of(t healthcheck.Target, called ...string) (found binding, ok bool) {
 	if t.Member != healthcheck.Registered {
 		return binding{}, false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, b := range g.records.Of(time.Now(), t.Party) {
-		if b.Way.Remote() == t.Addr && string(b.Way.Proto()) == string(t.Transport) {
+		if b.Way.Remote() != t.Addr || string(b.Way.Proto()) != string(t.Transport) {
+			continue
+		}
+		if slices.Contains(called, userOf(b)) || b.Contact.User != "" && slices.Contains(called, b.Contact.User) {
 			return b, true
 		}
+		if !ok {
+			found, ok = b, true
+		}
 	}
-	return binding{}, false
+	return found, ok
+}
+
+// userOf is the user of the address of record that a binding belongs to.
+func userOf(b binding) string {
+	user, _, _ := strings.Cut(b.AOR, "@")
+	return user
+}
+
+// placedAt puts what a binding says of its place into a Request-URI. A call to the address of record itself goes to its Contact whole, user and parameters (RFC 3261
+// section 16.5). Any other number came to a party that registered once for many: it stays, and takes the place and the parameters of the Contact, as RFC 6140
+// section 5.2 has it for trunks. What would lead a message elsewhere is ours to say: it goes by the way on which the registration came.
+func placedAt(u msg.Uri, b binding, called ...string) msg.Uri {
+	u.Host, u.Port = hostText(b.Contact.Host), int(b.Contact.Port)
+	if b.Contact.User != "" && slices.Contains(called, userOf(b)) {
+		u.User = b.Contact.User
+	}
+	var c msg.Uri
+	if msg.ParseUri(b.Contact.URI, &c) != nil {
+		return u
+	}
+	for _, p := range c.UriParams {
+		switch strings.ToLower(p.K) {
+		case "transport", "method", "maddr", "ttl", "lr":
+		default:
+			u.UriParams = append(u.UriParams, p)
+		}
+	}
+	return u
 }
 
 var errUnbound = errors.New("sip: its registration ended")
@@ -211,7 +246,7 @@ func (s *shard) update(req *msg.Request, in transport.Incoming, party *Party) (u
 
 func contactOf(c *msg.ContactHeader) registration.Contact {
 	a := c.Address
-	out := registration.Contact{URI: a.String(), Host: strings.Trim(a.Host, "[]"), Port: uint16(a.Port), Q: 1, Expires: -1}
+	out := registration.Contact{URI: a.String(), User: a.User, Host: strings.Trim(a.Host, "[]"), Port: uint16(a.Port), Q: 1, Expires: -1}
 	out.Key = strings.ToLower(fmt.Sprintf("%s:%s:%d;%s", a.Scheme, a.Host, a.Port, a.UriParams.GetOr("transport", ""))) + "\n" + a.User
 	if n, err := strconv.ParseUint(c.Params.GetOr("expires", ""), 10, 32); err == nil {
 		out.Expires = time.Duration(n) * time.Second

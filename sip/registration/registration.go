@@ -24,6 +24,7 @@ const (
 type Contact struct {
 	URI     string // as written, which is what answers repeat
 	Key     string // equal for equal URIs
+	User    string
 	Host    string
 	Port    uint16
 	Q       float64       // preference, 0 to 1; who names none means 1
