@@ -11,7 +11,7 @@ import (
 // Budgets of one whole call, about 1.3 times what was reached: media, judgements and records are in the first; media is gone from the second, and the
 // transactions that linger are in it.
 const (
-	mallocsPerCall   = 640
+	mallocsPerCall   = 540
 	heapPerEndedCall = 10000 // bytes
 )
 

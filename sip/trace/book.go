@@ -1,8 +1,9 @@
-// Package trace is the memory of what calls looked like on the wire: the last messages of live and recently ended calls, masked, bounded in number and bytes; their
+// Package trace is the memory of what calls looked like on the wire: the last messages of live and recently ended calls, bounded in number and bytes; their
 // ladder for a terminal, their capture file, and their copy for a HEP collector.
 //
-// What is kept was masked before it was kept: numbers, names, users, keys and digest answers by stars of the same length. The loops of calls hand messages and
-// notes over by a bounded queue and never wait; one goroutine owns the masking, the storing and the copying. It imports nothing of ours: sip and the hall feed it.
+// What leaves it is masked: numbers, names, users, keys and digest answers by stars of the same length. Messages with keys of media or answers of digest are
+// masked before they are kept, the others when somebody looks: most calls nobody ever looks at. The loops of calls hand messages and notes over by a bounded
+// queue and never wait; one goroutine owns the storing and the copying. It imports nothing of ours: sip and the hall feed it.
 package trace
 
 import (
@@ -48,6 +49,9 @@ type Event struct {
 	CSeq   string         `json:"cseq,omitempty"`
 	SDP    bool           `json:"sdp,omitempty"`
 	Text   string         `json:"text,omitempty"` // the whole message, masked
+
+	raw    []byte // the message as it is kept
+	masked bool   // it is masked already
 }
 
 // Trace is what is remembered of one call.
@@ -313,15 +317,31 @@ func (b *Book) message(i item) {
 	b.stray = append(b.stray, i)
 }
 
-// event masks a message and reads what a ladder shows of it.
+// event keeps a message. What is secret beyond the call is masked at once.
 func (b *Book) event(p Packet, d dialog) Event {
-	e := Event{At: p.At, Kind: "message", Side: d.side, Party: d.party, Out: p.Out, Proto: p.Proto, Local: p.Local, Remote: p.Remote}
-	e.CSeq = string(headerOf(p.Text, "cseq", ""))
-	kind := strings.ToLower(string(headerOf(p.Text, "content-type", "c")))
-	_, body, _ := bytes.Cut(p.Text, []byte("\r\n\r\n"))
+	e := Event{At: p.At, Kind: "message", Side: d.side, Party: d.party, Out: p.Out, Proto: p.Proto, Local: p.Local, Remote: p.Remote, raw: p.Text}
+	if bytes.Contains(p.Text, []byte("inline:")) || bytes.Contains(p.Text, []byte("uthorization:")) {
+		Mask(e.raw, b.c.Open)
+		e.masked = true
+	}
+	return e
+}
+
+// shown masks a message that somebody looks at and reads what a ladder shows of it.
+func (e Event) shown(open bool) Event {
+	if e.raw == nil {
+		return e
+	}
+	text := e.raw
+	if !e.masked {
+		text = bytes.Clone(text)
+		Mask(text, open)
+	}
+	e.CSeq = string(headerOf(text, "cseq", ""))
+	kind := strings.ToLower(string(headerOf(text, "content-type", "c")))
+	_, body, _ := bytes.Cut(text, []byte("\r\n\r\n"))
 	e.SDP = len(body) > 0 && (strings.HasPrefix(kind, "application/sdp") || strings.Contains(strings.ToLower(string(body)), "application/sdp"))
-	Mask(p.Text, b.c.Open)
-	e.Text = string(p.Text)
+	e.Text, e.raw = string(text), nil
 	line, _, _ := strings.Cut(e.Text, "\r\n")
 	if rest, ok := strings.CutPrefix(line, "SIP/2.0 "); ok {
 		e.Line = rest
@@ -336,12 +356,12 @@ func (b *Book) add(r *record, e Event) {
 	e.Seq = r.Seen
 	if len(r.Events) >= b.c.Messages {
 		at := b.c.Messages / 4
-		b.grow(r, -len(r.Events[at].Text))
+		b.grow(r, -len(r.Events[at].raw))
 		r.Events = slices.Delete(r.Events, at, at+1)
 		r.Lost++
 	}
 	r.Events = append(r.Events, e)
-	b.grow(r, len(e.Text))
+	b.grow(r, len(e.raw))
 	if e.Kind == "message" && b.c.Export != nil {
 		r.unsent = append(r.unsent, e)
 		b.export(r)
@@ -365,7 +385,7 @@ func (b *Book) export(r *record) {
 		return
 	}
 	for _, e := range r.unsent {
-		b.c.Export(e, r.Ref)
+		b.c.Export(e.shown(b.c.Open), r.Ref)
 	}
 	r.unsent = nil
 }
@@ -433,7 +453,10 @@ func (b *Book) Find(key string, since int) (Trace, bool) {
 		t := r.Trace
 		t.Left, t.Right = slices.Clone(t.Left), slices.Clone(t.Right)
 		at, _ := slices.BinarySearchFunc(r.Events, since+1, func(e Event, n int) int { return e.Seq - n })
-		t.Events = append([]Event{}, r.Events[at:]...)
+		t.Events = make([]Event, 0, len(r.Events)-at)
+		for _, e := range r.Events[at:] {
+			t.Events = append(t.Events, e.shown(b.c.Open))
+		}
 		return t, true
 	}
 	return Trace{}, false
