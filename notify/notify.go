@@ -2,10 +2,7 @@ package notify
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,15 +58,12 @@ type Config struct {
 const (
 	cursorPrefix = "notify.cursor."
 	batch        = 256
-	saveEvery    = 5 * time.Second // of a cursor that only passed what nobody is told of
-	stateTimeout = 5 * time.Second
 )
 
 // Follower follows the log.
 type Follower struct {
 	c      Config
 	logger *slog.Logger
-	log    string // names the log in cursors
 
 	mu     sync.Mutex // guards routes
 	routes []route
@@ -95,8 +89,7 @@ func New(c Config) (*Follower, error) {
 	c.Backoff = positive(c.Backoff, 500*time.Millisecond)
 	c.BackoffMax = positive(c.BackoffMax, 30*time.Second)
 	c.MaxAge = positive(c.MaxAge, time.Hour)
-	id := sha256.Sum256([]byte(c.Log.VerifierKey()))
-	f := &Follower{c: c, logger: c.Logger, log: hex.EncodeToString(id[:8]), reload: make(chan struct{}, 1)}
+	f := &Follower{c: c, logger: c.Logger, reload: make(chan struct{}, 1)}
 	if f.logger == nil {
 		f.logger = slog.New(slog.DiscardHandler)
 	}
@@ -196,7 +189,8 @@ func (f *Follower) Run(ctx context.Context) error {
 
 // follow carries one channel along the log. One channel never waits for another.
 func (f *Follower) follow(ctx context.Context, r route) {
-	p := &place{f: f, r: r, key: cursorPrefix + f.log + "." + base64.RawURLEncoding.EncodeToString([]byte(r.channel.Name()))}
+	key := cursorPrefix + LogID(f.c.Log) + "." + base64.RawURLEncoding.EncodeToString([]byte(r.channel.Name()))
+	p := &place{f: f, r: r, Cursor: &Cursor{Log: f.c.Log, KV: f.c.KV, Key: key, MaxAge: f.c.MaxAge, Logger: f.logger.With("channel", r.channel.Name())}}
 	wait := f.c.Backoff
 	for ctx.Err() == nil {
 		err := p.advance(ctx)
@@ -213,7 +207,7 @@ func (f *Follower) follow(ctx context.Context, r route) {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateTimeout)
 	defer cancel()
-	if err := p.save(last); err != nil {
+	if err := p.Save(last); err != nil {
 		f.logger.Warn("a cursor was not kept; what it passed is read again", "channel", r.channel.Name(), "error", err)
 	}
 }
@@ -230,45 +224,32 @@ func pause(ctx context.Context, d time.Duration) {
 
 // place is where a channel stands in the log. One goroutine owns it.
 type place struct {
-	f   *Follower
-	r   route
-	key string
-
-	known   bool // next was read from the store
-	next    uint64
-	rev     uint64
-	saved   uint64
-	savedAt time.Time
-}
-
-// cursor is the value of a cursor's key.
-type cursor struct {
-	Next uint64 `json:"next"`
+	*Cursor
+	f *Follower
+	r route
 }
 
 // advance waits for entries and passes some of them.
 func (p *place) advance(ctx context.Context) error {
-	if !p.known {
-		if err := p.load(ctx); err != nil {
-			return err
-		}
+	if err := p.Load(ctx); err != nil {
+		return err
 	}
 	log := p.f.c.Log
 	behind := p.f.behind.WithLabelValues(p.r.channel.Name())
-	if size := log.Size(); p.next >= size {
+	if size := log.Size(); p.Next >= size {
 		behind.Set(0)
 		select {
-		case <-log.Grown(p.next):
+		case <-log.Grown(p.Next):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	picked, next, err := audit.Pick(ctx, log, p.next, batch, func(k audit.Kind) bool { return p.r.kinds[k] })
+	picked, next, err := audit.Pick(ctx, log, p.Next, batch, func(k audit.Kind) bool { return p.r.kinds[k] })
 	if err != nil {
-		return fmt.Errorf("notify: reading the log from %d: %w", p.next, err)
+		return fmt.Errorf("notify: reading the log from %d: %w", p.Next, err)
 	}
 	for _, e := range picked {
-		p.next = e.Seq
+		p.Next = e.Seq
 		behind.Set(float64(log.Size() - e.Seq))
 		n, ok := noticeOf(e)
 		if !ok {
@@ -277,88 +258,14 @@ func (p *place) advance(ctx context.Context) error {
 		if err := p.f.tell(ctx, p.r, n); err != nil {
 			return err
 		}
-		p.next++
-		if err := p.save(ctx); err != nil {
+		p.Next++
+		if err := p.Save(ctx); err != nil {
 			return err
 		}
 	}
-	p.next = next
+	p.Next = next
 	behind.Set(float64(log.Size() - next))
-	if time.Since(p.savedAt) >= saveEvery {
-		return p.save(ctx)
-	}
-	return nil
-}
-
-// load reads the cursor. A channel that has none begins with what is younger than MaxAge, so neither a lost store nor a new channel brings up
-// old stories, and a ticket that still waits is told of.
-func (p *place) load(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-	defer cancel()
-	item, err := p.f.c.KV.Get(ctx, p.key)
-	var c cursor
-	switch {
-	case errors.Is(err, state.ErrNotFound):
-	case err != nil:
-		return fmt.Errorf("notify: reading the cursor: %w", err)
-	default:
-		p.rev = item.Rev
-		if err := json.Unmarshal(item.Data, &c); err == nil && c.Next <= p.f.c.Log.Size() {
-			p.next, p.saved, p.savedAt, p.known = c.Next, c.Next, time.Now(), true
-			return nil
-		}
-		p.f.logger.Error("a cursor does not fit the log and is set anew", "channel", p.r.channel.Name())
-	}
-	if p.next, err = p.f.young(ctx); err != nil {
-		return err
-	}
-	p.known, p.saved = true, ^uint64(0)
-	return p.save(ctx)
-}
-
-// young finds the first entry that is younger than MaxAge. Entries stand in the order of their time.
-func (f *Follower) young(ctx context.Context) (uint64, error) {
-	since := time.Now().Add(-f.c.MaxAge)
-	low, high := uint64(0), f.c.Log.Size()
-	for low < high {
-		mid := low + (high-low)/2
-		entries, err := f.c.Log.Entries(ctx, mid, 1)
-		if err != nil {
-			return 0, fmt.Errorf("notify: reading entry %d: %w", mid, err)
-		}
-		if len(entries) == 1 && entries[0].Time.Before(since) {
-			low = mid + 1
-		} else {
-			high = mid
-		}
-	}
-	return low, nil
-}
-
-// save keeps the cursor.
-func (p *place) save(ctx context.Context) error {
-	if !p.known || p.saved == p.next {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-	defer cancel()
-	data, err := json.Marshal(cursor{p.next})
-	if err != nil {
-		return fmt.Errorf("notify: keeping the cursor: %w", err)
-	}
-	rev, err := p.f.c.KV.Swap(ctx, p.key, p.rev, data)
-	if errors.Is(err, state.ErrConflict) {
-		// An earlier write of ours whose answer was lost: take the revision and write over it.
-		if item, gerr := p.f.c.KV.Get(ctx, p.key); gerr == nil {
-			p.rev = item.Rev
-			rev, err = p.f.c.KV.Swap(ctx, p.key, p.rev, data)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("notify: keeping the cursor: %w", err)
-	}
-	p.rev, p.saved, p.savedAt = rev, p.next, time.Now()
-	return nil
+	return p.Keep(ctx)
 }
 
 // tell delivers one notice or gives it up, and then says so to whoever waits for the telling. An error means that it must be told again.
