@@ -42,6 +42,7 @@ var ours = map[string][]string{
 	"sip/registration":    {},
 	"sip/trace":           {},
 	"notify":              {"audit", "sovereign", "state"},
+	"notify/spans":        {"audit", "notify", "sovereign", "state"},
 	"admin":               {"approval", "audit", "audit/report", "healthcheck", "routing", "routing/desk", "sovereign", "certs", "sip/trace"},
 	"configs":             {"approval", "healthcheck", "media", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "internal/jcs", "routing/numbers"},
 	"internal/jcs":        {},

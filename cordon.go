@@ -23,6 +23,7 @@ import (
 	"github.com/cordonsip/cordon/internal/osnet"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/notify"
+	"github.com/cordonsip/cordon/notify/spans"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/routing/desk"
 	"github.com/cordonsip/cordon/sip"
@@ -82,6 +83,7 @@ type Node struct {
 	book      *trace.Book // nil: no call is remembered
 	collector *trace.Collector
 	notifier  *notify.Follower
+	spans     *spans.Follower // nil: no collector
 	api       *admin.Server
 
 	listeners []boundListener
@@ -150,6 +152,9 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("tables", (&tableWatch{node: n}).Run)
 	n.run("healthcheck", n.checker.Run)
 	n.run("notify", n.notifier.Run)
+	if n.spans != nil {
+		n.run("spans", n.spans.Run)
+	}
 	if n.api != nil {
 		n.run("admin", n.api.Run)
 	}

@@ -131,6 +131,9 @@ func (n *Node) buildDoors(context.Context) error {
 	if err := n.buildNotify(c); err != nil {
 		return err
 	}
+	if err := n.buildSpans(c); err != nil {
+		return err
+	}
 	return n.buildAPI(c)
 }
 
@@ -351,6 +354,7 @@ func (n *Node) fixed(cfg *configs.Config) error {
 		"log":                 old.Log == cfg.Log,
 		"trace":               old.Trace == cfg.Trace,
 		"hep":                 reflect.DeepEqual(old.File.HEP, cfg.File.HEP),
+		"spans":               (old.File.Spans == nil) == (cfg.File.Spans == nil),
 		"api.address":         old.API.Off == cfg.API.Off && old.API.Address == cfg.API.Address,
 		"api.cert_file":       (old.API.Cert == nil) == (cfg.API.Cert == nil),
 		"number of listeners": len(old.Listeners) == len(cfg.Listeners),
@@ -374,7 +378,7 @@ func (n *Node) applyParts(c *configs.Config) error {
 	n.ruling.Lock()
 	defer n.ruling.Unlock()
 	return errors.Join(err, n.router.Reload(c.Rules), n.gate.Reload(c.Gate, people(c)), n.checker.Reload(c.Watched, c.Health),
-		n.edge.Reload(n.profiles(c)), n.notifier.Reload(channels))
+		n.edge.Reload(n.profiles(c)), n.notifier.Reload(channels), n.aimSpans(c))
 }
 
 func (n *Node) reloadRefused(ctx context.Context, by string, err error) {

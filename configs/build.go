@@ -70,6 +70,7 @@ func (b *builder) build() *Config {
 	b.guard(c)
 	b.certificates(c)
 	b.trace(c)
+	b.spans(c)
 	return c
 }
 

@@ -55,6 +55,7 @@ type Config struct {
 	CertCheck  time.Duration // how often their files are looked at
 	Trace      TracePart
 	HEP        HEPPart
+	Spans      SpansPart
 }
 
 // SuspensionSource is where the overlay of suspended instruments comes from.

@@ -54,6 +54,8 @@ type File struct {
 	Trace Trace `yaml:"trace,omitempty"`
 	// A collector that gets a copy of each message of calls.
 	HEP *HEP `yaml:"hep,omitempty"`
+	// An OpenTelemetry collector that gets each ended call as one trace.
+	Spans *Spans `yaml:"spans,omitempty"`
 }
 
 // Tenant is the financial entity.

@@ -1,0 +1,82 @@
+package cordon_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	cordon "github.com/cordonsip/cordon"
+)
+
+// spansDropped reads how many spans the collector never got, by reason.
+func spansDropped(t *testing.T, n *cordon.Node, reason string) (count float64) {
+	t.Helper()
+	families, err := n.Metrics().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "cordon_spans_dropped_total" && m.GetLabel()[0].GetValue() == reason {
+				count = m.GetCounter().GetValue()
+			}
+		}
+	}
+	return count
+}
+
+func TestASpanCollectorIsToldOfCallsInAPermittedPlaceAndOfNothingElsewhere(t *testing.T) {
+	t.Setenv("CORDON_TEST_CLARA", "clara's token")
+	t.Setenv("CORDON_TEST_SPANS", "Bearer of spans")
+	for place, permitted := range map[string]bool{"127.1.0.98": true, "127.9.0.98": false} {
+		t.Run(place, func(t *testing.T) {
+			l, err := net.Listen("tcp", place+":0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make(chan string, 16)
+			server := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				if err == nil {
+					got <- r.Method + " " + r.URL.Path + " " + r.Header.Get("Authorization") + " " + string(body)
+				}
+			})}}
+			server.Start()
+			defer server.Close()
+			n := boot(t, writeConfig(t, t.TempDir(), nodeConfig+"spans: {endpoint: \"http://"+l.Addr().String()+"/v1/traces\", headers: [{name: Authorization, value: {env: CORDON_TEST_SPANS}}]}\n"))
+			defer n.Stop(t.Context(), 0)
+			ref := tracedCall(t, n)
+			if !permitted {
+				waitFor(t, "a refusal that is counted", func() bool { return spansDropped(t, n, "fenced") > 0 })
+				if len(got) > 0 {
+					t.Errorf("it got %s", <-got)
+				}
+				return
+			}
+			text := ""
+			waitFor(t, "a trace", func() bool {
+				select {
+				case text = <-got:
+				default:
+				}
+				return text != ""
+			})
+			for _, want := range []string{
+				"POST /v1/traces Bearer of spans {", `{"key":"cordon.call_ref","value":{"stringValue":"` + ref + `"}}`, `{"key":"cordon.route","value":{"stringValue":"in"}}`,
+				`"name":"attempt"`, `{"key":"cordon.region","value":{"stringValue":"aws:eu-central-1"}}`, `{"key":"service.instance.id","value":{"stringValue":"edge-1"}}`,
+			} {
+				if !strings.Contains(text, want) {
+					t.Errorf("no %s in %s", want, text)
+				}
+			}
+			for _, person := range []string{"Erika", "9123456", "70123456", "p-"} {
+				if strings.Contains(strings.ReplaceAll(text, ref, ""), person) {
+					t.Errorf("%s stands in %s", person, text)
+				}
+			}
+		})
+	}
+}
