@@ -321,6 +321,22 @@ func TestANodeThatStopsForgetsNoCallAndSendsNoneTwice(t *testing.T) {
 	})
 }
 
+func TestWhatWasSentIsPassedBeforeTheNextBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.calls(1)
+		defer w.run()()
+		time.Sleep(2*time.Second + 1)
+		synctest.Wait()
+		defer w.run()() // while the first has not stopped, as after a crash
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := w.c.taken(); got != "[1]" {
+			t.Errorf("sent again after a crash: %s", got)
+		}
+	})
+}
+
 func TestAFollowerWithoutWhatItNeedsIsRefused(t *testing.T) {
 	if _, err := New(Config{}); err == nil {
 		t.Error("taken")
