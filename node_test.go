@@ -177,6 +177,7 @@ func TestReloadTakesWhatItCanAndRefusesTheRest(t *testing.T) {
 		"another node":    strings.Replace(wider, "name: edge-1", "name: edge-2", 1),
 		"another address": strings.Replace(wider, "127.5.0.10:0", "127.5.0.11:0", 1),
 		"another limit":   wider + "limits: {max_calls: 7}\n",
+		"a collector":     wider + "spans: {endpoint: \"https://127.1.0.99/v1/traces\"}\n",
 		"another log":     strings.Replace(wider, "reserve: 1MiB", "reserve: 2MiB", 1),
 	} {
 		writeConfig(t, dir, text)
@@ -200,8 +201,8 @@ func TestReloadTakesWhatItCanAndRefusesTheRest(t *testing.T) {
 			t.Errorf("a name stands in the log: %s", e.Body)
 		}
 	}
-	if refused != 5 {
-		t.Errorf("%d refused reloads in the log, want 5", refused)
+	if refused != 6 {
+		t.Errorf("%d refused reloads in the log, want 6", refused)
 	}
 }
 

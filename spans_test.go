@@ -5,10 +5,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
 	cordon "github.com/cordonsip/cordon"
+	"github.com/cordonsip/cordon/configs"
 )
 
 // spansDropped reads how many spans the collector never got, by reason.
@@ -46,8 +48,18 @@ func TestASpanCollectorIsToldOfCallsInAPermittedPlaceAndOfNothingElsewhere(t *te
 			})}}
 			server.Start()
 			defer server.Close()
-			n := boot(t, writeConfig(t, t.TempDir(), nodeConfig+"spans: {endpoint: \"http://"+l.Addr().String()+"/v1/traces\", headers: [{name: Authorization, value: {env: CORDON_TEST_SPANS}}]}\n"))
+			dir := t.TempDir()
+			base := nodeConfig + "spans: {endpoint: \"http://" + l.Addr().String()
+			n := boot(t, writeConfig(t, dir, base+"/v1/old\"}\n"))
 			defer n.Stop(t.Context(), 0)
+			warned := slices.ContainsFunc(n.Config().Warnings, func(p configs.Problem) bool { return p.Path == "spans.endpoint" })
+			if warned == permitted {
+				t.Errorf("warned: %v", n.Config().Warnings)
+			}
+			writeConfig(t, dir, base+"/v1/traces\", headers: [{name: Authorization, value: {env: CORDON_TEST_SPANS}}]}\n")
+			if err := n.ReloadFile(t.Context(), "anna"); err != nil {
+				t.Fatal(err)
+			}
 			ref := tracedCall(t, n)
 			if !permitted {
 				waitFor(t, "a refusal that is counted", func() bool { return spansDropped(t, n, "fenced") > 0 })

@@ -24,4 +24,5 @@ func (b *builder) rooms(c *Config) {
 		return
 	}
 	b.collectorPlace(c, s)
+	b.spansPlace(c, s)
 }

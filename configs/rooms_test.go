@@ -103,6 +103,13 @@ func roomsTake(t *testing.T, g ground, c *Config) {
 		}
 		channels = append(channels, notify.Routed{Channel: notify.Console(ch.Name, io.Discard), Kinds: ch.Kinds})
 	}
+	if c.Spans.URL != "" {
+		out := notify.OutletConfig{URL: c.Spans.URL, Roots: c.Spans.Roots, Dial: dial}
+		out.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("nothing is asked here") }
+		if _, err := notify.NewOutlet(out); err != nil {
+			t.Errorf("a configuration without problems is refused by notify: %v", err)
+		}
+	}
 	if _, err := notify.New(notify.Config{Log: g.log, KV: g.kv, Channels: channels}); err != nil {
 		t.Errorf("a configuration without problems is refused by notify: %v", err)
 	}
@@ -320,6 +327,7 @@ emergency: [{country: DE, numbers: ["112"], trunk: second}]
 notify: [{name: x, type: console, kinds: [gate.changed, failover.*]}, {name: y, type: webhook, url: "https://192.0.2.1/", secret: {env: S}}]
 limits: {max_calls: 10, rate_per_source: 2, stranger: silence, connect: 1s}
 log: {reserve: 1MiB, on_log_failure: refuse}
+spans: {endpoint: "https://127.1.0.99:4318/v1/traces", headers: [{name: Authorization, value: {env: S}}], timeout: 3s}
 legal_bases: [` + scc + `]
 `
 

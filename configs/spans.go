@@ -3,10 +3,14 @@ package configs
 import (
 	"crypto/x509"
 	"fmt"
+	"net/netip"
 	"net/textproto"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
 )
 
 // Spans is where the spans of calls go, in the words of OpenTelemetry.
@@ -81,6 +85,25 @@ func (b *builder) spans(c *Config) {
 		v := h.Value
 		v.File = b.path(v.File)
 		c.Spans.Headers = append(c.Spans.Headers, SpansHeaderPart{name, v.Value})
+	}
+}
+
+// spansPlace warns of a collector that the fence will refuse, where the file names its address: the node runs, and not a span leaves for it.
+func (b *builder) spansPlace(c *Config, s *sovereign.Snapshot) {
+	u, err := url.Parse(c.Spans.URL)
+	if err != nil {
+		return
+	}
+	a, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return // none, or a name, which is judged when it is resolved
+	}
+	port := uint16(443)
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
+		port = uint16(n)
+	}
+	if r := s.Judge(sovereign.Ask{Plane: sovereign.Infrastructure, Addr: netip.AddrPortFrom(a, port), At: time.Now()}); !r.Permitted() {
+		b.warn("spans.endpoint", "declare its place, and let the policy permit it", "nothing will be sent there: %s (%s)", r.Verdict, r.Ground)
 	}
 }
 
