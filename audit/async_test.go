@@ -154,7 +154,7 @@ func TestAsyncHang(t *testing.T) {
 func TestAsyncClose(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
-	c.Dir = t.TempDir()
+	c.Dir = logDir(t)
 	l, _, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -238,7 +238,7 @@ func TestRecent(t *testing.T) {
 // TestIntentsAsync holds that every one of a group is told once, what is on the disk when it is, and that who is not on record is not open.
 func TestIntentsAsync(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "intents")
+	path := filepath.Join(logDir(t), "intents")
 	in, err := OpenIntents(path)
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ func openTest(t *testing.T, kind string, c Config) Log {
 		l, err = Memory(c)
 	} else {
 		if c.Dir == "" {
-			c.Dir = t.TempDir()
+			c.Dir = logDir(t)
 		}
 		l, _, err = Open(t.Context(), c)
 	}
@@ -51,6 +51,30 @@ func openTest(t *testing.T, kind string, c Config) Log {
 		}
 	})
 	return l
+}
+
+// logDir is a folder of its own for a log, removed at the end. An append that hung or failed may still end in it shortly after the log was closed.
+func logDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cordon-log-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for deadline := time.Now().Add(10 * time.Second); ; <-tick.C {
+			err := os.RemoveAll(dir)
+			if err == nil {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	return dir
 }
 
 func mustAppend(t *testing.T, l Log, e Event) uint64 {

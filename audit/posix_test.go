@@ -21,7 +21,7 @@ import (
 func TestReopen(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
-	c.Dir = t.TempDir()
+	c.Dir = logDir(t)
 	run := func(events ...Event) (crashed bool) {
 		l, crashed, err := Open(t.Context(), c)
 		if err != nil {
@@ -57,7 +57,7 @@ func TestReopen(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
-	c.Dir = t.TempDir()
+	c.Dir = logDir(t)
 	open := func(c Config) error {
 		l, _, err := Open(t.Context(), c)
 		if err == nil {
@@ -110,7 +110,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestPrune(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
-	c.Dir = t.TempDir()
+	c.Dir = logDir(t)
 	l := openTest(t, "disk", c)
 	for range 8 {
 		mustAppend(t, l, HealthChanged{})
@@ -202,7 +202,7 @@ func TestNewest(t *testing.T) {
 // TestSweep lists what a write that was cut off leaves behind, and what is none of it.
 func TestSweep(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := logDir(t)
 	gone := []string{
 		"tile/entries/000.p/51234", "tile/entries/0001234567", "tile/0/000.p/51234", "tile/0/0011234567", "tile/1/0001234", "tile/entries/001.p/12345",
 		".state/treeState99", "checkpoint77",
@@ -239,7 +239,7 @@ func TestCloseHung(t *testing.T) {
 	t.Parallel()
 	var f faults
 	c := testConfig()
-	c.Dir, c.wrap, c.AppendTimeout = t.TempDir(), f.wrap, 20*time.Millisecond
+	c.Dir, c.wrap, c.AppendTimeout = logDir(t), f.wrap, 20*time.Millisecond
 	l, _, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ func TestVerifySound(t *testing.T) {
 	for _, n := range []int{0, 1, 255, 256, 257, 700} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
+			dir := logDir(t)
 			key := writeLog(t, dir, n)
 			v := verify(t, dir, key)
 			if v.Bad != nil || v.Size != uint64(n) || v.Entries != uint64(n) || v.Kinds[KindCallEnded] != uint64(n) || v.Unsigned != 0 || v.Unknown != 0 {
@@ -66,7 +66,7 @@ func TestVerifySound(t *testing.T) {
 
 func TestVerifyCounts(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := logDir(t)
 	c := testConfig()
 	c.Dir = dir
 	l := openTest(t, "disk", c)
@@ -224,13 +224,13 @@ func rewrite(at uint64) func(t *testing.T, dir string) {
 // TestVerifyTamper names what was done to a log.
 func TestVerifyTamper(t *testing.T) {
 	t.Parallel()
-	sound := t.TempDir()
+	sound := logDir(t)
 	key := writeLog(t, sound, 600)
 	remove(t, sound, "reserve") // no copy needs it
 	for _, c := range tamperings(seqOf(t, sound, "41")) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
+			dir := logDir(t)
 			if err := os.CopyFS(dir, os.DirFS(sound)); err != nil {
 				t.Fatal(err)
 			}
@@ -271,7 +271,7 @@ func joinBundle(entries [][]byte) (out []byte) {
 // TestVerifyCannot tells what could not be checked from what failed.
 func TestVerifyCannot(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := logDir(t)
 	key := writeLog(t, dir, 3)
 	if _, err := Verify(t.Context(), filepath.Join(dir, "nowhere"), key); err == nil {
 		t.Error("a folder that is not there")
@@ -299,7 +299,7 @@ func TestVerifyCannot(t *testing.T) {
 // TestVerifyOlderCheckpoint holds that an older checkpoint of the same log holds and one of another history does not.
 func TestVerifyOlderCheckpoint(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := logDir(t)
 	writeLog(t, dir, 40)
 	old, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
 	if err != nil {
@@ -311,7 +311,7 @@ func TestVerifyOlderCheckpoint(t *testing.T) {
 	if v.Bad != nil || v.Size != 40 || v.Unsigned != 300 || v.Entries != 340 {
 		t.Errorf("%+v, %+v", v, v.Bad)
 	}
-	elsewhere := t.TempDir()
+	elsewhere := logDir(t)
 	writeLog(t, elsewhere, 40)
 	edit(t, filepath.Join(dir, "checkpoint"), func([]byte) []byte {
 		raw, err := os.ReadFile(filepath.Join(elsewhere, "checkpoint"))
@@ -333,7 +333,7 @@ func TestVerifyOlderCheckpoint(t *testing.T) {
 // TestVerifyPublished holds that a copy of the published files alone can be checked: the driver's private state stays at home.
 func TestVerifyPublished(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := logDir(t)
 	key := writeLog(t, dir, 300)
 	remove(t, dir, ".state")
 	remove(t, dir, "reserve")
@@ -357,7 +357,7 @@ func TestVerifyMalformed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
+			dir := logDir(t)
 			l := openTest(t, "memory", testConfig())
 			mustAppend(t, l, NodeStarted{})
 			m := l.(*spine).drv.(*memory)
@@ -379,7 +379,7 @@ func TestVerifyMalformed(t *testing.T) {
 // TestVerifyLeftovers holds that a partial file of a batch that never ended is counted and no more.
 func TestVerifyLeftovers(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := logDir(t)
 	key := writeLog(t, dir, 88)
 	for _, f := range []string{"tile/entries/000.p/99", "tile/0/000.p/17"} {
 		if err := os.WriteFile(filepath.Join(dir, f), []byte("half a batch"), 0o600); err != nil {
@@ -394,7 +394,7 @@ func TestVerifyLeftovers(t *testing.T) {
 // TestVerifyClockSteps holds that a clock which went back is counted: clocks do, and nobody tampered.
 func TestVerifyClockSteps(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := logDir(t)
 	c := testConfig()
 	at := time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 	c.Now = func() time.Time { return at }
@@ -471,7 +471,7 @@ func tamperBundle(t *testing.T, raw []byte, key string) {
 // TestModes holds that nobody but the owner gets into the folder.
 func TestModes(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "log")
+	dir := filepath.Join(logDir(t), "log")
 	writeLog(t, dir, 1)
 	st, err := os.Stat(dir)
 	if err != nil || st.Mode().Perm() != fs.FileMode(0o700) {
@@ -525,7 +525,7 @@ func TestVerifyHigh(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	dir := t.TempDir()
+	dir := logDir(t)
 	writeTiles(t, dir, m)
 	const top = "tile/2/000.p/1"
 	edit(t, filepath.Join(dir, top), flip(9)) // the last thing that is looked at: everything under it must hold

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -11,8 +12,8 @@ import (
 // pingPeer is a server that counts pings and answers them while it is told to.
 type pingPeer struct {
 	net.Conn
-	pings   int
-	answers bool
+	pings   atomic.Int64
+	answers atomic.Bool
 }
 
 func (p *pingPeer) run() {
@@ -22,8 +23,8 @@ func (p *pingPeer) run() {
 		if err != nil {
 			return
 		}
-		p.pings += n / 4
-		if p.answers {
+		p.pings.Add(int64(n / 4))
+		if p.answers.Load() {
 			p.Write([]byte("\r\n"))
 		}
 	}
@@ -53,18 +54,19 @@ func TestAPingWithoutItsPongLosesTheFlow(t *testing.T) {
 					t.Fatal(err)
 				}
 				nc, _ := ln.Accept()
-				p := &pingPeer{Conn: nc, answers: c.answers}
+				p := &pingPeer{Conn: nc}
+				p.answers.Store(c.answers)
 				defer p.Close()
 				go p.run()
 				time.Sleep(time.Minute)
 				if c.stops {
 					w.settle()
-					p.answers = false
+					p.answers.Store(false)
 				}
 				time.Sleep(2 * time.Minute)
 				lost := w.losses()
-				if (p.pings > 0) != c.pings || (len(lost) > 0) != c.lost {
-					t.Fatalf("%d pings, lost %v", p.pings, lost)
+				if (p.pings.Load() > 0) != c.pings || (len(lost) > 0) != c.lost {
+					t.Fatalf("%d pings, lost %v", p.pings.Load(), lost)
 				}
 				if !c.lost {
 					return
