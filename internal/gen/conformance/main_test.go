@@ -65,3 +65,28 @@ func TestAPageRemembersItsResults(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// The page that stands in the repository names every test that says something of an RFC, and none that failed.
+func TestThePageIsWhatTheTestsSay(t *testing.T) {
+	claims, err := read("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../../docs/reference/sip-conformance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := remembered(string(page))
+	fresh, err := write(claims, results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(fresh) != string(page) {
+		t.Error("docs/reference/sip-conformance.md is old: make conformance")
+	}
+	for _, c := range claims {
+		if r := results[c.test]; r != passed && (c.test.dir != interopDir || r == failed || r == "") {
+			t.Errorf("%s: %q", c.test, r)
+		}
+	}
+}

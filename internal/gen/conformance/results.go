@@ -90,7 +90,7 @@ func runTests(root, dir string, names []string) (map[string]string, error) {
 	return got, nil
 }
 
-var row = regexp.MustCompile("^\\| [^|]* \\| `([A-Za-z0-9_]+)` \\| ([a-z/]+) \\| ([^|]+) \\| [^|]*\\|$")
+var row = regexp.MustCompile("^\\| [^|]* \\| `([A-Za-z0-9_]+)` \\| ([a-z./]+) \\| ([^|]+) \\| [^|]*\\|$")
 
 // remembered reads the results off a page that was written before.
 func remembered(page string) map[test]string {
