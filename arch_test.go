@@ -38,7 +38,7 @@ var ours = map[string][]string{
 	"sip/transaction":     {"sip/transport", "sip/header", "sovereign"},
 	"sip/header":          {},
 	"sip/dialog":          {"sip/transport", "sip/transaction"},
-	"sip/digest":          {},
+	"sip/digest":          {"sip/header"},
 	"sip/registration":    {},
 	"sip/trace":           {},
 	"notify":              {"audit", "sovereign", "state"},

@@ -510,7 +510,7 @@ type Channel struct {
 	Secret Secret `yaml:"secret,omitempty"`
 	// Roots of the webhook, PEM; default: the system's.
 	RootsFile string `yaml:"roots_file,omitempty"`
-	// Kinds of entries; default: failover.*, gate.changed, log.gap, dns.answers_moved, law.suspended.
+	// Kinds of entries; default: failover.*, gate.changed, law.*, policy.reload_refused, dns.answers_moved, ingress.refused, fence.refused, log.gap, node.started, node.stopped, certificate.*.
 	Kinds []string `yaml:"kinds,omitempty"`
 }
 

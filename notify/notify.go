@@ -202,7 +202,7 @@ func (f *Follower) follow(ctx context.Context, r route) {
 			break
 		}
 		f.logger.Error("following the log", "channel", r.channel.Name(), "error", err)
-		pause(ctx, wait)
+		Pause(ctx, wait)
 		wait = min(2*wait, f.c.BackoffMax)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateTimeout)
@@ -212,8 +212,8 @@ func (f *Follower) follow(ctx context.Context, r route) {
 	}
 }
 
-// pause waits for d or the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
+// Pause waits for d or the end of ctx.
+func Pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -295,7 +295,7 @@ func (f *Follower) tell(ctx context.Context, r route, n Notice) error {
 			f.logger.Error("that people were told could not be recorded", "channel", name, "ticket", n.Ticket, "error", err)
 			return nil
 		}
-		pause(ctx, f.jitter(wait))
+		Pause(ctx, f.jitter(wait))
 		wait = min(2*wait, f.c.BackoffMax)
 	}
 }
@@ -319,7 +319,7 @@ func (f *Follower) deliver(ctx context.Context, c Channel, n Notice) (failure st
 		if after := new(RetryAfter); errors.As(err, &after) {
 			next = min(max(next, after.After), f.c.BackoffMax)
 		}
-		pause(ctx, next)
+		Pause(ctx, next)
 		wait = min(2*wait, f.c.BackoffMax)
 	}
 }

@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -98,14 +97,8 @@ func (l *leg) moved(in transport.Incoming, r sovereign.Ruling) {
 const maxMoves = 64
 
 func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
-	var unknown []string
-	for _, o := range tokens(req, "require") {
-		if !understood(req.Method, o) {
-			unknown = append(unknown, o)
-		}
-	}
-	if len(unknown) > 0 {
-		l.c.sh.answer(tx, 420, msg.NewHeader("Unsupported", strings.Join(unknown, ", ")))
+	if r := unsupported(req); r != nil {
+		l.c.sh.answer(tx, r.status, r.headers...)
 		return
 	}
 	if has(req, "replaces") { // RFC 3891 section 3: it stands in an INVITE that begins a dialog, and nowhere else

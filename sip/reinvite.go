@@ -146,7 +146,8 @@ func (l *leg) alone(sdp []byte) (answer []byte, ok bool) {
 	return answer, true
 }
 
-func (l *leg) confirmUpdate(tx *transaction.Server, req *msg.Request, withSDP bool) {
+// agreement begins the 2xx to a request that changes or refreshes the session. timed says that it agrees on a session interval.
+func (l *leg) agreement(tx *transaction.Server, req *msg.Request) (res *msg.Response, timed bool) {
 	a := &ask{timer: lists(req, "supported", "timer") || lists(req, "require", "timer")}
 	a.expires, _ = number(req, "session-expires")
 	a.refresh = refresherOf(req)
@@ -155,31 +156,27 @@ func (l *leg) confirmUpdate(tx *transaction.Server, req *msg.Request, withSDP bo
 	if a.expires > 0 {
 		hs = append(hs, l.timing.agree(l, a)...)
 	}
-	res := tx.Response(200, "", hs...)
+	res = tx.Response(200, "", hs...)
 	l.c.sh.brand(res)
+	return res, a.expires > 0
+}
+
+func (l *leg) confirmUpdate(tx *transaction.Server, req *msg.Request, withSDP bool) {
+	res, timed := l.agreement(tx, req)
 	if withSDP {
 		setSDP(res, l.sent)
 	} else {
 		setSDP(res, nil)
 	}
 	_ = tx.Respond(res)
-	if a.expires > 0 && l.c.answered {
+	if timed && l.c.answered {
 		l.timing.start(l)
 	}
 }
 
 // agreeTo sends the 2xx of a re-INVITE and waits for its ACK.
 func (l *leg) agreeTo(tx *transaction.Server, req *msg.Request, sdp []byte, onAck func([]byte)) {
-	a := &ask{timer: lists(req, "supported", "timer") || lists(req, "require", "timer")}
-	a.expires, _ = number(req, "session-expires")
-	a.refresh = refresherOf(req)
-	a.least, _ = number(req, "min-se")
-	hs := []msg.Header{l.contact(), allows, supports, l.c.sessionHeader(l)}
-	if a.expires > 0 {
-		hs = append(hs, l.timing.agree(l, a)...)
-	}
-	res := tx.Response(200, "", hs...)
-	l.c.sh.brand(res)
+	res, _ := l.agreement(tx, req)
 	setSDP(res, sdp)
 	l.sent = sdp
 	l.accept(tx, res, onAck)

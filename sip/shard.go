@@ -194,16 +194,21 @@ func misfit(req *msg.Request) *refusal {
 	if u.Scheme != "sip" && u.Scheme != "sips" && u.Scheme != "tel" && (u.Scheme != "urn" || !strings.HasPrefix(strings.ToLower(u.Raw()), "service:")) {
 		return &refusal{status: 416}
 	}
+	return unsupported(req)
+}
+
+// unsupported refuses a request that requires what is not understood. RFC 3261 section 8.2.2.3.
+func unsupported(req *msg.Request) *refusal {
 	var unknown []string
 	for _, o := range tokens(req, "require") {
 		if !understood(req.Method, o) {
 			unknown = append(unknown, o)
 		}
 	}
-	if len(unknown) > 0 {
-		return &refusal{420, []msg.Header{msg.NewHeader("Unsupported", strings.Join(unknown, ", "))}}
+	if len(unknown) == 0 {
+		return nil
 	}
-	return nil
+	return &refusal{420, []msg.Header{msg.NewHeader("Unsupported", strings.Join(unknown, ", "))}}
 }
 
 // sane checks what must hold of any new INVITE, emergency or not.

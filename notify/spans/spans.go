@@ -132,7 +132,7 @@ func (f *Follower) Run(ctx context.Context) error {
 			continue
 		}
 		f.c.Logger.Error("following the log", "error", err)
-		pause(ctx, wait)
+		notify.Pause(ctx, wait)
 		wait = min(2*wait, backoffMax)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSave)
@@ -257,7 +257,7 @@ func (f *Follower) deliver(ctx context.Context, list []span) error {
 			f.failing = true
 			return nil
 		}
-		pause(ctx, min(max(wait/2+rand.N(wait/2+1), o.after), backoffMax))
+		notify.Pause(ctx, min(max(wait/2+rand.N(wait/2+1), o.after), backoffMax))
 		wait = min(2*wait, backoffMax)
 	}
 }
@@ -300,14 +300,4 @@ func (f *Follower) post(ctx context.Context, body []byte) outcome {
 		return outcome{reason: "failed", err: err, retry: true, after: a.After}
 	}
 	return outcome{reason: "refused", err: err}
-}
-
-// pause waits for d or the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

@@ -1,7 +1,7 @@
 // Package digest is Digest authentication for SIP in both roles: RFC 7616 as RFC 8760 and RFC 3261 section 22 apply it.
 //
 // It reads and writes header values and knows no message, socket or clock: the caller gives it text and the time. A password exists here only inside the
-// function that hashes it, and no type of this package prints one. It imports nothing of ours and no foreign module.
+// function that hashes it, and no type of this package prints one. It imports sip/header, for quoted strings, and no foreign module.
 package digest
 
 import (
@@ -13,6 +13,8 @@ import (
 	"hash"
 	"strconv"
 	"strings"
+
+	"github.com/cordonsip/cordon/sip/header"
 )
 
 // Algorithm is a hash of RFC 8760 section 2.1.
@@ -136,7 +138,7 @@ func params(s string) (scheme []string, list [][]param) {
 			continue
 		}
 		last := len(list) - 1
-		list[last] = append(list[last], param{strings.ToLower(strings.TrimSpace(key)), unquote(strings.TrimSpace(val))})
+		list[last] = append(list[last], param{strings.ToLower(strings.TrimSpace(key)), header.Unquote(strings.TrimSpace(val))})
 	}
 	return scheme, list
 }
@@ -166,44 +168,6 @@ func split(s string) []string {
 	return append(out, s[start:])
 }
 
-// unquote gives the text of a quoted string; a token stays as it is. RFC 3261 section 25.1.
-func unquote(s string) string {
-	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
-		return s
-	}
-	s = s[1 : len(s)-1]
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+1 < len(s) {
-			i++
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
-// quote writes a quoted string. Line ends cannot stand in a header and are left out.
-func quote(s string) string {
-	var b strings.Builder
-	b.Grow(len(s) + 2)
-	b.WriteByte('"')
-	for i := range len(s) {
-		switch c := s[i]; c {
-		case '\r', '\n', 0:
-		case '"', '\\':
-			b.WriteByte('\\')
-			b.WriteByte(c)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
 // writer builds one header value.
 type writer struct{ strings.Builder }
 
@@ -220,7 +184,7 @@ func (w *writer) put(key, value string) {
 	w.WriteString(key + "=" + value)
 }
 
-func (w *writer) quoted(key, value string) { w.put(key, quote(value)) }
+func (w *writer) quoted(key, value string) { w.put(key, header.Quote(value)) }
 
 func count(n uint32) string {
 	s := strconv.FormatUint(uint64(n), 16)

@@ -38,7 +38,7 @@ func Identities(values []string) []Identity {
 func (id Identity) Value(host string) string {
 	name := ""
 	if id.Display != "" {
-		name = quote(id.Display) + " "
+		name = Quote(id.Display) + " "
 	}
 	if id.Tel {
 		return name + "<tel:" + id.User + ">"

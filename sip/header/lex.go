@@ -46,7 +46,7 @@ func cutParams(s string) (head string, out []param) {
 	for _, f := range fields[1:] {
 		k, v, _ := strings.Cut(f, "=")
 		if k = strings.ToLower(strings.TrimSpace(k)); k != "" {
-			out = append(out, param{k, unquote(strings.TrimSpace(v))})
+			out = append(out, param{k, Unquote(strings.TrimSpace(v))})
 		}
 	}
 	return strings.TrimSpace(fields[0]), out
@@ -61,8 +61,8 @@ func find(ps []param, name string) string {
 	return ""
 }
 
-// unquote takes the quotes and escapes of a quoted string away. RFC 3261 section 25.1.
-func unquote(s string) string {
+// Unquote takes the quotes and escapes of a quoted string away; a token stays as it is. RFC 3261 section 25.1.
+func Unquote(s string) string {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
 		return s
 	}
@@ -79,9 +79,23 @@ func unquote(s string) string {
 	return b.String()
 }
 
-// quote writes a quoted string.
-func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+// Quote writes a quoted string. Line ends cannot stand in a header and are left out.
+func Quote(s string) string {
+	var b strings.Builder
+	b.Grow(len(s) + 2)
+	b.WriteByte('"')
+	for i := range len(s) {
+		switch c := s[i]; c {
+		case '\r', '\n', 0:
+		case '"', '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }
 
 // Word is the first word of a value with those parameters that are words: what a package or a disposition is called.
@@ -146,7 +160,7 @@ func readAddress(s string) (a address, ok bool) {
 		if end < 0 {
 			return a, false
 		}
-		a.display = unquote(strings.TrimSpace(uri[:open]))
+		a.display = Unquote(strings.TrimSpace(uri[:open]))
 		uri, rest = uri[open+1:open+end], uri[open+end+1:]
 	} else if i := strings.IndexByte(uri, ';'); i >= 0 { // RFC 3261 section 20.10: without brackets parameters are the header's
 		uri, rest = uri[:i], uri[i:]

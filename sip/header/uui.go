@@ -22,7 +22,7 @@ func UserToUser(values []string, limit int) []string {
 		}
 		v := data
 		if quoted {
-			v = quote(data)
+			v = Quote(data)
 		}
 		for _, name := range []string{"purpose", "content", "encoding"} {
 			if p := find(params, name); p != "" && IsToken(p) && Harmless(p) != "" { // registered words have no dot in them
@@ -38,7 +38,7 @@ func UserToUser(values []string, limit int) []string {
 func cutData(s string) (data string, quoted bool, params []param, ok bool) {
 	head, params := cutParams(s)
 	if strings.HasPrefix(head, `"`) {
-		data = unquote(head)
+		data = Unquote(head)
 		return data, true, params, data != head && !strings.ContainsAny(data, "\r\n")
 	}
 	return head, false, params, IsToken(head)

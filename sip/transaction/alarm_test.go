@@ -92,7 +92,7 @@ func TestStoppedAlarmsLeave(t *testing.T) {
 	})
 }
 
-// What an alarm sets for now comes behind what was posted: nobody starves.
+// An alarm that is set for this very moment comes behind what was posted: nobody starves.
 func TestAlarmsShare(t *testing.T) {
 	inLoop(t, func(a *Actor) {
 		n := 0
