@@ -106,14 +106,14 @@ func (f *Fence) Pass(a Ask) (*Pass, Ruling) {
 		return nil, r
 	}
 	a.Addr = plain(a.Addr)
-	r := s.Judge(a)
-	if !r.Permitted() {
-		f.tell(a, r)
-		return nil, r
+	v := s.standing(a)
+	if !v.ruling.Permitted() {
+		f.tell(a, v.ruling)
+		return nil, v.ruling
 	}
 	p := &Pass{fence: f, ask: a, addr: a.Addr}
-	p.standing.Store(&verdictOf{snap: s, ruling: r})
-	return p, r
+	p.standing.Store(v)
+	return p, v.ruling
 }
 
 func generation(s *Snapshot) uint64 {

@@ -16,9 +16,11 @@ func (s *Snapshot) Judge(a Ask) Ruling {
 	if s == nil {
 		return Ruling{Ground: GroundNoSnapshot, Standing: StandingUnknown, Why: "no policy is loaded, so nothing is permitted"}
 	}
-	if a.At.IsZero() {
-		a.At = time.Now()
-	}
+	return s.standing(a).ruling
+}
+
+// judge is Judge without its memory. a.At is set.
+func (s *Snapshot) judge(a Ask) Ruling {
 	if a.KnownAt.IsZero() {
 		a.KnownAt = a.At
 	}

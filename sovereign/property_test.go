@@ -3,6 +3,7 @@ package sovereign
 import (
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -196,6 +197,7 @@ func TestProperties(t *testing.T) {
 				}
 			}
 			checkUntil(t, seed, s.WithGrants(grants).WithSuspensions(suspended), a)
+			checkMemory(t, seed, s.WithGrants(grants).WithSuspensions(suspended), a)
 		}
 	}
 	if seen[Deny] < 1000 || seen[Hold] < 1000 || seen[Permit] < 400 || granted < 100 || urgent < 500 || tightened < 100 {
@@ -212,6 +214,24 @@ func checkGrant(t *testing.T, seed uint64, a Ask, base, with Ruling, grants []Gr
 	})
 	if !ok || with.Ground != GroundGrant || with.Grant == "" || with.Until.IsZero() || base.Region.IsZero() {
 		t.Fatalf("seed %d: %+v: %+v under %+v", seed, a, with, grants)
+	}
+}
+
+// checkMemory holds that no answer depends on what was asked before: at the same time, around the end of an answer, and in the past.
+func checkMemory(t *testing.T, seed uint64, s *Snapshot, a Ask) {
+	t.Helper()
+	until := s.Judge(a).Until
+	for _, at := range []time.Time{a.At, a.At.Add(rememberFor - 1), a.At.Add(rememberFor), a.At.Add(-1), until.Add(-1), until, until.Add(1), a.At} {
+		for _, port := range []uint16{a.Addr.Port(), 7} {
+			b := a
+			b.At, b.Addr = at, netip.AddrPortFrom(a.Addr.Addr(), port)
+			if b.At.IsZero() {
+				continue
+			}
+			if got, want := s.Judge(b), s.judge(b); !reflect.DeepEqual(got, want) {
+				t.Fatalf("seed %d: %+v: %+v is remembered, but the answer is %+v", seed, b, got, want)
+			}
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ type Snapshot struct {
 	factsDigest  string
 
 	trials *sync.Pool // of *trial: each call is judged a dozen times
+	memory *memory    // of this snapshot alone
 }
 
 // NewSnapshot checks cfg and builds the indexes. Errors name the entry and what to do.
@@ -54,7 +55,7 @@ func NewSnapshot(cfg SnapshotConfig) (*Snapshot, error) {
 	cfg.Parties = slices.Clone(cfg.Parties)
 	cfg.Suspended = slices.Clone(cfg.Suspended)
 	cfg.Grants = slices.Clone(cfg.Grants)
-	s := &Snapshot{cfg: cfg, trials: &sync.Pool{}, parties: make(map[string]*Party, len(cfg.Parties))}
+	s := &Snapshot{cfg: cfg, trials: &sync.Pool{}, memory: &memory{}, parties: make(map[string]*Party, len(cfg.Parties))}
 	for i := range cfg.Parties {
 		p := &cfg.Parties[i]
 		if p.Name == "" {
@@ -97,6 +98,7 @@ func (a Attribute) check() error {
 // WithGrants returns a copy with other grants and the next generation; facts and policy are shared.
 func (s *Snapshot) WithGrants(g []Grant) *Snapshot {
 	next := *s
+	next.memory = &memory{}
 	next.cfg.Grants = slices.Clone(g)
 	next.cfg.Generation++
 	return &next
@@ -105,6 +107,7 @@ func (s *Snapshot) WithGrants(g []Grant) *Snapshot {
 // WithSuspensions returns a copy with another overlay and the next generation; facts and policy are shared.
 func (s *Snapshot) WithSuspensions(o []Suspension) *Snapshot {
 	next := *s
+	next.memory = &memory{}
 	next.cfg.Suspended = slices.Clone(o)
 	next.cfg.Generation++
 	next.factsDigest = next.cfg.factsDigest()
