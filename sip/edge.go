@@ -157,7 +157,8 @@ type Edge struct {
 	rates     rates
 	throttles throttles
 
-	tasks atomic.Int64 // goroutines that do what may block
+	tasks atomic.Int64 // that may block, or wait for the log
+	crew  crew
 	base  context.Context
 	stop  context.CancelFunc
 }
@@ -205,6 +206,7 @@ func New(c Config) (*Edge, error) {
 		return nil, fmt.Errorf("sip: metrics: %w", err)
 	}
 	e := &Edge{c: c, log: c.Logger, metrics: m, guard: digest.NewGuard(0)}
+	e.crew.busy = &e.tasks
 	e.registrar = &registrar{e: e, wake: make(chan struct{}, 1)}
 	e.base, e.stop = context.WithCancel(context.Background())
 	if err := e.Reload(c.Parties); err != nil {
@@ -271,6 +273,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	for e.tasks.Load() > 0 { // each has a limit of its own
 		time.Sleep(10 * time.Millisecond)
 	}
+	e.crew.dismiss()
 	return err
 }
 
@@ -293,14 +296,8 @@ func (e *Edge) settle() {
 	}
 }
 
-// off runs f in a goroutine of its own that Run waits for.
-func (e *Edge) off(f func()) {
-	e.tasks.Add(1)
-	go func() {
-		defer e.tasks.Add(-1)
-		f()
-	}()
-}
+// off runs what may block, away from the loops; Run waits for it.
+func (e *Edge) off(f func()) { e.crew.do(f) }
 
 // Reload swaps the parties: calls that are up keep the profile that they were admitted with.
 func (e *Edge) Reload(p []Party) error {
