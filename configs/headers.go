@@ -24,7 +24,7 @@ type HeaderRule struct {
 }
 
 const (
-	isdnUserData = 128  // octets, RFC 7434 section 5.1
+	isdnUserData = 128  // octets, RFC 7434 section 6
 	mostUserData = 1024 // octets
 )
 

@@ -77,7 +77,7 @@ func (b *builder) registration(prof *sip.Party, w *healthcheck.Watched, p *Party
 		b.fail(path+".expires", "between 1m and 24h", "%s is out of range", expires)
 	}
 	if r.GIN && r.ContactUser != "" {
-		b.fail(path+".contact_user", "leave it out: the Contact of a bulk registration has no user part (RFC 6140 section 5.2)", "stands beside gin")
+		b.fail(path+".contact_user", "leave it out: the Contact of a bulk registration has no user part (RFC 6140 section 5.1)", "stands beside gin")
 	}
 	if len(p.Members) == 0 {
 		b.fail(path, "add the registrar's members", "there is nobody to register with")

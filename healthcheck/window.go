@@ -65,7 +65,7 @@ func (w *window) measured(d time.Duration) {
 	if w.rtt == 0 {
 		w.rtt = d
 	} else {
-		w.rtt += (d - w.rtt) / 8 // RFC 6298 section 2.3: alpha 1/8
+		w.rtt += (d - w.rtt) / 8 // RFC 6298 section 2: alpha 1/8
 	}
 	if w.rttMin == 0 || d < w.rttMin {
 		w.rttMin = d

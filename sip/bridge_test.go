@@ -156,7 +156,7 @@ func TestUpdate(t *testing.T) {
 }
 
 // An INVITE without an offer: B's 200 carries it, A's ACK the answer, and B's ACK waits for that.
-// Conforms: RFC 3261 section 13.2.1; RFC 6337 section 2.1
+// Conforms: RFC 3261 section 13.2.1; RFC 6337 section 2.2
 func TestDelayedOffer(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("delayed", "")

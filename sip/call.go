@@ -214,7 +214,7 @@ func (c *call) try(h routing.Hop, again string) bool {
 		return false
 	}
 	if c.ask.sips && proto != transport.TLS && !c.emergency() {
-		// RFC 5630 section 3.1: sips means TLS on every hop. Help is not refused for want of it.
+		// RFC 5630 section 4: sips means TLS on every hop. Help is not refused for want of it.
 		c.skip(h, h.Ruling, h.Ruling.Ground, "not_secure")
 		return false
 	}

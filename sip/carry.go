@@ -171,7 +171,7 @@ func (h *carried) carry(out message, from, to *leg, host string) {
 		if v := h.privacy.String(); v != "" && (h.trusted || len(h.ids) > 0) {
 			out.AppendHeader(msg.NewHeader("Privacy", v))
 		}
-		if h.early != "" && h.trusted { // RFC 5009 section 7
+		if h.early != "" && h.trusted { // RFC 5009 section 2: inside a trust domain
 			out.AppendHeader(msg.NewHeader("P-Early-Media", h.early))
 		}
 	}

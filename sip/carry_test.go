@@ -314,7 +314,7 @@ func TestPrivacyByTrust(t *testing.T) {
 
 // The connected identity goes back in 18x and 2xx, and forth in UPDATE, inside the trust domain.
 //
-// Conforms: RFC 3325 section 5; RFC 5009 section 7
+// Conforms: RFC 3325 section 5; RFC 5009 section 2
 func TestConnectedIdentity(t *testing.T) {
 	for _, trusted := range []bool{true, false} {
 		run(t, func(c *Config) { c.Parties[0].Trusted, c.Parties[1].Trusted = trusted, true }, func(w *world) {
@@ -507,7 +507,7 @@ func mixed(raw, sdp string) string {
 
 // Of a multipart body the session description crosses, and what the party lists.
 //
-// Conforms: RFC 3204 section 5; RFC 5621 section 8.2
+// Conforms: RFC 3204 section 3.1; RFC 5621 section 8.2
 func TestFurtherBodies(t *testing.T) {
 	for _, types := range [][]string{nil, {"application/isup"}} {
 		run(t, func(c *Config) { c.Parties[0].Cross.Bodies, c.Parties[1].Cross.Bodies = types, types }, func(w *world) {

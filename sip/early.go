@@ -93,7 +93,7 @@ func (t *attempt) hear(d *dialog.Dialog, sdp []byte) ([]byte, error) {
 	return out, nil
 }
 
-// terminated is 199: one fork has ended, the call goes on with the others. The caller has one dialog whatever forks, so it hears nothing. RFC 6228 section 5.
+// terminated is 199: one fork has ended, the call goes on with the others. The caller has one dialog whatever forks, so it hears nothing. RFC 6228 section 4.
 func (t *attempt) terminated(res *msg.Response) {
 	l := t.leg
 	d, tag := (*dialog.Dialog)(nil), ""

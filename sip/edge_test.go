@@ -89,7 +89,7 @@ func TestReasonsAreCleaned(t *testing.T) {
 	}
 }
 
-// Conforms: RFC 5621 section 3.1
+// Conforms: RFC 5621 section 4.2
 func TestMultipartBody(t *testing.T) {
 	body := "--b\r\nContent-Type: application/pidf+xml\r\n\r\n<x/>\r\n--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n"
 	req := msg.NewRequest(msg.INVITE, msg.Uri{Scheme: "sip", Host: "x"})

@@ -313,7 +313,7 @@ func (w *world) helpOnly(callID string) {
 }
 
 // A trunk that speaks plain UDP takes a call for help that was asked for by sips: help is not refused for want of TLS.
-// Conforms: RFC 5630 section 3.1; RFC 5031 section 4.2
+// Conforms: RFC 5630 section 4; RFC 5031 section 4.2
 func TestHelpIsNotRefusedForWantOfTLS(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.help()

@@ -67,7 +67,7 @@ func TestTheLastForkThatDescribesItselfIsHeardAndTheCallerSeesOneDialog(t *testi
 	})
 }
 
-// Conforms: RFC 6228 section 5; RFC 6228 section 6
+// Conforms: RFC 6228 section 4
 func TestA199EndsOneForkAndTheOneBeforeIsHeardAgain(t *testing.T) {
 	run(t, nil, func(w *world) {
 		w.carrier.invite("gone", w.carrier.sdp)

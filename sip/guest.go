@@ -118,7 +118,7 @@ func (e *Edge) loopOf(r replaces) *shard {
 }
 
 // replacesOf reads the one Replaces of an INVITE. A status other than 0 says what is wrong with it. RFC 3891 section 3: more than one, and what contradicts it,
-// is 400; RFC 3911 section 3 says that Join does.
+// is 400; RFC 3911 section 4 says that Join does.
 func replacesOf(m msg.Message) (replaces, int) {
 	all := values(m, "replaces")
 	if len(all) != 1 || len(header.Split(all[0], ',')) != 1 || value(m, "join") != "" {

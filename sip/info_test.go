@@ -42,7 +42,7 @@ func TestInfoOfAnUnknownPackage(t *testing.T) {
 
 // The old kinds of INFO name no package. They go on whatever was offered, in the order in which they came, and their answers find their way.
 //
-// Conforms: RFC 6086 section 9; an INFO without Info-Package is of the old kind and goes on.
+// Conforms: RFC 6086 section 3; an INFO without Info-Package is of the old kind and goes on.
 func TestOldKindsOfInfoKeepTheirOrder(t *testing.T) {
 	run(t, nil, func(w *world) {
 		ok, in := w.up("legacy", "Recv-Info: trace")

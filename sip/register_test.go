@@ -398,7 +398,7 @@ func (w *world) slow(p *peer, method msg.RequestMethod, d time.Duration) *msg.Re
 	return r
 }
 
-// Conforms: RFC 6140 section 5.2; RFC 3608 section 5; RFC 3608 section 6.1
+// Conforms: RFC 6140 section 5.1; RFC 3608 section 5; RFC 3608 section 6.1
 func TestGINAndTheServiceRoute(t *testing.T) {
 	s := feel()
 	s.set(trunk)

@@ -205,7 +205,7 @@ func (r *registrant) send(now time.Time, more ...msg.Header) {
 	r.all.s.tx.Request(r.flow, req, r)
 }
 
-// build is one REGISTER. RFC 3261 section 10.2, RFC 6140 section 5.2.
+// build is one REGISTER. RFC 3261 section 10.2, RFC 6140 section 5.1.
 func (r *registrant) build(expires time.Duration) *msg.Request {
 	r.seq++
 	spec := r.party.Register

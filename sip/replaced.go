@@ -54,7 +54,7 @@ func (s *shard) replaceable(r replaces, party *Party) (*leg, int) {
 	return l, 0
 }
 
-// replacedBy says whether a party may take the place of this one in a call: itself, and others inside the trust domain. RFC 3891 section 4.
+// replacedBy says whether a party may take the place of this one in a call: itself, and others inside the trust domain. RFC 3891 section 3.
 func (p *Party) replacedBy(by *Party) bool { return p.Name == by.Name || p.Trusted && by.Trusted }
 
 // replaced is an INVITE with Replaces that is sane.

@@ -177,7 +177,7 @@ func TestAttendedTransferOfATakenCall(t *testing.T) {
 // What may not be replaced, and by whom: the call goes on as it was.
 //
 // Conforms: RFC 3891 section 3; 481 for an unknown dialog, 486 for a confirmed one that is asked for as early, 400 for more than one Replaces or one beside Join.
-// Conforms: RFC 3891 section 4; who is not authorised to replace a dialog is refused.
+// Conforms: RFC 3891 section 3; who is not authorised to replace a dialog is refused.
 func TestReplacesThatIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		lines  func(own string) []string

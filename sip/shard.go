@@ -94,7 +94,7 @@ func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.I
 		s.message(tx, req, in, party)
 	case msg.REFER: // RFC 3515 section 2.4.2: outside a dialog there is nobody to be transferred
 		s.answer(tx, 603, reason{"SIP", 603, "calls are transferred inside their dialog"}.header())
-	case msg.SUBSCRIBE: // RFC 6665 section 4.2.1.2
+	case msg.SUBSCRIBE: // RFC 6665 section 4.2.1.1
 		s.answer(tx, 489, msg.NewHeader("Allow-Events", eventRefer))
 	case msg.BYE, msg.PRACK, msg.UPDATE, msg.INFO, msg.NOTIFY:
 		s.answer(tx, 481)

@@ -446,7 +446,7 @@ func TestRefersThatAreRefused(t *testing.T) {
 // A party whose calls are not transferred, and a REFER of nobody's call.
 //
 // Conforms: RFC 3515 section 2.4.2; a REFER outside a dialog is declined.
-// Conforms: RFC 6665 section 4.2.1; a SUBSCRIBE for an unknown event is 489.
+// Conforms: RFC 6665 section 4.2.1.1; a SUBSCRIBE for an unknown event is 489.
 func TestTransfersCanBeTurnedOff(t *testing.T) {
 	run(t, func(c *Config) { c.Parties[1].Transfer = "refuse" }, func(w *world) {
 		w.numbers()

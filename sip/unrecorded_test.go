@@ -94,7 +94,7 @@ func (w *world) continuedUnrecorded(in *msg.Request) {
 
 // A party that must show credentials shows them for its messages, too; they stay here.
 //
-// Conforms: RFC 3428 section 11.2; RFC 3261 section 22.2; a MESSAGE is challenged like any request.
+// Conforms: RFC 3428 section 11.1; RFC 3261 section 22.2; a MESSAGE is challenged like any request.
 func TestMessagesOfAGuardedPartyAreChallenged(t *testing.T) {
 	guarded := func(c *Config) {
 		partyOf(c, "carrier").Challenge = &Challenge{Realm: digest.Realm{Name: "messages", Users: map[string]func() string{"u": secret("p")}}}
@@ -122,7 +122,7 @@ func TestMessagesOfAGuardedPartyAreChallenged(t *testing.T) {
 
 // An INVITE with Replaces is a new request of its party and shows credentials like one.
 //
-// Conforms: RFC 3891 section 4; who replaces a dialog is authenticated as its user would be.
+// Conforms: RFC 3891 section 3; who replaces a dialog is authenticated as its user would be.
 func TestReplacesOfAGuardedPartyIsChallenged(t *testing.T) {
 	guarded := func(c *Config) {
 		partyOf(c, "fra").Challenge = &Challenge{Realm: digest.Realm{Name: "calls", Users: map[string]func() string{"u": secret("p")}}}

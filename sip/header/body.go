@@ -64,7 +64,7 @@ func Parts(contentType string, body []byte) (out []Part, ok bool) {
 	return out, len(out) > 0
 }
 
-// typeOf writes a type again with those parameters that are words, e.g. version and base of application/isup (RFC 3204 section 5).
+// typeOf writes a type again with those parameters that are words, e.g. version and base of application/isup (RFC 3204 section 3.1).
 func typeOf(kind string, params map[string]string) string {
 	for _, name := range []string{"version", "base", "charset"} {
 		if v := params[name]; IsToken(v) && !namesAddress(v) {

@@ -15,13 +15,13 @@ type Redirection struct {
 	Private bool   // it wants not to show outside the trust domain
 }
 
-// diversionReasons are the words of RFC 5806 with the causes of RFC 4458 that RFC 7544 section 7.1 gives them. Read only.
+// diversionReasons are the words of RFC 5806 with the causes of RFC 4458 that RFC 7544 section 5 gives them. Read only.
 var diversionReasons = map[string]int{
 	"unknown": 404, "unconditional": 302, "user-busy": 486, "no-answer": 408, "deflection": 480, "unavailable": 503,
 	"time-of-day": 404, "do-not-disturb": 404, "follow-me": 404, "out-of-service": 404, "away": 404,
 }
 
-// diversionReason gives the word of a cause; "" for a cause that tells of no diversion. RFC 7544 section 7.2.
+// diversionReason gives the word of a cause; "" for a cause that tells of no diversion. RFC 7544 section 6.
 func diversionReason(cause int) string {
 	switch cause {
 	case 302:
@@ -195,14 +195,34 @@ func FromHistory(values []string) []Redirection {
 	return out
 }
 
-// ToHistory writes the diversions as History-Info that ends at called, with host in place of theirs. A counter above one becomes a deeper index: RFC 7544 section 5.
+// ToHistory writes the diversions as History-Info that ends at called, with host in place of theirs. RFC 7544 section 5: each
+// diversion that a counter tells of beside its own is a placeholder, as far as twice maxRedirections entries allow.
 func ToHistory(rs []Redirection, called, host string) []string {
 	if len(rs) == 0 {
 		return nil
 	}
-	index, cause, before := "1", 0, ""
 	var out []string
-	for _, r := range append(rs[:len(rs):len(rs)], Redirection{User: called, Counter: 1}) {
+	index, cause, before := "1", 0, ""
+	add := func(uri string) {
+		if before != "" {
+			index += ".1"
+		}
+		v := "<" + uri + ">;index=" + index
+		if before != "" {
+			v += ";mp=" + before
+		}
+		out, before = append(out, v), index
+	}
+	all := append(rs[:len(rs):len(rs)], Redirection{User: called, Counter: 1})
+	for i, r := range all {
+		for n := 1; n < r.Counter && len(out)+len(all)-i < 2*maxRedirections; n++ {
+			uri := "sip:unknown@unknown.invalid"
+			if cause > 0 {
+				uri += ";cause=" + strconv.Itoa(cause)
+			}
+			add(uri)
+			cause = diversionReasons["unknown"]
+		}
 		params := ""
 		if cause > 0 {
 			params = ";cause=" + strconv.Itoa(cause)
@@ -210,13 +230,8 @@ func ToHistory(rs []Redirection, called, host string) []string {
 		if r.Private {
 			params += "?Privacy=history"
 		}
-		v := "<" + r.uri(host, params) + ">;index=" + index
-		if before != "" {
-			v += ";mp=" + before
-		}
-		out = append(out, v)
-		cause, before = diversionReasons[r.Reason], index
-		index += strings.Repeat(".1", r.Counter)
+		add(r.uri(host, params))
+		cause = diversionReasons[r.Reason]
 	}
 	return out
 }

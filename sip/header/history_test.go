@@ -7,7 +7,7 @@ import (
 
 // The words and causes of the table, both ways.
 //
-// Conforms: RFC 7544 section 7.1; RFC 7544 section 7.2
+// Conforms: RFC 7544 section 5; RFC 7544 section 6
 func TestDiversionReasons(t *testing.T) {
 	for word, cause := range map[string]string{
 		"unconditional": "302", "user-busy": "486", "no-answer": "408", "deflection": "480", "unavailable": "503", "unknown": "404", "time-of-day": "404",
@@ -41,11 +41,11 @@ func TestMappingOfDiversions(t *testing.T) {
 		t.Errorf("rewritten %q, want %q", got, want)
 	}
 	h := ToHistory(rs, "+4930", "host")
-	want := "<sip:bob@host>;index=1|<sip:carol@host;cause=486?Privacy=history>;index=1.1;mp=1|<sip:+4930@host;cause=408>;index=1.1.1.1;mp=1.1"
+	want := "<sip:bob@host>;index=1|<sip:unknown@unknown.invalid;cause=486>;index=1.1;mp=1|<sip:carol@host;cause=404?Privacy=history>;index=1.1.1;mp=1.1|<sip:+4930@host;cause=408>;index=1.1.1.1;mp=1.1.1"
 	if got := strings.Join(h, "|"); got != want {
 		t.Errorf("mapped\n%q, want\n%q", got, want)
 	}
-	if got := strings.Join(ToDiversion(FromHistory(h), "host"), "|"); got != "<sip:carol@host>;reason=no-answer;privacy=full|<sip:bob@host>;reason=user-busy" {
+	if got := strings.Join(ToDiversion(FromHistory(h), "host"), "|"); got != "<sip:carol@host>;reason=no-answer;privacy=full|<sip:unknown@host>;reason=unknown|<sip:bob@host>;reason=user-busy" {
 		t.Errorf("and back: %q", got)
 	}
 	if got := ToHistory(nil, "x", "host"); got != nil {

@@ -136,7 +136,7 @@ func (p Passport) Broken(caller, called string, was [2]string, date string) stri
 	if Canonical(p.Orig) != orig {
 		return PassCaller
 	}
-	if at, err := time.Parse(time.RFC1123, date); date != "" && (err != nil || abs(at.Unix()-p.IAT) > 60) { // RFC 8224 section 6.2.1 step 4
+	if at, err := time.Parse(time.RFC1123, date); date != "" && (err != nil || abs(at.Unix()-p.IAT) > 60) { // RFC 8224 section 6.2 step 4
 		return PassDate
 	}
 	for _, tn := range p.Dest {

@@ -69,13 +69,8 @@ func CauseOf(status int) int {
 	if c, ok := causes[status]; ok {
 		return c
 	}
-	switch {
-	case status >= 600 && status < 700:
-		return 31
-	case status >= 500 && status < 600:
-		return 127
-	case status >= 400 && status < 500:
-		return 127
+	if status >= 400 && status < 700 {
+		return 31 // what the table leaves out
 	}
 	return 0
 }
@@ -95,7 +90,7 @@ func StatusOf(cause int) int {
 	if s, ok := statuses[cause]; ok {
 		return s
 	}
-	switch { // the default of the class
+	switch { // what the table leaves out is like its class, as Q.850 wants; RFC 3398 would say 500 of all
 	case cause >= 1 && cause <= 31:
 		return 480
 	case cause >= 32 && cause <= 47:

@@ -81,7 +81,7 @@ func TestVeil(t *testing.T) {
 	}
 }
 
-// Conforms: RFC 5621 section 8.2; RFC 3204 section 5; RFC 2046 section 5.1
+// Conforms: RFC 5621 section 8.2; RFC 3204 section 3.1; RFC 2046 section 5.1
 func TestBodies(t *testing.T) {
 	const isup = "\x01\x10\x49\x00\r\n--b"
 	body := "preamble\r\n--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n--b\r\nContent-Type: application/ISUP;version=itu-t92+;base=itu-t92+;x=10.0.0.1\r\n" +

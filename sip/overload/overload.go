@@ -128,7 +128,7 @@ func Parse(p Params) (f Feedback, ok bool) {
 	return f, ok
 }
 
-// sequence reads oc-seq: 1*12DIGIT "." 1*5DIGIT. RFC 7339 section 4.4. None is 0.
+// sequence reads oc-seq: 1*12DIGIT "." 1*5DIGIT. RFC 7339 section 9. None is 0.
 func sequence(s string) (uint64, bool) {
 	if s == "" {
 		return 0, true
@@ -181,9 +181,9 @@ type Client struct {
 	bucket Bucket
 }
 
-// Hear takes feedback. RFC 7339 section 5.4: what is older than what was heard last is not believed.
+// Hear takes feedback. RFC 7339 section 5.4: what is not newer than what was heard last changes nothing, and makes it hold no longer.
 func (c *Client) Hear(now time.Time, f Feedback) {
-	if f.Seq < c.said.Seq && now.Before(c.until) {
+	if f.Seq > 0 && f.Seq <= c.said.Seq && now.Before(c.until) {
 		return
 	}
 	if f.Algo != c.said.Algo {

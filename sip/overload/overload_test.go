@@ -72,7 +72,7 @@ func TestLevelRisesAtOnceAndFallsSlowly(t *testing.T) {
 	}
 }
 
-// Conforms: RFC 7339 section 4; RFC 7339 section 4.4; RFC 7415 section 3.2
+// Conforms: RFC 7339 section 4; RFC 7339 section 9; RFC 7415 section 3.2
 func TestParse(t *testing.T) {
 	for name, c := range map[string]struct {
 		in   Params
@@ -148,6 +148,10 @@ func TestClientLoses(t *testing.T) {
 	c.Hear(start, Feedback{Loss, 90, time.Second, 9})
 	if got := share(start); got < 68 {
 		t.Errorf("older feedback was believed: %d %%", got)
+	}
+	c.Hear(start.Add(time.Second/2), Feedback{Loss, 30, time.Second, 10})
+	if !c.Idle(start.Add(time.Second)) {
+		t.Error("feedback that was heard before holds longer")
 	}
 	c.Hear(start, Feedback{Loss, 100, time.Second, 11})
 	if got := share(start); got != 0 {

@@ -18,7 +18,7 @@ type alias struct {
 	to    netip.AddrPort
 }
 
-// offers takes the alias of a request. RFC 5923 section 8: only over TLS, only with an identity that was verified; the port is that of the sent-by.
+// offers takes the alias of a request. RFC 5923 sections 8.2 and 9.2: only over TLS, only with an identity that was verified; the port is that of the sent-by.
 func (c *conn) offers(req *sip.Request, a Admission) {
 	l, peer := c.l, c.peer.Load()
 	if c.acceptor == nil || c.proto != TLS || a.Look != Admitted || peer == nil || !peer.Verified || l.c.Reuse == nil || req.Via() == nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Conforms: RFC 5923 section 5; RFC 5923 section 8; RFC 5923 section 9
+// Conforms: RFC 5923 section 5; RFC 5923 section 8.2; RFC 5923 section 9.2
 // A connection that the party opened carries our requests only when it asked for that, proved the identity that we would have asked for, and calls from the
 // address that we would have dialled. In every other case we dial.
 func TestConnectionReuse(t *testing.T) {

@@ -71,8 +71,8 @@ func TestTCPOrder(t *testing.T) {
 	})
 }
 
-// RFC 5626 section 3.5.1: a double CRLF is answered with one, a single one with nothing.
-// Conforms: RFC 5626 section 4.4.1
+// A double CRLF is answered with one, a single one with nothing.
+// Conforms: RFC 5626 section 3.5.1
 func TestTCPKeepalive(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		p := w.dialEdge(edgeTCP)

@@ -66,7 +66,7 @@ func (ln *Listener) server() *tls.Config {
 			if len(s.PeerCertificates) == 0 {
 				return nil // whether it may come without is the Screen's decision
 			}
-			// A SIP domain's certificate serves in both roles (RFC 5922 section 4.1); public CAs issue no clientAuth any more.
+			// RFC 5922 section 7.1 has the usages looked at. Either will do: a SIP domain serves in both roles, and public CAs issue no clientAuth any more.
 			return verifyChain(s.PeerCertificates, ln.ClientCAs(), x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth)
 		}
 		// The authorities that a client may choose its certificate by are those of the moment. Tickets stay those of c.
