@@ -22,8 +22,8 @@ var errNoRoom = errors.New("no room in the file")
 // OpenIntents opens the file, or makes it with all the space that it will need. What it finds unfinished is what Open gives until it is
 // ended. On a disk that is full a file that is there opens and takes calls; one that is not there cannot be made.
 //
-// The file holds one line per event, "B time ref crc" or "E ref crc". One fsync serves all callers of Begin that arrive while the one
-// before it runs. End waits for nobody: its line is written with the next group, so after a crash a call may be called open although
+// The file holds one line per event, "B time ref crc" or "E ref crc". One durable write serves all callers of Begin that arrive within
+// groupEvery of the one before it. End waits for nobody: its line is written with the next group, so after a crash a call may be called open although
 // it had just ended.
 func OpenIntents(path string) (Intents, error) {
 	f := &fileIntents{path: path, live: newLive()}
@@ -57,11 +57,15 @@ type fileIntents struct {
 	// Touched by the flush that runs, and by Open and Close when none does.
 	slots *slots
 	torn  bool      // nobody knows what the file holds
-	begun time.Time // the last group that somebody waited for
+	begun time.Time // when the last group began
 }
 
-// groupEvery is how often groups begin under load: an fsync costs the same whether it serves one call or ten. After a pause the first one begins at once.
-const groupEvery = 5 * time.Millisecond
+// groupEvery is how often groups begin under load: a durable write costs the same whether it serves one call or ten. After a pause the first one
+// begins at once.
+const groupEvery = 10 * time.Millisecond
+
+// endsMost is how many bytes of ends wait for a group to go with.
+const endsMost = 64 << 10
 
 // Begin returns when the call is on the disk. An error wraps ErrLogDown: the call is not on record.
 func (f *fileIntents) Begin(ctx context.Context, callRef string, at time.Time) error {
@@ -91,7 +95,7 @@ func (f *fileIntents) BeginAsync(callRef string, at time.Time, done func(error))
 	f.mu.Unlock()
 }
 
-// beginner is one who waits for the next fsync.
+// beginner is one who waits for the next group.
 type beginner struct {
 	ref  string
 	done func(error)
@@ -106,7 +110,7 @@ func (f *fileIntents) End(callRef string) {
 	}
 	delete(f.live.at, callRef)
 	f.pending = appendEnd(f.pending, callRef)
-	if len(f.pending) >= 64<<10 {
+	if len(f.pending) >= endsMost {
 		f.start()
 	}
 }
@@ -142,23 +146,21 @@ func (f *fileIntents) start() {
 	f.flushing.Go(f.flush)
 }
 
-// flush writes group after group until nothing is pending.
+// flush writes group after group until nobody waits.
 func (f *fileIntents) flush() {
 	for {
 		time.Sleep(groupEvery - time.Since(f.begun))
 		f.mu.Lock()
 		lines, group := f.pending, f.group
-		if len(lines) == 0 {
+		if len(group) == 0 && len(lines) < endsMost {
 			f.busy = false
 			f.mu.Unlock()
 			return
 		}
 		f.pending, f.spare, f.group = f.spare[:0], nil, nil
 		f.mu.Unlock()
-		if len(group) > 0 {
-			f.begun = time.Now()
-		}
-		err := f.write(lines, len(group) > 0)
+		f.begun = time.Now()
+		err := f.write(lines)
 		f.mu.Lock()
 		f.spare = lines
 		f.mu.Unlock()
@@ -179,16 +181,13 @@ func (f *fileIntents) tell(group []beginner, err error) {
 	}
 }
 
-// write appends lines and, when somebody waits, syncs. After a failure nobody knows what the file holds, and a second fsync would
-// report success over lost pages: what is open is written anew, now or by the next group.
-func (f *fileIntents) write(lines []byte, sync bool) error {
+// write appends lines durably. After a failure nobody knows what the file holds, and a second try would report success over lost pages: what
+// is open is written anew, now or by the next group.
+func (f *fileIntents) write(lines []byte) error {
 	if f.torn || !f.slots.fits(len(lines)) {
 		return f.rewrite()
 	}
 	err := f.slots.add(lines)
-	if err == nil && sync {
-		err = f.slots.file.Sync()
-	}
 	if err != nil && f.rewrite() == nil {
 		return nil
 	}

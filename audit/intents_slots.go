@@ -19,16 +19,32 @@ const (
 	slotMagic = "cordon intents, version 1, "
 )
 
-// overwritten is a file of which every byte has been written and synced before: an overwriting needs its data on the disk and nothing of the
-// file system's own, so it takes no part in a journal's commit.
+// slotBlock is what is written at once: whole pages, so that the kernel need not read one from the disk to change a part of it.
+const slotBlock = 4 << 10
+
+// overwritten is a file of which every byte has been written before and that is open with O_DSYNC: an overwriting needs its data on the disk and
+// nothing of the file system's own, so it takes no part in a journal's commit, and one system call is all it takes.
 type overwritten struct{ *os.File }
 
-func (f overwritten) Sync() error { return syncData(f.File) }
+// openOverwritten opens a file that is there.
+func openOverwritten(path string) (overwritten, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|dataSync, 0)
+	return overwritten{f}, err
+}
 
-// slotFile is an overwritten.
+// WriteAt returns when b is on the disk. What a long write leaves in the page cache is one large folio, and every short write into that would walk
+// through all of its blocks: so it goes from there.
+func (f overwritten) WriteAt(b []byte, at int64) (int, error) {
+	n, err := f.File.WriteAt(b, at)
+	if len(b) > 16*slotBlock {
+		uncache(f.File)
+	}
+	return n, err
+}
+
+// slotFile is an overwritten. What WriteAt was given is on the disk when it returns nil.
 type slotFile interface {
 	io.WriterAt
-	Sync() error
 	Stat() (fs.FileInfo, error)
 	Close() error
 }
@@ -41,8 +57,9 @@ type slots struct {
 	size   int64 // of one half
 	now    int64 // the half in force, 0 or 1
 	number uint64
-	end    int64 // in that half: where the next line goes
-	doubt  bool  // the other half may have come into force
+	end    int64  // in that half: where the next line goes
+	block  []byte // what stands from the last boundary of a block to end
+	doubt  bool   // the other half may have come into force
 }
 
 // slotSize is a size of which n bytes leave at least half free.
@@ -57,11 +74,13 @@ func makeSlots(path string, body []byte) (*slots, error) {
 	if err := replaceFile(path, raw); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := openOverwritten(path)
 	if err != nil {
 		return nil, err
 	}
-	s.file = overwritten{f}
+	uncache(f.File)
+	s.file = f
+	s.stand(raw[:s.end])
 	return s, nil
 }
 
@@ -78,11 +97,11 @@ func openSlots(path string) (s *slots, lines []byte, shown bool, err error) {
 	if s == nil {
 		return nil, lines, shown, nil
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := openOverwritten(path)
 	if err != nil {
 		return nil, nil, false, err
 	}
-	s.file = overwritten{f}
+	s.file = f
 	return s, lines, shown, nil
 }
 
@@ -124,11 +143,24 @@ func readHead(line string, size int64) (number uint64, ok bool) {
 	return number, whole && sound && ours && err == nil && number > 0 && length == strconv.FormatInt(size, 10)
 }
 
-// add appends lines to the half in force, which has room for them.
+// add appends lines to the half in force, which has room for them, and returns when they are on the disk. It writes the block again in which they
+// begin, and zeros behind them to the end of the one in which they end.
 func (s *slots) add(lines []byte) error {
-	n, err := s.file.WriteAt(lines, s.now*s.size+s.end)
-	s.end += int64(n)
-	return err
+	begun := len(s.block)
+	s.block = append(s.block, lines...)
+	end := len(s.block)
+	s.block = append(s.block, make([]byte, -end&(slotBlock-1))...)
+	if _, err := s.file.WriteAt(s.block, s.now*s.size+s.end-int64(begun)); err != nil {
+		return err
+	}
+	s.end += int64(len(lines))
+	s.stand(s.block[:end])
+	return nil
+}
+
+// stand keeps of what was written up to end what add must write again: the block that is not full.
+func (s *slots) stand(written []byte) {
+	s.block = append(s.block[:0], written[len(written)&^(slotBlock-1):]...)
 }
 
 // turn writes body into the other half and puts that in force. The head goes last and alone: until it is on the disk the half in force
@@ -153,15 +185,15 @@ func (s *slots) turn(body []byte) error {
 		return err
 	}
 	s.now, s.number, s.end, s.doubt = other, number, slotHead+int64(len(body)), false
+	copy(raw, s.head(number))
+	s.stand(raw[:s.end])
 	return nil
 }
 
 // put writes the beginning of a half and returns when that is on the disk.
 func (s *slots) put(raw []byte, half int64) error {
-	if _, err := s.file.WriteAt(raw, half*s.size); err != nil {
-		return err
-	}
-	return s.file.Sync()
+	_, err := s.file.WriteAt(raw, half*s.size)
+	return err
 }
 
 func (s *slots) fits(n int) bool { return s.end+int64(n) <= s.size }

@@ -31,16 +31,15 @@ func free(path string) int64 {
 	return int64(st.Bavail) * st.Bsize
 }
 
-// syncData returns when what was written to f is on the disk, and of its metadata what it takes to read that (fdatasync(2)).
-func syncData(f *os.File) error {
+// dataSync opens a file of which a write returns when it is on the disk, and of the metadata what it takes to read that (open(2)).
+const dataSync = syscall.O_DSYNC
+
+// uncache asks the kernel to keep nothing of f in memory. What it does with that is its own affair.
+func uncache(f *os.File) {
+	const dontNeed = 4 // POSIX_FADV_DONTNEED
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return err
+		return
 	}
-	e := raw.Control(func(fd uintptr) {
-		for err = syscall.EINTR; errors.Is(err, syscall.EINTR); {
-			err = syscall.Fdatasync(int(fd))
-		}
-	})
-	return errors.Join(e, err)
+	_ = raw.Control(func(fd uintptr) { _, _, _ = syscall.Syscall6(syscall.SYS_FADVISE64, fd, 0, 0, dontNeed, 0, 0) })
 }

@@ -13,5 +13,8 @@ func allocate(f *os.File, offset, n int64) error { return fill(f, offset, n) }
 // free is not known here and counts as plenty: growing the reserve then simply fails when there is no room.
 func free(string) int64 { return math.MaxInt64 }
 
-// syncData syncs more than it must where nothing less is to be had.
-func syncData(f *os.File) error { return f.Sync() }
+// dataSync asks for more than it must where nothing less is to be had everywhere.
+const dataSync = os.O_SYNC
+
+// uncache is for speed only.
+func uncache(*os.File) {}

@@ -1,0 +1,217 @@
+package audit
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// counted counts the writes to a file of intents, and holds them up while gate is there and open.
+type counted struct {
+	slotFile
+	writes atomic.Int64
+	gate   chan struct{}
+}
+
+func (c *counted) WriteAt(b []byte, at int64) (int, error) {
+	c.writes.Add(1)
+	if c.gate != nil {
+		<-c.gate
+	}
+	return c.slotFile.WriteAt(b, at)
+}
+
+// countedIntents opens a file whose writes are counted from here on.
+func countedIntents(t *testing.T) (*fileIntents, *counted, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "intents")
+	in, err := OpenIntents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := in.(*fileIntents)
+	c := &counted{slotFile: f.slots.file}
+	f.slots.file = c
+	return f, c, path
+}
+
+// TestIntentsPace holds that a call in calm waits for nobody, and that those of a busy time share their writes and wait no longer than groupEvery.
+func TestIntentsPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c, path := countedIntents(t)
+		for _, ref := range []string{"first", "second"} {
+			begin := time.Now()
+			if err := f.Begin(t.Context(), ref, begin); err != nil {
+				t.Fatal(err)
+			}
+			if d := time.Since(begin); d != 0 {
+				t.Errorf("the %s one waited %v in calm", ref, d)
+			}
+			if !strings.Contains(string(contents(t, path)), `"`+ref+`"`) {
+				t.Errorf("the %s one is not in the file", ref)
+			}
+			time.Sleep(3 * groupEvery)
+		}
+		before, calls := c.writes.Load(), 50
+		told := make(chan time.Duration, calls)
+		for i := range calls { // one each millisecond
+			begin := time.Now()
+			f.BeginAsync(refsOf("busy", calls)[i], begin, func(err error) {
+				if err != nil {
+					t.Error(err)
+				}
+				told <- time.Since(begin)
+			})
+			time.Sleep(time.Millisecond)
+		}
+		for range calls {
+			if d := <-told; d > groupEvery {
+				t.Errorf("one waited %v", d)
+			}
+		}
+		if n, most := c.writes.Load()-before, int64(calls)*int64(time.Millisecond)/int64(groupEvery)+1; n > most || n < 2 {
+			t.Errorf("%d writes, expected at most %d", n, most)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestIntentsEndsWait holds that ends alone write nothing, go with the next group, and with Close.
+func TestIntentsEndsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c, path := countedIntents(t)
+		refs := refsOf("call", 40)
+		if n, err := beginAll(f, refs); n != len(refs) {
+			t.Fatal(n, err)
+		}
+		before := c.writes.Load()
+		for _, ref := range refs[:30] {
+			f.End(ref)
+			time.Sleep(groupEvery)
+		}
+		if n := c.writes.Load() - before; n != 0 {
+			t.Errorf("%d writes for ends alone", n)
+		}
+		if err := f.Begin(t.Context(), "next", intentTime); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.writes.Load() - before; n != 1 {
+			t.Errorf("%d writes for the next group", n)
+		}
+		if got, want := replayed(t, path), append(slices.Clone(refs[30:]), "next"); !slices.Equal(got, want) {
+			t.Errorf("in the file %q, want %q", got, want)
+		}
+		f.End("next")
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := replayed(t, path); !slices.Equal(got, refs[30:]) {
+			t.Errorf("after Close %q", got)
+		}
+	})
+}
+
+// TestIntentsDurableFirst holds that nobody is told before the write is through, and that Close waits for those who came before it.
+func TestIntentsDurableFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c, path := countedIntents(t)
+		c.gate = make(chan struct{})
+		var told atomic.Int64
+		note := func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			told.Add(1)
+		}
+		f.BeginAsync("one", intentTime, note)
+		time.Sleep(time.Second)
+		if told.Load() != 0 {
+			t.Error("told while the disk had not answered")
+		}
+		f.BeginAsync("two", intentTime, note) // waits behind the first
+		closed := make(chan error, 1)
+		go func() { closed <- f.Close() }()
+		time.Sleep(time.Second)
+		close(c.gate)
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		if told.Load() != 2 {
+			t.Errorf("%d were told before Close returned", told.Load())
+		}
+		if got := replayed(t, path); !slices.Equal(got, []string{"one", "two"}) {
+			t.Errorf("in the file %q", got)
+		}
+	})
+}
+
+// TestSlotsBlocks holds that lines reach the disk in whole blocks, whatever their length, and overwrite nothing that stands before them.
+func TestSlotsBlocks(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "intents")
+	s, err := makeSlots(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &aligned{slotFile: s.file}
+	s.file = d
+	var want []string
+	write := func(n int, put func(lines []byte) error) {
+		t.Helper()
+		lines := []byte{}
+		for i := range n {
+			ref := fmt.Sprintf("%0*d", 10+(n+i)%50, len(want))
+			lines, want = appendIntent(lines, ref, intentTime), append(want, ref)
+		}
+		if err := put(lines); err != nil {
+			t.Fatal(err)
+		}
+		if d.odd > 0 {
+			t.Fatalf("%d writes of less than a block", d.odd)
+		}
+		l := newLive()
+		_, found, _ := parseSlots(contents(t, path))
+		if readIntents(found, &l); !slices.Equal(l.refs(), want) {
+			t.Fatalf("after %d lines: %d of %d are there", n, len(l.refs()), len(want))
+		}
+	}
+	for _, n := range []int{1, 2, 60, 1, 130, 7, 500, 3} {
+		write(n, s.add)
+	}
+	want = nil
+	d.heads = 1
+	write(77, s.turn)
+	d.heads = 0
+	write(3, s.add)
+	if err := s.file.Close(); err != nil {
+		t.Error(err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Size() != 2*leastSlot {
+		t.Errorf("the file has changed its size: %v, %v", st, err)
+	}
+}
+
+// aligned counts writes that do not consist of whole blocks, heads aside.
+type aligned struct {
+	slotFile
+	odd, heads int
+}
+
+func (d *aligned) WriteAt(b []byte, at int64) (int, error) {
+	switch {
+	case at%slotBlock == 0 && len(b)%slotBlock == 0:
+	case d.heads > 0 && len(b) <= slotHead:
+		d.heads--
+	default:
+		d.odd++
+	}
+	return d.slotFile.WriteAt(b, at)
+}
