@@ -64,11 +64,11 @@ func (c *call) traceSkip(a audit.Attempt) {
 	if book == nil {
 		return
 	}
-	text := trace.Verdict(a.Verdict, a.Ground)
+	result := ""
 	if a.Result != "refused_by_policy" {
-		text += ", " + a.Result
+		result = ", " + a.Result
 	}
-	book.Note(c.traceID(), a.Party+" "+a.Target+" "+a.Region+" "+text)
+	book.Note(c.traceID(), a.Party, " ", a.Target, " ", a.Region, " ", trace.Verdict(a.Verdict, a.Ground), result)
 }
 
 // traceAttempt notes where the next INVITE goes, and that it is a failover when another went before.
@@ -84,18 +84,18 @@ func (t *attempt) traceAttempt(a *audit.Attempt) {
 			word = "failover: "
 		}
 	}
-	text := word + a.Party + " " + a.Target + " " + a.Region + " " + trace.Verdict(a.Verdict, a.Ground)
-	if t.hop.Reason != "" && t.hop.Reason != routing.ReasonPrimary {
-		text += ", " + string(t.hop.Reason)
+	comma, why := "", ""
+	if t.hop.Reason != routing.ReasonPrimary && t.hop.Reason != "" {
+		comma, why = ", ", string(t.hop.Reason)
 	}
-	book.Note(c.traceID(), text)
+	book.Note(c.traceID(), word, a.Party, " ", a.Target, " ", a.Region, " ", trace.Verdict(a.Verdict, a.Ground), comma, why)
 	t.leg.traceLeg()
 }
 
 // traceResult notes what came of an attempt.
 func (t *attempt) traceResult(word string) {
 	if book := t.c.sh.e.c.Trace; book != nil {
-		book.Note(t.c.traceID(), t.hop.Party+" "+t.hop.Target.ID()+": "+word)
+		book.Note(t.c.traceID(), t.hop.Party, " ", t.leg.target, ": ", word)
 	}
 }
 
@@ -105,6 +105,12 @@ func (c *call) traceEnd(result string) {
 	if book == nil || c.via != nil || c.page != nil {
 		return
 	}
-	by := map[string]string{byA: "the caller", byB: "the callee", byEdge: "the edge"}[c.endedBy]
-	book.End(c.id, c.session(), "ended by "+by+" with "+itoa(c.final)+", "+result)
+	by := "the edge"
+	switch c.endedBy {
+	case byA:
+		by = "the caller"
+	case byB:
+		by = "the callee"
+	}
+	book.End(c.id, c.session(), "ended by ", by, " with ", itoa(c.final), ", ", result)
 }

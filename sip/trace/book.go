@@ -2,15 +2,16 @@
 // ladder for a terminal, their capture file, and their copy for a HEP collector.
 //
 // What leaves it is masked: numbers, names, users, keys and digest answers by stars of the same length. Messages with keys of media or answers of digest are
-// masked before they are kept, the others when somebody looks: most calls nobody ever looks at. The loops of calls hand messages and notes over by a bounded
-// queue and never wait; one goroutine owns the storing and the copying. It imports nothing of ours: sip and the hall feed it.
+// masked before they are kept, the others when somebody looks: most calls nobody ever looks at. Who hands a message over copies it into memory that calls
+// before it used, under a lock that nobody holds for longer than that takes; one goroutine sends copies on and forgets. It imports nothing of ours: sip and the
+// hall feed it.
 package trace
 
 import (
 	"bytes"
 	"context"
+	"hash/maphash"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,57 +87,37 @@ type Packet struct {
 	Text          []byte // copied by Tap
 }
 
-// Book remembers. A nil Book remembers nothing. Methods may be called from anywhere and never block.
+// Book remembers. A nil Book remembers nothing. Methods may be called from anywhere and wait for nothing but each other.
 type Book struct {
 	c     Config
-	queue chan item
+	queue chan copied // for Export
+	seed  maphash.Seed
 
 	mu     sync.Mutex
-	byCall map[string]dialog // by Call-ID
+	byCall map[callKey]seat
 	byID   map[string]*record
-	order  []*record // oldest first
-	stray  []item    // first messages whose call does not exist yet
+	live   chain // in the order in which they began
+	ended  chain // in the order in which they ended
+	opened uint64
 	bytes  int
+	spare  []*record // whose memory the next calls take
+	strays strays
 }
 
-type dialog struct {
-	r     *record
-	side  string
-	party string
+// callKey is a Call-ID as a keyed hash of 64 bits: it needs no memory, and two calls of a book have the same one never in the life of this machine.
+type callKey uint64
+
+// copied is a message for Export.
+type copied struct {
+	Event
+	ref string
 }
-
-type record struct {
-	Trace
-	dialogs []string // Call-IDs
-	caller  string   // column of the caller
-	size    int
-	unsent  []Event
-}
-
-// item is what the loops hand over.
-type item struct {
-	what         word
-	id           string
-	leg          Leg
-	ref, session string
-	note         string
-	packet       Packet
-}
-
-type word uint8
-
-const (
-	packetItem word = iota
-	joinItem
-	nameItem
-	noteItem
-	endItem
-)
 
 const (
 	queued    = 4096
-	maxStrays = 256
 	maxLegs   = 64 // dialogs of one call
+	maxSpare  = 16
+	roomy     = 64 << 10 // text of one call whose memory is not kept for another
 	sweepEach = 10 * time.Second
 )
 
@@ -146,7 +127,11 @@ func New(c Config) *Book {
 	if c.Keep <= 0 {
 		c.Keep = 15 * time.Minute
 	}
-	return &Book{c: c, queue: make(chan item, queued), byCall: map[string]dialog{}, byID: map[string]*record{}}
+	b := &Book{c: c, seed: maphash.MakeSeed(), byCall: map[callKey]seat{}, byID: map[string]*record{}}
+	if c.Export != nil {
+		b.queue = make(chan copied, queued)
+	}
+	return b
 }
 
 func orElse(n, def int) int {
@@ -156,7 +141,7 @@ func orElse(n, def int) int {
 	return n
 }
 
-// Run owns the book until ctx ends.
+// Run hands copies to Export and forgets what is too old until ctx ends.
 func (b *Book) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepEach)
 	defer tick.Stop()
@@ -166,17 +151,9 @@ func (b *Book) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			b.sweep(time.Now())
-		case i := <-b.queue:
-			b.take(i)
+		case e := <-b.queue:
+			b.c.Export(e.shown(b.c.Open), e.ref)
 		}
-	}
-}
-
-func (b *Book) put(i item) {
-	select {
-	case b.queue <- i:
-	default:
-		b.c.Metrics.lost("queue")
 	}
 }
 
@@ -185,146 +162,232 @@ func (b *Book) Tap(p Packet) {
 	if b == nil || len(p.Text) < 16 || bytes.HasPrefix(p.Text, []byte("OPTIONS ")) || bytes.HasPrefix(p.Text, []byte("REGISTER ")) {
 		return
 	}
-	p.Text = bytes.Clone(p.Text)
-	b.put(item{what: packetItem, packet: p})
+	id := callID(p.Text)
+	if len(id) == 0 {
+		return
+	}
+	k := callKey(maphash.Bytes(b.seed, id))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s, ok := b.byCall[k]; ok {
+		b.message(s, &p)
+		return
+	}
+	b.strays.take(k, &p)
 }
 
 // Join says that a dialog belongs to the call id, which is made when it is new.
 func (b *Book) Join(id string, l Leg) {
-	if b != nil {
-		b.put(item{what: joinItem, id: id, leg: l, packet: Packet{At: time.Now()}})
+	if b == nil {
+		return
 	}
+	now, k := time.Now(), callKey(maphash.String(b.seed, l.CallID))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.byID[id]
+	if r == nil {
+		r = b.open(id, now)
+	}
+	if len(r.legs) >= maxLegs {
+		return
+	}
+	r.legs = append(r.legs, r.place(l, k))
+	s := seat{r, uint8(len(r.legs) - 1)}
+	b.byCall[k] = s
+	b.strays.leave(k, func(p *Packet) { b.message(s, p) })
 }
 
 // Name gives the call its audit reference and what its Session-ID is so far.
 func (b *Book) Name(id, ref, session string) {
-	if b != nil {
-		b.put(item{what: nameItem, id: id, ref: ref, session: session})
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r := b.byID[id]; r != nil {
+		r.ref, r.session = ref, session
+		b.export(r)
 	}
 }
 
-// Note writes a line between the messages: a verdict, what came of an attempt. It must hold nothing of a person.
-func (b *Book) Note(id, text string) {
-	if b != nil {
-		b.put(item{what: noteItem, id: id, note: text, packet: Packet{At: time.Now()}})
+// Note writes a line, of these parts, between the messages: a verdict, what came of an attempt. It must hold nothing of a person.
+func (b *Book) Note(id string, parts ...string) {
+	if b == nil {
+		return
+	}
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r := b.byID[id]; r != nil {
+		b.note(r, now, parts)
 	}
 }
 
 // End says that the call is over. What still comes of its dialogs is taken.
-func (b *Book) End(id, session, text string) {
-	if b != nil {
-		b.put(item{what: endItem, id: id, session: session, note: text, packet: Packet{At: time.Now()}})
-	}
-}
-
-func (b *Book) take(i item) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if i.what == packetItem {
-		b.message(i)
+func (b *Book) End(id, session string, parts ...string) {
+	if b == nil {
 		return
 	}
-	r := b.byID[i.id]
-	if r == nil && i.what == joinItem {
-		r = b.open(i)
-	}
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.byID[id]
 	if r == nil {
 		return
 	}
-	switch i.what {
-	case joinItem:
-		b.join(r, i.leg)
-	case nameItem:
-		r.Ref, r.Session = i.ref, i.session
-		b.export(r)
-	case noteItem:
-		b.add(r, Event{At: i.packet.At, Kind: "note", Line: i.note})
-	case endItem:
-		r.Session, r.Ended = i.session, i.packet.At
-		b.add(r, Event{At: i.packet.At, Kind: "note", Line: i.note})
-	case packetItem:
+	if !r.over.IsZero() {
+		b.ended.remove(r)
+	} else {
+		b.live.remove(r)
 	}
+	r.session, r.over = session, now
+	b.ended.add(r)
+	b.note(r, now, parts)
 }
 
-func (b *Book) open(i item) *record {
-	for len(b.order) >= b.c.Calls {
+// open makes the record of a call in the memory of one that is forgotten, if there is any.
+func (b *Book) open(id string, at time.Time) *record {
+	for len(b.byID) >= b.c.Calls {
 		b.forget(b.oldest(nil))
 	}
-	r := &record{Trace: Trace{ID: i.id, Began: i.packet.At, Masked: !b.c.Open, Left: []string{}, Right: []string{}}}
-	b.byID[i.id] = r
-	b.order = append(b.order, r)
-	b.c.Metrics.remembered(len(b.order))
+	r := &record{}
+	if n := len(b.spare); n > 0 {
+		r, b.spare = b.spare[n-1], b.spare[:n-1]
+	}
+	b.opened++
+	r.id, r.number, r.began = id, b.opened, at
+	b.byID[id] = r
+	b.live.add(r)
+	b.c.Metrics.remembered(len(b.byID))
 	return r
 }
 
-// join places the leg: trunks stand left and groups right, but whoever is called stands across from the caller.
-func (b *Book) join(r *record, l Leg) {
-	if len(r.dialogs) >= maxLegs {
+// message keeps a message. What is secret beyond the call is masked at once.
+func (b *Book) message(s seat, p *Packet) {
+	m := mark{at: p.At, leg: s.leg, out: p.Out, path: s.r.pathOf(path{p.Proto, p.Local, p.Remote})}
+	at := len(s.r.text)
+	s.r.text = append(s.r.text, p.Text...)
+	if text := s.r.text[at:]; bytes.Contains(text, []byte("inline:")) || bytes.Contains(text, []byte("uthorization:")) {
+		Mask(text, b.c.Open)
+		m.masked = true
+	}
+	b.add(s.r, m)
+	b.export(s.r)
+}
+
+func (b *Book) note(r *record, at time.Time, parts []string) {
+	for _, p := range parts {
+		r.text = append(r.text, p...)
+	}
+	b.add(r, mark{at: at, note: true})
+}
+
+// add makes what was written behind the text of r an event.
+func (b *Book) add(r *record, m mark) {
+	if len(r.marks) >= b.c.Messages {
+		b.bytes -= r.drop(b.c.Messages / 4)
+		r.lost++
+		b.c.Metrics.lost("full")
+	}
+	r.seen++
+	m.seq, m.end = r.seen, len(r.text)
+	b.bytes += m.end - r.start(len(r.marks))
+	r.marks = append(r.marks, m)
+	for b.bytes > b.c.Bytes && len(b.byID) > 1 {
+		b.forget(b.oldest(r))
+	}
+}
+
+// export hands on what waited for the reference.
+func (b *Book) export(r *record) {
+	if r.ref == "" || b.c.Export == nil {
 		return
 	}
-	side := Left
-	if l.Group {
-		side = Right
+	for i := r.behind(r.told); i < len(r.marks); i++ {
+		b.tell(r, i)
 	}
-	switch {
-	case l.Caller && r.caller == "":
-		r.caller = side
-	case r.caller == Left:
-		side = Right
-	case r.caller == Right:
-		side = Left
+	r.told = r.seen
+}
+
+// tell queues the copy of a message.
+func (b *Book) tell(r *record, i int) {
+	if r.marks[i].note {
+		return
 	}
-	list := &r.Left
-	if side == Right {
-		list = &r.Right
+	select {
+	case b.queue <- copied{r.event(i), r.ref}:
+	default:
+		b.c.Metrics.drop("queue")
 	}
-	if !slices.Contains(*list, l.Party) {
-		*list = append(*list, l.Party)
-	}
-	r.dialogs = append(r.dialogs, l.CallID)
-	b.byCall[l.CallID] = dialog{r, side, l.Party}
-	rest := b.stray[:0]
-	for _, s := range b.stray {
-		if s.leg.CallID == l.CallID {
-			b.add(r, b.event(s.packet, b.byCall[l.CallID]))
-			continue
+}
+
+// oldest is the call that goes first: of those that ended the first, else the first of all.
+func (b *Book) oldest(but *record) *record {
+	for _, r := range [...]*record{b.ended.first, b.live.first} {
+		if r == but && r != nil {
+			r = r.next
 		}
-		rest = append(rest, s)
+		if r != nil {
+			return r
+		}
 	}
-	clear(b.stray[len(rest):])
-	b.stray = rest
+	return nil
 }
 
-// message finds the call of a message. The first of a call comes before its call is there, and waits among the strays.
-func (b *Book) message(i item) {
-	id := callID(i.packet.Text)
-	if id == "" {
-		return
+func (b *Book) forget(r *record) {
+	for i := range r.legs {
+		if k := r.legs[i].key; b.byCall[k].r == r {
+			delete(b.byCall, k)
+		}
 	}
-	d, ok := b.byCall[id]
-	if ok {
-		b.add(d.r, b.event(i.packet, d))
-		return
+	delete(b.byID, r.id)
+	if r.over.IsZero() {
+		b.live.remove(r)
+	} else {
+		b.ended.remove(r)
 	}
-	waits := slices.ContainsFunc(b.stray, func(s item) bool { return s.leg.CallID == id }) // our 100 leaves before the call is there
-	if !waits && (i.packet.Out || !bytes.HasPrefix(i.packet.Text, []byte("INVITE "))) {
-		return
+	b.bytes -= len(r.text)
+	b.c.Metrics.remembered(len(b.byID))
+	if len(b.spare) < maxSpare && cap(r.text) <= roomy {
+		b.spare = append(b.spare, r.blank())
 	}
-	if len(b.stray) >= maxStrays {
-		b.stray = slices.Delete(b.stray, 0, 1)
-	}
-	i.leg.CallID = id
-	b.stray = append(b.stray, i)
 }
 
-// event keeps a message. What is secret beyond the call is masked at once.
-func (b *Book) event(p Packet, d dialog) Event {
-	e := Event{At: p.At, Kind: "message", Side: d.side, Party: d.party, Out: p.Out, Proto: p.Proto, Local: p.Local, Remote: p.Remote, raw: p.Text}
-	if bytes.Contains(p.Text, []byte("inline:")) || bytes.Contains(p.Text, []byte("uthorization:")) {
-		Mask(e.raw, b.c.Open)
-		e.masked = true
+func (b *Book) sweep(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for r := b.ended.first; r != nil && now.Sub(r.over) > b.c.Keep; r = b.ended.first {
+		b.forget(r)
 	}
-	return e
+	b.strays.sweep(now)
+}
+
+// Find gives the call with this audit reference, or with this UUID on either end of its Session-ID. Events begin behind the one numbered since.
+func (b *Book) Find(key string, since int) (Trace, bool) {
+	if b == nil || key == "" {
+		return Trace{}, false
+	}
+	t, ok := b.look(key, since)
+	for i := range t.Events {
+		t.Events[i] = t.Events[i].shown(b.c.Open)
+	}
+	return t, ok
+}
+
+// look copies what is remembered of a call, of several the newest, as it is kept.
+func (b *Book) look(key string, since int) (Trace, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var r *record
+	for _, x := range b.byID {
+		if (r == nil || x.number > r.number) && x.ref != "" && (x.ref == key || len(key) == 32 && strings.Contains(x.session, strings.ToLower(key))) {
+			r = x
+		}
+	}
+	if r == nil {
+		return Trace{}, false
+	}
+	return r.trace(since, !b.c.Open), true
 }
 
 // shown masks a message that somebody looks at and reads what a ladder shows of it.
@@ -351,119 +414,30 @@ func (e Event) shown(open bool) Event {
 	return e
 }
 
-func (b *Book) add(r *record, e Event) {
-	r.Seen++
-	e.Seq = r.Seen
-	if len(r.Events) >= b.c.Messages {
-		at := b.c.Messages / 4
-		b.grow(r, -len(r.Events[at].raw))
-		r.Events = slices.Delete(r.Events, at, at+1)
-		r.Lost++
-	}
-	r.Events = append(r.Events, e)
-	b.grow(r, len(e.raw))
-	if e.Kind == "message" && b.c.Export != nil {
-		r.unsent = append(r.unsent, e)
-		b.export(r)
-		if len(r.unsent) > b.c.Messages { // it never gets a reference
-			r.unsent = slices.Delete(r.unsent, 0, 1)
-		}
-	}
-	for b.bytes > b.c.Bytes && len(b.order) > 1 {
-		b.forget(b.oldest(r))
-	}
-}
-
-func (b *Book) grow(r *record, n int) {
-	r.size += n
-	b.bytes += n
-}
-
-// export hands on what waited for the reference.
-func (b *Book) export(r *record) {
-	if r.Ref == "" || b.c.Export == nil {
-		return
-	}
-	for _, e := range r.unsent {
-		b.c.Export(e.shown(b.c.Open), r.Ref)
-	}
-	r.unsent = nil
-}
-
-// oldest is the call that goes first: of those that ended, else of all.
-func (b *Book) oldest(but *record) *record {
-	var first *record
-	for _, r := range b.order {
-		if r == but {
-			continue
-		}
-		if !r.Ended.IsZero() {
-			return r
-		}
-		if first == nil {
-			first = r
-		}
-	}
-	return first
-}
-
-func (b *Book) forget(r *record) {
-	for _, id := range r.dialogs {
-		if b.byCall[id].r == r {
-			delete(b.byCall, id)
-		}
-	}
-	delete(b.byID, r.ID)
-	if i := slices.Index(b.order, r); i >= 0 {
-		b.order = slices.Delete(b.order, i, i+1)
-	}
-	b.bytes -= r.size
-	b.c.Metrics.remembered(len(b.order))
-}
-
-func (b *Book) sweep(now time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var gone []*record
-	for _, r := range b.order {
-		if !r.Ended.IsZero() && now.Sub(r.Ended) > b.c.Keep {
-			gone = append(gone, r)
-		}
-	}
-	for _, r := range gone {
-		b.forget(r)
-	}
-	for len(b.stray) > 0 && now.Sub(b.stray[0].packet.At) > time.Minute {
-		b.stray = slices.Delete(b.stray, 0, 1)
-	}
-}
-
-// Find gives the call with this audit reference, or with this UUID on either end of its Session-ID. Events begin behind the one numbered since.
-func (b *Book) Find(key string, since int) (Trace, bool) {
-	if b == nil || key == "" {
-		return Trace{}, false
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i := len(b.order) - 1; i >= 0; i-- {
-		r := b.order[i]
-		if r.Ref == "" || r.Ref != key && (len(key) != 32 || !strings.Contains(r.Session, strings.ToLower(key))) {
-			continue
-		}
-		t := r.Trace
-		t.Left, t.Right = slices.Clone(t.Left), slices.Clone(t.Right)
-		at, _ := slices.BinarySearchFunc(r.Events, since+1, func(e Event, n int) int { return e.Seq - n })
-		t.Events = make([]Event, 0, len(r.Events)-at)
-		for _, e := range r.Events[at:] {
-			t.Events = append(t.Events, e.shown(b.c.Open))
-		}
-		return t, true
-	}
-	return Trace{}, false
-}
-
 // callID finds the Call-ID of a message.
-func callID(b []byte) string { return string(headerOf(b, "call-id", "i")) }
+func callID(b []byte) []byte {
+	for {
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 || i+1 == len(b) {
+			return nil
+		}
+		switch b = b[i+1:]; b[0] {
+		case '\r', '\n':
+			return nil
+		case 'C', 'c', 'I', 'i': // most lines begin otherwise
+			if line, _, _ := bytes.Cut(b, []byte("\n")); isCallID(line) {
+				_, id, _ := bytes.Cut(line, []byte(":"))
+				return bytes.TrimSpace(id)
+			}
+		}
+	}
+}
+
+func isCallID(line []byte) bool {
+	name, _, ok := bytes.Cut(line, []byte(":"))
+	name = bytes.TrimSpace(name)
+	return ok && (bytes.EqualFold(name, []byte("call-id")) || bytes.EqualFold(name, []byte("i")))
+}
 
 // headerOf gives the value of the first header with this name or its short form.
 func headerOf(b []byte, name, short string) []byte {

@@ -121,8 +121,8 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 			b.Tap(in(group, text("INFO sip:x SIP/2.0", "b-s4", fmt.Sprint(i, " INFO"))))
 		}
 		synctest.Wait()
-		if _, ok := b.Find("ref-1", 0); ok || len(b.byCall) != 6 || len(b.order) != 3 {
-			t.Errorf("%d calls, %d dialogs", len(b.order), len(b.byCall))
+		if _, ok := b.Find("ref-1", 0); ok || len(b.byCall) != 6 || len(b.byID) != 3 {
+			t.Errorf("%d calls, %d dialogs", len(b.byID), len(b.byCall))
 		}
 		got, _ := b.Find("ref-4", 0)
 		if len(got.Events) != 8 || got.Events[0].Line != "INVITE" || got.Events[7].CSeq != "99 INFO" || got.Lost != 99 {
@@ -130,8 +130,8 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if len(b.order)+len(b.byCall)+len(b.byID)+b.bytes != 0 {
-			t.Errorf("after its time: %d calls, %d dialogs, %d bytes", len(b.order), len(b.byCall), b.bytes)
+		if len(b.byCall)+len(b.byID)+b.bytes != 0 || b.live.first != nil || b.ended.first != nil {
+			t.Errorf("after its time: %d calls, %d dialogs, %d bytes", len(b.byID), len(b.byCall), b.bytes)
 		}
 	})
 	owned(t, Config{Bytes: 1000}, func(b *Book) {
@@ -140,7 +140,7 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		if _, ok := b.Find("ref-19", 0); !ok || b.bytes > 1000 {
-			t.Errorf("%d bytes of %d calls", b.bytes, len(b.order))
+			t.Errorf("%d bytes of %d calls", b.bytes, len(b.byID))
 		}
 	})
 	owned(t, Config{}, func(b *Book) { // first messages of calls that never come to be
@@ -148,24 +148,29 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 			b.Tap(in(carrier, text("INVITE sip:x SIP/2.0", fmt.Sprint(i), "1 INVITE")))
 		}
 		synctest.Wait()
-		if len(b.stray) != maxStrays {
-			t.Errorf("%d strays", len(b.stray))
+		if len(b.strays.list) != maxStrays {
+			t.Errorf("%d strays", len(b.strays.list))
 		}
 	})
 }
 
-func TestAFullQueueIsCountedAndNobodyWaits(t *testing.T) {
+func TestCopiesThatFindNoRoomAreCountedAndNobodyWaits(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m, err := NewMetrics(reg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := New(Config{Metrics: m}) // nobody owns it
+	b := New(Config{Metrics: m, Export: func(Event, string) { t.Error("nobody owns the book") }})
+	b.Join("s", Leg{CallID: "a", Party: "carrier"})
+	b.Name("s", "ref", "")
 	for range queued + 7 {
-		b.Note("s", "x")
+		b.Tap(in(carrier, text("INFO sip:x SIP/2.0", "a", "1 INFO")))
 	}
-	if got := counted(t, reg, "cordon_trace_lost_total"); got != 7 {
-		t.Errorf("%v were counted", got)
+	if got := counted(t, reg, "cordon_trace_hep_dropped_total"); got != 7 {
+		t.Errorf("%v copies were counted", got)
+	}
+	if got := counted(t, reg, "cordon_trace_lost_total"); got != queued+7-64 {
+		t.Errorf("%v messages were counted", got)
 	}
 	var none *Book
 	none.Note("s", "x")
@@ -352,11 +357,76 @@ func TestTheCaptureSaysHowLongPacketsWereAndHoldsHeadersAlone(t *testing.T) {
 
 func BenchmarkOneMessage(b *testing.B) {
 	book := New(Config{})
-	book.take(item{what: joinItem, id: "s", leg: Leg{CallID: "a", Party: "carrier"}})
+	book.Join("s", Leg{CallID: "a", Party: "carrier"})
 	p := in(carrier, text("INVITE sip:+4969123456@edge SIP/2.0", "a", "1 INVITE"))
 	b.ReportAllocs()
 	for b.Loop() {
 		book.Tap(p)
-		book.take(<-book.queue)
+	}
+}
+
+// A call takes the memory of one that was forgotten: what is remembered costs nothing but copies.
+func BenchmarkOneCall(b *testing.B) {
+	book, body := New(Config{Calls: 100}), strings.Repeat("x", 400)
+	var ids [256]string
+	var texts [256][2][]byte
+	for i := range ids {
+		ids[i] = fmt.Sprint("s", i)
+		for k, leg := range []string{"a-", "b-"} {
+			texts[i][k] = append(text("INVITE sip:+4969123456@edge SIP/2.0", leg+ids[i], "1 INVITE"), body...)
+		}
+	}
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		id, m := ids[n%256], texts[n%256]
+		book.Tap(in(carrier, m[0]))
+		book.Join(id, Leg{CallID: "a-" + id, Party: "carrier", Caller: true})
+		for range 6 {
+			book.Tap(out(carrier, m[0]))
+		}
+		book.Name(id, id, "session")
+		book.Join(id, Leg{CallID: "b-" + id, Party: "fra", Group: true})
+		for range 7 {
+			book.Tap(out(group, m[1]))
+		}
+		book.Note(id, "attempt: ", "fra", " ", "permit")
+		book.End(id, "session", "ended by ", "the caller")
+	}
+}
+
+// What an event says is independent of what came before it, and of the memory that another call left.
+func TestARecordThatIsUsedAgainHoldsNothingOfTheCallBefore(t *testing.T) {
+	b := New(Config{Calls: 1, Messages: 8})
+	for i := range 20 {
+		id := fmt.Sprint("s", i)
+		b.Tap(in(carrier, text("INVITE sip:x SIP/2.0", "a-"+id, "1 INVITE")))
+		b.Join(id, Leg{CallID: "a-" + id, Party: "carrier" + id, Caller: true})
+		for n := range i {
+			b.Tap(out(carrier, text("INFO sip:x SIP/2.0", "a-"+id, fmt.Sprint(n, " INFO"))))
+		}
+		b.Name(id, "ref-"+id, "")
+		b.End(id, "", "over ", id)
+		got, ok := b.Find("ref-"+id, 0)
+		if !ok || len(got.Left) != 1 || got.Left[0] != "carrier"+id || len(got.Right) != 0 || got.Seen != i+2 || len(got.Events) != min(i+2, 8) || got.Lost != max(0, i-6) {
+			t.Fatalf("%d: %+v", i, got)
+		}
+		for k, e := range got.Events {
+			want := "1 INVITE"
+			switch {
+			case k == len(got.Events)-1:
+				want = ""
+				if e.Line != "over "+id || e.Kind != "note" {
+					t.Fatalf("%d: the last is %+v", i, e)
+				}
+			case k > 0:
+				want = fmt.Sprint(e.Seq-2, " INFO")
+			}
+			if e.CSeq != want {
+				t.Fatalf("%d: event %d is %q and not %q", i, e.Seq, e.CSeq, want)
+			}
+		}
+		if _, ok := b.Find("ref-s0", 0); ok != (i == 0) {
+			t.Fatalf("%d: the first call is remembered: %t", i, ok)
+		}
 	}
 }

@@ -19,7 +19,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		calls: prometheus.NewGauge(prometheus.GaugeOpts{Name: "cordon_trace_calls", Help: "Calls that are remembered for traces."}),
 		losses: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "cordon_trace_lost_total", Help: "Messages and notes that no trace has, by reason: queue.",
+			Name: "cordon_trace_lost_total", Help: "Messages and notes that no trace has, by reason: full.",
 		}, []string{"reason"}),
 		copies: prometheus.NewCounter(prometheus.CounterOpts{Name: "cordon_trace_hep_sent_total", Help: "Messages that were sent to the HEP collector."}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
