@@ -161,9 +161,7 @@ func (l *loop) add(c *polled) error {
 	l.conns[int32(c.fd)] = c
 	l.mu.Unlock()
 	var errno error
-	err := l.raw.Control(func(set uintptr) {
-		errno = unix.EpollCtl(int(set), unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(c.fd)})
-	})
+	err := l.raw.Control(func(set uintptr) { errno = watch(set, c.fd) })
 	if err = errors.Join(err, os.NewSyscallError("epoll_ctl", errno)); err != nil {
 		l.forget(c.fd)
 	}
@@ -183,7 +181,7 @@ func (l *loop) run() {
 	buf := make([]byte, maxDatagram)
 	n := 0
 	wait := func(set uintptr) bool {
-		n, _ = unix.EpollWait(int(set), events[:], 0)
+		n = ask(set, events[:])
 		return n > 0
 	}
 	for l.raw.Read(wait) == nil {
@@ -248,17 +246,15 @@ func (c *polled) deliver(buf []byte) {
 // read is recvfrom(2) without an allocation.
 func (c *polled) read(b []byte) (int, netip.AddrPort, error) {
 	var name unix.RawSockaddrInet6 // the larger of the two
-	size := uint32(unsafe.Sizeof(name))
-	n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT,
-		uintptr(unsafe.Pointer(&name)), uintptr(unsafe.Pointer(&size)))
+	n, errno := receive(c.fd, b, &name)
 	if errno != 0 {
 		return 0, netip.AddrPort{}, errno
 	}
 	if name.Family == unix.AF_INET {
 		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(&name))
-		return int(n), netip.AddrPortFrom(netip.AddrFrom4(four.Addr), swapped(four.Port)), nil
+		return n, netip.AddrPortFrom(netip.AddrFrom4(four.Addr), swapped(four.Port)), nil
 	}
-	return int(n), netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), swapped(name.Port)), nil
+	return n, netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), swapped(name.Port)), nil
 }
 
 // swapped turns a port between the order of the network and that of this machine.
@@ -286,12 +282,11 @@ func (c *polled) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 }
 
 func (c *polled) send(b []byte, name unsafe.Pointer, size uintptr) (int, error) {
-	n, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL,
-		uintptr(name), size)
+	n, errno := send(c.fd, b, name, size)
 	if errno != 0 {
 		return 0, os.NewSyscallError("sendto", errno)
 	}
-	return int(n), nil
+	return n, nil
 }
 
 // LocalAddr implements sovereign.UDPConn.

@@ -247,3 +247,19 @@ func TestClosedPollerListensNoMore(t *testing.T) {
 		t.Error("a socket that nobody reads")
 	}
 }
+
+// TestDescriptors: as many as the process says can be opened, no more.
+func TestDescriptors(t *testing.T) {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		t.Fatal(err)
+	}
+	less := syscall.Rlimit{Cur: 200, Max: l.Max}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &less); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l) }()
+	if n := (Net{}).Descriptors(); n != 200 {
+		t.Errorf("%d files, want 200", n)
+	}
+}
