@@ -34,11 +34,15 @@ type udpConn struct {
 	errs    []icmp
 	pending error // of the next read or write
 	read    deadline
+	turn    int // of Receive
+
+	receiver
 }
 
 var _ interface {
 	sovereign.UDPConn
 	sovereign.ErrQueue
+	sovereign.Receiver
 } = (*udpConn)(nil)
 
 // ListenUDP binds a socket. Port 0 picks one, the zero or unspecified address binds them all.
@@ -213,6 +217,7 @@ func (c *udpConn) SetReadDeadline(t time.Time) error {
 }
 
 func (c *udpConn) Close() error {
+	defer c.receiver.end()
 	c.h.n.mu.Lock()
 	defer c.h.n.mu.Unlock()
 	if c.closed {
