@@ -1,6 +1,7 @@
 package cordon
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -84,6 +85,20 @@ func (n *Node) listenMedia(at netip.AddrPort) (sovereign.UDPConn, error) {
 	}
 	return n.opts.Net.ListenUDP(at)
 }
+
+// mediaSockets is how many sockets media may have open, of the files that the process may have: connections, at their bound, come first, and an eighth is for
+// everything else, first of all for the log, which must never find that there is none left. Media gets half in any case.
+func (n *Node) mediaSockets() int {
+	limited, ok := n.opts.Net.(interface{ Descriptors() int })
+	if !ok {
+		return 0
+	}
+	files := limited.Descriptors()
+	return max(files-files/8-maxConns(n.opts.Config), files/2)
+}
+
+// maxConns bounds the connections that others may have to us.
+func maxConns(c *configs.Config) int { return cmp.Or(c.Guard.Conns, 4096) }
 
 // sipListeners is what the SIP transport gets.
 func (n *Node) sipListeners() []transport.Listener {

@@ -111,7 +111,7 @@ func (n *Node) buildDoors(context.Context) error {
 		return err
 	}
 	n.relay, err = media.New(media.Config{
-		Listen: n.listenMedia, Fence: n.fence, Bind: c.Media.Address, Ports: c.Media.Ports,
+		Listen: n.listenMedia, Fence: n.fence, Bind: c.Media.Address, Ports: c.Media.Ports, Sockets: n.mediaSockets(), Calls: c.Limits.MaxCalls,
 		Moved: func(session string, m media.Move) { n.edge.MediaMoved(session, m) }, Logger: n.logger.With("room", "media"), Metrics: n.opts.Metrics,
 	})
 	if err != nil {
@@ -141,7 +141,7 @@ func (n *Node) buildDoors(context.Context) error {
 func (n *Node) streams(c *configs.Config) transport.Config {
 	g := c.Guard
 	return transport.Config{
-		Dial: n.opts.Net.DialTCP, Connect: c.Limits.Connect.Or(time.Second), MaxConns: g.ConnsPerSource, MaxTotal: g.Conns, MaxBuffered: g.Buffered,
+		Dial: n.opts.Net.DialTCP, Connect: c.Limits.Connect.Or(time.Second), MaxConns: g.ConnsPerSource, MaxTotal: maxConns(c), MaxBuffered: g.Buffered,
 		First: time.Duration(g.First), Every: time.Duration(g.Every), Seen: n.certs.seen,
 	}
 }

@@ -66,7 +66,7 @@ func NewEndpoint(c Config, l Leg, t Tone) (*Endpoint, error) {
 	}
 	e := &Endpoint{relay: r, s: s, tone: t, ssrc: random32()}
 	s.sink = e.take
-	if err := s.start(A); err != nil {
+	if err := s.start(A, true); err != nil {
 		s.Close()
 		return nil, err
 	}

@@ -28,8 +28,8 @@ type leg struct {
 	bind netip.AddrPort // of the RTP socket
 	rtp  *port
 	rtcp *port
-	done chan struct{}
-	wg   sync.WaitGroup
+	// readers are goroutines of ours, where the network does not read; nil where it does.
+	readers *readers
 
 	state atomic.Pointer[state]
 	counters
@@ -94,40 +94,50 @@ type tally struct {
 	packets atomic.Uint64
 }
 
-func newLeg(s *Session, side Side, cfg Leg) (*leg, error) {
+// readers are the goroutines of a leg whose sockets its network does not read.
+type readers struct {
+	sync.WaitGroup
+	done chan struct{}
+}
+
+// errWait says that what was asked for cannot be done without waiting.
+var errWait = errors.New("media: sockets must be opened")
+
+// newLeg makes a leg. Without wait it takes sockets that are open, or gives errWait.
+func newLeg(s *Session, side Side, cfg Leg, wait bool) (*leg, error) {
 	bind, host := s.r.address(&cfg)
-	pr, err := s.r.ports.open(bind, cfg.Purpose == sovereign.EmergencyCall)
+	pr, err := (*pair)(nil), errWait
+	if wait {
+		pr, err = s.r.ports.get(bind, cfg.Purpose == sovereign.EmergencyCall)
+	} else if pr = s.r.ports.draw(bind, leastChoice); pr != nil {
+		err = nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	l := &leg{
-		s: s, side: side, cfg: cfg, pair: pr, host: host,
-		bind: netip.AddrPortFrom(bind, pr.port), id: random62(), done: make(chan struct{}),
-	}
+	l := &leg{s: s, side: side, cfg: cfg, pair: pr, host: host, bind: netip.AddrPortFrom(bind, pr.port), id: random62()}
 	l.rtp = &port{leg: l, conn: pr.rtp}
 	l.rtcp = &port{leg: l, conn: pr.rtcp, rtcp: true}
-	l.rtp.start()
-	l.rtcp.start()
-	return l, nil
-}
-
-// start reads the socket: its network does if it can, else a goroutine of ours.
-func (p *port) start() {
-	if !p.conn.Receive(p.take) {
-		p.leg.wg.Go(p.run)
+	if !l.rtp.conn.Receive(l.rtp.take) || !l.rtcp.conn.Receive(l.rtcp.take) {
+		l.readers = &readers{done: make(chan struct{})}
+		l.readers.Go(l.rtp.run)
+		l.readers.Go(l.rtcp.run)
 	}
+	return l, nil
 }
 
 // close gives the sockets back and waits until nothing of the leg runs. The counters stay readable. What the other side's reader is just sending may still
 // leave, by its own pass and to its own far end; the rest of the pair is longer than that.
 func (l *leg) close() {
-	close(l.done)
-	silent := l.rtp.conn.Receive(nil) && l.rtcp.conn.Receive(nil)
-	if !silent {
-		l.pair.close()
-		l.wg.Wait()
+	if r := l.readers; r != nil {
+		close(r.done)
+		l.s.r.ports.free(l.pair, false)
+		r.Wait()
+		return
 	}
-	l.s.r.ports.free(l.pair, silent)
+	l.rtp.conn.Receive(nil)
+	l.rtcp.conn.Receive(nil)
+	l.s.r.ports.free(l.pair, true)
 }
 
 // run reads a socket that its network does not read, until it is closed.
@@ -167,7 +177,7 @@ func (p *port) pause() bool {
 	t := time.NewTimer(10 * time.Millisecond)
 	defer t.Stop()
 	select {
-	case <-p.leg.done:
+	case <-p.leg.readers.done:
 		return false
 	case <-t.C:
 		return true

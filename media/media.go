@@ -75,6 +75,10 @@ type Config struct {
 	Ports  [2]uint16 // inclusive range of even RTP ports; RTCP takes the odd ones above them; 0,0 lets the system choose
 	// Quarantine is how long a freed pair of ports rests before another call gets it; 0 means 5 s.
 	Quarantine time.Duration
+	// Sockets bounds how many media sockets are open at one time, those included that stay open between two calls; 0 sets no bound. Calls for help go beyond it.
+	Sockets int
+	// Calls is how many calls may be up at one time, which bounds what stays open between them; 0 means that nobody knows.
+	Calls int
 	// Moved is told of each latch, re-latch and refusal; must not block.
 	Moved   func(session string, m Move)
 	Logger  *slog.Logger

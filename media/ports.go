@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,18 +20,12 @@ var errNoPort = errors.New("no media port")
 // systemTries is how often the system is asked for a port before giving up on an even one with a free odd neighbour.
 const systemTries = 64
 
-// Bounds of the pairs that stay open between two calls.
-const (
-	// leastChoice is how many rested pairs there must be before one of them is drawn: what a stranger learned of earlier calls must not tell the next call's ports.
-	leastChoice = 64
-	maxParked   = 1024        // no more stay open; nothing is opened in advance, so these are pairs that calls had at one time
-	maxIdle     = time.Minute // after its rest a pair that nobody draws is closed
-	sweepEvery  = 10 * time.Second
-)
+// errNoSocket means that no more sockets may be open.
+var errNoSocket = errors.New("no media socket: the process may have no more files open")
 
 // ports hands out pairs of sockets: RTP on an even port, RTCP on the next (RFC 3550 section 11). The choice is random, so that a
 // stranger can't guess the next call's ports; a freed pair rests, so that late packets of one call don't reach another. Pairs that the network reads stay
-// open while they rest, and for a while after: opening two sockets and closing them costs more than everything else that a leg needs.
+// open while they rest and after, so that in a steady state a call opens and closes none: see shelf.
 type ports struct {
 	listen func(netip.AddrPort) (sovereign.UDPConn, error)
 	fence  *sovereign.Fence
@@ -41,12 +34,11 @@ type ports struct {
 
 	opened, reused atomic.Uint64
 
-	mu      sync.Mutex
-	used    map[netip.AddrPort]time.Time // zero: in use or parked; else free again from then on
-	parks   bool                         // somebody sweeps
-	resting []*pair                      // freed and open, in their order
-	rested  map[netip.Addr][]*pair
-	parked  int // of both
+	mu   sync.Mutex
+	used map[netip.AddrPort]time.Time // zero: in use or on the shelf; else free again from then on
+	most int                          // pairs that may be open, those on the shelf included; 0: as many as there are ports
+	open int
+	shelf
 }
 
 // pair of sockets.
@@ -55,15 +47,19 @@ type pair struct {
 	at        netip.AddrPort // of rtp, as it was asked for
 	port      uint16
 	until     time.Time // of a freed one: the end of its rest
+	next      *pair     // of one that rests: who was freed after it
 }
 
 func newPorts(c *Config) (*ports, error) {
 	p := &ports{
-		listen: c.Listen, fence: c.Fence, lo: c.Ports[0], hi: c.Ports[1], rest: c.Quarantine,
-		used: map[netip.AddrPort]time.Time{}, rested: map[netip.Addr][]*pair{},
+		listen: c.Listen, fence: c.Fence, lo: c.Ports[0], hi: c.Ports[1], rest: c.Quarantine, used: map[netip.AddrPort]time.Time{}, most: c.Sockets / 2,
 	}
 	if p.rest == 0 {
 		p.rest = 5 * time.Second
+	}
+	p.room, p.rested = maxKept, map[netip.Addr]*rested{}
+	if c.Calls > 0 {
+		p.room = min(p.room, max(keptPerCall*c.Calls, 2*leastChoice))
 	}
 	if p.lo == 0 && p.hi == 0 {
 		return p, nil
@@ -74,24 +70,24 @@ func newPorts(c *Config) (*ports, error) {
 	return p, nil
 }
 
-// kept is how many of n pairs calls for help alone may use: an eighth, eight at most.
-func kept(n int) int { return min(n/8, 8) }
+// reserve is how many of n pairs calls for help alone may use: an eighth, eight at most.
+func reserve(n int) int { return min(n/8, 8) }
 
 // pairs is how many pairs the range has.
 func (p *ports) pairs() int { return (int(p.hi)-int(p.lo))/2 + 1 }
 
 // reserved says whether a pair is one of the last, that calls for help alone may use.
 func (p *ports) reserved(at netip.AddrPort) bool {
-	return p.lo != 0 && (int(at.Port())-int(p.lo))/2 >= p.pairs()-kept(p.pairs())
+	return p.lo != 0 && (int(at.Port())-int(p.lo))/2 >= p.pairs()-reserve(p.pairs())
 }
 
-// open gives a pair on a: one that rested, where there are enough to choose from, or a new one, or else any that rested. The last pairs of the range are kept
-// for calls for help (urgent), so that a full house refuses none.
-func (p *ports) open(a netip.Addr, urgent bool) (*pair, error) {
+// get gives a pair on a: a kept one, where there are enough to choose from, or a new one, or else any kept one. The last pairs of the range are for calls for
+// help (urgent) alone, which no bound on open sockets refuses either. It blocks when it binds.
+func (p *ports) get(a netip.Addr, urgent bool) (*pair, error) {
 	if pr := p.draw(a, leastChoice); pr != nil {
 		return pr, nil
 	}
-	pr, err := p.fresh(a, urgent)
+	pr, err := p.create(a, urgent)
 	if err != nil {
 		if pr = p.draw(a, 1); pr != nil {
 			return pr, nil
@@ -102,40 +98,49 @@ func (p *ports) open(a netip.Addr, urgent bool) (*pair, error) {
 	return pr, nil
 }
 
-// draw takes one of the rested pairs on a, if there are at least that many.
+// create opens a pair, within the bound.
+func (p *ports) create(a netip.Addr, urgent bool) (*pair, error) {
+	p.mu.Lock()
+	if p.most > 0 && p.open >= p.most && !urgent {
+		old := p.shelf.oldest()
+		p.mu.Unlock()
+		if old == nil {
+			return nil, errNoSocket
+		}
+		p.shut(old) // its ports go on resting
+		p.mu.Lock()
+	}
+	p.open++
+	p.mu.Unlock()
+	pr, err := p.fresh(a, urgent)
+	if err != nil {
+		p.mu.Lock()
+		p.open--
+		p.mu.Unlock()
+	}
+	return pr, err
+}
+
+// draw takes one of the kept pairs on a, if there are at least that many. It does not block.
 func (p *ports) draw(a netip.Addr, least int) *pair {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.promote(time.Now())
-	all := p.rested[a]
-	if len(all) < least {
-		return nil
+	pr := p.shelf.draw(a, least)
+	if pr != nil {
+		p.reused.Add(1)
 	}
-	i, last := rand.IntN(len(all)), len(all)-1
-	pr := all[i]
-	all[i], all[last] = all[last], nil
-	p.rested[a] = all[:last]
-	p.parked--
-	p.reused.Add(1)
 	return pr
 }
 
-// promote moves the pairs whose rest is over.
-func (p *ports) promote(now time.Time) {
-	n := 0
-	for ; n < len(p.resting) && !now.Before(p.resting[n].until); n++ {
-		pr := p.resting[n]
-		p.rested[pr.bound()] = append(p.rested[pr.bound()], pr)
-	}
-	p.resting = slices.Delete(p.resting, 0, n)
-}
-
-// bound is the local address that the pair was asked for on.
-func (pr *pair) bound() netip.Addr { return pr.at.Addr() }
-
-func (pr *pair) close() {
+// shut closes a pair that is neither in use nor on the shelf any more, and gives its ports back from the end of its rest on.
+func (p *ports) shut(pr *pair) {
 	pr.rtp.Close()
 	pr.rtcp.Close()
+	p.mu.Lock()
+	p.open--
+	p.mu.Unlock()
+	p.release(pr.at, pr.until)
 }
 
 // fresh binds a pair on a.
@@ -145,7 +150,7 @@ func (p *ports) fresh(a netip.Addr, urgent bool) (*pair, error) {
 	}
 	n := p.pairs()
 	if !urgent {
-		n -= kept(n)
+		n -= reserve(n)
 	}
 	start := rand.IntN(n)
 	for i := range n {
@@ -172,28 +177,19 @@ func (p *ports) take(at netip.AddrPort) bool {
 	return true
 }
 
-// free takes a pair back to rest. Its sockets are closed, or stay open and are parked if nobody reads them but the network, which drops what is late.
-func (p *ports) free(pr *pair, open bool) {
+// free takes a pair back to rest. It is closed, or stays open when somebody reads it meanwhile: the network, which drops what is late. Then nothing blocks.
+func (p *ports) free(pr *pair, read bool) {
 	pr.until = time.Now().Add(p.rest)
-	if open && p.park(pr) {
-		return
+	if !read || !p.park(pr) {
+		p.shut(pr)
 	}
-	if open {
-		pr.close()
-	}
-	p.release(pr.at, pr.until)
 }
 
 // park keeps a pair open, if there is room for it. What calls for help alone may use is not kept: a draw asks for no purpose.
 func (p *ports) park(pr *pair) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.parks || p.parked == maxParked || p.reserved(pr.at) {
-		return false
-	}
-	p.resting = append(p.resting, pr)
-	p.parked++
-	return true
+	return !p.reserved(pr.at) && p.shelf.put(pr)
 }
 
 // release gives the ports of a closed pair back, from then on.
@@ -209,7 +205,7 @@ func (p *ports) release(at netip.AddrPort, then time.Time) {
 // run lets pairs stay open until ctx ends, and closes those that nobody needed for a while.
 func (p *ports) run(ctx context.Context) {
 	p.mu.Lock()
-	p.parks = true
+	p.keeps = true
 	p.mu.Unlock()
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -218,37 +214,20 @@ func (p *ports) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			p.sweep(time.Now().Add(-maxIdle), true)
+			p.sweep(true)
 		}
 	}
 }
 
-// sweep closes what rested before then.
-func (p *ports) sweep(then time.Time, parks bool) {
+// sweep closes what is idle; all of it, from now on, when pairs are not to stay open.
+func (p *ports) sweep(keeps bool) {
 	p.mu.Lock()
-	p.parks = parks
+	p.keeps = keeps
 	p.promote(time.Now())
-	var old []*pair
-	for a, all := range p.rested {
-		left := slices.DeleteFunc(all, func(pr *pair) bool {
-			gone := !pr.until.After(then)
-			if gone {
-				old = append(old, pr)
-			}
-			return gone
-		})
-		if p.rested[a] = left; len(left) == 0 {
-			delete(p.rested, a)
-		}
-	}
-	if !parks {
-		old, p.resting = append(old, p.resting...), nil
-	}
-	p.parked -= len(old)
+	old := p.shelf.surplus()
 	p.mu.Unlock()
 	for _, pr := range old {
-		pr.close()
-		p.release(pr.at, pr.until)
+		p.shut(pr)
 	}
 }
 
@@ -256,7 +235,7 @@ func (p *ports) sweep(then time.Time, parks bool) {
 func (p *ports) idle() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.parked
+	return p.kept
 }
 
 func (p *ports) bind(at netip.AddrPort) (*pair, error) {

@@ -64,7 +64,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	for _, s := range open {
 		s.Close()
 	}
-	r.ports.sweep(time.Now(), false)
+	r.ports.sweep(false)
 	return nil
 }
 

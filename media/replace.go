@@ -72,7 +72,7 @@ func (s *Session) replacement(side Side, to Leg) (*Replacement, *leg, error) {
 	if err := s.r.check(&to); err != nil {
 		return nil, nil, err
 	}
-	l, err := newLeg(s, side, to)
+	l, err := newLeg(s, side, to, true)
 	if err != nil {
 		s.r.cfg.Logger.Warn("media: no sockets for a leg", "session", s.id, "err", err)
 		return nil, nil, &Refusal{Status: 503, Warning: 399, Text: errNoPort.Error()}

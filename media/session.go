@@ -103,13 +103,31 @@ func (s *Session) dismiss(side Side) {
 // `to` before an answer starts a new attempt: fresh sockets and fresh SDES keys on B, the A side stays. In an established session it is a
 // re-offer: ports, SSRC and ROC stay, and a new address is judged before it counts. The error is a *Refusal for whatever the peer must be told.
 func (s *Session) Offer(from Side, sdp []byte, to Leg) ([]byte, error) {
-	b, err := s.offer(from, sdp, to)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, err := s.offer(from, sdp, to, true)
 	return b, s.refused(err)
 }
 
-func (s *Session) offer(from Side, sdp []byte, to Leg) ([]byte, error) {
-	s.mu.Lock()
+// TryOffer is Offer for who must not wait. False means that it would have had to, for sockets to be opened or closed or for somebody else who negotiates:
+// then nothing is decided, and Offer does it.
+func (s *Session) TryOffer(from Side, sdp []byte, to Leg) (offer []byte, done bool, err error) {
+	if !s.mu.TryLock() {
+		return nil, false, nil
+	}
 	defer s.mu.Unlock()
+	if l := s.legs[1-from].Load(); l != nil && l.readers != nil {
+		return nil, false, nil
+	}
+	b, err := s.offer(from, sdp, to, false)
+	if errors.Is(err, errWait) {
+		return nil, false, nil
+	}
+	return b, true, s.refused(err)
+}
+
+// offer is Offer. Without wait it may end with errWait; what it did until then is done by the next one again, or was to be done anyway.
+func (s *Session) offer(from Side, sdp []byte, to Leg, wait bool) ([]byte, error) {
 	if s.end != nil {
 		return nil, errClosed
 	}
@@ -137,10 +155,12 @@ func (s *Session) offer(from Side, sdp []byte, to Leg) ([]byte, error) {
 	if ref != nil {
 		return nil, ref
 	}
-	if err := s.ensure(from); err != nil {
-		return nil, err
+	if s.legs[from].Load() == nil {
+		if err := s.start(from, wait); err != nil {
+			return nil, err
+		}
 	}
-	l, fresh, err := s.target(1-from, to)
+	l, fresh, err := s.target(1-from, to, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -152,33 +172,29 @@ func (s *Session) offer(from Side, sdp []byte, to Leg) ([]byte, error) {
 	return l.write(offered), nil
 }
 
-// ensure makes the leg of a side if it has none.
-func (s *Session) ensure(side Side) error {
-	if s.legs[side].Load() != nil {
+// start makes the leg of a side.
+func (s *Session) start(side Side, wait bool) error {
+	l, err := newLeg(s, side, *s.cfg[side], wait)
+	switch {
+	case err == nil:
+		s.legs[side].Store(l)
 		return nil
+	case errors.Is(err, errWait):
+		return err
 	}
-	return s.start(side)
-}
-
-func (s *Session) start(side Side) error {
-	l, err := newLeg(s, side, *s.cfg[side])
-	if err != nil {
-		s.r.cfg.Logger.Warn("media: no sockets for a leg", "session", s.id, "err", err)
-		return &Refusal{Status: 503, Warning: 399, Text: errNoPort.Error()}
-	}
-	s.legs[side].Store(l)
-	return nil
+	s.r.cfg.Logger.Warn("media: no sockets for a leg", "session", s.id, "err", err)
+	return &Refusal{Status: 503, Warning: 399, Text: errNoPort.Error()}
 }
 
 // target is the leg that an offer goes to. Another party, or a leg that never answered, gets a new one.
-func (s *Session) target(side Side, to Leg) (l *leg, fresh bool, err error) {
+func (s *Session) target(side Side, to Leg, wait bool) (l *leg, fresh bool, err error) {
 	l = s.legs[side].Load()
 	if l != nil && l.remote != nil && l.cfg.Party == to.Party {
 		return l, false, nil
 	}
 	s.dismiss(side)
 	s.cfg[side] = &to
-	if err := s.start(side); err != nil {
+	if err := s.start(side, wait); err != nil {
 		return nil, false, err
 	}
 	return s.legs[side].Load(), true, nil
@@ -512,6 +528,24 @@ func (s *Session) report() Report {
 func (s *Session) Close() Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.close()
+}
+
+// TryClose is Close for who must not wait. False means that it would have had to, and that nothing was done.
+func (s *Session) TryClose() (r Report, done bool) {
+	if !s.mu.TryLock() {
+		return Report{}, false
+	}
+	defer s.mu.Unlock()
+	for side := range s.legs {
+		if l := s.legs[side].Load(); l != nil && l.readers != nil {
+			return Report{}, false
+		}
+	}
+	return s.close(), true
+}
+
+func (s *Session) close() Report {
 	if s.end != nil {
 		return *s.end
 	}

@@ -77,7 +77,7 @@ func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.
 	return t
 }
 
-// offer asks media for the offer toward this hop: fresh sockets and fresh keys for each attempt. Sockets are opened off the loop.
+// offer asks media for the offer toward this hop: fresh sockets and fresh keys for each attempt. Where sockets must be opened, that is done off the loop.
 func (t *attempt) offer() {
 	c := t.c
 	if c.ask.sdp == nil {
@@ -99,6 +99,12 @@ func (t *attempt) offer() {
 	again := c.spoken
 	t.narrow = again
 	c.early, c.spoken = nil, false
+	if !again {
+		if out, done, err := s.TryOffer(media.A, sdp, leg); done {
+			t.offered(out, err)
+			return
+		}
+	}
 	c.sh.e.off(func() {
 		if again {
 			s.Abandon() // an early answer of the hop before is void

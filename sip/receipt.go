@@ -24,9 +24,13 @@ func (c *call) finish() {
 	if c.b != nil && !c.answer.IsZero() {
 		target = c.b.target
 	}
+	rep, closed := media.Report{}, false
+	if session != nil {
+		rep, closed = session.TryClose()
+	}
 	e.off(func() {
-		var rep media.Report
 		switch {
+		case closed:
 		case session != nil:
 			rep = session.Close()
 		case c.synth != nil:

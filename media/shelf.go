@@ -1,0 +1,150 @@
+package media
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"time"
+)
+
+// Bounds of the pairs that stay open between two calls. Opening two sockets and closing them costs more than everything else that a leg needs.
+const (
+	// leastChoice is how many rested pairs there must be before one of them is drawn: what a stranger learned of earlier calls must not tell the next call's ports.
+	leastChoice = 64
+	maxKept     = 16384 // no more stay open; nothing is opened in advance, so these are pairs that calls had at one time
+	keptPerCall = 16    // nor more than that many for each call that may be up
+	sweepEvery  = 10 * time.Second
+	lookBack    = 6 // sweeps: pairs that stayed idle through all of them are too many
+	giveBack    = 8 // a sweep closes that part of them, and no fewer than so many: after a peak the next one is near
+)
+
+// shelf is where pairs stay open that no call has: first they rest, then they wait for the next call, by the address that they are bound to. It has the lock
+// of its ports.
+type shelf struct {
+	keeps       bool // somebody sweeps
+	kept, room  int  // pairs, resting and rested, that there are and that there may be
+	first, last *pair
+	rested      map[netip.Addr]*rested
+}
+
+// rested are the pairs on one address that may be drawn.
+type rested struct {
+	pairs []*pair
+	was   [lookBack]mark // since the last sweep, and before it
+}
+
+// mark is what was seen of the pairs in the time between two sweeps.
+type mark struct {
+	fewest int // that were there at one time
+	drawn  bool
+}
+
+// bound is the local address that the pair was asked for on.
+func (pr *pair) bound() netip.Addr { return pr.at.Addr() }
+
+// put takes a pair that begins its rest, if there is room for it.
+func (s *shelf) put(pr *pair) bool {
+	if !s.keeps || s.kept >= s.room {
+		return false
+	}
+	s.kept++
+	if pr.next = nil; s.last != nil {
+		s.last.next = pr
+	} else {
+		s.first = pr
+	}
+	s.last = pr
+	return true
+}
+
+// shift takes the pair that rests longest.
+func (s *shelf) shift() *pair {
+	pr := s.first
+	if s.first = pr.next; s.first == nil {
+		s.last = nil
+	}
+	pr.next = nil
+	return pr
+}
+
+// promote moves the pairs whose rest is over.
+func (s *shelf) promote(now time.Time) {
+	for s.first != nil && !now.Before(s.first.until) {
+		pr := s.shift()
+		r := s.rested[pr.bound()]
+		if r == nil {
+			r = &rested{}
+			s.rested[pr.bound()] = r
+		}
+		r.pairs = append(r.pairs, pr)
+	}
+}
+
+// draw takes one of the rested pairs on a by chance, if there are at least that many.
+func (s *shelf) draw(a netip.Addr, least int) *pair {
+	r := s.rested[a]
+	if r == nil || len(r.pairs) < least || len(r.pairs) == 0 {
+		return nil
+	}
+	i, last := rand.IntN(len(r.pairs)), len(r.pairs)-1
+	pr := r.pairs[i]
+	r.pairs[i] = r.pairs[last]
+	r.shrink(last)
+	r.was[0] = mark{min(r.was[0].fewest, last), true}
+	s.kept--
+	return pr
+}
+
+// shrink forgets the pairs from n on.
+func (r *rested) shrink(n int) {
+	clear(r.pairs[n:])
+	r.pairs = r.pairs[:n]
+}
+
+// oldest takes a pair off so that another one can be opened: the one that rests longest, or any that rested. nil when there is none.
+func (s *shelf) oldest() *pair {
+	if s.first != nil {
+		s.kept--
+		return s.shift()
+	}
+	for a := range s.rested {
+		if pr := s.draw(a, 1); pr != nil {
+			return pr
+		}
+	}
+	return nil
+}
+
+// surplus takes off what nobody needed for a while, a part at a time; all there is when pairs are not kept. Where calls come, enough to choose from stay.
+func (s *shelf) surplus() []*pair {
+	var out []*pair
+	for a, r := range s.rested {
+		n := len(r.pairs)
+		if s.keeps {
+			n = min(n, r.spare())
+		}
+		out = append(out, r.pairs[len(r.pairs)-n:]...)
+		r.shrink(len(r.pairs) - n)
+		copy(r.was[1:], r.was[:])
+		r.was[0] = mark{fewest: len(r.pairs)}
+		if len(r.pairs) == 0 {
+			delete(s.rested, a)
+		}
+	}
+	for !s.keeps && s.first != nil {
+		out = append(out, s.shift())
+	}
+	s.kept -= len(out)
+	return out
+}
+
+// spare is how many of the pairs a sweep closes.
+func (r *rested) spare() int {
+	n, drawn := r.was[0].fewest, false
+	for _, m := range r.was {
+		n, drawn = min(n, m.fewest), drawn || m.drawn
+	}
+	if drawn {
+		n -= leastChoice
+	}
+	return max(0, min(n, max(giveBack, n/giveBack)))
+}
