@@ -2,6 +2,8 @@ package audit
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -92,14 +94,36 @@ func BenchmarkIntents(b *testing.B) {
 }
 
 func BenchmarkPseudonyms(b *testing.B) {
-	n, err := OpenPseudonyms(b.TempDir(), testMAC)
+	mac := hmac.New(sha256.New, []byte("a key of the node"))
+	n, err := OpenPseudonyms(b.TempDir(), func(msg []byte) []byte {
+		mac.Reset()
+		mac.Write(msg)
+		return mac.Sum(nil)
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.ReportAllocs()
 	for b.Loop() {
 		n.Call("abc@host", "+4930901820", "+41441234567")
 	}
 	if err := n.Close(); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// BenchmarkWrap puts together what a call leaves behind, without a log.
+func BenchmarkWrap(b *testing.B) {
+	s := &spine{cfg: testConfig().withDefaults()}
+	s.stamp.Store(&Stamp{PolicyDigest: "p", FactsDigest: "f"})
+	const ref = "20261120-00112233445566778899aabbccddeeff"
+	events := []Event{exampleEnded(ref), exampleReceipt(time.Now(), ref, Move{})}
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, e := range events {
+			if _, err := s.wrap(e); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
 }

@@ -24,11 +24,11 @@ func CountryCode(number string) string {
 	}
 	switch {
 	case d[0] == '1' || d[0] == '7':
-		return "+" + d[:1]
+		return number[:2]
 	case strings.Contains(e164Two, " "+d[:2]+" "):
-		return "+" + d[:2]
+		return number[:3]
 	case strings.Contains(e164Three, " "+d[:3]+" "):
-		return "+" + d[:3]
+		return number[:4]
 	}
 	return ""
 }

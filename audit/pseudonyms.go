@@ -121,20 +121,33 @@ func passingMAC() func([]byte) []byte {
 }
 
 // Call makes references that nobody can join to another call of the same number: every call has its own salt. A reference of a call
-// reads "20261121-5c3f...", the day and half of an HMAC (RFC 2104 section 5 allows as much). It takes no fsync: a salt that a power
-// failure loses makes its hashes unmatchable and harms nobody.
+// reads "20261121-5c3f...", the day and half of an HMAC (RFC 2104 section 5 allows as much). It waits for no disk: a salt that a crash
+// loses makes its hashes unmatchable and harms nobody.
 func (n *names) Call(callID string, numbers ...string) (string, []PartyRef) {
 	var s salt
 	_, _ = rand.Read(s[:]) // never fails: crypto/rand ends the program instead
-	k := saltKey{day: time.Now().UTC().Format("20060102"), hash: n.hash(useCall, s, callID)}
-	n.salts.put(k, s)
+	var k saltKey
+	msg := make([]byte, 0, 96) // of one hash after the other
+	k.hash, msg = n.hash(msg, useCall, s, callID)
+	var room [9 + 3*32]byte // the references stand in one string
+	b := time.Now().UTC().AppendFormat(room[:0], "20060102")
+	b = hex.AppendEncode(append(b, '-'), k.hash[:])
+	head := len(b)
 	refs := make([]PartyRef, len(numbers))
 	for i, num := range numbers {
 		clear := normalise(num)
-		h := n.hash(useParty, s, clear)
-		refs[i] = PartyRef{Ref: hex.EncodeToString(h[:]), Country: CountryCode(clear)}
+		var h [16]byte
+		h, msg = n.hash(msg, useParty, s, clear)
+		b = hex.AppendEncode(b, h[:])
+		refs[i].Country = CountryCode(clear)
 	}
-	return k.String(), refs
+	all := string(b)
+	for i := range refs {
+		refs[i].Ref = all[head+32*i : head+32*(i+1)]
+	}
+	k.day = all[:8]
+	n.salts.put(k, s)
+	return all[:head], refs
 }
 
 // Match compares in the open only what the salt of this very call yields. ref may be callRef itself, or empty: then clear is a Call-ID.
@@ -148,10 +161,10 @@ func (n *names) Match(callRef, ref, clear string) bool {
 		return false
 	}
 	if ref == "" || ref == callRef {
-		h := n.hash(useCall, s, clear)
+		h, _ := n.hash(nil, useCall, s, clear)
 		return subtle.ConstantTimeCompare(h[:], k.hash[:]) == 1
 	}
-	h := n.hash(useParty, s, normalise(clear))
+	h, _ := n.hash(nil, useParty, s, normalise(clear))
 	return subtle.ConstantTimeCompare([]byte(hex.EncodeToString(h[:])), []byte(ref)) == 1
 }
 
@@ -194,12 +207,11 @@ const (
 	useParty = "party   "
 )
 
-// hash is half of the HMAC over use, salt and text.
-func (n *names) hash(use string, s salt, text string) (out [16]byte) {
-	msg := make([]byte, 0, 96)
-	msg = append(append(append(msg, use...), s[:]...), text...)
+// hash is half of the HMAC over use, salt and text, which it puts together in msg and gives back to be used again.
+func (n *names) hash(msg []byte, use string, s salt, text string) (out [16]byte, _ []byte) {
+	msg = append(append(append(msg[:0], use...), s[:]...), text...)
 	copy(out[:], n.mac(msg))
-	return out
+	return out, msg
 }
 
 func (k saltKey) String() string { return k.day + "-" + hex.EncodeToString(k.hash[:]) }

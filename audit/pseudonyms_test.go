@@ -202,6 +202,52 @@ func TestSaltsTorn(t *testing.T) {
 	}
 }
 
+// TestSaltsGroups holds that salts wait for others no longer than saltsEvery before they are in the file, that all of them are found meanwhile, and
+// that one which is destroyed while it waits never stands there.
+func TestSaltsGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		n := openNames(t, dir)
+		begin := time.Now()
+		first, _ := n.Call("0@host")
+		path := filepath.Join(dir, "salts", first[:8]+".salts")
+		refs := []string{first}
+		for i := 1; i < 10; i++ {
+			ref, _ := n.Call(fmt.Sprint(i, "@host"))
+			refs = append(refs, ref)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the first one was written by itself: %v", err)
+		}
+		time.Sleep(saltsEvery)
+		synctest.Wait()
+		if got, want := len(contents(t, path)), 11*saltRecord; got != want {
+			t.Errorf("after %v the file has %d bytes, want %d", time.Since(begin), got, want)
+		}
+		for i, ref := range refs {
+			if !n.Match(ref, "", fmt.Sprint(i, "@host")) {
+				t.Errorf("call %d is lost", i)
+			}
+		}
+		gone, _ := n.Call("gone@host")
+		if err := n.Destroy(gone); err != nil || n.Match(gone, "", "gone@host") {
+			t.Errorf("one that waited was not destroyed: %v", err)
+		}
+		for i := range saltsMost/saltRecord + 5 { // no time passes: the file takes what is too much to wait
+			n.Call(fmt.Sprint("burst ", i))
+		}
+		if got, want := len(contents(t, path)), 12*saltRecord+saltsMost; got != want {
+			t.Errorf("after a burst the file has %d bytes, want %d", got, want)
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+		if got, want := len(contents(t, path)), 17*saltRecord+saltsMost; got != want {
+			t.Errorf("after Close the file has %d bytes, want %d", got, want)
+		}
+	})
+}
+
 // TestSaltsDays holds that midnight begins a new file.
 func TestSaltsDays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // ErrForgotten says that a salt or a person is not there, or not any more.
@@ -20,21 +21,29 @@ const (
 	saltRecord = 32
 )
 
-// fileSalts keeps one file per day. Appends are plain writes; the file is synced when the day ends, at Close, and by every Destroy.
-// On a file system that copies on write, or on flash that remaps blocks, the old bytes may outlive the overwriting until the device
-// reuses them: who needs more puts the folder on an encrypted volume.
+// fileSalts keeps one file per day. Records gather for saltsEvery and go by one plain write; the file is synced when the day ends, at Close, and
+// by every Destroy. On a file system that copies on write, or on flash that remaps blocks, the old bytes may outlive the overwriting until the
+// device reuses them: who needs more puts the folder on an encrypted volume.
 type fileSalts struct {
 	dir string
 
-	mu     sync.Mutex
-	day    string   // of today
-	file   *os.File // nil when it could not be opened
-	end    int64    // where the next record goes
-	closed bool
-	first  error  // the first failure
-	newest error  // unless a salt was kept since
-	lost   uint64 // salts that could not be written
+	mu      sync.Mutex
+	due     string      // the day of what waits
+	waiting []byte      // records that are not in a file yet
+	timer   *time.Timer // writes them
+	day     string      // of the open file
+	file    *os.File    // nil when it could not be opened
+	end     int64       // where the next record goes
+	closed  bool
+	first   error  // the first failure
+	newest  error  // unless a salt was kept since
+	lost    uint64 // salts that could not be written
 }
+
+const (
+	saltsEvery = 200 * time.Millisecond
+	saltsMost  = 128 * saltRecord // wait at once
+)
 
 func openSalts(dir string) (*fileSalts, error) {
 	s := &fileSalts{dir: filepath.Join(dir, "salts")}
@@ -50,23 +59,57 @@ func (s *fileSalts) path(day string) string { return filepath.Join(s.dir, day+".
 func (s *fileSalts) put(k saltKey, v salt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.turn(k.day); err != nil {
-		s.lose(err)
+	if s.closed {
+		s.lose(1, fs.ErrClosed)
 		return
 	}
-	var rec [saltRecord]byte
-	copy(rec[:16], k.hash[:])
-	copy(rec[16:], v[:])
-	if _, err := s.file.WriteAt(rec[:], s.end); err != nil {
-		s.lose(err) // the next record takes the same place, so that a torn one is overwritten
+	if s.due != k.day {
+		s.write()
+		s.due = k.day
+	}
+	if len(s.waiting) == 0 {
+		s.wake()
+	}
+	s.waiting = append(append(s.waiting, k.hash[:]...), v[:]...)
+	if len(s.waiting) >= saltsMost {
+		s.write()
+	}
+}
+
+// wake sets the timer for what will wait from now on; s.mu is held.
+func (s *fileSalts) wake() {
+	if s.timer != nil {
+		s.timer.Reset(saltsEvery)
 		return
 	}
-	s.end += saltRecord
+	s.timer = time.AfterFunc(saltsEvery, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.write()
+	})
+}
+
+// write brings what waits into its file; s.mu is held. After a failure the next records take the same place, so that a torn one is overwritten.
+func (s *fileSalts) write() {
+	n := len(s.waiting)
+	if n == 0 {
+		return
+	}
+	err := s.turn(s.due)
+	if err == nil {
+		_, err = s.file.WriteAt(s.waiting, s.end)
+	}
+	s.waiting = s.waiting[:0]
+	if err != nil {
+		s.lose(n/saltRecord, err)
+		return
+	}
+	s.end += int64(n)
 	s.newest = nil
 }
 
-func (s *fileSalts) lose(err error) {
-	s.lost++
+func (s *fileSalts) lose(n int, err error) {
+	s.lost += uint64(n)
 	s.newest = fmt.Errorf("audit: write a salt: %w", err)
 	if s.first == nil {
 		s.first = s.newest
@@ -75,9 +118,6 @@ func (s *fileSalts) lose(err error) {
 
 // turn makes day the open file.
 func (s *fileSalts) turn(day string) error {
-	if s.closed {
-		return fs.ErrClosed
-	}
 	if s.file != nil && s.day == day {
 		return nil
 	}
@@ -128,6 +168,7 @@ func (s *fileSalts) shut() error {
 func (s *fileSalts) get(k saltKey) (salt, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.write()
 	f, err := os.Open(s.path(k.day))
 	if err != nil {
 		return salt{}, false
@@ -144,6 +185,7 @@ func (s *fileSalts) destroy(k saltKey) error {
 	if s.closed {
 		return fmt.Errorf("audit: salt of %s: %w", k, fs.ErrClosed)
 	}
+	s.write()
 	f, err := os.OpenFile(s.path(k.day), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("audit: salt of %s: %w", k, ErrForgotten)
@@ -167,7 +209,13 @@ func (s *fileSalts) destroy(k saltKey) error {
 func (s *fileSalts) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
+	if !s.closed {
+		s.write()
+		s.closed = true
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
 	return errors.Join(s.first, s.shut())
 }
 

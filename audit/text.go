@@ -3,10 +3,10 @@ package audit
 import (
 	"encoding/json"
 	"errors"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -39,10 +39,18 @@ func (t *text) some(key, v string) {
 	}
 }
 
+// plain are the characters that stand in JSON, and in HTML, as they are: ASCII but for controls, quotation marks, backslashes, < > and &.
+var plain = func() (p [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		p[c] = !strings.ContainsRune("\"\\<>&", c)
+	}
+	return p
+}()
+
 // quote writes plain ASCII as it is and leaves all that must be escaped to encoding/json.
 func (t *text) quote(v string) {
 	for i := range len(v) {
-		if c := v[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if !plain[v[i]] {
 			quoted, err := json.Marshal(v)
 			t.b, t.err = append(t.b, quoted...), errors.Join(t.err, err)
 			return
@@ -124,7 +132,13 @@ func (t *text) counts(key string, m map[string]uint64) {
 		return
 	}
 	t.b = append(t.b, '{')
-	for i, k := range slices.Sorted(maps.Keys(m)) {
+	var room [8]string
+	keys := room[:0]
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for i, k := range keys {
 		if i > 0 {
 			t.b = append(t.b, ',')
 		}
