@@ -81,7 +81,7 @@ func (l *Layer) mergeKey(req *sip.Request) string {
 	return string(b)
 }
 
-// random writes 128 unguessable bits behind prefix and the mark: who can't see a request can't answer it.
+// random writes 128 unguessable bits behind prefix: who can't see a request can't answer it.
 func (l *Layer) random(prefix string) string {
 	const bits = 16
 	if l.die == 0 || l.die+bits > len(l.dice) {
@@ -89,26 +89,13 @@ func (l *Layer) random(prefix string) string {
 		l.die = 0
 	}
 	var room [96]byte
-	b := append(append(room[:0], prefix...), l.mark...)
+	b := append(room[:0], prefix...)
 	b = hex.AppendEncode(b, l.dice[l.die:l.die+bits])
 	l.die += bits
 	return string(b)
 }
 
 func (l *Layer) newBranch() string { return l.random(cookie) }
-
-// BranchMark gives the first n characters behind the magic cookie of the branch of res' top Via: the mark of the layer that sent the request.
-func BranchMark(res *sip.Response, n int) string {
-	via := res.Via()
-	if via == nil {
-		return ""
-	}
-	branch, _ := via.Params.Get("branch")
-	if len(branch) < len(cookie)+n {
-		return ""
-	}
-	return branch[len(cookie) : len(cookie)+n]
-}
 
 // via is a local address as a Via names it.
 type via struct {

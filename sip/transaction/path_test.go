@@ -139,7 +139,6 @@ func TestResponsesInOrder(t *testing.T) {
 func TestUserCallsBack(t *testing.T) {
 	inWorld(t, Timers{}, func(w *world) {
 		w.onServer = func(s *Server) {
-			s.OnEnd(func(error) { w.l.Request(s.Flow(), request(sip.OPTIONS), w) })
 			s.Respond(s.Response(180, ""))
 			s.Respond(s.Response(486, ""))
 			w.l.Request(s.Flow(), request(sip.INFO), w)

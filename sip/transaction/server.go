@@ -34,7 +34,6 @@ type Server struct {
 	deadline Alarm // of a request that nobody answers
 	canceled *sip.Request
 	onCancel func(*sip.Request)
-	onEnd    func(error)
 }
 
 func (l *Layer) serve(key string, req *sip.Request, in transport.Incoming) *Server {
@@ -83,13 +82,13 @@ func (d *serverDue) Due(a *Alarm) {
 	case a == &s.repeat:
 		s.timerG()
 	case a == &s.deadline:
-		s.terminate(ErrTimeout)
+		s.terminate()
 	case s.state == proceeding:
 		s.trying()
 	case s.state == completed && s.invite(): // Timer H
-		s.terminate(ErrTimeout)
+		s.terminate()
 	default:
-		s.terminate(nil)
+		s.terminate()
 	}
 }
 
@@ -164,9 +163,6 @@ func (s *Server) OnCancel(f func(cancel *sip.Request)) {
 	}
 }
 
-// OnEnd is called on the loop when the transaction is gone: err is nil, or Timeout when no ACK came for a final response (Timer H).
-func (s *Server) OnEnd(f func(err error)) { s.onEnd = f }
-
 // Respond sends a response (built by Response or complete). Retransmissions of the request get it again. A 2xx to INVITE is retransmitted by the dialog, not
 // here. An error of the send changes no state: the client repeats its request or its timers end it.
 func (s *Server) Respond(res *sip.Response) error {
@@ -182,7 +178,7 @@ func (s *Server) Respond(res *sip.Response) error {
 		return fmt.Errorf("%w: %d to %s", ErrForbidden, res.StatusCode, s.method)
 	case !invite && res.StatusCode == 408:
 		// RFC 4320 section 4.2: it could only arrive after the client gave up.
-		s.terminate(ErrTimeout)
+		s.terminate()
 		return fmt.Errorf("%w: 408 to %s", ErrForbidden, s.method)
 	}
 	length(res, new(sip.ContentLengthHeader))
@@ -248,7 +244,7 @@ func (s *Server) unreliably(d time.Duration) time.Duration {
 // Drop ends a transaction that is never answered. Retransmissions of its request begin a new one.
 func (s *Server) Drop() {
 	if s.state == proceeding {
-		s.terminate(nil)
+		s.terminate()
 	}
 }
 
@@ -301,13 +297,13 @@ func (s *Server) enter(st state, d time.Duration) {
 	s.stopTimers()
 	s.state = st
 	if d == 0 {
-		s.terminate(nil)
+		s.terminate()
 		return
 	}
 	s.arm(&s.limit, d)
 }
 
-func (s *Server) terminate(err error) {
+func (s *Server) terminate() {
 	if s.state == terminated {
 		return
 	}
@@ -322,8 +318,5 @@ func (s *Server) terminate(err error) {
 		if s.l.merges[s.merge]--; s.l.merges[s.merge] <= 0 {
 			delete(s.l.merges, s.merge)
 		}
-	}
-	if s.onEnd != nil {
-		s.onEnd(err)
 	}
 }

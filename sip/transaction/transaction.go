@@ -65,7 +65,7 @@ type ClientUser interface {
 	Failed(c *Client, err error)
 }
 
-// ErrTimeout is Timer B, F or H.
+// ErrTimeout is Timer B or F.
 var ErrTimeout = errors.New("transaction: timeout")
 
 // Errors of Server.Respond.
@@ -81,7 +81,6 @@ type Layer struct {
 	send    func(transport.Flow, []byte) error
 	user    User
 	t       Timers
-	mark    string
 	extra   func(transport.Flow) sip.HeaderParams // nil, or further parameters of our Via
 	clients map[clientKey]*Client
 	byFlow  map[transport.Key]*path
@@ -103,10 +102,6 @@ func New(loop Loop, send func(transport.Flow, []byte) error, user User, t Timers
 		clients: map[clientKey]*Client{}, byFlow: map[transport.Key]*path{}, servers: map[string]*Server{}, merges: map[string]int{},
 	}
 }
-
-// Mark puts s (token characters) at the front of every branch and To-tag that this layer makes, so that whoever spreads messages over several layers finds
-// the one that a response or a request inside a dialog belongs to. See BranchMark.
-func (l *Layer) Mark(s string) { l.mark = s }
 
 // ViaParams sets what gives further parameters of our Via on a flow, such as those of RFC 7339 and RFC 5923.
 func (l *Layer) ViaParams(f func(transport.Flow) sip.HeaderParams) { l.extra = f }

@@ -19,7 +19,6 @@ var (
 	ErrTLS            = errors.New("TLS failed")              // handshake or verification
 	ErrGone           = errors.New("connection gone")         // closed or reset by the peer, or idle
 	ErrStalled        = errors.New("peer does not read")      // the write queue is full or a write timed out
-	ErrTooLarge       = errors.New("message too large")       // over Config.MTU
 	ErrClosed         = errors.New("transport not running")
 )
 

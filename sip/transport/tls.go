@@ -131,7 +131,7 @@ func (p *TLSProfile) verifyName(leaf *x509.Certificate) error {
 			continue
 		}
 		for _, n := range names {
-			if strings.EqualFold(strings.TrimSuffix(n, "."), strings.TrimSuffix(w, ".")) || p.Wildcards && wildcard(n, w) {
+			if strings.EqualFold(strings.TrimSuffix(n, "."), strings.TrimSuffix(w, ".")) {
 				return nil
 			}
 		}
@@ -157,12 +157,6 @@ func identities(leaf *x509.Certificate) []string {
 		return uris
 	}
 	return leaf.DNSNames
-}
-
-func wildcard(pattern, name string) bool {
-	tail, ok := strings.CutPrefix(pattern, "*.")
-	_, rest, cut := strings.Cut(name, ".")
-	return ok && cut && strings.EqualFold(tail, rest)
 }
 
 // identify tells what the handshake proved. verified says that the chain was checked.

@@ -192,8 +192,6 @@ func TestTLSVerification(t *testing.T) {
 		{"a sips URI", ca.issue(t, uris("sips:"+name)), TLSProfile{ServerName: name}, false},
 		{"a sip URI beside another DNS name", ca.issue(t, uris("sip:"+name), "www.example"), TLSProfile{ServerName: name}, true},
 		{"a wildcard", ca.issue(t, nil, "*.carrier.example"), TLSProfile{ServerName: name}, false},
-		{"a wildcard that is allowed", ca.issue(t, nil, "*.carrier.example"), TLSProfile{ServerName: name, Wildcards: true}, true},
-		{"a wildcard over two labels", ca.issue(t, nil, "*.example"), TLSProfile{ServerName: name, Wildcards: true}, false},
 		{"one of the peers", ca.issue(t, nil, "carrier.example"), TLSProfile{ServerName: name, Peers: []string{"a.example", "carrier.example"}}, true},
 		{"not one of the peers", ca.issue(t, nil, name), TLSProfile{ServerName: name, Peers: []string{"a.example"}}, false},
 		{"an address", ca.issue(t, address), TLSProfile{ServerName: "192.0.2.9"}, true},

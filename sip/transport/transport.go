@@ -55,7 +55,6 @@ type TLSProfile struct {
 	Cert       func() *tls.Certificate // ours; nil: none. Asked at each handshake, so that a reload needs no restart
 	MinVersion uint16                  // default TLS 1.2
 	Peers      []string                // names of which the peer's certificate must carry one; default ServerName
-	Wildcards  bool                    // accept "*.example.com" in a certificate, which RFC 5922 section 7.2 forbids and some carriers present
 }
 
 // Dest is where a request goes: exactly one vetted address.
@@ -145,10 +144,7 @@ type Config struct {
 	// Seen is told of the certificates of each handshake that was verified; nil: nobody wants to know. It must not block.
 	Seen func(party string, remote netip.Addr, chain []*x509.Certificate)
 	// Reuse says whether requests to a party may use a TLS connection that it opened (RFC 5923); nil: never.
-	Reuse func(party string) bool
-	// MTU bounds requests over UDP in bytes; larger ones fail with ErrTooLarge. 0 bounds nothing and the system fragments: RFC 3261 section 18.1.1 would
-	// switch to TCP above 1,300 bytes, but another transport is another pinned flow, which only the plan may choose. Responses always go.
-	MTU     int
+	Reuse   func(party string) bool
 	Keep    func(Flow) Keepalive // how an outbound stream is kept warm with CRLF pings; nil: none is
 	Every   time.Duration        // between those pings at most, default 25 s
 	Logger  *slog.Logger

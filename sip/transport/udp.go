@@ -106,9 +106,6 @@ func (s *udpSocket) key(remote netip.AddrPort) Key {
 // send writes one datagram. When an ICMP error of an earlier one is pending the system reports that instead of sending: it is drained, and the write is done
 // again.
 func (s *udpSocket) send(f Flow, msg []byte) error {
-	if mtu := s.l.c.MTU; mtu > 0 && len(msg) > mtu && !bytes.HasPrefix(msg, []byte("SIP/2.0 ")) {
-		return fmt.Errorf("transport: send %d bytes to %s: %w", len(msg), f.Remote(), ErrTooLarge)
-	}
 	for try := 0; ; try++ {
 		_, err := s.pc.Write(msg, f.f.pass)
 		if err == nil {
