@@ -199,6 +199,8 @@ type Party struct {
 	EarlyMedia string `yaml:"early_media,omitempty"`
 	// Holds of the other side: relay (default) tells it of them, local answers them here and tells it nothing.
 	Hold string `yaml:"hold,omitempty"`
+	// Requests over 1300 bytes that would go to it by UDP: udp (default) leaves them to fragmentation; tcp sends them by TCP to the same address and port (RFC 3261 section 18.1.1), and by UDP where no connection opens. Messages in pager mode (RFC 3428) of that size go by TCP or not at all.
+	LargeRequests string `yaml:"large_requests,omitempty"`
 	// Session interval, RFC 4028; default 30m; "off" turns it off.
 	SessionInterval string `yaml:"session_interval,omitempty"`
 	// Deadlines of one attempt.

@@ -27,6 +27,7 @@ func TestGuard(t *testing.T) {
 		"connections below none":  {"", "guard: {connections: -2}", ".guard.connections"},
 		"a negative rate":         {"", "max_cps: -1", ".max_cps"},
 		"a rate that is none":     {"", "max_cps: .nan", ".max_cps"},
+		"another way":             {"", "large_requests: tls", ".large_requests"},
 		"an unknown key":          {"size: 1", "", "guard.size"},
 	} {
 		_, probs := Examine(base.name, base.with(c.general, c.party))
@@ -36,6 +37,7 @@ func TestGuard(t *testing.T) {
 	}
 	cfg, err := Parse(base.name, base.with("scanners: [' SIP-Hunter ']\n  connections_per_source: 9\n  connections: 99\n  buffered_per_source: 1MiB\n  first_message: 2m\n  ping_every: 40s",
 		`max_cps: 2.5
+    large_requests: tcp
     peers: [sip.carrier.example]
     guard: {scanners: allow, overload_control: "on", connection_reuse: "on", keepalive: strict, connections: 5}`))
 	if err != nil {
@@ -45,10 +47,10 @@ func TestGuard(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 	p := cfg.Profiles[0]
-	if want := (sip.Guard{Scanners: true, Overload: true, Reuse: true, Keepalive: transport.KeepStrict, Conns: 5}); p.Guard != want || p.MaxCPS != 2.5 {
-		t.Errorf("%+v and %v", p.Guard, p.MaxCPS)
+	if want := (sip.Guard{Scanners: true, Overload: true, Reuse: true, Keepalive: transport.KeepStrict, Conns: 5}); p.Guard != want || p.MaxCPS != 2.5 || !p.LargeByTCP {
+		t.Errorf("%+v, %v and %v", p.Guard, p.MaxCPS, p.LargeByTCP)
 	}
-	if cfg, err = Parse(base.name, base.with("", "")); err != nil || cfg.Profiles[0].Guard != (sip.Guard{}) || cfg.Guard.Buffered != 0 {
+	if cfg, err = Parse(base.name, base.with("", "")); err != nil || cfg.Profiles[0].Guard != (sip.Guard{}) || cfg.Profiles[0].LargeByTCP || cfg.Guard.Buffered != 0 {
 		t.Errorf("without a word: %+v, %v", cfg.Profiles[0].Guard, err)
 	}
 }

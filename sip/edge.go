@@ -57,7 +57,9 @@ type Party struct {
 	MaxCalls int
 	MaxCPS   float64 // new calls per second, in each direction; 0: no limit
 	Guard    Guard
-	Messages []string // content types of pager-mode messages (RFC 3428) that may go to it; nil: text/plain
+	// LargeByTCP sends requests over 1,300 bytes that would go to it by UDP over TCP instead, to the same address (RFC 3261 section 18.1.1).
+	LargeByTCP bool
+	Messages   []string // content types of pager-mode messages (RFC 3428) that may go to it; nil: text/plain
 	// Transfer says what a REFER of this party does: "local" (default: planned, judged and done here), "relay" (sent on to the other side) or "refuse", which
 	// declines INVITE with Replaces, too.
 	Transfer string
@@ -156,6 +158,7 @@ type Edge struct {
 
 	rates     rates
 	throttles throttles
+	narrows   narrows
 
 	tasks atomic.Int64 // that may block, or wait for the log
 	crew  crew
@@ -343,6 +346,7 @@ func (e *Edge) Receive(in transport.Incoming) {
 
 // Lost tells every loop that a flow died.
 func (e *Edge) Lost(f transport.Flow, err error) {
+	e.narrows.lost(e, f, err)
 	for _, s := range e.shards {
 		s.loop.Post(func() { s.tx.Lost(f, err) })
 	}

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"errors"
 	"mime"
 	"slices"
 	"strings"
@@ -41,6 +42,7 @@ type page struct {
 	req   *msg.Request
 	sent  time.Time
 	took  *audit.ReceiptHop // the hop that took it
+	wide  bool              // it is too large for UDP, by which this hop gets everything else
 	over  bool
 }
 
@@ -141,17 +143,24 @@ func (p *page) prepare(caller string) {
 // send gives the message to one hop, over the way that the policy let through.
 func (p *page) send(h routing.Hop, party *Party, f transport.Flow, r sovereign.Ruling) {
 	c := p.walk
-	p.hop, p.auths, p.auth, p.round = h, 0, newDigester(party), digest.Round{}
+	p.hop, p.wide, p.auths, p.auth, p.round = h, false, 0, newDigester(party), digest.Round{}
 	p.to = &leg{c: c, side: media.B, party: party, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: newCallID(c.sh.id), tag: token(12)}
 	c.tried = append(c.tried, audit.Attempt{
 		Party: h.Party, Target: h.Target.ID(), Region: r.Region.String(), Country: string(r.Country), Verdict: r.Verdict.String(), Ground: string(r.Ground),
 	})
 	c.grant = h.Grant
 	p.req = p.build(1)
+	large := f.Proto() == transport.UDP && len(p.req.String()) > maxPagedUDP
+	if large { // RFC 3428 section 8 knows no way back to UDP
+		if wide, ok := c.sh.e.wide(f); ok {
+			p.to.flow, p.wide, large = wide, true, false
+			p.req = p.build(1)
+		}
+	}
 	switch {
 	case !party.takes(p.kind):
 		p.give("type_not_taken", 415)
-	case f.Proto() == transport.UDP && len(p.req.String()) > maxPagedUDP:
+	case large:
 		p.give("too_large", 513)
 	case time.Since(c.start) > pageWhole:
 		p.give("too_late", 408)
@@ -261,6 +270,12 @@ func (p *page) Failed(_ *transaction.Client, err error) {
 	}
 	c := p.walk
 	last := &c.tried[len(c.tried)-1]
+	if p.wide && !errors.Is(err, transaction.ErrTimeout) { // no connection, which says nothing of the hop
+		last.Result = "too_large"
+		c.remember(513, nil)
+		p.onward()
+		return
+	}
 	last.TookMS, last.Result = ms(time.Since(p.sent)), "silent"
 	p.outcome(false, false, 0, "silent: "+err.Error())
 	c.remember(408, nil)

@@ -42,6 +42,7 @@ func newShard(e *Edge, id int) *shard {
 	}
 	s.tx = transaction.New(s.loop, e.tl.Send, s, e.c.Timers)
 	s.tx.ViaParams(e.viaParams)
+	s.tx.Large(e.wide)
 	s.taker = s.take
 	return s
 }

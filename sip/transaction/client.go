@@ -26,8 +26,9 @@ const (
 type Client struct {
 	l       *Layer
 	flow    transport.Flow
-	req     *sip.Request // until the final response
-	user    ClientUser   // nil: the layer's own CANCEL, or everybody was told everything
+	narrow  transport.Flow // of datagrams, that it was too large for; zero: it goes as it was meant to
+	req     *sip.Request   // until the final response
+	user    ClientUser     // nil: the layer's own CANCEL, or everybody was told everything
 	key     clientKey
 	state   state
 	sent    bool          // at least once
@@ -100,6 +101,7 @@ func (c *Client) final() bool { return c.state >= accepted }
 // start sends the request. RFC 3261 sections 17.1.1.2 and 17.1.2.2.
 func (c *Client) start() {
 	c.l.clients[c.key] = c
+	c.ready()
 	c.l.join(c)
 	c.arm(&c.limit, c.timeout)
 	err := c.first()
@@ -115,12 +117,11 @@ func (c *Client) start() {
 	}
 }
 
-// first sends the request, and keeps its bytes where it may have to be repeated.
+// first sends the request.
 func (c *Client) first() error {
 	if c.flow.Proto().Reliable() {
 		return c.l.write(c.flow, c.req)
 	}
-	c.wire = c.l.wire(c.req)
 	return c.l.send(c.flow, c.wire)
 }
 
@@ -255,7 +256,7 @@ func (c *Client) tell(res *sip.Response) {
 
 // fail ends the transaction without a final response. An INVITE that was sent may still ring somewhere: it stays to clean up after what comes late.
 func (c *Client) fail(err error) {
-	if c.final() {
+	if c.final() || c.fallBack(err) {
 		return
 	}
 	user := c.user
@@ -311,6 +312,7 @@ func (c *Client) Tell(u ClientUser) {
 func (c *Client) Quiet() {
 	if c.invite() && c.state == calling {
 		c.repeat.Stop()
+		c.narrow = transport.Flow{}
 	}
 }
 

@@ -103,22 +103,33 @@ type via struct {
 	text string
 }
 
-// addVia puts our Via on top. rport asks for the answer where the request came from (RFC 3581).
-func (l *Layer) addVia(f transport.Flow, req *sip.Request, branch string) {
-	local := f.Local()
-	if a := local.Addr().Unmap(); l.host.addr != a {
+// hostOf is our address of a flow in words.
+func (l *Layer) hostOf(f transport.Flow) string {
+	if a := f.Local().Addr().Unmap(); l.host.addr != a {
 		l.host = via{a, a.String()}
 	}
+	return l.host.text
+}
+
+// viaParams are the parameters of our Via, into room.
+func (l *Layer) viaParams(room []sip.HeaderKV, f transport.Flow, branch string) sip.HeaderParams {
+	p := append(room, sip.HeaderKV{K: "branch", V: branch}, sip.HeaderKV{K: "rport"})
+	if l.extra != nil {
+		p = append(p, l.extra(f)...)
+	}
+	return p
+}
+
+// addVia puts our Via on top. rport asks for the answer where the request came from (RFC 3581).
+func (l *Layer) addVia(f transport.Flow, req *sip.Request, branch string) {
 	h := &struct {
 		sip.ViaHeader
 		params [2]sip.HeaderKV
 		length sip.ContentLengthHeader
-	}{params: [2]sip.HeaderKV{{K: "branch", V: branch}, {K: "rport"}}}
+	}{}
 	h.ViaHeader = sip.ViaHeader{
-		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: f.Proto().Name(), Host: l.host.text, Port: int(local.Port()), Params: h.params[:],
-	}
-	if l.extra != nil {
-		h.Params = append(h.Params, l.extra(f)...)
+		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: f.Proto().Name(), Host: l.hostOf(f), Port: int(f.Local().Port()),
+		Params: l.viaParams(h.params[:0], f, branch),
 	}
 	req.PrependHeader(&h.ViaHeader)
 	length(req, &h.length)

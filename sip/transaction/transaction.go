@@ -81,7 +81,8 @@ type Layer struct {
 	send    func(transport.Flow, []byte) error
 	user    User
 	t       Timers
-	extra   func(transport.Flow) sip.HeaderParams // nil, or further parameters of our Via
+	extra   func(transport.Flow) sip.HeaderParams       // nil, or further parameters of our Via
+	wide    func(transport.Flow) (transport.Flow, bool) // nil, or the stream for what is too large for datagrams
 	clients map[clientKey]*Client
 	byFlow  map[transport.Key]*path
 	servers map[string]*Server // by serverKey
@@ -196,7 +197,14 @@ func (l *Layer) Request(f transport.Flow, req *sip.Request, u ClientUser, opts .
 // Send puts a Via on top and writes req outside any transaction (ACK for 2xx).
 func (l *Layer) Send(f transport.Flow, req *sip.Request) error {
 	l.addVia(f, req, l.newBranch())
-	return l.write(f, req)
+	b := transport.Append(l.buf[:0], req)
+	if wide, ok := l.widen(f, req, len(b)); ok {
+		f, b = wide, transport.Append(b[:0], req)
+	}
+	l.buf = nil // as in write
+	err := l.send(f, b)
+	l.buf = b
+	return err
 }
 
 // write sends a message that nobody sends again.

@@ -25,7 +25,7 @@ var checklist = []item{
 	{"STIR", []int{8224, 8225, 8226, 8588}, "Identity is dropped and counted, or passed where nothing that it signs was touched", ""},
 	{"SIPREC", []int{7245, 7865, 7866, 8068}, "", "no recorder exists yet; a route that demands recording is refused"},
 	{"MESSAGE", []int{3428, 3862}, "pager mode through the same plan and fence, where a route says so", ""},
-	{"large requests", []int{3261}, "responses always go; requests beyond the path's MTU are fragmented", "no change to TCP by size (section 18.1.1): a trunk that wants TCP is given TCP"},
+	{"large requests", []int{3261}, "responses go the way of their request; with large_requests: tcp a request over 1300 bytes goes by TCP to the judged address, by UDP where no connection opens", "without it requests are fragmented, as carriers do: few of them listen on TCP beside UDP"},
 	{"parallel attempts", []int{3263}, "hops are tried one after another; what was given up may still answer and is ended then", "no second INVITE while the first may still win: media has one far side until somebody answered"},
 	{"offers of our own", []int{3261}, "delayed offers pass through", "an INVITE without an offer is not given one of ours"},
 	{"UUI", []int{7433}, "passed or stripped by party", ""},
