@@ -130,13 +130,13 @@ func (l *leg) veil() *header.Veil {
 		v.Hide(host)
 	}
 	if l.dlg != nil {
-		v.Hide(l.dlg.Remote.Tag, l.dlg.Target.Host, l.dlg.Remote.URI.Host)
+		v.Hide(l.dlg.Remote.Tag, l.dlg.Target.Host(), l.dlg.Remote.URI.Host())
 		for i := range l.dlg.Routes {
-			v.Hide(l.dlg.Routes[i].Host)
+			v.Hide(l.dlg.Routes[i].Host())
 		}
 	}
 	for _, d := range l.early {
-		v.Hide(d.Remote.Tag, d.Target.Host)
+		v.Hide(d.Remote.Tag, d.Target.Host())
 	}
 	if l.target != "" { // of an attempt: its name
 		v.Hide(l.name)

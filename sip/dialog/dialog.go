@@ -15,7 +15,7 @@ import (
 // Name is one end of a dialog as From and To show it.
 type Name struct {
 	Display string
-	URI     msg.Uri
+	URI     URI
 	Tag     string
 }
 
@@ -26,9 +26,9 @@ type Dialog struct {
 	Remote    Name
 	LocalSeq  uint32 // of the last request that we sent
 	RemoteSeq uint32 // of the last request that we took; 0 while none came
-	Routes    []msg.Uri
-	Target    msg.Uri // the peer's Contact, verbatim
-	Invite    uint32  // CSeq of the INVITE whose 2xx an ACK answers
+	Routes    []URI
+	Target    URI    // the peer's Contact, verbatim
+	Invite    uint32 // CSeq of the INVITE whose 2xx an ACK answers
 }
 
 // Errors of messages from which no dialog can be made.
@@ -45,8 +45,8 @@ func UAS(req *msg.Request, tag string) (*Dialog, error) {
 	}
 	d := &Dialog{
 		CallID:    id.Value(),
-		Local:     Name{Display: to.DisplayName, URI: bare(to.Address), Tag: tag},
-		Remote:    Name{Display: from.DisplayName, URI: bare(from.Address), Tag: from.Params.GetOr("tag", "")},
+		Local:     Name{Display: to.DisplayName, URI: keep(&to.Address), Tag: tag},
+		Remote:    Name{Display: from.DisplayName, URI: keep(&from.Address), Tag: from.Params.GetOr("tag", "")},
 		RemoteSeq: cseq.SeqNo,
 		Invite:    cseq.SeqNo,
 		Routes:    recorded(req, false),
@@ -63,8 +63,8 @@ func UAC(req *msg.Request, res *msg.Response) (*Dialog, error) {
 	from, sent, cseq := req.From(), req.To(), req.CSeq()
 	d := &Dialog{
 		CallID:   req.CallID().Value(),
-		Local:    Name{Display: from.DisplayName, URI: bare(from.Address), Tag: from.Params.GetOr("tag", "")},
-		Remote:   Name{Display: sent.DisplayName, URI: bare(sent.Address), Tag: to.Params.GetOr("tag", "")},
+		Local:    Name{Display: from.DisplayName, URI: keep(&from.Address), Tag: from.Params.GetOr("tag", "")},
+		Remote:   Name{Display: sent.DisplayName, URI: keep(&sent.Address), Tag: to.Params.GetOr("tag", "")},
 		LocalSeq: cseq.SeqNo,
 		Invite:   cseq.SeqNo,
 		Routes:   recorded(res, true),
@@ -85,20 +85,11 @@ func (d *Dialog) Fork(res *msg.Response) (*Dialog, error) {
 
 // Detach gives the dialog memory of its own, so that it holds no message that it was made of.
 func (d *Dialog) Detach() {
-	all := []*string{&d.CallID, &d.Local.Display, &d.Local.Tag, &d.Remote.Display, &d.Remote.Tag}
-	add := func(u *msg.Uri) {
-		all = append(all, &u.Scheme, &u.User, &u.Password, &u.Host)
-		for _, ps := range [...]msg.HeaderParams{u.UriParams, u.Headers} {
-			for i := range ps {
-				all = append(all, &ps[i].K, &ps[i].V)
-			}
-		}
-	}
-	add(&d.Local.URI)
-	add(&d.Remote.URI)
-	add(&d.Target)
+	var room [16]*string
+	all := append(room[:0], &d.CallID, &d.Local.Display, &d.Local.Tag, &d.Remote.Display, &d.Remote.Tag)
+	all = d.Target.strings(d.Remote.URI.strings(d.Local.URI.strings(all)))
 	for i := range d.Routes {
-		add(&d.Routes[i])
+		all = d.Routes[i].strings(all)
 	}
 	n := 0
 	for _, s := range all {
@@ -125,13 +116,12 @@ func (d *Dialog) Refresh(m msg.Message) error {
 		c = m.Contact()
 	}
 	if c == nil || c.Address.Wildcard || (c.Address.Scheme != "sip" && c.Address.Scheme != "sips") || c.Address.Host == "" {
-		if d.Target.Host == "" {
+		if d.Target.Host() == "" {
 			return ErrNoContact
 		}
 		return nil
 	}
-	d.Target = *c.Address.Clone()
-	d.Target.Headers = nil // RFC 3261 section 19.1.1: not allowed in a Request-URI
+	d.Target = keep(&c.Address)
 	return nil
 }
 
@@ -164,14 +154,15 @@ func (d *Dialog) Ack(seq uint32) *msg.Request { return d.build(msg.ACK, seq) }
 
 func (d *Dialog) build(method msg.RequestMethod, seq uint32) *msg.Request {
 	target, routes := d.Target, d.Routes
-	if len(routes) > 0 && !loose(routes[0]) {
+	if len(routes) > 0 && !routes[0].loose() {
 		// A strict router: it becomes the Request-URI and the target goes last.
-		rest := append([]msg.Uri{}, routes[1:]...)
+		rest := append([]URI{}, routes[1:]...)
 		target, routes = routes[0], append(rest, d.Target)
 	}
-	req := msg.NewRequest(method, target) // which copies the parameters of the target
-	for _, r := range routes {
-		req.AppendHeader(&msg.RouteHeader{Address: *r.Clone()})
+	req := msg.NewRequest(method, target.Uri()) // which copies the parameters of the target
+	for i := range routes {
+		u := routes[i].Uri()
+		req.AppendHeader(&msg.RouteHeader{Address: *u.Clone()})
 	}
 	h := &struct { // of one request, in one piece of memory
 		hops     msg.MaxForwardsHeader
@@ -182,8 +173,8 @@ func (d *Dialog) build(method msg.RequestMethod, seq uint32) *msg.Request {
 		our, its [1]msg.HeaderKV
 	}{
 		hops: 70, id: msg.CallIDHeader(d.CallID), cseq: msg.CSeqHeader{SeqNo: seq, MethodName: method},
-		from: msg.FromHeader{DisplayName: d.Local.Display, Address: d.Local.URI},
-		to:   msg.ToHeader{DisplayName: d.Remote.Display, Address: d.Remote.URI},
+		from: msg.FromHeader{DisplayName: d.Local.Display, Address: d.Local.URI.Uri()},
+		to:   msg.ToHeader{DisplayName: d.Remote.Display, Address: d.Remote.URI.Uri()},
 	}
 	h.from.Params, h.to.Params = tagged(&h.our, d.Local.Tag), tagged(&h.its, d.Remote.Tag)
 	req.AppendHeader(&h.hops)
@@ -203,21 +194,12 @@ func tagged(room *[1]msg.HeaderKV, tag string) msg.HeaderParams {
 	return room[:]
 }
 
-func loose(u msg.Uri) bool { return u.UriParams.Has("lr") }
-
-// bare is a URI without the parts that mean nothing in From and To.
-func bare(u msg.Uri) msg.Uri {
-	c := *u.Clone()
-	c.Headers = nil
-	return c
-}
-
 // recorded is the route set of a message: in order for a UAS, reversed for a UAC.
-func recorded(m msg.Message, reverse bool) []msg.Uri {
-	var out []msg.Uri
+func recorded(m msg.Message, reverse bool) []URI {
+	var out []URI
 	for _, h := range m.GetHeaders("record-route") {
 		if rr, ok := h.(*msg.RecordRouteHeader); ok {
-			out = append(out, *rr.Address.Clone())
+			out = append(out, keep(&rr.Address))
 		}
 	}
 	if reverse {

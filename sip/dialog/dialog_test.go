@@ -95,17 +95,18 @@ func TestStrictRouter(t *testing.T) {
 // Conforms: RFC 3261 section 12.2.1.2; RFC 6141 section 4.7
 func TestTargetRefresh(t *testing.T) {
 	d, err := UAS(invite(t, "Contact: <sip:alice@1.1.1.1?X=y>"), "t")
-	if err != nil || len(d.Target.Headers) != 0 {
+	target := func() string { u := d.Target.Uri(); return u.String() }
+	if err != nil || target() != "sip:alice@1.1.1.1" {
 		t.Fatal(err, d)
 	}
-	if err := d.Refresh(invite(t)); err != nil || d.Target.Host != "1.1.1.1" {
-		t.Errorf("a message without Contact: %v, %s", err, d.Target.Host)
+	if err := d.Refresh(invite(t)); err != nil || d.Target.Host() != "1.1.1.1" {
+		t.Errorf("a message without Contact: %v, %s", err, d.Target.Host())
 	}
-	if err := d.Refresh(invite(t, "Contact: <sip:alice@3.3.3.3;x=1>")); err != nil || d.Target.String() != "sip:alice@3.3.3.3;x=1" {
-		t.Errorf("%v %s", err, d.Target.String())
+	if err := d.Refresh(invite(t, "Contact: <sip:alice@3.3.3.3;x=1>")); err != nil || target() != "sip:alice@3.3.3.3;x=1" {
+		t.Errorf("%v %s", err, target())
 	}
-	if err := d.Refresh(invite(t, "Contact: <mailto:a@b>")); err != nil || d.Target.Host != "3.3.3.3" {
-		t.Errorf("a Contact that is no SIP address was taken: %s", d.Target.String())
+	if err := d.Refresh(invite(t, "Contact: <mailto:a@b>")); err != nil || d.Target.Host() != "3.3.3.3" {
+		t.Errorf("a Contact that is no SIP address was taken: %s", target())
 	}
 	if d.Request(msg.BYE).Recipient.Host != "3.3.3.3" {
 		t.Error("the new target is not used")
@@ -121,7 +122,7 @@ func TestConfirmTakesTheRouteSetAgain(t *testing.T) {
 	if err := d.Confirm(answer(t, "Record-Route: <sip:final;lr>", "Contact: <sip:bob@4.4.4.4>")); err != nil {
 		t.Fatal(err)
 	}
-	if d.Routes[0].Host != "final" || d.Target.Host != "4.4.4.4" || d.Remote.Tag != "b1" {
+	if d.Routes[0].Host() != "final" || d.Target.Host() != "4.4.4.4" || d.Remote.Tag != "b1" {
 		t.Errorf("%+v", d)
 	}
 }
@@ -160,5 +161,35 @@ func TestNoDialog(t *testing.T) {
 	}
 	if _, err := UAS(msg.NewRequest(msg.INVITE, msg.Uri{}), "t"); err == nil {
 		t.Error("a dialog of nothing")
+	}
+}
+
+// What a dialog keeps is what it was told, byte for byte, whether it keeps it small or whole, and after it let its messages go.
+func TestURIsAreKeptAsTheyWere(t *testing.T) {
+	for _, text := range []string{
+		"sip:alice@1.1.1.1", "sips:alice@host:5061", "sip:host", "sip:+49301;ext=2@host:5060;user=phone;transport=tcp", "sip:a:secret@host", "tel:+49301;phone-context=x",
+		"sip:alice@[2001:db8::1]:5060", "sip:host:65535;lr",
+	} {
+		var u msg.Uri
+		if err := msg.ParseUri(text, &u); err != nil {
+			t.Fatal(text, err)
+		}
+		d := Dialog{CallID: "id", Target: keep(&u), Routes: []URI{keep(&u)}, Local: Name{URI: keep(&u), Tag: "l"}, Remote: Name{Display: "Bob", URI: keep(&u), Tag: "r"}}
+		for range 2 {
+			for _, k := range []URI{d.Target, d.Routes[0], d.Local.URI, d.Remote.URI} {
+				if got := k.Uri(); got.String() != u.String() || k.Host() != u.Host || k.loose() != u.UriParams.Has("lr") {
+					t.Errorf("%s became %s, host %q", text, got.String(), k.Host())
+				}
+			}
+			d.Detach()
+		}
+		if d.CallID != "id" || d.Local.Tag != "l" || d.Remote.Display != "Bob" || d.Remote.Tag != "r" {
+			t.Errorf("%+v", d)
+		}
+	}
+	with := msg.Uri{Scheme: "sip", User: "a", Host: "h", Headers: msg.HeaderParams{{K: "X", V: "y"}}}
+	k := keep(&with)
+	if u := k.Uri(); len(u.Headers) != 0 {
+		t.Errorf("headers were kept: %s", u.String())
 	}
 }
