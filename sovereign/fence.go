@@ -164,6 +164,14 @@ func (p *Pass) Ruling() Ruling {
 	return Ruling{}
 }
 
+// Ruled is Ruling for whoever keeps it: it is shared, so nobody changes it. A later judgement is another one.
+func (p *Pass) Ruled() *Ruling {
+	if v := p.last(); v != nil {
+		return &v.ruling
+	}
+	return &Ruling{}
+}
+
 // Addr is the only address that the Pass opens, IPv4 in IPv6 written as IPv4.
 func (p *Pass) Addr() netip.AddrPort {
 	if p == nil {

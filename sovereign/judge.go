@@ -19,6 +19,15 @@ func (s *Snapshot) Judge(a Ask) Ruling {
 	return s.standing(a).ruling
 }
 
+// Ruled is Judge for whoever keeps the answer: it is shared with others, so nobody changes it.
+func (s *Snapshot) Ruled(a Ask) *Ruling {
+	if s == nil {
+		r := s.Judge(a)
+		return &r
+	}
+	return &s.standing(a).ruling
+}
+
 // judge is Judge without its memory. a.At is set.
 func (s *Snapshot) judge(a Ask) Ruling {
 	if a.KnownAt.IsZero() {
