@@ -119,6 +119,7 @@ func (t *attempt) answered(res *msg.Response) {
 		t.unusable(res, "no_session", 502)
 		return
 	}
+	d.Detach()
 	l.dlg, l.early, l.fork, l.said = d, nil, nil, nil
 	l.update, l.replaces = lists(res, "allow", "UPDATE"), lists(res, "supported", "replaces")
 	seq := res.CSeq().SeqNo

@@ -32,20 +32,20 @@ type ask struct {
 	refresh string // refresher that the caller asked for
 	least   uint32 // Min-SE of the caller
 	update  bool
-	said    carried // what may cross, filtered again per hop
+	said    *carried // what may cross, filtered again per hop
 	callID  string
 	purpose sovereign.Purpose
 }
 
 func (s *shard) asked(req *msg.Request, p *Party) *ask {
-	from := req.From()
+	from, said := req.From(), hear(req, p, s.e.profiles.Load())
 	a := &ask{
 		called: calledUser(req), domain: strings.Trim(req.Recipient.Host, "[]"), sips: req.Recipient.Scheme == "sips",
 		user: header.User(from.Address.User), display: header.Display(from.DisplayName),
 		hidden:  strings.EqualFold(from.Address.Host, anonymousHost),
 		require: lists(req, "require", "100rel"), rel: lists(req, "supported", "100rel"),
 		timer: lists(req, "supported", "timer") || lists(req, "require", "timer"), update: lists(req, "allow", "UPDATE"),
-		callID: req.CallID().Value(), hops: 70, said: hear(req, p, s.e.profiles.Load()),
+		callID: req.CallID().Value(), hops: 70, said: &said,
 	}
 	a.session, _ = header.Session(value(req, "session-id"))
 	if r := p.Register; r != nil && r.ContactUser != "" && a.called == r.ContactUser && req.To().Address.User != "" {
@@ -73,7 +73,22 @@ func (s *shard) asked(req *msg.Request, p *Party) *ask {
 		}
 	}
 	a.least, _ = number(req, "min-se")
+	a.detach()
 	return a
+}
+
+// detach gives what is kept for the time of the call memory of its own.
+func (a *ask) detach() {
+	texts := [...]*string{&a.called, &a.domain, &a.service, &a.user, &a.display, &a.dialled, &a.session, &a.refresh, &a.callID}
+	var room [256]byte
+	all := room[:0]
+	for _, s := range texts {
+		all = append(all, *s...)
+	}
+	text := string(all)
+	for _, s := range texts {
+		*s, text = text[:len(*s)], text[len(*s):]
+	}
 }
 
 // request is the question for the planner. The asserted identity wins over From, which anybody may write.

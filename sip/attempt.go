@@ -51,7 +51,7 @@ type attempt struct {
 	pdd             time.Duration // INVITE to the first 18x
 }
 
-func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r sovereign.Ruling, again string) *attempt {
+func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r *sovereign.Ruling, again string) *attempt {
 	t := &attempt{c: c, hop: h, seq: 1, again: again, se: seconds(p.Refresh)}
 	t.leg = &leg{
 		c: c, side: media.B, party: p, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: newCallID(c.sh.id), tag: token(12),

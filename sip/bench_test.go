@@ -31,15 +31,18 @@ type ends struct {
 	from   map[*byte]netip.AddrPort // whose packet a buffer is; written and read by its holder alone
 	mu     sync.Mutex
 	n      uint64
+	sdp    string // of both ends
+	more   string // further lines of what they send
 	hold   bool
 	byes   [][]byte // of held calls
 	up     atomic.Int64
 	over   atomic.Int64
+	edge   *Edge
 	closed chan struct{}
 }
 
 func newEnds() *ends {
-	e := &ends{in: make(chan []byte, 1<<14), free: make(chan []byte, 1<<14), from: map[*byte]netip.AddrPort{}, closed: make(chan struct{})}
+	e := &ends{in: make(chan []byte, 1<<14), free: make(chan []byte, 1<<14), from: map[*byte]netip.AddrPort{}, sdp: benchSDP, closed: make(chan struct{})}
 	for range 256 {
 		e.free <- make([]byte, 0, 2048)
 	}
@@ -82,7 +85,7 @@ func (e *ends) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 		}
 	case bytes.HasPrefix(b, []byte("INVITE")):
 		e.reply(b, "SIP/2.0 180 Ringing\r\n", "")
-		e.reply(b, "SIP/2.0 200 OK\r\n", benchSDP)
+		e.reply(b, "SIP/2.0 200 OK\r\n", e.sdp)
 	case bytes.HasPrefix(b, []byte("BYE")):
 		e.reply(b, "SIP/2.0 200 OK\r\n", "")
 	}
@@ -123,7 +126,7 @@ func (e *ends) reply(m []byte, status, sdp string) {
 		b = append(b[:len(b)-2], ";tag=group\r\n"...) // To is the last line that was copied
 	}
 	b = copied(b, m, "Call-ID:", "CSeq:")
-	b = append(b, "Contact: <sip:fra@10.2.0.1:5060>\r\n"...)
+	b = append(append(b, "Contact: <sip:fra@10.2.0.1:5060>\r\n"...), e.more...)
 	e.send(fraAddr, written(b, sdp))
 }
 
@@ -164,7 +167,7 @@ func (e *ends) call(n int) {
 	b = append(b, "\r\nMax-Forwards: 70\r\nFrom: \"Bench\" <sip:+4969123@10.1.0.1>;tag=c\r\nTo: <sip:+4930123@10.0.0.1>\r\nCall-ID: bench-"...)
 	b = strconv.AppendInt(b, int64(n), 10)
 	b = append(b, "\r\nCSeq: 1 INVITE\r\nContact: <sip:c@10.1.0.1:5060>\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\n"...)
-	e.send(carrierAddr, written(b, benchSDP))
+	e.send(carrierAddr, written(append(b, e.more...), e.sdp))
 }
 
 // deaf is a media socket that nobody sends to.
@@ -189,8 +192,29 @@ type forgetful struct{ audit.Log }
 func (forgetful) Append(context.Context, audit.Event) (uint64, error) { return 0, nil }
 func (forgetful) AppendAsync(_ audit.Event, done func(uint64, error)) { done(0, nil) }
 
+func listenDeaf(at netip.AddrPort) (sovereign.UDPConn, error) {
+	d := &deaf{at: *net.UDPAddrFromAddrPort(at)}
+	d.open.Add(1)
+	return d, nil
+}
+
+// benchRelay makes a relay on such sockets.
+func benchRelay(b testing.TB, fence *sovereign.Fence, listen func(netip.AddrPort) (sovereign.UDPConn, error)) *media.Relay {
+	b.Helper()
+	relay, err := media.New(media.Config{Fence: fence, Bind: edgeAddr.Addr(), Ports: [2]uint16{10000, 65533}, Quarantine: time.Nanosecond, Listen: listen})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return relay
+}
+
 // benchEdge runs an edge between ends. Its plan is given, its log and its disk are in memory; SIP, media and the fence are the real ones.
 func benchEdge(b testing.TB, wrap func(audit.Log) audit.Log) *ends {
+	b.Helper()
+	return benchEdgeOn(b, wrap, listenDeaf)
+}
+
+func benchEdgeOn(b testing.TB, wrap func(audit.Log) audit.Log, listen func(netip.AddrPort) (sovereign.UDPConn, error)) *ends {
 	b.Helper()
 	_, key, _ := ed25519.GenerateKey(rand.Reader)
 	log, err := audit.Memory(audit.Config{Signer: key, Origin: "test/edge", Node: "edge-1"})
@@ -198,17 +222,7 @@ func benchEdge(b testing.TB, wrap func(audit.Log) audit.Log) *ends {
 		b.Fatal(err)
 	}
 	fence := sovereign.NewFence(testSnapshot(b), nil)
-	relay, err := media.New(media.Config{
-		Fence: fence, Bind: edgeAddr.Addr(), Ports: [2]uint16{10000, 65533}, Quarantine: time.Nanosecond,
-		Listen: func(at netip.AddrPort) (sovereign.UDPConn, error) {
-			d := &deaf{at: *net.UDPAddrFromAddrPort(at)}
-			d.open.Add(1)
-			return d, nil
-		},
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
+	relay := benchRelay(b, fence, listen)
 	e, r := newEnds(), fence.Snapshot().Judge(sovereign.Ask{Party: "fra", Plane: sovereign.Signalling, Addr: fraAddr})
 	hop := routing.Hop{
 		Party: "fra", Reason: routing.ReasonPrimary, Ruling: r,
@@ -228,6 +242,7 @@ func benchEdge(b testing.TB, wrap func(audit.Log) audit.Log) *ends {
 	if err != nil {
 		b.Fatal(err)
 	}
+	e.edge = edge
 	ctx, cancel := context.WithCancel(b.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = edge.Run(ctx) })
@@ -262,39 +277,4 @@ func BenchmarkCall(b *testing.B) {
 	runtime.ReadMemStats(&after)
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(n), "mallocs/call")
 	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/float64(n), "B/call")
-}
-
-// BenchmarkMemoryOfCalls holds calls and weighs the heap while they are up, and when they have ended but their transactions still linger: media is in the
-// first figure, what the log keeps in neither.
-func BenchmarkMemoryOfCalls(b *testing.B) {
-	const calls = 2000
-	heap := func() float64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return float64(m.HeapAlloc)
-	}
-	for b.Loop() {
-		e := benchEdge(b, func(l audit.Log) audit.Log { return forgetful{l} })
-		for range calls { // the BYEs that wait are the peers' memory
-			e.free <- make([]byte, 0, 2048)
-		}
-		e.byes, e.hold = make([][]byte, 0, calls), true
-		begin := heap()
-		for i := range calls {
-			e.call(i)
-			reach(b, &e.up, int64(i+1))
-		}
-		time.Sleep(100 * time.Millisecond)
-		up := heap()
-		for i, bye := range e.byes {
-			e.send(carrierAddr, bye)
-			reach(b, &e.over, int64(i+1))
-		}
-		time.Sleep(500 * time.Millisecond)
-		past := heap()
-		b.ReportMetric((up-begin)/calls, "B/established")
-		b.ReportMetric((past-begin)/calls, "B/finished")
-	}
 }

@@ -84,7 +84,7 @@ func (l *leg) moves(in transport.Incoming) bool {
 }
 
 // moved notes a move of signalling for the receipt, whatever was ruled.
-func (l *leg) moved(in transport.Incoming, r sovereign.Ruling) {
+func (l *leg) moved(in transport.Incoming, r *sovereign.Ruling) {
 	if len(l.c.moves) >= maxMoves {
 		return
 	}

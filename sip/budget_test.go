@@ -3,16 +3,19 @@ package sip
 import (
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/cordonsip/cordon/audit"
 )
 
-// Budgets of one whole call, about 1.15 times what was reached: media, judgements and records are in the first; media is gone from the second, and the
-// transactions that linger are in it.
+// mallocsPerCall is the budget of one whole call, about 1.3 times what was reached: media, judgements and records are in it.
+const mallocsPerCall = 540
+
+// Budgets of memory, in bytes of the live heap. Signalling is what a call holds beside its media: both legs and dialogs, the records that it will write, and the
+// transactions that linger, of the set-up or of all.
 const (
-	mallocsPerCall   = 435
-	heapPerEndedCall = 9500 // bytes
+	heapPerCall           = 24000 // with media
+	heapPerCallSignalling = 9000
+	heapPerEndedCall      = 5800 // all in: media leaves next to nothing
 )
 
 func TestACallKeepsToItsAllocations(t *testing.T) {
@@ -32,32 +35,18 @@ func TestACallKeepsToItsAllocations(t *testing.T) {
 	}
 }
 
-func TestEndedCallsKeepLittle(t *testing.T) {
-	e := benchEdge(t, func(l audit.Log) audit.Log { return forgetful{l} })
-	const warm, calls = 100, 500
-	heap := func() int64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
+// It holds that many calls on sockets that their network reads, so that no goroutine is a call's, and weighs them twice.
+func TestCallsKeepToTheirMemory(t *testing.T) {
+	const calls = 1000
+	whole, media := weighCalls(t, calls), weighMedia(t, calls)
+	t.Logf("bytes per call: established %.0f, of these media %.0f and signalling %.0f; finished %.0f", whole.up, media.up, whole.up-media.up, whole.past)
+	if whole.up > heapPerCall || whole.up-media.up > heapPerCallSignalling {
+		t.Errorf("%.0f bytes per established call, %.0f of them signalling, want at most %d and %d", whole.up, whole.up-media.up, heapPerCall, heapPerCallSignalling)
 	}
-	for i := range warm {
-		e.call(i)
-		reach(t, &e.over, int64(i+1))
+	if whole.past > heapPerEndedCall {
+		t.Errorf("%.0f bytes per finished call, want at most %d", whole.past, heapPerEndedCall)
 	}
-	begin := heap()
-	for i := range calls {
-		e.call(warm + i)
-		reach(t, &e.over, int64(warm+i+1))
-	}
-	n := int64(0)
-	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() { // the media of the last calls is still being closed
-		if n = (heap() - begin) / calls; n <= heapPerEndedCall {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d bytes per ended call, want at most %d", n, heapPerEndedCall)
-		}
+	if whole.goroutines > 0.1 {
+		t.Errorf("%.2f goroutines per established call, want none", whole.goroutines)
 	}
 }

@@ -259,10 +259,10 @@ func (c *call) try(h routing.Hop, again string) bool {
 		return false
 	}
 	if c.page != nil {
-		c.page.send(h, party, flow, ruling)
+		c.page.send(h, party, flow, pass.Ruled())
 		return true
 	}
-	newAttempt(c, h, party, flow, ruling, again).offer()
+	newAttempt(c, h, party, flow, pass.Ruled(), again).offer()
 	return true
 }
 

@@ -13,6 +13,8 @@ func (a *ask) as(caller string) *ask {
 		return a
 	}
 	b := *a
+	said := *a.said
+	b.said = &said
 	was := a.user
 	if len(a.said.ids) > 0 {
 		was = a.said.ids[0].User

@@ -141,12 +141,8 @@ func (l *leg) veil() *header.Veil {
 	if l.target != "" { // of an attempt: its name
 		v.Hide(l.name)
 	}
-	if l.invite != nil {
-		for _, h := range l.invite.GetHeaders("via") {
-			if via, ok := h.(*msg.ViaHeader); ok {
-				v.Hide(via.Host, via.Params.GetOr("branch", ""))
-			}
-		}
+	if v.Hide(l.ways...); l.invite != nil {
+		v.Hide(waysOf(l.invite)...)
 	}
 	for line := range strings.Lines(string(l.taken)) {
 		if _, a, ok := strings.Cut(line, " IP"); ok && len(a) > 2 && (line[0] == 'o' || line[0] == 'c') {
@@ -335,10 +331,12 @@ func (l *leg) heard(m msg.Message) {
 		return
 	}
 	if id, _ := header.Session(value(m, "session-id")); id != "" {
+		end := &c.ids.b
 		if l == c.a {
-			c.ids.a = id
-		} else {
-			c.ids.b = id
+			end = &c.ids.a
+		}
+		if *end != id {
+			*end = strings.Clone(id) // it must not hold the message
 		}
 	}
 	if has(m, "recv-info") {
@@ -349,7 +347,7 @@ func (l *leg) heard(m msg.Message) {
 			if c.raised == nil {
 				c.raised = map[int]string{}
 			}
-			c.raised[r.Cause] = r.Location
+			c.raised[r.Cause] = strings.Clone(r.Location)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func (s *shard) excused(in transport.Incoming) bool {
 		s.loop.After(64*s.e.c.Timers.T1, func() { s.spare(id) })
 		return true
 	}
-	name, r := in.Party, sovereign.Ruling{Ground: sovereign.GroundUnknownParty, Why: "no party of that name"}
+	name, r := in.Party, &sovereign.Ruling{Ground: sovereign.GroundUnknownParty, Why: "no party of that name"}
 	if party != nil {
 		r = s.e.screen.judge(party, in.Flow.Remote(), sovereign.Production)
 	}

@@ -169,7 +169,7 @@ func (c *call) close(by string, status int, cause, result string) {
 	}
 	c.end, c.endedBy, c.final, c.cause = time.Now(), by, status, cause
 	stopTimer(&c.setup)
-	c.ask.said = carried{} // what is left of a call for 32 s should be small
+	c.ask.said = &nothing // what is left of a call for 32 s should be small
 	if c.a != nil {
 		c.a.invite = nil
 	}

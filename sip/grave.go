@@ -40,11 +40,13 @@ func (l *leg) bury() bool {
 	g := &grave{s: c.sh, key: legKey{strings.Clone(l.callID), l.tag}, tag: strings.Clone(l.dlg.Remote.Tag), party: l.party, flow: l.flow}
 	g.session = c.sessionHeader(l)
 	if len(l.acks) > 0 {
-		g.d, g.acks, g.auth, g.bare = l.dlg, l.acks, l.auth, l.target != "" && l.invite != nil && len(l.invite.Body()) == 0
+		g.d, g.acks, g.auth, g.bare = l.dlg, l.acks, l.auth, l.bare || l.target != "" && l.invite != nil && len(l.invite.Body()) == 0
 		g.d.Detach()
 	}
 	if t := c.cur; t != nil && t.leg == l && t.client != nil {
 		t.client.Tell(g)
+	} else if l.branch != "" {
+		c.sh.tx.Tell(l.branch, g)
 	}
 	delete(g.s.legs, g.key)
 	g.s.graves[g.key] = g

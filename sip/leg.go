@@ -21,10 +21,10 @@ type leg struct {
 	side   media.Side
 	party  *Party
 	flow   transport.Flow
-	here   string // our address of the flow; "": not asked for yet
-	ruling sovereign.Ruling
-	name   string // the far end's name, for receipts
-	target string // of an attempt: what health calls the far end
+	here   string            // our address of the flow; "": not asked for yet
+	ruling *sovereign.Ruling // shared
+	name   string            // the far end's name, for receipts
+	target string            // of an attempt: what health calls the far end
 	callID string
 	tag    string // ours
 	dlg    *dialog.Dialog
@@ -32,7 +32,10 @@ type leg struct {
 	fork   *dialog.Dialog // of a callee that did not answer yet: the early dialog whose media is in force
 	said   []saying       // its descriptions, the last of each fork
 	auth   *digester
-	invite *msg.Request // the first INVITE, as it came or went
+	invite *msg.Request // the first INVITE, as it came or went; nil once the call is up, see shed
+	branch string       // of its Via, when it was ours and the call is up
+	bare   bool         // it was ours and carried no offer; told once the call is up
+	ways   []string     // hosts and branches of its Via, once the call is up
 
 	in      *transaction.Server // INVITE of the peer that waits for its final response
 	out     *exchange           // INVITE or UPDATE of ours that waits for its final response
@@ -84,11 +87,12 @@ type acknowledged struct {
 const maxAcks = 2
 
 // newLegA is the leg of a caller. nil when no dialog can be made of its INVITE.
-func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Incoming, p *Party, r sovereign.Ruling) *leg {
+func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Incoming, p *Party, r *sovereign.Ruling) *leg {
 	d, err := dialog.UAS(req, tx.Tag())
 	if err != nil {
 		return nil
 	}
+	d.Detach()
 	l := &leg{
 		c: c, side: media.A, party: p, flow: in.Flow, ruling: r, name: p.Name, callID: d.CallID, tag: tx.Tag(), dlg: d, in: tx, invite: req,
 		auth: newDigester(p), taken: c.ask.sdp, update: c.ask.update,
@@ -309,24 +313,35 @@ func (l *leg) again(res *msg.Response) {
 		}
 		return
 	}
-	if l.invite != nil && l.target != "" {
+	if l.target != "" && (l.invite != nil || l.dlg != nil) {
 		l.drop(res)
 	}
 }
 
+// forked is the dialog of a 2xx that is not the call's: made of our INVITE, or where that is gone, of the dialog that another fork opened. bare says that the INVITE
+// carried no offer. nil when it makes no dialog.
+func (l *leg) forked(res *msg.Response) (d *dialog.Dialog, bare bool) {
+	if l.invite == nil {
+		d, _ = l.dlg.Fork(res)
+		return d, l.bare
+	}
+	d, err := dialog.UAC(l.invite, res)
+	if err != nil && d != nil {
+		d.Retarget(l.invite.Recipient) // no Contact: the address that was called is the best guess
+	}
+	return d, len(l.invite.Body()) == 0
+}
+
 // drop accepts and ends at once what an abandoned attempt or another fork answered: ACK, then BYE.
 func (l *leg) drop(res *msg.Response) {
-	d, err := dialog.UAC(l.invite, res)
-	if err != nil {
-		if d == nil {
-			return
-		}
-		d.Target = l.invite.Recipient // no Contact: the address that was called is the best guess
+	d, bare := l.forked(res)
+	if d == nil {
+		return
 	}
 	seq := res.CSeq().SeqNo
 	d.LocalSeq = seq
 	var answer []byte
-	if offer, ok := bodySDP(res); ok && len(l.invite.Body()) == 0 {
+	if offer, ok := bodySDP(res); ok && bare {
 		answer = decline(l.flow, offer)
 	}
 	l.ack(d, seq, answer)
@@ -593,5 +608,8 @@ func (l *leg) acked(req *msg.Request) {
 	}
 	if w.next != nil {
 		w.next()
+	}
+	if l.side == media.A {
+		l.c.shed()
 	}
 }

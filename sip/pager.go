@@ -141,7 +141,7 @@ func (p *page) prepare(caller string) {
 }
 
 // send gives the message to one hop, over the way that the policy let through.
-func (p *page) send(h routing.Hop, party *Party, f transport.Flow, r sovereign.Ruling) {
+func (p *page) send(h routing.Hop, party *Party, f transport.Flow, r *sovereign.Ruling) {
 	c := p.walk
 	p.hop, p.wide, p.auths, p.auth, p.round = h, false, 0, newDigester(party), digest.Round{}
 	p.to = &leg{c: c, side: media.B, party: party, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: newCallID(c.sh.id), tag: token(12)}

@@ -119,7 +119,7 @@ func refusedAttempt(x routing.Refused) audit.Attempt {
 // formerLeg is a leg that was replaced, as it stood when it left.
 type formerLeg struct {
 	hop    audit.ReceiptHop
-	ruling sovereign.Ruling
+	ruling *sovereign.Ruling
 }
 
 // overall sums the rulings of the legs up. Media may worsen it.
@@ -133,11 +133,11 @@ func (c *call) overall() string {
 	gated := false
 	rulings := make([]sovereign.Ruling, 0, 4)
 	for _, f := range c.former {
-		rulings = append(rulings, f.ruling)
+		rulings = append(rulings, *f.ruling)
 	}
 	for _, l := range []*leg{c.a, c.b} {
 		if l != nil {
-			rulings = append(rulings, l.ruling)
+			rulings = append(rulings, *l.ruling)
 		}
 	}
 	for _, r := range rulings {
@@ -153,8 +153,8 @@ func (c *call) overall() string {
 }
 
 func signallingHop(name string, l *leg) audit.ReceiptHop {
-	h := ruledHop("signalling", name, l.ruling)
-	h.Operator = l.c.sh.e.operatorOf(l.ruling)
+	h := ruledHop("signalling", name, *l.ruling)
+	h.Operator = l.c.sh.e.operatorOf(*l.ruling)
 	h.RemoteAddr, h.RemoteName = l.flow.Remote().String(), l.farName()
 	if d := l.shortest(); d > 0 {
 		bound(&h, d)

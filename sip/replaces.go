@@ -99,7 +99,7 @@ func (l *leg) asFar() *far {
 	return &far{
 		// RFC 3891 section 6.1: the tags are those of the peer's view, so to-tag is the peer's own.
 		names:  replaces{callID: l.callID, to: l.dlg.Remote.Tag, from: l.tag},
-		called: l.dlg.Remote.URI.User, party: l.party.Name, name: l.name, target: l.target, addr: l.flow.Remote(), proto: string(l.flow.Proto()),
+		called: l.dlg.Remote.URI.User(), party: l.party.Name, name: l.name, target: l.target, addr: l.flow.Remote(), proto: string(l.flow.Proto()),
 		grant: grantOf(l), route: l.c.plan.Route, knows: l.replaces, ours: l.target != "",
 	}
 }

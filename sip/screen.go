@@ -120,8 +120,8 @@ type dialKey struct {
 }
 
 // judge rules on a source as an ingress. An EU trunk whose requests suddenly come from elsewhere is not that trunk any more.
-func (s *screen) judge(p *Party, from netip.AddrPort, purpose sovereign.Purpose) sovereign.Ruling {
-	return s.e.c.Fence.Snapshot().Judge(sovereign.Ask{
+func (s *screen) judge(p *Party, from netip.AddrPort, purpose sovereign.Purpose) *sovereign.Ruling {
+	return s.e.c.Fence.Snapshot().Ruled(sovereign.Ask{
 		Party: p.Name, Plane: sovereign.Signalling, Purpose: purpose, Addr: from, Keys: p.Keys, At: time.Now(),
 	})
 }

@@ -61,7 +61,7 @@ func (e *Edge) Place(ctx context.Context, o Synthetic) (SyntheticResult, error) 
 	}
 	id := token(24)
 	s := e.shards[shardOf(id, len(e.shards))]
-	a := &ask{called: o.Called, hops: 70, sdp: []byte{}, keys: party.Keys, callID: id, purpose: o.Purpose}
+	a := &ask{called: o.Called, hops: 70, said: &nothing, sdp: []byte{}, keys: party.Keys, callID: id, purpose: o.Purpose}
 	y := &synthetic{hold: o.Hold, done: make(chan SyntheticResult, 1), left: make(chan error, 1)}
 	s.loop.Post(func() {
 		plan := e.c.Planner.Plan(a.request(o.From, time.Now()))

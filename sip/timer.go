@@ -178,7 +178,7 @@ func (s *sessionTimer) retry(l *leg, res *msg.Response) {
 // glare is the pause after a 491: who owns the Call-ID waits longer. RFC 3261 section 14.1.
 func (l *leg) glare() time.Duration {
 	n := time.Duration(token(1)[0]) % 20 // of a hundred milliseconds
-	if len(l.callID) > 3 && l.callID[:3] == own && l.invite != nil && l.tag == l.invite.From().Params.GetOr("tag", "") {
+	if l.target != "" {                  // ours was the INVITE, so ours is the Call-ID
 		return 2100*time.Millisecond + n*95*time.Millisecond
 	}
 	return n * 100 * time.Millisecond

@@ -83,7 +83,7 @@ func (t *transfer) begin(tx *transaction.Server, req *msg.Request, to referTo) {
 // ask is what the new call is asked for: it is placed for who stays, to whom the transferor wants it connected.
 func (t *transfer) ask(called, domain string, sips bool) *ask {
 	c := t.c
-	a := &ask{user: c.ask.called}
+	a := &ask{user: c.ask.called, said: &nothing}
 	switch {
 	case t.stay.known != "":
 		a.user = t.stay.known // it came by a transfer itself

@@ -125,6 +125,9 @@ func (d *Dialog) Refresh(m msg.Message) error {
 	return nil
 }
 
+// Retarget puts another remote target in place.
+func (d *Dialog) Retarget(u msg.Uri) { d.Target = keep(&u) }
+
 // Confirm takes the 2xx over an early dialog: the route set is computed again, the tags stay. RFC 3261 section 13.2.2.4.
 func (d *Dialog) Confirm(res *msg.Response) error {
 	d.Routes = recorded(res, true)

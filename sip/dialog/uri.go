@@ -30,6 +30,14 @@ func (u *URI) Host() string {
 	return u.host
 }
 
+// User is its user, as it was written.
+func (u *URI) User() string {
+	if u.more != nil {
+		return u.more.User
+	}
+	return u.user
+}
+
 // Uri is the URI as messages have it. It shares the parameters.
 func (u *URI) Uri() msg.Uri {
 	if u.more != nil {

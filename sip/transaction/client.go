@@ -307,6 +307,13 @@ func (c *Client) Tell(u ClientUser) {
 	}
 }
 
+// Tell is Client.Tell for the INVITE with that branch, as long as there is a transaction of it.
+func (l *Layer) Tell(branch string, u ClientUser) {
+	if c := l.clients[clientKey{branch, sip.INVITE}]; c != nil {
+		c.Tell(u)
+	}
+}
+
 // Quiet stops repeating an INVITE that nothing answered: whoever sent it does not wait any more, so a copy that arrives now could only make something ring for
 // nobody. The transaction stays until its time is over and takes what comes late. Any other request, and one that was answered, goes on as it is.
 func (c *Client) Quiet() {

@@ -1,0 +1,111 @@
+package sip
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/cordonsip/cordon/sip/header"
+	"github.com/cordonsip/cordon/sip/transaction"
+	msg "github.com/emiago/sipgo/sip"
+)
+
+// A call that is up lasts for minutes and is one of thousands. What its set-up needed goes once both ends have said that it is up: the messages, the hops that were
+// not asked, the attempt. What stays has memory of its own, so that it holds no message that it was read from.
+
+// shed lets go what only the set-up of the call needs. The ACK of the caller calls it, each one of it; the first counts.
+func (c *call) shed() {
+	t := c.cur
+	if t == nil || !t.done || c.a == nil || c.b != t.leg || c.ended || !c.confirmed || c.via != nil {
+		return
+	}
+	c.cur, c.plan.Hops, c.bestWhy, c.early = nil, nil, nil, nil
+	c.ask.shed()
+	c.a.shed()
+	c.b.shed()
+	t.client.Tell((*echo)(c.b))
+}
+
+// shed keeps what a transfer says of the caller.
+func (a *ask) shed() {
+	a.sdp = nil
+	a.said = a.said.lasting()
+}
+
+// nothing is what most callers say of themselves beside their address. Nobody changes it.
+var nothing carried
+
+// lasting is the part that is said again when the call is transferred, in memory of its own.
+func (h *carried) lasting() *carried {
+	if len(h.ids) == 0 && len(h.fields) == 0 && len(h.data) == 0 && h.early == "" && h.privacy == (header.Privacy{}) {
+		return &nothing
+	}
+	n := &carried{trusted: h.trusted, privacy: h.privacy, early: strings.Clone(h.early)}
+	for _, id := range h.ids {
+		n.ids = append(n.ids, header.Identity{Display: strings.Clone(id.Display), User: strings.Clone(id.User), Tel: id.Tel})
+	}
+	for _, f := range h.fields {
+		n.fields = append(n.fields, header.Field{Name: strings.Clone(f.Name), Value: strings.Clone(f.Value)})
+	}
+	n.data = cloned(h.data)
+	return n
+}
+
+// cloned is a list of strings in memory of their own.
+func cloned(list []string) []string {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i] = strings.Clone(list[i])
+	}
+	return list
+}
+
+// shed lets the messages of the set-up go.
+func (l *leg) shed() {
+	if l.invite != nil {
+		l.ways = cloned(waysOf(l.invite))
+		if l.target != "" {
+			l.branch, l.bare = l.ways[1], len(l.invite.Body()) == 0
+		}
+		l.invite = nil
+	}
+	l.racks, l.takes, l.taken = nil, cloned(l.takes), places(l.taken)
+	if l.settled != "" {
+		l.settled = strings.Clone(l.settled)
+	}
+}
+
+// waysOf lists the host and the branch of each Via of a request.
+func waysOf(req *msg.Request) (out []string) {
+	for _, h := range req.GetHeaders("via") {
+		if via, ok := h.(*msg.ViaHeader); ok {
+			out = append(out, via.Host, via.Params.GetOr("branch", ""))
+		}
+	}
+	return out
+}
+
+// places leaves of a session description the lines that say where its owner is: media has read the others, and these must not show on the other side.
+func places(sdp []byte) []byte {
+	var out []byte
+	for line := range strings.Lines(string(sdp)) {
+		if line[0] == 'o' || line[0] == 'c' {
+			out = append(out, line...)
+		}
+	}
+	return slices.Clip(out)
+}
+
+// echo hears what still comes to the INVITE of a leg whose call is up: its 2xx again, or that of another fork.
+type echo leg
+
+// Response implements transaction.ClientUser.
+func (e *echo) Response(_ *transaction.Client, res *msg.Response) {
+	l := (*leg)(e)
+	l.heard(res)
+	if res.IsSuccess() {
+		l.again(res)
+	}
+}
+
+// Failed implements transaction.ClientUser. The INVITE was answered.
+func (*echo) Failed(*transaction.Client, error) {}
