@@ -172,3 +172,62 @@ func TestOverflow(t *testing.T) {
 		t.Error("a closed socket has a queue")
 	}
 }
+
+// A socket of both families gives IPv4 as IPv4, and takes it.
+func TestBothFamilies(t *testing.T) {
+	a, b := listen(t, "[::]:0"), listen(t, loopbacks[0])
+	if a == nil {
+		return
+	}
+	both := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), a.LocalAddr().(*net.UDPAddr).AddrPort().Port())
+	four := b.LocalAddr().(*net.UDPAddr).AddrPort()
+	for _, step := range []struct {
+		from, to sovereign.UDPConn
+		at, seen netip.AddrPort
+	}{{b, a, both, four}, {a, b, four, both}} {
+		if n, err := step.from.WriteToUDPAddrPort([]byte("hello"), step.at); n != 5 || err != nil {
+			t.Fatalf("wrote %d: %v", n, err)
+		}
+		buf := make([]byte, 10)
+		step.to.SetReadDeadline(time.Now().Add(5 * time.Second))
+		n, from, err := step.to.ReadFromUDPAddrPort(buf)
+		if err != nil || string(buf[:n]) != "hello" || from != step.seen {
+			t.Errorf("got %q from %v: %v, want it from %v", buf[:n], from, err, step.seen)
+		}
+	}
+	if _, err := b.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort("[2001:db8::1]:5060")); !errors.Is(err, syscall.EAFNOSUPPORT) && runtime.GOOS == "linux" {
+		t.Errorf("IPv6 from a socket of IPv4: %v", err)
+	}
+}
+
+// Close ends the read that waits, and nothing is written any more: its descriptor may be somebody else's.
+func TestCloseEndsReadsAndWrites(t *testing.T) {
+	c := listen(t, loopbacks[0])
+	read := make(chan error)
+	go func() {
+		_, _, err := c.ReadFromUDPAddrPort(make([]byte, 10))
+		read <- err
+	}()
+	runtime.Gosched()
+	c.Close()
+	if err := <-read; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the read ended with %v", err)
+	}
+	if _, err := c.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort("127.0.0.1:9")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a write after Close: %v", err)
+	}
+}
+
+func TestDatagramsAllocateNothing(t *testing.T) {
+	a, b := listen(t, loopbacks[0]), listen(t, loopbacks[0])
+	to, text, buf := b.LocalAddr().(*net.UDPAddr).AddrPort(), []byte("hello"), make([]byte, 10)
+	b.SetReadDeadline(time.Now().Add(time.Minute))
+	if n := testing.AllocsPerRun(100, func() {
+		a.WriteToUDPAddrPort(text, to)
+		if _, _, err := b.ReadFromUDPAddrPort(buf); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations per datagram", n)
+	}
+}

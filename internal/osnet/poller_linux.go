@@ -11,7 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -225,7 +224,7 @@ func (c *polled) Receive(take func(b []byte, from netip.AddrPort)) {
 	}
 	var b [1]byte
 	for range maxDrain {
-		if _, _, err := c.read(b[:]); err != nil {
+		if _, _, errno := receive(uintptr(c.fd), b[:]); errno != 0 {
 			return
 		}
 	}
@@ -238,55 +237,22 @@ func (c *polled) deliver(buf []byte) {
 	if c.fd < 0 {
 		return
 	}
-	if n, from, err := c.read(buf); err == nil && c.take != nil {
+	if n, from, errno := receive(uintptr(c.fd), buf); errno == 0 && c.take != nil {
 		c.take(buf[:n], from)
 	}
-}
-
-// read is recvfrom(2) without an allocation.
-func (c *polled) read(b []byte) (int, netip.AddrPort, error) {
-	var name unix.RawSockaddrInet6 // the larger of the two
-	n, errno := receive(c.fd, b, &name)
-	if errno != 0 {
-		return 0, netip.AddrPort{}, errno
-	}
-	if name.Family == unix.AF_INET {
-		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(&name))
-		return n, netip.AddrPortFrom(netip.AddrFrom4(four.Addr), swapped(four.Port)), nil
-	}
-	return n, netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), swapped(name.Port)), nil
-}
-
-// swapped turns a port between the order of the network and that of this machine.
-func swapped(port uint16) uint16 {
-	b := (*[2]byte)(unsafe.Pointer(&port))
-	return uint16(b[0])<<8 | uint16(b[1])
 }
 
 // WriteToUDPAddrPort implements sovereign.UDPConn. It never waits: what finds no room is lost (EAGAIN), as it would be on the way.
 func (c *polled) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	c.out.RLock()
 	defer c.out.RUnlock()
-	switch a := to.Addr(); {
-	case c.fd < 0:
+	if c.fd < 0 {
 		return 0, net.ErrClosed
-	case !a.IsValid() || a.Zone() != "" || !c.six && !a.Unmap().Is4():
-		return 0, os.NewSyscallError("sendto", unix.EAFNOSUPPORT)
-	case c.six:
-		name := unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: swapped(to.Port()), Addr: a.As16()}
-		return c.send(b, unsafe.Pointer(&name), unsafe.Sizeof(name))
-	default:
-		name := unix.RawSockaddrInet4{Family: unix.AF_INET, Port: swapped(to.Port()), Addr: a.Unmap().As4()}
-		return c.send(b, unsafe.Pointer(&name), unsafe.Sizeof(name))
 	}
-}
-
-func (c *polled) send(b []byte, name unsafe.Pointer, size uintptr) (int, error) {
-	n, errno := send(c.fd, b, name, size)
-	if errno != 0 {
-		return 0, os.NewSyscallError("sendto", errno)
+	if errno := send(uintptr(c.fd), c.six, b, to); errno != 0 {
+		return 0, failed("sendto", errno)
 	}
-	return n, nil
+	return len(b), nil
 }
 
 // LocalAddr implements sovereign.UDPConn.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -19,6 +20,18 @@ import (
 type udpConn struct {
 	*net.UDPConn
 	raw syscall.RawConn
+	six bool
+
+	in   sync.Mutex // held by the one read
+	buf  []byte     // what it reads into,
+	n    int        // and what it found
+	from netip.AddrPort
+	err  unix.Errno
+	try  func(fd uintptr) (done bool) // made once: a read allocates nothing
+
+	out sync.RWMutex // held for reading by writes, so that none reaches a descriptor that was closed and is somebody else's now
+	fd  uintptr
+	end bool // closed; guarded by out
 }
 
 var _ interface {
@@ -32,8 +45,12 @@ func wrap(c *net.UDPConn) (sovereign.UDPConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach the socket: %w", err)
 	}
-	var v4, v6 error
+	u := &udpConn{UDPConn: c, raw: raw}
+	u.try = u.read
+	var v4, v6, family error
 	err = raw.Control(func(fd uintptr) {
+		u.fd = fd
+		u.six, family = six(fd)
 		// A dual-stack socket needs both, an IPv4 socket knows only the first and refuses the second.
 		v4 = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1)
 		v6 = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
@@ -44,7 +61,69 @@ func wrap(c *net.UDPConn) (sovereign.UDPConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for ICMP errors: %w", err)
 	}
-	return &udpConn{UDPConn: c, raw: raw}, nil
+	if family != nil {
+		return nil, family
+	}
+	return u, nil
+}
+
+// ReadFromUDPAddrPort implements sovereign.UDPConn. It waits as the Go runtime does; reading itself never waits.
+func (c *udpConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	c.in.Lock()
+	defer c.in.Unlock()
+	c.buf = b
+	err := c.raw.Read(c.try)
+	c.buf = nil
+	if err == nil {
+		err = failed("recvfrom", c.err)
+	}
+	if err != nil {
+		return 0, netip.AddrPort{}, err
+	}
+	return c.n, c.from, nil
+}
+
+// read is one try of a read.
+func (c *udpConn) read(fd uintptr) bool {
+	for {
+		if c.n, c.from, c.err = receive(fd, c.buf); c.err != unix.EINTR {
+			return c.err != unix.EAGAIN
+		}
+	}
+}
+
+// WriteToUDPAddrPort implements sovereign.UDPConn. It waits only where the socket's queue is full.
+func (c *udpConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	if to.Addr().Zone() != "" {
+		return c.UDPConn.WriteToUDPAddrPort(b, to)
+	}
+	switch errno := c.write(b, to); errno {
+	case 0:
+		return len(b), nil
+	case unix.EAGAIN, unix.EINTR:
+		return c.UDPConn.WriteToUDPAddrPort(b, to)
+	case unix.EBADF:
+		return 0, fmt.Errorf("osnet: write: %w", net.ErrClosed)
+	default:
+		return 0, failed("sendto", errno)
+	}
+}
+
+func (c *udpConn) write(b []byte, to netip.AddrPort) unix.Errno {
+	c.out.RLock()
+	defer c.out.RUnlock()
+	if c.end {
+		return unix.EBADF
+	}
+	return send(c.fd, c.six, b, to)
+}
+
+// Close implements sovereign.UDPConn.
+func (c *udpConn) Close() error {
+	c.out.Lock()
+	defer c.out.Unlock()
+	c.end = true
+	return c.UDPConn.Close()
 }
 
 // Widen implements sovereign.Backlog. With CAP_NET_ADMIN the kernel gives what is asked for, else what net.core.rmem_max allows.
