@@ -27,6 +27,10 @@ import (
 const drainsForever = "CORDON_TEST_DRAINS_FOREVER"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(tellsSlack) != "" {
+		tellSlack()
+		return
+	}
 	if os.Getenv(drainsForever) == "" {
 		os.Exit(m.Run())
 	}
