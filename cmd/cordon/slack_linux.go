@@ -5,8 +5,6 @@ import (
 	"runtime"
 	"slices"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -18,6 +16,12 @@ const (
 	restarted = "CORDON_SLACK=1"
 )
 
+// What prctl(2) calls them.
+const (
+	setTimerSlack = 29
+	getTimerSlack = 30
+)
+
 // loosen starts this program again, as the same process, with a slack that the threads of the runtime inherit: they are made before main, and a thread can set
 // only its own. Where the system refuses, and where the slack is that large already (a unit's TimerSlackNSec=), nothing changes.
 func loosen(env []string) {
@@ -26,9 +30,19 @@ func loosen(env []string) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	now, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
-	if err != nil || now >= slack || unix.Prctl(unix.PR_SET_TIMERSLACK, slack, 0, 0, 0) != nil {
+	if now, err := prctl(getTimerSlack, 0); err != nil || now >= slack {
+		return
+	}
+	if _, err := prctl(setTimerSlack, slack); err != nil {
 		return
 	}
 	_ = syscall.Exec("/proc/self/exe", os.Args, append(env, restarted)) // it returns only where it failed, and then the edge runs as it is
+}
+
+func prctl(option, value uintptr) (int, error) {
+	n, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, option, value, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }

@@ -6,8 +6,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // tellsSlack makes this test binary a process that loosens its timers as an edge does and tells its number and the slack of one of its threads.
@@ -15,12 +13,12 @@ const tellsSlack = "CORDON_TEST_TELLS_SLACK"
 
 func tellSlack() {
 	loosen(os.Environ())
-	n, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	n, err := prctl(getTimerSlack, 0)
 	fmt.Println(os.Getpid(), n, err, os.Args[1:])
 }
 
 func TestAnEdgeLoosensItsTimers(t *testing.T) {
-	before, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	before, err := prctl(getTimerSlack, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
