@@ -3,7 +3,6 @@ package media
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -52,11 +51,11 @@ func (c Codecs) sift(l *line) bool {
 	if len(c.Allow) == 0 && len(c.Deny) == 0 {
 		return true
 	}
-	var t [128]clock
-	l.wind(&t)
+	var room [usualTimings]timing
+	t := l.clocks(room[:0])
 	var lost, kept []uint32
 	for _, f := range l.formats {
-		switch k := known(&t, f); {
+		switch k := t.named(f); {
 		case !Speech(k.name):
 		case c.Permits(k.name):
 			kept = append(kept, k.rate)
@@ -64,13 +63,12 @@ func (c Codecs) sift(l *line) bool {
 			lost = append(lost, k.rate)
 		}
 	}
-	allowed := slices.DeleteFunc(slices.Clone(l.formats), func(f string) bool {
-		k := known(&t, f)
+	return l.keep(func(f string) bool {
+		k := t.named(f)
 		// RFC 4733 section 2.1: events have the clock of the speech that they stand among, so they go when the last of it does. So does comfort noise.
 		orphan := !Speech(k.name) && slices.Contains(lost, k.rate) && !slices.Contains(kept, k.rate)
-		return orphan || !c.Permits(k.name)
-	})
-	return l.only(allowed) && l.speech() != ""
+		return !orphan && c.Permits(k.name)
+	}) && l.speech() != ""
 }
 
 // arrange brings the formats of l into the order of c.
@@ -78,10 +76,10 @@ func (c Codecs) arrange(l *line) {
 	if len(c.Prefer) == 0 {
 		return
 	}
-	var t [128]clock
-	l.wind(&t)
+	var room [usualTimings]timing
+	t := l.clocks(room[:0])
 	rank := func(f string) int {
-		if i := named(c.Prefer, known(&t, f).name); i >= 0 {
+		if i := named(c.Prefer, t.named(f).name); i >= 0 {
 			return i
 		}
 		return len(c.Prefer)
@@ -110,27 +108,17 @@ func (c Codecs) incoming(l *line) *Refusal {
 // within takes away of an answer what was not offered. A format keeps its place under another number, which an answer may give it (RFC 3264 section 6.1), as
 // long as name and clock are those of an offered one; further formats, which section 6.1 lets an answer name, were never offered to anyone else.
 func (l *line) within(offer *line) *Refusal {
-	var mine, theirs [128]clock
-	l.wind(&mine)
-	offer.wind(&theirs)
-	l.only(slices.DeleteFunc(slices.Clone(l.formats), func(f string) bool {
-		k := known(&mine, f)
-		return !slices.ContainsFunc(offer.formats, func(o string) bool {
-			was := known(&theirs, o)
+	var rooms [2][usualTimings]timing
+	mine, theirs := l.clocks(rooms[0][:0]), offer.clocks(rooms[1][:0])
+	l.keep(func(f string) bool {
+		k := mine.named(f)
+		return slices.ContainsFunc(offer.formats, func(o string) bool {
+			was := theirs.named(o)
 			return k.rate == was.rate && k.name == was.name && (k.name != "" || f == o)
 		})
-	}))
-	if l.speech() == "" {
+	})
+	if l.codec(mine) == "" {
 		return refuse(305, "the answer has no format that was offered")
 	}
 	return nil
-}
-
-// known is what t has of a format.
-func known(t *[128]clock, format string) clock {
-	pt, err := strconv.ParseUint(format, 10, 7)
-	if err != nil {
-		return clock{}
-	}
-	return t[pt]
 }

@@ -149,7 +149,7 @@ type counters struct {
 }
 
 // count takes one admitted and, with SRTP, authenticated packet of n bytes.
-func (c *counters) count(h header, n int, now time.Time, ck clock) verdict {
+func (c *counters) count(h header, n int, now time.Time, ck pace) verdict {
 	s, v := c.find(h)
 	if !v.stray && !v.fresh {
 		before := *s

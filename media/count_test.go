@@ -33,7 +33,7 @@ func TestSequence(t *testing.T) {
 		var v verdict
 		restarts, strays := 0, 0
 		for _, s := range c.in {
-			v = k.count(header{seq: s, ssrc: 1}, 100, time.Unix(1, 0), clock{})
+			v = k.count(header{seq: s, ssrc: 1}, 100, time.Unix(1, 0), pace{})
 			if v.fresh {
 				restarts++
 			}
@@ -53,7 +53,7 @@ func TestSourcesAreBounded(t *testing.T) {
 	for round := range 2 {
 		for ssrc := range uint32(20) {
 			for seq := range uint16(3) {
-				v := k.count(header{seq: seq*2 + uint16(round*6), ssrc: ssrc}, 10, at, clock{})
+				v := k.count(header{seq: seq*2 + uint16(round*6), ssrc: ssrc}, 10, at, pace{})
 				if v.fresh != (seq == 0) {
 					t.Fatalf("ssrc %d, packet %d: %+v", ssrc, seq, v)
 				}
@@ -73,7 +73,7 @@ func TestJitter(t *testing.T) {
 	want, prev := 0.0, 0.0
 	for i, late := range []time.Duration{0, 5, 0, 10, 3, 0, 0, 20, 0, 1} {
 		late *= time.Millisecond
-		k.count(header{seq: uint16(i), ssrc: 1, ts: uint32(160 * i)}, 100, at.Add(time.Duration(i)*20*time.Millisecond+late), clock{rate: 8000})
+		k.count(header{seq: uint16(i), ssrc: 1, ts: uint32(160 * i)}, 100, at.Add(time.Duration(i)*20*time.Millisecond+late), pace{rate: 8000})
 		if i > 0 {
 			want += (math.Abs(late.Seconds()*8000-prev) - want) / 16
 		}
@@ -84,7 +84,7 @@ func TestJitter(t *testing.T) {
 	}
 	// Events keep one time stamp for many packets and say nothing of the network.
 	before := k.jitter.Load()
-	k.count(header{seq: 10, ssrc: 1, ts: 0}, 100, at.Add(time.Hour), clock{rate: 8000, event: true})
+	k.count(header{seq: 10, ssrc: 1, ts: 0}, 100, at.Add(time.Hour), pace{rate: 8000, event: true})
 	if k.jitter.Load() != before {
 		t.Error("an event changed the jitter")
 	}

@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"sync"
 	"time"
-
-	"github.com/pion/sdp/v3"
 )
 
 // Frames of an Endpoint: G.711 A-law, 20 ms.
@@ -78,7 +76,7 @@ func NewEndpoint(c Config, l Leg, t Tone) (*Endpoint, error) {
 func speaks() *remote {
 	return &remote{lines: []line{{kind: "audio", proto: protoAVP, formats: []string{"8"}}}, line: line{
 		formats: []string{"8"}, dir: sendrecv, mux: true,
-		attrs: []sdp.Attribute{{Key: "rtpmap", Value: "8 PCMA/8000"}, {Key: "ptime", Value: "20"}},
+		attrs: []attr{{"rtpmap", "8 PCMA/8000"}, {"ptime", "20"}},
 	}}
 }
 
@@ -150,10 +148,11 @@ func (e *Endpoint) hear(text []byte, audio int) (*remote, error) {
 		e.leg.silence(rem)
 		return rem, nil
 	}
-	if rem.line.clocks()[payloadPCMA].name != "PCMA" {
+	clocks := rem.line.clocks(nil)
+	if clocks.of(payloadPCMA).name != "PCMA" {
 		return nil, refuse(305, "the endpoint speaks PCMA only")
 	}
-	return rem, e.leg.commit(rem, rem.line.clocks(), "PCMA", cause)
+	return rem, e.leg.commit(rem, clocks.paces(), "PCMA", cause)
 }
 
 // Run sends the tone until ctx ends.

@@ -143,9 +143,9 @@ func fit(t *testing.T, text []byte, c Codecs) []string {
 		if l.port == 0 {
 			continue
 		}
-		clocks := l.clocks()
+		clocks := l.clocks(nil)
 		for _, f := range l.formats {
-			name := known(clocks, f).name
+			name := clocks.named(f).name
 			names = append(names, name)
 			rank := named(c.Prefer, name)
 			if rank < 0 {

@@ -58,7 +58,7 @@ type state struct {
 	out    *outbound // nil: plain
 	mux    bool
 	wants  bool // it wants to receive
-	clocks timings
+	clocks paces
 	codec  string
 	suite  Suite
 }

@@ -106,13 +106,9 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 	if rem.off || !out.only(both(rem.line.formats, o.agreed())) || out.speech() == "" {
 		return nil, refuse(305, "no format in use is offered")
 	}
-	clocks := rem.line.clocks()
+	clocks := rem.line.clocks(nil).paces()
 	if now := l.state.Load(); now != nil { // each side sends under the numbers of the other, too
-		for pt := range clocks {
-			if clocks[pt].rate == 0 {
-				clocks[pt] = now.clocks.of(uint8(pt))
-			}
-		}
+		clocks = clocks.fill(now.clocks)
 	}
 	if err := l.commit(rem, clocks, out.speech(), "reinvite"); err != nil {
 		return nil, err

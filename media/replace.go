@@ -151,13 +151,8 @@ func (r *Replacement) Commit() (Patch, error) {
 		r.drop()
 		return Patch{}, s.refused(refuse(305, "no format in common with the far end that stays"))
 	}
-	theirs, ours := r.rem.line.clocks(), have.line.clocks()
-	for pt := range theirs {
-		if theirs[pt].rate == 0 {
-			theirs[pt] = ours[pt]
-		}
-	}
-	if err := r.e.l.commit(r.rem, theirs, spoken.codec(theirs), "refer"); err != nil {
+	theirs := r.rem.line.clocks(nil).fill(have.line.clocks(nil))
+	if err := r.e.l.commit(r.rem, theirs.paces(), spoken.codec(theirs), "refer"); err != nil {
 		r.drop()
 		return Patch{}, err
 	}
@@ -230,8 +225,8 @@ func (r *Replacement) Settle(answer []byte) error {
 		stay.silence(rem)
 		return nil
 	}
-	clocks := rem.line.clocks()
-	return stay.commit(rem, clocks, rem.line.codec(clocks), "reinvite")
+	clocks := rem.line.clocks(nil)
+	return stay.commit(rem, clocks.paces(), rem.line.codec(clocks), "reinvite")
 }
 
 // retire closes the leg that was replaced and keeps what it counted.

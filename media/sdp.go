@@ -2,11 +2,8 @@ package media
 
 import (
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/pion/sdp/v3"
 )
 
 // Bounds on a session description: a peer can make us hold no more than this.
@@ -52,7 +49,7 @@ type line struct {
 	dir     direction
 	hold    bool // c= was the unspecified address: nothing may be sent to it, RFC 3264 section 8.4
 	mux     bool
-	attrs   []sdp.Attribute // the allowed ones, in their order
+	attrs   []attr // the allowed ones, in their order
 	crypto  []crypto
 	fault   *Refusal // why this line can't be relayed; it only matters when the line is needed
 }
@@ -64,6 +61,9 @@ func (l *line) audio() bool {
 	return l.kind == "audio" && (l.proto == protoAVP || l.proto == protoAVPF || l.secure())
 }
 
+// attr is an attribute; a property has no value.
+type attr struct{ key, value string }
+
 // description is a session description: read from a peer, or to be written for one.
 type description struct {
 	id    uint64     // o=, ours only; a peer's is never kept
@@ -71,148 +71,13 @@ type description struct {
 	lines []line
 }
 
-// parseSDP reads b. The error is a *Refusal with 488.
-func parseSDP(b []byte) (*description, *Refusal) {
-	if len(b) > maxSDP {
-		return nil, refuse(399, "session description is too long")
-	}
-	text, mlines, ref := standIns(b)
-	if ref != nil {
-		return nil, ref
-	}
-	var s sdp.SessionDescription
-	if err := s.UnmarshalString(text); err != nil {
-		return nil, refuse(399, "session description cannot be read")
-	}
-	if len(s.MediaDescriptions) != len(mlines) {
-		return nil, refuse(399, "session description cannot be read")
-	}
-	d := &description{lines: mlines}
-	for i, m := range s.MediaDescriptions {
-		if d.lines[i].audio() {
-			d.lines[i].read(&s, m)
-		}
-	}
-	return d, nil
-}
-
-// standIns returns the text with each media section that is not RTP audio replaced by an empty one, because the parser knows neither
-// every media type (image, RFC 3362) nor every transport (udptl), and one such section must not cost the audio. The m-lines are
-// returned as they were.
-func standIns(b []byte) (string, []line, *Refusal) {
-	text := string(b)
-	var lines []line
-	out := make([]byte, 0, len(b)+64)
-	skip := false
-	attrs := 0
-	for raw := range strings.SplitSeq(text, "\n") {
-		if raw = strings.TrimSuffix(raw, "\r"); raw == "" {
-			continue
-		}
-		if strings.ContainsFunc(raw, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }) {
-			return "", nil, refuse(399, "session description has control characters")
-		}
-		if attrs++; attrs > maxAttrs {
-			return "", nil, refuse(399, "session description has too many lines")
-		}
-		if rest, ok := strings.CutPrefix(raw, "m="); ok {
-			l, ref := readMLine(rest)
-			if ref != nil {
-				return "", nil, ref
-			}
-			if lines = append(lines, l); len(lines) > maxMLines {
-				return "", nil, refuse(399, "session description has too many media lines")
-			}
-			if skip = !l.audio(); skip {
-				out = append(out, "m=audio 0 RTP/AVP 0\r\n"...)
-			}
-		}
-		if !skip {
-			out = append(append(out, raw...), "\r\n"...)
-		}
-	}
-	if string(out) == text {
-		return text, lines, nil
-	}
-	return string(out), lines, nil
-}
-
-// readMLine reads media, port, proto and formats, RFC 8866 section 5.14.
-func readMLine(s string) (line, *Refusal) {
-	f := strings.Fields(s)
-	if len(f) < 4 || len(f) > 3+maxFormats {
-		return line{}, refuse(399, "media line cannot be read")
-	}
-	for _, w := range f {
-		if !printable(w) {
-			return line{}, refuse(399, "media line cannot be read")
-		}
-	}
-	port, count, _ := strings.Cut(f[1], "/")
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return line{}, refuse(399, "media port cannot be read")
-	}
-	l := line{kind: f[0], port: uint16(n), proto: f[2], formats: f[3:], dir: sendrecv}
-	if count != "" && count != "1" {
-		l.fault = refuse(302, "several ports in one media line")
-	}
-	return l, nil
-}
-
-// read fills in what the parser found for an audio line.
-func (l *line) read(s *sdp.SessionDescription, m *sdp.MediaDescription) {
-	for _, a := range s.Attributes {
-		l.direct(a.Key)
-	}
-	rtcp, said := "", false
-	for _, a := range m.Attributes {
-		switch {
-		case l.direct(a.Key):
-		case a.Key == "rtcp-mux":
-			l.mux = true
-		case a.Key == "rtcp":
-			rtcp, said = a.Value, true
-		case a.Key == "crypto":
-			if len(l.crypto) == maxCrypto {
-				l.fault = refuse(399, "too many crypto lines")
-				return
-			}
-			l.crypto = append(l.crypto, parseCrypto(a.Value))
-		case crosses(a.Key) && visible(a.Value, ' '):
-			if l.attrs == nil {
-				l.attrs = make([]sdp.Attribute, 0, len(m.Attributes))
-			}
-			l.attrs = append(l.attrs, a)
-		}
-	}
-	c := m.ConnectionInformation
-	if c == nil {
-		c = s.ConnectionInformation
-	}
-	if l.port == 0 || l.fault != nil {
-		return
-	}
-	l.place(c, rtcp, said)
-}
-
-// direct takes a direction attribute.
-func (l *line) direct(key string) bool {
-	switch direction(key) {
-	case sendrecv, sendonly, recvonly, inactive:
-		l.dir = direction(key)
-		return true
-	}
-	return false
-}
-
 // place reads the transport addresses of the line.
-func (l *line) place(c *sdp.ConnectionInformation, rtcp string, said bool) {
-	if c == nil || c.Address == nil {
+func (l *line) place(conn, rtcp string, said bool) {
+	if conn == "" {
 		l.fault = refuse(301, "no connection address")
 		return
 	}
-	a, ref := readAddr(c.Address.Address)
+	a, ref := readAddr(conn)
 	if ref != nil {
 		l.fault = ref
 		return
@@ -257,15 +122,6 @@ func readAddr(s string) (netip.Addr, *Refusal) {
 	return a, nil
 }
 
-// crosses says whether an attribute of that name is taken over to the other side.
-func crosses(key string) bool {
-	switch key {
-	case "rtpmap", "fmtp", "ptime", "maxptime":
-		return true
-	}
-	return false
-}
-
 // printable holds for a word of visible ASCII.
 func printable(s string) bool { return visible(s, '!') }
 
@@ -277,142 +133,6 @@ func visible(s string, first byte) bool {
 		}
 	}
 	return true
-}
-
-// clock is what is known of one payload type.
-type clock struct {
-	rate  uint32
-	name  string // encoding name in upper case
-	event bool   // RFC 4733: its time stamps do not advance
-}
-
-// timings are the clocks of a session: few of the 128 payload types have one.
-type timings []timing
-
-type timing struct {
-	pt uint8
-	clock
-}
-
-func timingsOf(t *[128]clock) timings {
-	n := 0
-	for pt := range t {
-		if t[pt] != (clock{}) {
-			n++
-		}
-	}
-	out := make(timings, 0, n)
-	for pt := range t {
-		if t[pt] != (clock{}) {
-			out = append(out, timing{uint8(pt), t[pt]})
-		}
-	}
-	return out
-}
-
-// of is the clock of a payload type; zero when it is not known.
-func (t timings) of(pt uint8) clock {
-	for i := range t {
-		if t[i].pt == pt {
-			return t[i].clock
-		}
-	}
-	return clock{}
-}
-
-// clocks maps each payload type of the line to its clock: RFC 3551 table 4, then rtpmap.
-func (l *line) clocks() *[128]clock {
-	var t [128]clock
-	l.wind(&t)
-	return &t
-}
-
-// speech is the codec of the line by its own clocks, which are not kept; "" without one.
-func (l *line) speech() string {
-	var t [128]clock
-	l.wind(&t)
-	return l.codec(&t)
-}
-
-func (l *line) wind(t *[128]clock) {
-	for _, f := range l.formats {
-		pt, err := strconv.ParseUint(f, 10, 7)
-		if err != nil {
-			continue
-		}
-		switch pt {
-		case 0:
-			t[pt] = clock{8000, "PCMU", false}
-		case 3:
-			t[pt] = clock{8000, "GSM", false}
-		case 4:
-			t[pt] = clock{8000, "G723", false}
-		case 8:
-			t[pt] = clock{8000, "PCMA", false}
-		case 9:
-			t[pt] = clock{8000, "G722", false} // the clock is 8000 by an old mistake, RFC 3551 section 4.5.2
-		case 13:
-			t[pt] = clock{8000, "CN", false}
-		case 15:
-			t[pt] = clock{8000, "G728", false}
-		case 18:
-			t[pt] = clock{8000, "G729", false}
-		}
-	}
-	for _, a := range l.attrs {
-		if a.Key == "rtpmap" {
-			readMap(a.Value, t)
-		}
-	}
-}
-
-// readMap takes one rtpmap, "8 PCMA/8000/1".
-func readMap(s string, t *[128]clock) {
-	number, coding, _ := strings.Cut(strings.Trim(s, " \t"), " ")
-	coding = strings.TrimLeft(coding, " \t")
-	pt, err := strconv.ParseUint(strings.TrimRight(number, "\t"), 10, 7)
-	if err != nil || coding == "" || strings.ContainsAny(coding, " \t") {
-		return
-	}
-	name, rest, _ := strings.Cut(coding, "/")
-	rate, _, _ := strings.Cut(rest, "/")
-	hz, err := strconv.ParseUint(rate, 10, 32)
-	if err != nil || hz > 1e6 {
-		return
-	}
-	name = strings.ToUpper(name)
-	t[pt] = clock{uint32(hz), name, name == "TELEPHONE-EVENT"}
-}
-
-// codec is the name of the first format that carries speech.
-func (l *line) codec(t *[128]clock) string {
-	for _, f := range l.formats {
-		if pt, err := strconv.ParseUint(f, 10, 7); err == nil && t[pt].name != "" && !t[pt].event && t[pt].name != "CN" {
-			return t[pt].name
-		}
-	}
-	return ""
-}
-
-// only keeps the formats in allowed, and their attributes. It reports whether any is left.
-func (l *line) only(allowed []string) bool {
-	l.formats = slices.DeleteFunc(slices.Clone(l.formats), func(f string) bool { return !slices.Contains(allowed, f) })
-	l.attrs = l.formatAttrs()
-	return len(l.formats) > 0
-}
-
-// formatAttrs are the attributes that name a format of the line, or none.
-func (l *line) formatAttrs() []sdp.Attribute {
-	return slices.DeleteFunc(slices.Clone(l.attrs), func(a sdp.Attribute) bool { return !l.keeps(a) })
-}
-
-// keeps says whether an attribute names a format of the line, or none.
-func (l *line) keeps(a sdp.Attribute) bool {
-	if a.Key != "rtpmap" && a.Key != "fmtp" {
-		return true
-	}
-	f, _, _ := strings.Cut(a.Value, " ")
-	return slices.Contains(l.formats, f)
 }
 
 // head begins d, up to its version. The order of lines is that of RFC 8866 section 5.
@@ -453,7 +173,7 @@ func (l *line) render(b []byte) []byte {
 	}
 	for _, a := range l.attrs {
 		if l.keeps(a) {
-			b = attribute(b, a.Key, a.Value)
+			b = attribute(b, a.key, a.value)
 		}
 	}
 	b = attribute(b, string(l.dir), "")

@@ -363,21 +363,15 @@ func (s *Session) agree(l *leg, x *exchange, answer *remote, cause string) error
 		x.to.silence(answer)
 		return nil
 	}
-	ours := x.rem.line.clocks()
-	theirs := answer.line.clocks()
-	for pt := range ours {
-		if ours[pt].rate == 0 {
-			ours[pt] = theirs[pt]
-		}
-		if theirs[pt].rate == 0 {
-			theirs[pt] = ours[pt]
-		}
-	}
+	var rooms [2][usualTimings]timing
+	ours, theirs := x.rem.line.clocks(rooms[0][:0]), answer.line.clocks(rooms[1][:0])
+	ours = ours.fill(theirs)
+	theirs = theirs.fill(ours)
 	codec := answer.line.codec(theirs)
-	if err := x.to.commit(answer, theirs, codec, cause); err != nil {
+	if err := x.to.commit(answer, theirs.paces(), codec, cause); err != nil {
 		return err
 	}
-	return l.commit(x.rem, ours, codec, offerCause)
+	return l.commit(x.rem, ours.paces(), codec, offerCause)
 }
 
 // silence stops a leg whose stream was refused or taken away.
@@ -390,9 +384,9 @@ func (l *leg) silence(rem *remote) {
 
 // commit puts rem in force. Contexts live on while their keys stay: so does the rollover counter, and a new key starts at 0 (RFC 3711
 // section 3.3.1).
-func (l *leg) commit(rem *remote, clocks *[128]clock, codec, cause string) error {
+func (l *leg) commit(rem *remote, clocks paces, codec, cause string) error {
 	next := &state{
-		mux: rem.line.mux, wants: !rem.line.hold && rem.line.dir.receives(), clocks: timingsOf(clocks), codec: codec,
+		mux: rem.line.mux, wants: !rem.line.hold && rem.line.dir.receives(), clocks: clocks, codec: codec,
 	}
 	if rem.key != nil {
 		if err := l.keying(next, rem.key); err != nil {
