@@ -21,7 +21,7 @@ type Guard struct {
 	BufferedPerSource string `yaml:"buffered_per_source,omitempty"`
 	// Time in which a stream must bring its first whole message; default 1m.
 	FirstMessage Duration `yaml:"first_message,omitempty"`
-	// Longest time between two keep-alive pings of a stream that we opened (RFC 5626); default 25s.
+	// Longest time between two keep-alive pings of a stream that we opened (RFC 5626); default 25s. A neighbour may ask for less (RFC 6223), down to 10s.
 	PingEvery Duration `yaml:"ping_every,omitempty"`
 }
 
@@ -33,7 +33,7 @@ type PartyGuard struct {
 	Overload string `yaml:"overload_control,omitempty"`
 	// Whether requests to it may use a TLS connection that it opened and on which it proved its identity (RFC 5923): off (default) or on.
 	Reuse string `yaml:"connection_reuse,omitempty"`
-	// CRLF pings on connections that we open to it: auto (default: who answered once owes answers), strict (who does not answer has lost the connection) or off.
+	// CRLF pings on connections that we open to it, offered to it by keep in our Via (RFC 6223): auto (default: who answered once owes answers), strict (who does not answer has lost the connection) or off.
 	Keepalive string `yaml:"keepalive,omitempty"`
 	// Streams that it may hold open, over all its addresses; default: the limit per source alone.
 	Connections int `yaml:"connections,omitempty"`

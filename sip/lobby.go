@@ -121,6 +121,7 @@ func (e *Edge) admit(s *shard, in transport.Incoming, callID string) bool {
 			return true
 		}
 		e.overloadTell(s, req, in)
+		keepTell(req, in)
 		if fresh {
 			key = keyOf(req, in.Party)
 			switch s.lobby.meet(key, callID) {
@@ -139,6 +140,7 @@ func (e *Edge) admit(s *shard, in transport.Incoming, callID string) bool {
 		}
 	} else {
 		e.overloadHear(in)
+		e.keepHear(in)
 		return false
 	}
 	switch s.lobby.enter(in, callID, fresh) {

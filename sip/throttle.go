@@ -110,8 +110,9 @@ func (e *Edge) mayDial(to netip.AddrPort) bool {
 	return c.Admit(now, rand.Float64())
 }
 
-// viaParams is what we add to the Via of requests toward a party: that we do overload control, and that its requests may use our connection (RFC 5923).
-func (e *Edge) viaParams(f transport.Flow) msg.HeaderParams {
+// viaParams is what we add to the Via of a request toward a party: that we do overload control, that its requests may use our connection (RFC 5923), and that we
+// keep that connection warm (RFC 6223).
+func (e *Edge) viaParams(f transport.Flow, req *msg.Request) msg.HeaderParams {
 	pass := f.Pass()
 	if pass == nil {
 		return nil
@@ -126,6 +127,9 @@ func (e *Edge) viaParams(f transport.Flow) msg.HeaderParams {
 	}
 	if p.Guard.Reuse && f.Proto() == transport.TLS {
 		out = append(out, msg.HeaderKV{K: "alias"})
+	}
+	if p.pings(f) && negotiates(req) {
+		out = append(out, msg.HeaderKV{K: "keep"})
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package transaction
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -342,6 +343,12 @@ func (c *Client) sendCancel() {
 // ackFor builds the ACK for a refusal. RFC 3261 section 17.1.1.3.
 func (c *Client) ackFor(res *sip.Response) *sip.Request {
 	req := c.derive(sip.ACK)
+	if v := req.Via(); v.Params.Has("keep") { // RFC 6223 section 4.3: never in an ACK
+		own := *v
+		own.Params = slices.Clone(v.Params)
+		own.Params.Remove("keep")
+		req.ReplaceHeader(&own)
+	}
 	if to := res.To(); to != nil {
 		req.ReplaceHeader(to)
 	}

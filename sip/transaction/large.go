@@ -25,15 +25,16 @@ func (l *Layer) widen(f transport.Flow, req *sip.Request, size int) (transport.F
 	if !ok {
 		return f, false
 	}
-	l.rename(wide, req.Via())
+	l.rename(wide, req)
 	return wide, true
 }
 
 // rename makes our Via that of another flow. RFC 3261 section 18.1.1: it names the transport that is used. The branch stays.
-func (l *Layer) rename(f transport.Flow, v *sip.ViaHeader) {
+func (l *Layer) rename(f transport.Flow, req *sip.Request) {
+	v := req.Via()
 	branch, _ := v.Params.Get("branch")
 	v.Transport, v.Host, v.Port = f.Proto().Name(), l.hostOf(f), int(f.Local().Port())
-	v.Params = l.viaParams(nil, f, branch)
+	v.Params = l.viaParams(nil, f, req, branch)
 }
 
 // ready writes a request that datagrams carry, and moves it to a stream if it is too large for them. A CANCEL goes where its INVITE went.
@@ -59,7 +60,7 @@ func (c *Client) fallBack(err error) bool {
 	c.l.leave(c)
 	c.flow, c.narrow = c.narrow, transport.Flow{}
 	c.l.join(c)
-	c.l.rename(c.flow, c.req.Via())
+	c.l.rename(c.flow, c.req)
 	c.wire = c.l.wire(c.req)
 	if c.l.send(c.flow, c.wire) != nil {
 		return false

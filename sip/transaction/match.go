@@ -112,10 +112,10 @@ func (l *Layer) hostOf(f transport.Flow) string {
 }
 
 // viaParams are the parameters of our Via, into room.
-func (l *Layer) viaParams(room []sip.HeaderKV, f transport.Flow, branch string) sip.HeaderParams {
+func (l *Layer) viaParams(room []sip.HeaderKV, f transport.Flow, req *sip.Request, branch string) sip.HeaderParams {
 	p := append(room, sip.HeaderKV{K: "branch", V: branch}, sip.HeaderKV{K: "rport"})
 	if l.extra != nil {
-		p = append(p, l.extra(f)...)
+		p = append(p, l.extra(f, req)...)
 	}
 	return p
 }
@@ -129,7 +129,7 @@ func (l *Layer) addVia(f transport.Flow, req *sip.Request, branch string) {
 	}{}
 	h.ViaHeader = sip.ViaHeader{
 		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: f.Proto().Name(), Host: l.hostOf(f), Port: int(f.Local().Port()),
-		Params: l.viaParams(h.params[:0], f, branch),
+		Params: l.viaParams(h.params[:0], f, req, branch),
 	}
 	req.PrependHeader(&h.ViaHeader)
 	length(req, &h.length)

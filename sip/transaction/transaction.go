@@ -81,8 +81,8 @@ type Layer struct {
 	send    func(transport.Flow, []byte) error
 	user    User
 	t       Timers
-	extra   func(transport.Flow) sip.HeaderParams       // nil, or further parameters of our Via
-	wide    func(transport.Flow) (transport.Flow, bool) // nil, or the stream for what is too large for datagrams
+	extra   func(transport.Flow, *sip.Request) sip.HeaderParams // nil, or further parameters of our Via
+	wide    func(transport.Flow) (transport.Flow, bool)         // nil, or the stream for what is too large for datagrams
 	clients map[clientKey]*Client
 	byFlow  map[transport.Key]*path
 	servers map[string]*Server // by serverKey
@@ -104,8 +104,8 @@ func New(loop Loop, send func(transport.Flow, []byte) error, user User, t Timers
 	}
 }
 
-// ViaParams sets what gives further parameters of our Via on a flow, such as those of RFC 7339 and RFC 5923.
-func (l *Layer) ViaParams(f func(transport.Flow) sip.HeaderParams) { l.extra = f }
+// ViaParams sets what gives further parameters of our Via of a request on a flow, such as those of RFC 7339, RFC 5923 and RFC 6223.
+func (l *Layer) ViaParams(f func(transport.Flow, *sip.Request) sip.HeaderParams) { l.extra = f }
 
 // Receive takes one message; call it on the loop.
 func (l *Layer) Receive(in transport.Incoming) {

@@ -25,6 +25,7 @@ type pings struct {
 	owed     atomic.Int64 // Unix nanoseconds of the ping that waits for its pong; 0: none does
 	heard    atomic.Int64 // Unix nanoseconds of the last byte that came
 	answered atomic.Bool  // the peer sent a pong once
+	wanted   atomic.Int64 // nanoseconds between two pings, as the peer wants them; 0: it did not say
 }
 
 // pong takes a CRLF. false: nobody asked for it.
@@ -39,6 +40,36 @@ func (p *pings) pong() bool {
 // pause is the time to the next ping: between four fifths of every and all of it, so that many flows do not ping at once. RFC 5626 section 4.4.1.
 func pause(every time.Duration) time.Duration {
 	return every - time.Duration(rand.Int64N(int64(every)/5+1))
+}
+
+// every is the longest time between two pings: ours, or less when the peer wants that.
+func (c *conn) every() time.Duration {
+	if d := time.Duration(c.pings.wanted.Load()); d > 0 {
+		return min(d, c.l.c.Every)
+	}
+	return c.l.c.Every
+}
+
+// KeepEvery has a stream that we opened pinged at least each d, as its peer wants it (RFC 6223 section 5). The shortest time that was asked of a connection counts
+// for all of its life: what it was asked for may still go on. Nobody gets pings sooner one after another than their pongs are due.
+func (l *Layer) KeepEvery(f Flow, d time.Duration) {
+	l.mu.Lock()
+	c := l.pool[f.Key()]
+	l.mu.Unlock()
+	d = max(d, pongWithin)
+	if c == nil || l.c.Keep == nil {
+		return
+	}
+	for {
+		old := c.pings.wanted.Load()
+		if old > 0 && time.Duration(old) <= d {
+			return
+		}
+		if c.pings.wanted.CompareAndSwap(old, int64(d)) {
+			c.poke()
+			return
+		}
+	}
 }
 
 // ping sends one when it is due.

@@ -99,3 +99,46 @@ func TestAMessageIsAsGoodAsAPong(t *testing.T) {
 		}
 	})
 }
+
+// A peer that wants more pings gets them, from then on and for the life of the connection, and not sooner one after another than an answer is due.
+//
+// Conforms: RFC 6223 section 5
+func TestAPeerAsksForMorePings(t *testing.T) {
+	for name, c := range map[string]struct {
+		keep     Keepalive
+		asked    []time.Duration
+		min, max int64 // pings in five minutes
+	}{
+		"nothing":              {asked: nil, min: 12, max: 15},
+		"less than ours":       {asked: []time.Duration{15 * time.Second}, min: 20, max: 25},
+		"more than ours":       {asked: []time.Duration{time.Hour}, min: 12, max: 15},
+		"less, then more":      {asked: []time.Duration{15 * time.Second, 20 * time.Second}, min: 20, max: 25},
+		"a flood":              {asked: []time.Duration{time.Second}, min: 30, max: 30},
+		"of who does not ping": {keep: KeepOff, asked: []time.Duration{15 * time.Second}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) { w.config.Keep = func(Flow) Keepalive { return c.keep } }, func(w *world) {
+				ln, _ := w.peer.ListenTCP(netip.AddrPortFrom(peerAddr, 5060))
+				defer ln.Close()
+				f := w.flow(TCP, netip.AddrPortFrom(peerAddr, 5060))
+				w.l.KeepEvery(f, time.Second) // there is no connection yet
+				if err := w.l.Warm(w.t.Context(), f); err != nil {
+					t.Fatal(err)
+				}
+				nc, _ := ln.Accept()
+				p := &pingPeer{Conn: nc}
+				p.answers.Store(true)
+				defer p.Close()
+				go p.run()
+				for _, d := range c.asked {
+					w.l.KeepEvery(f, d)
+					w.settle()
+				}
+				time.Sleep(5*time.Minute + 100*time.Millisecond)
+				if n := p.pings.Load(); n < c.min || n > c.max {
+					t.Errorf("%d pings in five minutes, want %d to %d", n, c.min, c.max)
+				}
+			})
+		})
+	}
+}

@@ -298,8 +298,9 @@ func (c *conn) write(nc net.Conn) error {
 	ping, pong := newStopped(), newStopped()
 	defer ping.Stop()
 	defer pong.Stop()
+	every := c.every()
 	if c.l.c.Keep != nil && c.acceptor == nil {
-		ping.Reset(pause(c.l.c.Every))
+		ping.Reset(pause(every))
 	}
 	for {
 		var batch [][]byte
@@ -329,12 +330,16 @@ func (c *conn) write(nc net.Conn) error {
 		}
 		select {
 		case <-c.wake:
+			if now := c.every(); now < every && c.acceptor == nil { // the peer asked for more pings
+				every = now
+				ping.Reset(pause(every))
+			}
 		case <-ping.C:
 			if c.l.c.Keep(Flow{c.flow}) != KeepOff {
 				c.ping()
 				pong.Reset(pongWithin)
 			}
-			ping.Reset(max(pause(c.l.c.Every), pongWithin))
+			ping.Reset(max(pause(every), pongWithin))
 		case <-pong.C:
 			if err := c.ponged(c.l.c.Keep(Flow{c.flow})); err != nil {
 				return err

@@ -17,7 +17,7 @@ var checklist = []item{
 	{"SDES", []int{4568, 7714, 6188, 3711, 8643}, "fresh keys for each attempt and leg, never relayed, over TLS alone", ""},
 	{"DTLS-SRTP", []int{5763, 5764, 7879, 8842}, "", "not offered yet: SDES over TLS is what carriers and contact centres speak to trunks"},
 	{"digest", []int{7616, 8760}, "several challenges, strongest first, nc, stale", ""},
-	{"outbound and reuse", []int{5626, 5923, 5922, 5630, 6223}, "CRLF keep-alive, reuse with a validated identity alone, names by RFC 5922, sips means TLS", "STUN keep-alive is not sent: a SIP socket that answers STUN would answer strangers; probes keep UDP bindings open. The keep parameter of RFC 6223 is neither sent nor answered: CRLF keep-alive is configured per party (guard.keepalive)"},
+	{"outbound and reuse", []int{5626, 5923, 5922, 5630, 6223}, "CRLF keep-alive, agreed on by the keep parameter of RFC 6223 over streams; reuse with a validated identity alone, names by RFC 5922, sips means TLS", "STUN keep-alive is neither sent nor agreed on: a SIP socket that answers STUN would answer strangers; probes keep UDP bindings open"},
 	{"registration", []int{6140, 3327, 3608}, "registering trunks and registering edges", ""},
 	{"overload", []int{7339, 7415, 7200}, "feedback both ways; new dialogs alone are refused", "event packages of RFC 7200 are not offered: no peer asks for them"},
 	{"early media", []int{3960, 5009, 6228}, "the last 18x with a description wins; the relay latches its source", ""},
