@@ -72,10 +72,9 @@ func (s *Session) replacement(side Side, to Leg) (*Replacement, *leg, error) {
 	if err := s.r.check(&to); err != nil {
 		return nil, nil, err
 	}
-	l, err := newLeg(s, side, to, true)
+	l, err := s.sockets(side, to)
 	if err != nil {
-		s.r.cfg.Logger.Warn("media: no sockets for a leg", "session", s.id, "err", err)
-		return nil, nil, &Refusal{Status: 503, Warning: 399, Text: errNoPort.Error()}
+		return nil, nil, err
 	}
 	return &Replacement{s: s, e: end{side, &l.cfg, l}}, stay, nil
 }

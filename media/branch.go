@@ -1,0 +1,145 @@
+package media
+
+// Branch is the B side of one attempt that shares the time with another one: sockets and keys of its own, which nobody hears before Take. Its methods are for
+// one goroutine at a time, like those of the session.
+type Branch struct {
+	s    *Session
+	x    *exchange // what its offer asked; nil of one that was in force
+	l    *leg
+	over bool // in force, or dropped
+}
+
+// Branch is Offer from A for an attempt beside another one: the B side that is there stays in force. The error is a *Refusal for whatever must be told.
+func (s *Session) Branch(sdp []byte, to Leg) (*Branch, []byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, out, err := s.branch(sdp, to)
+	return b, out, s.refused(err)
+}
+
+func (s *Session) branch(sdp []byte, to Leg) (*Branch, []byte, error) {
+	if s.end != nil {
+		return nil, nil, errClosed
+	}
+	if err := s.r.check(&to); err != nil {
+		return nil, nil, err
+	}
+	d, ref := parseSDP(sdp)
+	if ref != nil {
+		return nil, nil, ref
+	}
+	rem, ref := s.consider(A, d, -1, "offer")
+	if ref != nil {
+		return nil, nil, ref
+	}
+	if s.legs[A].Load() == nil {
+		if err := s.start(A, true); err != nil {
+			return nil, nil, err
+		}
+	}
+	l, err := s.sockets(B, to)
+	if err != nil {
+		return nil, nil, err
+	}
+	offered, ref := s.relayed(rem, l, true)
+	if ref != nil {
+		l.close()
+		return nil, nil, ref
+	}
+	return &Branch{s: s, x: &exchange{from: A, rem: rem, to: l, fresh: true}, l: l}, l.write(offered), nil
+}
+
+// sockets makes a leg that is not in force.
+func (s *Session) sockets(side Side, to Leg) (*leg, error) {
+	l, err := newLeg(s, side, to, true)
+	if err != nil {
+		s.r.cfg.Logger.Warn("media: no sockets for a leg", "session", s.id, "err", err)
+		return nil, &Refusal{Status: 503, Warning: 399, Text: errNoPort.Error()}
+	}
+	return l, nil
+}
+
+// Take puts the branch in force: Answer from B is its answer from now on. It gives what was in force before, for Drop, which may wait; nil without one.
+func (b *Branch) Take() *Branch {
+	b.s.mu.Lock()
+	defer b.s.mu.Unlock()
+	return b.take()
+}
+
+func (b *Branch) take() *Branch {
+	s := b.s
+	if b.over || s.end != nil {
+		return nil
+	}
+	b.over = true
+	if now := s.open; now != nil && now.from == A {
+		b.x.rem = now.rem // A may have said something newer meanwhile
+	}
+	old := s.legs[B].Swap(b.l)
+	s.cfg[B], s.open = &b.l.cfg, b.x
+	if old == nil {
+		return nil
+	}
+	return &Branch{s: s, l: old}
+}
+
+// Drop gives the branch up: its sockets and keys go. Of one that is in force it does nothing.
+func (b *Branch) Drop() {
+	b.s.mu.Lock()
+	defer b.s.mu.Unlock()
+	if b.over {
+		return
+	}
+	b.over = true
+	b.l.close()
+	b.s.r.mu.Lock()
+	b.s.r.past.leg(int(B), b.l)
+	b.s.r.mu.Unlock()
+}
+
+// Meet puts the branch in force for a far end that did not take its offer but made one of its own: the two offers, A's and this one, answer each other. It gives
+// the answers for the far end and for A, and what was in force before, for Drop. The error is a *Refusal; the session then is as it was.
+func (b *Branch) Meet(offer []byte) (toB, toA []byte, old *Branch, err error) {
+	s := b.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.over || s.end != nil {
+		return nil, nil, nil, errOver
+	}
+	d, ref := parseSDP(offer)
+	if ref != nil {
+		return nil, nil, nil, s.refused(ref)
+	}
+	rem, ref := s.weigh(end{B, &b.l.cfg, b.l}, d, -1, "offer")
+	if ref != nil {
+		return nil, nil, nil, s.refused(ref)
+	}
+	offered := b.l.layout[b.x.rem.audio].formats
+	if rem.off || b.x.rem.off || !rem.line.only(offered) || rem.line.speech() == "" {
+		return nil, nil, nil, s.refused(refuse(305, "no format in common with the caller"))
+	}
+	old = b.take()
+	a, asked := s.legs[A].Load(), b.x.rem
+	if err := s.agree(a, b.x, rem, "answer"); err != nil {
+		return nil, nil, old, err
+	}
+	b.x.answered = true
+	toB = b.l.concede(rem, asked, rem.line.formats)
+	toA = a.concede(asked, rem, rem.line.formats)
+	return toB, toA, old, nil
+}
+
+// concede answers the offer of one far end with what another one offered: what both take, in the directions that both wish. RFC 3264 section 6.1.
+func (l *leg) concede(offer, other *remote, formats []string) []byte {
+	out := other.line
+	out.only(formats)
+	mine, theirs := offer.toward(), other.toward()
+	out.dir, out.hold = directed(theirs.sends() && mine.receives(), theirs.receives() && mine.sends()), false
+	lines := make([]line, 0, len(offer.lines))
+	for i := range offer.lines {
+		lines = append(lines, offer.lines[i].refused())
+	}
+	lines[offer.audio] = l.reply(offer, &remote{line: out})
+	l.formats = out.formats
+	return l.write(lines)
+}
