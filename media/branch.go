@@ -1,12 +1,12 @@
 package media
 
-// Branch is the B side of one attempt that shares the time with another one: sockets and keys of its own, which nobody hears before Take. Its methods are for
-// one goroutine at a time, like those of the session.
+// Branch is the B side of one attempt that shares the time with others: sockets and keys of its own, which nobody hears unless it is in force. Its methods may be
+// called from anywhere.
 type Branch struct {
 	s    *Session
-	x    *exchange // what its offer asked; nil of one that was in force
+	x    *exchange // A's offer, and what came of it here
 	l    *leg
-	over bool // in force, or dropped
+	over bool // dropped
 }
 
 // Branch is Offer from A for an attempt beside another one: the B side that is there stays in force. The error is a *Refusal for whatever must be told.
@@ -46,7 +46,7 @@ func (s *Session) branch(sdp []byte, to Leg) (*Branch, []byte, error) {
 		l.close()
 		return nil, nil, ref
 	}
-	return &Branch{s: s, x: &exchange{from: A, rem: rem, to: l, fresh: true}, l: l}, l.write(offered), nil
+	return &Branch{s: s, x: &exchange{from: A, rem: rem, to: l}, l: l}, l.write(offered), nil
 }
 
 // sockets makes a leg that is not in force.
@@ -59,74 +59,80 @@ func (s *Session) sockets(side Side, to Leg) (*leg, error) {
 	return l, nil
 }
 
-// Take puts the branch in force: Answer from B is its answer from now on. It gives what was in force before, for Drop, which may wait; nil without one.
-func (b *Branch) Take() *Branch {
+// Take puts the branch in force: Answer from B is its answer from now on. What was in force before is silent, and can be taken again by its own answer until it is
+// dropped.
+func (b *Branch) Take() {
 	b.s.mu.Lock()
 	defer b.s.mu.Unlock()
-	return b.take()
+	if !b.over && b.s.end == nil {
+		b.take()
+	}
 }
 
-func (b *Branch) take() *Branch {
+func (b *Branch) take() {
 	s := b.s
-	if b.over || s.end != nil {
-		return nil
-	}
-	b.over = true
 	if now := s.open; now != nil && now.from == A {
 		b.x.rem = now.rem // A may have said something newer meanwhile
 	}
-	old := s.legs[B].Swap(b.l)
-	s.cfg[B], s.open = &b.l.cfg, b.x
-	if old == nil {
-		return nil
+	if old := s.legs[B].Swap(b.l); old != nil && old != b.l {
+		old.state.Store(nil)
 	}
-	return &Branch{s: s, l: old}
+	s.cfg[B], s.open = &b.l.cfg, b.x
 }
 
-// Drop gives the branch up: its sockets and keys go. Of one that is in force it does nothing.
+// Drop gives the branch up, in force or not: its sockets and keys go. It may wait. Of the branch that won nobody calls it: that is the session's.
 func (b *Branch) Drop() {
-	b.s.mu.Lock()
-	defer b.s.mu.Unlock()
+	s := b.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if b.over {
 		return
 	}
 	b.over = true
+	if s.legs[B].CompareAndSwap(b.l, nil) {
+		s.open = nil
+	}
+	select {
+	case <-b.l.done: // the session ended while it was in force
+		return
+	default:
+	}
 	b.l.close()
-	b.s.r.mu.Lock()
-	b.s.r.past.leg(int(B), b.l)
-	b.s.r.mu.Unlock()
+	s.r.mu.Lock()
+	s.r.past.leg(int(B), b.l)
+	s.r.mu.Unlock()
 }
 
 // Meet puts the branch in force for a far end that did not take its offer but made one of its own: the two offers, A's and this one, answer each other. It gives
-// the answers for the far end and for A, and what was in force before, for Drop. The error is a *Refusal; the session then is as it was.
-func (b *Branch) Meet(offer []byte) (toB, toA []byte, old *Branch, err error) {
+// the answers for the far end and for A. The error is a *Refusal; the session then is as it was.
+func (b *Branch) Meet(offer []byte) (toB, toA []byte, err error) {
 	s := b.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b.over || s.end != nil {
-		return nil, nil, nil, errOver
+		return nil, nil, errOver
 	}
 	d, ref := parseSDP(offer)
 	if ref != nil {
-		return nil, nil, nil, s.refused(ref)
+		return nil, nil, s.refused(ref)
 	}
 	rem, ref := s.weigh(end{B, &b.l.cfg, b.l}, d, -1, "offer")
 	if ref != nil {
-		return nil, nil, nil, s.refused(ref)
+		return nil, nil, s.refused(ref)
 	}
 	offered := b.l.layout[b.x.rem.audio].formats
 	if rem.off || b.x.rem.off || !rem.line.only(offered) || rem.line.speech() == "" {
-		return nil, nil, nil, s.refused(refuse(305, "no format in common with the caller"))
+		return nil, nil, s.refused(refuse(305, "no format in common with the caller"))
 	}
-	old = b.take()
+	b.take()
 	a, asked := s.legs[A].Load(), b.x.rem
 	if err := s.agree(a, b.x, rem, "answer"); err != nil {
-		return nil, nil, old, err
+		return nil, nil, err
 	}
 	b.x.answered = true
 	toB = b.l.concede(rem, asked, rem.line.formats)
 	toA = a.concede(asked, rem, rem.line.formats)
-	return toB, toA, old, nil
+	return toB, toA, nil
 }
 
 // concede answers the offer of one far end with what another one offered: what both take, in the directions that both wish. RFC 3264 section 6.1.
