@@ -347,6 +347,8 @@ type Route struct {
 	RecordingRequired bool `yaml:"recording_required,omitempty"`
 	// When the preferred party is used again.
 	Failback Failback `yaml:"failback,omitempty"`
+	// The next party is tried beside one that gave no sign within first_response, which may still answer; two at once at most, the first to answer has the call.
+	Overlap bool `yaml:"overlap,omitempty"`
 }
 
 // Choice is one party of a route.

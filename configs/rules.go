@@ -28,7 +28,7 @@ func (b *builder) routes(c *Config) {
 		out := routing.Route{
 			Name: r.Name, Direction: routing.Direction(r.Direction), From: r.From, Prefix: r.Prefix, Domain: r.Domain,
 			Fallback: r.FallbackPolicy, Recording: r.RecordingRequired, Messages: r.Messages, OnHold: b.onHold(c, at, r.OnHold),
-			Switch: b.failback(at+".failback", r.Failback),
+			Switch: b.failback(at+".failback", r.Failback), Overlap: r.Overlap,
 		}
 		b.routeEnds(c, at, r, &out)
 		b.table(c, at, r, &out)

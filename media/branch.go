@@ -6,6 +6,7 @@ type Branch struct {
 	s    *Session
 	x    *exchange // A's offer, and what came of it here
 	l    *leg
+	up   bool // it is in force, or was when the session ended
 	over bool // dropped
 }
 
@@ -77,6 +78,10 @@ func (b *Branch) take() {
 	if old := s.legs[B].Swap(b.l); old != nil && old != b.l {
 		old.state.Store(nil)
 	}
+	if s.seat != nil {
+		s.seat.up = false
+	}
+	s.seat, b.up = b, true
 	s.cfg[B], s.open = &b.l.cfg, b.x
 }
 
@@ -92,10 +97,8 @@ func (b *Branch) Drop() {
 	if s.legs[B].CompareAndSwap(b.l, nil) {
 		s.open = nil
 	}
-	select {
-	case <-b.l.done: // the session ended while it was in force
-		return
-	default:
+	if b.up && s.end != nil {
+		return // it went with the session
 	}
 	b.l.close()
 	s.r.mu.Lock()

@@ -121,7 +121,7 @@ func (p *planner) run() {
 		p.plan.Why = "no way: no " + string(dir) + " route matches the called number and domain"
 		return
 	}
-	p.plan.Route, p.plan.OnHold, p.plan.Recording = p.route.Name, p.route.onHold, p.route.Recording
+	p.plan.Route, p.plan.OnHold, p.plan.Recording, p.plan.Overlap = p.route.Name, p.route.onHold, p.route.Recording, p.route.Overlap
 	p.plan.Matched, _ = longest(p.route.Prefix, p.req.Called)
 	p.owned()
 	p.views, p.cands = make([]view, 0, len(p.route.ordered)), make([]candidate, 0, 4*len(p.route.ordered))
@@ -399,7 +399,10 @@ func (p *planner) words() string {
 		if h.Party == last {
 			continue
 		}
-		if last != "" {
+		switch {
+		case last != "" && p.plan.Overlap:
+			b = append(b, ", then beside it "...)
+		case last != "":
 			b = append(b, ", then "...)
 		}
 		last = h.Party

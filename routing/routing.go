@@ -118,6 +118,7 @@ type Plan struct {
 	OnHold     OnHold
 	Purpose    sovereign.Purpose
 	Recording  bool // recording_required
+	Overlap    bool // the next hop is tried beside one that is silent, and whoever answers first has the call
 	Matched    int  // characters of the called number that chose the route
 	Generation uint64
 	Digest     string // policy digest
@@ -182,6 +183,7 @@ type Route struct {
 	Recording bool
 	Messages  bool // it carries messages, too; where a direction has no such route, no message goes anywhere
 	Switch    SwitchRule
+	Overlap   bool // see Plan.Overlap
 	// Table names the party of To that a number's calls go to first; the others follow as they stand. nil: none.
 	Table *numbers.Table
 }

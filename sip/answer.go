@@ -11,7 +11,7 @@ import (
 func (t *attempt) provisional(res *msg.Response) {
 	c := t.c
 	if !t.alive {
-		t.alive = true
+		t.alive, t.overdue = true, false
 		t.wait(c.within(t.leg.party.Within.Progress, 12*time.Second), (*attempt).stalled)
 	}
 	if res.StatusCode < 180 {
@@ -46,7 +46,7 @@ func (t *attempt) provisional(res *msg.Response) {
 	var out []byte
 	switch {
 	case sdp == nil || c.ask.sdp == nil:
-	case t.gated(res):
+	case t.gated(res), t.unheard():
 		if err == nil {
 			t.leg.note(d.Remote.Tag, sdp) // the answer all the same, if it stands in a reliable response
 		}
@@ -68,11 +68,15 @@ func (t *attempt) provisional(res *msg.Response) {
 
 // rang is the ring timer: nobody picked up.
 func (t *attempt) rang() {
+	t.c.front(t)
 	t.c.tried[t.record].TookMS = ms(time.Since(t.sent))
 	t.result("no_answer")
 	t.outcome(true, false, 0, "no answer", true)
 	t.abandon([]reason{{"SIP", 408, "no answer"}})
-	t.c.refuse(480, "failed", reason{"Q.850", 19, "no answer"})
+	why := reason{"Q.850", 19, "no answer"}
+	if !t.c.heeds(480, []reason{why}) {
+		t.c.refuse(480, "failed", why)
+	}
 }
 
 // dialogOf gives the dialog that a response belongs to, by its To-tag: forks have several.
@@ -104,7 +108,11 @@ func (t *attempt) answered(res *msg.Response) {
 		err = d.Confirm(res)
 	}
 	sdp, _ := bodySDP(res)
-	inForce := err == nil && l.settled == d.Remote.Tag && l.fork == d
+	ours := t.branch == nil || c.inForce == t
+	if !ours {
+		c.early = nil // what the caller heard early was another one's
+	}
+	inForce := err == nil && l.settled == d.Remote.Tag && l.fork == d && ours
 	if err == nil {
 		if said, sure := l.saidBy(d.Remote.Tag); sdp == nil || sure {
 			sdp = said // RFC 6337 section 3.1.1: what was answered reliably, a 2xx does not change
@@ -148,6 +156,8 @@ func (t *attempt) answered(res *msg.Response) {
 func (t *attempt) win(res *msg.Response) {
 	t.done = true
 	t.c.b = t.leg
+	t.c.reason, t.c.grant = t.hop.Reason, t.hop.Grant
+	t.c.overtake(res)
 	t.result(itoa(res.StatusCode))
 	t.outcome(true, false, 0, "answered", true)
 	t.c.taken = append(t.c.taken, t.leg.party.Name)

@@ -39,6 +39,9 @@ type attempt struct {
 	narrow bool   // it is offered only what an early answer of a hop before left
 	again  string // of a second offer after a refusal: the word of its Fallback
 
+	branch  *media.Branch // its media while attempts overlap; nil else
+	overdue bool          // its first-response timer is over and nothing came: another hop may be tried beside it
+
 	patience        *patience
 	ends, until     time.Time           // of the waiting; of all of it, after a retry that came while it rang
 	retries         [kindsOfRetry]uint8 // of its INVITE
@@ -96,6 +99,10 @@ func (t *attempt) offer() {
 		})
 		return
 	}
+	if c.overlaps() {
+		t.branchOff(s, sdp, leg)
+		return
+	}
 	again := c.spoken
 	t.narrow = again
 	c.early, c.spoken = nil, false
@@ -122,6 +129,7 @@ func (t *attempt) offered(sdp []byte, err error) {
 		t.forget()
 		return
 	}
+	t.c.front(t)
 	if err != nil {
 		r := asRefusal(err)
 		t.c.refusal = r
@@ -155,6 +163,7 @@ func (t *attempt) forget() {
 		return
 	}
 	t.forgotten = true
+	t.vacate()
 	sh := t.c.sh
 	sh.e.partyLoad(t.leg.party.Name).Add(-1)
 	delete(sh.ours, t.leg.callID)
@@ -300,6 +309,7 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 
 // Response implements transaction.ClientUser.
 func (t *attempt) Response(_ *transaction.Client, res *msg.Response) {
+	t.c.front(t)
 	t.leg.measure(time.Since(t.sent))
 	t.leg.heard(res)
 	switch {
@@ -323,6 +333,7 @@ func (t *attempt) Failed(_ *transaction.Client, err error) {
 	if t.dead || t.done {
 		return
 	}
+	t.c.front(t)
 	took := time.Since(t.sent)
 	word := "lost"
 	switch {

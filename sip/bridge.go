@@ -47,7 +47,7 @@ func (l *leg) request(tx *transaction.Server, req *msg.Request, in transport.Inc
 
 // zombie says that this leg is of an attempt that was given up, left the call by a transfer, or is not in it yet: nothing that it says concerns the call.
 func (l *leg) zombie() bool {
-	return l.parted || l != l.c.a && l != l.c.b && (l.c.cur == nil || l != l.c.cur.leg)
+	return l.parted || l != l.c.a && l != l.c.b && (l.c.cur == nil || l != l.c.cur.leg) && (l.c.beside == nil || l != l.c.beside.leg)
 }
 
 // adopt follows a peer that came back over another connection of its own, if its new place is permitted too: the leg rests on that ruling from then on, and the

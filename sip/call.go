@@ -54,6 +54,9 @@ type call struct {
 	reason  routing.RouteReason // of the hop that was contacted last, and its grant
 	grant   string
 	cur     *attempt
+	beside  *attempt // another one that may still win; nil unless attempts overlap
+	inForce *attempt // of attempts that overlap: the one whose media is in force
+	spoke   bool     // of attempts that overlap: a user has spoken on one of them, and no further hop is tried
 	tried   []audit.Attempt
 	held    bool     // a hop was held or denied on the way: the final refusal is on_hold's
 	gated   bool     // one of them could have gone through the gate
@@ -189,19 +192,24 @@ func (c *call) loopKey() string { return c.ask.session + "\n" + c.ask.called }
 
 // next tries the hops in the order of the plan until one takes the INVITE; with none left the call is refused.
 func (c *call) next() {
+	if c.waits() {
+		return
+	}
 	c.cur = nil
 	if c.a != nil && c.a.rel.asks() { // what it answers is what the next hop is offered
 		c.a.rel.drained(c.next)
 		return
 	}
-	for c.hop < len(c.plan.Hops) {
+	for c.hop < len(c.plan.Hops) && !c.spoke {
 		h := c.plan.Hops[c.hop]
 		c.hop++
 		if c.try(h, "") {
 			return
 		}
 	}
-	c.exhausted()
+	if !c.resumes() {
+		c.exhausted()
+	}
 }
 
 // try starts one attempt. False means that the hop was left out, and the list of attempts says why.

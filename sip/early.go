@@ -76,6 +76,7 @@ func (l *leg) note(tag string, sdp []byte) {
 // offered what it takes away.
 func (t *attempt) hear(d *dialog.Dialog, sdp []byte) ([]byte, error) {
 	c, l := t.c, t.leg
+	t.sit()
 	out, err := c.accept(sdp)
 	if err != nil {
 		return nil, err

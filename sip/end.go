@@ -70,6 +70,7 @@ func (c *call) refuseWith(status int, result, by string, rs []reason, more []msg
 		c.page.end(status, result, rs)
 		return
 	}
+	c.desert(rs)
 	cause := causeOf(rs)
 	c.q850 = header.Cause(asHeaders(rs), status)
 	if c.a != nil && c.a.in != nil {
@@ -95,7 +96,10 @@ func (c *call) hangup(by string, rs ...reason) {
 		c.via.gone = append(c.via.gone, rs...)
 		return
 	}
-	if t := c.cur; t != nil && c.b == nil {
+	for _, t := range [...]*attempt{c.cur, c.beside} {
+		if t == nil || c.b != nil {
+			continue
+		}
 		t.abandon(rs)
 		word := "cancelled"
 		if by == byEdge && len(rs) > 0 && rs[0].cause == 408 {

@@ -9,17 +9,25 @@ import (
 
 // silent is the first-response timer.
 func (t *attempt) silent() {
-	t.give("silent", reason{"SIP", 408, "no response"})
+	if !t.stays() {
+		t.give("silent", reason{"SIP", 408, "no response"})
+	}
 }
 
 // give abandons a hop that did not answer in time and goes on.
 func (t *attempt) give(word string, r reason) {
+	t.c.front(t)
+	t.expire(word, r)
+	t.c.next()
+}
+
+// expire abandons a hop that did not answer in time.
+func (t *attempt) expire(word string, r reason) {
 	t.c.tried[t.record].TookMS = ms(time.Since(t.sent))
 	t.result(word)
 	t.outcome(t.alive, false, 0, word, true)
 	t.c.remember(408, nil)
 	t.abandon([]reason{r})
-	t.c.next()
 }
 
 // abandon turns the attempt into a zombie. Its CANCEL leaves as soon as a provisional response allows it.
@@ -104,6 +112,9 @@ func (t *attempt) failed(res *msg.Response) {
 	}
 	t.done = true
 	t.forget()
+	if c.heeds(status, rs) {
+		return
+	}
 	c.cur = nil
 	if len(rs) == 0 && status >= 300 && status < 400 {
 		rs = []reason{{"SIP", status, "redirection not followed"}}
@@ -129,6 +140,9 @@ func (t *attempt) widen(status int) bool {
 
 // remember keeps the downstream answer that tells the caller most: a real one over a timeout.
 func (c *call) remember(status int, rs []reason) {
+	if c.spoke {
+		return
+	}
 	if c.best == 0 || c.best == 408 || status != 408 {
 		c.best, c.bestWhy = status, rs
 	}

@@ -167,7 +167,7 @@ func (l *leg) proven() string {
 
 // other is the leg on the other side: of a callee that did not answer yet, that of the attempt in progress.
 func (l *leg) other() *leg {
-	t := l.c.cur
+	t := l.c.facing()
 	switch {
 	case l.side == media.B:
 		return l.c.a

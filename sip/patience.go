@@ -44,4 +44,10 @@ func (t *attempt) stop() {
 }
 
 // stalled is the progress timer.
-func (t *attempt) stalled() { t.give("no_progress", reason{"SIP", 408, "no progress"}) }
+func (t *attempt) stalled() {
+	if t.overdue {
+		t.give("silent", reason{"SIP", 408, "no response"})
+		return
+	}
+	t.give("no_progress", reason{"SIP", 408, "no progress"})
+}

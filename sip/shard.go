@@ -350,9 +350,11 @@ func (s *shard) sweep() {
 			c.hangup(byEdge, reason{"SIP", 403, "the policy ended this call"})
 			continue
 		}
-		if t := c.cur; t != nil && c.b == nil && !t.done && !t.sent.IsZero() && t.leg.closed(now) {
-			c.held = true
-			t.give("fenced", reason{"SIP", 403, "the policy closed this way"})
+		for _, t := range [...]*attempt{c.cur, c.beside} {
+			if t != nil && c.b == nil && !t.done && !t.dead && !t.sent.IsZero() && t.leg.closed(now) {
+				c.held = true
+				t.give("fenced", reason{"SIP", 403, "the policy closed this way"})
+			}
 		}
 	}
 	s.loop.After(sweepEvery, s.sweep)

@@ -56,6 +56,35 @@ func TestLateAnswersOfAGroupThatWasGivenUp(t *testing.T) {
 	}
 }
 
+// On a route with overlap a silent group may still win: the next one is called beside it, whoever answers first talks, and the other one is not left with a call.
+// Conforms: RFC 3261 section 16.7
+func TestOverlap(t *testing.T) {
+	const cancelled = "\n< CANCEL\n> 200\n> 487 | of=invite\n< ACK"
+	for what, c := range map[string]struct {
+		fra, zrh, group string
+		results         string
+	}{
+		"the next one answers, the first one rings late":   {"< INVITE\nwait 2600\n> 180" + cancelled, answers, "zrh", "overtaken 200"},
+		"the next one answers, the first one answers late": {"< INVITE\nwait 2600\n> 200 | sdp\n< ACK\n< BYE\n> 200", answers, "zrh", "overtaken 200"},
+		"the first one answers late":                       {strings.Replace(answers, "< INVITE\n", "< INVITE\nwait 2600\n", 1), "< INVITE\n> 180" + cancelled, "fra", "200 overtaken"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			l := set(t, "udp", func(w *world) {
+				w.routes = `
+  - {name: beside, direction: inbound, prefix: ["+49"], overlap: true, to: [{party: fra}, {party: zrh}]}`
+			}, c.fra, c.zrh)
+			l.call(strings.Replace(talks, "< 200 | rrs", "< 180 | optional\n< 200 | rrs", 1))
+			r := l.oneReceipt()
+			wantAnswered(t, r, c.group, map[string]string{"fra": "primary", "zrh": "auto_failover"}[c.group])
+			wantAudio(t, r)
+			if len(r.Attempts) != 2 || r.Attempts[0].Result+" "+r.Attempts[1].Result != c.results {
+				t.Errorf("attempts: %+v", r.Attempts)
+			}
+			l.finish(1, 1)
+		})
+	}
+}
+
 // A group that was well a moment ago says nothing any more: its program is stopped, its sockets stay open.
 // Conforms: RFC 3263 section 4.3
 func TestSilentGroup(t *testing.T) {

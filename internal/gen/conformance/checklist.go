@@ -26,7 +26,7 @@ var checklist = []item{
 	{"SIPREC", []int{7245, 7865, 7866, 8068}, "", "no recorder exists yet; a route that demands recording is refused"},
 	{"MESSAGE", []int{3428, 3862}, "pager mode through the same plan and fence, where a route says so", ""},
 	{"large requests", []int{3261}, "responses go the way of their request; with large_requests: tcp a request over 1300 bytes goes by TCP to the judged address, by UDP where no connection opens", "without it requests are fragmented, as carriers do: few of them listen on TCP beside UDP"},
-	{"parallel attempts", []int{3263}, "hops are tried one after another; what was given up may still answer and is ended then", "no second INVITE while the first may still win: media has one far side until somebody answered"},
+	{"parallel attempts", []int{3263}, "hops are tried one after another, and what was given up may still answer and is ended then; with `overlap` of a route the next one is tried beside one that is silent, and the first 2xx wins", "two at once at most, and never for a caller without an offer: each attempt would make one, and the caller can answer one alone"},
 	{"offers of our own", []int{3261}, "delayed offers pass through", "an INVITE without an offer is not given one of ours"},
 	{"UUI", []int{7433}, "passed or stripped by party", ""},
 	{"emergency", []int{5031, 4412, 6442}, "never held behind the gate, permitted places first, one trunk by country", ""},
