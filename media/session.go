@@ -33,7 +33,7 @@ type Session struct {
 	mu     sync.Mutex // negotiation
 	cfg    [2]*Leg
 	open   *exchange
-	seat   *Branch // in force, of attempts that overlap; nil without such
+	seat   *Branch  // in force, of attempts that overlap; nil without such
 	former []Former // far ends that were replaced
 	end    *Report
 
