@@ -252,32 +252,16 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 	c, a, l := t.c, t.c.ask.as(t.hop.Caller), t.leg
 	host := t.host()
 	target := t.target(host)
-	req := msg.NewRequest(msg.INVITE, target)
-	h := &struct { // of one request, in one piece of memory
-		hops msg.MaxForwardsHeader
-		from msg.FromHeader
-		to   msg.ToHeader
-		id   msg.CallIDHeader
-		cseq msg.CSeqHeader
-		tag  [1]msg.HeaderKV
-	}{
-		hops: msg.MaxForwardsHeader(max(a.hops, 1) - 1), to: msg.ToHeader{Address: target}, id: msg.CallIDHeader(l.callID),
-		cseq: msg.CSeqHeader{SeqNo: t.seq, MethodName: msg.INVITE}, tag: [1]msg.HeaderKV{{K: "tag", V: l.tag}},
-	}
-	h.from.DisplayName, h.from.Address = a.caller(l.party, host)
-	h.from.Params = h.tag[:]
-	h.to.Address.UriParams, h.to.Address.Port = nil, 0
-	req.AppendHeader(&h.hops)
-	req.AppendHeader(&h.from)
-	req.AppendHeader(&h.to)
-	req.AppendHeader(&h.id)
-	req.AppendHeader(&h.cseq)
+	from, to := transaction.End{Tag: l.tag}, transaction.End{URI: target}
+	from.Display, from.URI = a.caller(l.party, host)
+	to.URI.UriParams, to.URI.Port = nil, 0
+	req := transaction.NewRequest(msg.INVITE, target, nil, from, to, l.callID, t.seq, max(a.hops, 1)-1)
 	req.AppendHeader(l.contact())
 	req.AppendHeader(allows)
 	if t.rel {
 		req.AppendHeader(supports)
 	} else {
-		req.AppendHeader(msg.NewHeader("Supported", "timer, replaces"))
+		req.AppendHeader(supportsLess)
 	}
 	if t.insist {
 		req.AppendHeader(msg.NewHeader("Require", "100rel"))
@@ -286,8 +270,8 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 		req.AppendHeader(msg.NewHeader("P-Early-Media", "supported"))
 	}
 	if t.se > 0 {
-		req.AppendHeader(msg.NewHeader("Session-Expires", strconv.Itoa(int(t.se))))
-		req.AppendHeader(msg.NewHeader("Min-SE", strconv.Itoa(int(max(t.least, minSE)))))
+		req.AppendHeader(c.sh.expires(t.se))
+		req.AppendHeader(atLeast(t.least))
 	}
 	req.AppendHeader(c.sessionHeader(l))
 	for _, u := range c.sh.e.serviceRoute(l.target) {

@@ -27,6 +27,7 @@ import (
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
+	msg "github.com/emiago/sipgo/sip"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -160,6 +161,8 @@ type Edge struct {
 	throttles throttles
 	narrows   narrows
 
+	server, agent msg.Header // our names in responses and requests; nil: none
+
 	tasks atomic.Int64 // that may block, or wait for the log
 	crew  crew
 	base  context.Context
@@ -210,6 +213,9 @@ func New(c Config) (*Edge, error) {
 	}
 	e := &Edge{c: c, log: c.Logger, metrics: m, guard: digest.NewGuard(0)}
 	e.crew.busy = &e.tasks
+	if c.Product != "" {
+		e.server, e.agent = msg.NewHeader("Server", c.Product), msg.NewHeader("User-Agent", c.Product)
+	}
 	e.registrar = &registrar{e: e, wake: make(chan struct{}, 1)}
 	e.base, e.stop = context.WithCancel(context.Background())
 	if err := e.Reload(c.Parties); err != nil {

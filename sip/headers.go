@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/sip/header"
+	"github.com/cordonsip/cordon/sip/transaction"
 	msg "github.com/emiago/sipgo/sip"
 )
 
@@ -23,9 +24,12 @@ const (
 
 // Headers that are the same in every message. Nobody changes a header that is in a message, so all messages share them.
 var (
-	allows    = msg.NewHeader("Allow", allowed)
-	supports  = msg.NewHeader("Supported", supported)
-	describes = msg.NewHeader("Content-Type", header.TypeSDP)
+	allows       = msg.NewHeader("Allow", allowed)
+	supports     = msg.NewHeader("Supported", supported)
+	supportsLess = msg.NewHeader("Supported", "timer, replaces") // of an INVITE whose reliable provisional responses could not be answered
+	describes    = msg.NewHeader("Content-Type", header.TypeSDP)
+	minSEs       = msg.NewHeader("Min-SE", minSEText)
+	needsTimer   = msg.NewHeader("Require", "timer")
 )
 
 // compact gives the short form of the list headers that are read here; the parser maps only its own.
@@ -225,15 +229,5 @@ func setBodies(m msg.Message, sdp []byte, more []header.Part) {
 	fill(m, sdp)
 }
 
-// fill sets the body of a message with its length. sipgo's look-up needs memory to find out that the header is missing.
-func fill(m msg.Message, body []byte) {
-	for _, h := range headersOf(m) {
-		if _, ok := h.(*msg.ContentLengthHeader); ok {
-			m.SetBody(body)
-			return
-		}
-	}
-	n := msg.ContentLengthHeader(len(body))
-	m.AppendHeader(&n)
-	m.SetBody(body)
-}
+// fill sets the body of a message with its length.
+func fill(m msg.Message, body []byte) { transaction.SetBody(m, body) }

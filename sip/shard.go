@@ -21,16 +21,20 @@ type shard struct {
 		transaction.Loop
 		Run(context.Context) error
 	}
-	tx      *transaction.Layer
-	taker   func(transport.Incoming) // take, made once
-	legs    map[legKey]*leg
-	graves  map[legKey]*grave // of legs that ended
-	calls   map[*call]struct{}
-	parted  map[*leg]struct{} // legs that left their call by a transfer and are not hung up yet
-	ours    map[string]bool   // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
-	sos     map[string]int    // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
-	lobby   *lobby            // where new calls wait
-	pending int               // requests that end calls and are not answered yet
+	tx     *transaction.Layer
+	taker  func(transport.Incoming) // take, made once
+	legs   map[legKey]*leg
+	graves map[legKey]*grave // of legs that ended
+	calls  map[*call]struct{}
+	parted map[*leg]struct{} // legs that left their call by a transfer and are not hung up yet
+	ours   map[string]bool   // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
+	sos    map[string]int    // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
+	lobby  *lobby            // where new calls wait
+	asks   struct {          // the Session-Expires that was written last
+		seconds uint32
+		header  msg.Header
+	}
+	pending int // requests that end calls and are not answered yet
 }
 
 func newShard(e *Edge, id int) *shard {
@@ -139,14 +143,13 @@ func (s *shard) answer(tx *transaction.Server, status int, headers ...msg.Header
 }
 
 func (s *shard) brand(m interface{ AppendHeader(msg.Header) }) {
-	if s.e.c.Product == "" {
-		return
-	}
-	name := "Server"
+	h := s.e.server
 	if _, ok := m.(*msg.Request); ok {
-		name = "User-Agent"
+		h = s.e.agent
 	}
-	m.AppendHeader(msg.NewHeader(name, s.e.c.Product))
+	if h != nil {
+		m.AppendHeader(h)
+	}
 }
 
 // options tells the truth about us. RFC 3261 section 11.2.

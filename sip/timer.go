@@ -29,6 +29,22 @@ func seconds(d time.Duration) uint32 {
 	return uint32(min(max(d, minSE*time.Second), maxSE*time.Second) / time.Second)
 }
 
+// expires is the Session-Expires of an INVITE that asks for n seconds. It is the same for most calls, and made once for those.
+func (s *shard) expires(n uint32) msg.Header {
+	if s.asks.header == nil || s.asks.seconds != n {
+		s.asks.seconds, s.asks.header = n, msg.NewHeader("Session-Expires", strconv.Itoa(int(n)))
+	}
+	return s.asks.header
+}
+
+// atLeast is the Min-SE of a request, raised to n by a peer.
+func atLeast(n uint32) msg.Header {
+	if n <= minSE {
+		return minSEs
+	}
+	return msg.NewHeader("Min-SE", strconv.Itoa(int(n)))
+}
+
 func refresherOf(m msg.Message) string {
 	for p := range strings.SplitSeq(value(m, "session-expires"), ";") {
 		if k, v, ok := strings.Cut(strings.TrimSpace(p), "="); ok && strings.EqualFold(strings.TrimSpace(k), "refresher") {
@@ -67,7 +83,7 @@ func (s *sessionTimer) agree(l *leg, a *ask) []msg.Header {
 	}
 	h := []msg.Header{msg.NewHeader("Session-Expires", strconv.Itoa(int(s.interval))+";refresher="+who)}
 	if !s.ours {
-		h = append(h, msg.NewHeader("Require", "timer"))
+		h = append(h, needsTimer)
 	}
 	return h
 }
@@ -113,7 +129,7 @@ func (l *leg) refresh() {
 	}
 	hs := []msg.Header{
 		msg.NewHeader("Session-Expires", strconv.Itoa(int(l.timing.interval))+";refresher="+refreshing),
-		msg.NewHeader("Min-SE", strconv.Itoa(int(max(l.timing.least, minSE)))),
+		atLeast(l.timing.least),
 	}
 	method := msg.INVITE
 	if l.update {

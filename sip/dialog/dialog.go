@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/cordonsip/cordon/sip/transaction"
 	msg "github.com/emiago/sipgo/sip"
 )
 
@@ -162,39 +163,14 @@ func (d *Dialog) build(method msg.RequestMethod, seq uint32) *msg.Request {
 		rest := append([]URI{}, routes[1:]...)
 		target, routes = routes[0], append(rest, d.Target)
 	}
-	req := msg.NewRequest(method, target.Uri()) // which copies the parameters of the target
+	var set []*msg.RouteHeader
 	for i := range routes {
 		u := routes[i].Uri()
-		req.AppendHeader(&msg.RouteHeader{Address: *u.Clone()})
+		set = append(set, &msg.RouteHeader{Address: *u.Clone()})
 	}
-	h := &struct { // of one request, in one piece of memory
-		hops     msg.MaxForwardsHeader
-		from     msg.FromHeader
-		to       msg.ToHeader
-		id       msg.CallIDHeader
-		cseq     msg.CSeqHeader
-		our, its [1]msg.HeaderKV
-	}{
-		hops: 70, id: msg.CallIDHeader(d.CallID), cseq: msg.CSeqHeader{SeqNo: seq, MethodName: method},
-		from: msg.FromHeader{DisplayName: d.Local.Display, Address: d.Local.URI.Uri()},
-		to:   msg.ToHeader{DisplayName: d.Remote.Display, Address: d.Remote.URI.Uri()},
-	}
-	h.from.Params, h.to.Params = tagged(&h.our, d.Local.Tag), tagged(&h.its, d.Remote.Tag)
-	req.AppendHeader(&h.hops)
-	req.AppendHeader(&h.from)
-	req.AppendHeader(&h.to)
-	req.AppendHeader(&h.id)
-	req.AppendHeader(&h.cseq)
-	return req
-}
-
-// tagged gives the parameters of an end with that tag, in room.
-func tagged(room *[1]msg.HeaderKV, tag string) msg.HeaderParams {
-	if tag == "" {
-		return nil
-	}
-	room[0] = msg.HeaderKV{K: "tag", V: tag}
-	return room[:]
+	our := transaction.End{Display: d.Local.Display, URI: d.Local.URI.Uri(), Tag: d.Local.Tag}
+	its := transaction.End{Display: d.Remote.Display, URI: d.Remote.URI.Uri(), Tag: d.Remote.Tag}
+	return transaction.NewRequest(method, target.Uri(), set, our, its, d.CallID, seq, 70)
 }
 
 // recorded is the route set of a message: in order for a UAS, reversed for a UAC.

@@ -119,36 +119,3 @@ func (l *Layer) viaParams(room []sip.HeaderKV, f transport.Flow, req *sip.Reques
 	}
 	return p
 }
-
-// addVia puts our Via on top. rport asks for the answer where the request came from (RFC 3581).
-func (l *Layer) addVia(f transport.Flow, req *sip.Request, branch string) {
-	h := &struct {
-		sip.ViaHeader
-		params [2]sip.HeaderKV
-		length sip.ContentLengthHeader
-	}{}
-	h.ViaHeader = sip.ViaHeader{
-		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: f.Proto().Name(), Host: l.hostOf(f), Port: int(f.Local().Port()),
-		Params: l.viaParams(h.params[:0], f, req, branch),
-	}
-	req.PrependHeader(&h.ViaHeader)
-	length(req, &h.length)
-}
-
-// length makes sure that Content-Length is there and true: a stream is framed by it. A message that has none gets room.
-func length(m interface {
-	sip.Message
-	Headers() []sip.Header
-}, room *sip.ContentLengthHeader,
-) {
-	for _, h := range m.Headers() { // sipgo's look-up needs memory to find nothing
-		if l, ok := h.(*sip.ContentLengthHeader); ok {
-			if int(*l) != len(m.Body()) {
-				m.SetBody(m.Body())
-			}
-			return
-		}
-	}
-	*room = sip.ContentLengthHeader(len(m.Body()))
-	m.AppendHeader(room)
-}

@@ -17,6 +17,7 @@ func (s *Server) Response(status int, reason string, headers ...sip.Header) *sip
 	m := &struct {
 		sip.Response
 		to     sip.ToHeader
+		length sip.ContentLengthHeader
 		params [2]sip.HeaderKV
 	}{}
 	res := &m.Response
@@ -52,7 +53,7 @@ func (s *Server) Response(status int, reason string, headers ...sip.Header) *sip
 	if s.req == nil {
 		pick("Session-ID") // of the final response, as it is
 	}
-	res.PrependHeader(append(list, headers...)...)
+	res.PrependHeader(append(append(list, headers...), &m.length)...)
 	if v := req.Via(); v != nil {
 		res.ReplaceHeader(v) // of several the first is what the response gives when it is asked for its Via
 	}

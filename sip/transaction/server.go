@@ -170,7 +170,7 @@ func (s *Server) Respond(res *sip.Response) error {
 	switch {
 	case s.state == accepted && res.IsSuccess():
 		// RFC 6026 section 7.1: the user repeats its 2xx through us.
-		length(res, new(sip.ContentLengthHeader))
+		SetBody(res, res.Body())
 		return s.l.write(s.flow, res)
 	case s.state != proceeding:
 		return fmt.Errorf("%w: %d after a final response", ErrAnswered, res.StatusCode)
@@ -181,7 +181,7 @@ func (s *Server) Respond(res *sip.Response) error {
 		s.terminate()
 		return fmt.Errorf("%w: 408 to %s", ErrForbidden, s.method)
 	}
-	length(res, new(sip.ContentLengthHeader))
+	SetBody(res, res.Body())
 	if invite && res.IsSuccess() {
 		err := s.l.write(s.flow, res)
 		s.wire = s.l.outline(res) // RFC 6026: retransmitted INVITEs are absorbed, the user repeats its 2xx

@@ -20,6 +20,6 @@ func Stateless(req *sip.Request, status int, headers ...sip.Header) []byte {
 	}
 	s := &Server{req: req, method: req.Method, tag: hex.EncodeToString(h.Sum(nil)[:8])}
 	res := s.Response(status, "", headers...)
-	length(res, new(sip.ContentLengthHeader))
+	SetBody(res, res.Body())
 	return transport.Append(make([]byte, 0, 1024), res)
 }
