@@ -193,7 +193,12 @@ func TestTheLobby(t *testing.T) {
 	if got := strings.Join(order, " "); got != "1 4 2 1 3" {
 		t.Errorf("they left as %s", got)
 	}
-	if len(b.queues)+len(b.ids)+len(b.turn) != 0 || b.wait(time.Now()) != 0 {
+	for _, q := range b.queues {
+		if q.len() != 0 {
+			t.Errorf("%d messages wait for no turn", q.len())
+		}
+	}
+	if len(b.ids)+len(b.turn) != 0 || b.wait(time.Now()) != 0 {
 		t.Error("an empty lobby remembers something")
 	}
 	for i := range maxLobby {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -241,10 +242,19 @@ func (t *attempt) target(host string) msg.Uri {
 	}
 	if b, ok := t.c.sh.e.registrar.of(t.hop.Target, u.User, a.called); ok {
 		u = placedAt(u, b, u.User, a.called)
-	} else if _, err := netip.ParseAddr(host); err == nil {
+	} else if isAddress(host) {
 		u.Port = int(t.hop.Target.Addr.Port())
 	}
 	return u
+}
+
+// isAddress says whether a host is an address and no name. That a name is none is told by its letters: an error would cost memory for nothing.
+func isAddress(host string) bool {
+	if strings.IndexByte(host, ':') < 0 && strings.Trim(host, "0123456789.") != "" {
+		return false
+	}
+	_, err := netip.ParseAddr(host)
+	return err == nil
 }
 
 // request builds the INVITE from what the caller asked for. Nothing is copied from the caller's message but what is named here.

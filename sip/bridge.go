@@ -134,13 +134,16 @@ func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 	}
 }
 
+// normally is why a call ends whose peer gives no reason: normal clearing.
+var normally = []reason{{header.Q850, 16, ""}}
+
 // hungUp is the peer's BYE: it is answered at once, and the other side hears of it with the same reason.
 func (l *leg) hungUp(tx *transaction.Server, req *msg.Request) {
 	l.c.sh.answer(tx, 200)
 	l.c.parting = values(req, "user-to-user")
 	rs := l.reasons(req)
 	if len(rs) == 0 {
-		rs = []reason{{"Q.850", 16, ""}}
+		rs = normally
 	}
 	by := byA
 	if l.side == media.B {
@@ -148,9 +151,7 @@ func (l *leg) hungUp(tx *transaction.Server, req *msg.Request) {
 	}
 	l.ended = true // no BYE back to who said it
 	if w := l.waiting; w != nil {
-		w.again.Stop()
-		w.limit.Stop()
-		l.waiting = nil
+		w.over()
 	}
 	if l.leaves() {
 		return // who stays goes on to where it is being transferred

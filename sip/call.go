@@ -105,8 +105,7 @@ func (c *call) begin() {
 	c.sh.calls[c] = struct{}{}
 	e.active.Add(1)
 	e.metrics.active.Inc()
-	e.live.Store(c, nil)
-	e.byRef.Store(c.id, c)
+	e.live.add(c)
 	c.occupy(c.party.Name)
 	if c.ask.session != "" {
 		e.ids.Store(c.loopKey(), nil)
@@ -328,15 +327,26 @@ func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
 	}
 	l := c.a
 	tx := l.in
-	hs := []msg.Header{l.contact(), allows, supports, c.sessionHeader(l)}
-	hs = append(hs, l.timing.agree(l, c.ask)...)
+	room := [8]msg.Header{l.contact(), allows, supports, c.sessionHeader(l)}
+	hs := append(room[:4], l.timing.agree(l, c.ask)...)
+	if s := c.sh.e.server; s != nil {
+		hs = append(hs, s)
+	}
 	res := tx.Response(200, "", hs...)
-	c.sh.brand(res)
 	said := hear(from, c.b.party, c.sh.e.profiles.Load())
 	said.carry(res, c.b, l, l.host())
 	packages(res, tokens(from, "recv-info"))
 	parts := said.beside(c.b, l.party)
-	l.rel.drained(func() { l.quiet(func() { c.confirm(tx, res, sdp, parts, onAck) }) })
+	if l.rel.idle() && l.out == nil { // nearly always; what waits needs memory
+		c.confirm(tx, res, sdp, parts, onAck)
+		return
+	}
+	c.confirmLater(tx, res, sdp, parts, onAck)
+}
+
+// confirmLater sends A its 200 once nothing else of ours is open on its leg.
+func (c *call) confirmLater(tx *transaction.Server, res *msg.Response, sdp []byte, parts []header.Part, onAck func([]byte)) {
+	c.a.rel.drained(func() { c.a.quiet(func() { c.confirm(tx, res, sdp, parts, onAck) }) })
 }
 
 // confirm sends A its 200, with the answer unless that was given reliably and is not what holds any more.

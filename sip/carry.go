@@ -352,11 +352,16 @@ func (l *leg) heard(m msg.Message) {
 	}
 }
 
+// clearing is how nearly every call ends.
+var (
+	clearing = header.Reason{Protocol: header.Q850, Cause: 16}
+	clears   = msg.NewHeader("Reason", clearing.String())
+)
+
 // why writes reasons toward this leg. status is what ends the call there: of a refusal its status, else 0. A party may ask for a Q.850 cause in any case; one that
 // was given keeps the place where it was raised. RFC 3326, RFC 3398 section 8.2.6.1, RFC 8606.
 func (l *leg) why(rs []reason, status int) []msg.Header {
-	var out []msg.Header
-	var told []header.Reason
+	out := make([]msg.Header, 0, len(rs)+1)
 	given := false
 	for _, r := range rs {
 		h := header.Reason{Protocol: r.protocol, Cause: r.cause, Text: r.text}
@@ -364,11 +369,14 @@ func (l *leg) why(rs []reason, status int) []msg.Header {
 			given = true
 			h.Location = l.c.raised[r.cause]
 		}
-		told = append(told, h)
+		if h == clearing {
+			out = append(out, clears)
+			continue
+		}
 		out = append(out, msg.NewHeader("Reason", h.String()))
 	}
 	if !given && l.party.Cross.Q850 {
-		if cause := endCause(told, status); cause > 0 {
+		if cause := endCause(asHeaders(rs), status); cause > 0 {
 			out = append(out, msg.NewHeader("Reason", header.Reason{Protocol: header.Q850, Cause: cause}.String()))
 		}
 	}
@@ -468,6 +476,9 @@ func (l *leg) inform(out, in *msg.Request, to *leg) bool {
 
 // hostText writes an address or name as the host of a URI.
 func hostText(h string) string {
+	if strings.IndexByte(h, ':') < 0 {
+		return h
+	}
 	if ip := net.ParseIP(h); ip != nil && ip.To4() == nil {
 		return "[" + h + "]"
 	}

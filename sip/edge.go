@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -149,9 +150,8 @@ type Edge struct {
 
 	active  atomic.Int64
 	waiting atomic.Int64 // records that wait for the log
-	live    sync.Map     // *call -> struct{}: for Calls, MediaMoved and Drain, never for call logic
-	byRef   sync.Map     // session id -> *call
-	dialed  sync.Map     // dialKey -> party that we contact there
+	live    roll
+	dialed  sync.Map // dialKey -> party that we contact there
 	dialedN atomic.Int64
 	ids     sync.Map // Session-ID and called user of live calls: loop detection
 	guests  guests
@@ -385,12 +385,11 @@ func shardOf(callID string, n int) int {
 // Calls lists the live calls, for people: references, no numbers.
 func (e *Edge) Calls() []CallView {
 	var out []CallView
-	e.live.Range(func(k, _ any) bool {
-		if v, ok := k.(*call).look(); ok {
+	for _, c := range e.live.all() {
+		if v, ok := c.look(); ok {
 			out = append(out, v)
 		}
-		return true
-	})
+	}
 	slices.SortFunc(out, func(a, b CallView) int {
 		if d := a.Since.Compare(b.Since); d != 0 {
 			return d
@@ -405,11 +404,10 @@ func (e *Edge) MediaMoved(session string, m media.Move) {
 	if m.Allowed && !m.From.IsValid() {
 		return // the first latch is the receipt's matter, not a move
 	}
-	v, ok := e.byRef.Load(session)
-	if !ok {
+	c := e.live.of(session)
+	if c == nil {
 		return
 	}
-	c := v.(*call)
 	ref := c.ref.Load()
 	if ref == nil {
 		return
@@ -451,6 +449,40 @@ func (e *Edge) partyLoad(name string) *atomic.Int64 {
 		e.load.of[name] = n
 	}
 	return n
+}
+
+// roll is the live calls by their media session, until their record is written: for Calls and MediaMoved, never for call logic.
+type roll struct {
+	sync.Mutex
+	calls map[string]*call
+}
+
+func (r *roll) add(c *call) {
+	r.Lock()
+	defer r.Unlock()
+	if r.calls == nil {
+		r.calls = map[string]*call{}
+	}
+	r.calls[c.id] = c
+}
+
+func (r *roll) remove(c *call) {
+	r.Lock()
+	defer r.Unlock()
+	delete(r.calls, c.id)
+}
+
+// of gives the call of a media session; nil without one.
+func (r *roll) of(session string) *call {
+	r.Lock()
+	defer r.Unlock()
+	return r.calls[session]
+}
+
+func (r *roll) all() []*call {
+	r.Lock()
+	defer r.Unlock()
+	return slices.Collect(maps.Values(r.calls))
 }
 
 // CallView is one line of `cordon status` and the API.

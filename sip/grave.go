@@ -2,7 +2,6 @@ package sip
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/cordonsip/cordon/sip/dialog"
 	"github.com/cordonsip/cordon/sip/transaction"
@@ -37,11 +36,11 @@ func (l *leg) bury() bool {
 	case l != c.a && l != c.b:
 		return false
 	}
-	g := &grave{s: c.sh, key: legKey{strings.Clone(l.callID), l.tag}, tag: strings.Clone(l.dlg.Remote.Tag), party: l.party, flow: l.flow}
+	l.dlg.Detach()
+	g := &grave{s: c.sh, key: legKey{l.dlg.CallID, l.tag}, tag: l.dlg.Remote.Tag, party: l.party, flow: l.flow}
 	g.session = c.sessionHeader(l)
 	if len(l.acks) > 0 {
 		g.d, g.acks, g.auth, g.bare = l.dlg, l.acks, l.auth, l.bare || l.target != "" && l.invite != nil && len(l.invite.Body()) == 0
-		g.d.Detach()
 	}
 	if t := c.cur; t != nil && t.leg == l && t.client != nil {
 		t.client.Tell(g)

@@ -26,17 +26,41 @@ const maxBehind = 16
 // lobby holds new INVITEs of one loop, and what follows them under the same Call-ID (CANCEL, above all), in the order of their coming. Parties take turns.
 type lobby struct {
 	mu     sync.Mutex
-	queues map[string][]transport.Incoming // by party
-	turn   []string                        // parties whose queue is not empty, the next one first
-	ids    map[string]int                  // Call-IDs that wait, with how many of their messages do
-	lag    time.Duration                   // how long the last one waited
+	queues map[string]*queue // by party
+	turn   []string          // parties whose queue is not empty, the next one first
+	ids    map[string]int    // Call-IDs that wait, with how many of their messages do
+	lag    time.Duration     // how long the last one waited
 	level  overload.Level
 	told   overload.Bucket // refusals that were sent
 	met    acquaintances
 }
 
-func newLobby() *lobby {
-	return &lobby{queues: map[string][]transport.Incoming{}, ids: map[string]int{}}
+func newLobby() *lobby { return &lobby{queues: map[string]*queue{}, ids: map[string]int{}} }
+
+// queue is the messages of one party, the next one at first. Its memory is used again.
+type queue struct {
+	list  []transport.Incoming
+	first int
+}
+
+func (q *queue) len() int { return len(q.list) - q.first }
+
+func (q *queue) push(in transport.Incoming) {
+	if q.first > 0 && len(q.list) == cap(q.list) {
+		n := copy(q.list, q.list[q.first:])
+		clear(q.list[n:])
+		q.list, q.first = q.list[:n], 0
+	}
+	q.list = append(q.list, in)
+}
+
+func (q *queue) pop() transport.Incoming {
+	in := q.list[q.first]
+	q.list[q.first] = transport.Incoming{}
+	if q.first++; q.first == len(q.list) {
+		q.list, q.first = q.list[:0], 0
+	}
+	return in
 }
 
 // entry is what became of a message at the door of the lobby.
@@ -57,15 +81,20 @@ func (b *lobby) enter(in transport.Incoming, callID string, fresh bool) entry {
 		return passes
 	}
 	q := b.queues[in.Party]
-	if len(q) >= maxLobby && (fresh || b.ids[callID] >= maxBehind) {
+	if q == nil { // of a party of the configuration: strangers never come here
+		q = &queue{}
+		b.queues[in.Party] = q
+	}
+	if q.len() >= maxLobby && (fresh || b.ids[callID] >= maxBehind) {
 		return full
 	}
-	if len(q) == 0 {
+	alone := q.len() == 0
+	if alone {
 		b.turn = append(b.turn, in.Party)
 	}
-	b.queues[in.Party] = append(q, in)
+	q.push(in)
 	b.ids[callID]++
-	if len(b.turn) == 1 && len(q) == 0 {
+	if len(b.turn) == 1 && alone {
 		return first
 	}
 	return waits
@@ -77,14 +106,10 @@ func (b *lobby) next(now time.Time) (in transport.Incoming, more bool) {
 	defer b.mu.Unlock()
 	party := b.turn[0]
 	q := b.queues[party]
-	in = q[0]
-	q[0] = transport.Incoming{}
-	b.turn = b.turn[1:]
-	if len(q) > 1 {
-		b.queues[party] = q[1:]
+	in = q.pop()
+	b.turn = b.turn[:copy(b.turn, b.turn[1:])]
+	if q.len() > 0 {
 		b.turn = append(b.turn, party)
-	} else {
-		delete(b.queues, party)
 	}
 	id := in.Msg.CallID().Value()
 	if b.ids[id]--; b.ids[id] == 0 {
@@ -99,7 +124,8 @@ func (b *lobby) wait(now time.Time) (w time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, p := range b.turn {
-		w = max(w, now.Sub(b.queues[p][0].At))
+		q := b.queues[p]
+		w = max(w, now.Sub(q.list[q.first].At))
 	}
 	if len(b.turn) > 0 {
 		w = max(w, b.lag)
@@ -147,7 +173,7 @@ func (e *Edge) admit(s *shard, in transport.Incoming, callID string) bool {
 	case passes:
 		return false
 	case first:
-		s.loop.Post(s.nextCall)
+		s.loop.Post(s.usher)
 	case full:
 		if fresh && e.asksForHelp(in) {
 			return false
@@ -163,7 +189,7 @@ func (e *Edge) admit(s *shard, in transport.Incoming, callID string) bool {
 func (s *shard) nextCall() {
 	in, more := s.lobby.next(time.Now())
 	if more {
-		s.loop.Post(s.nextCall)
+		s.loop.Post(s.usher)
 	}
 	s.take(in)
 }

@@ -41,8 +41,7 @@ func (c *call) finish() {
 		e.rated(target, rep)
 		mediaHops(&rec, rep, names, e.operatorOf)
 		e.record(rec.CallRef, rec.Session, func() {
-			e.live.Delete(c)
-			e.byRef.Delete(c.id)
+			e.live.remove(c)
 			if session == nil && c.synth != nil {
 				c.synth.done <- result
 			}

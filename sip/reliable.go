@@ -76,6 +76,9 @@ func (r *reliable) asks() bool {
 	return false
 }
 
+// idle says that no provisional response is open.
+func (r *reliable) idle() bool { return len(r.queue) == 0 }
+
 // drained calls f once no provisional response is open any more; at once when none is.
 func (r *reliable) drained(f func()) {
 	if len(r.queue) == 0 {

@@ -30,6 +30,7 @@ type shard struct {
 	ours   map[string]bool   // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
 	sos    map[string]int    // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
 	lobby  *lobby            // where new calls wait
+	usher  func()            // nextCall, made once
 	asks   struct {          // the Session-Expires that was written last
 		seconds uint32
 		header  msg.Header
@@ -47,7 +48,7 @@ func newShard(e *Edge, id int) *shard {
 	s.tx = transaction.New(s.loop, e.tl.Send, s, e.c.Timers)
 	s.tx.ViaParams(e.viaParams)
 	s.tx.Large(e.wide)
-	s.taker = s.take
+	s.taker, s.usher = s.take, s.nextCall
 	return s
 }
 

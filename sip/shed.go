@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -76,7 +77,7 @@ func (l *leg) shed() {
 
 // waysOf lists the host and the branch of each Via of a request.
 func waysOf(req *msg.Request) (out []string) {
-	for _, h := range req.GetHeaders("via") {
+	for _, h := range req.Headers() {
 		if via, ok := h.(*msg.ViaHeader); ok {
 			out = append(out, via.Host, via.Params.GetOr("branch", ""))
 		}
@@ -86,13 +87,14 @@ func waysOf(req *msg.Request) (out []string) {
 
 // places leaves of a session description the lines that say where its owner is: media has read the others, and these must not show on the other side.
 func places(sdp []byte) []byte {
-	var out []byte
-	for line := range strings.Lines(string(sdp)) {
+	var room [256]byte
+	out := room[:0]
+	for line := range bytes.Lines(sdp) {
 		if line[0] == 'o' || line[0] == 'c' {
 			out = append(out, line...)
 		}
 	}
-	return slices.Clip(out)
+	return slices.Clip(append([]byte(nil), out...))
 }
 
 // echo hears what still comes to the INVITE of a leg whose call is up: its 2xx again, or that of another fork.

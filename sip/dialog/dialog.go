@@ -30,6 +30,8 @@ type Dialog struct {
 	Routes    []URI
 	Target    URI    // the peer's Contact, verbatim
 	Invite    uint32 // CSeq of the INVITE whose 2xx an ACK answers
+
+	own bool // its memory is its own
 }
 
 // Errors of messages from which no dialog can be made.
@@ -80,12 +82,17 @@ func (d *Dialog) Fork(res *msg.Response) (*Dialog, error) {
 		return nil, ErrNoTag
 	}
 	n := *d
+	n.own = false
 	n.Remote.Tag, n.RemoteSeq, n.Routes, n.LocalSeq = to.Params.GetOr("tag", ""), 0, recorded(res, true), res.CSeq().SeqNo
 	return &n, n.Refresh(res) // without a Contact the target of its sibling is the best guess
 }
 
 // Detach gives the dialog memory of its own, so that it holds no message that it was made of.
 func (d *Dialog) Detach() {
+	if d.own {
+		return
+	}
+	d.own = true
 	var room [16]*string
 	all := append(room[:0], &d.CallID, &d.Local.Display, &d.Local.Tag, &d.Remote.Display, &d.Remote.Tag)
 	all = d.Target.strings(d.Remote.URI.strings(d.Local.URI.strings(all)))
@@ -122,16 +129,16 @@ func (d *Dialog) Refresh(m msg.Message) error {
 		}
 		return nil
 	}
-	d.Target = keep(&c.Address)
+	d.Target, d.own = keep(&c.Address), false
 	return nil
 }
 
 // Retarget puts another remote target in place.
-func (d *Dialog) Retarget(u msg.Uri) { d.Target = keep(&u) }
+func (d *Dialog) Retarget(u msg.Uri) { d.Target, d.own = keep(&u), false }
 
 // Confirm takes the 2xx over an early dialog: the route set is computed again, the tags stay. RFC 3261 section 13.2.2.4.
 func (d *Dialog) Confirm(res *msg.Response) error {
-	d.Routes = recorded(res, true)
+	d.Routes, d.own = recorded(res, true), false
 	return d.Refresh(res)
 }
 
