@@ -3,6 +3,8 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -117,6 +119,33 @@ func FuzzSlots(f *testing.F) {
 		}
 		if s.number == 0 || s.end != s.size || int64(len(lines)) != s.size-slotHead || !bytes.HasPrefix(raw[s.now*s.size:], s.head(s.number)) {
 			t.Errorf("%+v with %d bytes of lines", s, len(lines))
+		}
+	})
+}
+
+func FuzzJournal(f *testing.F) {
+	d := &sectors{rnd: rand.New(rand.NewPCG(1, 1)), left: math.MaxInt, fail: math.MaxInt, disk: make([]byte, 3*slotBlock), cache: make([]byte, 3*slotBlock)}
+	j := &journal{file: d, size: int64(len(d.disk))}
+	for i := range 3 {
+		if err := j.keep(uint64(5+2*i), [][]byte{[]byte("one"), nil}); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Add(d.disk, uint64(5))
+	f.Add(d.disk, uint64(9))
+	f.Add(d.disk[:5000], uint64(7))
+	f.Add([]byte(journalMagic), uint64(0))
+	f.Fuzz(func(t *testing.T, raw []byte, size uint64) {
+		leaves, end := parseJournal(raw, size)
+		if end < 0 || end%slotBlock != 0 || end > blocks(int64(len(raw))) || len(leaves) > 0 != (end > 0) {
+			t.Errorf("%d entries to %d of %d bytes", len(leaves), end, len(raw))
+		}
+		n := 0
+		for _, leaf := range leaves {
+			n += 2 + len(leaf)
+		}
+		if n > len(raw) {
+			t.Errorf("%d bytes of entries in %d", n, len(raw))
 		}
 	})
 }

@@ -299,7 +299,7 @@ type sectors struct {
 	rnd   *rand.Rand
 	disk  []byte
 	cache []byte
-	left  int // writes until the power goes; below 0 it stays
+	left  int // writes until the power goes
 	fail  int // one write in so many fails
 }
 

@@ -60,7 +60,7 @@ func Open(ctx context.Context, c Config) (log Log, crashed bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	drv, err := openPosix(ctx, c, signer)
+	drv, err := openPosix(c, signer)
 	if err != nil {
 		return nil, false, err
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,54 +17,68 @@ import (
 	"time"
 
 	flog "github.com/transparency-dev/formats/log"
-	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/api/layout"
 	"github.com/transparency-dev/tessera/client"
-	tposix "github.com/transparency-dev/tessera/storage/posix"
 	"golang.org/x/mod/sumdb/note"
 	"k8s.io/klog/v2"
 )
 
 const (
-	// batchSize and batchAge of the sequencer: 5 ms is a third of what the fsyncs of one batch take on a good disk.
-	batchSize = 256
-	batchAge  = 5 * time.Millisecond
-
+	settleEvery    = 2 * time.Second // how long entries that are durable wait in the journal for others, before they go into the tree together
 	pollCheckpoint = 5 * time.Millisecond
 	pruneEvery     = 32 // appends
+	pruneBack      = 16 // full bundles of the last run that may not be pruned yet
 	sweepAge       = 5 * time.Second
+	sweepBundles   = 64          // from the edge of the tree on: a journal full of short entries makes as many at once
 	signWithin     = time.Minute // that the last checkpoint may take
 )
 
-// posix is the driver on disk, tessera's POSIX storage in the tlog-tiles layout. What makes an append durable: the driver writes the
-// entry bundle, the tiles and the tree state each with O_SYNC to a file of its own, renames it into place and fsyncs the folder, and
-// only then resolves the future. Bundle, level-0 tile and tree state make three such pairs per batch.
+// posix is the driver on disk, a log in the tlog-tiles layout as tessera's POSIX storage keeps it. There are two ways to be durable. An entry that
+// somebody waits for goes into the tree at once: bundles and tiles are written with O_DSYNC to files of their own, renamed into place and their
+// folders synced; then the state of the tree in the same way, which puts them in force. Entries of calls that have ended go into the journal, one
+// write for all of a group, and from there into the tree with the next entry that somebody waits for, or after settleEvery.
 type posix struct {
 	dir      string
 	hold     *os.File // flock: one log, one process
-	cancel   context.CancelFunc
-	add      tessera.AddFn
-	reader   tessera.LogReader
-	verifier note.Verifier
+	signer   *noteSigner
+	reader   tileFiles
 	spare    *reserve
 	interval time.Duration
 
 	appended atomic.Uint64
 	pruning  sync.Mutex
-	gate     sync.RWMutex // held for reading by every append under way, for writing by who must know that there is none
+	pruned   uint64 // bundles of which nothing partial is left
 
-	signed struct {
-		sync.Mutex
-		size uint64
-		read time.Time
+	turn    sync.Mutex // whoever writes entries
+	journal *journal   // of the one whose turn it is
+
+	mu          sync.Mutex // held for no longer than a look
+	waiting     []*order   // whose turn has not come
+	tree        *tree      // as the files have it; changed by the one whose turn it is
+	tail        [][]byte   // entries behind it, in the journal only; changed likewise
+	signed      uint64     // size of the published checkpoint
+	settleBy    time.Time  // when the tail must be in the tree, zero: there is none
+	publishBy   time.Time  // when a checkpoint must be published, zero: the newest is
+	publishedAt time.Time
+
+	keeper struct {
+		wake chan struct{}
+		stop context.CancelFunc
+		done chan struct{} // closed when it has ended
 	}
 }
 
-// quiet stops the driver's library from writing to standard error through its process-wide logger: what it says there reaches us as
-// errors of appends, as a checkpoint that does not come, and by Verify.
+// order is one append, and what became of it.
+type order struct {
+	leaf []byte
+	over bool
+	out  result
+}
+
+// quiet stops the library that builds proofs from writing to standard error through its process-wide logger: what it says there reaches us as errors.
 var quiet = sync.OnceFunc(func() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) })
 
-func openPosix(ctx context.Context, c Config, s *noteSigner) (*posix, error) {
+func openPosix(c Config, s *noteSigner) (*posix, error) {
 	if c.Dir == "" {
 		return nil, errors.New("audit: no folder for the log")
 	}
@@ -74,122 +90,339 @@ func openPosix(ctx context.Context, c Config, s *noteSigner) (*posix, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &posix{dir: c.Dir, hold: hold, interval: c.Checkpoint, cancel: func() {}}
-	if err := p.start(ctx, c, s); err != nil {
-		p.cancel()
+	p := &posix{dir: c.Dir, hold: hold, signer: s, reader: tileFiles(c.Dir), interval: c.Checkpoint}
+	if err := p.open(c); err != nil {
+		if p.journal != nil {
+			_ = p.journal.close()
+		}
 		return nil, errors.Join(err, p.letGo())
 	}
 	return p, nil
 }
 
-// start builds the appender under a context of its own, because ctx ends when Open returns.
-func (p *posix) start(ctx context.Context, c Config, s *noteSigner) error {
-	verifier, err := note.NewVerifier(s.vkey)
-	if err != nil {
-		return fmt.Errorf("audit: verifier: %w", err)
-	}
-	p.verifier = verifier
+// open reads what is there and sets the keeper going.
+func (p *posix) open(c Config) error {
+	var err error
 	if p.spare, err = openReserve(filepath.Join(p.dir, "reserve"), c.Reserve, c.Now); err != nil {
 		return fmt.Errorf("audit: reserve: %w", err)
 	}
-	drv, err := tposix.New(ctx, tposix.Config{Path: p.dir})
+	state, err := stateOf(p.dir)
 	if err != nil {
-		return fmt.Errorf("audit: log driver: %w", err)
+		return fmt.Errorf("audit: tree: %w", err)
 	}
-	opts := tessera.NewAppendOptions().
-		WithCheckpointSigner(s).
-		WithCheckpointInterval(c.Checkpoint).
-		WithCheckpointRepublishInterval(0). // a checkpoint carries no time: another one of the same size says nothing new
-		WithBatching(batchSize, batchAge)
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	p.cancel = cancel
-	// The driver's own appender, without what tessera.NewAppender puts around each entry: spans, counters and futures that nobody reads cost more
-	// than the entry, and shutdown is ours.
-	lc, ok := drv.(interface {
-		Appender(context.Context, *tessera.AppendOptions) (*tessera.Appender, tessera.LogReader, error)
-	})
-	if !ok {
-		return fmt.Errorf("audit: log driver: a %T does not append", drv)
-	}
-	app, reader, err := lc.Appender(run, opts)
+	signed, err := p.agree(state.Size)
 	if err != nil {
-		return fmt.Errorf("audit: log driver: %w", err)
+		return err
 	}
-	p.add, p.reader = app.Add, reader
-	size, err := reader.IntegratedSize(ctx)
-	if err != nil {
-		return fmt.Errorf("audit: size of the tree: %w", err)
+	if p.tree, err = loadTree(p.dir, state); err != nil {
+		return fmt.Errorf("audit: tree: %w", err)
 	}
-	sweep(p.dir, size)
-	return p.agree(ctx, s.name)
+	if p.journal, p.tail, err = openJournal(filepath.Join(p.dir, journalName), p.tree.size); err != nil {
+		return fmt.Errorf("audit: journal: %w", err)
+	}
+	sweep(p.dir, p.tree.size)
+	if !signed {
+		if err := p.publish(); err != nil {
+			return err
+		}
+	}
+	if len(p.tail) > 0 {
+		p.appended.Add(uint64(len(p.tail)))
+		p.settleBy = time.Now()
+	}
+	run, stop := context.WithCancel(context.Background())
+	p.keeper.wake, p.keeper.done, p.keeper.stop = make(chan struct{}, 1), make(chan struct{}), stop
+	go p.keep(run)
+	return nil
 }
 
-// agree refuses a log of another origin or key, and one whose tree is shorter than what was signed: appending to it would fork it.
-func (p *posix) agree(ctx context.Context, origin string) error {
-	raw, err := p.reader.ReadCheckpoint(ctx)
+// agree refuses a log of another origin or key, and one whose tree is shorter than what was signed: appending to it would fork it. It says whether
+// anything is signed.
+func (p *posix) agree(size uint64) (signed bool, err error) {
+	verifier, err := note.NewVerifier(p.signer.vkey)
+	if err != nil {
+		return false, fmt.Errorf("audit: verifier: %w", err)
+	}
+	raw, err := p.reader.readCheckpoint()
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("audit: checkpoint: %w", err)
+		return false, fmt.Errorf("audit: checkpoint: %w", err)
 	}
-	cp, _, _, err := flog.ParseCheckpoint(raw, origin, p.verifier)
+	cp, _, _, err := flog.ParseCheckpoint(raw, p.signer.name, verifier)
 	if err != nil {
-		return fmt.Errorf("audit: the checkpoint in the folder is not one of origin %q and this key: %w", origin, err)
-	}
-	size, err := p.reader.IntegratedSize(ctx)
-	if err != nil {
-		return fmt.Errorf("audit: size of the tree: %w", err)
+		return false, fmt.Errorf("audit: the checkpoint in the folder is not one of origin %q and this key: %w", p.signer.name, err)
 	}
 	if size < cp.Size {
-		return fmt.Errorf("audit: the tree holds %d entries, the signed checkpoint stands for %d", size, cp.Size)
+		return false, fmt.Errorf("audit: the tree holds %d entries, the signed checkpoint stands for %d", size, cp.Size)
 	}
-	return nil
+	p.pruned = cp.Size / layout.EntryBundleWidth
+	p.pruned -= min(p.pruned, pruneBack)
+	if p.signed = cp.Size; cp.Size < size {
+		p.publishBy = time.Now()
+	}
+	return true, nil
 }
 
 func (p *posix) blocks() bool { return true }
 
+// append puts one leaf into the tree. Who comes while another one writes goes with all who do.
 func (p *posix) append(leaf []byte) (uint64, error) {
-	r := p.appendAll([][]byte{leaf})[0]
-	return r.seq, r.err
+	o := &order{leaf: leaf}
+	p.mu.Lock()
+	p.waiting = append(p.waiting, o)
+	p.mu.Unlock()
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if o.over {
+		return o.out.seq, o.out.err
+	}
+	p.mu.Lock()
+	all := p.waiting
+	p.waiting = nil
+	p.mu.Unlock()
+	leaves := make([][]byte, len(all))
+	for i, o := range all {
+		leaves[i] = o.leaf
+	}
+	first, err := p.settle(leaves)
+	for i, r := range results(first, len(all), err) {
+		all[i].out, all[i].over = r, true
+	}
+	return o.out.seq, o.out.err
 }
 
+// appendAll keeps leaves that are in no hurry in the journal, or puts them into the tree where that has no room for them.
 func (p *posix) appendAll(leaves [][]byte) []result {
-	p.gate.RLock()
-	futures := make([]tessera.IndexFuture, len(leaves))
-	for i, leaf := range leaves {
-		futures[i] = p.add(context.Background(), tessera.NewEntry(leaf))
-	}
-	out, stored := make([]result, len(leaves)), uint64(0)
-	for i, future := range futures {
-		idx, err := future()
-		if out[i] = (result{idx.Index, err}); err == nil {
-			stored++
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	p.mu.Lock()
+	first := p.tree.size + uint64(len(p.tail))
+	early := !p.settleBy.IsZero()
+	p.mu.Unlock()
+	if full := p.journal.keep(first, leaves); full != nil {
+		_, err := p.settle(leaves)
+		if err == nil && early && errors.Is(full, errNoRoom) {
+			p.journal.widen()
 		}
+		return results(first, len(leaves), err)
 	}
-	p.gate.RUnlock()
-	if stored > 0 {
-		p.after(stored)
+	p.mu.Lock()
+	p.tail = append(p.tail, leaves...)
+	if p.settleBy.IsZero() {
+		p.settleBy = time.Now().Add(settleEvery)
+		p.rouse()
+	}
+	p.mu.Unlock()
+	p.after(len(leaves))
+	return results(first, len(leaves), nil)
+}
+
+// results are those of n leaves that went the same way.
+func results(first uint64, n int, err error) []result {
+	out := make([]result, n)
+	for i := range out {
+		if out[i].err = err; err == nil {
+			out[i].seq = first + uint64(i)
+		}
 	}
 	return out
 }
 
+// settle puts the tail and leaves behind it into the tree, and gives the index of the first of these. Where that fails the tail stays in the
+// journal. It is the caller's turn.
+func (p *posix) settle(leaves [][]byte) (first uint64, err error) {
+	p.mu.Lock()
+	was, tail := p.tree, p.tail
+	p.mu.Unlock()
+	next, pages := was.grow(slices.Concat(tail, leaves))
+	if err := writePages(p.dir, pages); err != nil {
+		return 0, err
+	}
+	if err := writePages(p.dir, []page{next.state()}); err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	p.tree, p.tail, p.settleBy = next, nil, time.Time{}
+	if p.publishBy.IsZero() && next.size > p.signed {
+		p.publishBy = p.publishedAt.Add(p.interval)
+		p.rouse()
+	}
+	p.mu.Unlock()
+	p.journal.clear()
+	p.after(len(leaves))
+	return was.size + uint64(len(tail)), nil
+}
+
+// rouse tells the keeper that there is another time to keep.
+func (p *posix) rouse() {
+	select {
+	case p.keeper.wake <- struct{}{}:
+	default:
+	}
+}
+
+// keep settles and publishes when it is time. What fails is tried again after an interval.
+func (p *posix) keep(ctx context.Context) {
+	defer close(p.keeper.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.keeper.wake:
+		case <-timer.C:
+		}
+		p.due()
+		p.mu.Lock()
+		next := p.settleBy
+		if next.IsZero() || !p.publishBy.IsZero() && p.publishBy.Before(next) {
+			next = p.publishBy
+		}
+		p.mu.Unlock()
+		timer.Stop()
+		if !next.IsZero() {
+			timer.Reset(time.Until(next))
+		}
+	}
+}
+
+// due does what is due now.
+func (p *posix) due() {
+	p.try(&p.settleBy, func() error {
+		p.turn.Lock()
+		defer p.turn.Unlock()
+		_, err := p.settle(nil)
+		return err
+	})
+	p.try(&p.publishBy, p.publish)
+}
+
+// try does what must be done by a time, when that has come, and puts it off when it fails. A full disk costs reserve as it does in an append.
+func (p *posix) try(by *time.Time, do func() error) {
+	p.mu.Lock()
+	come := !by.IsZero() && !by.After(time.Now())
+	p.mu.Unlock()
+	if !come {
+		return
+	}
+	_, used := p.spare.state()
+	err := do()
+	if err == nil {
+		return
+	}
+	if isFull(err) {
+		p.room(used)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !by.IsZero() {
+		*by = time.Now().Add(p.interval)
+	}
+}
+
+// publish signs the tree as the files have it.
+func (p *posix) publish() error {
+	p.mu.Lock()
+	t := p.tree
+	p.mu.Unlock()
+	text := flog.Checkpoint{Origin: p.signer.name, Size: t.size, Hash: t.root()}.Marshal()
+	cp, err := note.Sign(&note.Note{Text: string(text)}, p.signer)
+	if err != nil {
+		return fmt.Errorf("audit: sign a checkpoint: %w", err)
+	}
+	if err := writePages(p.dir, []page{{layout.CheckpointPath, cp}}); err != nil {
+		return fmt.Errorf("audit: checkpoint: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.signed, p.publishedAt, p.publishBy = t.size, time.Now(), time.Time{}
+	if p.tree.size > t.size {
+		p.publishBy = p.publishedAt.Add(p.interval)
+	}
+	return nil
+}
+
+// reach settles the tail where a tree of size takes it.
+func (p *posix) reach(size uint64) error {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	p.mu.Lock()
+	have := p.tree.size
+	p.mu.Unlock()
+	if have >= size {
+		return nil
+	}
+	_, err := p.settle(nil)
+	return err
+}
+
 // after does what is due now and then, when n more entries are stored.
-func (p *posix) after(n uint64) {
-	if all := p.appended.Add(n); all/pruneEvery != (all-n)/pruneEvery {
-		p.prune(context.Background())
+func (p *posix) after(n int) {
+	if n == 0 {
+		return
+	}
+	if all := p.appended.Add(uint64(n)); all/pruneEvery != (all-uint64(n))/pruneEvery {
+		p.prune()
 	}
 	p.spare.refill()
 }
 
-func (p *posix) durable(ctx context.Context) (uint64, error) { return p.reader.IntegratedSize(ctx) }
+// settled is the size of the tree in the files.
+func (p *posix) settled() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tree.size
+}
 
-func (p *posix) checkpoint(ctx context.Context) ([]byte, error) { return p.reader.ReadCheckpoint(ctx) }
+func (p *posix) durable(context.Context) (uint64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tree.size + uint64(len(p.tail)), nil
+}
+
+// checkpoint gives the newest one. Whoever asks does not find it again as it is while entries wait for their tree.
+func (p *posix) checkpoint(context.Context) ([]byte, error) {
+	p.hasten(math.MaxUint64)
+	return p.reader.readCheckpoint()
+}
+
+// hasten settles the tail at once, where a tree of n entries takes it.
+func (p *posix) hasten(n uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tree.size < n && !p.settleBy.IsZero() {
+		p.settleBy = time.Now()
+		p.rouse()
+	}
+}
 
 func (p *posix) leaves(ctx context.Context, from, n uint64) ([][]byte, error) {
+	p.mu.Lock()
+	size, tail := p.tree.size, p.tail
+	p.mu.Unlock()
+	if from+n > size+uint64(len(tail)) {
+		return nil, fmt.Errorf("leaves %d to %d of %d", from, from+n, size+uint64(len(tail)))
+	}
 	out := make([][]byte, 0, n)
+	if from < size {
+		var err error
+		if out, err = p.stored(out, from, min(n, size-from)); err != nil {
+			return nil, err
+		}
+	}
+	if from+n > size {
+		out = append(out, tail[max(from, size)-size:from+n-size]...)
+	}
+	return out, nil
+}
+
+// stored reads leaves from the files.
+func (p *posix) stored(out [][]byte, from, n uint64) ([][]byte, error) {
 	for ri := range layout.Range(from, n, from+n) {
-		raw, err := p.newest(ctx, ri.Index, 0, func(w uint8) ([]byte, error) { return p.reader.ReadEntryBundle(ctx, ri.Index, w) })
+		raw, err := p.newest(ri.Index, 0, func(w uint8) ([]byte, error) { return p.reader.readBundle(ri.Index, w) })
 		if err != nil {
 			return nil, err
 		}
@@ -207,13 +440,9 @@ func (p *posix) leaves(ctx context.Context, from, n uint64) ([][]byte, error) {
 
 // newest reads a bundle or tile as wide as it is now. Between the look at the size and the read it may have been replaced by a wider
 // one, and the narrow one removed.
-func (p *posix) newest(ctx context.Context, index, level uint64, read func(width uint8) ([]byte, error)) (raw []byte, err error) {
+func (p *posix) newest(index, level uint64, read func(width uint8) ([]byte, error)) (raw []byte, err error) {
 	for range 10 {
-		var size uint64
-		if size, err = p.reader.IntegratedSize(ctx); err != nil {
-			return nil, err
-		}
-		raw, err = read(layout.PartialTileSize(level, index, size))
+		raw, err = read(layout.PartialTileSize(level, index, p.settled()))
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
@@ -223,8 +452,11 @@ func (p *posix) newest(ctx context.Context, index, level uint64, read func(width
 
 // proofs builds proofs in the tree of size from the tiles of the tree as it is now, whose beginnings are the same.
 func (p *posix) proofs(ctx context.Context, size uint64) (*client.ProofBuilder, error) {
-	return client.NewProofBuilder(ctx, size, func(ctx context.Context, level, index uint64, _ uint8) ([]byte, error) {
-		return p.newest(ctx, index, level, func(w uint8) ([]byte, error) { return p.reader.ReadTile(ctx, level, index, w) })
+	if err := p.reach(size); err != nil {
+		return nil, err
+	}
+	return client.NewProofBuilder(ctx, size, func(_ context.Context, level, index uint64, _ uint8) ([]byte, error) {
+		return p.newest(index, level, func(w uint8) ([]byte, error) { return p.reader.readTile(level, index, w) })
 	})
 }
 
@@ -244,64 +476,41 @@ func (p *posix) consistency(ctx context.Context, a, b uint64) ([][]byte, error) 
 	return pb.ConsistencyProof(ctx, a, b)
 }
 
-// covered polls the published checkpoint. A disk too full to publish it costs reserve as an append does.
+// covered asks for a checkpoint over n entries and waits for it.
 func (p *posix) covered(ctx context.Context, n uint64) error {
+	p.hasten(n)
 	tick := time.NewTicker(pollCheckpoint)
 	defer tick.Stop()
-	hurry := time.NewTicker(4 * p.interval)
-	defer hurry.Stop()
 	for {
-		size, err := p.signedSize(ctx)
-		if err == nil && size >= n {
+		if p.signedSize() >= n {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), err)
-		case <-hurry.C:
-			if _, used := p.spare.state(); p.spare.diskFull() {
-				p.room(used)
-			}
+			return context.Cause(ctx)
 		case <-tick.C:
 		}
 	}
 }
 
-// signedSize reads the checkpoint for all who wait at once.
-func (p *posix) signedSize(ctx context.Context) (uint64, error) {
-	p.signed.Lock()
-	defer p.signed.Unlock()
-	if time.Since(p.signed.read) < pollCheckpoint/2 {
-		return p.signed.size, nil
-	}
-	raw, err := p.reader.ReadCheckpoint(ctx)
-	if err != nil {
-		return 0, err
-	}
-	var cp flog.Checkpoint
-	if _, err := cp.Unmarshal(raw); err != nil {
-		return 0, err
-	}
-	p.signed.size, p.signed.read = cp.Size, time.Now()
-	return cp.Size, nil
+func (p *posix) signedSize() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.signed
 }
 
 func (p *posix) reserve() (int64, int64) { return p.spare.state() }
 
 // room removes what no tree needs any more, and gives up a step of the reserve when there was nothing.
 func (p *posix) room(used int64) bool {
-	p.gate.Lock()
-	defer p.gate.Unlock()
-	size, err := p.reader.IntegratedSize(context.Background())
-	if err != nil {
-		return false
-	}
-	sweep(p.dir, size) // no reason for another try: it takes away what this one left
-	return p.prune(context.Background()) > 0 || p.spare.release(used)
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	sweep(p.dir, p.settled()) // no reason for another try: it takes away what this one left
+	return p.prune() > 0 || p.spare.release(used)
 }
 
-// sweep removes the temporary files of writes that failed or were cut off by a crash. The driver leaves them where they are, and on a
-// full disk each failed attempt would eat what the reserve has just given up. It looks where the next entries go: along the right edge
+// sweep removes the temporary files of writes that were cut off by a crash or could not be taken back. On a full disk each of them would eat what
+// the reserve has just given up. It looks where the next entries go: along the right edge
 // of the tree of size. No append may be under way.
 func sweep(dir string, size uint64) {
 	digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
@@ -317,14 +526,18 @@ func sweep(dir string, size uint64) {
 		}
 	}
 	edge := func(path func(n uint64, p uint8) string, index uint64) {
-		for _, n := range []uint64{index, index + 1} {
+		last := ""
+		for n := index; n < index+sweepBundles; n++ {
 			full := path(n, 0)
-			clean(filepath.Dir(full), func(name string) bool { return len(name) > 3 && digits(name) })
+			if folder := filepath.Dir(full); folder != last {
+				clean(folder, func(name string) bool { return len(name) > 3 && digits(name) })
+				last = folder
+			}
 			clean(full+".p", func(name string) bool { return len(name) > 3 && digits(name) })
 		}
 	}
 	edge(layout.EntriesPath, size/layout.EntryBundleWidth)
-	for level := uint64(0); level == 0 || (size+batchSize)>>(8*level) > 0; level++ {
+	for level := uint64(0); level == 0 || (size+sweepBundles*layout.TileWidth)>>(8*level) > 0; level++ {
 		edge(func(n uint64, p uint8) string { return layout.TilePath(level, n, p) }, size>>(8*(level+1)))
 	}
 	clean(".state", func(name string) bool {
@@ -341,18 +554,18 @@ func sweep(dir string, size uint64) {
 	})
 }
 
-// prune removes the partial files of the newest bundle that the published checkpoint has outgrown, and says how many. The driver does
-// so only once a bundle is full: until then every append of a quiet hour leaves a copy of the whole bundle behind.
-func (p *posix) prune(ctx context.Context) int {
+// prune removes the partial files that the published checkpoint has outgrown, and says how many there were in the newest bundle: every append of a
+// quiet hour leaves a copy of the whole bundle behind.
+func (p *posix) prune() int {
 	if !p.pruning.TryLock() {
 		return 0
 	}
 	defer p.pruning.Unlock()
-	size, err := p.signedSize(ctx)
-	if err != nil {
-		return 0
-	}
+	size := p.signedSize()
 	index, width := size/layout.TileWidth, size%layout.TileWidth
+	for ; p.pruned < index; p.pruned++ {
+		pruneFull(p.dir, p.pruned)
+	}
 	removed := 0
 	for _, full := range []string{layout.EntriesPath(index, 0), layout.TilePath(0, index, 0)} {
 		dir := filepath.Join(p.dir, full+".p")
@@ -370,12 +583,25 @@ func (p *posix) prune(ctx context.Context) int {
 	return removed
 }
 
-// shutdown waits until a signed checkpoint covers what was appended in this run.
+// pruneFull removes what is left of the time when a bundle was not full, and the tiles above it that it has made so.
+func pruneFull(dir string, index uint64) {
+	partial := func(path string) { _ = os.RemoveAll(filepath.Join(dir, path+".p")) } // what stays is in nobody's way
+	partial(layout.EntriesPath(index, 0))
+	partial(layout.TilePath(0, index, 0))
+	for level := uint64(1); (index+1)%layout.TileWidth == 0; level++ {
+		index /= layout.TileWidth
+		partial(layout.TilePath(level, index, 0))
+	}
+}
+
+// shutdown waits until a signed checkpoint covers what was appended in this run, then for the keeper.
 func (p *posix) shutdown(ctx context.Context) error {
+	defer func() { <-p.keeper.done }()
+	defer p.keeper.stop()
 	if p.appended.Load() == 0 {
 		return nil
 	}
-	size, err := p.reader.IntegratedSize(ctx)
+	size, err := p.durable(ctx)
 	if err != nil {
 		return err
 	}
@@ -384,19 +610,48 @@ func (p *posix) shutdown(ctx context.Context) error {
 	return p.covered(wait, size)
 }
 
-// close waits for the checkpoint that covers everything, then stops the driver. A disk that hangs holds the driver's own shutdown,
-// so that runs beside us and ctx decides.
+// close waits for the checkpoint that covers everything, then stops the keeper. A disk that hangs holds the keeper, so that runs beside us and ctx
+// decides.
 func (p *posix) close(ctx context.Context) error {
 	done := make(chan error, 1)
-	go func() { done <- p.shutdown(ctx) }()
+	go func() {
+		err := p.shutdown(ctx)
+		done <- errors.Join(err, p.journal.close())
+	}()
 	var err error
 	select {
 	case err = <-done:
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	p.cancel()
+	p.keeper.stop()
 	return errors.Join(err, p.letGo())
 }
 
 func (p *posix) letGo() error { return p.hold.Close() }
+
+// tileFiles is the folder of a log, as those who read it see it.
+type tileFiles string
+
+func (d tileFiles) read(path string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(string(d), path))
+}
+
+func (d tileFiles) readCheckpoint() ([]byte, error) { return d.read(layout.CheckpointPath) }
+
+// widest reads the file of width n, or the full one that took its place.
+func (d tileFiles) widest(path func(n uint8) string, n uint8) ([]byte, error) {
+	raw, err := d.read(path(n))
+	if n > 0 && errors.Is(err, fs.ErrNotExist) {
+		return d.read(path(0))
+	}
+	return raw, err
+}
+
+func (d tileFiles) readBundle(index uint64, n uint8) ([]byte, error) {
+	return d.widest(func(n uint8) string { return layout.EntriesPath(index, n) }, n)
+}
+
+func (d tileFiles) readTile(level, index uint64, n uint8) ([]byte, error) {
+	return d.widest(func(n uint8) string { return layout.TilePath(level, index, n) }, n)
+}

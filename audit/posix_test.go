@@ -119,7 +119,7 @@ func TestPrune(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := l.(*spine).drv.(*posix)
-	d.prune(t.Context())
+	d.prune()
 	for _, dir := range []string{"tile/entries/000.p", "tile/0/000.p"} {
 		files, err := os.ReadDir(filepath.Join(c.Dir, dir))
 		if err != nil || len(files) != 1 || files[0].Name() != "9" {
@@ -153,7 +153,7 @@ func TestReadWhileWritten(t *testing.T) {
 					return
 				default:
 				}
-				d.prune(t.Context())
+				d.prune()
 				n := l.Size()
 				if e, err := d.leaves(t.Context(), n-1, 1); err != nil || len(e) != 1 { // Entries would give it from memory
 					t.Errorf("entry %d: %v", n-1, err)
@@ -185,16 +185,16 @@ func TestNewest(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := l.(*spine).drv.(*posix)
-	d.prune(t.Context())
+	d.prune()
 	width := uint8(2) // of a bundle that is gone
-	raw, err := d.newest(t.Context(), 0, 0, func(w uint8) ([]byte, error) {
+	raw, err := d.newest(0, 0, func(w uint8) ([]byte, error) {
 		w, width = width, w
-		return d.reader.ReadEntryBundle(t.Context(), 0, w)
+		return d.reader.readBundle(0, w)
 	})
 	if e, perr := parseBundle(raw); err != nil || perr != nil || len(e) != 4 {
 		t.Errorf("%d entries, %v, %v", len(e), err, perr)
 	}
-	if _, err := d.newest(t.Context(), 7, 0, func(w uint8) ([]byte, error) { return d.reader.ReadEntryBundle(t.Context(), 7, w) }); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := d.newest(7, 0, func(w uint8) ([]byte, error) { return d.reader.readBundle(7, w) }); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a bundle that never was: %v", err)
 	}
 }

@@ -12,8 +12,6 @@ import (
 const (
 	reserveSteps = 16
 	refillEvery  = 30 * time.Second
-	// tightDisk is so little free space that a checkpoint may not find a place.
-	tightDisk = 64 << 10
 )
 
 // reserve is disk space held back for the log: one file, preallocated, cut shorter step by step when the disk is full, and grown again
@@ -115,8 +113,6 @@ func (r *reserve) state() (total, used int64) {
 	defer r.mu.Unlock()
 	return r.total, r.total - r.have
 }
-
-func (r *reserve) diskFull() bool { return free(r.path) < tightDisk }
 
 // fill writes n bytes that do not compress, so that every file system spends blocks on them.
 func fill(f *os.File, offset, n int64) error {

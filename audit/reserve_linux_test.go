@@ -70,9 +70,6 @@ func checkpointOnFullDisk(t *testing.T, l Log, mount string) string {
 	t.Helper()
 	mustAppend(t, l, HealthChanged{})
 	name := fillDisk(t, mount)
-	if !l.(*spine).drv.(*posix).spare.diskFull() {
-		t.Error("a full disk is not seen to be full")
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := l.(*spine).drv.covered(ctx, l.Size()); err != nil {

@@ -195,7 +195,7 @@ func rootOf(r *compact.Range) ([]byte, error) {
 // beyond reads the entries that are durable but not under the checkpoint, as far as the folder says that there are any. A copy of the
 // published files alone has no tree state and nothing beyond.
 func (w *walk) beyond() error {
-	const path = ".state/treeState"
+	const path = treeStatePath
 	raw, err := os.ReadFile(filepath.Join(w.dir, path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -203,10 +203,7 @@ func (w *walk) beyond() error {
 	if err != nil {
 		return err
 	}
-	var ts struct {
-		Size uint64 `json:"size"`
-		Root []byte `json:"root"`
-	}
+	var ts treeState
 	if err := json.Unmarshal(raw, &ts); err != nil {
 		return bad(w.cp.Size, "%s: expected the size and root of the tree: %v", path, err)
 	}
@@ -235,8 +232,28 @@ func (w *walk) beyond() error {
 		return bad(w.cp.Size, "%s: expected root %s for %d entries, found entries beyond the checkpoint that yield %s", path,
 			b64(ts.Root), ts.Size, b64(root))
 	}
+	if err := w.journal(ts.Size); err != nil {
+		return err
+	}
 	if w.malformed != nil {
 		return w.malformed
+	}
+	return nil
+}
+
+// journal reads the entries that are durable and not in the tree.
+func (w *walk) journal(size uint64) error {
+	raw, err := os.ReadFile(filepath.Join(w.dir, journalName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	leaves, _ := parseJournal(raw, size)
+	for i, leaf := range leaves {
+		w.entry(size+uint64(i), leaf)
+		w.out.Unsigned++
 	}
 	return nil
 }

@@ -1,0 +1,248 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/transparency-dev/tessera/api/layout"
+)
+
+const (
+	treeStatePath = ".state/treeState"
+	versionPath   = ".state/version"
+	treeVersion   = "1" // of the folder, as tessera counts it
+)
+
+// treeState is what the folder says of its own tree: everything up to that size is in files, and beyond it nothing counts.
+type treeState struct {
+	Size uint64 `json:"size"`
+	Root []byte `json:"root"`
+}
+
+// tree is the right edge of the tree as the files have it. A tree never changes: grow gives the next one.
+type tree struct {
+	size   uint64
+	bundle []byte   // the entries of the bundle that is not full
+	edge   [][]byte // by level: the hashes of the tile that is not full, one behind the other
+}
+
+// page is one file of the folder.
+type page struct {
+	path string
+	raw  []byte
+}
+
+// stateOf reads what the folder says of its tree. A new folder says that it is empty.
+func stateOf(dir string) (ts treeState, err error) {
+	if err := versionOf(dir); err != nil {
+		return ts, err
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, treeStatePath))
+	if errors.Is(err, fs.ErrNotExist) {
+		return treeState{Root: hasher.EmptyRoot()}, writePages(dir, []page{(&tree{}).state()})
+	}
+	if err != nil {
+		return ts, err
+	}
+	if err := json.Unmarshal(raw, &ts); err != nil {
+		return ts, fmt.Errorf("%s: expected the size and root of the tree: %w", treeStatePath, err)
+	}
+	return ts, nil
+}
+
+// loadTree reads the right edge of the tree in dir.
+func loadTree(dir string, ts treeState) (_ *tree, err error) {
+	t := &tree{size: ts.Size}
+	if n := uint8(ts.Size % layout.EntryBundleWidth); n > 0 {
+		if t.bundle, err = os.ReadFile(filepath.Join(dir, layout.EntriesPath(ts.Size/layout.EntryBundleWidth, n))); err != nil {
+			return nil, err
+		}
+		if entries, err := parseBundle(t.bundle); err != nil || len(entries) != int(n) {
+			return nil, fmt.Errorf("the bundle that is not full: expected %d entries, found %d, %w", n, len(entries), err)
+		}
+	}
+	for level := uint64(0); ts.Size>>(8*level) > 0; level++ {
+		var hashes []byte
+		if n := uint8(ts.Size >> (8 * level)); n > 0 {
+			path := layout.TilePath(level, ts.Size>>(8*(level+1)), n)
+			if hashes, err = os.ReadFile(filepath.Join(dir, path)); err != nil {
+				return nil, err
+			}
+			if len(hashes) != int(n)*hashSize {
+				return nil, fmt.Errorf("%s: expected %d hashes in %d bytes, found %d bytes", path, n, int(n)*hashSize, len(hashes))
+			}
+		}
+		t.edge = append(t.edge, hashes)
+	}
+	if root := t.root(); !bytes.Equal(root, ts.Root) {
+		return nil, fmt.Errorf("%s: expected root %s for %d entries, found files that yield %s", treeStatePath, b64(ts.Root), ts.Size, b64(root))
+	}
+	return t, nil
+}
+
+// versionOf refuses a folder of another version, and marks a new one.
+func versionOf(dir string) error {
+	raw, err := os.ReadFile(filepath.Join(dir, versionPath))
+	if errors.Is(err, fs.ErrNotExist) {
+		return writePages(dir, []page{{versionPath, []byte(treeVersion)}})
+	}
+	if err == nil && string(raw) != treeVersion {
+		err = fmt.Errorf("%s: expected %s, found %q", versionPath, treeVersion, raw)
+	}
+	return err
+}
+
+// grow gives the tree with leaves behind its entries, and the files that make it, all of which must be durable before its state is written.
+func (t *tree) grow(leaves [][]byte) (*tree, []page) {
+	next := &tree{size: t.size, edge: make([][]byte, len(t.edge))}
+	for l, hashes := range t.edge {
+		next.edge[l] = slices.Clone(hashes)
+	}
+	var pages []page
+	next.begin(t.bundle, leaves)
+	for i, leaf := range leaves {
+		next.bundle = appendLeaf(next.bundle, leaf)
+		next.size++
+		if next.size%layout.EntryBundleWidth == 0 {
+			pages = append(pages, page{layout.EntriesPath(next.size/layout.EntryBundleWidth-1, 0), next.bundle})
+			next.begin(nil, leaves[i+1:])
+		}
+		pages = next.push(pages, 0, hasher.HashLeaf(leaf))
+	}
+	if n := uint8(next.size % layout.EntryBundleWidth); n > 0 {
+		pages = append(pages, page{layout.EntriesPath(next.size/layout.EntryBundleWidth, n), next.bundle})
+	}
+	for l, hashes := range next.edge {
+		level := uint64(l)
+		if n := uint8(next.size >> (8 * level)); n > 0 && next.size>>(8*level) != t.size>>(8*level) {
+			pages = append(pages, page{layout.TilePath(level, next.size>>(8*(level+1)), n), hashes})
+		}
+	}
+	return next, pages
+}
+
+// begin makes room for a bundle of what is there and of the leaves that will go into it.
+func (t *tree) begin(have []byte, leaves [][]byte) {
+	n := len(have)
+	for i := range min(len(leaves), int(layout.EntryBundleWidth-t.size%layout.EntryBundleWidth)) {
+		n += 2 + len(leaves[i])
+	}
+	t.bundle = append(make([]byte, 0, n), have...)
+}
+
+// push adds one hash to a level. A tile that is full is a file, and one hash of the level above.
+func (t *tree) push(pages []page, level int, hash []byte) []page {
+	if level == len(t.edge) {
+		t.edge = append(t.edge, nil)
+	}
+	t.edge[level] = append(t.edge[level], hash...)
+	full := t.edge[level]
+	if len(full) < layout.TileWidth*hashSize {
+		return pages
+	}
+	t.edge[level] = nil
+	pages = append(pages, page{layout.TilePath(uint64(level), t.size>>(8*(level+1))-1, 0), full})
+	return t.push(pages, level+1, rootOver(split(full)))
+}
+
+// root of the whole tree, RFC 9162 section 2.1.1: what a level has over is the last, smaller one among the hashes of the level above.
+func (t *tree) root() []byte {
+	if t.size == 0 {
+		return hasher.EmptyRoot()
+	}
+	var over []byte
+	for _, hashes := range t.edge {
+		all := split(hashes)
+		if over != nil {
+			all = append(all, over)
+		}
+		over = nil
+		if len(all) > 0 {
+			over = rootOver(all)
+		}
+	}
+	return over
+}
+
+// rootOver is the hash over subtrees of one size, of which only the last may be smaller.
+func rootOver(all [][]byte) []byte {
+	if len(all) == 1 {
+		return all[0]
+	}
+	left := 1
+	for 2*left < len(all) {
+		left *= 2
+	}
+	return hasher.HashChildren(rootOver(all[:left]), rootOver(all[left:]))
+}
+
+func split(hashes []byte) [][]byte { return slices.Collect(slices.Chunk(hashes, hashSize)) }
+
+// state is the file that puts the tree in force.
+func (t *tree) state() page {
+	raw, _ := json.Marshal(treeState{t.size, t.root()}) // a number and bytes: cannot fail
+	return page{treeStatePath, raw}
+}
+
+// writePages puts files in the place of those there are and returns when they, and their names, are on the disk.
+func writePages(dir string, pages []page) error {
+	var folders []string
+	for _, p := range pages {
+		path := filepath.Join(dir, p.path)
+		folder := filepath.Dir(path)
+		if !slices.Contains(folders, folder) {
+			if err := ensureDir(folder); err != nil {
+				return err
+			}
+			folders = append(folders, folder)
+		}
+		if err := writePage(path, p.raw); err != nil {
+			return err
+		}
+	}
+	for _, folder := range folders {
+		if err := syncDir(folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writePage replaces one file; its name is durable once its folder is synced.
+func writePage(path string, raw []byte) error {
+	temp := path + strconv.Itoa(1_000_000+rand.IntN(1_000_000_000)) // sweep knows them by these digits
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|dataSync, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		_ = os.Remove(temp) // what stays is swept
+	}
+	return err
+}
+
+// ensureDir makes a folder of the log, and each above it, durably.
+func ensureDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := ensureDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
+}

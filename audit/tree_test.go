@@ -1,0 +1,121 @@
+package audit
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/transparency-dev/tessera/api/layout"
+)
+
+// TestTree grows a tree over two full levels in batches of any size: every root is that of the same leaves put together one by one, and what is
+// loaded from the files is the tree that wrote them.
+func TestTree(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rnd := rand.New(rand.NewPCG(3, 4))
+	files := map[string][]byte{}
+	now, want := &tree{}, ranges.NewEmptyRange(0)
+	if !bytes.Equal(now.root(), hasher.EmptyRoot()) {
+		t.Error("root of the empty tree")
+	}
+	for _, goal := range []uint64{1, 2, 255, 256, 257, 300, 511, 512, 700, 65535, 65536, 65537, 66000} {
+		for now.size < goal {
+			var leaves [][]byte
+			for range min(goal-now.size, 1+rnd.Uint64N(900)) {
+				leaf := fmt.Appendf(nil, "%d", rnd.Uint64())
+				leaves = append(leaves, leaf)
+				if err := want.Append(hasher.HashLeaf(leaf), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			next, pages := now.grow(leaves)
+			for _, p := range pages {
+				files[p.path] = p.raw
+			}
+			now = next
+		}
+		root, err := want.GetRootHash(nil)
+		if err != nil || !bytes.Equal(now.root(), root) {
+			t.Fatalf("%d entries: root %s, want %s, %v", goal, b64(now.root()), b64(root), err)
+		}
+		var pages []page
+		for path, raw := range files {
+			pages = append(pages, page{path, raw})
+		}
+		clear(files)
+		if err := writePages(dir, append(pages, now.state())); err != nil {
+			t.Fatal(err)
+		}
+		ts, err := stateOf(dir)
+		if err != nil || ts.Size != goal {
+			t.Fatalf("state %+v, %v", ts, err)
+		}
+		back, err := loadTree(dir, ts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(back.root(), now.root()) || !bytes.Equal(back.bundle, now.bundle) {
+			t.Errorf("%d entries: another tree was loaded", goal)
+		}
+	}
+	for level, n := range []uint64{66000 / 256, 66000 / 65536} {
+		if raw, err := os.ReadFile(filepath.Join(dir, layout.TilePath(uint64(level), n-1, 0))); err != nil || len(raw) != 256*hashSize {
+			t.Errorf("level %d: %d bytes, %v", level, len(raw), err)
+		}
+	}
+}
+
+// TestTreeDamaged holds that a right edge that is not the one of the state is refused.
+func TestTreeDamaged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := stateOf(dir); err != nil {
+		t.Fatal(err)
+	}
+	var leaves [][]byte
+	for i := range 300 {
+		leaves = append(leaves, fmt.Append(nil, i))
+	}
+	grown, pages := (&tree{}).grow(leaves)
+	if err := writePages(dir, append(pages, grown.state())); err != nil {
+		t.Fatal(err)
+	}
+	ts, err := stateOf(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, tile, state := layout.EntriesPath(1, 44), layout.TilePath(0, 1, 44), treeStatePath
+	for _, c := range []struct {
+		path   string
+		change func([]byte) []byte
+		want   string
+	}{
+		{bundle, func(raw []byte) []byte { return raw[:len(raw)-1] }, "expected 44 entries"},
+		{tile, flip(40), "expected root"},
+		{tile, func(raw []byte) []byte { return raw[:32] }, "expected 44 hashes"},
+		{layout.TilePath(1, 0, 1), flip(1), "expected root"},
+	} {
+		sound := contents(t, filepath.Join(dir, c.path))
+		edit(t, filepath.Join(dir, c.path), c.change)
+		if _, err := loadTree(dir, ts); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", c.path, err, c.want)
+		}
+		edit(t, filepath.Join(dir, c.path), func([]byte) []byte { return sound })
+	}
+	if _, err := loadTree(dir, ts); err != nil {
+		t.Errorf("sound again: %v", err)
+	}
+	edit(t, filepath.Join(dir, state), func([]byte) []byte { return []byte("{") })
+	if _, err := stateOf(dir); err == nil {
+		t.Error("a state that is none was read")
+	}
+	edit(t, filepath.Join(dir, versionPath), func([]byte) []byte { return []byte("2") })
+	if _, err := stateOf(dir); err == nil || !strings.Contains(err.Error(), "expected 1") {
+		t.Errorf("a folder of another version: %v", err)
+	}
+}
