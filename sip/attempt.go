@@ -172,6 +172,13 @@ func (t *attempt) forget() {
 		r.fail(480)
 	}
 	key := legKey{t.leg.callID, t.leg.tag}
+	if t.sent.IsZero() { // nobody was told of it, so nothing can come
+		delete(sh.legs, key)
+		if t.c.emergency() {
+			sh.spare(t.leg.callID)
+		}
+		return
+	}
 	sh.loop.After(64*sh.e.c.Timers.T1, func() {
 		if t.c.b != t.leg {
 			delete(sh.legs, key)

@@ -173,9 +173,12 @@ func (c *call) close(by string, status int, cause, result string) {
 	}
 	c.end, c.endedBy, c.final, c.cause = time.Now(), by, status, cause
 	stopTimer(&c.setup)
-	c.ask.said = &nothing // what is left of a call for 32 s should be small
+	c.ask.said, c.ask.sdp, c.early = &nothing, nil, nil // what is left of a call for 32 s should be small
 	if c.a != nil {
 		c.a.invite = nil
+		if !c.answered {
+			c.a.taken = nil
+		}
 	}
 	for _, l := range []*leg{c.a, c.b} {
 		if l == nil {

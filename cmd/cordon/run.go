@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -21,6 +22,9 @@ type runCmd struct {
 	Drain  time.Duration `default:"2m" help:"How long live calls may go on after SIGTERM."`
 	Level  string        `default:"info" enum:"debug,info,warn,error" help:"Log level (${enum})."`
 }
+
+// liveHeap is what the collector of garbage found in use, go_gc_heap_live_bytes: the memory that a leak makes grow, where the resident one grows with its patience.
+var liveHeap = collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/gc/heap/live:bytes$`)}
 
 // Run is the edge.
 func (r *runCmd) Run(ctx context.Context, s streams) error {
@@ -38,7 +42,7 @@ func (r *runCmd) Run(ctx context.Context, s streams) error {
 		logger.Warn("configuration", "warning", w.Error())
 	}
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(liveHeap)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	node, err := cordon.New(ctx, cordon.Options{
 		Config: cfg, Net: osnet.Net{}, Software: "cordon " + version(), Console: s.out, Logger: logger, Metrics: metrics,
 	})

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -89,9 +90,10 @@ type Packet struct {
 
 // Book remembers. A nil Book remembers nothing. Methods may be called from anywhere and wait for nothing but each other.
 type Book struct {
-	c     Config
-	queue chan copied // for Export
-	seed  maphash.Seed
+	c       Config
+	queue   chan copied  // for Export
+	waiting atomic.Int64 // bytes of text in it
+	seed    maphash.Seed
 
 	mu     sync.Mutex
 	byCall map[callKey]seat
@@ -115,9 +117,11 @@ type copied struct {
 
 const (
 	queued    = 4096
-	maxLegs   = 64 // dialogs of one call
+	queuePart = 4        // the text in the queue is at most one part in so many of Config.Bytes
+	leastText = 64 << 10 // and there is always room for one message
+	maxLegs   = 64       // dialogs of one call
 	maxSpare  = 16
-	roomy     = 64 << 10 // text of one call whose memory is not kept for another
+	roomy     = 32 << 10 // text of one call whose memory is not kept for another, which will hardly need as much
 	sweepEach = 10 * time.Second
 )
 
@@ -127,7 +131,7 @@ func New(c Config) *Book {
 	if c.Keep <= 0 {
 		c.Keep = 15 * time.Minute
 	}
-	b := &Book{c: c, seed: maphash.MakeSeed(), byCall: map[callKey]seat{}, byID: map[string]*record{}}
+	b := &Book{c: c, seed: maphash.MakeSeed(), byCall: map[callKey]seat{}, byID: map[string]*record{}, strays: strays{most: max(c.Bytes/strayShare, leastText)}}
 	if c.Export != nil {
 		b.queue = make(chan copied, queued)
 	}
@@ -152,6 +156,7 @@ func (b *Book) Run(ctx context.Context) error {
 		case <-tick.C:
 			b.sweep(time.Now())
 		case e := <-b.queue:
+			b.waiting.Add(-int64(len(e.raw)))
 			b.c.Export(e.shown(b.c.Open), e.ref)
 		}
 	}
@@ -314,11 +319,16 @@ func (b *Book) tell(r *record, i int) {
 	if r.marks[i].note {
 		return
 	}
-	select {
-	case b.queue <- copied{r.event(i), r.ref}:
-	default:
-		b.c.Metrics.drop("queue")
+	n := int64(r.marks[i].end - r.start(i))
+	if b.waiting.Add(n) <= int64(max(b.c.Bytes/queuePart, leastText)) {
+		select {
+		case b.queue <- copied{r.event(i), r.ref}:
+			return
+		default:
+		}
 	}
+	b.waiting.Add(-n)
+	b.c.Metrics.drop("queue")
 }
 
 // oldest is the call that goes first: of those that ended the first, else the first of all.

@@ -154,6 +154,89 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	})
 }
 
+// What is refused must not hold memory: an INVITE waits for its call in bounded room, and goes when its last answer says that no call will come.
+func TestARefusedINVITEIsNotKept(t *testing.T) {
+	big := func(id string) []byte {
+		return append(text("INVITE sip:x SIP/2.0", id, "1 INVITE"), bytes.Repeat([]byte("a=x\r\n"), 10_000)...)
+	}
+	for status, kept := range map[string]bool{
+		"100 Trying": true, "400 Bad Request": false, "401 Unauthorized": true, "407 Proxy Authentication Required": true, "422 Session Interval Too Small": true,
+		"415 Unsupported Media Type": false, "503 Service Unavailable": false, "603 Decline": false,
+	} {
+		b := New(Config{})
+		b.Tap(in(carrier, big("a")))
+		b.Tap(out(carrier, text("SIP/2.0 "+status, "a", "1 INVITE")))
+		if got := len(b.strays.list) == 2 && b.strays.bytes > 50_000; got != kept || !kept && (len(b.strays.list) != 0 || b.strays.bytes != 0) {
+			t.Errorf("after %s: %d messages, %d bytes are kept", status, len(b.strays.list), b.strays.bytes)
+		}
+	}
+	const most = 4 << 20 / strayShare
+	owned(t, Config{Bytes: 4 << 20}, func(b *Book) {
+		for i := range 100 { // nobody answers
+			b.Tap(in(carrier, big(fmt.Sprint(i))))
+		}
+		if n := len(b.strays.list); n != 5 || b.strays.bytes > most || string(callID(b.strays.list[4].Text)) != "99" {
+			t.Errorf("%d INVITEs wait, %d bytes", n, b.strays.bytes)
+		}
+		b.Join("s", Leg{CallID: "98", Party: "carrier", Caller: true})
+		b.Name("s", "ref", "")
+		if got, ok := b.Find("ref", 0); !ok || len(got.Events) != 1 || len(b.strays.list) != 4 || b.strays.bytes > most-50_000 {
+			t.Errorf("the call has %d messages, %d INVITEs wait, %d bytes", len(got.Events), len(b.strays.list), b.strays.bytes)
+		}
+		time.Sleep(strayFor + 2*sweepEach)
+		synctest.Wait()
+		if len(b.strays.list) != 0 || b.strays.bytes != 0 {
+			t.Errorf("after their time %d INVITEs wait, %d bytes", len(b.strays.list), b.strays.bytes)
+		}
+		for i := range maxSpare + 1 { // the memory of long messages is not kept for others
+			b.Tap(in(carrier, big(fmt.Sprint(i))))
+			b.Tap(out(carrier, text("SIP/2.0 400 Bad Request", fmt.Sprint(i), "1 INVITE")))
+		}
+		for _, x := range b.strays.spare {
+			if cap(x) > roomy {
+				t.Errorf("%d bytes are kept for the next message", cap(x))
+			}
+		}
+	})
+}
+
+// Copies that nobody takes in time hold a bounded part of the memory.
+func TestTheQueueOfCopiesIsBoundedInBytes(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m, err := NewMetrics(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := make(chan string, 1000)
+	b := New(Config{Bytes: 4 << 20, Messages: 1000, Metrics: m, Export: func(e Event, _ string) { taken <- e.CSeq }})
+	b.Join("s", Leg{CallID: "a", Party: "carrier", Caller: true})
+	b.Name("s", "ref", "")
+	info := func(n int) {
+		b.Tap(in(carrier, append(text("INFO sip:x SIP/2.0", "a", fmt.Sprint(n, " INFO")), bytes.Repeat([]byte("x"), 64<<10)...)))
+	}
+	for i := range 50 { // nobody owns it yet
+		info(i)
+	}
+	const room = (4 << 20) / queuePart / (65 << 10)
+	if got := counted(t, reg, "cordon_trace_hep_dropped_total"); len(b.queue) != room || got != 50-room || b.waiting.Load() > 4<<20/queuePart {
+		t.Errorf("%d copies wait, %d bytes; %v are dropped", len(b.queue), b.waiting.Load(), got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	for range room {
+		<-taken
+	}
+	info(50)
+	if got := <-taken; got != "50 INFO" || b.waiting.Load() != 0 {
+		t.Errorf("there is room again, and %q came; %d bytes wait", got, b.waiting.Load())
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCopiesThatFindNoRoomAreCountedAndNobodyWaits(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m, err := NewMetrics(reg)

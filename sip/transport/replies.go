@@ -22,7 +22,7 @@ type replyKey struct {
 
 type reply struct {
 	key        replyKey
-	flow, mute *flow
+	flow, mute *flow  // mute is made when it is needed: few are refused
 	generation uint64 // of the snapshot that refused
 }
 
@@ -38,15 +38,16 @@ func (r *replies) flow(who Admission, from netip.AddrPort, generation uint64, ju
 			return p.flow
 		}
 		// A refusal stands until the policy changes; a pass that died may have a successor.
-		if p.generation == generation && p.mute != nil {
+		if p.generation == generation {
+			if p.mute == nil {
+				p.mute = p.flow.mute()
+			}
 			return p.mute
 		}
-		p.flow, p.generation = judge(), generation
-		p.mute = p.flow.mute()
+		p.flow, p.mute, p.generation = judge(), nil, generation
 		return p.flow
 	}
 	p := &reply{key: k, flow: judge(), generation: generation}
-	p.mute = p.flow.mute()
 	r.byFrom[k] = r.order.PushFront(p)
 	if r.order.Len() > maxReplies {
 		last := r.order.Remove(r.order.Back()).(*reply)
