@@ -315,7 +315,7 @@ type Deadlines struct {
 	First Duration `yaml:"first_response,omitempty"`
 	// 100 to 18x; default 12s.
 	Progress Duration `yaml:"progress,omitempty"`
-	// 18x to a final response; default 60s.
+	// First 18x to a final response; default 60s. Another 180 or 183 wins no time. While the callee says that the call is queued (182) the time begins anew, for 5m in all or as long as this is.
 	Ring Duration `yaml:"ring,omitempty"`
 	// All attempts until the first 18x; default 30s.
 	Setup Duration `yaml:"setup,omitempty"`

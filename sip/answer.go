@@ -25,8 +25,7 @@ func (t *attempt) provisional(res *msg.Response) {
 		t.pdd = time.Since(t.sent)
 	}
 	stopTimer(&c.setup)
-	t.rings = true
-	t.wait(c.within(t.leg.party.Within.Ring, 60*time.Second), (*attempt).rang)
+	t.ring(res.StatusCode)
 	d, err := t.dialogOf(res)
 	reliable := t.rel && lists(res, "require", "100rel") && err == nil
 	sdp, _ := bodySDP(res)

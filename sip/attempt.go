@@ -44,10 +44,9 @@ type attempt struct {
 	overdue bool          // its first-response timer is over and nothing came: another hop may be tried beside it
 
 	patience        *patience
-	ends, until     time.Time           // of the waiting; of all of it, after a retry that came while it rang
+	ringing         ringing
 	retries         [kindsOfRetry]uint8 // of its INVITE
 	alive           bool                // something came back
-	rings           bool                // an 18x came
 	dead            bool                // given up: a zombie
 	done            bool                // answered with 2xx, or told as failed
 	auth            digest.Round

@@ -93,7 +93,7 @@ type Credentials struct {
 type Deadlines struct {
 	First    time.Duration // any response: 2.0 s UDP, 1.5 s TCP/TLS
 	Progress time.Duration // 100 to 18x: 12 s
-	Ring     time.Duration // 18x to final: 60 s
+	Ring     time.Duration // first 18x to final: 60 s; anew with each 182, for 5 min in all
 	Setup    time.Duration // all attempts until the first 18x: 30 s
 }
 

@@ -192,9 +192,6 @@ func (t *attempt) retry(res *msg.Response) bool {
 	if t.retries[kind]++; t.retries[kind] > maxRetries[kind] {
 		return false
 	}
-	if t.rings && t.until.IsZero() {
-		t.until = t.ends // it rang: what is asked once more wins no time by it
-	}
 	t.seq++
 	t.stop()
 	t.alive = false
