@@ -42,7 +42,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "cordon_sip_ingress_refused_total", Help: "Packets and calls that were not admitted, by ground.",
 		}, []string{"ground"}),
 		turned: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "cordon_sip_turned_away_total", Help: "New calls that were refused before any state was kept, by reason: rate, lobby.",
+			Name: "cordon_sip_turned_away_total", Help: "New calls for which there was no room, by reason: rate, lobby, lag, calls, party_calls, draining.",
 		}, []string{"reason"}),
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cordon_sip_messages_total", Help: "Messages in pager mode, by result: relayed, refused, held, failed.",

@@ -76,11 +76,8 @@ func (s *shard) replaced(tx *transaction.Server, req *msg.Request, in transport.
 		s.answer(tx, status, hs...)
 		return
 	}
-	if old.party.Name != party.Name {
-		if wait, full := s.busy(party, in); full {
-			s.answer(tx, 503, msg.NewHeader("Retry-After", wait))
-			return
-		}
+	if old.party.Name != party.Name && !s.room(tx, party, in) {
+		return
 	}
 	ruling := s.e.screen.judge(party, in.Flow.Remote(), old.c.plan.Purpose)
 	if !ruling.Permitted() || !party.sendsFrom(in.Flow.Remote().Addr(), in.Flow.Peer()) {

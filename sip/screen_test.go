@@ -15,6 +15,8 @@ import (
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
 	msg "github.com/emiago/sipgo/sip"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // Conforms: RFC 3261 section 8.2; RFC 3261 section 8.2.2.1; RFC 3261 section 8.2.2.3
@@ -156,27 +158,46 @@ func TestRateAndLimits(t *testing.T) {
 			time.Sleep(time.Minute)
 		})
 	})
-	t.Run("a loop that is behind", func(t *testing.T) {
-		run(t, nil, func(w *world) {
+	for why, c := range map[string]struct {
+		tune  func(*Config)
+		begin func(w *world) (end func())
+	}{
+		"lag": {nil, func(w *world) func() { // a loop that is behind
 			for _, s := range w.edge.shards {
 				s.loop.Post(func() { time.Sleep(time.Second) })
 			}
-			w.carrier.invite("late", w.carrier.sdp)
-			if r := w.carrier.status(503); value(r, "retry-after") == "" {
-				t.Error("503 without Retry-After")
-			}
+			return func() {}
+		}},
+		"calls":       {func(c *Config) { c.MaxCalls = 1 }, oneUp},
+		"party_calls": {func(c *Config) { c.Parties[0].MaxCalls = 1 }, oneUp},
+		"draining": {nil, func(w *world) func() {
+			w.edge.draining.Store(true)
+			return func() {}
+		}},
+	} {
+		t.Run("no room: "+why, func(t *testing.T) {
+			reg := prometheus.NewRegistry()
+			run(t, func(cfg *Config) {
+				cfg.Metrics = reg
+				if c.tune != nil {
+					c.tune(cfg)
+				}
+			}, func(w *world) {
+				end := c.begin(w)
+				w.carrier.invite("two", w.carrier.sdp)
+				if r := w.carrier.status(503); value(r, "retry-after") == "" {
+					t.Error("503 without Retry-After")
+				}
+				const name = "cordon_sip_turned_away_total"
+				want := "# HELP " + name + " New calls for which there was no room, by reason: rate, lobby, lag, calls, party_calls, draining.\n# TYPE " + name + " counter\n" +
+					name + "{reason=\"" + why + "\"} 1\n"
+				if err := testutil.GatherAndCompare(reg, strings.NewReader(want), name); err != nil {
+					t.Error(err)
+				}
+				end()
+			})
 		})
-	})
-	t.Run("calls of a party", func(t *testing.T) {
-		run(t, func(c *Config) { c.Parties[0].MaxCalls = 1 }, func(w *world) {
-			ok, _ := w.up("one")
-			w.carrier.invite("two", w.carrier.sdp)
-			if r := w.carrier.status(503); value(r, "retry-after") == "" {
-				t.Error("503 without Retry-After")
-			}
-			w.end(ok, 2)
-		})
-	})
+	}
 	t.Run("a full hop is passed over", func(t *testing.T) {
 		run(t, func(c *Config) { c.Parties[1].MaxCalls = 1 }, func(w *world) {
 			ok, _ := w.up("one")
@@ -190,6 +211,12 @@ func TestRateAndLimits(t *testing.T) {
 			time.Sleep(time.Minute)
 		})
 	})
+}
+
+// oneUp is a call that is up.
+func oneUp(w *world) (end func()) {
+	ok, _ := w.up("one")
+	return func() { w.end(ok, 2) }
 }
 
 // Emergency calls pass limits, drain and a log that is down.

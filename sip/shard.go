@@ -269,19 +269,31 @@ func plainBody(req *msg.Request) bool {
 // maxLag is how long a new call may have waited for its loop. Beyond it the edge is overloaded and takes no new ones. RFC 3261 section 21.5.4.
 const maxLag = 500 * time.Millisecond
 
-// busy says why there is no room for one more call of this party. Emergency calls never ask.
-func (s *shard) busy(party *Party, in transport.Incoming) (wait string, full bool) {
+// full says why there is no room for one more call of this party, as cordon_sip_turned_away_total does, and when to ask again, in seconds; "" where there is room.
+// Emergency calls never ask.
+func (s *shard) full(party *Party, in transport.Incoming) (why, wait string) {
 	switch {
 	case s.e.draining.Load():
-		return "30", true
+		return "draining", "30"
 	case time.Since(in.At) > maxLag: // our own queue is behind: what is up comes first
-		return "5", true
+		return "lag", "5"
 	case s.e.c.MaxCalls > 0 && s.e.active.Load() >= int64(s.e.c.MaxCalls):
-		return "5", true
+		return "calls", "5"
 	case party.MaxCalls > 0 && s.e.partyLoad(party.Name).Load() >= int64(party.MaxCalls):
-		return "5", true
+		return "party_calls", "5"
 	}
-	return "", false
+	return "", ""
+}
+
+// room answers a new call for which there is none with 503, and counts it. False: it was.
+func (s *shard) room(tx *transaction.Server, party *Party, in transport.Incoming) bool {
+	why, wait := s.full(party, in)
+	if why == "" {
+		return true
+	}
+	s.e.metrics.turned.WithLabelValues(why).Inc()
+	s.answer(tx, 503, msg.NewHeader("Retry-After", wait))
+	return false
 }
 
 // invite is a new call: sanity, 100 at once, the plan, room for it, and then the call is an actor of its own.
@@ -305,8 +317,7 @@ func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.In
 		if _, ok := s.proven(tx, req, in, party); !ok {
 			return
 		}
-		if wait, full := s.busy(party, in); full {
-			s.answer(tx, 503, msg.NewHeader("Retry-After", wait))
+		if !s.room(tx, party, in) {
 			return
 		}
 	}
