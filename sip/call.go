@@ -153,7 +153,8 @@ type preparation struct {
 // ready goes on where begin came back.
 func (c *call) ready(p preparation) {
 	c.prepared = true
-	c.ref.Store(&p.ref)
+	ref := p.ref // alone, without what came with it
+	c.ref.Store(&ref)
 	c.traceName(p.ref)
 	c.refs = p.refs
 	if p.session != nil {
@@ -243,17 +244,14 @@ func (c *call) try(h routing.Hop, again string) bool {
 		c.skip(h, sovereign.Ruling{Verdict: sovereign.Hold, Ground: sovereign.GroundNoAdequacy, Region: h.Ruling.Region, Country: h.Ruling.Country}, "", "grant_over")
 		return false
 	}
-	pass, ruling := e.c.Fence.Pass(sovereign.Ask{
-		Party: party.Name, Plane: sovereign.Signalling, Purpose: c.plan.Purpose, Addr: h.Target.Addr, Keys: party.Keys, At: time.Now(),
-	})
-	if pass == nil {
+	way, ruling, err := c.sh.wayTo(h, party, c.plan.Purpose)
+	if way.pass == nil {
 		c.refund(h)
 		c.held = true
 		c.gated = c.gated || ruling.Verdict == sovereign.Hold
 		c.skip(h, ruling, ruling.Ground, "refused_by_policy")
 		return false
 	}
-	flow, err := e.flowTo(h.Target, party, pass)
 	if err != nil {
 		c.refund(h)
 		c.skip(h, ruling, ruling.Ground, "no_flow")
@@ -266,10 +264,10 @@ func (c *call) try(h routing.Hop, again string) bool {
 		return false
 	}
 	if c.page != nil {
-		c.page.send(h, party, flow, pass.Ruled())
+		c.page.send(h, party, way.flow, way.pass.Ruled())
 		return true
 	}
-	newAttempt(c, h, party, flow, pass.Ruled(), again).offer()
+	newAttempt(c, h, party, way.flow, way.pass.Ruled(), again).offer()
 	return true
 }
 

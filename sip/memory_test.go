@@ -1,12 +1,14 @@
 package sip
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,6 +123,11 @@ func (e *ends) idle(t testing.TB) {
 func weighMedia(t *testing.T, calls int) weight {
 	fence := sovereign.NewFence(testSnapshot(t), nil)
 	relay := benchRelay(t, fence, listenPolled)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = relay.Run(ctx) }) // it keeps some pairs of ports open for the next calls
+	defer func() { cancel(); wg.Wait() }()
+	time.Sleep(time.Millisecond)
 	begin := live()
 	all := make([]*media.Session, calls)
 	for i := range all {

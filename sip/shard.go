@@ -30,6 +30,7 @@ type shard struct {
 	ours   map[string]bool   // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
 	sos    map[string]int    // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
 	lobby  *lobby            // where new calls wait
+	ways   map[wayKey]way    // to the targets of calls
 	usher  func()            // nextCall, made once
 	asks   struct {          // the Session-Expires that was written last
 		seconds uint32
@@ -43,7 +44,7 @@ func newShard(e *Edge, id int) *shard {
 		e: e, id: id, loop: transaction.NewLoop(),
 		legs: make(map[legKey]*leg), graves: make(map[legKey]*grave), calls: make(map[*call]struct{}), parted: make(map[*leg]struct{}),
 		ours: make(map[string]bool), sos: make(map[string]int),
-		lobby: newLobby(),
+		lobby: newLobby(), ways: make(map[wayKey]way),
 	}
 	s.tx = transaction.New(s.loop, e.tl.Send, s, e.c.Timers)
 	s.tx.ViaParams(e.viaParams)
@@ -131,7 +132,8 @@ func (s *shard) answer(tx *transaction.Server, status int, headers ...msg.Header
 	if tx == nil {
 		return
 	}
-	if key := (legKey{tx.Req().CallID().Value(), tx.Tag()}); status > 100 {
+	if id := tx.Req().CallID(); status > 100 && id != nil {
+		key := legKey{id.Value(), tx.Tag()}
 		if l := s.legs[key]; l != nil {
 			headers = append(headers, l.c.sessionHeader(l))
 		} else if g := s.graves[key]; g != nil {

@@ -3,6 +3,7 @@ package transaction
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"hash/maphash"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -67,10 +68,11 @@ func (l *Layer) serverKey(req *sip.Request, in transport.Incoming, method sip.Re
 	return b
 }
 
-// mergeKey is what tells a request that came over two paths, RFC 3261 section 8.2.2.2. It is "" for a request inside a dialog.
-func (l *Layer) mergeKey(req *sip.Request) string {
+// mergeKey is what tells a request that came over two paths, RFC 3261 section 8.2.2.2. It is 0 for a request inside a dialog. Nobody outside knows the seed, so
+// two requests have the same key by chance alone: once in 2**64.
+func (l *Layer) mergeKey(req *sip.Request) uint64 {
 	if tag, ok := req.To().Params.Get("tag"); ok && tag != "" {
-		return ""
+		return 0
 	}
 	tag, _ := req.From().Params.Get("tag")
 	b := append(append(l.key[:0], req.Method...), 0)
@@ -78,7 +80,7 @@ func (l *Layer) mergeKey(req *sip.Request) string {
 	b = append(strconv.AppendInt(b, int64(len(tag)), 10), 0)
 	b = append(append(b, tag...), req.CallID().Value()...)
 	l.key = b
-	return string(b)
+	return max(maphash.Bytes(l.seed, b), 1)
 }
 
 // random writes 128 unguessable bits behind prefix: who can't see a request can't answer it.

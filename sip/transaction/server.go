@@ -1,7 +1,6 @@
 package transaction
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -20,18 +19,17 @@ type Server struct {
 	req    *sip.Request // until the final response
 	flow   transport.Flow
 	key    string
-	merge  string
+	merge  uint64 // 0: none
 	tag    string
 	method sip.RequestMethod
 	seq    uint32
 	twin   bool // another transaction had the same merge key when this one came
 	state  state
 
-	wire     []byte // the last response, of a 2xx to INVITE only what repeats the request
+	wire     []byte // the last response; nil for a 2xx to INVITE
 	resend   time.Duration
-	repeat   Alarm // Timer G
+	repeat   Alarm // Timer G; of other requests than INVITE how long they may wait for their answer
 	limit    Alarm // 100 Trying; then Timer H, I, J or L
-	deadline Alarm // of a request that nobody answers
 	canceled *sip.Request
 	onCancel func(*sip.Request)
 }
@@ -43,7 +41,7 @@ func (l *Layer) serve(key string, req *sip.Request, in transport.Incoming) *Serv
 	} else {
 		s.tag = l.random("")
 	}
-	if m := l.mergeKey(req); m != "" {
+	if m := l.mergeKey(req); m != 0 {
 		s.merge, s.twin = m, l.merges[m] > 0
 		l.merges[m]++
 	}
@@ -65,7 +63,7 @@ func (s *Server) wait() {
 	// RFC 4320 section 4.1: 100 when the client's Timer E has reached T2, and no sooner.
 	s.arm(&s.limit, s.reachT2())
 	// RFC 4320 section 4.2: past the client's Timer F no answer can arrive any more.
-	s.arm(&s.deadline, s.l.t.F)
+	s.arm(&s.repeat, s.l.t.F)
 }
 
 func (s *Server) invite() bool { return s.method == sip.INVITE }
@@ -79,9 +77,9 @@ func (s *Server) arm(a *Alarm, d time.Duration) { s.l.loop.Arm(a, d, (*serverDue
 func (d *serverDue) Due(a *Alarm) {
 	s := (*Server)(d)
 	switch {
-	case a == &s.repeat:
+	case a == &s.repeat && s.invite():
 		s.timerG()
-	case a == &s.deadline:
+	case a == &s.repeat:
 		s.terminate()
 	case s.state == proceeding:
 		s.trying()
@@ -108,7 +106,7 @@ func (s *Server) trying() {
 }
 
 // Req is the request. After the final response, which holds nothing but bytes, it is made anew of the headers that every response repeats: Via, From, To, Call-ID
-// and CSeq.
+// and CSeq. After a 2xx to INVITE, of which nothing is kept, CSeq is all.
 func (s *Server) Req() *sip.Request {
 	if s.req != nil {
 		return s.req
@@ -168,8 +166,8 @@ func (s *Server) OnCancel(f func(cancel *sip.Request)) {
 func (s *Server) Respond(res *sip.Response) error {
 	invite := s.invite()
 	switch {
-	case s.state == accepted && res.IsSuccess():
-		// RFC 6026 section 7.1: the user repeats its 2xx through us.
+	case s.state == accepted && res.IsSuccess() && res.Via() != nil: // without one it was built of what is gone
+		// RFC 6026 section 7.1: the user repeats its 2xx, which it keeps, through us.
 		SetBody(res, res.Body())
 		return s.l.write(s.flow, res)
 	case s.state != proceeding:
@@ -184,7 +182,7 @@ func (s *Server) Respond(res *sip.Response) error {
 	SetBody(res, res.Body())
 	if invite && res.IsSuccess() {
 		err := s.l.write(s.flow, res)
-		s.wire = s.l.outline(res) // RFC 6026: retransmitted INVITEs are absorbed, the user repeats its 2xx
+		s.wire = nil // RFC 6026: retransmitted INVITEs are absorbed, the user repeats its 2xx
 		s.ended()
 		s.enter(accepted, 64*s.l.t.T1) // Timer L
 		return err
@@ -210,18 +208,6 @@ func (s *Server) Respond(res *sip.Response) error {
 		s.arm(&s.repeat, s.resend)
 	}
 	return err
-}
-
-// outline gives the start line of a response and what it repeats of its request.
-func (l *Layer) outline(res *sip.Response) []byte {
-	b := append(append(l.buf[:0], "SIP/2.0 200 OK"...), "\r\n"...)
-	for _, h := range res.Headers() {
-		if repeated(h) {
-			b = transport.AppendHeader(b, h)
-		}
-	}
-	l.buf = append(b, "\r\n"...)
-	return bytes.Clone(l.buf)
 }
 
 // ended lets everything go that only matters before the final response.
@@ -290,7 +276,6 @@ func (l *Layer) cancel(key string, req *sip.Request, in transport.Incoming) {
 func (s *Server) stopTimers() {
 	s.repeat.Stop()
 	s.limit.Stop()
-	s.deadline.Stop()
 }
 
 func (s *Server) enter(st state, d time.Duration) {
@@ -314,7 +299,7 @@ func (s *Server) terminate() {
 	if s.l.servers[s.key] == s {
 		delete(s.l.servers, s.key)
 	}
-	if s.merge != "" {
+	if s.merge != 0 {
 		if s.l.merges[s.merge]--; s.l.merges[s.merge] <= 0 {
 			delete(s.l.merges, s.merge)
 		}

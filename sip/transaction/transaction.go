@@ -7,6 +7,7 @@ package transaction
 import (
 	"bytes"
 	"errors"
+	"hash/maphash"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -86,7 +87,8 @@ type Layer struct {
 	clients map[clientKey]*Client
 	byFlow  map[transport.Key]*path
 	servers map[string]*Server // by serverKey
-	merges  map[string]int     // by mergeKey
+	merges  map[uint64]int     // by mergeKey
+	seed    maphash.Seed       // of mergeKey
 
 	// Memory that is used again.
 	buf  []byte // of a message that is written
@@ -100,7 +102,7 @@ type Layer struct {
 func New(loop Loop, send func(transport.Flow, []byte) error, user User, t Timers) *Layer {
 	return &Layer{
 		loop: loop, send: send, user: user, t: t.withDefaults(),
-		clients: map[clientKey]*Client{}, byFlow: map[transport.Key]*path{}, servers: map[string]*Server{}, merges: map[string]int{},
+		clients: map[clientKey]*Client{}, byFlow: map[transport.Key]*path{}, servers: map[string]*Server{}, merges: map[uint64]int{}, seed: maphash.MakeSeed(),
 	}
 }
 
