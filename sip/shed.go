@@ -19,7 +19,7 @@ func (c *call) shed() {
 	if t == nil || !t.done || c.a == nil || c.b != t.leg || c.ended || !c.confirmed || c.via != nil {
 		return
 	}
-	c.cur, c.plan.Hops, c.bestWhy, c.early = nil, nil, nil, nil
+	c.cur, c.beside, c.inForce, c.plan.Hops, c.bestWhy, c.early = nil, nil, nil, nil, nil, nil
 	c.ask.shed()
 	c.a.shed()
 	c.b.shed()
@@ -28,7 +28,9 @@ func (c *call) shed() {
 
 // shed keeps what a transfer says of the caller.
 func (a *ask) shed() {
-	a.sdp = nil
+	if a.sdp != nil {
+		a.sdp = []byte{} // there was one
+	}
 	a.said = a.said.lasting()
 }
 
