@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -42,14 +43,24 @@ func benchAnswer(from netip.AddrPort) []byte {
 		"a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n", from.Addr(), from.Port())
 }
 
+// secured makes a description one of SRTP.
+func secured(text []byte) []byte {
+	return append(bytes.Replace(text, []byte("RTP/AVP"), []byte("RTP/SAVP"), 1), "a=crypto:"+newCrypto("1", AES_CM_128_HMAC_SHA1_80).String()+"\r\n"...)
+}
+
 // establish opens the session of one call; what both sides are told comes back.
 func establish(b *testing.B, r *Relay, offer, answer []byte) (s *Session, toB, toA []byte) {
 	b.Helper()
-	s, err := r.Open("call", plainLeg("carrier"))
+	return establishAs(b, r, offer, answer, plainLeg("carrier"), plainLeg("fra"))
+}
+
+func establishAs(b *testing.B, r *Relay, offer, answer []byte, legA, legB Leg) (s *Session, toB, toA []byte) {
+	b.Helper()
+	s, err := r.Open("call", legA)
 	if err != nil {
 		b.Fatal(err)
 	}
-	if toB, err = s.Offer(A, offer, plainLeg("fra")); err != nil {
+	if toB, err = s.Offer(A, offer, legB); err != nil {
 		b.Fatal(err)
 	}
 	if toA, err = s.Answer(B, answer); err != nil {
@@ -65,6 +76,18 @@ func BenchmarkSession(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			s, _, _ := establish(b, r, offer, answer)
+			s.Close()
+		}
+	})
+}
+
+// BenchmarkSecureSession is BenchmarkSession with SRTP on both sides, under keys of its own each.
+func BenchmarkSecureSession(b *testing.B) {
+	offer, answer := secured(benchOffer(netip.AddrPortFrom(aliceAddr, 40000))), secured(benchAnswer(netip.AddrPortFrom(bobAddr, 40000)))
+	everyDoor(b, func(b *testing.B, r *Relay) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s, _, _ := establishAs(b, r, offer, answer, srtpLeg("carrier"), srtpLeg("fra", AES_CM_128_HMAC_SHA1_80))
 			s.Close()
 		}
 	})

@@ -29,7 +29,7 @@ func (s *Session) branch(sdp []byte, to Leg) (*Branch, []byte, error) {
 	if ref != nil {
 		return nil, nil, ref
 	}
-	rem, ref := s.consider(A, d, -1, "offer")
+	rem, ref := s.consider(A, &d, -1, "offer")
 	if ref != nil {
 		return nil, nil, ref
 	}
@@ -52,7 +52,7 @@ func (s *Session) branch(sdp []byte, to Leg) (*Branch, []byte, error) {
 
 // sockets makes a leg that is not in force.
 func (s *Session) sockets(side Side, to Leg) (*leg, error) {
-	l, err := newLeg(s, side, to, true)
+	l, err := newLeg(s, side, &to, true)
 	if err != nil {
 		s.r.cfg.Logger.Warn("media: no sockets for a leg", "session", s.id, "err", err)
 		return nil, &Refusal{Status: 503, Warning: 399, Text: errNoPort.Error()}
@@ -82,7 +82,7 @@ func (b *Branch) take() {
 		s.seat.up = false
 	}
 	s.seat, b.up = b, true
-	s.cfg[B], s.open = &b.l.cfg, b.x
+	s.cfg[B], s.open = b.l.cfg, b.x
 }
 
 // Drop gives the branch up, in force or not: its sockets and keys go. It may wait. Of the branch that won nobody calls it: that is the session's.
@@ -119,7 +119,7 @@ func (b *Branch) Meet(offer []byte) (toB, toA []byte, err error) {
 	if ref != nil {
 		return nil, nil, s.refused(ref)
 	}
-	rem, ref := s.weigh(end{B, &b.l.cfg, b.l}, d, -1, "offer")
+	rem, ref := s.weigh(end{B, b.l.cfg, b.l}, &d, -1, "offer")
 	if ref != nil {
 		return nil, nil, s.refused(ref)
 	}

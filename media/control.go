@@ -3,6 +3,7 @@ package media
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -56,9 +57,9 @@ func (l *leg) relay(by *leg, bySt *state, packets []rtcp.Packet, now time.Time) 
 
 // post sends a compound packet to the far end of l.
 func (l *leg) post(st *state, packets []rtcp.Packet) {
-	p := l.rtcp
+	p := &l.rtcp
 	if st.mux {
-		p = l.rtp
+		p = &l.rtp
 	}
 	la := p.latch.Load()
 	if la == nil {
@@ -84,7 +85,7 @@ func (l *leg) rewrite(by *leg, st, bySt *state, packets []rtcp.Packet, now time.
 		switch r := p.(type) {
 		case *rtcp.SenderReport:
 			sender = st.out.outgoing(r.SSRC)
-			l.sent.note(uint32(r.NTPTime>>16), now)
+			l.noted(uint32(r.NTPTime>>16), now)
 			by.heardOf(r.Reports, now)
 			out = append(out, &rtcp.SenderReport{
 				SSRC: sender, NTPTime: r.NTPTime, RTPTime: r.RTPTime,
@@ -112,7 +113,7 @@ func (l *leg) rewrite(by *leg, st, bySt *state, packets []rtcp.Packet, now time.
 		}
 		out = append([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: sender}}, out...)
 	}
-	name := rtcp.NewCNAMESourceDescription(sender, l.s.cname[l.side])
+	name := rtcp.NewCNAMESourceDescription(sender, l.s.canonical(l.side))
 	return append(out[:1:1], append([]rtcp.Packet{name}, out[1:]...)...)
 }
 
@@ -162,7 +163,7 @@ func (l *leg) originate(ssrc, ts, packets, octets uint32, now time.Time) {
 	}
 	// NTP time, RFC 3550 section 4: seconds since 1900 and a binary fraction.
 	ntp := uint64(now.Unix()+2208988800)<<32 | uint64(now.Nanosecond())<<32/1e9
-	l.sent.note(uint32(ntp>>16), now)
+	l.noted(uint32(ntp>>16), now)
 	sr := &rtcp.SenderReport{SSRC: ssrc, NTPTime: ntp, RTPTime: ts, PacketCount: packets, OctetCount: octets}
 	if g := l.got; !g.at.IsZero() {
 		sr.Reports = []rtcp.ReceptionReport{{
@@ -170,7 +171,7 @@ func (l *leg) originate(ssrc, ts, packets, octets uint32, now time.Time) {
 			Delay: uint32(now.Sub(g.at) * 65536 / time.Second),
 		}}
 	}
-	l.post(st, []rtcp.Packet{sr, rtcp.NewCNAMESourceDescription(ssrc, l.s.cname[l.side])})
+	l.post(st, []rtcp.Packet{sr, rtcp.NewCNAMESourceDescription(ssrc, l.s.canonical(l.side))})
 }
 
 // gotReport is the last sender report of the far end.
@@ -191,13 +192,32 @@ func (s *sentReports) note(ntp uint32, at time.Time) {
 	s.next = (s.next + 1) % len(s.at)
 }
 
+// noted remembers that a sender report leaves to the far end of l.
+func (l *leg) noted(ntp uint32, at time.Time) {
+	if l.sent == nil {
+		l.sent = &sentReports{}
+	}
+	l.sent.note(ntp, at)
+}
+
 func (s *sentReports) when(ntp uint32) (time.Time, bool) {
+	if s == nil {
+		return time.Time{}, false
+	}
 	for i := range s.at {
 		if s.ntp[i] == ntp && !s.at[i].IsZero() {
 			return s.at[i], true
 		}
 	}
 	return time.Time{}, false
+}
+
+// canonical is the name under which a side's reports leave. It runs under s.ctl.
+func (s *Session) canonical(side Side) string {
+	if s.cname[side] == "" {
+		s.cname[side] = fmt.Sprintf("%08x", random32())
+	}
+	return s.cname[side]
 }
 
 func random32() uint32 {

@@ -140,7 +140,7 @@ func (e *Endpoint) hear(text []byte, audio int) (*remote, error) {
 	if audio >= 0 {
 		cause = "answer"
 	}
-	rem, ref := e.s.consider(A, d, audio, cause)
+	rem, ref := e.s.consider(A, &d, audio, cause)
 	if ref != nil {
 		return nil, ref
 	}

@@ -206,9 +206,9 @@ func FuzzPacket(f *testing.F) {
 			c.picks(ok(s.Offer(A, a.sdp("a=rtcp-mux"), legs[B]))(t), 0)
 			ok(s.Answer(B, c.sdp()))(t)
 			l := s.legs[A].Load()
-			p, from := l.rtp, a.rtp.at
+			p, from := &l.rtp, a.rtp.at
 			if second {
-				p = l.rtcp
+				p = &l.rtcp
 			}
 			if !known {
 				from = netip.AddrPortFrom(aliceAddr, 9)

@@ -22,25 +22,28 @@ const (
 type leg struct {
 	s    *Session
 	side Side
-	cfg  Leg
+	cfg  *Leg // not changed once it is here
 	pair *pair
 	host netip.Addr     // written into SDP
 	bind netip.AddrPort // of the RTP socket
-	rtp  *port
-	rtcp *port
+	rtp  port
+	rtcp port
 	// readers are goroutines of ours, where the network does not read; nil where it does.
 	readers *readers
 
 	state atomic.Pointer[state]
+	usual state // the first one, which most legs keep
 	counters
-	tallies []*tally    // guarded by s.log
-	sent    sentReports // guarded by s.ctl, like got
-	got     gotReport   // by an endpoint only
+	home    tally        // of the first place, and
+	abroad  []*tally     // of others; the list and whether home counts are guarded by s.log
+	settled bool         // home counts
+	sent    *sentReports // guarded by s.ctl, like got; nil before the first
+	got     gotReport    // by an endpoint only
 
 	// negotiation, guarded by s.mu
 	id      uint64
 	version uint64
-	text    string // what was sent last, without its version
+	sum     uint64 // of what was sent last, without its version
 	keys    map[Suite]crypto
 	outs    map[Suite]*outbound // one per key, for as long as the key lives: its indexes are never used twice
 	ins     []*inbound          // the last keys of the far end, so that a key that comes back finds its rollover counter
@@ -69,6 +72,8 @@ type port struct {
 	conn   *sovereign.PacketConn
 	rtcp   bool
 	latch  atomic.Pointer[latch]
+	usual  latch      // the first one, which most ports keep
+	begun  bool       // it is in use, or was
 	swap   sync.Mutex // guards swaps of latch, and told
 	told   map[netip.AddrPort]bool
 	tokens float64
@@ -80,7 +85,7 @@ type latch struct {
 	sdp    netip.AddrPort // what the far end said of itself
 	addr   netip.AddrPort // what is used
 	pass   *sovereign.Pass
-	ruling sovereign.Ruling // that the pass was minted under: packets went under it, whatever the law says later
+	ruling *sovereign.Ruling // that the pass was minted under: packets went under it, whatever the law says later
 	tally  *tally
 	left   int // how often it may still move before the next offer and answer; RFC 4961 needs once
 	heard  atomic.Bool
@@ -104,8 +109,8 @@ type readers struct {
 var errWait = errors.New("media: sockets must be opened")
 
 // newLeg makes a leg. Without wait it takes sockets that are open, or gives errWait.
-func newLeg(s *Session, side Side, cfg Leg, wait bool) (*leg, error) {
-	bind, host := s.r.address(&cfg)
+func newLeg(s *Session, side Side, cfg *Leg, wait bool) (*leg, error) {
+	bind, host := s.r.address(cfg)
 	pr, err := (*pair)(nil), errWait
 	if wait {
 		pr, err = s.r.ports.get(bind, cfg.Purpose == sovereign.EmergencyCall)
@@ -116,9 +121,10 @@ func newLeg(s *Session, side Side, cfg Leg, wait bool) (*leg, error) {
 		return nil, err
 	}
 	l := &leg{s: s, side: side, cfg: cfg, pair: pr, host: host, bind: netip.AddrPortFrom(bind, pr.port), id: random62()}
-	l.rtp = &port{leg: l, conn: pr.rtp}
-	l.rtcp = &port{leg: l, conn: pr.rtcp, rtcp: true}
-	if !l.rtp.conn.Receive(l.rtp.take) || !l.rtcp.conn.Receive(l.rtcp.take) {
+	l.rtp.leg, l.rtp.conn = l, pr.rtp
+	l.rtcp.leg, l.rtcp.conn, l.rtcp.rtcp = l, pr.rtcp, true
+	pr.leg = l
+	if !l.rtp.conn.Receive(pr.hands[0]) || !l.rtcp.conn.Receive(pr.hands[1]) {
 		l.readers = &readers{done: make(chan struct{})}
 		l.readers.Go(l.rtp.run)
 		l.readers.Go(l.rtcp.run)
@@ -137,6 +143,7 @@ func (l *leg) close() {
 	}
 	l.rtp.conn.Receive(nil)
 	l.rtcp.conn.Receive(nil)
+	l.pair.leg = nil
 	l.s.r.ports.free(l.pair, true)
 }
 
@@ -268,7 +275,7 @@ func (p *port) write(b []byte, la *latch) bool {
 	switch {
 	case err == nil:
 		if la.fenced.Load() && la.fenced.CompareAndSwap(true, false) {
-			p.tell(Move{From: la.addr, To: la.addr, Cause: "law", Allowed: true, Ruling: la.pass.Ruling()})
+			p.tell(Move{From: la.addr, To: la.addr, Cause: "law", Allowed: true, Ruling: la.pass.Ruled()})
 		}
 		return true
 	case errors.Is(err, sovereign.ErrFenced):
@@ -281,7 +288,7 @@ func (p *port) write(b []byte, la *latch) bool {
 
 func (p *port) fenced(la *latch) {
 	if la.fenced.CompareAndSwap(false, true) {
-		p.tell(Move{From: la.addr, To: la.addr, Cause: "law", Ruling: la.pass.Ruling()})
+		p.tell(Move{From: la.addr, To: la.addr, Cause: "law", Ruling: la.pass.Ruled()})
 	}
 }
 
@@ -302,7 +309,7 @@ func (p *port) admissible(st *state, la *latch, from netip.AddrPort, now time.Ti
 		ok = ok || n.Contains(from.Addr())
 	}
 	if !ok {
-		p.turnAway(la, from, sovereign.Ruling{Why: "the source is neither the address in the session description nor in a declared prefix"})
+		p.turnAway(la, from, &sovereign.Ruling{Why: "the source is neither the address in the session description nor in a declared prefix"})
 		return false
 	}
 	// Two sources at once on a plain leg are an injection: only a far end that fell silent can have moved.
@@ -339,15 +346,16 @@ func (p *port) move(from netip.AddrPort) *latch {
 	}
 	p.swap.Unlock()
 	if left < 0 {
-		p.turnAway(la, from, sovereign.Ruling{Why: "the far end moved already since the last offer and answer"})
+		p.turnAway(la, from, &sovereign.Ruling{Why: "the far end moved already since the last offer and answer"})
 		return nil
 	}
 	pass, ruling := p.leg.judge(from)
 	if pass == nil {
-		p.turnAway(la, from, ruling)
+		p.turnAway(la, from, &ruling)
 		return nil
 	}
-	next := &latch{sdp: la.sdp, addr: from, pass: pass, ruling: ruling, tally: p.leg.tally(ruling), left: left}
+	ruled := pass.Ruled()
+	next := &latch{sdp: la.sdp, addr: from, pass: pass, ruling: ruled, tally: p.leg.tally(ruled), left: left}
 	next.heard.Store(true)
 	p.swap.Lock()
 	ok := p.latch.CompareAndSwap(la, next) // an answer may have come in between
@@ -355,7 +363,7 @@ func (p *port) move(from netip.AddrPort) *latch {
 	if !ok {
 		return nil
 	}
-	p.tell(Move{From: la.addr, To: from, Cause: "rebind", Allowed: true, Ruling: ruling})
+	p.tell(Move{From: la.addr, To: from, Cause: "rebind", Allowed: true, Ruling: ruled})
 	return next
 }
 
@@ -363,7 +371,7 @@ func (p *port) move(from netip.AddrPort) *latch {
 const maxTold = 8
 
 // turnAway tells of a refused source, once each.
-func (p *port) turnAway(la *latch, from netip.AddrPort, r sovereign.Ruling) {
+func (p *port) turnAway(la *latch, from netip.AddrPort, r *sovereign.Ruling) {
 	p.swap.Lock()
 	known := p.told[from] || len(p.told) == maxTold
 	if !known {
@@ -393,7 +401,12 @@ func (p *port) aim(to netip.AddrPort, pass *sovereign.Pass, cause string) {
 		p.swap.Unlock()
 		return
 	}
-	next := &latch{sdp: to, addr: to, pass: pass, ruling: pass.Ruling(), left: 1}
+	next := &p.usual
+	if p.begun {
+		next = &latch{}
+	}
+	p.begun = true
+	next.sdp, next.addr, next.pass, next.ruling, next.left = to, to, pass, pass.Ruled(), 1
 	if same := old != nil && old.sdp == to; same {
 		next.addr, next.pass, next.ruling, next.tally = old.addr, old.pass, old.ruling, old.tally
 		next.heard.Store(old.heard.Load())
@@ -403,10 +416,10 @@ func (p *port) aim(to netip.AddrPort, pass *sovereign.Pass, cause string) {
 		p.swap.Unlock()
 		return
 	}
-	next.tally = p.leg.tally(pass.Ruling())
+	next.tally = p.leg.tally(next.ruling)
 	p.latch.Store(next)
 	p.swap.Unlock()
-	m := Move{To: to, Cause: cause, Allowed: true, Ruling: pass.Ruling()}
+	m := Move{To: to, Cause: cause, Allowed: true, Ruling: next.ruling}
 	if old != nil {
 		m.From = old.addr
 	}
@@ -419,19 +432,45 @@ func (l *leg) judge(to netip.AddrPort) (*sovereign.Pass, sovereign.Ruling) {
 }
 
 // tally finds or makes the counter for the place of a ruling.
-func (l *leg) tally(r sovereign.Ruling) *tally {
+func (l *leg) tally(r *sovereign.Ruling) *tally {
 	c := r.Country
 	if c == "" && len(r.Place.Countries) > 0 {
 		c = r.Place.Countries[0]
 	}
 	l.s.log.Lock()
 	defer l.s.log.Unlock()
-	for _, t := range l.tallies {
+	if !l.settled {
+		l.home.country, l.settled = c, true
+	}
+	if l.home.country == c {
+		return &l.home
+	}
+	for _, t := range l.abroad {
 		if t.country == c {
 			return t
 		}
 	}
 	t := &tally{country: c}
-	l.tallies = append(l.tallies, t)
+	l.abroad = append(l.abroad, t)
 	return t
+}
+
+// perCountry is what was counted, by place; nil when nothing came.
+func (l *leg) perCountry() map[sovereign.Country]uint64 {
+	l.s.log.Lock()
+	defer l.s.log.Unlock()
+	var out map[sovereign.Country]uint64
+	add := func(t *tally) {
+		if n := t.packets.Load(); n > 0 {
+			if out == nil {
+				out = map[sovereign.Country]uint64{}
+			}
+			out[t.country] += n
+		}
+	}
+	add(&l.home)
+	for _, t := range l.abroad {
+		add(t)
+	}
+	return out
 }

@@ -93,7 +93,7 @@ type Move struct {
 	To      netip.AddrPort
 	Cause   string // offer | answer | reinvite | refer (another far end took the place) | rebind | law (the ruling changed under a running session)
 	Allowed bool
-	Ruling  sovereign.Ruling
+	Ruling  *sovereign.Ruling // never nil, shared: nobody changes it
 }
 
 // Report of a session.
@@ -109,7 +109,7 @@ type Report struct {
 type SideReport struct {
 	Remote     netip.AddrPort // latched, or from SDP while nothing came
 	Local      netip.AddrPort
-	Ruling     sovereign.Ruling // the one in force, or the one that packets went under before the law changed
+	Ruling     *sovereign.Ruling // the one in force, or the one that packets went under before the law changed; shared; nil while there is no Remote
 	Codec      string
 	Suite      Suite // "" for plain RTP
 	RxPackets  uint64
@@ -123,7 +123,7 @@ type SideReport struct {
 	Refused    uint64        // packets from a source that was not admitted, or that failed authentication
 	FirstRx    time.Time
 	LastRx     time.Time
-	PerCountry map[sovereign.Country]uint64
+	PerCountry map[sovereign.Country]uint64 // packets; nil for none
 }
 
 // Refusal is an SDP or address that cannot be honoured, in SIP's terms.

@@ -46,8 +46,20 @@ type pair struct {
 	rtp, rtcp *sovereign.PacketConn
 	at        netip.AddrPort // of rtp, as it was asked for
 	port      uint16
-	until     time.Time // of a freed one: the end of its rest
-	next      *pair     // of one that rests: who was freed after it
+	leg       *leg                                   // whose it is; changed only while the network hands nothing over
+	hands     [2]func(b []byte, from netip.AddrPort) // give leg what the network read of rtp and of rtcp
+	until     time.Time                              // of a freed one: the end of its rest
+	next      *pair                                  // of one that rests: who was freed after it
+}
+
+// newPair makes a pair of two open sockets.
+func (p *ports) newPair(rtp, rtcp sovereign.UDPConn, at netip.AddrPort, port uint16) *pair {
+	pr := &pair{rtp: p.fence.UDP(rtp), rtcp: p.fence.UDP(rtcp), at: at, port: port}
+	pr.hands = [2]func([]byte, netip.AddrPort){
+		func(b []byte, from netip.AddrPort) { pr.leg.rtp.take(b, from) },
+		func(b []byte, from netip.AddrPort) { pr.leg.rtcp.take(b, from) },
+	}
+	return pr
 }
 
 func newPorts(c *Config) (*ports, error) {
@@ -248,7 +260,7 @@ func (p *ports) bind(at netip.AddrPort) (*pair, error) {
 		rtp.Close()
 		return nil, err
 	}
-	return &pair{rtp: p.fence.UDP(rtp), rtcp: p.fence.UDP(rtcp), at: at, port: at.Port()}, nil
+	return p.newPair(rtp, rtcp, at, at.Port()), nil
 }
 
 // system takes what the system gives, until it is an even port with a free neighbour. Those that don't fit stay open until then: a
@@ -270,7 +282,7 @@ func (p *ports) system(a netip.Addr) (*pair, error) {
 		if port%2 == 0 && port != 0 {
 			rtcp, err := p.listen(netip.AddrPortFrom(a, port+1))
 			if err == nil {
-				return &pair{rtp: p.fence.UDP(rtp), rtcp: p.fence.UDP(rtcp), at: netip.AddrPortFrom(a, 0), port: port}, nil
+				return p.newPair(rtp, rtcp, netip.AddrPortFrom(a, 0), port), nil
 			}
 			last = err
 		}

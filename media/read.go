@@ -11,9 +11,9 @@ import (
 //
 // It is strict about the order of lines and about every value that has a form, RFC 8866 section 9, and takes no more than the relay needs. A media section that is
 // no RTP audio is not looked into: one line of an image or of a data channel must not cost the audio.
-func parseSDP(b []byte) (*description, *Refusal) {
+func parseSDP(b []byte) (description, *Refusal) {
 	if len(b) > maxSDP {
-		return nil, refuse(399, "session description is too long")
+		return description{}, refuse(399, "session description is too long")
 	}
 	text := string(b)
 	r := reader{d: description{lines: make([]line, 0, min(strings.Count(text, "\nm="), maxMLines))}}
@@ -28,13 +28,12 @@ func parseSDP(b []byte) (*description, *Refusal) {
 			continue
 		}
 		if ref := r.take(raw); ref != nil {
-			return nil, ref
+			return description{}, ref
 		}
 	}
 	r.end()
-	d := r.d
-	d.detach(text)
-	return &d, nil
+	r.d.detach(text)
+	return r.d, nil
 }
 
 // usualAttrs is how many attributes of a line that cross there is room for without an allocation of their own.
@@ -405,9 +404,12 @@ func plainMLine(s string, l *line) bool {
 		return false
 	}
 	_, count, several := strings.Cut(port, "/")
+	if !several {
+		return true
+	}
 	count, _, _ = strings.Cut(count, "/")
 	_, err := strconv.Atoi(count)
-	return !several || err == nil
+	return err == nil
 }
 
 // detach copies what is kept of text into memory of its own, when that is less than half of it: a description is remembered as long as its call.
@@ -417,9 +419,10 @@ func (d *description) detach(text string) {
 	if 2*n > len(text) {
 		return
 	}
-	kept := make([]byte, 0, n)
-	d.texts(func(s string) string { kept = append(kept, s...); return s })
-	all := string(kept)
+	var kept strings.Builder
+	kept.Grow(n)
+	d.texts(func(s string) string { kept.WriteString(s); return s })
+	all := kept.String()
 	d.texts(func(s string) string {
 		s, all = all[:len(s)], all[len(s):]
 		return s

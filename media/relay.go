@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -28,6 +29,7 @@ type Relay struct {
 	moves    [2]atomic.Uint64
 	refusals *prometheus.CounterVec
 
+	seed  maphash.Seed
 	works sync.Pool // of *work: what a reader needs outlives the call that it read for
 }
 
@@ -43,7 +45,7 @@ func New(c Config) (*Relay, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: c, ports: p, sessions: map[*Session]struct{}{}}
+	r := &Relay{cfg: c, ports: p, sessions: map[*Session]struct{}{}, seed: maphash.MakeSeed()}
 	r.works.New = func() any { return &work{} }
 	if err := r.register(c.Metrics); err != nil {
 		return nil, err
@@ -75,9 +77,6 @@ func (r *Relay) Open(id string, a Leg) (*Session, error) {
 	}
 	s := &Session{id: id, r: r, opened: time.Now()}
 	s.cfg[A] = &a
-	for i := range s.cname {
-		s.cname[i] = fmt.Sprintf("%08x", random32())
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {

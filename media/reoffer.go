@@ -98,7 +98,7 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 	if ref != nil {
 		return nil, ref
 	}
-	rem, ref := s.consider(from, d, -1, "reinvite")
+	rem, ref := s.consider(from, &d, -1, "reinvite")
 	if ref != nil {
 		return nil, ref
 	}

@@ -76,7 +76,7 @@ func (s *Session) replacement(side Side, to Leg) (*Replacement, *leg, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Replacement{s: s, e: end{side, &l.cfg, l}}, stay, nil
+	return &Replacement{s: s, e: end{side, l.cfg, l}}, stay, nil
 }
 
 // agreed is what a side has agreed to, as an offer to somebody else: its own last description, with the formats that were answered. It is offered as a
@@ -101,7 +101,7 @@ func (r *Replacement) take(sdp []byte, audio int) *Refusal {
 	if ref != nil {
 		return ref
 	}
-	r.rem, ref = r.s.weigh(r.e, d, audio, "refer")
+	r.rem, ref = r.s.weigh(r.e, &d, audio, "refer")
 	return ref
 }
 
@@ -215,7 +215,7 @@ func (r *Replacement) Settle(answer []byte) error {
 	if ref != nil {
 		return s.refused(ref)
 	}
-	rem, ref := s.consider(stay.side, d, stay.remote.audio, "reinvite")
+	rem, ref := s.consider(stay.side, &d, stay.remote.audio, "reinvite")
 	if ref != nil {
 		return s.refused(ref)
 	}

@@ -2,6 +2,7 @@ package media
 
 import (
 	"errors"
+	"hash/maphash"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -22,7 +23,7 @@ type Session struct {
 	id     string
 	r      *Relay
 	opened time.Time
-	cname  [2]string // canonical name of each side in RTCP, random
+	cname  [2]string // canonical name of each side in RTCP, random; made when it is first needed, under ctl
 	legs   [2]atomic.Pointer[leg]
 	ctl    sync.Mutex // RTCP of both directions
 	// sink gets what A sends when there is no B side: the session of an Endpoint. It runs on the reader's goroutine.
@@ -152,7 +153,7 @@ func (s *Session) offer(from Side, sdp []byte, to Leg, wait bool) ([]byte, error
 	if l := s.legs[from].Load(); l != nil && l.remote != nil {
 		cause = "reinvite"
 	}
-	rem, ref := s.consider(from, d, -1, cause)
+	rem, ref := s.consider(from, &d, -1, cause)
 	if ref != nil {
 		return nil, ref
 	}
@@ -175,7 +176,7 @@ func (s *Session) offer(from Side, sdp []byte, to Leg, wait bool) ([]byte, error
 
 // start makes the leg of a side.
 func (s *Session) start(side Side, wait bool) error {
-	l, err := newLeg(s, side, *s.cfg[side], wait)
+	l, err := newLeg(s, side, s.cfg[side], wait)
 	switch {
 	case err == nil:
 		s.legs[side].Store(l)
@@ -283,8 +284,8 @@ func (l *leg) write(lines []line) []byte {
 	d := description{id: l.id, host: l.host, lines: lines}
 	var room [1024]byte
 	tail := d.tail(room[:0])
-	if string(tail) != l.text {
-		l.text = string(tail)
+	if sum := maphash.Bytes(l.s.r.seed, tail); sum != l.sum || l.version == 0 {
+		l.sum = sum
 		l.version++
 	}
 	out := make([]byte, 0, len(tail)+64)
@@ -316,7 +317,7 @@ func (s *Session) answer(from Side, sdp []byte) ([]byte, error) {
 	if x.to.remote != nil && !x.answered {
 		cause = "reinvite"
 	}
-	rem, ref := s.consider(from, d, x.rem.audio, cause)
+	rem, ref := s.consider(from, &d, x.rem.audio, cause)
 	if ref != nil {
 		return nil, ref
 	}
@@ -386,9 +387,11 @@ func (l *leg) silence(rem *remote) {
 // commit puts rem in force. Contexts live on while their keys stay: so does the rollover counter, and a new key starts at 0 (RFC 3711
 // section 3.3.1).
 func (l *leg) commit(rem *remote, clocks paces, codec, cause string) error {
-	next := &state{
-		mux: rem.line.mux, wants: !rem.line.hold && rem.line.dir.receives(), clocks: clocks, codec: codec,
+	next := &l.usual
+	if next.clocks != nil {
+		next = &state{}
 	}
+	*next = state{mux: rem.line.mux, wants: !rem.line.hold && rem.line.dir.receives(), clocks: clocks, codec: codec}
 	if rem.key != nil {
 		if err := l.keying(next, rem.key); err != nil {
 			return err
@@ -468,6 +471,9 @@ func (s *Session) rollback() {
 
 // refused counts a refusal on its way out.
 func (s *Session) refused(err error) error {
+	if err == nil {
+		return nil
+	}
 	var ref *Refusal
 	if errors.As(err, &ref) {
 		s.r.refusals.WithLabelValues(strconv.Itoa(ref.Status)).Inc()
@@ -569,10 +575,10 @@ func (l *leg) report() SideReport {
 	r := SideReport{
 		Local: netip.AddrPortFrom(l.host, l.pair.port), RxPackets: l.packets.Load(), RxBytes: l.bytes.Load(), TxPackets: l.tx.Load(),
 		Lost: l.lost.Load(), Jitter: time.Duration(l.jitter.Load()), RTT: time.Duration(l.rtt.Load()), TxLost: l.txLost.Load(),
-		Refused: l.refused.Load(), FirstRx: moment(l.first.Load()), LastRx: moment(l.last.Load()), PerCountry: map[sovereign.Country]uint64{},
+		Refused: l.refused.Load(), FirstRx: moment(l.first.Load()), LastRx: moment(l.last.Load()), PerCountry: l.perCountry(),
 	}
 	if la := l.rtp.latch.Load(); la != nil {
-		r.Remote, r.Ruling = la.addr, la.pass.Ruling()
+		r.Remote, r.Ruling = la.addr, la.pass.Ruled()
 		if !r.Ruling.Permitted() {
 			r.Ruling = la.ruling // a move of cause "law" tells when it ended
 		}
@@ -580,13 +586,6 @@ func (l *leg) report() SideReport {
 	if st := l.state.Load(); st != nil {
 		r.Codec, r.Suite = st.codec, st.suite
 		r.MOS = mos(st.codec, r.RxPackets, r.Lost, l.gaps.Load(), r.Jitter, r.RTT)
-	}
-	l.s.log.Lock()
-	defer l.s.log.Unlock()
-	for _, t := range l.tallies {
-		if n := t.packets.Load(); n > 0 {
-			r.PerCountry[t.country] += n
-		}
 	}
 	return r
 }

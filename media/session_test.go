@@ -771,7 +771,7 @@ func TestPlainPathDoesNotAllocate(t *testing.T) {
 	s := bed.open(plainLeg("carrier"))
 	ok(s.Offer(A, a.sdp(), plainLeg("fra")))(t)
 	ok(s.Answer(B, b.sdp()))(t)
-	p, w := s.legs[A].Load().rtp, &work{}
+	p, w := &s.legs[A].Load().rtp, &work{}
 	seq := uint16(0)
 	if got := testing.AllocsPerRun(1000, func() {
 		seq++

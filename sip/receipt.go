@@ -243,8 +243,8 @@ func mediaHop(r *audit.Receipt, s media.SideReport, name, remote string, until t
 	if !s.Remote.IsValid() {
 		return
 	}
-	h := ruledHop("media", name, s.Ruling)
-	h.Operator = operator(s.Ruling)
+	h := ruledHop("media", name, *s.Ruling)
+	h.Operator = operator(*s.Ruling)
 	h.RemoteAddr, h.RemoteName, h.Until = s.Remote.String(), remote, until
 	h.SRTP = &audit.SRTPSeen{Suite: string(s.Suite), Keying: "SDES"}
 	if s.Suite == "" {
