@@ -56,7 +56,6 @@ func (l *Layer) KeepEvery(f Flow, d time.Duration) {
 	l.mu.Lock()
 	c := l.pool[f.Key()]
 	l.mu.Unlock()
-	d = max(d, pongWithin)
 	if c == nil || l.c.Keep == nil {
 		return
 	}

@@ -330,9 +330,9 @@ func (c *conn) write(nc net.Conn) error {
 		}
 		select {
 		case <-c.wake:
-			if now := c.every(); now < every && c.acceptor == nil { // the peer asked for more pings
+			if now := c.every(); now != every { // the peer asked for more pings
 				every = now
-				ping.Reset(pause(every))
+				ping.Reset(max(pause(every), pongWithin))
 			}
 		case <-ping.C:
 			if c.l.c.Keep(Flow{c.flow}) != KeepOff {
