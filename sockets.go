@@ -141,7 +141,12 @@ func (n *Node) dialDNS(ctx context.Context, network string, server netip.AddrPor
 	if network != "tcp" {
 		return n.dialDatagram(ctx, server, "name server")
 	}
-	pass, err := n.infrastructure(server, "name server")
+	return n.dialStream(ctx, server, "name server")
+}
+
+// dialStream opens a fenced connection to one address that is no call's.
+func (n *Node) dialStream(ctx context.Context, server netip.AddrPort, what string) (net.Conn, error) {
+	pass, err := n.infrastructure(server, what)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ func (n *Node) buildTrace(context.Context) error {
 	}
 	if c.HEP.Address.IsValid() {
 		n.collector = trace.NewCollector(trace.Collector{
-			Agent: c.HEP.Agent, Password: c.HEP.Password, Dial: n.dialCollector, Metrics: m,
+			Agent: c.HEP.Agent, Password: c.HEP.Password, Stream: c.HEP.TCP, Dial: n.dialCollector, Metrics: m,
 			Fenced: func(err error) bool { return errors.Is(err, sovereign.ErrFenced) },
 		})
 		book.Export = n.collector.Export
@@ -36,13 +37,52 @@ func (n *Node) buildTrace(context.Context) error {
 	return nil
 }
 
-// dialCollector opens a fenced socket to the HEP collector. Its address is judged now, and by the socket at each datagram.
+// dialCollector opens a fenced socket to the HEP collector. Its address is judged now, and by the socket at each write.
 func (n *Node) dialCollector(ctx context.Context) (io.WriteCloser, error) {
-	c, err := n.dialDatagram(ctx, n.cfg.Load().HEP.Address, "collector")
+	hep := n.cfg.Load().HEP
+	if hep.TCP {
+		c, err := n.dialStream(ctx, hep.Address, "collector")
+		if err != nil {
+			return nil, err
+		}
+		return newMonologue(c), nil
+	}
+	c, err := n.dialDatagram(ctx, hep.Address, "collector")
 	if err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// monologue is a connection that is only written to. Reading shows that the far end closed it: the next write fails then, where it would have been lost.
+type monologue struct {
+	net.Conn
+	over chan struct{}
+}
+
+// monologueWrite is how long a far end that does not read is waited for.
+const monologueWrite = 2 * time.Second
+
+func newMonologue(c net.Conn) *monologue {
+	m := &monologue{c, make(chan struct{})}
+	go func() {
+		defer close(m.over)
+		_, _ = io.Copy(io.Discard, c)
+		_ = c.Close()
+	}()
+	return m
+}
+
+func (m *monologue) Write(b []byte) (int, error) {
+	_ = m.SetWriteDeadline(time.Now().Add(monologueWrite))
+	return m.Conn.Write(b)
+}
+
+// Close waits for the reader.
+func (m *monologue) Close() error {
+	err := m.Conn.Close()
+	<-m.over
+	return err
 }
 
 // tracer shows calls at the door.

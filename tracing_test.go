@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -92,6 +93,7 @@ func hepDropped(t *testing.T, n *cordon.Node, reason string) (count float64) {
 func TestACollectorGetsMaskedCopiesInAPermittedPlaceAndNothingElsewhere(t *testing.T) {
 	t.Setenv("CORDON_TEST_CLARA", "clara's token")
 	for place, permitted := range map[string]bool{"127.1.0.99": true, "127.9.0.99": false} {
+		t.Run(place+" by TCP", func(t *testing.T) { collectByTCP(t, place, permitted) })
 		t.Run(place, func(t *testing.T) {
 			collector, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(place)})
 			if err != nil {
@@ -127,6 +129,57 @@ func TestACollectorGetsMaskedCopiesInAPermittedPlaceAndNothingElsewhere(t *testi
 			}
 		})
 	}
+}
+
+// collectByTCP is a collector behind a connection: in a permitted place it gets packets one after another, elsewhere
+// not even a connection.
+func collectByTCP(t *testing.T, place string, permitted bool) {
+	ln, err := net.Listen("tcp", net.JoinHostPort(place, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	file := writeConfig(t, t.TempDir(), nodeConfig+"hep: {address: \""+ln.Addr().String()+"\", transport: tcp}\n")
+	n := boot(t, file)
+	defer n.Stop(t.Context(), 0)
+	tracedCall(t, n)
+	if !permitted {
+		waitFor(t, "a refusal that is counted", func() bool { return hepDropped(t, n, "fenced") > 0 })
+		_ = ln.(*net.TCPListener).SetDeadline(time.Now().Add(50 * time.Millisecond))
+		if c, err := ln.Accept(); err == nil {
+			t.Errorf("a connection from %s", c.RemoteAddr())
+		}
+		return
+	}
+	if first := hepFrom(t, ln); !strings.Contains(first, "INVITE sip:+********56@edge SIP/2.0\r\n") || strings.Contains(first, "Erika") {
+		t.Errorf("the first packet: %q", first)
+	}
+}
+
+// hepFrom takes a connection, reads three packets and gives the first.
+func hepFrom(t *testing.T, ln net.Listener) (first string) {
+	t.Helper()
+	_ = ln.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second))
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	for i := range 3 {
+		head := make([]byte, 6)
+		if _, err := io.ReadFull(c, head); err != nil || string(head[:4]) != "HEP3" {
+			t.Fatalf("packet %d begins with %q: %v", i, head, err)
+		}
+		rest := make([]byte, int(head[4])<<8+int(head[5])-6)
+		if _, err := io.ReadFull(c, rest); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = string(rest)
+		}
+	}
+	return first
 }
 
 func TestACallIsShownToWhoMayAndTheLogSaysSo(t *testing.T) {

@@ -26,8 +26,10 @@ type Trace struct {
 
 // HEP is a collector of SIP messages, such as Homer.
 type HEP struct {
-	// Literal address and UDP port; it must lie in a permitted place.
+	// Literal address and port; it must lie in a permitted place.
 	Address string `yaml:"address"`
+	// udp (default), or tcp: over a connection that is opened again when it breaks, nothing is lost but what the queue does not hold meanwhile.
+	Transport string `yaml:"transport,omitempty"`
 	// Number of this node at the collector.
 	CaptureID uint32 `yaml:"capture_id,omitempty"`
 	// What the collector asks for, by reference. It travels in clear.
@@ -44,6 +46,7 @@ type TracePart struct {
 // HEPPart is the collector's share; without an address there is none.
 type HEPPart struct {
 	Address  netip.AddrPort
+	TCP      bool
 	Agent    uint32
 	Password func() (string, error) // nil: none
 }
@@ -79,7 +82,7 @@ func (b *builder) hep(c *Config) {
 	if h == nil {
 		return
 	}
-	c.HEP = HEPPart{Address: b.addrPort("hep.address", h.Address), Agent: h.CaptureID}
+	c.HEP = HEPPart{Address: b.addrPort("hep.address", h.Address), TCP: b.oneOf("hep.transport", h.Transport, "udp", "tcp") == "tcp", Agent: h.CaptureID}
 	switch {
 	case h.Address == "":
 		b.fail("hep.address", "e.g. 192.0.2.20:9060", "is missing")

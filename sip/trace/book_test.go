@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -404,7 +405,14 @@ func TestACollectorThatIsRefusedGetsNothing(t *testing.T) {
 		}
 		time.Sleep(socketPause)
 		send()
-		if len(s.got) != 3 || counted(t, reg, "cordon_trace_hep_sent_total") != 3 || counted(t, reg, "cordon_trace_hep_dropped_total") != 4 {
+		s.err = errors.New("no route")
+		send()
+		s.err = nil
+		time.Sleep(socketPause)
+		if len(s.got) != 3 || counted(t, reg, "cordon_trace_hep_dropped_total") != 5 {
+			t.Errorf("a datagram that failed was kept: %d packets", len(s.got))
+		}
+		if len(s.got) != 3 || counted(t, reg, "cordon_trace_hep_sent_total") != 3 || counted(t, reg, "cordon_trace_hep_dropped_total") != 5 {
 			t.Errorf("%d packets, %v sent, %v dropped", len(s.got), counted(t, reg, "cordon_trace_hep_sent_total"), counted(t, reg, "cordon_trace_hep_dropped_total"))
 		}
 		cancel()
@@ -512,4 +520,95 @@ func TestARecordThatIsUsedAgainHoldsNothingOfTheCallBefore(t *testing.T) {
 			t.Fatalf("%d: the first call is remembered: %t", i, ok)
 		}
 	}
+}
+
+// A connection is kept; what it broke at goes over the next one, at once if it had lasted, and what comes meanwhile waits in a queue that is bounded.
+func TestACollectorOverAStreamIsConnectedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		m, err := NewMetrics(reg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fenced, broken := errors.New("fenced"), errors.New("broken")
+		var dials int
+		var s *sink
+		var refuse error
+		c := NewCollector(Collector{Stream: true, Metrics: m, Fenced: func(err error) bool { return errors.Is(err, fenced) }, Dial: func(context.Context) (io.WriteCloser, error) {
+			dials++
+			if refuse != nil {
+				return nil, refuse
+			}
+			s = &sink{}
+			return s, nil
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- c.Run(ctx) }()
+		n := 0
+		send := func() {
+			n++
+			c.Export(Event{At: time.Now(), Proto: "tcp", Local: edge, Remote: carrier, Text: fmt.Sprint("message ", n)}, "ref")
+			synctest.Wait()
+		}
+		has := func(what string, conns int, want ...string) {
+			t.Helper()
+			var got []string
+			for _, b := range s.got {
+				chunks, err := readHEP(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, string(chunks[chunkPayload]))
+			}
+			if dials != conns || !slices.Equal(got, want) {
+				t.Errorf("%s: %d connections, the last got %q, want %d and %q", what, dials, got, conns, want)
+			}
+		}
+		send()
+		time.Sleep(time.Hour)
+		send()
+		has("kept", 1, "message 1", "message 2")
+		s.err = broken
+		send()
+		has("replaced at once", 2, "message 3")
+		s.err = broken // it did not last
+		send()
+		send()
+		has("a pause", 2, "message 3")
+		time.Sleep(socketPause)
+		synctest.Wait()
+		has("after it", 3, "message 4", "message 5")
+		refuse = broken
+		s.err = broken
+		time.Sleep(socketPause)
+		send() // it is held until there is a collector, and what follows waits behind it
+		for range 1100 {
+			c.Export(Event{At: time.Now(), Local: edge, Remote: carrier, Text: "queued"}, "ref")
+		}
+		time.Sleep(time.Minute)
+		if got := counted(t, reg, "cordon_trace_hep_dropped_total"); got != 1100-1024 {
+			t.Errorf("%v dropped while there was no collector, want what the queue does not hold: %d", got, 1100-1024)
+		}
+		refuse = nil
+		time.Sleep(socketPause)
+		synctest.Wait()
+		if len(s.got) != 1+1024 {
+			t.Errorf("%d came when it was back", len(s.got))
+		}
+		s.err, refuse = fenced, fenced
+		send()
+		time.Sleep(socketPause)
+		send()
+		if got := counted(t, reg, "cordon_trace_hep_dropped_total"); got != 1100-1024+2 {
+			t.Errorf("%v dropped when the law closed the way", got)
+		}
+		refuse = nil
+		time.Sleep(socketPause)
+		c.Export(Event{At: time.Now(), Local: edge, Remote: carrier, Text: strings.Repeat("x", maxHEP)}, "ref")
+		send()
+		has("after one that is too long", dials, fmt.Sprint("message ", n))
+		cancel()
+		<-done
+	})
 }

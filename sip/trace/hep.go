@@ -90,7 +90,9 @@ func plain(a netip.AddrPort) netip.AddrPort {
 type Collector struct {
 	Agent    uint32
 	Password func() (string, error) // nil: none; read at each socket
-	// Dial opens a socket to the collector, or says by Fenced that it may not be reached. It is the only way out.
+	// Stream says that Dial gives connections: one is kept until it breaks, and what it broke at is sent again over the next. Else Dial gives sockets of datagrams.
+	Stream bool
+	// Dial opens a socket to the collector, or says by Fenced that it may not be reached. It is the only way out. A write must not take long.
 	Dial    func(ctx context.Context) (io.WriteCloser, error)
 	Fenced  func(error) bool
 	Metrics *Metrics
@@ -103,7 +105,8 @@ type letter struct {
 	ref string
 }
 
-// Times of a collector's socket: it is opened anew each minute, so that the law is asked anew, and after a failure not before a pause.
+// Times of a collector's socket: one of datagrams is opened anew each minute, so that the law is asked anew (a connection that loses its pass is closed). After
+// a failure none is opened before a pause; a connection that had lasted for one is replaced at once.
 const (
 	socketFor   = time.Minute
 	socketPause = 5 * time.Second
@@ -134,7 +137,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case l := <-c.queue:
-			if why := c.send(ctx, &s, l); why != "" {
+			if why := c.insist(ctx, &s, l); why != "" {
 				c.Metrics.drop(why)
 			} else {
 				c.Metrics.sent()
@@ -147,6 +150,7 @@ func (c *Collector) Run(ctx context.Context) error {
 type socket struct {
 	conn     io.WriteCloser
 	password string
+	opened   time.Time
 	until    time.Time // of the socket, or of the pause after a failure
 	why      string    // there is none
 }
@@ -158,8 +162,23 @@ func (s *socket) close() {
 	}
 }
 
+// insist sends, and over a stream it sends again until a connection takes it: the queue bounds what waits behind it. A way that the law closes is not waited for.
+func (c *Collector) insist(ctx context.Context, s *socket, l letter) (why string) {
+	for {
+		why = c.send(ctx, s, l)
+		if !c.Stream || why != "failed" || s.conn != nil {
+			return why
+		}
+		select {
+		case <-ctx.Done():
+			return why
+		case <-time.After(time.Until(s.until)):
+		}
+	}
+}
+
 func (c *Collector) send(ctx context.Context, s *socket, l letter) (why string) {
-	if !time.Now().Before(s.until) {
+	if over := !time.Now().Before(s.until); over && (s.conn == nil || !c.Stream) {
 		s.close()
 		c.open(ctx, s)
 	}
@@ -173,6 +192,9 @@ func (c *Collector) send(ctx context.Context, s *socket, l letter) (why string) 
 	if _, err := s.conn.Write(b); err != nil {
 		s.close()
 		s.why, s.until = c.reason(err), time.Now().Add(socketPause)
+		if c.Stream {
+			s.until = s.opened.Add(socketPause)
+		}
 		return s.why
 	}
 	return ""
@@ -194,7 +216,7 @@ func (c *Collector) open(ctx context.Context, s *socket) {
 		s.why = c.reason(err)
 		return
 	}
-	s.conn, s.until = conn, time.Now().Add(socketFor)
+	s.conn, s.opened, s.until = conn, time.Now(), time.Now().Add(socketFor)
 }
 
 func (c *Collector) reason(err error) string {
