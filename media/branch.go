@@ -60,29 +60,62 @@ func (s *Session) sockets(side Side, to Leg) (*leg, error) {
 	return l, nil
 }
 
-// Take puts the branch in force: Answer from B is its answer from now on. What was in force before is silent, and can be taken again by its own answer until it is
-// dropped.
-func (b *Branch) Take() {
+// Take puts the branch in force: Answer from B is its answer from now on. A branch that was in force before is silent, and can be taken again by its own answer
+// until it is dropped. The B side of an attempt that stood alone is given back, for Drop; nil without one.
+func (b *Branch) Take() *Branch {
 	b.s.mu.Lock()
 	defer b.s.mu.Unlock()
-	if !b.over && b.s.end == nil {
-		b.take()
+	if b.over || b.s.end != nil {
+		return nil
 	}
+	return b.take()
 }
 
-func (b *Branch) take() {
+func (b *Branch) take() (alone *Branch) {
 	s := b.s
 	if now := s.open; now != nil && now.from == A {
 		b.x.rem = now.rem // A may have said something newer meanwhile
 	}
 	if old := s.legs[B].Swap(b.l); old != nil && old != b.l {
 		old.state.Store(nil)
+		if s.seat == nil || s.seat.l != old {
+			alone = &Branch{s: s, l: old}
+		}
 	}
 	if s.seat != nil {
 		s.seat.up = false
 	}
 	s.seat, b.up = b, true
 	s.cfg[B], s.open = b.l.cfg, b.x
+	return alone
+}
+
+// Hear takes the answer to the offer of the branch and puts it in force when it can be used. It gives the answer for A, and like Take what is to be dropped. The
+// error is a *Refusal; the session then is as it was.
+func (b *Branch) Hear(answer []byte) (toA []byte, alone *Branch, err error) {
+	if alone, err = b.admit(answer); err != nil {
+		return nil, nil, err
+	}
+	toA, err = b.s.Answer(B, answer)
+	return toA, alone, err
+}
+
+// admit takes the branch if its answer can be used.
+func (b *Branch) admit(answer []byte) (*Branch, error) {
+	s := b.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.over || s.end != nil {
+		return nil, errOver
+	}
+	d, ref := parseSDP(answer)
+	if ref == nil {
+		_, ref = s.weigh(end{B, b.l.cfg, b.l}, &d, b.x.rem.audio, "answer")
+	}
+	if ref != nil {
+		return nil, s.refused(ref)
+	}
+	return b.take(), nil
 }
 
 // Drop gives the branch up, in force or not: its sockets and keys go. It may wait. Of the branch that won nobody calls it: that is the session's.
@@ -107,35 +140,38 @@ func (b *Branch) Drop() {
 }
 
 // Meet puts the branch in force for a far end that did not take its offer but made one of its own: the two offers, A's and this one, answer each other. It gives
-// the answers for the far end and for A. The error is a *Refusal; the session then is as it was.
-func (b *Branch) Meet(offer []byte) (toB, toA []byte, err error) {
+// the answers for the far end and for A, and like Take what is to be dropped. The error is a *Refusal; the session then is as it was.
+func (b *Branch) Meet(offer []byte) (toB, toA []byte, alone *Branch, err error) {
 	s := b.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b.over || s.end != nil {
-		return nil, nil, errOver
+		return nil, nil, nil, errOver
 	}
 	d, ref := parseSDP(offer)
 	if ref != nil {
-		return nil, nil, s.refused(ref)
+		return nil, nil, nil, s.refused(ref)
 	}
 	rem, ref := s.weigh(end{B, b.l.cfg, b.l}, &d, -1, "offer")
 	if ref != nil {
-		return nil, nil, s.refused(ref)
+		return nil, nil, nil, s.refused(ref)
 	}
 	offered := b.l.layout[b.x.rem.audio].formats
 	if rem.off || b.x.rem.off || !rem.line.only(offered) || rem.line.speech() == "" {
-		return nil, nil, s.refused(refuse(305, "no format in common with the caller"))
+		return nil, nil, nil, s.refused(refuse(305, "no format in common with the caller"))
 	}
-	b.take()
+	alone = b.take()
 	a, asked := s.legs[A].Load(), b.x.rem
+	if a.remote != nil && !a.remote.off && len(a.layout) > a.remote.audio {
+		a.stale = len(both(a.agreed(), rem.line.formats)) < len(a.agreed())
+	}
 	if err := s.agree(a, b.x, rem, "answer"); err != nil {
-		return nil, nil, err
+		return nil, nil, alone, err
 	}
 	b.x.answered = true
 	toB = b.l.concede(rem, asked, rem.line.formats)
 	toA = a.concede(asked, rem, rem.line.formats)
-	return toB, toA, nil
+	return toB, toA, alone, nil
 }
 
 // concede answers the offer of one far end with what another one offered: what both take, in the directions that both wish. RFC 3264 section 6.1.

@@ -137,14 +137,14 @@ func TestTwoOffersMeet(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, one, two, _ := branched(t, srtpLeg("carrier"), srtpLeg("fra"))
 		pick := newPeer(t, c.n, bob2Addr, 7000, AES_CM_128_HMAC_SHA1_80)
-		if _, _, err := two.Meet(bytes.ReplaceAll(pick.sdp(), []byte(bob2Addr.String()), []byte(heldAddr.String()))); err == nil || err.(*Refusal).Status != 403 {
+		if _, _, _, err := two.Meet(bytes.ReplaceAll(pick.sdp(), []byte(bob2Addr.String()), []byte(heldAddr.String()))); err == nil || err.(*Refusal).Status != 403 {
 			t.Errorf("media in a held place: %v", err)
 		}
-		if _, _, err := two.Meet(bytes.Replace(pick.sdp(), []byte("SAVP 8 101"), []byte("SAVP 0"), 1)); err == nil || err.(*Refusal).Status != 488 {
+		if _, _, _, err := two.Meet(bytes.Replace(pick.sdp(), []byte("SAVP 8 101"), []byte("SAVP 0"), 1)); err == nil || err.(*Refusal).Status != 488 {
 			t.Errorf("nothing in common: %v", err)
 		}
 		one.Take()
-		toB, toA, err := two.Meet(bytes.Replace(pick.sdp("a=sendonly"), []byte("SAVP 8 101"), []byte("SAVP 0 8"), 1))
+		toB, toA, _, err := two.Meet(bytes.Replace(pick.sdp("a=sendonly"), []byte("SAVP 8 101"), []byte("SAVP 0 8"), 1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,6 +164,43 @@ func TestTwoOffersMeet(t *testing.T) {
 		again := ok(c.s.Offer(A, c.a.sdp(), srtpLeg("fra")))(t)
 		if !strings.Contains(string(again), strconv.Itoa(int(pick.to.Port()))) {
 			t.Errorf("another port in a re-offer:\n%s", again)
+		}
+	})
+}
+
+// A far end that comes in place of an attempt that stood alone: what that one had goes, and only once its successor can be used.
+func TestABranchInPlaceOfALoneAttempt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork()
+		b := newBed(t, n.door)
+		a, first := newPeer(t, n, aliceAddr, 4000, ""), newPeer(t, n, bobAddr, 5000, "")
+		s := b.open(plainLeg("carrier"))
+		first.reads(ok(s.Offer(A, a.sdp(), plainLeg("fra")))(t))
+		a.reads(ok(s.Answer(B, first.sdp()))(t)) // early
+		c := &talking{bed: b, n: n, s: s, a: a, b: first}
+		x, offer, err := s.Branch(a.sdp(), plainLeg("zrh"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := newPeer(t, n, bob2Addr, 6000, "").reads(offer)
+		if _, _, err := x.Hear(bytes.ReplaceAll(second.sdp(), []byte(bob2Addr.String()), []byte(heldAddr.String()))); err == nil || err.(*Refusal).Status != 403 {
+			t.Errorf("media in a held place: %v", err)
+		}
+		if c.hears(first, a, 2) != 2 || c.hears(a, first, 2) != 2 {
+			t.Error("the first one is not in force any more")
+		}
+		toA, alone, err := x.Hear(second.sdp())
+		if err != nil || alone == nil {
+			t.Fatal(err)
+		}
+		alone.Drop()
+		a.reads(toA)
+		if c.hears(second, a, 2) != 2 || c.hears(a, second, 2) != 2 || c.hears(first, a, 1) != 0 {
+			t.Error("the second one is not in force")
+		}
+		s.Close()
+		if open := n.sockets(); open != 6 {
+			t.Errorf("%d sockets are open", open)
 		}
 	})
 }

@@ -309,7 +309,7 @@ func (c *call) holdStatus() int {
 	return 403
 }
 
-// connected is the answer of B: A gets its 200. In a delayed offer the answer comes in A's ACK, which onAck then takes.
+// connected is the answer of B: A gets its 200. In a delayed offer the answer comes in A's ACK, which onAck then takes. from is nil when B called us.
 func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
 	if c.via != nil {
 		c.via.connected()
@@ -331,10 +331,13 @@ func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
 		hs = append(hs, s)
 	}
 	res := tx.Response(200, "", hs...)
-	said := hear(from, c.b.party, c.sh.e.profiles.Load())
-	said.carry(res, c.b, l, l.host())
-	packages(res, tokens(from, "recv-info"))
-	parts := said.beside(c.b, l.party)
+	takes, parts := c.b.takes, []header.Part(nil)
+	if from != nil {
+		said := hear(from, c.b.party, c.sh.e.profiles.Load())
+		said.carry(res, c.b, l, l.host())
+		takes, parts = tokens(from, "recv-info"), said.beside(c.b, l.party)
+	}
+	packages(res, takes)
 	if l.rel.idle() && l.out == nil { // nearly always; what waits needs memory
 		c.confirm(tx, res, sdp, parts, onAck)
 		return

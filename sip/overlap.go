@@ -107,15 +107,26 @@ func (c *call) heeds(status int, rs []reason) bool {
 
 // overtake ends the attempts that the answered one, which is current, was faster than. RFC 3261 section 16.7: CANCEL, which waits for a provisional response.
 func (c *call) overtake(res *msg.Response) {
-	o := c.beside
-	if c.beside = nil; !o.live() {
-		return
+	if o := c.beside; o.live() {
+		c.ids.b, _ = header.Session(value(res, "session-id")) // what was known may have been the other's
+		o.withdraw("overtaken")
 	}
-	c.ids.b, _ = header.Session(value(res, "session-id")) // what was known may have been the other's
-	c.tried[o.record].TookMS = ms(time.Since(o.sent))
-	o.result("overtaken")
-	o.outcome(o.alive, false, 0, "overtaken", o.alive)
-	o.abandon([]reason{{"SIP", 200, "call completed elsewhere"}})
+	c.beside, c.inForce = nil, nil
+}
+
+// withdraw ends every attempt of the call: somebody else has it.
+func (c *call) withdraw(word string) {
+	for o := c.rival(nil); o != nil; o = c.rival(nil) {
+		o.withdraw(word)
+	}
+	c.cur, c.beside = nil, nil
+}
+
+func (t *attempt) withdraw(word string) {
+	t.c.tried[t.record].TookMS = ms(time.Since(t.sent))
+	t.result(word)
+	t.outcome(t.alive, false, 0, word, t.alive)
+	t.abandon([]reason{{"SIP", 200, "call completed elsewhere"}}) // RFC 3326 section 3.1
 }
 
 // desert gives up what can still win of a call that ends without an answer.

@@ -20,6 +20,8 @@ type joining struct {
 	req  *msg.Request
 	l    *leg // of the new far end; in the call once its media is
 	late bool // its media is being put in: a CANCEL comes too late
+
+	branch *media.Branch // its media, in place of who rings; nil when a call that is up is taken over
 }
 
 // replaceable finds the leg that an INVITE is to replace, or says with which status it cannot. RFC 3891 section 3. Who may not replace it learns nothing of its state.
@@ -44,8 +46,14 @@ func (s *shard) replaceable(r replaces, party *Party) (*leg, int) {
 		return nil, 603
 	case c.synth != nil, c.emergency(), party.Transfer == transferRefuse, l.party.Transfer == transferRefuse:
 		return nil, 603
-	case !c.confirmed: // an early dialog: of the caller it is none of ours, and a callee that rings has no media that could be taken over
+	case !c.confirmed && l.side == media.A: // RFC 3891 section 3: an early dialog that was not initiated here
 		return nil, 481
+	case c.via != nil: // who rings is the target of a transfer: its caller is in another call
+		return nil, 603
+	case !c.confirmed && (c.b != nil || c.moving != nil):
+		return nil, 491
+	case !c.confirmed:
+		return l, 0
 	case r.early:
 		return nil, 486
 	case c.moving != nil:
@@ -99,7 +107,11 @@ func (s *shard) replaced(tx *transaction.Server, req *msg.Request, in transport.
 	if has(req, "recv-info") {
 		l.takes = tokens(req, "recv-info")
 	}
-	newJoin(old, l, tx, req).join()
+	if t := newJoin(old, l, tx, req); old.c.confirmed {
+		t.join()
+	} else {
+		t.pickUp()
+	}
 }
 
 func newJoin(old, l *leg, tx *transaction.Server, req *msg.Request) *transfer {
@@ -129,10 +141,7 @@ func (t *transfer) join() {
 	e, s, side, m := c.sh.e, c.media.Load(), t.by.side, j.l.media()
 	offer, _ := bodySDP(j.req)
 	e.off(func() {
-		if !e.c.Log.Health().OK && e.c.OnLogFailure != continueWithGap {
-			c.sh.loop.Post(func() {
-				t.turnedAway(c.holdStatus(), "refused", reason{"SIP", c.holdStatus(), "calls cannot be recorded now"}.header())
-			})
+		if t.unrecorded() {
 			return
 		}
 		var swap *media.Replacement
@@ -145,6 +154,18 @@ func (t *transfer) join() {
 		}
 		c.sh.loop.Post(func() { t.joined(swap, ours, err) })
 	})
+}
+
+// unrecorded turns the new far end away when the log cannot be written. It may block, and so is not for the loop.
+func (t *transfer) unrecorded() bool {
+	c := t.c
+	if e := c.sh.e; e.c.Log.Health().OK || e.c.OnLogFailure == continueWithGap {
+		return false
+	}
+	c.sh.loop.Post(func() {
+		t.turnedAway(c.holdStatus(), "refused", reason{"SIP", c.holdStatus(), "calls cannot be recorded now"}.header())
+	})
+	return true
 }
 
 // joined goes on where join came back.
@@ -195,6 +216,9 @@ func (t *transfer) turnedAway(status int, result string, hs ...msg.Header) {
 func (t *transfer) release(status int, result string) {
 	if swap := t.swap; swap != nil {
 		t.c.sh.e.off(swap.Drop)
+	}
+	if b := t.joins.branch; b != nil {
+		t.c.sh.e.off(b.Drop)
 	}
 	t.rec.Attempts[0].Result = itoa(status)
 	t.joins.l.entomb()
@@ -265,11 +289,7 @@ func (t *transfer) taken(p media.Patch, err error) {
 		}
 		return
 	}
-	l := j.l
-	session, _ := header.Session(value(j.req, "session-id"))
-	if session == "" {
-		session = newUUID()
-	}
+	l, session := j.l, sessionIn(j.req)
 	c.occupy(l.party.Name)
 	c.seat(l, t.by, nil, session)
 	if p.Answer != nil {
@@ -282,4 +302,12 @@ func (t *transfer) taken(p media.Patch, err error) {
 	if p.Offer != nil {
 		c.retell(t.stay, t.swap, p.Offer)
 	}
+}
+
+// sessionIn is the Session-ID of who sent a request, or a new one. RFC 7989 section 6.
+func sessionIn(req *msg.Request) string {
+	if id, _ := header.Session(value(req, "session-id")); id != "" {
+		return id
+	}
+	return newUUID()
 }
