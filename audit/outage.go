@@ -202,6 +202,8 @@ func callRefOf(e Event) string {
 		return e.CallRef
 	case CallEnded:
 		return e.CallRef
+	case *CallEnded:
+		return e.CallRef
 	case MediaMoved:
 		return e.CallRef
 	}

@@ -234,7 +234,7 @@ func (p *page) Response(_ *transaction.Client, res *msg.Response) {
 	p.outcome(status < 500 || status >= 600 || status == 503, status == 503, retryAfter(res), itoa(status))
 	switch {
 	case res.IsSuccess():
-		h := signallingHop("b", p.to)
+		h := signallingHop(nil, "b", p.to)
 		p.took = &h
 		p.end(status, "relayed", nil)
 	case fateOf(status, rs) == tryNext:
@@ -314,7 +314,7 @@ func (p *page) record(status int) audit.MessageRelayed {
 	c := p.walk
 	r := audit.MessageRelayed{
 		MessageRef: *c.ref.Load(), Direction: string(c.plan.Direction), From: c.party.Name, Route: c.plan.Route, Bytes: len(p.body),
-		Attempts: c.attempts(), Hop: p.took, SIPFinal: status, Overall: "compliant", PolicyDigest: c.plan.Digest, Generation: c.plan.Generation,
+		Attempts: c.attempts([]audit.Attempt{}), Hop: p.took, SIPFinal: status, Overall: "compliant", PolicyDigest: c.plan.Digest, Generation: c.plan.Generation,
 	}
 	if len(c.refs) > 1 {
 		r.PartyA, r.PartyB = c.refs[0], c.refs[1]
@@ -380,7 +380,7 @@ func (c *call) note(from, to *leg, kind string, size, status int) {
 	if ref == nil {
 		return
 	}
-	hop := signallingHop(sideName(to.side), to)
+	hop := signallingHop(nil, sideName(to.side), to)
 	r := audit.MessageRelayed{
 		MessageRef: *ref, Direction: string(c.plan.Direction), From: from.party.Name, To: to.party.Name, Route: c.plan.Route, Bytes: size, ContentType: kind,
 		Attempts: []audit.Attempt{}, Hop: &hop, GateDecision: c.grant, SIPFinal: status, Overall: "compliant", PolicyDigest: c.plan.Digest, Generation: c.plan.Generation,

@@ -1,7 +1,7 @@
 package sip
 
 import (
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -14,11 +14,12 @@ import (
 // finish frees the media, writes the call's records and closes its intent: once, when the call has ended and was prepared.
 func (c *call) finish() {
 	e := c.sh.e
-	rec := c.receipt() // on the loop, where the call's state may be read
-	session, names := c.media.Load(), c.names()
-	ended, result := c.shortRecord(rec), SyntheticResult{}
+	s := new(sheet)
+	c.receipt(s) // on the loop, where the call's state may be read
+	c.shortRecord(s)
+	session, names, result := c.media.Load(), c.names(), SyntheticResult{}
 	if c.synth != nil {
-		result = c.result(rec)
+		result = c.result(s.rec.CallRef)
 	}
 	target := ""
 	if c.b != nil && !c.answer.IsZero() {
@@ -35,30 +36,31 @@ func (c *call) finish() {
 			rep = session.Close()
 		case c.synth != nil:
 			var tone media.EndpointReport
-			rep, tone = c.synth.close(rec.TInvite)
+			rep, tone = c.synth.close(s.rec.TInvite)
 			result.Report, result.Tone = rep, tone
 		}
 		e.rated(target, rep)
-		mediaHops(&rec, rep, names, e.operatorOf)
-		e.record(rec.CallRef, rec.Session, func() {
+		s.mediaHops(e, rep, names)
+		e.record(s.rec.CallRef, s.rec.Session, func() {
 			e.live.remove(c)
 			if session == nil && c.synth != nil {
 				c.synth.done <- result
 			}
-		}, ended, rec)
+		}, &s.ended, &s.rec)
 	})
 }
 
 // receipt is what the call knows of itself; media comes later.
-func (c *call) receipt() audit.Receipt {
+func (c *call) receipt(s *sheet) {
 	trunk, group := c.sides()
-	r := audit.Receipt{
+	r := &s.rec
+	*r = audit.Receipt{
 		CallRef: *c.ref.Load(), Direction: string(c.plan.Direction), Purpose: c.plan.Purpose.String(),
 		TInvite: c.start, TAnswer: c.answer, TEnd: c.end, Trunk: trunk, EdgeGroup: group, RouteReason: string(routing.ReasonPrimary),
-		Hops: []audit.ReceiptHop{}, Attempts: c.attempts(), Packets: map[string]uint64{}, Moves: append([]audit.Move{}, c.moves...),
+		Hops: s.hops[:0], Attempts: c.attempts(s.attempts[:0]), Packets: map[string]uint64{}, Moves: append([]audit.Move{}, c.moves...),
 		Recording:    audit.RecordingState{Required: c.plan.Recording},
 		Session:      c.session(),
-		Outcome:      audit.Outcome{SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Q850: c.q850, Quality: []audit.LegQuality{}},
+		Outcome:      audit.Outcome{SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Q850: c.q850, Quality: s.quality[:0]},
 		PolicyDigest: c.plan.Digest, Generation: c.plan.Generation,
 	}
 	if r.Direction == "" {
@@ -84,18 +86,17 @@ func (c *call) receipt() audit.Receipt {
 		r.Hops = append(r.Hops, f.hop)
 	}
 	if c.a != nil {
-		r.Hops = append(r.Hops, signallingHop("a", c.a))
+		r.Hops = append(r.Hops, signallingHop(s, "a", c.a))
 	}
 	if c.b != nil {
-		r.Hops = append(r.Hops, signallingHop("b", c.b))
+		r.Hops = append(r.Hops, signallingHop(s, "b", c.b))
 	}
 	r.Overall = c.overall()
-	return r
 }
 
-// attempts lists every target in order: what was tried, then what the plan left out.
-func (c *call) attempts() []audit.Attempt {
-	out := append([]audit.Attempt{}, c.tried...)
+// attempts lists every target in order, in the room of out: what was tried, then what the plan left out.
+func (c *call) attempts(out []audit.Attempt) []audit.Attempt {
+	out = append(out, c.tried...)
 	for i := range out {
 		if out[i].Result == "" {
 			out[i].Result = "cancelled"
@@ -151,9 +152,10 @@ func (c *call) overall() string {
 	return "compliant"
 }
 
-func signallingHop(name string, l *leg) audit.ReceiptHop {
-	h := ruledHop("signalling", name, *l.ruling)
-	h.Operator = l.c.sh.e.operatorOf(*l.ruling)
+// signallingHop is what is known of a leg, in the room of s, which may be nil.
+func signallingHop(s *sheet, name string, l *leg) audit.ReceiptHop {
+	h := ruledHop(s, "signalling", name, l.ruling)
+	h.Operator = l.c.sh.e.operatorOf(s, l.ruling)
 	h.RemoteAddr, h.RemoteName = l.flow.Remote().String(), l.farName()
 	if d := l.shortest(); d > 0 {
 		bound(&h, d)
@@ -168,25 +170,28 @@ func signallingHop(name string, l *leg) audit.ReceiptHop {
 }
 
 // operatorOf names who runs the place of a ruling, and where the region's operator has its seat. Nil when nobody said.
-func (e *Edge) operatorOf(r sovereign.Ruling) *audit.Operator {
+func (e *Edge) operatorOf(s *sheet, r *sovereign.Ruling) *audit.Operator {
 	o := audit.Operator{Name: r.Place.Operator}
-	if s := e.c.Fence.Snapshot(); s != nil {
-		if f, ok := s.Catalogue().Lookup(r.Region); ok {
+	if snap := e.c.Fence.Snapshot(); snap != nil {
+		if f, ok := snap.Catalogue().Lookup(r.Region); ok {
 			o.HQ = string(f.OperatorHQ)
 		}
 	}
 	if o == (audit.Operator{}) {
 		return nil
 	}
-	return &o
+	return s.operator(o)
 }
 
 // bound notes a round trip and how far away that lets the far end be: light in fibre makes about 200 km per ms one way.
 func bound(h *audit.ReceiptHop, rtt time.Duration) {
 	h.RTTMinMS = ms(rtt)
 	h.MaxDistanceKM = h.RTTMinMS * 100
+	var room [64]byte
+	far := append(strconv.AppendFloat(room[:0], h.RTTMinMS, 'f', 1, 64), " ms: at most "...)
+	far = append(strconv.AppendFloat(far, h.MaxDistanceKM, 'f', 0, 64), " km away"...)
 	// A bound alone neither proves nor disproves a place: that takes a second vantage point.
-	h.Evidence = append(h.Evidence, audit.Evidence{Kind: "rtt_bound", Value: fmt.Sprintf("%.1f ms: at most %.0f km away", h.RTTMinMS, h.MaxDistanceKM), Result: "silent"})
+	h.Evidence = append(h.Evidence, audit.Evidence{Kind: "rtt_bound", Value: string(far), Result: "silent"})
 }
 
 // farName is what the far end is called in records: what it proved, or what it was called by.
@@ -208,15 +213,15 @@ func (c *call) names() (n [2]string) {
 }
 
 // ruledHop fills in what a ruling knows. The far end of every leg reads what we send it, so each hop is a termination.
-func ruledHop(plane, leg string, r sovereign.Ruling) audit.ReceiptHop {
+func ruledHop(s *sheet, plane, leg string, r *sovereign.Ruling) audit.ReceiptHop {
 	h := audit.ReceiptHop{
-		Plane: plane, Leg: leg, Role: "terminates_plaintext", DeclaredRegion: r.Region.String(), DeclaredCountry: string(r.Country),
+		Plane: plane, Leg: leg, Role: "terminates_plaintext", DeclaredRegion: s.region(r.Region), DeclaredCountry: string(r.Country),
 		Contract: r.Place.Contract, Verdict: string(r.Standing), Ground: string(r.Ground), Instrument: r.Instrument, Proof: string(r.Proof),
 	}
 	if h.Verdict == "" {
 		h.Verdict = string(sovereign.StandingUnknown)
 	}
-	h.Evidence = []audit.Evidence{}
+	h.Evidence = s.evidence()
 	if r.Place.Contract != "" {
 		h.Evidence = append(h.Evidence, audit.Evidence{Kind: "declared", Value: r.Place.Contract, Result: "supports"})
 	}
@@ -224,12 +229,14 @@ func ruledHop(plane, leg string, r sovereign.Ruling) audit.ReceiptHop {
 }
 
 // mediaHops adds what media counted.
-func mediaHops(r *audit.Receipt, rep media.Report, names [2]string, operator func(sovereign.Ruling) *audit.Operator) {
-	for _, f := range rep.Former {
-		mediaHop(r, f.Report, sideName(f.Side), "", f.Until, operator)
+func (s *sheet) mediaHops(e *Edge, rep media.Report, names [2]string) {
+	r := &s.rec
+	for i := range rep.Former {
+		f := &rep.Former[i]
+		s.mediaHop(e, &f.Report, sideName(f.Side), "", f.Until)
 	}
 	for i, name := range []string{"a", "b"} {
-		mediaHop(r, rep.Sides[i], name, names[i], time.Time{}, operator)
+		s.mediaHop(e, &rep.Sides[i], name, names[i], time.Time{})
 	}
 	for _, m := range rep.Moves {
 		if m.From.IsValid() || !m.Allowed {
@@ -239,30 +246,31 @@ func mediaHops(r *audit.Receipt, rep media.Report, names [2]string, operator fun
 }
 
 // mediaHop adds what media counted of one far end. until is when it left the call, zero for one that stayed to its end.
-func mediaHop(r *audit.Receipt, s media.SideReport, name, remote string, until time.Time, operator func(sovereign.Ruling) *audit.Operator) {
-	if !s.Remote.IsValid() {
+func (s *sheet) mediaHop(e *Edge, m *media.SideReport, name, remote string, until time.Time) {
+	if !m.Remote.IsValid() {
 		return
 	}
-	h := ruledHop("media", name, *s.Ruling)
-	h.Operator = operator(*s.Ruling)
-	h.RemoteAddr, h.RemoteName, h.Until = s.Remote.String(), remote, until
-	h.SRTP = &audit.SRTPSeen{Suite: string(s.Suite), Keying: "SDES"}
-	if s.Suite == "" {
+	r := &s.rec
+	h := ruledHop(s, "media", name, m.Ruling)
+	h.Operator = e.operatorOf(s, m.Ruling)
+	h.RemoteAddr, h.RemoteName, h.Until = m.Remote.String(), remote, until
+	h.SRTP = s.protection(audit.SRTPSeen{Suite: string(m.Suite), Keying: "SDES"})
+	if m.Suite == "" {
 		h.SRTP.Keying, h.SRTP.Cleartext = "none", true
 	}
-	if s.RTT > 0 {
-		bound(&h, s.RTT)
+	if m.RTT > 0 {
+		bound(&h, m.RTT)
 	}
 	r.Hops = append(r.Hops, h)
-	for country, n := range s.PerCountry {
+	for country, n := range m.PerCountry {
 		r.Packets[string(country)] += n
 	}
-	r.Outcome.Quality = append(r.Outcome.Quality, audit.LegQuality{Leg: name, Packets: s.RxPackets, Lost: s.Lost, JitterMS: ms(s.Jitter), MOS: s.MOS})
+	r.Outcome.Quality = append(r.Outcome.Quality, audit.LegQuality{Leg: name, Packets: m.RxPackets, Lost: m.Lost, JitterMS: ms(m.Jitter), MOS: m.MOS})
 	switch {
-	case s.RxPackets+s.TxPackets == 0:
-	case !s.Ruling.Permitted():
+	case m.RxPackets+m.TxPackets == 0:
+	case !m.Ruling.Permitted():
 		r.Overall = "violation"
-	case s.Ruling.Ground == sovereign.GroundGrant && r.Overall == "compliant":
+	case m.Ruling.Ground == sovereign.GroundGrant && r.Overall == "compliant":
 		r.Overall = "compliant_by_gate"
 	}
 }
@@ -276,29 +284,28 @@ func receiptMove(m media.Move) audit.Move {
 }
 
 // shortRecord is the short record of the call.
-func (c *call) shortRecord(r audit.Receipt) audit.CallEnded {
-	n := 0
+func (c *call) shortRecord(s *sheet) {
+	r, n := &s.rec, 0
 	for _, a := range c.tried {
 		if !a.At.IsZero() {
 			n++
 		}
 	}
-	out := audit.CallEnded{
+	s.ended = audit.CallEnded{
 		CallRef: r.CallRef, Trunk: r.Trunk, Group: r.EdgeGroup, Route: c.plan.Route, SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Q850: c.q850,
 		Session: r.Session, Attempts: n,
 	}
 	if !c.answer.IsZero() {
-		out.SetupMS, out.TalkMS = ms(c.answer.Sub(c.start)), ms(c.end.Sub(c.answer))
+		s.ended.SetupMS, s.ended.TalkMS = ms(c.answer.Sub(c.start)), ms(c.end.Sub(c.answer))
 	}
-	return out
 }
 
 // flowWord names a transport for people.
 func flowWord(f transport.Flow) string { return string(f.Proto()) + " " + f.Remote().String() }
 
 // result is what a synthetic caller is told.
-func (c *call) result(r audit.Receipt) SyntheticResult {
-	out := SyntheticResult{CallRef: r.CallRef, Status: c.final}
+func (c *call) result(ref string) SyntheticResult {
+	out := SyntheticResult{CallRef: ref, Status: c.final}
 	for _, a := range c.tried {
 		out.Hops = append(out.Hops, a.Target+" "+a.Result)
 	}

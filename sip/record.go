@@ -55,25 +55,37 @@ func (e *Edge) intend(sh *shard, ref string, at time.Time, wait time.Duration, t
 // record writes what is left of a call, then ends its intent, unless something could not be written, and in any case calls over.
 func (e *Edge) record(ref, session string, over func(), events ...audit.Event) {
 	e.tasks.Add(1)
-	var left, failed atomic.Int64
-	left.Store(int64(len(events)))
+	r := &recording{e: e, ref: ref, session: session, over: over}
+	r.left.Store(int64(len(events)))
+	settled := r.settled
 	for _, ev := range events {
-		e.write(ev, func(written bool) {
-			if !written {
-				failed.Add(1)
-			}
-			if left.Add(-1) > 0 {
-				return
-			}
-			if failed.Load() > 0 {
-				e.log.Error("a receipt could not be written; its intent stays open", "call", ref, "session", session)
-			} else {
-				e.c.Intents.End(ref)
-			}
-			over()
-			e.tasks.Add(-1)
-		})
+		e.write(ev, settled)
 	}
+}
+
+// recording is what is left of a call on its way into the log.
+type recording struct {
+	e            *Edge
+	ref, session string
+	over         func()
+	left, failed atomic.Int64
+}
+
+// settled takes the outcome of one entry; the last one ends the recording.
+func (r *recording) settled(written bool) {
+	if !written {
+		r.failed.Add(1)
+	}
+	if r.left.Add(-1) > 0 {
+		return
+	}
+	if r.failed.Load() > 0 {
+		r.e.log.Error("a receipt could not be written; its intent stays open", "call", r.ref, "session", r.session)
+	} else {
+		r.e.c.Intents.End(r.ref)
+	}
+	r.over()
+	r.e.tasks.Add(-1)
 }
 
 // write appends one entry. One that finds the log down is tried again in a goroutine of its own.

@@ -247,7 +247,7 @@ func (t *transfer) end(status int, result string) {
 	c := t.c
 	t.rec.SIPFinal, t.rec.Result, t.rec.TookMS = status, result, ms(time.Since(t.rec.T))
 	if w := t.walk; w != nil {
-		t.rec.Attempts = append(t.rec.Attempts, w.attempts()...)
+		t.rec.Attempts = append(t.rec.Attempts, w.attempts([]audit.Attempt{})...)
 		t.rec.GateDecision = w.grant
 		w.ended = true
 		stopTimer(&w.setup)
@@ -371,7 +371,7 @@ func (t *transfer) patched(p media.Patch, err error) {
 // seat puts a leg in the place of another one, which leaves the call but not yet its peer. taken are the parties that the leg counts in, session is the
 // Session-ID of its peer.
 func (c *call) seat(l, old *leg, taken []string, session string) {
-	r := signallingHop(sideName(old.side), old)
+	r := signallingHop(nil, sideName(old.side), old)
 	r.Until = time.Now()
 	c.former = append(c.former, formerLeg{r, old.ruling})
 	if len(c.moves) < maxMoves {

@@ -1,0 +1,57 @@
+package sip
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// TestSheet holds that what a sheet gives out is nobody else's, within its room, behind it, and without any.
+func TestSheet(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]*sheet{"a sheet": {}, "none": nil} {
+		var operators []*audit.Operator
+		var proofs [][]audit.Evidence
+		for i := range 10 {
+			o := s.operator(audit.Operator{Name: itoa(i)})
+			operators = append(operators, o)
+			p := s.evidence()
+			if p == nil || len(p) != 0 {
+				t.Errorf("%s: a list of evidence that is not there, or not empty: %v", name, p)
+			}
+			for j := range 4 { // more than a hop of an ordinary call has
+				p = append(p, audit.Evidence{Value: itoa(10*i + j)})
+			}
+			proofs = append(proofs, p)
+		}
+		for i := range 10 {
+			if operators[i].Name != itoa(i) {
+				t.Errorf("%s: operator %d is called %s", name, i, operators[i].Name)
+			}
+			for j, p := range proofs[i] {
+				if p.Value != itoa(10*i+j) {
+					t.Errorf("%s: evidence %d of hop %d is %s", name, j, i, p.Value)
+				}
+			}
+		}
+		for _, code := range []string{"eu-1", "us-1", "eu-1", "eu-2", "eu-2", "us-1"} {
+			r := sovereign.Region{Provider: "aws", Code: code}
+			if got := s.region(r); got != r.String() {
+				t.Errorf("%s: region %s is written %s", name, r, got)
+			}
+		}
+		if got := s.region(sovereign.Region{}); got != "" {
+			t.Errorf("%s: no region is written %q", name, got)
+		}
+	}
+	s := &sheet{}
+	var all []*audit.SRTPSeen
+	for i := range 4 {
+		all = append(all, s.protection(audit.SRTPSeen{Suite: itoa(i)}))
+	}
+	if !slices.EqualFunc(all, []string{"0", "1", "2", "3"}, func(p *audit.SRTPSeen, want string) bool { return p.Suite == want }) {
+		t.Errorf("protections %v", all)
+	}
+}
