@@ -65,12 +65,11 @@ func (l *leg) adopt(in transport.Incoming) bool {
 	}
 	l.ruling = r
 	if !c.emergency() {
-		l.flow, l.here = in.Flow, ""
+		l.flow = in.Flow
 		return true
 	}
 	old := l.release
 	l.flow, l.release = c.sh.e.excuse(in.Flow, l.party)
-	l.here = ""
 	if old != nil {
 		old()
 	}

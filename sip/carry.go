@@ -142,7 +142,7 @@ func (l *leg) veil() *header.Veil {
 		v.Hide(l.name)
 	}
 	if v.Hide(l.ways...); l.invite != nil {
-		v.Hide(waysOf(l.invite)...)
+		v.Hide(waysOf(nil, l.invite)...)
 	}
 	for line := range strings.Lines(string(l.taken)) {
 		if _, a, ok := strings.Cut(line, " IP"); ok && len(a) > 2 && (line[0] == 'o' || line[0] == 'c') {

@@ -11,6 +11,7 @@ import (
 // wants sip:sbc.example.com:5061;transport=tls.
 // Conforms: RFC 3261 section 8.1.1.8
 func TestContactOfAParty(t *testing.T) {
+	s := &shard{}
 	for _, c := range []struct {
 		proto   transport.Proto
 		local   string
@@ -22,9 +23,14 @@ func TestContactOfAParty(t *testing.T) {
 		{transport.TCP, "192.0.2.1:5060", "", "sip:192.0.2.1:5060;transport=tcp"},
 		{transport.UDP, "[2001:db8::1]:5060", "", "sip:[2001:db8::1]:5060"},
 	} {
-		l := &leg{party: &Party{Contact: c.contact}, flow: transport.Path(c.proto, netip.MustParseAddrPort(c.local), netip.MustParseAddrPort("192.0.2.9:5061"))}
-		if got := l.contact().Address.String(); got != c.want {
-			t.Errorf("%s, want %s", got, c.want)
+		l := &leg{c: &call{sh: s}, party: &Party{Contact: c.contact}, flow: transport.Path(c.proto, netip.MustParseAddrPort(c.local), netip.MustParseAddrPort("192.0.2.9:5061"))}
+		for range 2 { // made, and remembered
+			if got := l.contact().Address.String(); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
 		}
+	}
+	if len(s.reaches) != 4 {
+		t.Errorf("%d are remembered", len(s.reaches))
 	}
 }

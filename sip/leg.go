@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,6 @@ type leg struct {
 	side   media.Side
 	party  *Party
 	flow   transport.Flow
-	here   string            // our address of the flow; "": not asked for yet
 	ruling *sovereign.Ruling // shared
 	name   string            // the far end's name, for receipts
 	target string            // of an attempt: what health calls the far end
@@ -208,17 +208,48 @@ func (l *leg) peerTag(tag string) bool {
 	return l.early.of(tag) != nil
 }
 
-// contact is how the peer reaches this leg: our address of the flow, or the name that its party knows us by.
-func (l *leg) contact() *msg.ContactHeader {
-	local := l.flow.Local()
-	u := msg.Uri{Scheme: "sip", Host: l.address(), Port: int(local.Port())}
-	if l.party.Contact != "" {
-		u.Host = l.party.Contact
+// contact is how the peer reaches this leg. Legs share it.
+func (l *leg) contact() *msg.ContactHeader { return &l.c.sh.reached(l.flow, l.party.Contact).contact }
+
+// reachable is how we are reached by some flows: our address of them, and the Contact with it or with the name that their party knows us by.
+type reachable struct {
+	local   netip.AddrPort
+	proto   transport.Proto
+	name    string
+	host    string
+	contact msg.ContactHeader
+}
+
+func newReachable(f transport.Flow, name string) *reachable {
+	r := &reachable{local: f.Local(), proto: f.Proto(), name: name}
+	r.host = hostText(r.local.Addr().Unmap().String())
+	u := &r.contact.Address
+	if u.Scheme, u.Host, u.Port = "sip", r.host, int(r.local.Port()); name != "" {
+		u.Host = name
 	}
-	if p := l.flow.Proto(); p != transport.UDP {
-		u.UriParams = msg.HeaderParams{{K: "transport", V: string(p)}}
+	if r.proto != transport.UDP {
+		u.UriParams = msg.HeaderParams{{K: "transport", V: string(r.proto)}}
 	}
-	return &msg.ContactHeader{Address: u}
+	return r
+}
+
+// maxReachable bounds what a loop remembers of that: there are as many as listeners and names.
+const maxReachable = 64
+
+// reached remembers how we are reached by flows like f.
+func (s *shard) reached(f transport.Flow, name string) *reachable {
+	local, proto := f.Local(), f.Proto()
+	for _, r := range s.reaches {
+		if r.local == local && r.proto == proto && r.name == name {
+			return r
+		}
+	}
+	if len(s.reaches) == maxReachable {
+		s.reaches = nil
+	}
+	r := newReachable(f, name)
+	s.reaches = append(s.reaches, r)
+	return r
 }
 
 // host is what stands in place of a host of the other side toward this leg.
@@ -231,10 +262,7 @@ func (l *leg) host() string {
 
 // address is our own address on this leg's flow.
 func (l *leg) address() string {
-	if l.here == "" {
-		l.here = hostText(l.flow.Local().Addr().Unmap().String())
-	}
-	return l.here
+	return l.c.sh.reached(l.flow, l.party.Contact).host
 }
 
 // request builds an in-dialog request toward the peer.

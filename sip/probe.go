@@ -98,8 +98,7 @@ func (s *shard) probe(f transport.Flow, p *Party, t healthcheck.Target) *msg.Req
 		name = t.Addr.Addr().Unmap().String()
 	}
 	target := msg.Uri{Scheme: "sip", Host: hostText(name), UriParams: msg.HeaderParams{{K: "transport", V: string(t.Transport)}}}
-	l := &leg{party: p, flow: f}
-	contact := l.contact()
+	contact := &s.reached(f, p.Contact).contact
 	from := contact.Address
 	from.User, from.UriParams, from.Port = "ping", nil, 0
 	req := msg.NewRequest(msg.OPTIONS, target)

@@ -230,7 +230,7 @@ func (r *registrant) build(expires time.Duration) *msg.Request {
 }
 
 func (r *registrant) contact() *msg.ContactHeader {
-	c := (&leg{party: r.party, flow: r.flow}).contact()
+	c := &newReachable(r.flow, r.party.Contact).contact
 	if r.party.Register.GIN {
 		c.Address.UriParams = append(c.Address.UriParams, msg.HeaderKV{K: "bnc"})
 	} else {

@@ -170,7 +170,11 @@ func (e *Edge) flowTo(t healthcheck.Target, p *Party, pass *sovereign.Pass) (tra
 	}
 	proto := transport.Proto(t.Transport)
 	e.know(proto, t.Addr, t.Party)
-	return e.tl.Flow(transport.Dest{Proto: proto, Addr: t.Addr, Party: t.Party, Profile: p.profile(t.Name), Pass: pass})
+	d := transport.Dest{Proto: proto, Addr: t.Addr, Party: t.Party, Pass: pass}
+	if proto == transport.TLS {
+		d.Profile = p.profile(t.Name)
+	}
+	return e.tl.Flow(d)
 }
 
 // register answers one REGISTER. RFC 3261 section 10.3.

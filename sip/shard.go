@@ -32,6 +32,7 @@ type shard struct {
 	lobby  *lobby            // where new calls wait
 	ways   map[wayKey]way    // to the targets of calls
 	usher  func()            // nextCall, made once
+	reaches []*reachable
 	asks   struct {          // the Session-Expires that was written last
 		seconds uint32
 		header  msg.Header

@@ -2,7 +2,6 @@ package sip
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 
 	"github.com/cordonsip/cordon/sip/header"
@@ -53,19 +52,23 @@ func (h *carried) lasting() *carried {
 	return n
 }
 
-// cloned is a list of strings in memory of their own.
+// cloned is a list of strings in memory of their own: one piece for all.
 func cloned(list []string) []string {
-	list = slices.Clone(list)
-	for i := range list {
-		list[i] = strings.Clone(list[i])
+	if len(list) == 0 {
+		return nil
 	}
-	return list
+	out, text := make([]string, len(list)), strings.Join(list, "")
+	for i, s := range list {
+		out[i], text = text[:len(s)], text[len(s):]
+	}
+	return out
 }
 
 // shed lets the messages of the set-up go.
 func (l *leg) shed() {
 	if l.invite != nil {
-		l.ways = cloned(waysOf(l.invite))
+		var room [8]string
+		l.ways = cloned(waysOf(room[:0], l.invite))
 		if l.target != "" {
 			l.branch, l.bare = l.ways[1], len(l.invite.Body()) == 0
 		}
@@ -77,8 +80,8 @@ func (l *leg) shed() {
 	}
 }
 
-// waysOf lists the host and the branch of each Via of a request.
-func waysOf(req *msg.Request) (out []string) {
+// waysOf lists the host and the branch of each Via of a request behind out.
+func waysOf(out []string, req *msg.Request) []string {
 	for _, h := range req.Headers() {
 		if via, ok := h.(*msg.ViaHeader); ok {
 			out = append(out, via.Host, via.Params.GetOr("branch", ""))
@@ -96,7 +99,7 @@ func places(sdp []byte) []byte {
 			out = append(out, line...)
 		}
 	}
-	return slices.Clip(append([]byte(nil), out...))
+	return bytes.Clone(out)
 }
 
 // echo hears what still comes to the INVITE of a leg whose call is up: its 2xx again, or that of another fork.

@@ -183,7 +183,14 @@ func (d *Dialog) build(method msg.RequestMethod, seq uint32) *msg.Request {
 // recorded is the route set of a message: in order for a UAS, reversed for a UAC.
 func recorded(m msg.Message, reverse bool) []URI {
 	var out []URI
-	for _, h := range m.GetHeaders("record-route") {
+	var list []msg.Header
+	switch m := m.(type) {
+	case *msg.Request:
+		list = m.Headers()
+	case *msg.Response:
+		list = m.Headers()
+	}
+	for _, h := range list {
 		if rr, ok := h.(*msg.RecordRouteHeader); ok {
 			out = append(out, keep(&rr.Address))
 		}

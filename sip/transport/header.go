@@ -20,7 +20,7 @@ type slab struct {
 	content sip.ContentTypeHeader
 	taken   kinds
 
-	params [12]sip.HeaderKV
+	params [8]sip.HeaderKV
 	used   int
 }
 

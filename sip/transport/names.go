@@ -1,5 +1,7 @@
 package transport
 
+import "strings"
+
 // kind is a header that this package reads or counts. The zero kind is any other.
 type kind uint8
 
@@ -65,17 +67,36 @@ type name struct {
 // nameOf gives the canonical long form of a header name, and the name itself when it is unknown. RFC 3261 section 7.3.3 and the IANA registry of compact
 // forms.
 func nameOf(s string) name {
-	if len(s) <= len("content-encoding") {
-		var lower [16]byte
-		for i := range len(s) {
-			lower[i] = lowerByte(s[i])
+	if len(s) >= len(byLength) {
+		return name{long: s}
+	}
+	all := byLength[len(s)]
+	for i := range all {
+		if all[i].long == s { // as nearly everybody writes it
+			return all[i].name
 		}
-		if n, ok := names[string(lower[:len(s)])]; ok {
-			return n
+	}
+	for i := range all {
+		if strings.EqualFold(all[i].key, s) {
+			return all[i].name
 		}
 	}
 	return name{long: s}
 }
+
+// keyed is a name with the form in which it is looked for, in lower case.
+type keyed struct {
+	key string
+	name
+}
+
+// byLength holds names by the length of what is looked for. Read only.
+var byLength = func() (all [17][]keyed) {
+	for k, n := range names {
+		all[len(k)] = append(all[len(k)], keyed{k, n})
+	}
+	return all
+}()
 
 // names holds the headers that this package looks at and those with a compact form. Read only.
 var names = map[string]name{
