@@ -160,6 +160,12 @@ func (c *Client) again() {
 	c.arm(&c.repeat, c.resend)
 }
 
+// silence lets go what would be repeated.
+func (c *Client) silence() {
+	c.l.let(c.wire)
+	c.wire = nil
+}
+
 func (c *Client) stopTimers() {
 	c.repeat.Stop()
 	c.limit.Stop()
@@ -187,11 +193,13 @@ func (c *Client) receive(res *sip.Response) {
 		c.provisional()
 		c.tell(res)
 	case res.StatusCode < 300:
-		c.wire, c.req, c.cancel = nil, nil, nil
+		c.silence()
+		c.req, c.cancel = nil, nil
 		c.enter(accepted, 64*c.l.t.T1) // Timer M
 		c.tell(res)
 	default:
 		user := c.user
+		c.silence()
 		c.wire = c.l.wire(c.ackFor(res))
 		c.req, c.cancel = nil, nil
 		c.l.send(c.flow, c.wire)
@@ -211,7 +219,8 @@ func (c *Client) receiveOther(res *sip.Response) {
 		c.tell(res)
 	default:
 		user := c.user
-		c.wire, c.req, c.user = nil, nil, nil
+		c.silence()
+		c.req, c.user = nil, nil
 		c.enter(completed, c.reliably(c.l.t.T4)) // Timer K
 		if user != nil {
 			user.Response(c, res)
@@ -223,7 +232,8 @@ func (c *Client) receiveOther(res *sip.Response) {
 func (c *Client) provisional() {
 	if c.state == calling {
 		c.stopTimers()
-		c.state, c.wire = proceeding, nil
+		c.state = proceeding
+		c.silence()
 	}
 	if c.cancel != nil && !c.cancel.sent {
 		c.sendCancel()
@@ -263,7 +273,7 @@ func (c *Client) fail(err error) {
 	user := c.user
 	if c.invite() && c.sent {
 		c.enter(failed, 64*c.l.t.T1)
-		c.wire = nil
+		c.silence()
 	} else {
 		c.state = failed
 		c.terminate()
@@ -383,7 +393,8 @@ func (c *Client) derive(method sip.RequestMethod) *sip.Request {
 func (c *Client) terminate() {
 	c.stopTimers()
 	c.state = terminated
-	c.wire, c.req, c.user, c.cancel = nil, nil, nil, nil
+	c.silence()
+	c.req, c.user, c.cancel = nil, nil, nil
 	if c.l.clients[c.key] == c {
 		delete(c.l.clients, c.key)
 	}

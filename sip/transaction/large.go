@@ -42,12 +42,13 @@ func (c *Client) ready() {
 	if c.flow.Proto().Reliable() {
 		return
 	}
-	c.wire = c.l.wire(c.req)
+	c.wire = c.l.brief(c.req)
 	if c.key.method == sip.CANCEL {
 		return
 	}
 	if wide, ok := c.l.widen(c.flow, c.req, len(c.wire)); ok {
-		c.narrow, c.flow, c.wire = c.flow, wide, nil
+		c.narrow, c.flow = c.flow, wide
+		c.silence()
 	}
 }
 
@@ -61,7 +62,7 @@ func (c *Client) fallBack(err error) bool {
 	c.flow, c.narrow = c.narrow, transport.Flow{}
 	c.l.join(c)
 	c.l.rename(c.flow, c.req)
-	c.wire = c.l.wire(c.req)
+	c.wire = c.l.brief(c.req)
 	if c.l.send(c.flow, c.wire) != nil {
 		return false
 	}

@@ -182,12 +182,18 @@ func (s *Server) Respond(res *sip.Response) error {
 	SetBody(res, res.Body())
 	if invite && res.IsSuccess() {
 		err := s.l.write(s.flow, res)
+		s.l.let(s.wire)
 		s.wire = nil // RFC 6026: retransmitted INVITEs are absorbed, the user repeats its 2xx
 		s.ended()
 		s.enter(accepted, 64*s.l.t.T1) // Timer L
 		return err
 	}
-	s.wire = s.l.wire(res)
+	s.l.let(s.wire)
+	if res.StatusCode < 200 {
+		s.wire = s.l.brief(res)
+	} else {
+		s.wire = s.l.wire(res)
+	}
 	err := s.l.send(s.flow, s.wire)
 	if res.StatusCode < 200 {
 		if invite {

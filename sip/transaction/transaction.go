@@ -91,11 +91,12 @@ type Layer struct {
 	seed    maphash.Seed       // of mergeKey
 
 	// Memory that is used again.
-	buf  []byte // of a message that is written
-	key  []byte // of a key that is looked up
-	dice [512]byte
-	die  int // the first unused of dice
-	host via // the local address that was written last
+	buf   []byte   // of a message that is written
+	spare [][]byte // of messages that are kept briefly
+	key   []byte   // of a key that is looked up
+	dice  [512]byte
+	die   int // the first unused of dice
+	host  via // the local address that was written last
 }
 
 // New makes a layer. send is transport.Layer.Send.
@@ -218,11 +219,35 @@ func (l *Layer) write(f transport.Flow, m sip.Message) error {
 	return err
 }
 
-// wire gives the bytes of a message to keep.
+// wire gives the bytes of a message to keep for long.
 func (l *Layer) wire(m sip.Message) []byte {
 	l.buf = transport.Append(l.buf[:0], m)
 	return bytes.Clone(l.buf)
 }
+
+// brief gives the bytes of a message that is soon answered or overtaken, in memory that let gave back.
+func (l *Layer) brief(m sip.Message) []byte {
+	var b []byte
+	if n := len(l.spare); n > 0 {
+		b, l.spare = l.spare[n-1], l.spare[:n-1]
+	} else {
+		b = make([]byte, 0, briefRoom)
+	}
+	return transport.Append(b, m)
+}
+
+// let takes bytes back that nobody repeats any more.
+func (l *Layer) let(b []byte) {
+	if cap(b) >= briefRoom && cap(b) <= 4*briefRoom && len(l.spare) < maxSpare {
+		l.spare = append(l.spare, b[:0])
+	}
+}
+
+// Bounds of the memory that waits for the next messages.
+const (
+	briefRoom = 1024
+	maxSpare  = 64
+)
 
 // Len is the number of live client and server transactions.
 func (l *Layer) Len() (clients, servers int) { return len(l.clients), len(l.servers) }
