@@ -21,19 +21,19 @@ type shard struct {
 		transaction.Loop
 		Run(context.Context) error
 	}
-	tx     *transaction.Layer
-	taker  func(transport.Incoming) // take, made once
-	legs   map[legKey]*leg
-	graves map[legKey]*grave // of legs that ended
-	calls  map[*call]struct{}
-	parted map[*leg]struct{} // legs that left their call by a transfer and are not hung up yet
-	ours   map[string]bool   // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
-	sos    map[string]int    // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
-	lobby  *lobby            // where new calls wait
-	ways   map[wayKey]way    // to the targets of calls
-	usher  func()            // nextCall, made once
+	tx      *transaction.Layer
+	taker   func(transport.Incoming) // take, made once
+	legs    map[legKey]*leg
+	graves  map[legKey]*grave // of legs that ended
+	calls   map[*call]struct{}
+	parted  map[*leg]struct{} // legs that left their call by a transfer and are not hung up yet
+	ours    map[string]bool   // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
+	sos     map[string]int    // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
+	lobby   *lobby            // where new calls wait
+	ways    map[wayKey]way    // to the targets of calls
+	usher   func()            // nextCall, made once
 	reaches []*reachable
-	asks   struct {          // the Session-Expires that was written last
+	asks    struct { // the Session-Expires that was written last
 		seconds uint32
 		header  msg.Header
 	}
