@@ -191,6 +191,7 @@ func (s *Session) judge(e end, to netip.AddrPort, cause string) (*sovereign.Pass
 	if pass != nil {
 		return pass, nil
 	}
-	s.moved(Move{Side: e.side, At: time.Now(), To: to, Cause: cause, Ruling: &ruling})
+	kept := ruling // of its own: what permits is not to cost a copy
+	s.moved(Move{Side: e.side, At: time.Now(), To: to, Cause: cause, Ruling: &kept})
 	return nil, &Refusal{Status: 403, Warning: 399, Text: "media address is not permitted", Ruling: ruling}
 }

@@ -351,7 +351,8 @@ func (p *port) move(from netip.AddrPort) *latch {
 	}
 	pass, ruling := p.leg.judge(from)
 	if pass == nil {
-		p.turnAway(la, from, &ruling)
+		kept := ruling
+		p.turnAway(la, from, &kept)
 		return nil
 	}
 	ruled := pass.Ruled()

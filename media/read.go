@@ -2,7 +2,6 @@ package media
 
 import (
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -47,17 +46,18 @@ type reader struct {
 	dir   direction // of the session; "" when it does not say
 	conn  connection
 	media section
-	room  [usualAttrs]attr
+	room  [usualAttrs]attr // attributes of the section that cross: the first n, and
+	n     int
+	more  []attr // those behind
 }
 
 // section is the media section at hand.
 type section struct {
-	on    bool // it is looked into
-	conn  connection
-	rtcp  string // value of an rtcp attribute
-	said  bool   // there was one
-	over  bool   // it has a fault: its further attributes don't matter
-	attrs []attr
+	on   bool // it is looked into
+	conn connection
+	rtcp string // value of an rtcp attribute
+	said bool   // there was one
+	over bool   // it has a fault: its further attributes don't matter
 }
 
 // connection is the last c-line.
@@ -142,7 +142,6 @@ func (r *reader) begin(value string) *Refusal {
 		if r.dir != "" {
 			l.dir = r.dir
 		}
-		r.media.attrs = r.room[:0]
 	}
 	r.d.lines = append(r.d.lines, l)
 	return nil
@@ -152,7 +151,9 @@ func (r *reader) begin(value string) *Refusal {
 func (r *reader) end() {
 	if r.media.on {
 		l := &r.d.lines[len(r.d.lines)-1]
-		l.attrs = slices.Clip(slices.Clone(r.media.attrs))
+		if r.n > 0 {
+			l.attrs = append(append(make([]attr, 0, r.n+len(r.more)), r.room[:r.n]...), r.more...)
+		}
 		if l.port != 0 && l.fault == nil {
 			c := r.media.conn
 			if !c.said {
@@ -161,7 +162,7 @@ func (r *reader) end() {
 			l.place(c.addr, r.media.rtcp, r.media.said)
 		}
 	}
-	r.media = section{}
+	r.media, r.n, r.more = section{}, 0, nil
 }
 
 // inSession reads a line before the first media section.
@@ -246,8 +247,14 @@ func (r *reader) attribute(name, a string) {
 		}
 		l.crypto = append(l.crypto, parseCrypto(value))
 	default:
-		if key := crosses(name); key != "" && visible(value, ' ') {
-			r.media.attrs = append(r.media.attrs, attr{key, value})
+		key := crosses(name)
+		switch {
+		case key == "" || !visible(value, ' '):
+		case r.n < len(r.room):
+			r.room[r.n] = attr{key, value}
+			r.n++
+		default:
+			r.more = append(r.more, attr{key, value})
 		}
 	}
 }

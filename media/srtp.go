@@ -197,7 +197,7 @@ func (t *streams) admit(s *stream) {
 // socket, the RTCP half to whoever holds the session's control lock. names may be read by anyone.
 type outbound struct {
 	key   crypto
-	rtcp  *srtp.Context
+	rtcp  *srtp.Context // made for the first packet: short calls have none, and it is half of what setting up a key costs
 	sends []*sending
 	turn  uint64
 	names atomic.Pointer[[]alias]
@@ -217,11 +217,10 @@ type sending struct {
 }
 
 func newOutbound(key crypto) (*outbound, error) {
-	ctx, err := newContext(&key)
-	if err != nil {
-		return nil, err
+	if n, salt := key.suite.lengths(); n == 0 || len(key.key) != n+salt {
+		return nil, fmt.Errorf("media: a key of %d bytes for the suite %q", len(key.key), key.suite)
 	}
-	o := &outbound{key: key, rtcp: ctx}
+	o := &outbound{key: key}
 	o.names.Store(&[]alias{})
 	return o, nil
 }
@@ -332,6 +331,13 @@ func (s *sending) take(ext uint32) bool {
 
 // sealRTCP protects a compound packet.
 func (o *outbound) sealRTCP(b []byte) ([]byte, error) {
+	if o.rtcp == nil {
+		ctx, err := newContext(&o.key)
+		if err != nil {
+			return nil, err
+		}
+		o.rtcp = ctx
+	}
 	return o.rtcp.EncryptRTCP(nil, b, nil)
 }
 
