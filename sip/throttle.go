@@ -28,7 +28,7 @@ func (e *Edge) lately(s *shard, now time.Time) overload.Load {
 }
 
 // overloadTell answers a client that announces overload control: the parameters go into the topmost Via, which every response to the request repeats. RFC 7339
-// section 5.1: only toward neighbours, so a stranger is told nothing.
+// section 5.2: only toward neighbours, so a stranger is told nothing.
 func (e *Edge) overloadTell(s *shard, req *msg.Request, in transport.Incoming) {
 	via := req.Via()
 	if via == nil {

@@ -184,6 +184,30 @@ wait 100
 	l.finish(1)
 }
 
+// A party that gets large requests by TCP and does not listen there gets them by UDP after all, and the call loses no time by it.
+// Conforms: RFC 3261 section 18.1.1
+func TestALargeRequestFallsBackToUDP(t *testing.T) {
+	big := strings.Repeat("0123456789", 150)
+	l := set(t, "udp", func(w *world) {
+		w.trunks[0].more = "headers: [X-Big]"
+		w.groups[0].more = "headers: [X-Big]\nlarge_requests: tcp"
+	}, `< INVITE | X-Big: 0123456789
+> 486
+< ACK`)
+	begin := time.Now()
+	l.call(`> INVITE | sdp | X-Big: ` + big + `
+< 100 | optional
+< 486
+> ACK`)
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if got := l.groups[0].first(false, "INVITE").text; !strings.Contains(got, big) || !strings.Contains(got, "SIP/2.0/UDP") {
+		t.Errorf("by UDP came\n%s", got)
+	}
+	l.finish(1)
+}
+
 // Whoever is no party hears nothing, wherever they call from; a stranger in a permitted place may be told 403 by config.
 func TestStrangers(t *testing.T) {
 	for stranger, want := range map[string]string{"silence": "", "403": "403"} {

@@ -300,7 +300,7 @@ func (c *Client) late(res *sip.Response) {
 	}
 }
 
-// Cancel sends CANCEL as soon as a provisional response allows it (RFC 3261 9.1); at most once. Does nothing after a final response.
+// Cancel sends CANCEL as soon as a provisional response allows it (RFC 3261 section 9.1); at most once. Does nothing after a final response.
 func (c *Client) Cancel(headers ...sip.Header) {
 	if !c.invite() || c.final() || c.cancel != nil {
 		return

@@ -81,7 +81,7 @@ type Listener struct {
 // Incoming is one message that passed framing and the screen of syntax.
 type Incoming struct {
 	Msg   sip.Message
-	Flow  Flow   // the way back to the received source (RFC 3261 18.2.2, RFC 3581); not Valid when the source may not be answered
+	Flow  Flow   // the way back to the received source (RFC 3261 section 18.2.2, RFC 3581); not Valid when the source may not be answered
 	Party string // that Screen found
 	// OnlyEmergency says that the source is held: nothing but an emergency call may be taken from it, and Flow may be used for nothing else.
 	OnlyEmergency bool
