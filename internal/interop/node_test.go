@@ -96,7 +96,7 @@ health: {{.Health}}
 gate: {{.Gate}}
 people:
 {{- range .People}}
-  - {id: {{.ID}}, roles: [{{.Role}}], scopes: [org.read, logs.view, api.healthcheck], token: {file: {{.ID}}.token}}
+  - {id: {{.ID}}, roles: [{{.Role}}], scopes: [org.read, logs.view, api.healthcheck, calls.trace], token: {file: {{.ID}}.token}}
 {{- end}}
 log: {reserve: 1MiB}
 api: {address: "{{.API}}"}

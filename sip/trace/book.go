@@ -269,6 +269,9 @@ func (b *Book) open(id string, at time.Time) *record {
 
 // message keeps a message. What is secret beyond the call is masked at once.
 func (b *Book) message(s seat, p *Packet) {
+	if p.At.Before(s.r.began) { // the first message comes before its call
+		s.r.began = p.At
+	}
 	m := mark{at: p.At, leg: s.leg, out: p.Out, path: s.r.pathOf(path{p.Proto, p.Local, p.Remote})}
 	at := len(s.r.text)
 	s.r.text = append(s.r.text, p.Text...)

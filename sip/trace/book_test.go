@@ -113,6 +113,20 @@ func TestBothLegsOfACallAreOneTrace(t *testing.T) {
 	}
 }
 
+// A call begins with its first message, which comes before anybody knows that it is one.
+func TestACallBeginsWithItsFirstMessage(t *testing.T) {
+	owned(t, Config{}, func(b *Book) {
+		first := time.Now()
+		b.Tap(in(carrier, text("INVITE sip:x SIP/2.0", "a", "1 INVITE")))
+		time.Sleep(time.Second)
+		b.Join("s", Leg{CallID: "a", Party: "carrier", Caller: true})
+		b.Name("s", "ref", "")
+		if got, _ := b.Find("ref", 0); !got.Began.Equal(first) {
+			t.Errorf("it began %v later", got.Began.Sub(first))
+		}
+	})
+}
+
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	owned(t, Config{Calls: 3, Messages: 8, Keep: time.Minute}, func(b *Book) {
 		for i := range 5 {
