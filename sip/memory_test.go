@@ -56,7 +56,7 @@ func weighCalls(t *testing.T, calls int) weight {
 		e.call(i)
 		reach(t, &e.over, int64(i+1))
 	}
-	e.idle(t) // the books of the peers belong to whoever sends to them
+	e.idle(t)         // the books of the peers belong to whoever sends to them
 	for range calls { // the BYEs that wait are the peers' memory
 		b := make([]byte, 0, 2048)
 		e.from[&b[:1][0]] = carrierAddr
