@@ -22,7 +22,7 @@ import (
 // in its place, whatever stood in the file before; behind it stands the last group, whole, or nothing.
 func TestJournalPower(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3000) {
+	for seed := range uint64(800) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
 		size := 8 * slotBlock
 		d := &sectors{rnd: rnd, disk: make([]byte, size), cache: make([]byte, size), left: 1 + rnd.IntN(60), fail: 2 + rnd.IntN(20)}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api/layout"
 )
 
@@ -107,6 +109,7 @@ func (t *tree) grow(leaves [][]byte) (*tree, []page) {
 		next.edge[l] = slices.Clone(hashes)
 	}
 	var pages []page
+	var room []byte
 	next.begin(t.bundle, leaves)
 	for i, leaf := range leaves {
 		next.bundle = appendLeaf(next.bundle, leaf)
@@ -115,7 +118,8 @@ func (t *tree) grow(leaves [][]byte) (*tree, []page) {
 			pages = append(pages, page{layout.EntriesPath(next.size/layout.EntryBundleWidth-1, 0), next.bundle})
 			next.begin(nil, leaves[i+1:])
 		}
-		pages = next.push(pages, 0, hasher.HashLeaf(leaf))
+		room = append(append(room[:0], rfc6962.RFC6962LeafHashPrefix), leaf...)
+		pages = next.push(pages, 0, sha256.Sum256(room)) // RFC 9162 section 2.1.1
 	}
 	if n := uint8(next.size % layout.EntryBundleWidth); n > 0 {
 		pages = append(pages, page{layout.EntriesPath(next.size/layout.EntryBundleWidth, n), next.bundle})
@@ -139,18 +143,18 @@ func (t *tree) begin(have []byte, leaves [][]byte) {
 }
 
 // push adds one hash to a level. A tile that is full is a file, and one hash of the level above.
-func (t *tree) push(pages []page, level int, hash []byte) []page {
+func (t *tree) push(pages []page, level int, hash [hashSize]byte) []page {
 	if level == len(t.edge) {
 		t.edge = append(t.edge, nil)
 	}
-	t.edge[level] = append(t.edge[level], hash...)
+	t.edge[level] = append(t.edge[level], hash[:]...)
 	full := t.edge[level]
 	if len(full) < layout.TileWidth*hashSize {
 		return pages
 	}
 	t.edge[level] = nil
 	pages = append(pages, page{layout.TilePath(uint64(level), t.size>>(8*(level+1))-1, 0), full})
-	return t.push(pages, level+1, rootOver(split(full)))
+	return t.push(pages, level+1, rootOver(full))
 }
 
 // root of the whole tree, RFC 9162 section 2.1.1: what a level has over is the last, smaller one among the hashes of the level above.
@@ -160,31 +164,31 @@ func (t *tree) root() []byte {
 	}
 	var over []byte
 	for _, hashes := range t.edge {
-		all := split(hashes)
-		if over != nil {
-			all = append(all, over)
-		}
-		over = nil
-		if len(all) > 0 {
-			over = rootOver(all)
+		if all := append(slices.Clip(hashes), over...); len(all) > 0 {
+			root := rootOver(all)
+			over = root[:]
 		}
 	}
 	return over
 }
 
-// rootOver is the hash over subtrees of one size, of which only the last may be smaller.
-func rootOver(all [][]byte) []byte {
-	if len(all) == 1 {
-		return all[0]
+// rootOver is the hash over the roots of subtrees of one size, one behind the other, of which only the last may be smaller.
+func rootOver(hashes []byte) [hashSize]byte {
+	n := len(hashes) / hashSize
+	if n == 1 {
+		return [hashSize]byte(hashes)
 	}
 	left := 1
-	for 2*left < len(all) {
+	for 2*left < n {
 		left *= 2
 	}
-	return hasher.HashChildren(rootOver(all[:left]), rootOver(all[left:]))
+	l, r := rootOver(hashes[:left*hashSize]), rootOver(hashes[left*hashSize:])
+	var node [1 + 2*hashSize]byte
+	node[0] = rfc6962.RFC6962NodeHashPrefix
+	copy(node[1:], l[:])
+	copy(node[1+hashSize:], r[:])
+	return sha256.Sum256(node[:])
 }
-
-func split(hashes []byte) [][]byte { return slices.Collect(slices.Chunk(hashes, hashSize)) }
 
 // state is the file that puts the tree in force.
 func (t *tree) state() page {

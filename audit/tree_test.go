@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,9 +44,11 @@ func TestTree(t *testing.T) {
 		}
 		var pages []page
 		for path, raw := range files {
-			pages = append(pages, page{path, raw})
+			if strings.Contains(path, ".p/") { // the right edge is all that is read again
+				pages = append(pages, page{path, raw})
+				delete(files, path)
+			}
 		}
-		clear(files)
 		if err := writePages(dir, append(pages, now.state())); err != nil {
 			t.Fatal(err)
 		}
@@ -64,8 +65,10 @@ func TestTree(t *testing.T) {
 		}
 	}
 	for level, n := range []uint64{66000 / 256, 66000 / 65536} {
-		if raw, err := os.ReadFile(filepath.Join(dir, layout.TilePath(uint64(level), n-1, 0))); err != nil || len(raw) != 256*hashSize {
-			t.Errorf("level %d: %d bytes, %v", level, len(raw), err)
+		for index := range n {
+			if raw := files[layout.TilePath(uint64(level), index, 0)]; len(raw) != 256*hashSize {
+				t.Errorf("level %d, tile %d: %d bytes", level, index, len(raw))
+			}
 		}
 	}
 }
