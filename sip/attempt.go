@@ -1,8 +1,6 @@
 package sip
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"net/netip"
 	"strconv"
@@ -57,7 +55,7 @@ type attempt struct {
 func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r *sovereign.Ruling, again string) *attempt {
 	t := &attempt{c: c, hop: h, seq: 1, again: again, se: seconds(p.Refresh)}
 	t.leg = &leg{
-		c: c, side: media.B, party: p, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: newCallID(c.sh.id), tag: token(12),
+		c: c, side: media.B, party: p, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: c.sh.newCallID(), tag: c.sh.dice.token("", 12),
 		auth: newDigester(p),
 	}
 	// Without an offer a reliable 1xx carries one, and its PRACK the answer: the caller must be able to give it then. RFC 3262 section 5.
@@ -378,11 +376,3 @@ func (t *attempt) outcome(alive, busy bool, after time.Duration, cause string, t
 func itoa(n int) string { return strconv.Itoa(n) }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// newUUID is a version 4 UUID as Session-ID writes it. RFC 7989 section 4.1, RFC 4122 section 4.4.
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0F|0x40, b[8]&0x3F|0x80
-	return hex.EncodeToString(b[:])
-}

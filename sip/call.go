@@ -84,11 +84,11 @@ type call struct {
 }
 
 func newCall(sh *shard, party *Party, a *ask, plan routing.Plan) *call {
-	c := &call{sh: sh, party: party, ask: a, plan: plan, id: "s" + token(20), start: time.Now()}
+	c := &call{sh: sh, party: party, ask: a, plan: plan, id: sh.dice.token("s", 20), start: time.Now()}
 	a.purpose = plan.Purpose
 	c.ids.a = a.session
 	if c.ids.a == "" {
-		c.ids.a = newUUID()
+		c.ids.a = sh.dice.uuid()
 	}
 	c.held, c.bare = plan.Held, a.sdp == nil
 	for _, r := range plan.Refused {

@@ -139,9 +139,9 @@ func (c *call) class(result string) string {
 	return classOf(itoa(c.final))
 }
 
-// names of the parties that have a leg in the call, the caller's first.
-func (c *call) parties() []string {
-	out := []string{c.party.Name}
+// parties are the names of those that have a leg in the call, the caller's first, behind out.
+func (c *call) parties(out []string) []string {
+	out = append(out, c.party.Name)
 	if c.b != nil {
 		out = append(out, c.b.party.Name)
 	}

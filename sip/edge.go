@@ -363,8 +363,11 @@ func (e *Edge) Lost(f transport.Flow, err error) {
 // own is how Call-IDs of ours begin; the character behind it names the loop.
 const own = "cdn"
 
-// newCallID makes a Call-ID that comes back to loop s. It says nothing of who made it or where.
-func newCallID(s int) string { return own + string(alphabet[s]) + token(24) }
+// newCallID makes a Call-ID that comes back to this loop. It says nothing of who made it or where.
+func (s *shard) newCallID() string {
+	var room [len(own) + 1]byte
+	return s.dice.token(string(append(append(room[:0], own...), alphabet[s.id])), 24)
+}
 
 // shardOf places a Call-ID: ours by the loop written into it, others by their hash. The rule is a function of the Call-ID alone, so a forged one is harmless.
 func shardOf(callID string, n int) int {

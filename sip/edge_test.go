@@ -25,7 +25,7 @@ import (
 func TestShardOf(t *testing.T) {
 	for n := 1; n <= 8; n++ {
 		for i := range n {
-			if got := shardOf(newCallID(i), n); got != i {
+			if got := shardOf((&shard{id: i}).newCallID(), n); got != i {
 				t.Errorf("our own Call-ID of loop %d of %d goes to %d", i, n, got)
 			}
 		}

@@ -68,7 +68,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 
 func (m *metrics) ended(c *call, result string, setup time.Duration) {
 	m.calls.WithLabelValues(result).Inc()
-	m.causeMetrics.ended(c.parties(), c.class(result), c.reference(), setup)
+	var room [2]string
+	m.causeMetrics.ended(c.parties(room[:0]), c.class(result), c.reference(), setup)
 	if setup > 0 {
 		m.setup.Observe(setup.Seconds())
 	}

@@ -144,7 +144,7 @@ func (p *page) prepare(caller string) {
 func (p *page) send(h routing.Hop, party *Party, f transport.Flow, r *sovereign.Ruling) {
 	c := p.walk
 	p.hop, p.wide, p.auths, p.auth, p.round = h, false, 0, newDigester(party), digest.Round{}
-	p.to = &leg{c: c, side: media.B, party: party, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: newCallID(c.sh.id), tag: token(12)}
+	p.to = &leg{c: c, side: media.B, party: party, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: c.sh.newCallID(), tag: c.sh.dice.token("", 12)}
 	c.tried = append(c.tried, audit.Attempt{
 		Party: h.Party, Target: h.Target.ID(), Region: r.Region.String(), Country: string(r.Country), Verdict: r.Verdict.String(), Ground: string(r.Ground),
 	})

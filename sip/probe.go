@@ -108,7 +108,7 @@ func (s *shard) probe(f transport.Flow, p *Party, t healthcheck.Target) *msg.Req
 	to := target
 	to.UriParams = nil
 	req.AppendHeader(&msg.ToHeader{Address: to})
-	id := msg.CallIDHeader(newCallID(s.id))
+	id := msg.CallIDHeader(s.newCallID())
 	req.AppendHeader(&id)
 	req.AppendHeader(&msg.CSeqHeader{SeqNo: 1, MethodName: msg.OPTIONS})
 	req.AppendHeader(contact)

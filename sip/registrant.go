@@ -128,7 +128,7 @@ func (rs *registrants) take(t healthcheck.Target, p *Party) {
 		r.leave(time.Now())
 	}
 	r = &registrant{
-		all: rs, party: p, target: t, client: p.credentials(), callID: newCallID(rs.s.id), tag: token(12),
+		all: rs, party: p, target: t, client: p.credentials(), callID: rs.s.newCallID(), tag: token(12),
 		state: registration.Registrant{Expires: p.Register.Expires, Chance: rand.Float64},
 	}
 	if r.state.Expires <= 0 {

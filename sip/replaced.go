@@ -309,5 +309,5 @@ func sessionIn(req *msg.Request) string {
 	if id, _ := header.Session(value(req, "session-id")); id != "" {
 		return id
 	}
-	return newUUID()
+	return new(dice).uuid()
 }

@@ -33,6 +33,7 @@ type shard struct {
 	ways    map[wayKey]way    // to the targets of calls
 	usher   func()            // nextCall, made once
 	reaches []*reachable
+	dice    dice
 	asks    struct { // the Session-Expires that was written last
 		seconds uint32
 		header  msg.Header
