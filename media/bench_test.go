@@ -137,6 +137,64 @@ func memory() float64 {
 	return float64(m.HeapAlloc + m.StackInuse)
 }
 
+// BenchmarkPacket passes packets of one call on, from the socket's reader to a socket that swallows them; a thousand calls in turn, so that none is in a cache.
+func BenchmarkPacket(b *testing.B) {
+	for name, legs := range map[string][2]Leg{"plain": {plainLeg("carrier"), plainLeg("fra")}, "srtp": {srtpLeg("carrier"), srtpLeg("fra", AES_CM_128_HMAC_SHA1_80)}} {
+		b.Run(name, func(b *testing.B) {
+			r, err := New(Config{
+				Listen: func(at netip.AddrPort) (sovereign.UDPConn, error) { return swallow{at}, nil },
+				Fence:  sovereign.NewFence(europe(b), nil), Bind: relayAddr, Ports: [2]uint16{10000, 29999},
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			from := netip.AddrPortFrom(aliceAddr, 40000)
+			offer, answer := benchOffer(from), benchAnswer(netip.AddrPortFrom(bobAddr, 40000))
+			var key crypto
+			if name == "srtp" {
+				key = newCrypto("1", AES_CM_128_HMAC_SHA1_80)
+				offer = append(bytes.Replace(offer, []byte("RTP/AVP"), []byte("RTP/SAVP"), 1), "a=crypto:"+key.String()+"\r\n"...)
+				answer = secured(answer)
+			}
+			var up [1000]*leg
+			for i := range up {
+				s, _, _ := establishAs(b, r, offer, answer, legs[A], legs[B])
+				up[i] = s.legs[A].Load()
+			}
+			packets := make([][]byte, 4096) // enough for a minute: one that comes again would be a replay
+			out, err := newOutbound(key)
+			for i := range packets {
+				packets[i] = packet(8, uint16(i), uint32(160*i), make([]byte, 160))
+				if name == "srtp" {
+					if packets[i], err = out.sealRTP(make([]byte, 0, 300), packets[i], 1, uint32(i), i == 0); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			w, i, now := &work{}, 0, time.Now()
+			buf := make([]byte, 300)
+			for b.Loop() {
+				n := copy(buf, packets[i/len(up)%len(packets)])
+				l := up[i%len(up)]
+				l.rtp.packet(w, buf[:n], from, now)
+				i++
+			}
+		})
+	}
+}
+
+// swallow is a socket that takes what is sent and hears nothing.
+type swallow struct{ at netip.AddrPort }
+
+func (swallow) Receive(func([]byte, netip.AddrPort)) {}
+func (swallow) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
+	return 0, netip.AddrPort{}, net.ErrClosed
+}
+func (swallow) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) { return len(b), nil }
+func (s swallow) LocalAddr() net.Addr                                      { return net.UDPAddrFromAddrPort(s.at) }
+func (swallow) SetReadDeadline(time.Time) error                            { return nil }
+func (swallow) Close() error                                               { return nil }
+
 // BenchmarkLatency sends 1,000 packets a second through 20 calls and tells how long they took from socket to socket.
 func BenchmarkLatency(b *testing.B) {
 	const calls = 20
