@@ -24,11 +24,20 @@ var errOver = errors.New("media: the replacement is over")
 func (s *Session) Replace(side Side, to Leg) (*Replacement, []byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.replace(side, to, nil)
+}
+
+// replace makes the offer for a new far end; o is nil, or what that one was told before.
+func (s *Session) replace(side Side, to Leg, o *Origin) (*Replacement, []byte, error) {
 	r, stay, err := s.replacement(side, to)
 	if err != nil {
 		return nil, nil, s.refused(err)
 	}
 	r.offer = s.agreed(1-side, stay)
+	if l := r.e.l; o != nil {
+		l.id, l.version, l.sum, l.proto, l.layout = o.id, o.version, o.sum, o.proto, o.layout
+		r.offer.lines, r.offer.audio = o.lines, o.audio
+	}
 	lines, ref := s.relayed(r.offer, r.e.l, false)
 	if ref == nil && r.offer.off {
 		ref = refuse(304, "the far end that stays has no audio")

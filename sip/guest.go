@@ -22,7 +22,7 @@ type guests struct {
 }
 
 type guest struct {
-	home  *shard
+	home  atomic.Pointer[shard]
 	stays atomic.Bool // a call needs it; else it is forgotten once its transaction must be over
 }
 
@@ -45,7 +45,8 @@ func (g *guests) add(s, home *shard, callID, peerTag string) bool {
 		g.n.Add(-1)
 		return false
 	}
-	x := &guest{home: home}
+	x := &guest{}
+	x.home.Store(home)
 	if _, again := g.at.LoadOrStore(guestKey(callID, peerTag), x); again {
 		g.n.Add(-1)
 		return false
@@ -56,6 +57,26 @@ func (g *guests) add(s, home *shard, callID, peerTag string) bool {
 		}
 	})
 	return true
+}
+
+// hold keeps a place for a dialog of loop s that is about to move to another one, where messages go once its home is set. It gives a host that nobody reads when none
+// is needed, and nil when there is no room.
+func (g *guests) hold(s, to *shard, callID, peerTag string) *guest {
+	if x := g.find(callID, peerTag); x != nil {
+		return x
+	}
+	x := &guest{}
+	x.home.Store(s)
+	if s == to {
+		return x
+	}
+	if g.n.Add(1) > maxGuests {
+		g.n.Add(-1)
+		return nil
+	}
+	x.stays.Store(true)
+	g.at.Store(guestKey(callID, peerTag), x)
+	return x
 }
 
 func (g *guests) forget(callID, peerTag string) {
@@ -92,7 +113,7 @@ func (s *shard) homeOf(in transport.Incoming) *shard {
 	g := &s.e.guests
 	if g.n.Load() > 0 {
 		if x := g.find(in.Msg.CallID().Value(), peerTagOf(in.Msg)); x != nil {
-			return x.home
+			return x.home.Load()
 		}
 	}
 	if !freshInvite(in.Msg) || !has(in.Msg, "replaces") {
@@ -112,7 +133,7 @@ func (s *shard) homeOf(in transport.Incoming) *shard {
 // loopOf is the loop where the dialog lives that r names, if it lives at all.
 func (e *Edge) loopOf(r replaces) *shard {
 	if x := e.guests.find(r.callID, r.from); x != nil {
-		return x.home
+		return x.home.Load()
 	}
 	return e.shards[shardOf(r.callID, len(e.shards))]
 }

@@ -124,7 +124,7 @@ type formerLeg struct {
 
 // overall sums the rulings of the legs up. Media may worsen it.
 func (c *call) overall() string {
-	if c.b == nil {
+	if c.b == nil && len(c.former) == 0 {
 		if c.held {
 			return "refused_by_policy"
 		}

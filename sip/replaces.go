@@ -3,6 +3,7 @@ package sip
 import (
 	"strings"
 
+	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/sovereign"
 	msg "github.com/emiago/sipgo/sip"
 )
@@ -66,6 +67,15 @@ type far struct {
 	grant  string
 	route  string
 	knows  bool // its peer knows Replaces
+	bound  bool // its call is not transferred
+
+	// Of its own call and loop: what is not a copy is looked at there alone.
+	c       *call
+	l       *leg
+	home    *shard
+	side    media.Side
+	media   media.Leg
+	session *media.Session
 	ours   bool // we called it, so that its address may be called again
 }
 
@@ -96,7 +106,9 @@ func (l *leg) asFar() *far {
 	if l == nil || l.dlg == nil || l.ended {
 		return nil
 	}
+	c := l.c
 	return &far{
+		c: c, l: l, home: c.sh, side: l.side, media: l.media(), session: c.media.Load(), bound: c.emergency() || c.synth != nil,
 		// RFC 3891 section 6.1: the tags are those of the peer's view, so to-tag is the peer's own.
 		names:  replaces{callID: l.callID, to: l.dlg.Remote.Tag, from: l.tag},
 		called: l.dlg.Remote.URI.User(), party: l.party.Name, name: l.name, target: l.target, addr: l.flow.Remote(), proto: string(l.flow.Proto()),

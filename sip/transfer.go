@@ -22,6 +22,8 @@ type transfer struct {
 	by, stay *leg     // who asked, and who stays
 	walk     *call    // nil until it is planned
 	joins    *joining // the new far end called us; nil when we call it
+	brings   *brought // it comes out of another call; nil else
+	lends    *brought // this call gives it to another one; nil else
 	swap     *media.Replacement
 	sub      *subscription // nil: nobody wants to hear of it
 	referrer string        // user that Referred-By names
@@ -72,8 +74,12 @@ func (t *transfer) begin(tx *transaction.Server, req *msg.Request, to referTo) {
 			sh.answer(tx, 487)
 		case f == nil:
 			t.refuse(tx, 603, "failed", reason{"SIP", 481, "the call to be replaced is not known here"})
+		case f.c == t.c:
+			t.refuse(tx, 603, "failed", reason{"SIP", 481, "the call to be replaced is this one"})
+		case f.bound:
+			t.refuse(tx, 603, "failed", reason{"SIP", 603, "the call to be replaced is not transferred"})
 		case !f.knows || !f.ours:
-			t.refuse(tx, 603, "failed", reason{"SIP", 603, "the far end of that call cannot replace it"})
+			t.bring(tx, req, f)
 		default:
 			t.accept(tx, req, t.ask(f.called, "", to.sips), f)
 		}
@@ -163,8 +169,7 @@ func (t *transfer) planTo(f *far) routing.Plan {
 	p.Hops, p.Refused, p.Held, p.Route = nil, nil, false, f.route
 	target := healthcheck.Target{Party: f.party, Name: f.name, Transport: healthcheck.Transport(f.proto), Addr: f.addr}
 	target.Member = memberOf(f.target)
-	r := t.c.sh.e.c.Fence.Snapshot().Judge(sovereign.Ask{Party: f.party, Plane: sovereign.Signalling, Purpose: p.Purpose, Addr: f.addr, At: time.Now()})
-	p.Hops = []routing.Hop{{Party: f.party, Target: target, Ruling: r, Grant: f.grant, Reason: routing.ReasonPrimary, URI: f.called}}
+	p.Hops = []routing.Hop{{Party: f.party, Target: target, Ruling: t.pairJudged(f), Grant: f.grant, Reason: routing.ReasonPrimary, URI: f.called}}
 	return p
 }
 
@@ -179,7 +184,9 @@ func (t *transfer) recordable(then func()) {
 			case down && e.c.OnLogFailure != continueWithGap:
 				t.failed(t.c.holdStatus(), "refused", []reason{{"SIP", t.c.holdStatus(), "calls cannot be recorded now"}})
 			default:
-				t.walk.logDown = down
+				if t.walk != nil {
+					t.walk.logDown = down
+				}
 				then()
 			}
 		})
@@ -244,6 +251,9 @@ func (t *transfer) end(status int, result string) {
 		return
 	}
 	t.over = true
+	if t.brings != nil {
+		t.brings.off.Store(true)
+	}
 	c := t.c
 	t.rec.SIPFinal, t.rec.Result, t.rec.TookMS = status, result, ms(time.Since(t.rec.T))
 	if w := t.walk; w != nil {
@@ -439,6 +449,12 @@ func (t *transfer) failed(status int, result string, rs []reason) {
 func (t *transfer) abort() {
 	why := reason{"SIP", 487, "the call that it was for is over"}
 	switch {
+	case t.lends != nil:
+		t.lent()
+		return
+	case t.brings != nil:
+		t.failed(487, "cancelled", []reason{why})
+		return
 	case t.joins != nil && t.joins.l.sent != nil:
 		t.lost(why)
 		return
@@ -543,7 +559,7 @@ func memberOf(target string) string {
 // section 6.1.
 func (l *leg) leaves() bool {
 	t := l.c.moving
-	if t == nil || t.by != l || t.walk == nil && t.joins == nil {
+	if t == nil || t.by != l || t.walk == nil && t.joins == nil && t.brings == nil && t.lends == nil {
 		return false
 	}
 	t.sub.close()
@@ -568,7 +584,8 @@ func (l *leg) last(tx *transaction.Server, req *msg.Request) bool {
 // meanwhile answers what cannot be done while the transferor is gone and its successor not yet there.
 func (l *leg) meanwhile(tx *transaction.Server, req *msg.Request) bool {
 	t := l.c.moving
-	if t == nil || t.stay != l || !t.by.ended || req.Method == msg.BYE || req.Method == msg.OPTIONS {
+	joined := t != nil && t.joining(l) && (req.Method == msg.INVITE || req.Method == msg.UPDATE)
+	if t == nil || !joined && (t.stay != l || !t.by.ended) || req.Method == msg.BYE || req.Method == msg.OPTIONS {
 		return false
 	}
 	if req.Method == msg.UPDATE && len(req.Body()) == 0 {
