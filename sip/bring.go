@@ -213,7 +213,7 @@ func (b *brought) handOver() {
 		return
 	}
 	l.timing.stop()
-	hop := signallingHop(sideName(l.side), l)
+	hop := signallingHop(nil, sideName(l.side), l)
 	hop.Until = time.Now()
 	y.former = append(y.former, formerLeg{hop, l.ruling})
 	delete(y.sh.legs, legKey{callID, l.tag})

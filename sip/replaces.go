@@ -76,7 +76,7 @@ type far struct {
 	side    media.Side
 	media   media.Leg
 	session *media.Session
-	ours   bool // we called it, so that its address may be called again
+	ours    bool // we called it, so that its address may be called again
 }
 
 // farOf looks for the dialog that r names, wherever it lives, and answers on loop s with the one at its other end; nil when there is none that is up. The
