@@ -278,24 +278,19 @@ func (c *call) provisional(from *msg.Response) (*msg.Response, []header.Part) {
 
 // delayed is the answer of B to an INVITE without an offer: B's 200 carries the offer, A's ACK the answer, and B's ACK waits for it. RFC 3261 section 13.2.1.
 func (c *call) delayed(res *msg.Response, offer []byte, seq uint32) {
-	s, leg := c.media.Load(), c.a.media()
 	c.b.taken, c.b.owed, c.b.owes = offer, seq, offer
-	if err := s.Expect(c.b.media()); err != nil {
+	if err := c.media.Load().Expect(c.b.media()); err != nil {
 		c.noOffer(seq, err)
 		return
 	}
-	c.sh.e.off(func() {
-		out, err := s.Offer(media.B, offer, leg)
-		c.sh.loop.Post(func() {
-			if c.ended {
-				return
-			}
-			if err != nil {
-				c.noOffer(seq, err)
-				return
-			}
+	c.offerTo(media.B, offer, c.a.media(), func(out []byte, err error) {
+		switch {
+		case c.ended:
+		case err != nil:
+			c.noOffer(seq, err)
+		default:
 			c.connected(res, out, func(answer []byte) { c.delayedAnswer(answer, seq) })
-		})
+		}
 	})
 }
 

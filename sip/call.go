@@ -502,6 +502,19 @@ func asRefusal(err error) *media.Refusal {
 	return &media.Refusal{Status: 500, Warning: 399, Text: "media failure"}
 }
 
+// offerTo asks media for what the side of `to` is offered for an offer of side from, off the loop where sockets must be opened, and goes on with it later, on the loop.
+func (c *call) offerTo(from media.Side, sdp []byte, to media.Leg, then func([]byte, error)) {
+	s := c.media.Load()
+	if out, done, err := s.TryOffer(from, sdp, to); done {
+		c.sh.loop.Post(func() { then(out, err) })
+		return
+	}
+	c.sh.e.off(func() {
+		out, err := s.Offer(from, sdp, to)
+		c.sh.loop.Post(func() { then(out, err) })
+	})
+}
+
 // accept gives B's answer to media and gets the one for A. A synthetic caller takes it itself.
 func (c *call) accept(sdp []byte) ([]byte, error) {
 	if c.synth != nil {

@@ -128,30 +128,26 @@ func (t *attempt) offers(d *dialog.Dialog, res *msg.Response, offer []byte) {
 		return
 	}
 	t.asking = true
-	s, leg := c.media.Load(), c.a.media()
 	refused := func(err error) {
 		c.refusal = asRefusal(err)
 		c.held = c.held || c.refusal.Status == 403
 		t.give("media_"+itoa(c.refusal.Status), reason{"SIP", 488, "offer refused"})
 	}
-	if err := s.Expect(t.leg.media()); err != nil {
+	if err := c.media.Load().Expect(t.leg.media()); err != nil {
 		refused(err)
 		return
 	}
-	c.sh.e.off(func() {
-		out, err := s.Offer(media.B, offer, leg)
-		c.sh.loop.Post(func() {
-			switch {
-			case t.dead || t.done || c.ended || c.a.in == nil:
-			case err != nil:
-				refused(err)
-			default:
-				c.spoken = true
-				t.leg.fork, t.leg.taken = d, offer
-				t.leg.note(d.Remote.Tag, offer)
-				c.offered(res, out, func(answer []byte) int { return t.decided(d, res, answer) })
-			}
-		})
+	c.offerTo(media.B, offer, c.a.media(), func(out []byte, err error) {
+		switch {
+		case t.dead || t.done || c.ended || c.a.in == nil:
+		case err != nil:
+			refused(err)
+		default:
+			c.spoken = true
+			t.leg.fork, t.leg.taken = d, offer
+			t.leg.note(d.Remote.Tag, offer)
+			c.offered(res, out, func(answer []byte) int { return t.decided(d, res, answer) })
+		}
 	})
 }
 

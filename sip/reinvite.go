@@ -208,19 +208,15 @@ func (r *renegotiation) start() {
 		r.ask(nil)
 		return
 	}
-	s, from, sdp, leg := r.c.media.Load(), r.from.side, r.sdp, r.to.media()
 	r.offered = true
-	r.c.sh.e.off(func() {
-		out, err := s.Offer(from, sdp, leg)
-		r.c.sh.loop.Post(func() {
-			switch {
-			case r.c.ended || r.done:
-			case err != nil:
-				r.refused(asRefusal(err))
-			default:
-				r.ask(out)
-			}
-		})
+	r.c.offerTo(r.from.side, r.sdp, r.to.media(), func(out []byte, err error) {
+		switch {
+		case r.c.ended || r.done:
+		case err != nil:
+			r.refused(asRefusal(err))
+		default:
+			r.ask(out)
+		}
 	})
 }
 
@@ -377,7 +373,6 @@ func (r *renegotiation) gone(status int) {
 // delayed carries the other side's offer back to who asked for it, and the answer of its ACK on.
 func (r *renegotiation) delayed(offer []byte, seq uint32) {
 	c := r.c
-	s, side, leg := c.media.Load(), r.to.side, r.from.media()
 	abort := func(status int) {
 		r.to.settle(seq, nil)
 		r.fail(status)
@@ -389,19 +384,16 @@ func (r *renegotiation) delayed(offer []byte, seq uint32) {
 		return
 	}
 	r.offered = true
-	c.sh.e.off(func() {
-		out, err := s.Offer(side, offer, leg)
-		c.sh.loop.Post(func() {
-			switch {
-			case c.ended || r.done:
-			case err != nil:
-				abort(asRefusal(err).Status)
-			default:
-				r.done = true
-				r.to.taken = offer
-				r.from.agreeTo(r.tx, r.req, out, func(answer []byte) { r.acked(answer, seq) })
-			}
-		})
+	c.offerTo(r.to.side, offer, r.from.media(), func(out []byte, err error) {
+		switch {
+		case c.ended || r.done:
+		case err != nil:
+			abort(asRefusal(err).Status)
+		default:
+			r.done = true
+			r.to.taken = offer
+			r.from.agreeTo(r.tx, r.req, out, func(answer []byte) { r.acked(answer, seq) })
+		}
 	})
 }
 
