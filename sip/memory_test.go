@@ -67,6 +67,7 @@ func weighCalls(t *testing.T, calls int) weight {
 	e.over.Store(0)
 	e.idle(t)
 	begin, goroutines := live(), runtime.NumGoroutine()
+	profiled(t, "before")
 	for i := range calls {
 		e.call(1000 + i)
 		reach(t, &e.up, int64(i+1))
@@ -145,6 +146,7 @@ func weighMedia(t *testing.T, calls int) weight {
 		all[i] = s
 	}
 	w := weight{up: live() - begin - 8*float64(calls)}
+	profiled(t, "media")
 	for i, s := range all {
 		s.Close()
 		all[i] = nil

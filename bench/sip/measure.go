@@ -9,18 +9,37 @@ import (
 
 // row is what was found of one system.
 type row struct {
-	s       *system
-	cpu     []float64 // ms per call, by round
-	p99     []float64 // ms from the INVITE to the 200, by round
-	allocs  []float64
-	calls   int
-	failed  int
-	again   int // retransmissions of SIPp, both sides
-	zero    counts
-	order   counts
-	storm   *counts
-	upPSS   float64 // bytes per established call
-	pastPSS float64 // bytes per finished call
+	s      *system
+	cpu    []float64 // ms per call, by round
+	p99    []float64 // ms from the INVITE to the 200, by round
+	allocs []float64
+	calls  int
+	failed int
+	again  int // retransmissions of SIPp, both sides
+	zero   counts
+	order  counts
+	storm  *counts
+	up     weight // of an established call
+	past   weight // of a finished one
+}
+
+// weight is memory in bytes: of the process, and what its collector found in use; 0 where nobody tells.
+type weight struct{ pss, live float64 }
+
+// each is how much more memory than before each of n calls takes.
+func (w weight) each(before weight, n float64) weight {
+	return weight{(w.pss - before.pss) / n, (w.live - before.live) / n}
+}
+
+// weigh measures a system. PSS comes first: what brings the collection about takes room.
+func (s *system) weigh(ctx context.Context) (w weight, err error) {
+	pss, err := s.proc.pss()
+	if err != nil {
+		return w, err
+	}
+	w.pss = float64(pss)
+	w.live, err = s.live(ctx)
+	return w, err
 }
 
 // report is one run.
@@ -103,8 +122,8 @@ func (w *row) cost() (time.Duration, float64, error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	mallocs, err := w.s.metric("go_memstats_mallocs_total")
-	return cpu, mallocs, err
+	v, err := w.s.metrics("go_memstats_mallocs_total")
+	return cpu, sum(v), err
 }
 
 // rest measures what is no matter of rounds: calls without hold, the order of INFO, and for cordon the storm.
@@ -135,30 +154,37 @@ func (w *row) memory(ctx context.Context, p *plan) error {
 	if w.s.proc == nil {
 		return nil
 	}
-	before, err := w.s.proc.pss()
+	before, err := w.s.weigh(ctx)
 	if err != nil {
 		return err
 	}
-	up := int64(0)
+	var up weight
 	setup := time.Duration(p.held) * time.Second / time.Duration(p.rate)
 	c, err := p.play(ctx, w.s, load{
-		name: "held", script: hold(int(setup.Milliseconds()) + 2000), calls: p.held, rate: p.rate,
+		name: "held", script: hold(int((setup + collects).Milliseconds()) + 2000), calls: p.held, rate: p.rate,
 		during: func(ctx context.Context) error {
 			if err := pause(ctx, setup+time.Second); err != nil {
 				return err
 			}
 			var err error
-			up, err = w.s.proc.pss()
+			up, err = w.s.weigh(ctx)
 			return err
 		},
 	})
 	if err != nil {
 		return err
 	}
-	after, err := w.s.proc.pss()
+	after, err := w.s.weigh(ctx)
 	n := float64(max(1, c.successful))
-	w.upPSS, w.pastPSS = float64(up-before)/n, float64(after-before)/n
+	w.up, w.past = up.each(before, n), after.each(before, n)
 	return err
+}
+
+func sum(v []float64) (s float64) {
+	for _, x := range v {
+		s += x
+	}
+	return s
 }
 
 func pause(ctx context.Context, d time.Duration) error {

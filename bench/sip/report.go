@@ -30,6 +30,8 @@ type line struct {
 	Mallocs      float64     `json:"mallocs_per_call,omitempty"`
 	UpPSS        float64     `json:"pss_bytes_per_established_call"`
 	PastPSS      float64     `json:"pss_bytes_per_finished_call"`
+	UpLive       float64     `json:"live_bytes_per_established_call,omitempty"`
+	PastLive     float64     `json:"live_bytes_per_finished_call,omitempty"`
 	Storm        *stormLines `json:"storm,omitempty"`
 }
 
@@ -52,7 +54,7 @@ func (r *report) lines() []line {
 		l := line{
 			Name: w.s.name, Says: w.s.says, CPU: cpu, Ratio: median(ratios), Ratios: ratios, Calls: w.calls, Failed: w.failed, Again: w.again,
 			FailedAtZero: r.p.calls - w.zero.successful, Added: median(w.added(direct)), Reordered: w.order.orders, Infos: w.order.infos,
-			Mallocs: median(w.allocs), UpPSS: w.upPSS, PastPSS: w.pastPSS,
+			Mallocs: median(w.allocs), UpPSS: w.up.pss, PastPSS: w.past.pss, UpLive: w.up.live, PastLive: w.past.live,
 		}
 		if cpu > 0 {
 			l.CPS = 0.9 * 1000 / cpu
@@ -71,15 +73,18 @@ func (r *report) print(to io.Writer) {
 		p.rounds, p.calls, p.rate, r.took.Round(time.Second))
 	fmt.Fprintln(to, "Ratios are of one round each, the median counts. calls/s is computed: 0.9 s over the CPU of a call.")
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\tCPU ms/call\tto kamailio\tcalls/s\tfailed\tat 0 ms hold\tretrans\tp99 added ms\tINFO reordered\tallocs/call\tPSS/established\tPSS/finished\t")
+	fmt.Fprintln(t, "\tCPU ms/call\tto kamailio\tcalls/s\tfailed\tat 0 ms hold\tretrans\tp99 added ms\tINFO reordered\tallocs/call\tPSS/established\tPSS/finished\tlive/established\tlive/finished\t")
 	lines := r.lines()
 	for _, l := range lines {
-		allocs := "-"
+		allocs, up, past := "-", "-", "-"
 		if l.Mallocs > 0 {
 			allocs = fmt.Sprintf("%.0f", l.Mallocs)
 		}
-		fmt.Fprintf(t, "%s\t%.3f\t%.2f\t%.0f\t%d of %d\t%d of %d\t%d\t%.2f\t%d of %d\t%s\t%.1f KB\t%.1f KB\t\n", l.Name, l.CPU, l.Ratio, l.CPS, l.Failed, l.Calls,
-			l.FailedAtZero, p.calls, l.Again, l.Added, l.Reordered, l.Infos, allocs, l.UpPSS/1024, l.PastPSS/1024)
+		if l.UpLive != 0 {
+			up, past = fmt.Sprintf("%.1f KB", l.UpLive/1024), fmt.Sprintf("%.1f KB", l.PastLive/1024)
+		}
+		fmt.Fprintf(t, "%s\t%.3f\t%.2f\t%.0f\t%d of %d\t%d of %d\t%d\t%.2f\t%d of %d\t%s\t%.1f KB\t%.1f KB\t%s\t%s\t\n", l.Name, l.CPU, l.Ratio, l.CPS, l.Failed, l.Calls,
+			l.FailedAtZero, p.calls, l.Again, l.Added, l.Reordered, l.Infos, allocs, l.UpPSS/1024, l.PastPSS/1024, up, past)
 	}
 	_ = t.Flush() // the terminal's matter
 	for _, l := range lines {
@@ -97,7 +102,7 @@ func (r *report) write() error {
 	b, err := json.MarshalIndent(map[string]any{
 		"rows": r.lines(), "rounds": r.p.rounds, "rate": r.p.rate, "held": r.p.held, "cores": runtime.NumCPU(), "go": runtime.Version(),
 		"at":   time.Now().UTC().Format(time.RFC3339),
-		"note": "ratios decide, each taken within one round; cps is computed as 0.9/(CPU per call); PSS is of the whole process, media sockets and garbage included",
+		"note": "ratios decide, each taken within one round; cps is computed as 0.9/(CPU per call); PSS is of the whole process, media sockets and garbage included; live is what the collector found in use in a collection at that moment, with all stacks, for who tells it",
 	}, "", "  ")
 	if err != nil {
 		return err

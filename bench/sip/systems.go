@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -183,21 +184,53 @@ func (s *system) get(path string) ([]byte, error) {
 	return b, err
 }
 
-// metric is one of cordon's own metrics without labels; 0 for a system that has none.
-func (s *system) metric(name string) (float64, error) {
+// metrics are some of cordon's own metrics without labels; zeros for a system that has none.
+func (s *system) metrics(names ...string) ([]float64, error) {
+	out := make([]float64, len(names))
 	if s.api == "" {
-		return 0, nil
+		return out, nil
 	}
 	b, err := s.get("/metrics")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	found := 0
 	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
-		if v, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			return strconv.ParseFloat(v, 64)
+		name, text, _ := strings.Cut(lines.Text(), " ")
+		if i := slices.Index(names, name); i >= 0 {
+			if out[i], err = strconv.ParseFloat(text, 64); err != nil {
+				return nil, fmt.Errorf("/metrics: %s: %w", name, err)
+			}
+			found++
 		}
 	}
-	return 0, fmt.Errorf("/metrics has no %s", name)
+	if found != len(names) {
+		return nil, fmt.Errorf("/metrics has %d of %v", found, names)
+	}
+	return out, nil
+}
+
+// collects is how long a collection of cordon's may be waited for. What asks for its metrics makes the garbage that brings one about.
+const collects = 12 * time.Second
+
+// live is the memory that cordon's collector found in use, with all stacks, in a collection that began after this call; 0 for a system that does not tell. Unlike
+// PSS it holds no garbage, and no room that the collector keeps.
+func (s *system) live(ctx context.Context) (float64, error) {
+	if s.api == "" {
+		return 0, nil
+	}
+	const longest = 200 * time.Millisecond // of one collection
+	after, limit := float64(time.Now().Add(longest).UnixNano())/1e9, time.Now().Add(collects)
+	for time.Now().Before(limit) {
+		v, err := s.metrics("go_memstats_last_gc_time_seconds", "go_gc_heap_live_bytes", "go_memstats_stack_inuse_bytes")
+		if err != nil || v[0] > after {
+			return sum(v[1:]), err
+		}
+		if err := pause(ctx, time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
+	return 0, fmt.Errorf("no collection in %v", collects)
 }
 
 const kamailioText = `debug=-1
