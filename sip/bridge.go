@@ -256,7 +256,7 @@ func (c *call) progress(from *msg.Response, sdp []byte, reliable bool) {
 		if sdp != nil {
 			l.first = sdp
 		}
-		l.rel.send(l, l.in, assured{res: res, answers: sdp != nil})
+		l.provide(l.in, assured{res: res, answers: sdp != nil})
 		return
 	}
 	_ = l.in.Respond(res)

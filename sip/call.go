@@ -34,11 +34,11 @@ type call struct {
 	plan  routing.Plan
 	a, b  *leg // a is nil for a synthetic call, b until somebody answered
 	synth *synthetic
-	page  *page                         // this is the walk of a message
-	via   *transfer                     // this is the walk of a transfer, and has no caller of its own
-	id    string                        // of the media session
-	ids   struct{ a, b string }         // Session-IDs of the two ends, RFC 7989
-	said  [2]sessionSaid                // toward A, and toward B
+	page  *page                 // this is the walk of a message
+	via   *transfer             // this is the walk of a transfer, and has no caller of its own
+	id    string                // of the media session
+	ids   struct{ a, b string } // Session-IDs of the two ends, RFC 7989
+	said  sessionSaid
 	ref   atomic.Pointer[string]        // audit reference; nil until prepared
 	media atomic.Pointer[media.Session] // nil until prepared
 	view  glimpse
@@ -410,8 +410,7 @@ type glimpse struct {
 type sight struct {
 	state, trunk, group string
 	ids                 struct{ a, b string } // Session-IDs of the two ends
-	path                [2]sovereign.Region
-	legs                int
+	path                [2]*sovereign.Ruling  // of the legs there are; nil: none
 }
 
 func (g *glimpse) get() sight {
@@ -430,17 +429,13 @@ func (g *glimpse) set(s sight) {
 func (c *call) setState(state string) {
 	v := sight{state: state, ids: c.ids}
 	v.trunk, v.group = c.sides()
-	add := func(l *leg) {
-		v.path[v.legs] = l.ruling.Region
-		v.legs++
-	}
 	if c.a != nil {
-		add(c.a)
+		v.path[media.A] = c.a.ruling
 	}
 	if c.b != nil {
-		add(c.b)
+		v.path[media.B] = c.b.ruling
 	} else if c.cur != nil {
-		add(c.cur.leg)
+		v.path[media.B] = c.cur.leg.ruling
 	}
 	c.view.set(v)
 }
@@ -455,8 +450,10 @@ func (c *call) look() (CallView, bool) {
 	if ref := c.ref.Load(); ref != nil {
 		w.Ref = *ref
 	}
-	for _, r := range v.path[:v.legs] {
-		w.Path = append(w.Path, r.String())
+	for _, r := range v.path {
+		if r != nil {
+			w.Path = append(w.Path, r.Region.String())
+		}
 	}
 	if s := c.media.Load(); s != nil {
 		w.Report = s.Report()

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"net"
 	"strconv"
 	"strings"
@@ -141,12 +142,12 @@ func (l *leg) veil() *header.Veil {
 	if l.target != "" { // of an attempt: its name
 		v.Hide(l.name)
 	}
-	if v.Hide(l.ways...); l.invite != nil {
+	if v.Hide(strings.Fields(l.ways)...); l.invite != nil {
 		v.Hide(waysOf(nil, l.invite)...)
 	}
-	for line := range strings.Lines(string(l.taken)) {
-		if _, a, ok := strings.Cut(line, " IP"); ok && len(a) > 2 && (line[0] == 'o' || line[0] == 'c') {
-			v.Hide(strings.TrimSpace(a[1:]))
+	for line := range bytes.Lines(l.taken) {
+		if a, ok := placeOf(line); ok {
+			v.Hide(strings.TrimSpace(string(a[1:])))
 		}
 	}
 	return v
@@ -402,25 +403,35 @@ func (c *call) reference() string {
 	return ""
 }
 
-// sessionSaid is a Session-ID as it was last written, and of what.
+// sessionSaid is the Session-IDs of a call as they were last written, toward A and toward B, and of what.
 type sessionSaid struct {
-	local, remote string
-	header        msg.Header
+	a, b string
+	to   [2]msg.Header
 }
 
 // sessionHeader is the Session-ID toward one side: the other end's UUID first. RFC 7989 section 7.
 func (c *call) sessionHeader(to *leg) msg.Header {
-	local, remote, s := c.ids.a, c.ids.b, &c.said[1]
 	if to.parted { // the call has another end in its place
-		local, remote = to.session[0], to.session[1]
+		local, remote := to.session[0], to.session[1]
+		if to.side == media.A {
+			local, remote = remote, local
+		}
+		return msg.NewHeader(sessionHeader, header.SessionValue(local, remote))
 	}
-	if to.side == media.A {
-		local, remote, s = remote, local, &c.said[0]
+	if s := &c.said; s.to[0] == nil || s.a != c.ids.a || s.b != c.ids.b { // it changes once or never
+		// Both are parts of one text: A, B, and A again.
+		toB := header.SessionValue(c.ids.a, c.ids.b)
+		text, n := toB+";remote="+toB[:len(header.Nil)], len(header.Nil)
+		toB, toA := text[:len(toB)], text[len(toB)-n:]
+		if c.ids.a != "" {
+			c.ids.a = toB[:n]
+		}
+		if c.ids.b != "" {
+			c.ids.b = toA[:n]
+		}
+		*s = sessionSaid{c.ids.a, c.ids.b, [2]msg.Header{msg.NewHeader(sessionHeader, toA), msg.NewHeader(sessionHeader, toB)}}
 	}
-	if s.header == nil || s.local != local || s.remote != remote { // it changes once or never
-		*s = sessionSaid{local, remote, msg.NewHeader(sessionHeader, header.SessionValue(local, remote))}
-	}
-	return s.header
+	return c.said.to[to.side]
 }
 
 // onward counts a request that goes on to the other side down, as a proxy would. RFC 7332 section 4.

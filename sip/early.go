@@ -158,7 +158,7 @@ func (c *call) offered(from *msg.Response, sdp []byte, then func([]byte) int) {
 	res, parts := c.provisional(from)
 	setBodies(res, sdp, parts)
 	l.sent = sdp
-	l.rel.send(l, l.in, assured{res: res, decide: then})
+	l.provide(l.in, assured{res: res, decide: then})
 }
 
 // decided is the caller's answer to B's early offer. From here on it is what further hops are offered. The status is that of the caller's PRACK.

@@ -44,8 +44,8 @@ func (l *leg) bury() bool {
 	}
 	if t := c.cur; t != nil && t.leg == l && t.client != nil {
 		t.client.Tell(g)
-	} else if l.branch != "" {
-		c.sh.tx.Tell(l.branch, g)
+	} else if l.branch() != "" {
+		c.sh.tx.Tell(l.branch(), g)
 	}
 	delete(g.s.legs, g.key)
 	g.s.graves[g.key] = g

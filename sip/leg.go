@@ -19,7 +19,6 @@ import (
 // leg is one side of a call: one party, one pinned flow, one dialog (or, while a request forks, several early ones).
 type leg struct {
 	c      *call
-	side   media.Side
 	party  *Party
 	flow   transport.Flow
 	ruling *sovereign.Ruling // shared
@@ -33,9 +32,7 @@ type leg struct {
 	said   []saying       // its descriptions, the last of each fork
 	auth   *digester
 	invite *msg.Request // the first INVITE, as it came or went; nil once the call is up, see shed
-	branch string       // of its Via, when it was ours and the call is up
-	bare   bool         // it was ours and carried no offer; told once the call is up
-	ways   []string     // hosts and branches of its Via, once the call is up
+	ways   string       // hosts and branches of its Via, once the call is up
 
 	in      *transaction.Server // INVITE of the peer that waits for its final response
 	out     *exchange           // INVITE or UPDATE of ours that waits for its final response
@@ -44,20 +41,22 @@ type leg struct {
 	waiting *accepted           // 2xx of ours that waits for its ACK
 	settled string              // the peer's tag with which the first offer and answer are complete by reliable messages
 	first   []byte              // our answer in a reliable provisional response: the 2xx says the same
-	rel     reliable            // provisional responses of ours
+	rel     *reliable           // provisional responses of ours
 	racks   map[string]uint32   // last RSeq taken, by the peer's tag
 	sent    []byte              // last session description sent to the peer, and taken from it
 	taken   []byte
 	acks    []acknowledged // the last ACKs of ours, to answer a 2xx that comes again
-	owed    uint32         // CSeq of a 2xx of the peer whose ACK waits for an answer
-	owes    []byte         // the offer in that 2xx
-	update  bool           // the peer allows UPDATE
-	timing  sessionTimer
+	owes    []byte         // the offer in a 2xx of the peer whose ACK waits for an answer
+	owed    uint32         // CSeq of that 2xx
+	side    media.Side
+	bare    bool // the first INVITE was ours and carried no offer; told once the call is up
+	update  bool // the peer allows UPDATE
 	ended   bool
+	guest   bool // its Call-ID belongs to another loop
+	timing  sessionTimer
 	rtt     time.Duration // from the INVITE to the first response: bounds how far the far end can be
 	seen    *transport.PeerIdentity
 	takes   []string // INFO packages that its peer takes, as it said last
-	guest   bool     // its Call-ID belongs to another loop
 	release func()   // nil, or what ends the exemption of an emergency call's connection
 
 	moving

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,7 +11,7 @@ import (
 	msg "github.com/emiago/sipgo/sip"
 )
 
-// reliable sends provisional responses reliably, one after another. RFC 3262 section 3.
+// reliable sends provisional responses reliably, one after another. Most legs have none, and nil has nothing to send. RFC 3262 section 3.
 type reliable struct {
 	seq   uint32
 	queue []assured // the first one is on its way
@@ -30,7 +31,12 @@ type assured struct {
 	pracked bool // the offer in its PRACK still waits for an answer
 }
 
-func (r *reliable) send(l *leg, tx *transaction.Server, w assured) {
+// provide sends a provisional response of this leg reliably.
+func (l *leg) provide(tx *transaction.Server, w assured) {
+	if l.rel == nil {
+		l.rel = &reliable{}
+	}
+	r := l.rel
 	r.seq++
 	w.res.AppendHeader(msg.NewHeader("Require", "100rel"))
 	w.res.AppendHeader(msg.NewHeader("RSeq", strconv.Itoa(int(r.seq))))
@@ -61,6 +67,9 @@ func (r *reliable) head(l *leg) {
 }
 
 func (r *reliable) stop() {
+	if r == nil {
+		return
+	}
 	stopTimer(&r.again)
 	stopTimer(&r.limit)
 	r.queue, r.then = nil, nil
@@ -68,20 +77,15 @@ func (r *reliable) stop() {
 
 // asks says that an offer of ours is among the responses that wait.
 func (r *reliable) asks() bool {
-	for i := range r.queue {
-		if r.queue[i].decide != nil {
-			return true
-		}
-	}
-	return false
+	return r != nil && slices.ContainsFunc(r.queue, func(w assured) bool { return w.decide != nil })
 }
 
 // idle says that no provisional response is open.
-func (r *reliable) idle() bool { return len(r.queue) == 0 }
+func (r *reliable) idle() bool { return r == nil || len(r.queue) == 0 }
 
 // drained calls f once no provisional response is open any more; at once when none is.
 func (r *reliable) drained(f func()) {
-	if len(r.queue) == 0 {
+	if r.idle() {
 		f()
 		return
 	}
@@ -90,7 +94,7 @@ func (r *reliable) drained(f func()) {
 
 // advance goes on with the next response of the queue, or with what waited for its end.
 func (r *reliable) advance(l *leg) {
-	if len(r.queue) == 0 {
+	if r.idle() {
 		return // the call ended
 	}
 	if r.queue = r.queue[1:]; len(r.queue) > 0 {
@@ -107,14 +111,14 @@ func (r *reliable) advance(l *leg) {
 // matches says whether a PRACK is for the response on its way. RFC 3262 section 3.
 func (r *reliable) matches(req *msg.Request) bool {
 	f := strings.Fields(value(req, "rack"))
-	return len(f) == 3 && len(r.queue) > 0 && !r.queue[0].pracked && f[0] == value(r.queue[0].res, "rseq") &&
+	return len(f) == 3 && !r.idle() && !r.queue[0].pracked && f[0] == value(r.queue[0].res, "rseq") &&
 		f[1] == strconv.Itoa(int(r.tx.Req().CSeq().SeqNo)) && strings.EqualFold(f[2], "INVITE")
 }
 
 // pracked takes the peer's PRACK; 481 when nothing waits for it. It may carry the answer to the offer of the response, or an offer of its own once the first
 // offer and answer are complete: the answer to that goes into the 2xx. RFC 3262 section 5.
 func (l *leg) pracked(tx *transaction.Server, req *msg.Request, tag string) {
-	r := &l.rel
+	r := l.rel
 	if !r.matches(req) {
 		l.c.sh.answer(tx, 481)
 		return

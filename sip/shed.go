@@ -68,13 +68,13 @@ func cloned(list []string) []string {
 func (l *leg) shed() {
 	if l.invite != nil {
 		var room [8]string
-		l.ways = cloned(waysOf(room[:0], l.invite))
-		if l.target != "" {
-			l.branch, l.bare = l.ways[1], len(l.invite.Body()) == 0
-		}
+		l.ways, l.bare = strings.Join(waysOf(room[:0], l.invite), " "), l.target != "" && len(l.invite.Body()) == 0
 		l.invite = nil
 	}
 	l.racks, l.takes, l.taken = nil, cloned(l.takes), places(l.taken)
+	if l.rel.idle() {
+		l.rel = nil
+	}
 	if l.settled != "" {
 		l.settled = strings.Clone(l.settled)
 	}
@@ -90,16 +90,30 @@ func waysOf(out []string, req *msg.Request) []string {
 	return out
 }
 
-// places leaves of a session description the lines that say where its owner is: media has read the others, and these must not show on the other side.
+// branch is that of the INVITE that was ours; "" of another leg's.
+func (l *leg) branch() string {
+	if l.target == "" {
+		return ""
+	}
+	return l.ways[strings.LastIndexByte(l.ways, ' ')+1:]
+}
+
+// places leaves of a session description where its owner is: media has read the rest, and this must not show on the other side.
 func places(sdp []byte) []byte {
-	var room [256]byte
+	var room [128]byte
 	out := room[:0]
 	for line := range bytes.Lines(sdp) {
-		if line[0] == 'o' || line[0] == 'c' {
-			out = append(out, line...)
+		if a, ok := placeOf(line); ok && !bytes.Contains(out, a) {
+			out = append(append(append(out, "c= IP"...), a...), '\n')
 		}
 	}
 	return bytes.Clone(out)
+}
+
+// placeOf is the kind of address and the address in a line of a session description: "4 192.0.2.1".
+func placeOf(line []byte) (a []byte, ok bool) {
+	_, a, ok = bytes.Cut(line, []byte(" IP"))
+	return bytes.TrimSpace(a), ok && len(a) > 2 && (line[0] == 'o' || line[0] == 'c')
 }
 
 // echo hears what still comes to the INVITE of a leg whose call is up: its 2xx again, or that of another fork.
