@@ -15,25 +15,25 @@ type ask struct {
 	called  string // user part, or the number of a tel URI
 	domain  string
 	service string // "urn:service:sos..."
-	sips    bool
 	user    string // of From
 	display string
-	hidden  bool   // the caller asked for anonymity by its From
 	dialled string // user of To, as it came
-	sdp     []byte
-	keys    bool
-	hops    uint32 // Max-Forwards that is left
-	breadth uint32 // Max-Breadth, 0 without one
 	session string // Session-ID of the caller
-	require bool   // 100rel is required by the caller
-	rel     bool   // 100rel is supported by the caller
-	timer   bool
-	expires uint32 // Session-Expires
 	refresh string // refresher that the caller asked for
-	least   uint32 // Min-SE of the caller
-	update  bool
-	said    *carried // what may cross, filtered again per hop
 	callID  string
+	sdp     []byte
+	said    *carried // what may cross, filtered again per hop
+	hops    uint32   // Max-Forwards that is left
+	breadth uint32   // Max-Breadth, 0 without one
+	expires uint32   // Session-Expires
+	least   uint32   // Min-SE of the caller
+	sips    bool
+	hidden  bool // the caller asked for anonymity by its From
+	keys    bool
+	require bool // 100rel is required by the caller
+	rel     bool // 100rel is supported by the caller
+	timer   bool
+	update  bool
 	purpose sovereign.Purpose
 }
 
@@ -79,7 +79,7 @@ func (s *shard) asked(req *msg.Request, p *Party) *ask {
 
 // detach gives what is kept for the time of the call memory of its own.
 func (a *ask) detach() {
-	texts := [...]*string{&a.called, &a.domain, &a.service, &a.user, &a.display, &a.dialled, &a.session, &a.refresh, &a.callID}
+	texts := [...]*string{&a.called, &a.domain, &a.service, &a.user, &a.display, &a.dialled, &a.session, &a.refresh}
 	var room [256]byte
 	all := room[:0]
 	for _, s := range texts {

@@ -56,22 +56,22 @@ type call struct {
 	cur     *attempt
 	beside  *attempt // another one that may still win; nil unless attempts overlap
 	inForce *attempt // of attempts that overlap: the one whose media is in force
-	spoke   bool     // of attempts that overlap: a user has spoken on one of them, and no further hop is tried
 	tried   []audit.Attempt
-	held    bool     // a hop was held or denied on the way: the final refusal is on_hold's
-	gated   bool     // one of them could have gone through the gate
 	best    int      // the downstream answer to relay when every hop failed
 	bestWhy []reason // and its reasons
 	refusal *media.Refusal
-	logDown bool
 	early   []byte         // answer that A has by a provisional response
-	spoken  bool           // media has a description of the hop at hand
-	bare    bool           // A's INVITE carried no offer
 	turn    *renegotiation // an offer on its way before the call is answered
 	restate []byte         // offer that A must still be sent: a later answer changed what it was told
 
 	start, answer, end time.Time
 	setup              transaction.Timer
+	spoke              bool // of attempts that overlap: a user has spoken on one of them, and no further hop is tried
+	held               bool // a hop was held or denied on the way: the final refusal is on_hold's
+	gated              bool // one of them could have gone through the gate
+	logDown            bool
+	spoken             bool // media has a description of the hop at hand
+	bare               bool // A's INVITE carried no offer
 	prepared           bool
 	answered, ended    bool
 	confirmed          bool // A was sent its 200

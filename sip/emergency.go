@@ -33,7 +33,7 @@ func (s *shard) excused(in transport.Incoming) bool {
 	}
 	s.e.screen.refused(name, in.Flow.Remote(), r.Ground, r.Why)
 	if to := req.To(); to != nil {
-		if l := s.legs[legKey{id, to.Params.GetOr("tag", "")}]; l != nil && l.moves(in) {
+		if l := s.leg(legKey{id, to.Params.GetOr("tag", "")}); l != nil && l.moves(in) {
 			l.moved(in, r)
 		}
 	}
@@ -52,7 +52,7 @@ func (s *shard) belongs(req *msg.Request, id string) bool {
 	if req.To() == nil {
 		return false
 	}
-	l := s.legs[legKey{id, req.To().Params.GetOr("tag", "")}]
+	l := s.leg(legKey{id, req.To().Params.GetOr("tag", "")})
 	return l != nil && l.c.emergency()
 }
 

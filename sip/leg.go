@@ -92,6 +92,7 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 		return nil
 	}
 	d.Detach()
+	c.ask.callID = d.CallID
 	l := &leg{
 		c: c, side: media.A, party: p, flow: in.Flow, ruling: r, name: p.Name, callID: d.CallID, tag: tx.Tag(), dlg: d, in: tx, invite: req,
 		auth: newDigester(p), taken: c.ask.sdp, update: c.ask.update,
@@ -101,7 +102,7 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 	if has(req, "recv-info") {
 		l.takes = tokens(req, "recv-info")
 	}
-	c.sh.legs[legKey{l.callID, l.tag}] = l
+	c.sh.legs[l.tag] = l
 	l.traceLeg()
 	return l
 }
@@ -557,7 +558,7 @@ func (l *leg) entomb() {
 	}
 	sh, key := l.c.sh, legKey{l.callID, l.tag}
 	sh.loop.After(64*sh.e.c.Timers.T1, func() {
-		delete(sh.legs, key)
+		delete(sh.legs, key.tag)
 		if l.guest {
 			sh.e.guests.forget(l.callID, l.dlg.Remote.Tag)
 		}

@@ -29,13 +29,13 @@ func (s *shard) replaceable(r replaces, party *Party) (*leg, int) {
 	if s.e.loopOf(r) != s {
 		return nil, 503 // there was no room to bring it to its loop
 	}
-	if g := s.graves[legKey{r.callID, r.to}]; g != nil && g.tag == r.from {
+	if g := s.grave(legKey{r.callID, r.to}); g != nil && g.tag == r.from {
 		if !g.party.replacedBy(party) {
 			return nil, 403
 		}
 		return nil, 603
 	}
-	l := s.legs[legKey{r.callID, r.to}]
+	l := s.leg(legKey{r.callID, r.to})
 	if l == nil || l.dlg == nil && l.early.of(r.from) == nil || l.dlg != nil && l.dlg.Remote.Tag != r.from {
 		return nil, 481
 	}
@@ -181,10 +181,10 @@ func (t *transfer) joined(swap *media.Replacement, ours []byte, err error) {
 	case err != nil:
 		t.unheard(err)
 	case ours == nil:
-		c.sh.legs[legKey{j.l.callID, j.l.tag}] = j.l
+		c.sh.legs[j.l.tag] = j.l
 		t.commit()
 	default: // the answer comes in the ACK; until then nothing is replaced
-		c.sh.legs[legKey{j.l.callID, j.l.tag}] = j.l
+		c.sh.legs[j.l.tag] = j.l
 		j.l.agreeTo(j.tx, j.req, ours, func(answer []byte) { t.answered(answer) })
 		j.l.waiting.lost = func() { t.lost(reason{"SIP", 408, "no ACK"}) }
 	}

@@ -94,7 +94,7 @@ func (s *shard) farOf(r replaces, party string, answer func(*far)) {
 
 // named is the live leg of a call that is up, by the view of its peer: to-tag is ours. nil when there is none.
 func (s *shard) named(r replaces) *leg {
-	l := s.legs[legKey{r.callID, r.to}]
+	l := s.leg(legKey{r.callID, r.to})
 	if l == nil || l.dlg == nil || l.dlg.Remote.Tag != r.from || l.c.ended || l.ended || l.parted || l.zombie() || !l.c.confirmed {
 		return nil
 	}

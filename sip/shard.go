@@ -23,8 +23,8 @@ type shard struct {
 	}
 	tx      *transaction.Layer
 	taker   func(transport.Incoming) // take, made once
-	legs    map[legKey]*leg
-	graves  map[legKey]*grave // of legs that ended
+	legs    map[string]*leg          // by our tag, which no two have
+	graves  map[string]*grave        // of legs that ended, by the same
 	calls   map[*call]struct{}
 	parted  map[*leg]struct{} // legs that left their call by a transfer and are not hung up yet
 	ours    map[string]bool   // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
@@ -44,7 +44,7 @@ type shard struct {
 func newShard(e *Edge, id int) *shard {
 	s := &shard{
 		e: e, id: id, loop: transaction.NewLoop(),
-		legs: make(map[legKey]*leg), graves: make(map[legKey]*grave), calls: make(map[*call]struct{}), parted: make(map[*leg]struct{}),
+		legs: make(map[string]*leg), graves: make(map[string]*grave), calls: make(map[*call]struct{}), parted: make(map[*leg]struct{}),
 		ours: make(map[string]bool), sos: make(map[string]int),
 		lobby: newLobby(), ways: make(map[wayKey]way),
 	}
@@ -57,6 +57,22 @@ func newShard(e *Edge, id int) *shard {
 
 // legKey names a leg in what its peer sends: the Call-ID, and our tag.
 type legKey struct{ callID, tag string }
+
+// leg gives the leg of that name; nil without one.
+func (s *shard) leg(k legKey) *leg {
+	if l := s.legs[k.tag]; l != nil && l.callID == k.callID {
+		return l
+	}
+	return nil
+}
+
+// grave gives what is left of the leg of that name; nil without one.
+func (s *shard) grave(k legKey) *grave {
+	if g := s.graves[k.tag]; g != nil && g.key.callID == k.callID {
+		return g
+	}
+	return nil
+}
 
 // Request implements transaction.User.
 func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.Incoming) {
@@ -117,11 +133,11 @@ func (s *shard) Stray(res *msg.Response, _ transport.Incoming) {
 	cseq, from, id := res.CSeq(), res.From(), res.CallID()
 	if cseq != nil && from != nil && id != nil && cseq.MethodName == msg.INVITE && res.IsSuccess() {
 		key := legKey{id.Value(), from.Params.GetOr("tag", "")}
-		if l := s.legs[key]; l != nil {
+		if l := s.leg(key); l != nil {
 			l.again(res)
 			return
 		}
-		if g := s.graves[key]; g != nil {
+		if g := s.grave(key); g != nil {
 			g.again(res)
 			return
 		}
@@ -136,9 +152,9 @@ func (s *shard) answer(tx *transaction.Server, status int, headers ...msg.Header
 	}
 	if id := tx.Req().CallID(); status > 100 && id != nil {
 		key := legKey{id.Value(), tx.Tag()}
-		if l := s.legs[key]; l != nil {
+		if l := s.leg(key); l != nil {
 			headers = append(headers, l.c.sessionHeader(l))
-		} else if g := s.graves[key]; g != nil {
+		} else if g := s.grave(key); g != nil {
 			headers = append(headers, g.session)
 		}
 	}
@@ -169,11 +185,11 @@ func (s *shard) options(tx *transaction.Server) {
 // inDialog hands a request to its leg. Unknown dialogs, and known ones from somewhere else, get 481.
 func (s *shard) inDialog(tx *transaction.Server, req *msg.Request, in transport.Incoming, tag string) {
 	key := legKey{req.CallID().Value(), tag}
-	if g := s.graves[key]; g != nil {
+	if g := s.grave(key); g != nil {
 		g.request(tx, req, in)
 		return
 	}
-	l := s.legs[key]
+	l := s.leg(key)
 	from := req.From().Params.GetOr("tag", "")
 	if l == nil || !l.isFrom(in) || !l.peerTag(from) {
 		s.answer(tx, 481)

@@ -37,12 +37,12 @@ type transfer struct {
 
 // moving is what a leg knows of transfers.
 type moving struct {
-	parted   bool          // it left the call by a transfer, and its peer is being told
 	session  [2]string     // Session-IDs of both ends when it left, RFC 7989
 	known    string        // the user that it was called by, when it came by a transfer
 	sub      *subscription // of a REFER of the peer; nil without one
 	passed   []*relayed    // REFERs that were sent on to the peer
-	refers   int           // REFERs that made a subscription
+	refers   int32         // REFERs that made a subscription
+	parted   bool          // it left the call by a transfer, and its peer is being told
 	replaces bool          // the peer knows Replaces
 }
 

@@ -30,6 +30,7 @@ type Dialog struct {
 	Routes    []URI
 	Target    URI    // the peer's Contact, verbatim
 	Invite    uint32 // CSeq of the INVITE whose 2xx an ACK answers
+	calls     bool   // its first INVITE was ours, and so is the Call-ID
 
 	own bool // its memory is its own
 }
@@ -70,6 +71,7 @@ func UAC(req *msg.Request, res *msg.Response) (*Dialog, error) {
 		Remote:   Name{Display: sent.DisplayName, URI: keep(&sent.Address), Tag: to.Params.GetOr("tag", "")},
 		LocalSeq: cseq.SeqNo,
 		Invite:   cseq.SeqNo,
+		calls:    true,
 		Routes:   recorded(res, true),
 	}
 	return d, d.Refresh(res)
@@ -87,14 +89,17 @@ func (d *Dialog) Fork(res *msg.Response) (*Dialog, error) {
 	return &n, n.Refresh(res) // without a Contact the target of its sibling is the best guess
 }
 
-// Detach gives the dialog memory of its own, so that it holds no message that it was made of.
+// Detach gives the dialog memory of its own, so that it holds no message of the peer's that it was made of. What is ours is in no message.
 func (d *Dialog) Detach() {
 	if d.own {
 		return
 	}
 	d.own = true
 	var room [16]*string
-	all := append(room[:0], &d.CallID, &d.Local.Display, &d.Local.Tag, &d.Remote.Display, &d.Remote.Tag)
+	all := append(room[:0], &d.Local.Display, &d.Remote.Display, &d.Remote.Tag)
+	if !d.calls {
+		all = append(all, &d.CallID)
+	}
 	all = d.Target.strings(d.Remote.URI.strings(d.Local.URI.strings(all)))
 	for i := range d.Routes {
 		all = d.Routes[i].strings(all)
