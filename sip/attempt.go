@@ -203,7 +203,7 @@ func (t *attempt) send(sdp []byte, more ...msg.Header) {
 // within is the first-response timer: the hop's, the party's, or the default of the transport.
 func (t *attempt) within() time.Duration {
 	switch c := t.c; {
-	case c.emergency() && c.hop >= len(c.plan.Hops):
+	case c.emergency() && int(c.hop) >= len(c.plan.Hops):
 		return c.within(c.party.Within.Setup, 30*time.Second) // nobody else is left to ask for help, so nothing is gained by giving up
 	case t.hop.Within > 0:
 		return t.hop.Within

@@ -211,10 +211,10 @@ func benchRelay(b testing.TB, fence *sovereign.Fence, listen func(netip.AddrPort
 // benchEdge runs an edge between ends. Its plan is given, its log and its disk are in memory; SIP, media and the fence are the real ones.
 func benchEdge(b testing.TB, wrap func(audit.Log) audit.Log) *ends {
 	b.Helper()
-	return benchEdgeOn(b, wrap, listenDeaf)
+	return benchEdgeOn(b, wrap, audit.MemoryPseudonyms(func(m []byte) []byte { return m }), listenDeaf)
 }
 
-func benchEdgeOn(b testing.TB, wrap func(audit.Log) audit.Log, listen func(netip.AddrPort) (sovereign.UDPConn, error)) *ends {
+func benchEdgeOn(b testing.TB, wrap func(audit.Log) audit.Log, names audit.Pseudonyms, listen func(netip.AddrPort) (sovereign.UDPConn, error)) *ends {
 	b.Helper()
 	_, key, _ := ed25519.GenerateKey(rand.Reader)
 	log, err := audit.Memory(audit.Config{Signer: key, Origin: "test/edge", Node: "edge-1"})
@@ -232,7 +232,7 @@ func benchEdgeOn(b testing.TB, wrap func(audit.Log) audit.Log, listen func(netip
 		return Party{Name: name, Kind: kind, Sources: []netip.Prefix{netip.MustParsePrefix(prefix)}, Leg: media.Leg{Security: media.Plain}}
 	}
 	edge, err := New(Config{
-		Fence: fence, Relay: relay, Log: wrap(log), Intents: audit.MemoryIntents(), Names: audit.MemoryPseudonyms(func(m []byte) []byte { return m }), Loops: 1,
+		Fence: fence, Relay: relay, Log: wrap(log), Intents: audit.MemoryIntents(), Names: names, Loops: 1,
 		Listeners: []transport.Listener{{Proto: transport.UDP, UDP: fence.UDP(e)}}, RatePerSource: 1e9,
 		Planner: planFunc(func(r routing.Request) routing.Plan {
 			return routing.Plan{Route: "r", Direction: routing.Inbound, Trunk: "carrier", Hops: []routing.Hop{hop}, Purpose: r.Purpose, Digest: "d", Generation: 1}

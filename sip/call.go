@@ -50,7 +50,6 @@ type call struct {
 	transfers []audit.Transfer
 	former    []formerLeg // legs that were replaced
 
-	hop     int
 	reason  routing.RouteReason // of the hop that was contacted last, and its grant
 	grant   string
 	cur     *attempt
@@ -74,7 +73,8 @@ type call struct {
 	bare               bool // A's INVITE carried no offer
 	prepared           bool
 	answered, ended    bool
-	confirmed          bool // A was sent its 200
+	confirmed          bool  // A was sent its 200
+	hop                int32 // the next one of the plan
 	endedBy, cause     string
 	final              int
 	taken              []string       // parties whose load this call counts in
@@ -200,7 +200,7 @@ func (c *call) next() {
 		c.a.rel.drained(c.next)
 		return
 	}
-	for c.hop < len(c.plan.Hops) && !c.spoke {
+	for int(c.hop) < len(c.plan.Hops) && !c.spoke {
 		h := c.plan.Hops[c.hop]
 		c.hop++
 		if c.try(h, "") {

@@ -44,7 +44,7 @@ func (t *attempt) stays() bool {
 		return false
 	}
 	c.front(t)
-	o, more := c.rival(t), c.hop < len(c.plan.Hops) && !c.spoke
+	o, more := c.rival(t), int(c.hop) < len(c.plan.Hops) && !c.spoke
 	if o == nil && !more {
 		return false
 	}

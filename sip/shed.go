@@ -103,8 +103,13 @@ func places(sdp []byte) []byte {
 	var room [128]byte
 	out := room[:0]
 	for line := range bytes.Lines(sdp) {
-		if a, ok := placeOf(line); ok && !bytes.Contains(out, a) {
-			out = append(append(append(out, "c= IP"...), a...), '\n')
+		a, ok := placeOf(line)
+		if !ok {
+			continue
+		}
+		n := len(out)
+		if out = append(append(append(out, "c= IP"...), a...), '\n'); bytes.Contains(out[:n], out[n:]) {
+			out = out[:n]
 		}
 	}
 	return bytes.Clone(out)

@@ -71,6 +71,21 @@ func TestACallThatIsUpHoldsNoMessageOfItsSetUp(t *testing.T) {
 	})
 }
 
+// Of a description its addresses stay, each once and whole.
+func TestPlacesOfADescription(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "v=0\r\ns= IP4 10.0.0.9\r\n": "",
+		"o=x 1 1 IN IP4 10.0.0.1\r\nc=IN IP4 10.0.0.1\r\n":                             "c= IP4 10.0.0.1\n",
+		"o=x 1 1 IN IP4 10.0.0.11\r\nc=IN IP4 10.0.0.1\r\nc=IN IP6 2001:db8::1\r\n": "c= IP4 10.0.0.11\nc= IP4 10.0.0.1\nc= IP6 2001:db8::1\n",
+		"o=x 1 1 IN IP4 10.0.0.1\r\nc=IN IP4 host.example":                            "c= IP4 10.0.0.1\nc= IP4 host.example\n",
+	} {
+		got := places([]byte(in))
+		if string(got) != want || string(places(got)) != want {
+			t.Errorf("%q became %q and then %q, want %q", in, got, places(got), want)
+		}
+	}
+}
+
 // What a caller said of itself is said again when it is transferred, and nothing else of it is kept.
 func TestWhatACallerSaidLasts(t *testing.T) {
 	all := &carried{
