@@ -75,9 +75,9 @@ func TestACallThatIsUpHoldsNoMessageOfItsSetUp(t *testing.T) {
 func TestPlacesOfADescription(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "", "v=0\r\ns= IP4 10.0.0.9\r\n": "",
-		"o=x 1 1 IN IP4 10.0.0.1\r\nc=IN IP4 10.0.0.1\r\n":                             "c= IP4 10.0.0.1\n",
+		"o=x 1 1 IN IP4 10.0.0.1\r\nc=IN IP4 10.0.0.1\r\n":                          "c= IP4 10.0.0.1\n",
 		"o=x 1 1 IN IP4 10.0.0.11\r\nc=IN IP4 10.0.0.1\r\nc=IN IP6 2001:db8::1\r\n": "c= IP4 10.0.0.11\nc= IP4 10.0.0.1\nc= IP6 2001:db8::1\n",
-		"o=x 1 1 IN IP4 10.0.0.1\r\nc=IN IP4 host.example":                            "c= IP4 10.0.0.1\nc= IP4 host.example\n",
+		"o=x 1 1 IN IP4 10.0.0.1\r\nc=IN IP4 host.example":                          "c= IP4 10.0.0.1\nc= IP4 host.example\n",
 	} {
 		got := places([]byte(in))
 		if string(got) != want || string(places(got)) != want {
