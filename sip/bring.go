@@ -216,7 +216,7 @@ func (b *brought) handOver() {
 	hop := signallingHop(nil, sideName(l.side), l)
 	hop.Until = time.Now()
 	y.former = append(y.former, formerLeg{hop, l.ruling})
-	delete(y.sh.legs, legKey{callID, l.tag})
+	delete(y.sh.legs, l.tag)
 	for i, p := range y.taken {
 		if p == l.party.Name {
 			y.taken = append(y.taken[:i], y.taken[i+1:]...)
@@ -239,7 +239,7 @@ func (b *brought) handOver() {
 func (t *transfer) arrived(session string) {
 	b, c := t.brings, t.c
 	l := b.l
-	c.sh.legs[legKey{l.callID, l.tag}] = l
+	c.sh.legs[l.tag] = l
 	if t.over || c.ended {
 		l.c = c
 		c.sh.e.partyLoad(l.party.Name).Add(-1)
