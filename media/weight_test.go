@@ -56,3 +56,45 @@ func TestWeightOfASession(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoMustNotWaitIsTold: where goroutines of ours read, where sockets must be opened, and while somebody else negotiates, nothing is tried.
+func TestWhoMustNotWaitIsTold(t *testing.T) {
+	bed := newBed(t, newNetwork().listen)
+	s := bed.open(plainLeg("carrier"))
+	offer, answer := benchOffer(netip.AddrPortFrom(aliceAddr, 40000)), benchAnswer(netip.AddrPortFrom(bobAddr, 40000))
+	try := func() bool {
+		_, done, err := s.TryOffer(A, offer, plainLeg("fra"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	if try() {
+		t.Error("an offer without sockets")
+	}
+	ok(s.Offer(A, offer, plainLeg("fra")))(t)
+	if try() {
+		t.Error("a second attempt does not wait for the readers of the first")
+	}
+	ok(s.Offer(A, offer, plainLeg("fra")))(t)
+	ok(s.Answer(B, answer))(t)
+	if _, done := s.TryClose(); done {
+		t.Error("closed without waiting for the readers")
+	}
+	s.Close()
+	if _, done := s.TryClose(); !done {
+		t.Error("nothing is left to wait for")
+	}
+	busy := bed.open(plainLeg("carrier"))
+	busy.mu.Lock()
+	_, offered, _ := busy.TryOffer(A, offer, plainLeg("fra"))
+	_, closed := busy.TryClose()
+	busy.mu.Unlock()
+	if offered || closed {
+		t.Error("somebody else negotiates, and is waited for")
+	}
+	// What cannot be taken at all is refused at once: that needs no socket.
+	if _, done, err := busy.TryOffer(A, []byte("nonsense"), plainLeg("fra")); !done || err == nil {
+		t.Errorf("%v %v", done, err)
+	}
+}
