@@ -155,6 +155,7 @@ type Edge struct {
 	dialedN atomic.Int64
 	ids     sync.Map // Session-ID and called user of live calls: loop detection
 	guests  guests
+	aliases aliases
 	load    loads
 
 	rates     rates

@@ -123,6 +123,7 @@ func (s *shard) homeOf(in transport.Incoming) *shard {
 	if status != 0 {
 		return s
 	}
+	r, _ = s.e.aliases.real(r, in.Party)
 	home := s.e.loopOf(r)
 	if home == s || !g.add(s, home, in.Msg.CallID().Value(), peerTagOf(in.Msg)) {
 		return s

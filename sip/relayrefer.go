@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -32,18 +33,38 @@ func (l *leg) passRefer(tx *transaction.Server, req *msg.Request, to referTo) {
 		t.refuse(tx, 603, "failed", reason{"SIP", 491, "other transfers of this call are under way"})
 		return
 	}
-	if to.replaces != nil { // the INVITE with Replaces would come here, and no leg of ours is taken over by one
-		t.refuse(tx, 603, "failed", reason{"SIP", 603, "calls are joined by this edge alone"})
+	if to.replaces == nil {
+		t.pass(tx, req, to)
 		return
 	}
-	t.pass(tx, req, to)
+	t.rec.How = "refer_replaces"
+	sh := l.c.sh
+	sh.farOf(*to.replaces, l.party.Name, func(f *far) {
+		switch {
+		case t.over: // RFC 3261 section 15.1.2: what is open when the dialog ends
+			sh.answer(tx, 487)
+		case f == nil || f.c == l.c || f.bound:
+			t.refuse(tx, 603, "failed", reason{"SIP", 481, "the call to be replaced is not known here"})
+		default:
+			if to.replaces = sh.e.aliases.make(sh, *to.replaces, t.stay.party.Name); to.replaces == nil {
+				sh.answer(tx, 500, msg.NewHeader("Retry-After", "5"))
+				t.end(500, "failed")
+				return
+			}
+			t.pass(tx, req, to)
+		}
+	})
 }
 
-// pass builds the REFER for the other side. Its INVITE comes back to us, so the host of Refer-To is ours.
+// pass builds the REFER for the other side. Its INVITE comes back to us, so the host of Refer-To is ours, and so is the name of a dialog that it is to replace.
 func (t *transfer) pass(tx *transaction.Server, req *msg.Request, to referTo) {
 	o, c := t.stay, t.c
 	u := msg.Uri{Scheme: "sip", User: to.user, Host: o.host()}
-	out := o.build(msg.REFER, o.contact(), msg.NewHeader("Refer-To", "<"+u.String()+">"))
+	target := u.String()
+	if r := to.replaces; r != nil {
+		target += "?Replaces=" + url.QueryEscape(r.header().Value())
+	}
+	out := o.build(msg.REFER, o.contact(), msg.NewHeader("Refer-To", "<"+target+">"))
 	if t.referrer != "" && t.by.party.Trusted && o.party.Trusted {
 		by := msg.Uri{Scheme: "sip", User: t.referrer, Host: o.host()}
 		out.AppendHeader(msg.NewHeader("Referred-By", "<"+by.String()+">"))

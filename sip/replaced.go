@@ -26,11 +26,12 @@ type joining struct {
 
 // replaceable finds the leg that an INVITE is to replace, or says with which status it cannot. RFC 3891 section 3. Who may not replace it learns nothing of its state.
 func (s *shard) replaceable(r replaces, party *Party) (*leg, int) {
+	r, asked := s.e.aliases.real(r, party.Name)
 	if s.e.loopOf(r) != s {
 		return nil, 503 // there was no room to bring it to its loop
 	}
 	if g := s.grave(legKey{r.callID, r.to}); g != nil && g.tag == r.from {
-		if !g.party.replacedBy(party) {
+		if !asked && !g.party.replacedBy(party) {
 			return nil, 403
 		}
 		return nil, 603
@@ -40,7 +41,7 @@ func (s *shard) replaceable(r replaces, party *Party) (*leg, int) {
 		return nil, 481
 	}
 	switch c := l.c; {
-	case !l.party.replacedBy(party):
+	case !asked && !l.party.replacedBy(party):
 		return nil, 403
 	case l.ended, c.ended, l.zombie():
 		return nil, 603
