@@ -105,10 +105,14 @@ func (c *Client) start() {
 	c.ready()
 	c.l.join(c)
 	c.arm(&c.limit, c.timeout)
-	err := c.first()
+	way, err := c.flow, c.first()
 	if err != nil {
 		// Never directly: the caller does not hold the Client yet.
-		c.l.loop.Post(func() { c.fail(err) })
+		c.l.loop.Post(func() {
+			if c.flow == way { // else it fell back meanwhile: the loss of a stream is told, too
+				c.fail(err)
+			}
+		})
 		return
 	}
 	c.sent = true

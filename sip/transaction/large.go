@@ -66,7 +66,7 @@ func (c *Client) fallBack(err error) bool {
 	if c.l.send(c.flow, c.wire) != nil {
 		return false
 	}
-	c.resend = c.l.t.T1
+	c.sent, c.resend = true, c.l.t.T1
 	c.arm(&c.repeat, c.resend)
 	return true
 }

@@ -257,8 +257,8 @@ func (l *Layer) Send(f Flow, msg []byte) error {
 			return err
 		}
 		err = c.enqueue(msg)
-		// A pooled connection may end between the look and the queueing: the next one is dialled then.
-		if !errors.Is(err, ErrGone) || c.acceptor != nil || !again {
+		// A pooled connection may end between the look and the queueing: the next one is dialled then, unless this one was never opened.
+		if !errors.Is(err, ErrGone) || errors.Is(err, ErrRefused) || c.acceptor != nil || !again {
 			return err
 		}
 	}
