@@ -27,12 +27,18 @@ type transferLab struct {
 
 func newTransferLab(t *testing.T, fra, zrh string) *transferLab {
 	t.Helper()
+	return newTransferLabWith(t, quiet, fra, zrh)
+}
+
+// newTransferLabWith is newTransferLab with a carrier that gets calls, too.
+func newTransferLabWith(t *testing.T, carrier, fra, zrh string) *transferLab {
+	t.Helper()
 	l := &transferLab{net: connect(t, 1, 5, 10, 20, 50)}
 	w := &world{at: l.net.in[5], edge: lan(5, 10), routes: byNumber, to: []string{"fra"}}
 	peer := func(region int, script string) *sipp {
 		return answer(t, lan(region, 10), script, options{at: l.net.in[region], echo: true})
 	}
-	l.carrier, l.fra, l.zrh, l.dme = peer(1, quiet), peer(10, fra), peer(20, zrh), peer(50, answers)
+	l.carrier, l.fra, l.zrh, l.dme = peer(1, carrier), peer(10, fra), peer(20, zrh), peer(50, answers)
 	w.trunks = []party{l.carrier.as("carrier", "udp")}
 	w.groups = []party{l.fra.as("fra", "udp"), l.zrh.as("zrh", "udp"), l.dme.as("dme", "udp")}
 	l.seen = watch(t, l.net.hub, "ip and net 10.66.50.0/24")
@@ -48,10 +54,15 @@ func (l *transferLab) dial(region int, script string, args ...string) *sipp {
 // end ends everything and wants that nothing was sent to Moscow.
 func (l *transferLab) end(fra, zrh int) {
 	l.t.Helper()
+	l.endWith(0, fra, zrh)
+}
+
+func (l *transferLab) endWith(carrier, fra, zrh int) {
+	l.t.Helper()
 	l.fra.finish(fra)
 	l.zrh.finish(zrh)
 	l.dme.finish(0)
-	l.carrier.finish(0)
+	l.carrier.finish(carrier)
 	l.stop()
 	l.seen.end(l.t)
 	denied := len(times(l.t, l.seen.file, "ip.dst == 10.66.50.0/24"))
@@ -221,6 +232,56 @@ wait 4500
 	wantTransfers(t, list[0], "refer_replaces answered")
 	wantTransfers(t, list[1])
 	l.end(2, 1)
+}
+
+// The carrier has called Zurich and was called by a phone in Frankfurt, and joins the two. The phone is no callee that could be sent an INVITE with Replaces: it is
+// asked by a re-INVITE in its own dialog, and talks with Zurich, which hears nothing of it.
+// Conforms: RFC 5589 section 7; RFC 3264 section 8
+func TestTwoCallsAreJoined(t *testing.T) {
+	l := newTransferLabWith(t, answers, answers, answers)
+	phone := l.dial(10, `> INVITE | sdp
+< 100 | optional
+< 180 | optional
+< 200 | rrs
+> ACK
+< INVITE | body: m=audio
+> 200 | sdp
+< ACK
+play
+wait 1600
+> BYE
+< 200`, "-s", "+4930123")
+	l.dial(1, `> INVITE | sdp
+< 100 | optional
+< 180
+< 200 | rrs
+> ACK
+> REFER | Refer-To: <sip:phone@10.66.5.10?Replaces=`+url.QueryEscape(l.carrier.named(false))+`>
+< 202
+< NOTIFY | body: SIP/2.0 100
+> 200
+< NOTIFY | body: SIP/2.0 200
+> 200
+< BYE
+> 200`, "-s", "+41441234567").expect(1)
+	phone.expect(1)
+	list := l.receipts(2)
+	if len(list[0].Transfers) == 0 {
+		list[0], list[1] = list[1], list[0]
+	}
+	wantTransfers(t, list[0], "refer_replaces answered")
+	wantTransfers(t, list[1])
+	heard := uint64(0)
+	for _, q := range list[0].Outcome.Quality {
+		heard += q.Packets
+	}
+	if want := uint64(2 * packetsOfTone); heard != want || list[0].Overall != "compliant" || list[1].Overall != "compliant" {
+		t.Errorf("%d packets, want %d there and back: %+v", heard, want, list[0])
+	}
+	if n := l.zrh.count(false, "INVITE"); n != 1 {
+		t.Errorf("%d INVITEs at who stays", n)
+	}
+	l.endWith(1, 0, 1)
 }
 
 // ownDialog is the first dialog of a callee as it would be named to it: to-tag is its own.
