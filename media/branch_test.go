@@ -144,11 +144,15 @@ func TestTwoOffersMeet(t *testing.T) {
 			t.Errorf("nothing in common: %v", err)
 		}
 		one.Take()
+		ok(c.s.Answer(B, c.b.sdp()))(t) // early
 		toB, toA, _, err := two.Meet(bytes.Replace(pick.sdp("a=sendonly"), []byte("SAVP 8 101"), []byte("SAVP 0 8"), 1))
 		if err != nil {
 			t.Fatal(err)
 		}
 		one.Drop()
+		if !c.s.Stale() {
+			t.Error("A was told of more formats before, and nobody says so")
+		}
 		if !strings.HasSuffix(mediaLine(t, toB), "RTP/SAVP 8") || !strings.HasSuffix(mediaLine(t, toA), "RTP/SAVP 8") {
 			t.Errorf("formats:\n%s%s", toB, toA)
 		}

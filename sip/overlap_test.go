@@ -215,7 +215,11 @@ func TestBothHopsFail(t *testing.T) {
 			w.carrier.status(180)
 			w.zrh.reply(at, 603, "")
 			w.zrh.request(msg.ACK)
+			said := time.Now()
 			w.fra.reply(w.fra.request(msg.CANCEL), 200, "")
+			if took := time.Since(said); took > time.Second {
+				w.t.Errorf("CANCEL after %v", took)
+			}
 			w.fra.reply(in, 487, "")
 			w.fra.request(msg.ACK)
 		}, 603, []string{"cancelled", "603"}},
@@ -262,7 +266,11 @@ func TestOverlapIsBounded(t *testing.T) {
 	overlapping(t, nil, func(w *world) {
 		w.hops = append(w.hops, w.hop("fra", fraAddr))
 		in, _ := w.beside("bound")
+		asked := time.Now()
 		third := w.fra.invited(in)
+		if took := time.Since(asked); took > 2100*time.Millisecond {
+			t.Errorf("the third hop was asked %v after the second", took)
+		}
 		synctest.Wait()
 		if n := w.edge.partyLoad("fra").Load() + w.edge.partyLoad("zrh").Load(); n != 2 {
 			t.Errorf("%d attempts at once", n)
@@ -352,6 +360,17 @@ func TestEarlyMediaOfOneAttempt(t *testing.T) {
 		}
 		w.won(ok, w.zrh, "media_403", "200")
 		w.nothingLeftFor("10.66.0.9")
+	})
+	overlapping(t, nil, func(w *world) { // an answer without a word on its media has none of another one's
+		in, at := w.beside("early3")
+		w.zrh.reply(at, 183, w.zrh.sdp)
+		w.carrier.status(183)
+		w.fra.reply(in, 200, "")
+		w.fra.request(msg.ACK)
+		w.fra.reply(w.fra.request(msg.BYE), 200, "")
+		w.zrh.reply(at, 200, w.zrh.sdp)
+		w.zrh.request(msg.ACK)
+		w.won(w.carrier.status(200), w.zrh, "no_session", "200")
 	})
 	overlapping(t, nil, func(w *world) { // the one that was heard fails, the other one answers without another word on its media
 		in, at := w.beside("early2")
