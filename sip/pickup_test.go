@@ -70,7 +70,7 @@ func TestARingingCallIsPickedUp(t *testing.T) {
 					if !strings.Contains(string(ok.Body()), "m=audio") || c.offers && !strings.Contains(string(ok.Body()), "RTP/AVP 8\r\n") {
 						t.Errorf("200:\n%s", ok)
 					}
-					for _, leak := range []string{"10.2.0.1", "30500", id, "fratag"} {
+					for _, leak := range []string{"10.2.0.1", " 30500 ", id, "fratag"} {
 						if strings.Contains(string(w.carrier.last), leak) {
 							t.Errorf("the 200 shows %q:\n%s", leak, w.carrier.last)
 						}
