@@ -894,6 +894,9 @@ func runSeed(t *testing.T, seed uint64, text string, sos *tally, like story) (fa
 	if seed%4 == 1 {
 		text += "limits: {max_calls: 2, rate_per_source: 1}\n"
 	}
+	if seed%3 == 0 { // attempts overlap
+		text = strings.Replace(text, "{name: line, direction: inbound,", "{name: line, direction: inbound, overlap: true,", 1)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(simDay)) // a bubble begins in the year 2000, under another law
 		faults = newSim(t, seed, text, l, sos, like).play()

@@ -418,3 +418,25 @@ func TestWhatDoesNotOverlap(t *testing.T) {
 		})
 	})
 }
+
+// A hop beside a silent one that refuses the first offer is made the second one, and still has the silent one beside it.
+func TestASecondOfferBesideASilentHop(t *testing.T) {
+	fallback := func(c *Config) { c.Parties[2].Fallback = Fallback{On488: fallbackCodecs, Codecs: []string{"PCMA"}} }
+	overlapping(t, fallback, func(w *world) {
+		in, at := w.beside("again")
+		w.zrh.reply(at, 488, "")
+		w.zrh.request(msg.ACK)
+		again := w.zrh.invited(at)
+		if strings.Contains(string(again.Body()), "telephone-event") {
+			t.Errorf("second offer:\n%s", again.Body())
+		}
+		w.fra.drained()
+		w.fra.reply(in, 180, "")
+		w.carrier.status(180)
+		w.zrh.reply(again, 200, strings.Replace(w.zrh.sdp, "AVP 8 101", "AVP 8", 1))
+		w.zrh.request(msg.ACK)
+		ok := w.carrier.status(200)
+		w.fra.cancelled(in)
+		w.won(ok, w.zrh, "overtaken", "488", "200")
+	})
+}
