@@ -58,7 +58,8 @@ func TestAnAttendedTransferThatIsSentOn(t *testing.T) {
 			}
 			w.fra.reply(bye, 200, "")
 			w.carrier.tag = "onetag"
-			frag := w.carrier.compose("NOTIFY", "sip:10.0.0.1", "first", 2, one.far.To().Params.GetOr("tag", ""), "SIP/2.0 200 OK\r\n", "Event: refer", "Subscription-State: terminated;reason=noresource")
+			frag := w.carrier.compose("NOTIFY", "sip:10.0.0.1", "first", 2, one.far.To().Params.GetOr("tag", ""), "SIP/2.0 200 OK\r\n",
+				"Event: refer", "Subscription-State: terminated;reason=noresource")
 			w.carrier.write(strings.Replace(frag, "application/sdp", "message/sipfrag", 1))
 			w.carrier.status(200)
 			w.fra.notify("200 ", "terminated")

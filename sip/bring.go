@@ -13,8 +13,8 @@ import (
 )
 
 // An attended transfer whose new far end cannot be sent an INVITE with Replaces, because it called us or does not know the word, is joined here: its leg comes out of
-// the call that it has with the transferor into the one that stays. It is asked for that by a re-INVITE in its own dialog; nobody new is called, and both far ends are
-// judged again. RFC 5589 section 7 leaves the means to who is in between.
+// the call that it has with the transferor into the one that stays. It is asked for that by a re-INVITE in its own dialog, as a controller would (RFC 3725 section
+// 4); nobody new is called, and both the way to it and where its media stands are judged again.
 //
 // Two calls on two loops take part. Each step runs on the loop of the call that it changes, and posts the next one.
 

@@ -384,7 +384,7 @@ func noZurich(t *testing.T) *sovereign.Snapshot {
 
 // The agent does not wait: it hangs up in both calls as soon as the REFER is accepted. The far ends are joined all the same.
 //
-// Conforms: RFC 5589 section 7.1; a transferor may leave at once.
+// Conforms: RFC 5589 section 6.1; a transferor need not wait for the outcome.
 func TestAnAgentThatDoesNotWaitForTheJoining(t *testing.T) {
 	run(t, nil, func(w *world) {
 		one, two, re := w.joining()
