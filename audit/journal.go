@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 const (
@@ -30,53 +31,91 @@ type journal struct {
 	buf  []byte
 }
 
-// openJournal gives the file as it is, and the entries in it that a tree of size has not got.
-func openJournal(path string, size uint64) (*journal, [][]byte, error) {
+// openJournal gives the file as it is, the entries in it that a tree of size has not got, and what is missing among them. One that is damaged or cut
+// short takes nothing until clear.
+func openJournal(path string, size uint64) (*journal, [][]byte, hole, error) {
 	j := &journal{path: path}
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return j, nil, nil
+		return j, nil, hole{}, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, hole{}, err
 	}
 	leaves, end := parseJournal(raw, size)
+	rest, missing := behindHole(raw, size+uint64(len(leaves)))
+	leaves = append(leaves, rest...)
+	if len(rest) > 0 || len(raw) < journalLeast {
+		j.end = journalLeast
+		if len(leaves) == 0 {
+			j.clear()
+		}
+		return j, leaves, missing, nil
+	}
 	f, err := openOverwritten(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, hole{}, err
 	}
 	uncache(f.File)
 	j.file, j.size = f, int64(len(raw))
 	if len(leaves) > 0 {
 		j.end = end
 	}
-	return j, leaves, nil
+	return j, leaves, hole{}, nil
 }
 
 // parseJournal gives the entries from index size on and the end of the group that holds the last of them. A group that begins below size and
 // ends above it is of a write that failed: the tree has other entries there.
 func parseJournal(raw []byte, size uint64) (leaves [][]byte, end int64) {
-	for at := int64(0); at+journalHead <= int64(len(raw)); {
-		head := raw[at : at+journalHead]
-		first, count := binary.BigEndian.Uint64(head[8:]), binary.BigEndian.Uint32(head[16:])
-		n := int64(binary.BigEndian.Uint32(head[20:]))
-		if string(head[:8]) != journalMagic || n > int64(len(raw))-at-journalHead {
+	for at := int64(0); ; {
+		first, entries, n := readGroup(raw, at)
+		if n == 0 {
 			return leaves, end
 		}
-		body := raw[at+journalHead : at+journalHead+n]
-		entries, err := parseBundle(body)
-		if err != nil || uint64(len(entries)) != uint64(count) || journalSum(head, body) != binary.BigEndian.Uint32(head[24:]) {
-			return leaves, end
-		}
-		at += blocks(journalHead + n)
+		at += n
 		switch next := size + uint64(len(leaves)); {
 		case first == next:
 			leaves, end = append(leaves, entries...), at
-		case first+uint64(count) > next:
+		case first+uint64(len(entries)) > next:
 			return leaves, end
 		}
 	}
-	return leaves, end
+}
+
+// readGroup reads the group at the beginning of a block and gives how many bytes it takes up, 0 when there is none that is whole.
+func readGroup(raw []byte, at int64) (first uint64, entries [][]byte, n int64) {
+	if at+journalHead > int64(len(raw)) || string(raw[at:at+8]) != journalMagic {
+		return 0, nil, 0
+	}
+	head := raw[at : at+journalHead]
+	n = int64(binary.BigEndian.Uint32(head[20:]))
+	if n > int64(len(raw))-at-journalHead {
+		return 0, nil, 0
+	}
+	body := raw[at+journalHead : at+journalHead+n]
+	entries, err := parseBundle(body)
+	if err != nil || len(entries) != int(binary.BigEndian.Uint32(head[16:])) || journalSum(head, body) != binary.BigEndian.Uint32(head[24:]) {
+		return 0, nil, 0
+	}
+	return binary.BigEndian.Uint64(head[8:]), entries, blocks(journalHead + n)
+}
+
+// hole is what is missing in a journal that was damaged: lost entries, of which the first had index at.
+type hole struct{ at, lost uint64 }
+
+// behindHole gives the entries of whole groups that stand behind index next, where the journal was read to. A group is on the disk before the next one
+// is begun, so what is missing in front of one was promised, and is no write that a crash cut off.
+func behindHole(raw []byte, next uint64) (leaves [][]byte, missing hole) {
+	missing.at = next
+	for at := int64(0); at < int64(len(raw)); {
+		first, entries, n := readGroup(raw, at)
+		if n > 0 && first >= next && first-next < uint64(len(raw)) { // there is no room for more to be missing
+			missing.lost += first - next
+			leaves, next = append(leaves, entries...), first+uint64(len(entries))
+		}
+		at += max(n, slotBlock)
+	}
+	return leaves, missing
 }
 
 func journalSum(head, body []byte) uint32 {
@@ -121,16 +160,21 @@ func (j *journal) keep(first uint64, leaves [][]byte) error {
 	return nil
 }
 
-// clear begins anew: the tree has what stands in the file.
-func (j *journal) clear() { j.end = 0 }
+// clear begins anew: the tree has what stands in the file. One that failed goes, so that nothing is ever read from it again.
+func (j *journal) clear() {
+	if j.file == nil && j.end > 0 && os.Remove(j.path) == nil {
+		_ = syncDir(filepath.Dir(j.path)) // what a power cut brings back has an index that is taken
+	}
+	j.end = 0
+}
 
-// widen makes the file, of which nothing is needed, twice as long, where there is space for it.
+// widen makes the file, of which nothing is needed, twice as long, where there is space for it. Where that fails the old one is let go of all the
+// same: its name may stand for another already.
 func (j *journal) widen() {
 	if j.file != nil && j.end == 0 && j.size < journalMost {
-		old := j.file
-		if j.make(2*j.size) == nil {
-			_ = old.Close()
-		}
+		_ = j.file.Close()
+		j.file = nil
+		_ = j.make(2 * j.size) // the next group tries again
 	}
 }
 

@@ -74,6 +74,9 @@ func Open(ctx context.Context, c Config) (log Log, crashed bool, err error) {
 		return s, false, nil
 	}
 	last, err := s.Entries(ctx, n-1, 1)
+	if err == nil {
+		err = s.missing(ctx, drv.missing)
+	}
 	if err != nil {
 		_ = drv.close(ctx)
 		return nil, false, err

@@ -56,6 +56,25 @@ func (s *spine) lose(p parcel, err error) {
 	}
 }
 
+// missing begins with an outage, of which the next append tells, where entries of the last run are not there any more.
+func (s *spine) missing(ctx context.Context, h hole) error {
+	if h.lost == 0 {
+		return nil
+	}
+	from := s.cfg.Now().UTC()
+	before, err := s.Entries(ctx, max(h.at, 1)-1, 1)
+	if err != nil {
+		return err
+	}
+	if h.at > 0 {
+		from = before[0].Time
+	}
+	s.state.Lock()
+	defer s.state.Unlock()
+	s.state.down = &outage{from: from, cause: CauseCrash, why: "the journal of the last run is damaged", lost: h.lost, calls: map[string]struct{}{}}
+	return nil
+}
+
 // found takes back a loss: the entry turned up after its caller had left. Its call stays named, because the caller was told otherwise.
 func (s *spine) found(p parcel) {
 	s.state.Lock()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	flog "github.com/transparency-dev/formats/log"
+	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/tessera/api/layout"
 	"github.com/transparency-dev/tessera/client"
 	"golang.org/x/mod/sumdb/note"
@@ -49,8 +50,12 @@ type posix struct {
 	pruning  sync.Mutex
 	pruned   uint64 // bundles of which nothing partial is left
 
+	missing hole // in the journal, as it was found
+
 	turn    sync.Mutex // whoever writes entries
 	journal *journal   // of the one whose turn it is
+	doubt   bool       // of the same one: a state that nobody was promised may be in force
+	closed  bool       // of the same one
 
 	mu          sync.Mutex // held for no longer than a look
 	waiting     []*order   // whose turn has not come
@@ -117,11 +122,14 @@ func (p *posix) open(c Config) error {
 	if p.tree, err = loadTree(p.dir, state); err != nil {
 		return fmt.Errorf("audit: tree: %w", err)
 	}
-	if p.journal, p.tail, err = openJournal(filepath.Join(p.dir, journalName), p.tree.size); err != nil {
+	if err := p.continues(signed, state); err != nil {
+		return fmt.Errorf("audit: the signed checkpoint stands for other entries than the tree begins with: %w", err)
+	}
+	if p.journal, p.tail, p.missing, err = openJournal(filepath.Join(p.dir, journalName), p.tree.size); err != nil {
 		return fmt.Errorf("audit: journal: %w", err)
 	}
 	sweep(p.dir, p.tree.size)
-	if !signed {
+	if signed == nil {
 		if err := p.publish(); err != nil {
 			return err
 		}
@@ -136,33 +144,45 @@ func (p *posix) open(c Config) error {
 	return nil
 }
 
-// agree refuses a log of another origin or key, and one whose tree is shorter than what was signed: appending to it would fork it. It says whether
-// anything is signed.
-func (p *posix) agree(size uint64) (signed bool, err error) {
+// agree refuses a log of another origin or key, and one whose tree is shorter than what was signed: appending to it would fork it. It gives what is
+// signed, nil for nothing.
+func (p *posix) agree(size uint64) (*flog.Checkpoint, error) {
 	verifier, err := note.NewVerifier(p.signer.vkey)
 	if err != nil {
-		return false, fmt.Errorf("audit: verifier: %w", err)
+		return nil, fmt.Errorf("audit: verifier: %w", err)
 	}
 	raw, err := p.reader.readCheckpoint()
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("audit: checkpoint: %w", err)
+		return nil, fmt.Errorf("audit: checkpoint: %w", err)
 	}
 	cp, _, _, err := flog.ParseCheckpoint(raw, p.signer.name, verifier)
 	if err != nil {
-		return false, fmt.Errorf("audit: the checkpoint in the folder is not one of origin %q and this key: %w", p.signer.name, err)
+		return nil, fmt.Errorf("audit: the checkpoint in the folder is not one of origin %q and this key: %w", p.signer.name, err)
 	}
 	if size < cp.Size {
-		return false, fmt.Errorf("audit: the tree holds %d entries, the signed checkpoint stands for %d", size, cp.Size)
+		return nil, fmt.Errorf("audit: the tree holds %d entries, the signed checkpoint stands for %d", size, cp.Size)
 	}
 	p.pruned = cp.Size / layout.EntryBundleWidth
 	p.pruned -= min(p.pruned, pruneBack)
 	if p.signed = cp.Size; cp.Size < size {
 		p.publishBy = time.Now()
 	}
-	return true, nil
+	return cp, nil
+}
+
+// continues proves from the tiles that the tree begins with what was signed: one that does not would be a fork.
+func (p *posix) continues(cp *flog.Checkpoint, state treeState) error {
+	if cp == nil || cp.Size == 0 {
+		return nil // every tree does
+	}
+	hashes, err := p.consistency(context.Background(), cp.Size, state.Size)
+	if err != nil {
+		return err
+	}
+	return proof.VerifyConsistency(hasher, cp.Size, state.Size, hashes, cp.Hash, state.Root)
 }
 
 func (p *posix) blocks() bool { return true }
@@ -197,6 +217,9 @@ func (p *posix) append(leaf []byte) (uint64, error) {
 func (p *posix) appendAll(leaves [][]byte) []result {
 	p.turn.Lock()
 	defer p.turn.Unlock()
+	if err := p.sure(); err != nil {
+		return results(0, len(leaves), err)
+	}
 	p.mu.Lock()
 	first := p.tree.size + uint64(len(p.tail))
 	early := !p.settleBy.IsZero()
@@ -233,6 +256,9 @@ func results(first uint64, n int, err error) []result {
 // settle puts the tail and leaves behind it into the tree, and gives the index of the first of these. Where that fails the tail stays in the
 // journal. It is the caller's turn.
 func (p *posix) settle(leaves [][]byte) (first uint64, err error) {
+	if err := p.sure(); err != nil {
+		return 0, err
+	}
 	p.mu.Lock()
 	was, tail := p.tree, p.tail
 	p.mu.Unlock()
@@ -241,6 +267,7 @@ func (p *posix) settle(leaves [][]byte) (first uint64, err error) {
 		return 0, err
 	}
 	if err := writePages(p.dir, []page{next.state()}); err != nil {
+		p.doubt = true
 		return 0, err
 	}
 	p.mu.Lock()
@@ -253,6 +280,25 @@ func (p *posix) settle(leaves [][]byte) (first uint64, err error) {
 	p.journal.clear()
 	p.after(len(leaves))
 	return was.size + uint64(len(tail)), nil
+}
+
+// sure says whether entries may be written. Where the write of a state failed, that state may be in force nevertheless: then its files must not be
+// replaced, and none of its indexes be given away, before the state that counts is back. It is the caller's turn.
+func (p *posix) sure() error {
+	if p.closed {
+		return fs.ErrClosed
+	}
+	if !p.doubt {
+		return nil
+	}
+	p.mu.Lock()
+	was := p.tree
+	p.mu.Unlock()
+	if err := writePages(p.dir, []page{was.state()}); err != nil {
+		return err
+	}
+	p.doubt = false
+	return nil
 }
 
 // rouse tells the keeper that there is another time to keep.
@@ -610,22 +656,24 @@ func (p *posix) shutdown(ctx context.Context) error {
 	return p.covered(wait, size)
 }
 
-// close waits for the checkpoint that covers everything, then stops the keeper. A disk that hangs holds the keeper, so that runs beside us and ctx
-// decides.
+// close waits for the checkpoint that covers everything, then stops the keeper. A disk that hangs holds whoever writes, so that runs beside us and ctx
+// decides. The folder is held for as long as anything may still be written into it.
 func (p *posix) close(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() {
 		err := p.shutdown(ctx)
-		done <- errors.Join(err, p.journal.close())
+		p.turn.Lock()
+		defer p.turn.Unlock()
+		p.closed = true
+		done <- errors.Join(err, p.journal.close(), p.letGo())
 	}()
-	var err error
 	select {
-	case err = <-done:
+	case err := <-done:
+		return err
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		p.keeper.stop()
+		return context.Cause(ctx)
 	}
-	p.keeper.stop()
-	return errors.Join(err, p.letGo())
 }
 
 func (p *posix) letGo() error { return p.hold.Close() }

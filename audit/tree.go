@@ -84,6 +84,15 @@ func loadTree(dir string, ts treeState) (_ *tree, err error) {
 		}
 		t.edge = append(t.edge, hashes)
 	}
+	entries, err := parseBundle(t.bundle)
+	if err != nil {
+		return nil, err
+	}
+	for i, leaf := range entries {
+		if !bytes.Equal(hasher.HashLeaf(leaf), t.edge[0][i*hashSize:(i+1)*hashSize]) {
+			return nil, fmt.Errorf("the bundle that is not full: entry %d has another hash than its tile says", i)
+		}
+	}
 	if root := t.root(); !bytes.Equal(root, ts.Root) {
 		return nil, fmt.Errorf("%s: expected root %s for %d entries, found files that yield %s", treeStatePath, b64(ts.Root), ts.Size, b64(root))
 	}

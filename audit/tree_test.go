@@ -99,7 +99,7 @@ func TestTreeDamaged(t *testing.T) {
 		want   string
 	}{
 		{bundle, func(raw []byte) []byte { return raw[:len(raw)-1] }, "expected 44 entries"},
-		{tile, flip(40), "expected root"},
+		{tile, flip(40), "another hash"},
 		{tile, func(raw []byte) []byte { return raw[:32] }, "expected 44 hashes"},
 		{layout.TilePath(1, 0, 1), flip(1), "expected root"},
 	} {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -125,7 +126,11 @@ func (w *walk) run(v note.Verifier) error {
 	if err := w.judge(); err != nil {
 		return err
 	}
-	return w.beyond()
+	journal, err := journalOf(w.dir) // in front of the state: what the tree has taken in since is told by that
+	if err != nil {
+		return err
+	}
+	return w.beyond(journal)
 }
 
 // first prefers the entry in front of what stopped the walk, if one is known to differ from its tile.
@@ -194,7 +199,7 @@ func rootOf(r *compact.Range) ([]byte, error) {
 
 // beyond reads the entries that are durable but not under the checkpoint, as far as the folder says that there are any. A copy of the
 // published files alone has no tree state and nothing beyond.
-func (w *walk) beyond() error {
+func (w *walk) beyond(journal []byte) error {
 	const path = treeStatePath
 	raw, err := os.ReadFile(filepath.Join(w.dir, path))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -232,30 +237,31 @@ func (w *walk) beyond() error {
 		return bad(w.cp.Size, "%s: expected root %s for %d entries, found entries beyond the checkpoint that yield %s", path,
 			b64(ts.Root), ts.Size, b64(root))
 	}
-	if err := w.journal(ts.Size); err != nil {
-		return err
+	leaves, _ := parseJournal(journal, ts.Size)
+	for i, leaf := range leaves {
+		w.entry(ts.Size+uint64(i), leaf)
+		w.out.Unsigned++
 	}
 	if w.malformed != nil {
 		return w.malformed
 	}
+	if _, missing := behindHole(journal, ts.Size+uint64(len(leaves))); missing.lost > 0 {
+		return bad(missing.at, "%s: expected entry %d, found damaged bytes, and whole entries behind them: %d are missing", journalName, missing.at, missing.lost)
+	}
 	return nil
 }
 
-// journal reads the entries that are durable and not in the tree.
-func (w *walk) journal(size uint64) error {
-	raw, err := os.ReadFile(filepath.Join(w.dir, journalName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// journalOf reads the entries that are durable and not in the tree, as they were at one moment: a node that runs may be writing them.
+func journalOf(dir string) (raw []byte, err error) {
+	for last := raw; ; last = raw {
+		raw, err = os.ReadFile(filepath.Join(dir, journalName))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		if err != nil || last != nil && bytes.Equal(last, raw) {
+			return raw, err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	leaves, _ := parseJournal(raw, size)
-	for i, leaf := range leaves {
-		w.entry(size+uint64(i), leaf)
-		w.out.Unsigned++
-	}
-	return nil
 }
 
 // entry takes one leaf into account.
