@@ -21,29 +21,40 @@ const (
 	saltRecord = 32
 )
 
-// fileSalts keeps one file per day. Records gather for saltsEvery and go by one plain write; the file is synced when the day ends, at Close, and
-// by every Destroy. On a file system that copies on write, or on flash that remaps blocks, the old bytes may outlive the overwriting until the
-// device reuses them: who needs more puts the folder on an encrypted volume.
+// fileSalts keeps one file per day. Records gather for saltsEvery and go by one plain write of the timer's goroutine, so that a call waits for no disk,
+// not even one that hangs; the file is synced when the day ends, at Close, and by every Destroy. On a file system that copies on write, or on flash that
+// remaps blocks, the old bytes may outlive the overwriting until the device reuses them: who needs more puts the folder on an encrypted volume.
 type fileSalts struct {
 	dir string
 
-	mu      sync.Mutex
-	due     string      // the day of what waits
-	waiting []byte      // records that are not in a file yet
+	disk sync.Mutex // whoever touches files; taken in front of mu
+	day  string     // of the open file
+	file *os.File   // nil when it could not be opened
+	end  int64      // where the next record goes
+
+	mu      sync.Mutex  // held for no longer than a look
+	waiting []saltDay   // records that are not in a file yet
+	held    int         // bytes of them
 	timer   *time.Timer // writes them
-	day     string      // of the open file
-	file    *os.File    // nil when it could not be opened
-	end     int64       // where the next record goes
 	closed  bool
 	first   error  // the first failure
 	newest  error  // unless a salt was kept since
 	lost    uint64 // salts that could not be written
 }
 
+// saltDay are records of one day.
+type saltDay struct {
+	day     string
+	records []byte
+}
+
 const (
 	saltsEvery = 200 * time.Millisecond
-	saltsMost  = 128 * saltRecord // wait at once
+	saltsMost  = 128 * saltRecord // do not wait for the timer
+	saltsHeld  = 1 << 20          // the most that waits for a disk that hangs
 )
+
+var errSaltsWait = errors.New("the disk does not take those that wait")
 
 func openSalts(dir string) (*fileSalts, error) {
 	s := &fileSalts{dir: filepath.Join(dir, "salts")}
@@ -59,55 +70,71 @@ func (s *fileSalts) path(day string) string { return filepath.Join(s.dir, day+".
 func (s *fileSalts) put(k saltKey, v salt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	switch {
+	case s.closed:
 		s.lose(1, fs.ErrClosed)
 		return
-	}
-	if s.due != k.day {
-		s.write()
-		s.due = k.day
-	}
-	if len(s.waiting) == 0 {
+	case s.held >= saltsHeld:
+		s.lose(1, errSaltsWait)
+		return
+	case s.held == 0:
 		s.wake()
+	case s.held == saltsMost:
+		s.timer.Reset(0)
 	}
-	s.waiting = append(append(s.waiting, k.hash[:]...), v[:]...)
-	if len(s.waiting) >= saltsMost {
-		s.write()
+	if n := len(s.waiting); n == 0 || s.waiting[n-1].day != k.day {
+		s.waiting = append(s.waiting, saltDay{day: k.day})
 	}
+	at := &s.waiting[len(s.waiting)-1].records
+	*at = append(append(*at, k.hash[:]...), v[:]...)
+	s.held += saltRecord
 }
 
 // wake sets the timer for what will wait from now on; s.mu is held.
 func (s *fileSalts) wake() {
-	if s.timer != nil {
-		s.timer.Reset(saltsEvery)
+	if s.timer == nil {
+		s.timer = time.AfterFunc(saltsEvery, s.flush)
 		return
 	}
-	s.timer = time.AfterFunc(saltsEvery, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.write()
-	})
+	s.timer.Reset(saltsEvery)
 }
 
-// write brings what waits into its file; s.mu is held. After a failure the next records take the same place, so that a torn one is overwritten.
+// flush brings what waits into its file.
+func (s *fileSalts) flush() {
+	s.disk.Lock()
+	defer s.disk.Unlock()
+	s.write()
+}
+
+// write brings what waits into its file; s.disk is held.
 func (s *fileSalts) write() {
-	n := len(s.waiting)
-	if n == 0 {
-		return
+	s.mu.Lock()
+	all := s.waiting
+	s.waiting, s.held = nil, 0
+	s.mu.Unlock()
+	for _, d := range all {
+		err := s.writeDay(d)
+		s.mu.Lock()
+		if s.newest = nil; err != nil {
+			s.lose(len(d.records)/saltRecord, err)
+		}
+		s.mu.Unlock()
 	}
-	err := s.turn(s.due)
-	if err == nil {
-		_, err = s.file.WriteAt(s.waiting, s.end)
-	}
-	s.waiting = s.waiting[:0]
-	if err != nil {
-		s.lose(n/saltRecord, err)
-		return
-	}
-	s.end += int64(n)
-	s.newest = nil
 }
 
+// writeDay writes records of one day. After a failure the next ones take the same place, so that a torn one is overwritten.
+func (s *fileSalts) writeDay(d saltDay) error {
+	if err := s.turn(d.day); err != nil {
+		return err
+	}
+	if _, err := s.file.WriteAt(d.records, s.end); err != nil {
+		return err
+	}
+	s.end += int64(len(d.records))
+	return nil
+}
+
+// lose counts salts; s.mu is held.
 func (s *fileSalts) lose(n int, err error) {
 	s.lost += uint64(n)
 	s.newest = fmt.Errorf("audit: write a salt: %w", err)
@@ -116,13 +143,17 @@ func (s *fileSalts) lose(n int, err error) {
 	}
 }
 
-// turn makes day the open file.
+// turn makes day the open file; s.disk is held.
 func (s *fileSalts) turn(day string) error {
 	if s.file != nil && s.day == day {
 		return nil
 	}
-	if err := s.shut(); err != nil && s.first == nil {
-		s.first = fmt.Errorf("audit: salts of %s: %w", s.day, err)
+	if err := s.shut(); err != nil {
+		s.mu.Lock()
+		if s.first == nil {
+			s.first = fmt.Errorf("audit: salts of %s: %w", s.day, err)
+		}
+		s.mu.Unlock()
 	}
 	f, err := os.OpenFile(s.path(day), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -166,8 +197,8 @@ func (s *fileSalts) shut() error {
 }
 
 func (s *fileSalts) get(k saltKey) (salt, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.disk.Lock()
+	defer s.disk.Unlock()
 	s.write()
 	f, err := os.Open(s.path(k.day))
 	if err != nil {
@@ -180,9 +211,12 @@ func (s *fileSalts) get(k saltKey) (salt, bool) {
 
 // destroy overwrites the record with zeros and returns when that is on the disk.
 func (s *fileSalts) destroy(k saltKey) error {
+	s.disk.Lock()
+	defer s.disk.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
 		return fmt.Errorf("audit: salt of %s: %w", k, fs.ErrClosed)
 	}
 	s.write()
@@ -207,16 +241,19 @@ func (s *fileSalts) destroy(k saltKey) error {
 }
 
 func (s *fileSalts) close() error {
+	s.disk.Lock()
+	defer s.disk.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.write()
-		s.closed = true
-	}
+	s.closed = true // nothing waits from now on but what waits now
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	return errors.Join(s.first, s.shut())
+	s.mu.Unlock()
+	s.write()
+	err := s.shut()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.first, err)
 }
 
 func (s *fileSalts) health() (uint64, error) {
