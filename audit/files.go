@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -60,6 +61,17 @@ func replaceFile(path string, raw []byte) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// sweepReplaced removes what a crash left of a replaceFile of path. Nobody else may be replacing it.
+func sweepReplaced(path string) {
+	dir := filepath.Dir(path)
+	files, _ := os.ReadDir(dir) // whoever opens path next tells of a folder that does not read
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), "."+filepath.Base(path)+"-") {
+			_ = os.Remove(filepath.Join(dir, f.Name())) // what stays costs space and nothing else
+		}
+	}
 }
 
 // shred overwrites a small file with zeros before it removes it.

@@ -27,6 +27,7 @@ var errNoRoom = errors.New("no room in the file")
 // it had just ended.
 func OpenIntents(path string) (Intents, error) {
 	f := &fileIntents{path: path, live: newLive()}
+	sweepReplaced(path)
 	s, lines, shown, err := openSlots(path)
 	if err != nil {
 		return nil, fmt.Errorf("audit: intents: %w", err)
@@ -64,6 +65,9 @@ type fileIntents struct {
 // begins at once.
 const groupEvery = 10 * time.Millisecond
 
+// groupMost is how many wait for a group. A disk that hangs must not gather calls without bound.
+const groupMost = 10_000
+
 // endsMost is how many bytes of ends wait for a group to go with.
 const endsMost = 64 << 10
 
@@ -83,9 +87,16 @@ func (f *fileIntents) Begin(ctx context.Context, callRef string, at time.Time) e
 // BeginAsync tells done when the call is on the disk, or that it is not on record, with an error that wraps ErrLogDown.
 func (f *fileIntents) BeginAsync(callRef string, at time.Time, done func(error)) {
 	f.mu.Lock()
-	if f.closed {
+	var why error
+	switch {
+	case f.closed:
+		why = fs.ErrClosed
+	case len(f.group) >= groupMost:
+		why = errHangs
+	}
+	if why != nil {
 		f.mu.Unlock()
-		done(fmt.Errorf("%w: intents: %w", ErrLogDown, fs.ErrClosed))
+		done(fmt.Errorf("%w: intents: %w", ErrLogDown, why))
 		return
 	}
 	f.live.begin(callRef, at)

@@ -1,7 +1,9 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -214,4 +216,68 @@ func (d *aligned) WriteAt(b []byte, at int64) (int, error) {
 		d.odd++
 	}
 	return d.slotFile.WriteAt(b, at)
+}
+
+// TestIntentsHung holds that a disk that hangs does not gather calls without bound: those that are too many are told at once and are not open.
+func TestIntentsHung(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c, path := countedIntents(t)
+		c.gate = make(chan struct{})
+		refused, taken := 0, 0
+		f.BeginAsync("first", intentTime, func(error) {})
+		synctest.Wait() // its write hangs
+		for _, ref := range refsOf("call", groupMost+5) {
+			f.BeginAsync(ref, intentTime, func(err error) {
+				if err == nil {
+					taken++
+				} else if refused++; !errors.Is(err, ErrLogDown) {
+					t.Error(err)
+				}
+			})
+		}
+		if refused != 5 || len(f.Open()) != groupMost+1 {
+			t.Errorf("%d were refused, %d are open", refused, len(f.Open()))
+		}
+		close(c.gate)
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := replayed(t, path); taken != groupMost || len(got) != groupMost+1 {
+			t.Errorf("%d were told, %d are in the file", taken, len(got))
+		}
+	})
+}
+
+// TestLeftovers holds that a new file which a crash cut off before it got its name does not stay.
+func TestLeftovers(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	c.Dir = logDir(t)
+	path := filepath.Join(c.Dir, "intents")
+	var gone []string
+	for _, name := range []string{".intents-123", ".journal-77"} {
+		gone = append(gone, filepath.Join(c.Dir, name))
+	}
+	kept := filepath.Join(c.Dir, ".others-1")
+	for _, name := range append(gone, kept) {
+		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openTest(t, "disk", c)
+	in, err := OpenIntents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, name := range gone {
+		if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still there: %v", name, err)
+		}
+	}
+	if _, err := os.Stat(kept); err != nil {
+		t.Error(err)
+	}
 }

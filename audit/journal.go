@@ -35,6 +35,7 @@ type journal struct {
 // short takes nothing until clear.
 func openJournal(path string, size uint64) (*journal, [][]byte, hole, error) {
 	j := &journal{path: path}
+	sweepReplaced(path)
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return j, nil, hole{}, nil

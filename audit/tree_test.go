@@ -122,3 +122,62 @@ func TestTreeDamaged(t *testing.T) {
 		t.Errorf("a folder of another version: %v", err)
 	}
 }
+
+// TestTreeCutOff cuts writes of the tree off behind every file: what was in force before is found, held by verify and by those who write on, whatever the
+// files of the lost write are.
+func TestTreeCutOff(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	s, err := newSigner(c.Origin, c.Signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Memory(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := func(name string, n int) (leaves [][]byte) {
+		for i := range n {
+			leaves = append(leaves, leafOf(t, l, CallEnded{CallRef: fmt.Sprint(name, i)}))
+		}
+		return leaves
+	}
+	for _, n := range []int{0, 100, 255, 256, 300} {
+		first := entries("first", n)
+		for _, lost := range []int{1, 600} {
+			cut, pages := (&tree{}).grow(first)
+			_, never := cut.grow(entries("lost", lost))
+			for k := range len(never) + 1 {
+				dir := t.TempDir()
+				if _, err := stateOf(dir); err != nil {
+					t.Fatal(err)
+				}
+				if err := writePages(dir, append(append(pages, never[:k]...), cut.state())); err != nil {
+					t.Fatal(err)
+				}
+				ts, err := stateOf(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				now, err := loadTree(dir, ts)
+				if err != nil {
+					t.Fatalf("%d entries, %d lost, %d of %d files: %v", n, lost, k, len(never), err)
+				}
+				d := &posix{dir: dir, signer: s, tree: now}
+				if err := d.publish(); err != nil {
+					t.Fatal(err)
+				}
+				if v := verify(t, dir, s.vkey); v.Bad != nil || v.Size != uint64(n) || v.Unsigned != 0 {
+					t.Fatalf("%d entries, %d lost, %d of %d files: %+v", n, lost, k, len(never), v.Bad)
+				}
+				next, pages := now.grow(entries("next", 300))
+				if err := writePages(dir, append(pages, next.state())); err != nil {
+					t.Fatal(err)
+				}
+				if v := verify(t, dir, s.vkey); v.Bad != nil || v.Size != uint64(n) || v.Unsigned != 300 {
+					t.Fatalf("%d entries, %d lost, %d of %d files, then 300 more: %+v", n, lost, k, len(never), v.Bad)
+				}
+			}
+		}
+	}
+}

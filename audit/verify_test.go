@@ -534,3 +534,42 @@ func TestVerifyHigh(t *testing.T) {
 		t.Errorf("%+v, %v", v, v.Bad)
 	}
 }
+
+// TestVerifyLive holds that verify finds nothing wrong in the folder of a node that runs, whose tree and journal change under its eyes.
+func TestVerifyLive(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	c.Dir = logDir(t)
+	l := openTest(t, "disk", c)
+	d := l.(*spine).drv.(*posix)
+	mustAppend(t, l, NodeStarted{})
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	for i := range 2 {
+		writers.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				leaf := leafOf(t, l, CallEnded{CallRef: fmt.Sprint(i, n)})
+				if n%5 == 0 {
+					_, _ = d.append(leaf)
+				} else {
+					d.appendAll([][]byte{leaf, leaf})
+				}
+			}
+		})
+	}
+	last := uint64(0)
+	for range 15 {
+		v := verify(t, c.Dir, l.VerifierKey())
+		if v.Bad != nil || v.Size+v.Unsigned < last {
+			t.Errorf("%+v, %+v", v, v.Bad)
+		}
+		last = v.Size
+	}
+	close(stop)
+	writers.Wait()
+}
