@@ -252,7 +252,7 @@ func TestExampleRegionalURIs(t *testing.T) {
 	x.at("dublin", sovereign.Signalling, "203.0.113.7:5061", deny)
 }
 
-// guideBase is a configuration whose trunk takes further keys.
+// guideBase is a configuration whose trunk takes further keys, and whose route another may replace.
 const guideBase = `tenant: {org_id: bank-1}
 node: {name: edge-1, state_dir: state}
 policy: {home: aws:eu-central-1}
@@ -267,21 +267,28 @@ trunks:
 KEYS
 edge_groups:
   - {name: fra, region: aws:eu-central-1, members: [{host: 127.1.0.11, transport: tcp}], media: {security: plain}}
+  - {name: zrh, region: aws:eu-central-1, members: [{host: 127.1.0.12, transport: tcp}], media: {security: plain}}
 routes:
-  - {name: in, direction: inbound, to: [{party: fra}]}
+ROUTE
 people:
   - {id: anna, roles: [ciso], token: {env: T1}}
   - {id: ben, roles: [business_owner], token: {env: T2}}
 `
 
-// The guide to trunks shows keys of a party, a block at a time; each block is taken as it stands, without a warning.
+const guideRoute = "    - {name: in, direction: inbound, to: [{party: fra}]}\n"
+
+// The guide to trunks shows keys of a party, or items of the list of routes, a block at a time; each block is taken as it stands, without a warning.
 func TestTheBlocksOfTheTrunkGuideAreTaken(t *testing.T) {
-	blocks := regexp.MustCompile(`(?m)^(?:    [a-z_0-9]+: .*\n)+`).FindAllString(page(t, "docs/guides/trunks.md"), -1)
+	blocks := regexp.MustCompile(`(?m)^(?:    (?:[a-z_0-9]+:|-) .*\n)+`).FindAllString(page(t, "docs/guides/trunks.md"), -1)
 	if len(blocks) < 15 {
 		t.Fatalf("%d blocks", len(blocks))
 	}
 	for _, b := range blocks {
-		c, err := configs.Parse("guide.yaml", []byte(strings.Replace(guideBase, "KEYS\n", b, 1)))
+		keys, route := b, guideRoute
+		if strings.HasPrefix(b, "    -") {
+			keys, route = "", b
+		}
+		c, err := configs.Parse("guide.yaml", []byte(strings.NewReplacer("KEYS\n", keys, "ROUTE\n", route).Replace(guideBase)))
 		if err != nil {
 			t.Errorf("%s%v", b, err)
 			continue
