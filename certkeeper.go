@@ -222,7 +222,7 @@ func (k *certKeeper) tell(ctx context.Context, ev audit.Event) {
 	case audit.CertExpiring:
 		k.node.logger.Warn("a certificate ends", "uses", e.Uses, "role", e.Role, "days_left", e.Left)
 	}
-	if _, err := k.node.log.Append(ctx, ev); err != nil {
+	if _, err := k.node.log.Append(context.WithoutCancel(ctx), ev); err != nil {
 		k.node.logger.Error("an event of a certificate could not be logged", "kind", ev.Kind(), "error", err)
 	}
 }

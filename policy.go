@@ -191,7 +191,7 @@ func (k *policyKeeper) applyOverlay(ctx context.Context) {
 	k.mu.Unlock()
 	k.refusedLines(ctx, refused)
 	for _, s := range fresh {
-		if _, lerr := k.node.log.Append(ctx, audit.LawSuspended{Instrument: s.Instrument, Since: s.Since, Reason: s.Reason, KeyID: s.KeyID}); lerr != nil {
+		if _, lerr := k.node.log.Append(context.WithoutCancel(ctx), audit.LawSuspended{Instrument: s.Instrument, Since: s.Since, Reason: s.Reason, KeyID: s.KeyID}); lerr != nil {
 			k.node.logger.Error("a suspension is in force and could not be logged", "instrument", s.Instrument, "error", lerr)
 		}
 	}
@@ -206,7 +206,7 @@ func (k *policyKeeper) refusedLines(ctx context.Context, err error) {
 		return
 	}
 	k.node.logger.Error("some lines of the suspensions file were refused; the others count", "error", err)
-	if _, lerr := k.node.log.Append(ctx, audit.SuspensionRefused{Errors: strings.Split(err.Error(), "\n")}); lerr != nil {
+	if _, lerr := k.node.log.Append(context.WithoutCancel(ctx), audit.SuspensionRefused{Errors: strings.Split(err.Error(), "\n")}); lerr != nil {
 		k.node.logger.Error("refused suspensions could not be logged", "error", lerr)
 	}
 }

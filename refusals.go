@@ -53,7 +53,7 @@ func (r *refusals) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			r.flush(context.WithoutCancel(ctx))
+			r.flush(ctx)
 			return nil
 		case <-tick.C:
 			r.flush(ctx)
@@ -75,7 +75,7 @@ func (r *refusals) flush(ctx context.Context) {
 }
 
 func (r *refusals) append(ctx context.Context, ev audit.FenceRefused) {
-	if _, err := r.node.log.Append(ctx, ev); err != nil {
+	if _, err := r.node.log.Append(context.WithoutCancel(ctx), ev); err != nil {
 		r.node.logger.Error("a refusal of the fence could not be logged", "addr", ev.Addr, "ground", ev.Ground, "error", err)
 	}
 }

@@ -83,7 +83,7 @@ func (w *tableWatch) take(ctx context.Context, t configs.Table, data []byte) {
 		w.node.reloadRefused(ctx, "", err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second) // a stop waits for it
 	defer cancel()
 	if _, err := w.node.log.Commit(ctx, audit.TableChanged{Route: t.Route, Rows: rows, Digest: hex.EncodeToString(t.Sum[:])}); err != nil {
 		w.node.logger.Error("a number table changed and it could not be logged: the old one stays in force", "route", t.Route, "error", err)

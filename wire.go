@@ -384,7 +384,7 @@ func (n *Node) applyParts(c *configs.Config) error {
 func (n *Node) reloadRefused(ctx context.Context, by string, err error) {
 	n.logger.Error("the new configuration was refused; the old one stays in force", "error", err)
 	ev := audit.ReloadRefused{By: by, Errors: []string{err.Error()}}
-	if _, lerr := n.log.Append(ctx, ev); lerr != nil {
+	if _, lerr := n.log.Append(context.WithoutCancel(ctx), ev); lerr != nil {
 		n.logger.Error("the refusal could not be logged", "error", lerr)
 	}
 }

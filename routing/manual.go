@@ -61,9 +61,9 @@ func (r *Router) expire(ctx context.Context, now time.Time) {
 	if r.cfg.Desk == nil {
 		return
 	}
-	one, cancel := context.WithTimeout(ctx, patience)
+	one, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	if err := r.cfg.Desk.Expire(one, now); err != nil && !errors.Is(err, context.Canceled) {
+	if err := r.cfg.Desk.Expire(one, now); err != nil {
 		r.log.Error("the end of an administrative state waits for the log", "err", err)
 	}
 }

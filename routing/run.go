@@ -36,7 +36,8 @@ type proposal struct {
 	logged bool
 }
 
-// Run applies or proposes failovers until ctx ends.
+// Run applies or proposes failovers until ctx ends. What is being written then is waited for: the log outlives us, and the entry of a failover that is
+// in the log without the failover would be wrong.
 func (r *Router) Run(ctx context.Context) error {
 	t := time.NewTicker(tick)
 	defer t.Stop()
@@ -47,7 +48,7 @@ func (r *Router) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case o := <-r.orders:
-			o.done <- o.do(ctx)
+			o.done <- o.do(context.WithoutCancel(ctx))
 		case <-r.wake:
 		case <-t.C:
 		}
@@ -69,6 +70,9 @@ func (r *Router) pass(ctx context.Context, started time.Time) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, maxActs)
 	for _, rt := range rules.routes {
+		if ctx.Err() != nil {
+			break
+		}
 		l := r.look(rules, rt, now, started)
 		if l == nil {
 			continue
@@ -173,9 +177,9 @@ func (r *Router) set(a Active) {
 	}
 }
 
-// act carries out what a look decided: entry first, effect afterwards.
+// act carries out what a look decided: entry first, effect afterwards. What is begun is finished, within patience.
 func (r *Router) act(ctx context.Context, rt *route, l *look, ep *episode) {
-	one, cancel := context.WithTimeout(ctx, patience)
+	one, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	for _, f := range l.refused {
 		r.refuse(one, rt, f, ep)

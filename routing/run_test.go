@@ -270,6 +270,27 @@ func TestNothingIsSwappedBeforeTheLogHasIt(t *testing.T) {
 	})
 }
 
+func TestAStopWaitsForTheFailoverThatIsBeingWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(start))
+		w := newWorld(t)
+		w.log.slow = time.Second
+		r := w.router()
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Run(ctx) }()
+		synctest.Wait()
+		w.turn(r, "fra", down)
+		active(t, r, "fra", ReasonPrimary)
+		stop()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		active(t, r, "zrh", ReasonAutoFailover)
+		w.want(t, "applied fra>zrh")
+	})
+}
+
 func TestHeldSurvivesAFailingGateAndLog(t *testing.T) {
 	running(t, func(w *world) { w.rules = rulesOf("fra 1", "iad 2"); w.gate.fail = errTest }, func(t *testing.T, w *world, r *Router) {
 		w.turn(r, "fra", down)

@@ -281,11 +281,12 @@ func (g *gate) sovereign() []sovereign.Grant {
 	return out
 }
 
-// flaky is a real log in memory that can be told to fail.
+// flaky is a real log in memory that can be told to fail, and to take its time for a checkpoint.
 type flaky struct {
 	audit.Log
 	mu   sync.Mutex
 	down bool
+	slow time.Duration
 }
 
 func (f *flaky) broken() error {
@@ -313,6 +314,11 @@ func (f *flaky) Append(ctx context.Context, e audit.Event) (uint64, error) {
 func (f *flaky) Commit(ctx context.Context, e audit.Event) (uint64, error) {
 	if err := f.broken(); err != nil {
 		return 0, err
+	}
+	select {
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	case <-time.After(f.slow):
 	}
 	return f.Log.Commit(ctx, e)
 }

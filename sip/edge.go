@@ -421,7 +421,7 @@ func (e *Edge) MediaMoved(session string, m media.Move) {
 		session = header.SessionValue(s.ids.a, s.ids.b)
 	}
 	e.off(func() {
-		ctx, cancel := context.WithTimeout(e.base, finality)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.base), finality)
 		defer cancel()
 		if _, err := e.c.Log.Append(ctx, ev); err != nil {
 			e.log.Warn("a media move could not be logged", "call", ev.CallRef, "session", session, "error", err)

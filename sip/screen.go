@@ -185,32 +185,39 @@ func (s *screen) refused(party string, from netip.AddrPort, g sovereign.Ground, 
 	}
 }
 
-// report writes the grouped refusals to the log until ctx ends: the first of a burst at once, the rest in a group.
+// report writes the grouped refusals to the log until ctx ends, and the last ones then: the first of a burst at once, the rest in a group.
 func (s *screen) report(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			s.tell(ctx)
 			return
 		case <-s.refusals.kick:
 		}
-		s.refusals.Lock()
-		seen := s.refusals.seen
-		s.refusals.seen, s.refusals.strangers = make(map[refusedKey]*refusedCount), 0
-		s.refusals.Unlock()
-		for k, c := range seen {
-			source := "(more addresses than are kept)"
-			if k.source.IsValid() {
-				source = k.source.String()
-			}
-			ev := audit.IngressRefused{Trunk: k.party, Source: source, Ground: string(k.ground), Why: c.why, Count: c.count}
-			if _, err := s.e.c.Log.Append(ctx, ev); err != nil {
-				s.e.log.Warn("a refused ingress could not be logged", "ground", k.ground, "count", c.count, "error", err)
-			}
-		}
+		s.tell(ctx)
 		select {
 		case <-ctx.Done():
+			s.tell(ctx)
 			return
 		case <-time.After(quietFor):
+		}
+	}
+}
+
+// tell writes down what was refused since it was last called.
+func (s *screen) tell(ctx context.Context) {
+	s.refusals.Lock()
+	seen := s.refusals.seen
+	s.refusals.seen, s.refusals.strangers = make(map[refusedKey]*refusedCount), 0
+	s.refusals.Unlock()
+	for k, c := range seen {
+		source := "(more addresses than are kept)"
+		if k.source.IsValid() {
+			source = k.source.String()
+		}
+		ev := audit.IngressRefused{Trunk: k.party, Source: source, Ground: string(k.ground), Why: c.why, Count: c.count}
+		if _, err := s.e.c.Log.Append(context.WithoutCancel(ctx), ev); err != nil {
+			s.e.log.Warn("a refused ingress could not be logged", "ground", k.ground, "count", c.count, "error", err)
 		}
 	}
 }

@@ -115,6 +115,27 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
+// What was refused since the last group is in the log before the edge has ended.
+func TestTheLastRefusalsAreLogged(t *testing.T) {
+	var ended *world
+	run(t, func(c *Config) { c.Stranger = "silence" }, func(w *world) {
+		ended = w
+		p := w.peer("stranger", netip.MustParseAddrPort("10.0.200.1:5060"))
+		defer p.conn.Close()
+		for range 3 {
+			p.invite("stranger", p.sdp)
+			p.silent(time.Second)
+		}
+	})
+	sum := uint64(0)
+	for _, e := range entries[audit.IngressRefused](ended, audit.KindIngressRefused) {
+		sum += e.Count
+	}
+	if sum != 3 {
+		t.Errorf("%d of 3 refusals are in the log", sum)
+	}
+}
+
 // A trunk whose requests come from a place that the policy holds is not listened to.
 func TestIngressIsJudged(t *testing.T) {
 	run(t, func(c *Config) {

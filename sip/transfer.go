@@ -280,7 +280,7 @@ func (t *transfer) end(status int, result string) {
 	}
 	e, ev, session := c.sh.e, audit.CallTransferred{CallRef: *ref, Transfer: t.rec}, c.session()
 	e.off(func() {
-		ctx, cancel := context.WithTimeout(e.base, finality)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.base), finality)
 		defer cancel()
 		if _, err := e.c.Log.Append(ctx, ev); err != nil {
 			e.log.Warn("a transfer could not be logged; the receipt will tell of it", "call", ev.CallRef, "session", session, "error", err)
