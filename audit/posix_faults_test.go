@@ -302,3 +302,68 @@ func TestJournalWiden(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestJournalHangs holds that a journal that hangs is a log that is down, that nobody overtakes what hangs in it, and that the gap counts what is missing
+// and not what turned up.
+func TestJournalHangs(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	c.Dir, c.AppendTimeout = logDir(t), time.Second
+	l := openTest(t, "disk", c)
+	asyncAll(t, l, endedCalls(1)...)
+	d := l.(*spine).drv.(*posix)
+	h := &hanging{begun: make(chan struct{}), answer: make(chan struct{})}
+	d.turn.Lock()
+	h.slotFile, d.journal.file = d.journal.file, h
+	d.turn.Unlock()
+	told := make(chan error, 2)
+	tell := func(_ uint64, err error) { told <- err }
+	l.AppendAsync(CallEnded{CallRef: "late"}, tell)
+	<-h.begun
+	if err := <-told; !errors.Is(err, ErrLogDown) || l.Health().OK {
+		t.Errorf("told %v, health %+v", err, l.Health())
+	}
+	l.AppendAsync(CallEnded{CallRef: "never"}, tell)
+	if err := <-told; !errors.Is(err, errStuck) {
+		t.Errorf("one that came later was told %v", err)
+	}
+	close(h.answer)
+	for l.(*spine).abandons.Load() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	after := mustHeal(t, l, NodeStarted{})
+	all, err := l.Entries(t.Context(), 0, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds, lost := map[string]int{}, ""
+	for _, e := range all {
+		kinds[string(e.Kind)]++
+		if e.Gap {
+			lost = string(e.Body)
+		}
+	}
+	if kinds["call.ended"] != 2 || kinds["log.gap"] != 1 || !strings.Contains(lost, `"lost":1,`) {
+		t.Errorf("entries %v, gap %s", kinds, lost)
+	}
+	if err := l.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if v := verify(t, c.Dir, l.VerifierKey()); v.Bad != nil || v.Unsigned != 0 {
+		t.Errorf("%+v, %+v", v, v.Bad)
+	}
+}
+
+// mustHeal appends until a log that is down takes it, and gives how many entries there are then.
+func mustHeal(t *testing.T, l Log, e Event) int {
+	t.Helper()
+	for range 100 {
+		if seq, err := l.Append(t.Context(), e); err == nil {
+			return int(seq) + 1
+		} else if !errors.Is(err, ErrLogDown) {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the log stays down")
+	return 0
+}
