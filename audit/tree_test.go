@@ -2,8 +2,10 @@ package audit
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -149,12 +151,9 @@ func TestTreeCutOff(t *testing.T) {
 			_, never := cut.grow(entries("lost", lost))
 			for k := range len(never) + 1 {
 				dir := t.TempDir()
-				if _, err := stateOf(dir); err != nil {
-					t.Fatal(err)
-				}
-				if err := writePages(dir, append(append(pages, never[:k]...), cut.state())); err != nil {
-					t.Fatal(err)
-				}
+				put(t, dir, page{versionPath, []byte(treeVersion)}, cut.state())
+				put(t, dir, pages...)
+				put(t, dir, never[:k]...)
 				ts, err := stateOf(dir)
 				if err != nil {
 					t.Fatal(err)
@@ -171,13 +170,22 @@ func TestTreeCutOff(t *testing.T) {
 					t.Fatalf("%d entries, %d lost, %d of %d files: %+v", n, lost, k, len(never), v.Bad)
 				}
 				next, pages := now.grow(entries("next", 300))
-				if err := writePages(dir, append(pages, next.state())); err != nil {
-					t.Fatal(err)
-				}
+				put(t, dir, append(pages, next.state())...)
 				if v := verify(t, dir, s.vkey); v.Bad != nil || v.Size != uint64(n) || v.Unsigned != 300 {
 					t.Fatalf("%d entries, %d lost, %d of %d files, then 300 more: %+v", n, lost, k, len(never), v.Bad)
 				}
 			}
+		}
+	}
+}
+
+// put writes files that need not be durable.
+func put(t *testing.T, dir string, pages ...page) {
+	t.Helper()
+	for _, p := range pages {
+		path := filepath.Join(dir, p.path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, p.raw, 0o600)); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
