@@ -266,8 +266,7 @@ func (p *posix) settle(leaves [][]byte) (first uint64, err error) {
 	if err := writePages(p.dir, pages); err != nil {
 		return 0, err
 	}
-	if err := writePages(p.dir, []page{next.state()}); err != nil {
-		p.doubt = true
+	if err := p.enforce(next); err != nil {
 		return 0, err
 	}
 	p.mu.Lock()
@@ -294,7 +293,19 @@ func (p *posix) sure() error {
 	p.mu.Lock()
 	was := p.tree
 	p.mu.Unlock()
-	if err := writePages(p.dir, []page{was.state()}); err != nil {
+	return p.enforce(was)
+}
+
+// enforce writes the state of t. From the change of its name on until that is durable nobody knows which state is in force. It is the caller's turn.
+func (p *posix) enforce(t *tree) error {
+	state := t.state()
+	path := filepath.Join(p.dir, state.path)
+	temp, err := writeTemp(path, state.raw)
+	if err != nil {
+		return err
+	}
+	p.doubt = true
+	if err := errors.Join(intoPlace(temp, path), syncDir(filepath.Dir(path))); err != nil {
 		return err
 	}
 	p.doubt = false

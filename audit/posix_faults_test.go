@@ -367,3 +367,30 @@ func mustHeal(t *testing.T, l Log, e Event) int {
 	t.Fatal("the log stays down")
 	return 0
 }
+
+// TestStateUnwritten holds that the journal still takes entries where the state of the tree could not be written at all, as on a full disk.
+func TestStateUnwritten(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	c.Dir = logDir(t)
+	l := openTest(t, "disk", c)
+	mustAppend(t, l, NodeStarted{})
+	asyncAll(t, l, endedCalls(1)...)
+	d := l.(*spine).drv.(*posix)
+	state := filepath.Join(c.Dir, filepath.Dir(treeStatePath))
+	if err := errors.Join(os.Rename(state, state+"-away"), os.WriteFile(state, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.append(leafOf(t, l, HealthChanged{})); err == nil {
+		t.Fatal("the state could be written")
+	}
+	if got := asyncAll(t, l, endedCalls(1)...); got[0] != 2 {
+		t.Errorf("indexes %v", got)
+	}
+	if err := errors.Join(os.Remove(state), os.Rename(state+"-away", state)); err != nil {
+		t.Fatal(err)
+	}
+	if seq := mustAppend(t, l, HealthChanged{}); seq != 3 || inTree(t, c.Dir) != 4 {
+		t.Errorf("entry %d, %d are in the tree", seq, inTree(t, c.Dir))
+	}
+}

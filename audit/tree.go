@@ -231,15 +231,30 @@ func writePages(dir string, pages []page) error {
 
 // writePage replaces one file; its name is durable once its folder is synced.
 func writePage(path string, raw []byte) error {
-	temp := path + strconv.Itoa(1_000_000+rand.IntN(1_000_000_000)) // sweep knows them by these digits
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|dataSync, 0o644)
+	temp, err := writeTemp(path, raw)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(raw)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, path)
+	return intoPlace(temp, path)
+}
+
+// writeTemp writes what shall stand at path to a file beside it.
+func writeTemp(path string, raw []byte) (temp string, err error) {
+	temp = path + strconv.Itoa(1_000_000+rand.IntN(1_000_000_000)) // sweep knows them by these digits
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|dataSync, 0o644)
+	if err != nil {
+		return "", err
 	}
+	_, err = f.Write(raw)
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(temp) // what stays is swept
+	}
+	return temp, err
+}
+
+// intoPlace puts temp in the place of path.
+func intoPlace(temp, path string) error {
+	err := os.Rename(temp, path)
 	if err != nil {
 		_ = os.Remove(temp) // what stays is swept
 	}
