@@ -58,6 +58,13 @@ type clock struct {
 	stale int    // entries that wake nobody
 }
 
+// Alarms that wait long end up to grid later than they were set to, those of one grid together: most calls leave several behind that wait for 5 or 32 seconds, and
+// to wake up for each by itself costs more than what it does.
+const (
+	patient = 4 * time.Second
+	grid    = 50 * time.Millisecond
+)
+
 // entry is due at the same time as another in the order in which they were made.
 type entry struct {
 	at    time.Duration // since start
@@ -75,17 +82,18 @@ func (c *clock) now() time.Duration { return time.Since(c.start) }
 func (c *clock) set(a *Alarm, d time.Duration, to Due) {
 	a.Stop()
 	at := c.now()
-	if d = max(d, 0); d > math.MaxInt64-at {
-		d = math.MaxInt64 - at
+	d = min(max(d, 0), math.MaxInt64-grid-at)
+	if at += d; d >= patient {
+		at += (grid - at%grid) % grid
 	}
 	c.last++
 	a.clock, a.seq, a.to = c, c.last, to
-	c.heap = append(c.heap, entry{at + d, c.last, a})
+	c.heap = append(c.heap, entry{at, c.last, a})
 	c.up(len(c.heap) - 1)
 }
 
-// wait is how long it is until the next alarm; ok is false when none is set.
-func (c *clock) wait() (d time.Duration, ok bool) {
+// next is when the next alarm is due; ok is false when none is set.
+func (c *clock) next() (at time.Duration, ok bool) {
 	for len(c.heap) > 0 && !c.heap[0].live() {
 		c.pop()
 		c.stale--
@@ -93,7 +101,7 @@ func (c *clock) wait() (d time.Duration, ok bool) {
 	if len(c.heap) == 0 {
 		return 0, false
 	}
-	return c.heap[0].at - c.now(), true
+	return c.heap[0].at, true
 }
 
 // ring fires what is due now, but not what that sets in turn, until over says that it is enough.

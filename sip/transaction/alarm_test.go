@@ -92,6 +92,46 @@ func TestStoppedAlarmsLeave(t *testing.T) {
 	})
 }
 
+// Alarms that wait long ring together, none before its time and none much later; the others at their very time, also those that are set while a later one is waited
+// for, or after one that was waited for is stopped.
+func TestPatientAlarmsRingTogether(t *testing.T) {
+	inLoop(t, func(a *Actor) {
+		begin := time.Now()
+		moments := map[time.Duration]int{}
+		for i := range 1000 {
+			d := patient + time.Duration(i)*time.Millisecond
+			set := time.Since(begin)
+			a.Post(func() {
+				a.After(time.Minute, func() { t.Error("a stopped timer ran") }).Stop()
+				a.After(d, func() {
+					at := time.Since(begin)
+					if late := at - set - d; late < 0 || late >= grid {
+						t.Errorf("set to %v, and %v late", d, late)
+					}
+					moments[at]++
+				})
+				a.After(patient-time.Millisecond, func() {
+					if late := time.Since(begin) - set - (patient - time.Millisecond); late != 0 {
+						t.Errorf("a short one came %v late", late)
+					}
+				})
+				soon := a.After(time.Millisecond/4, func() { t.Error("a stopped timer ran") })
+				a.After(time.Millisecond/8, soon.Stop)
+			})
+			time.Sleep(time.Millisecond / 2)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		n := 0
+		for _, k := range moments {
+			n += k
+		}
+		if most := int(1500*time.Millisecond/grid) + 1; n != 1000 || len(moments) > most {
+			t.Errorf("%d rang, at %d moments, want 1000 at no more than %d", n, len(moments), most)
+		}
+	})
+}
+
 // An alarm that is set for this very moment comes behind what was posted: nobody starves.
 func TestAlarmsShare(t *testing.T) {
 	inLoop(t, func(a *Actor) {

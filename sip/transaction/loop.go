@@ -16,7 +16,10 @@ type Actor struct {
 	over  bool
 	wake  chan struct{}
 
-	clock clock // of the loop alone
+	// Of the loop alone.
+	clock clock
+	bell  *time.Timer   // rouses Run
+	rings time.Duration // when the bell does, by the clock; 0: it is not set
 }
 
 // task is a function, or a message and who takes it.
@@ -44,12 +47,23 @@ func (a *Actor) post(t task) {
 	if !a.over {
 		a.queue = append(a.queue, t)
 	}
+	a.rouse()
+}
+
+// rouse wakes Run when it is idle; it lets go of a.mu, which is held.
+func (a *Actor) rouse() {
 	wake := a.idle
 	a.idle = false
 	a.mu.Unlock()
 	if wake {
 		a.wake <- struct{}{} // there is room: one for each time that Run went idle
 	}
+}
+
+// alert wakes Run because time passed or ctx ended.
+func (a *Actor) alert() {
+	a.mu.Lock()
+	a.rouse()
 }
 
 // keep bounds the queues that are used again: a burst must not hold its memory for ever.
@@ -70,9 +84,10 @@ func (a *Actor) take(used []task) []task {
 
 // Run runs what is posted until ctx ends. It runs once.
 func (a *Actor) Run(ctx context.Context) error {
-	sleep := time.NewTimer(time.Hour)
-	sleep.Stop()
-	defer sleep.Stop()
+	a.bell = time.AfterFunc(time.Hour, a.alert)
+	a.bell.Stop()
+	defer a.bell.Stop()
+	defer context.AfterFunc(ctx, a.alert)()
 	over := func() bool { return ctx.Err() != nil }
 	var batch []task
 	for {
@@ -97,31 +112,23 @@ func (a *Actor) Run(ctx context.Context) error {
 			return nil
 		}
 		if len(batch) == 0 {
-			a.sleep(ctx, sleep)
+			a.sleep()
 		}
 	}
 }
 
-// sleep waits for the next post or alarm; Run is idle.
-func (a *Actor) sleep(ctx context.Context, t *time.Timer) {
-	var due <-chan time.Time
-	if d, ok := a.clock.wait(); ok {
-		t.Reset(d)
-		due = t.C
+// sleep waits for the next post or alarm; Run is idle. The bell is set anew only when it would ring too late: most alarms are stopped long before their time, and
+// to be woken for nothing now and then costs less than to follow them.
+func (a *Actor) sleep() {
+	now := a.clock.now()
+	if a.rings <= now {
+		a.rings = 0 // it rang, and was not heard if Run was busy
 	}
-	select {
-	case <-a.wake:
-		return
-	case <-due:
-	case <-ctx.Done():
+	if at, ok := a.clock.next(); ok && (a.rings == 0 || at < a.rings) {
+		a.rings = at
+		a.bell.Reset(at - now)
 	}
-	a.mu.Lock()
-	woken := !a.idle
-	a.idle = false
-	a.mu.Unlock()
-	if woken { // somebody posted meanwhile: its token must not stay
-		<-a.wake
-	}
+	<-a.wake
 }
 
 // Arm sets t to wake to after d. An alarm that is set is set anew.
