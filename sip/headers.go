@@ -45,10 +45,11 @@ func compact(name string) string {
 	return ""
 }
 
-// called says whether a header has this name, which is in lower case. It costs no memory, unlike the message's own search.
+// called says whether a header has this name, which is in lower case. It costs no memory, unlike the message's own search. Most names differ in their length or
+// their first letter.
 func called(h msg.Header, name string) bool {
 	n := h.Name()
-	return len(n) == len(name) && strings.EqualFold(n, name)
+	return len(n) == len(name) && n != "" && n[0]|0x20 == name[0] && strings.EqualFold(n, name)
 }
 
 func headersOf(m msg.Message) []msg.Header {
@@ -64,9 +65,13 @@ func headersOf(m msg.Message) []msg.Header {
 // values gives every value of a header, its short form included, in order. name is in lower case.
 func values(m msg.Message, name string) []string {
 	var out []string
+	list := headersOf(m)
 	for _, n := range [2]string{name, compact(name)} {
-		for _, h := range headersOf(m) {
-			if n != "" && called(h, n) {
+		if n == "" {
+			break
+		}
+		for _, h := range list {
+			if called(h, n) {
 				out = append(out, h.Value())
 			}
 		}
@@ -85,9 +90,13 @@ func has(m msg.Message, name string) bool {
 }
 
 func value(m msg.Message, name string) string {
+	list := headersOf(m)
 	for _, n := range [2]string{name, compact(name)} {
-		for _, h := range headersOf(m) {
-			if n != "" && called(h, n) {
+		if n == "" {
+			break
+		}
+		for _, h := range list {
+			if called(h, n) {
 				return h.Value()
 			}
 		}
@@ -98,9 +107,13 @@ func value(m msg.Message, name string) string {
 // options walks over the comma lists of a header.
 func options(m msg.Message, name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
+		list := headersOf(m)
 		for _, n := range [2]string{name, compact(name)} {
-			for _, h := range headersOf(m) {
-				if n == "" || !called(h, n) {
+			if n == "" {
+				return
+			}
+			for _, h := range list {
+				if !called(h, n) {
 					continue
 				}
 				for t := range strings.SplitSeq(h.Value(), ",") {

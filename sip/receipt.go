@@ -171,16 +171,21 @@ func signallingHop(s *sheet, name string, l *leg) audit.ReceiptHop {
 
 // operatorOf names who runs the place of a ruling, and where the region's operator has its seat. Nil when nobody said.
 func (e *Edge) operatorOf(s *sheet, r *sovereign.Ruling) *audit.Operator {
-	o := audit.Operator{Name: r.Place.Operator}
-	if snap := e.c.Fence.Snapshot(); snap != nil {
-		if f, ok := snap.Catalogue().Lookup(r.Region); ok {
-			o.HQ = string(f.OperatorHQ)
-		}
-	}
+	o := audit.Operator{Name: r.Place.Operator, HQ: s.seat(e, r.Region)}
 	if o == (audit.Operator{}) {
 		return nil
 	}
 	return s.operator(o)
+}
+
+// seatOf looks up where the operator of a region has its seat.
+func (e *Edge) seatOf(r sovereign.Region) string {
+	if snap := e.c.Fence.Snapshot(); snap != nil {
+		if f, ok := snap.Catalogue().Lookup(r); ok {
+			return string(f.OperatorHQ)
+		}
+	}
+	return ""
 }
 
 // bound notes a round trip and how far away that lets the far end be: light in fibre makes about 200 km per ms one way.

@@ -150,17 +150,20 @@ func (s *shard) answer(tx *transaction.Server, status int, headers ...msg.Header
 	if tx == nil {
 		return
 	}
+	var room [12]msg.Header
+	list := append(room[:0], headers...)
 	if id := tx.Req().CallID(); status > 100 && id != nil {
 		key := legKey{id.Value(), tx.Tag()}
 		if l := s.leg(key); l != nil {
-			headers = append(headers, l.c.sessionHeader(l))
+			list = append(list, l.c.sessionHeader(l))
 		} else if g := s.grave(key); g != nil {
-			headers = append(headers, g.session)
+			list = append(list, g.session)
 		}
 	}
-	res := tx.Response(status, "", headers...)
-	s.brand(res)
-	_ = tx.Respond(res) // what cannot be sent is retransmitted by the peer or timed out
+	if h := s.e.server; h != nil {
+		list = append(list, h)
+	}
+	_ = tx.Respond(tx.Response(status, "", list...)) // what cannot be sent is retransmitted by the peer or timed out
 }
 
 func (s *shard) brand(m interface{ AppendHeader(msg.Header) }) {

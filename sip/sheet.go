@@ -19,6 +19,8 @@ type sheet struct {
 	regions  [2]struct {
 		region sovereign.Region
 		name   string
+		seat   string // of its operator
+		seated bool   // that was looked up
 	}
 	srtps, operators, proofs int // how many are taken
 }
@@ -52,6 +54,24 @@ func (s *sheet) protection(p audit.SRTPSeen) *audit.SRTPSeen {
 	at := &s.srtp[s.srtps-1]
 	*at = p
 	return at
+}
+
+// seat is the country in which the operator of a region has its seat; "" when nobody said. It is looked up once for all hops that lie there.
+func (s *sheet) seat(e *Edge, r sovereign.Region) string {
+	if s == nil {
+		return e.seatOf(r)
+	}
+	for i := range s.regions {
+		at := &s.regions[i]
+		if at.name == "" || at.region != r {
+			continue
+		}
+		if !at.seated {
+			at.seat, at.seated = e.seatOf(r), true
+		}
+		return at.seat
+	}
+	return e.seatOf(r)
 }
 
 // region writes a region, once for all hops that lie in it.

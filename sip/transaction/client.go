@@ -49,11 +49,13 @@ type Client struct {
 type path struct{ first, last *Client }
 
 func (l *Layer) join(c *Client) {
-	k := c.flow.Key()
-	p := l.byFlow[k]
-	if p == nil {
-		p = &path{}
-		l.byFlow[k] = p
+	k, p := c.flow.Key(), l.near.path
+	if p == nil || l.near.key != k {
+		if p = l.byFlow[k]; p == nil {
+			p = &path{}
+			l.byFlow[k] = p
+		}
+		l.near.key, l.near.path = k, p
 	}
 	c.path, c.prev = p, p.last
 	if p.last == nil {
@@ -81,6 +83,9 @@ func (l *Layer) leave(c *Client) {
 	}
 	if p.first == nil {
 		delete(l.byFlow, c.flow.Key())
+		if l.near.path == p {
+			l.near.path = nil
+		}
 	}
 	c.path, c.prev, c.next = nil, nil, nil
 }
@@ -101,7 +106,7 @@ func (c *Client) final() bool { return c.state >= accepted }
 
 // start sends the request. RFC 3261 sections 17.1.1.2 and 17.1.2.2.
 func (c *Client) start() {
-	c.l.clients[c.key] = c
+	c.l.clients[c.l.hash(c.key)] = c
 	c.ready()
 	c.l.join(c)
 	c.arm(&c.limit, c.timeout)
@@ -324,7 +329,7 @@ func (c *Client) Tell(u ClientUser) {
 
 // Tell is Client.Tell for the INVITE with that branch, as long as there is a transaction of it.
 func (l *Layer) Tell(branch string, u ClientUser) {
-	if c := l.clients[clientKey{branch, sip.INVITE}]; c != nil {
+	if c := l.client(clientKey{branch, sip.INVITE}); c != nil {
 		c.Tell(u)
 	}
 }
@@ -399,8 +404,8 @@ func (c *Client) terminate() {
 	c.state = terminated
 	c.silence()
 	c.req, c.user, c.cancel = nil, nil, nil
-	if c.l.clients[c.key] == c {
-		delete(c.l.clients, c.key)
+	if k := c.l.hash(c.key); c.l.clients[k] == c {
+		delete(c.l.clients, k)
 	}
 	c.l.leave(c)
 }

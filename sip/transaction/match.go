@@ -31,14 +31,31 @@ func keyOfResponse(res *sip.Response) (clientKey, bool) {
 	return clientKey{branch, cseq.MethodName}, ok
 }
 
+// hash is a key as the map of clients has it: 64 bits that nobody outside can aim at. A CANCEL has the branch of its INVITE.
+func (l *Layer) hash(k clientKey) uint64 {
+	h := maphash.String(l.seed, k.branch)
+	if k.method == sip.CANCEL {
+		h++
+	}
+	return h
+}
+
+// client gives the transaction of that key; nil without one.
+func (l *Layer) client(k clientKey) *Client {
+	if c := l.clients[l.hash(k)]; c != nil && c.key == k {
+		return c
+	}
+	return nil
+}
+
 // matchable says that a request has what a key is made of.
 func matchable(req *sip.Request) bool {
 	return req.Via() != nil && req.CSeq() != nil && req.From() != nil && req.CallID() != nil && req.To() != nil
 }
 
 // serverKey is what a request is matched by, RFC 3261 section 17.2.3: branch, sent-by and method, ACK counting as INVITE. The party is ours: what one trunk
-// sends never touches the transaction of another. It stands in memory that the next key takes; the branch is last, because it alone could hold a NUL.
-func (l *Layer) serverKey(req *sip.Request, in transport.Incoming, method sip.RequestMethod) []byte {
+// sends never touches the transaction of another. Of that it is a hash, as mergeKey is. The branch is last, because it alone could hold a NUL.
+func (l *Layer) serverKey(req *sip.Request, in transport.Incoming, method sip.RequestMethod) uint64 {
 	if method == sip.ACK {
 		method = sip.INVITE
 	}
@@ -65,7 +82,7 @@ func (l *Layer) serverKey(req *sip.Request, in transport.Incoming, method sip.Re
 		b = append(b, branch...)
 	}
 	l.key = b
-	return b
+	return maphash.Bytes(l.seed, b)
 }
 
 // mergeKey is what tells a request that came over two paths, RFC 3261 section 8.2.2.2. It is 0 for a request inside a dialog. Nobody outside knows the seed, so

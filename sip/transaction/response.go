@@ -25,18 +25,21 @@ func (s *Server) Response(status int, reason string, headers ...sip.Header) *sip
 	req := s.Req()
 	var room [24]sip.Header
 	list := room[:0]
-	pick := func(name string) {
+	for _, h := range req.Headers() {
+		if v, ok := h.(*sip.ViaHeader); ok {
+			list = append(list, v)
+		}
+	}
+	if status > 100 && status < 300 && s.method != sip.REGISTER { // RFC 3261 section 12.1.1
 		for _, h := range req.Headers() {
-			if is(h, name) {
-				list = append(list, h)
+			if r, ok := h.(*sip.RecordRouteHeader); ok {
+				list = append(list, r)
 			}
 		}
 	}
-	pick("Via")
-	if status > 100 && status < 300 && s.method != sip.REGISTER {
-		pick("Record-Route") // RFC 3261 section 12.1.1
+	if from := req.From(); from != nil {
+		list = append(list, from)
 	}
-	pick("From")
 	if to := req.To(); to != nil {
 		m.to = *to
 		if tag, ok := to.Params.Get("tag"); status > 100 && (!ok || tag == "") {
@@ -45,13 +48,17 @@ func (s *Server) Response(status int, reason string, headers ...sip.Header) *sip
 		}
 		list = append(list, &m.to)
 	}
-	pick("Call-ID")
-	pick("CSeq")
-	if status == 100 {
-		pick("Timestamp") // RFC 3261 section 8.2.6.1
+	if id := req.CallID(); id != nil {
+		list = append(list, id)
 	}
-	if s.req == nil {
-		pick("Session-ID") // of the final response, as it is
+	if cseq := req.CSeq(); cseq != nil {
+		list = append(list, cseq)
+	}
+	if status == 100 { // RFC 3261 section 8.2.6.1
+		list = appendNamed(list, req, "Timestamp")
+	}
+	if s.req == nil { // of the final response, as it is
+		list = appendNamed(list, req, "Session-ID")
 	}
 	res.PrependHeader(append(append(list, headers...), &m.length)...)
 	if v := req.Via(); v != nil {
@@ -85,9 +92,20 @@ func named(m interface{ Headers() []sip.Header }, name string) sip.Header {
 	return nil
 }
 
+// appendNamed adds every header of that name to list.
+func appendNamed(list []sip.Header, m interface{ Headers() []sip.Header }, name string) []sip.Header {
+	for _, h := range m.Headers() {
+		if is(h, name) {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
+// is says whether a header has this name. Most names differ in their length or their first letter.
 func is(h sip.Header, name string) bool {
 	n := h.Name()
-	return len(n) == len(name) && strings.EqualFold(n, name)
+	return len(n) == len(name) && n[0]|0x20 == name[0]|0x20 && strings.EqualFold(n, name)
 }
 
 // Reason is the registered reason phrase of a status, or one for its class.

@@ -18,7 +18,7 @@ type Server struct {
 	l      *Layer
 	req    *sip.Request // until the final response
 	flow   transport.Flow
-	key    string
+	key    uint64
 	merge  uint64 // 0: none
 	tag    string
 	method sip.RequestMethod
@@ -34,7 +34,7 @@ type Server struct {
 	onCancel func(*sip.Request)
 }
 
-func (l *Layer) serve(key string, req *sip.Request, in transport.Incoming) *Server {
+func (l *Layer) serve(key uint64, req *sip.Request, in transport.Incoming) *Server {
 	s := &Server{l: l, req: req, flow: in.Flow, key: key, method: req.Method, seq: req.CSeq().SeqNo, state: proceeding}
 	if tag, ok := req.To().Params.Get("tag"); ok && tag != "" {
 		s.tag = strings.Clone(tag) // it must not hold the request
@@ -260,9 +260,9 @@ func (s *Server) ack() bool {
 }
 
 // cancel answers a CANCEL. RFC 3261 section 9.2: 200 with the To-tag of the INVITE, or 481.
-func (l *Layer) cancel(key string, req *sip.Request, in transport.Incoming) {
+func (l *Layer) cancel(key uint64, req *sip.Request, in transport.Incoming) {
 	s := l.serve(key, req, in)
-	target := l.servers[string(l.serverKey(req, in, sip.INVITE))]
+	target := l.servers[l.serverKey(req, in, sip.INVITE)]
 	if target == nil {
 		s.Respond(s.Response(481, ""))
 		return

@@ -84,11 +84,15 @@ type Layer struct {
 	t       Timers
 	extra   func(transport.Flow, *sip.Request) sip.HeaderParams // nil, or further parameters of our Via
 	wide    func(transport.Flow) (transport.Flow, bool)         // nil, or the stream for what is too large for datagrams
-	clients map[clientKey]*Client
+	clients map[uint64]*Client // by the hash of clientKey
 	byFlow  map[transport.Key]*path
-	servers map[string]*Server // by serverKey
+	near    struct { // of byFlow, the one that was used last
+		key  transport.Key
+		path *path
+	}
+	servers map[uint64]*Server // by serverKey
 	merges  map[uint64]int     // by mergeKey
-	seed    maphash.Seed       // of mergeKey
+	seed    maphash.Seed       // of these hashes
 
 	// Memory that is used again.
 	buf   []byte   // of a message that is written
@@ -103,7 +107,7 @@ type Layer struct {
 func New(loop Loop, send func(transport.Flow, []byte) error, user User, t Timers) *Layer {
 	return &Layer{
 		loop: loop, send: send, user: user, t: t.withDefaults(),
-		clients: map[clientKey]*Client{}, byFlow: map[transport.Key]*path{}, servers: map[string]*Server{}, merges: map[uint64]int{}, seed: maphash.MakeSeed(),
+		clients: map[uint64]*Client{}, byFlow: map[transport.Key]*path{}, servers: map[uint64]*Server{}, merges: map[uint64]int{}, seed: maphash.MakeSeed(),
 	}
 }
 
@@ -122,7 +126,7 @@ func (l *Layer) Receive(in transport.Incoming) {
 
 // Serves says whether a request belongs to a server transaction that is there; call it on the loop.
 func (l *Layer) Serves(req *sip.Request, in transport.Incoming) bool {
-	return matchable(req) && l.servers[string(l.serverKey(req, in, req.Method))] != nil
+	return matchable(req) && l.servers[l.serverKey(req, in, req.Method)] != nil
 }
 
 func (l *Layer) response(res *sip.Response, in transport.Incoming) {
@@ -130,7 +134,7 @@ func (l *Layer) response(res *sip.Response, in transport.Incoming) {
 	if !ok {
 		return
 	}
-	c := l.clients[k]
+	c := l.client(k)
 	if c == nil {
 		l.user.Stray(res, in)
 		return
@@ -143,7 +147,7 @@ func (l *Layer) request(req *sip.Request, in transport.Incoming) {
 		return
 	}
 	k := l.serverKey(req, in, req.Method)
-	s := l.servers[string(k)]
+	s := l.servers[k]
 	switch {
 	case req.Method == sip.ACK:
 		// The ACK for a 2xx has a branch of its own; some send the INVITE's.
@@ -153,9 +157,9 @@ func (l *Layer) request(req *sip.Request, in transport.Incoming) {
 	case s != nil:
 		s.again()
 	case req.Method == sip.CANCEL:
-		l.cancel(string(k), req, in)
+		l.cancel(k, req, in)
 	default:
-		s = l.serve(string(k), req, in)
+		s = l.serve(k, req, in)
 		l.user.Request(s, req, in)
 		s.wait()
 	}
