@@ -84,7 +84,7 @@ type Layer struct {
 	t       Timers
 	extra   func(transport.Flow, *sip.Request) sip.HeaderParams // nil, or further parameters of our Via
 	wide    func(transport.Flow) (transport.Flow, bool)         // nil, or the stream for what is too large for datagrams
-	clients map[uint64]*Client // by the hash of clientKey
+	clients map[uint64]*Client                                  // by the hash of clientKey
 	byFlow  map[transport.Key]*path
 	near    struct { // of byFlow, the one that was used last
 		key  transport.Key
