@@ -134,14 +134,19 @@ func FuzzJournal(f *testing.F) {
 	f.Add(d.disk, uint64(5))
 	f.Add(d.disk, uint64(9))
 	f.Add(d.disk[:5000], uint64(7))
+	f.Add(append(make([]byte, slotBlock), d.disk[slotBlock:]...), uint64(5))
 	f.Add([]byte(journalMagic), uint64(0))
 	f.Fuzz(func(t *testing.T, raw []byte, size uint64) {
 		leaves, end := parseJournal(raw, size)
 		if end < 0 || end%slotBlock != 0 || end > blocks(int64(len(raw))) || len(leaves) > 0 != (end > 0) {
 			t.Errorf("%d entries to %d of %d bytes", len(leaves), end, len(raw))
 		}
+		rest, missing := behindHole(raw, size+uint64(len(leaves)))
+		if missing.lost > 0 && len(rest) == 0 || missing.at != size+uint64(len(leaves)) {
+			t.Errorf("%+v, and %d entries behind it", missing, len(rest))
+		}
 		n := 0
-		for _, leaf := range leaves {
+		for _, leaf := range append(leaves, rest...) {
 			n += 2 + len(leaf)
 		}
 		if n > len(raw) {
