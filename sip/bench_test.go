@@ -34,7 +34,7 @@ type ends struct {
 	sdp    string // of both ends
 	more   string // further lines of what they send
 	hold   bool
-	byes   [][]byte // of held calls
+	byes   [][]byte // of held calls, by number from firstHeld on
 	up     atomic.Int64
 	over   atomic.Int64
 	edge   *Edge
@@ -56,10 +56,27 @@ func (e *ends) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 		e.mu.Lock()
 		from := e.from[&p[0]]
 		e.mu.Unlock()
-		e.free <- p[:0]
+		e.giveBack(p)
 		return n, from, nil
 	case <-e.closed:
 		return 0, netip.AddrPort{}, net.ErrClosed
+	}
+}
+
+// buffer is one that came back, or a new one: calls that are still up when the edge ends are ended while nobody reads any more.
+func (e *ends) buffer() []byte {
+	select {
+	case b := <-e.free:
+		return b
+	default:
+		return make([]byte, 0, 2048)
+	}
+}
+
+func (e *ends) giveBack(b []byte) {
+	select {
+	case e.free <- b[:0]:
+	default:
 	}
 }
 
@@ -120,7 +137,7 @@ func written(to []byte, sdp string) []byte {
 }
 
 func (e *ends) reply(m []byte, status, sdp string) {
-	b := append(<-e.free, status...)
+	b := append(e.buffer(), status...)
 	b = copied(b, m, "Via:", "From:", "To:")
 	if !bytes.Contains(b, []byte("\r\nTo: ")) || bytes.Count(b, []byte(";tag=")) < 2 {
 		b = append(b[:len(b)-2], ";tag=group\r\n"...) // To is the last line that was copied
@@ -132,7 +149,7 @@ func (e *ends) reply(m []byte, status, sdp string) {
 
 // within makes an in-dialog request of the caller from the 200 that it got.
 func (e *ends) within(m []byte, method string, seq int64) []byte {
-	b := append(<-e.free, method...)
+	b := append(e.buffer(), method...)
 	b = append(b, " sip:10.0.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.1:5060;branch=z9hG4bKw"...)
 	e.mu.Lock()
 	e.n++
@@ -149,22 +166,42 @@ func (e *ends) answered(m []byte) {
 	e.send(carrierAddr, e.within(m, "ACK", 1))
 	bye := e.within(m, "BYE", 2)
 	e.mu.Lock()
-	held := e.hold
+	held, again := e.hold, false
 	if held {
-		e.byes = append(e.byes, bye)
+		n := callNumber(m) - firstHeld
+		if again = e.byes[n] != nil; !again {
+			e.byes[n] = bye
+		}
 	}
 	e.mu.Unlock()
-	e.up.Add(1)
-	if !held {
+	switch {
+	case again: // on a busy machine the answer is sent once more before its ACK is read
+		e.giveBack(bye)
+		return
+	case !held:
 		e.send(carrierAddr, bye)
 	}
+	e.up.Add(1)
+}
+
+const callIDs = "bench-"
+
+// callNumber is that of the call that a message belongs to.
+func callNumber(m []byte) (n int) {
+	for _, c := range m[bytes.Index(m, []byte(callIDs))+len(callIDs):] {
+		if c < '0' || c > '9' {
+			break
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
 }
 
 // call sends the n-th INVITE.
 func (e *ends) call(n int) {
-	b := append(<-e.free, "INVITE sip:+4930123@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.1:5060;branch=z9hG4bKi"...)
+	b := append(e.buffer(), "INVITE sip:+4930123@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.1:5060;branch=z9hG4bKi"...)
 	b = strconv.AppendInt(b, int64(n), 10)
-	b = append(b, "\r\nMax-Forwards: 70\r\nFrom: \"Bench\" <sip:+4969123@10.1.0.1>;tag=c\r\nTo: <sip:+4930123@10.0.0.1>\r\nCall-ID: bench-"...)
+	b = append(b, "\r\nMax-Forwards: 70\r\nFrom: \"Bench\" <sip:+4969123@10.1.0.1>;tag=c\r\nTo: <sip:+4930123@10.0.0.1>\r\nCall-ID: "+callIDs...)
 	b = strconv.AppendInt(b, int64(n), 10)
 	b = append(b, "\r\nCSeq: 1 INVITE\r\nContact: <sip:c@10.1.0.1:5060>\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\n"...)
 	e.send(carrierAddr, written(append(b, e.more...), e.sdp))

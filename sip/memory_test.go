@@ -57,6 +57,9 @@ func (s saltless) Call(callID string, numbers ...string) (string, []audit.PartyR
 	return ref, refs
 }
 
+// firstHeld is the number of the first call that is held.
+const firstHeld = 1000
+
 // weighCalls plays calls and weighs them while they are up, with the transactions of the set-up, and once all ended, with all transactions of theirs.
 func weighCalls(t *testing.T, calls int) weight {
 	names := saltless{audit.MemoryPseudonyms(func(m []byte) []byte { return m })}
@@ -69,17 +72,21 @@ func weighCalls(t *testing.T, calls int) weight {
 	e.idle(t)         // the books of the peers belong to whoever sends to them
 	for range calls { // the BYEs that wait are the peers' memory
 		b := make([]byte, 0, 2048)
+		e.mu.Lock()
 		e.from[&b[:1][0]] = carrierAddr
+		e.mu.Unlock()
 		e.free <- b
 	}
-	e.byes, e.hold = make([][]byte, 0, calls), true
+	e.mu.Lock()
+	e.byes, e.hold = make([][]byte, calls), true
+	e.mu.Unlock()
 	e.up.Store(0)
 	e.over.Store(0)
 	e.idle(t)
 	begin, goroutines := live(), runtime.NumGoroutine()
 	profiled(t, "before")
 	for i := range calls {
-		e.call(1000 + i)
+		e.call(firstHeld + i)
 		reach(t, &e.up, int64(i+1))
 	}
 	e.idle(t)
