@@ -6,7 +6,7 @@ COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 FUZZTIME ?= 20s
 SEEDS   ?= 2000
 
-.PHONY: help build test race lint vuln demo interop fuzz bench bench-sip soak conformance generate clean
+.PHONY: help build test race lint vuln demo interop fuzz bench bench-sip pgo soak conformance generate clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,12 +18,12 @@ demo: build ## play the main story on loopback in under a minute; ARGS=--serve l
 	@$(BIN) demo $(ARGS)
 
 test: ## run the tests (under five minutes), with coverage by room
-	$(GO) test -timeout 10m -cover ./...
+	$(GO) test -pgo=off -timeout 10m -cover ./...
 
 race: ## run the tests under the race detector (needs a C compiler)
 	@if [ "$$($(GO) env CGO_ENABLED)" != 1 ] || ! command -v "$$($(GO) env CC)" >/dev/null 2>&1; then \
 		echo "race: not run: the race detector needs cgo and a C compiler ($$($(GO) env CC)), and there is none"; exit 3; fi
-	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
+	CGO_ENABLED=1 $(GO) test -pgo=off -race -timeout 30m ./...
 
 lint: ## vet, staticcheck, gofumpt
 	$(GO) vet ./...
@@ -41,7 +41,7 @@ interop: build ## real SIPp and baresip calls through a real cordon (installs th
 	CORDON_BIN=$(CURDIR)/$(BIN) $(GO) test -tags interop -count=1 -timeout 15m -v ./internal/interop
 
 fuzz: ## every fuzz target for FUZZTIME (20s); a failing input is kept and fails again, the tool's own time-out at the end does not
-	@set -e; for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	@set -e; for pkg in $$($(GO) list -pgo=off ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 		echo "fuzz $$pkg $$f"; \
 		run() { $(GO) test -run "^$$f$$" -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; }; \
 		run || { echo "again, to tell a failing input from the end of the time"; run; }; done; done
@@ -53,6 +53,12 @@ bench-sip: build ## SIPp calls through cordon, Kamailio and sipgo in turns: rati
 	./bench/install.sh
 	$(GO) build -o bin/bench-sip ./bench/sip
 	bin/bench-sip -cordon $(BIN) $(ARGS)
+
+pgo: ## measure what is hot in a call and a packet, for the compiler: cmd/cordon/default.pgo
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	hot() { $(GO) test -trimpath -cpu 1 -run '^$$' -bench "^$$2$$" -benchtime $$3 -cpuprofile "$$dir/$$2" -o "$$dir/test" $$1; }; \
+	hot ./sip BenchmarkCall 30000x; hot ./audit BenchmarkRecord 20000x; hot ./media BenchmarkPacket 300000x; \
+	$(GO) tool pprof -proto -output cmd/cordon/default.pgo "$$dir"/Benchmark* 2>/dev/null
 
 soak: ## a day of virtual calls at 20 % loss over 500 seeds, then the whole node for SEEDS seeds (2000)
 	@out=$$(CORDON_SOAK=500 $(GO) test -run TestADayOfCalls -count=1 -timeout 3h -v . 2>&1); code=$$?; \

@@ -85,7 +85,7 @@ type pkg struct {
 
 func packages(t *testing.T) []pkg {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,GoFiles,Standard", "./...").Output()
+	out, err := exec.Command("go", "list", "-pgo=off", "-json=ImportPath,Dir,Imports,GoFiles,Standard", "./...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
