@@ -308,7 +308,7 @@ func TestJournalWiden(t *testing.T) {
 func TestJournalHangs(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
-	c.Dir, c.AppendTimeout = logDir(t), time.Second
+	c.Dir, c.AppendTimeout = logDir(t), 5*time.Second // of which a busy disk needs one or two
 	l := openTest(t, "disk", c)
 	asyncAll(t, l, endedCalls(1)...)
 	d := l.(*spine).drv.(*posix)

@@ -179,11 +179,14 @@ func TestPseudonymsFullDisk(t *testing.T) {
 	dir := filepath.Join(mount, "pseudonyms")
 	n := openNames(t, dir)
 	kept, _ := n.Call("kept@host")
-	if !n.Match(kept, "", "kept@host") { // and is in the file with that
+	for range os.Getpagesize()/saltRecord - 2 { // the rest of the page that the header begins: what comes later needs another one, in whatever groups it is written
+		n.Call("kept, too@host")
+	}
+	if !n.Match(kept, "", "kept@host") { // and all are in the file with that
 		t.Error("what was kept just now is not found")
 	}
 	ballast := fillDisk(t, mount)
-	for range 255 { // more than the page that the first call began, also of those that wait last
+	for range 255 {
 		n.Call("lost@host")
 	}
 	alice := n.Person("alice@bank.example")
@@ -191,7 +194,7 @@ func TestPseudonymsFullDisk(t *testing.T) {
 		t.Error("what is kept is not found on a full disk")
 	}
 	h := n.Health()
-	if h.OK || h.Lost == 0 || h.Lost > 255 || h.Unsaved != 1 || !strings.Contains(h.Why, "a salt: ") || !strings.Contains(h.Why, "a person: ") {
+	if h.OK || h.Lost != 255 || h.Unsaved != 1 || !strings.Contains(h.Why, "a salt: ") || !strings.Contains(h.Why, "a person: ") {
 		t.Errorf("on a full disk: %+v", h)
 	}
 	if n.Person("alice@bank.example") != alice {
