@@ -24,32 +24,53 @@ const (
 // intend notes that a call is under way and goes on, on the loop, when that is on the disk, or with an error when it cannot be or takes longer than wait. No
 // goroutine waits meanwhile; Run does.
 func (e *Edge) intend(sh *shard, ref string, at time.Time, wait time.Duration, then func(error)) {
-	var alarm transaction.Timer // of the loop
-	settled := new(atomic.Bool)
+	i := &intention{e: e, sh: sh, ref: ref, wait: wait, then: then}
 	e.tasks.Add(1)
-	sh.loop.Post(func() {
-		if settled.Load() {
-			return
-		}
-		alarm = sh.loop.After(wait, func() {
-			if settled.CompareAndSwap(false, true) {
-				e.c.Intents.End(ref)
-				then(fmt.Errorf("%w: the intent: %w", audit.ErrLogDown, context.DeadlineExceeded))
-				e.tasks.Add(-1)
-			}
-		})
-	})
-	e.c.Intents.BeginAsync(ref, at, func(err error) {
-		if settled.CompareAndSwap(false, true) {
-			sh.loop.Post(func() {
-				if alarm != nil {
-					alarm.Stop()
-				}
-				then(err)
-			})
-			e.tasks.Add(-1)
-		}
-	})
+	sh.loop.Post(i.watch)
+	e.c.Intents.BeginAsync(ref, at, i.written)
+}
+
+// intention is the intent of a call on its way to the disk.
+type intention struct {
+	e       *Edge
+	sh      *shard
+	ref     string
+	wait    time.Duration
+	then    func(error)
+	settled atomic.Bool
+	err     error             // why it could not be written
+	alarm   transaction.Alarm // of the loop
+}
+
+// watch sets the alarm, on the loop.
+func (i *intention) watch() {
+	if !i.settled.Load() {
+		i.sh.loop.Arm(&i.alarm, i.wait, i)
+	}
+}
+
+// Due implements transaction.Due: it took too long.
+func (i *intention) Due(*transaction.Alarm) {
+	if i.settled.CompareAndSwap(false, true) {
+		i.e.c.Intents.End(i.ref)
+		i.then(fmt.Errorf("%w: the intent: %w", audit.ErrLogDown, context.DeadlineExceeded))
+		i.e.tasks.Add(-1)
+	}
+}
+
+// written takes what became of it.
+func (i *intention) written(err error) {
+	if i.settled.CompareAndSwap(false, true) {
+		i.err = err
+		i.sh.loop.Post(i.tell)
+		i.e.tasks.Add(-1)
+	}
+}
+
+// tell lets the call go on, on the loop.
+func (i *intention) tell() {
+	i.alarm.Stop()
+	i.then(i.err)
 }
 
 // record writes what is left of a call, then ends its intent, unless something could not be written, and in any case calls over.

@@ -72,12 +72,12 @@ func nameOf(s string) name {
 	}
 	all := byLength[len(s)]
 	for i := range all {
-		if all[i].long == s { // as nearly everybody writes it
+		if long := all[i].long; long[0] == s[0] && long == s { // as nearly everybody writes it
 			return all[i].name
 		}
 	}
 	for i := range all {
-		if strings.EqualFold(all[i].key, s) {
+		if key := all[i].key; key[0] == s[0]|0x20 && strings.EqualFold(key, s) {
 			return all[i].name
 		}
 	}
