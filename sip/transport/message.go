@@ -228,28 +228,38 @@ func (r *reader) refer(f *field) *Fault {
 
 // tops makes the first of several the one that the message gives when it is asked for one: what is prepended leaves the last.
 func (r *reader) tops(msg sip.Message) {
+	var seen, several kinds
+	for _, h := range r.list {
+		k := listed(h)
+		several |= seen & (1 << k)
+		seen |= 1 << k
+	}
+	if several &^= 1 << kindOther; several == 0 { // as in most messages
+		return
+	}
 	m, ok := msg.(interface{ ReplaceHeader(sip.Header) })
 	if !ok {
 		return
 	}
-	var seen kinds
 	for _, h := range r.list {
-		k := kindOther
-		switch h.(type) {
-		case *sip.ViaHeader:
-			k = kindVia
-		case *sip.RouteHeader:
-			k = kindRoute
-		case *sip.RecordRouteHeader:
-			k = kindRecordRoute
-		default:
-			continue
-		}
-		if !seen.has(k) {
+		if k := listed(h); several.has(k) {
 			m.ReplaceHeader(h)
+			several &^= 1 << k
 		}
-		seen |= 1 << k
 	}
+}
+
+// listed is the kind of a header that sipgo gives by its top one; kindOther for the rest.
+func listed(h sip.Header) kind {
+	switch h.(type) {
+	case *sip.ViaHeader:
+		return kindVia
+	case *sip.RouteHeader:
+		return kindRoute
+	case *sip.RecordRouteHeader:
+		return kindRecordRoute
+	}
+	return kindOther
 }
 
 // methodOf is the method as a string that keeps no message alive.
