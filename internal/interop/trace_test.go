@@ -156,7 +156,8 @@ func TestACallAsOthersSeeIt(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "sngreprc"), []byte("set eep.listen.pass h3p\n"))
 	homer := start(t, loopback, dir, "sngrep", "-N", "-q", "-f", "sngreprc", "-L", fmt.Sprintf("udp:%s", l.collector), "-O", "hep.pcap")
 	until(t, "sngrep listens", 10*time.Second, func() bool { return !free("udp4", l.collector.Addr().String(), l.collector.Port()) })
-	wire := watch(t, loopback, "udp and dst port "+fmt.Sprint(l.collector.Port()))
+	// These are few, and would stand in a block of the kernel that is not full yet when the capture ends.
+	wire := watch(t, loopback, "--immediate-mode", "-s", "4096", "udp and dst port "+fmt.Sprint(l.collector.Port()))
 	l.call(talksBriefly, "-s", tracedNumber)
 	ref := l.oneReceipt().CallRef
 	var call trace.Trace
