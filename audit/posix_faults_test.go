@@ -149,6 +149,15 @@ type hanging struct {
 	answer chan struct{}
 }
 
+// hang puts such a disk under the journal of d.
+func hang(d *posix) *hanging {
+	h := &hanging{begun: make(chan struct{}), answer: make(chan struct{})}
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	h.slotFile, d.journal.file = d.journal.file, h
+	return h
+}
+
 func (h *hanging) WriteAt(b []byte, at int64) (int, error) {
 	h.first.Do(func() { close(h.begun); <-h.answer })
 	return h.slotFile.WriteAt(b, at)
@@ -167,10 +176,7 @@ func TestCloseHeld(t *testing.T) {
 	mustAppend(t, l, NodeStarted{})
 	asyncAll(t, l, endedCalls(1)...)
 	d := l.(*spine).drv.(*posix)
-	h := &hanging{begun: make(chan struct{}), answer: make(chan struct{})}
-	d.turn.Lock()
-	h.slotFile, d.journal.file = d.journal.file, h
-	d.turn.Unlock()
+	h := hang(d)
 	told := make(chan error, 1)
 	l.AppendAsync(CallEnded{CallRef: "late"}, func(_ uint64, err error) { told <- err })
 	<-h.begun
@@ -312,10 +318,7 @@ func TestJournalHangs(t *testing.T) {
 	l := openTest(t, "disk", c)
 	asyncAll(t, l, endedCalls(1)...)
 	d := l.(*spine).drv.(*posix)
-	h := &hanging{begun: make(chan struct{}), answer: make(chan struct{})}
-	d.turn.Lock()
-	h.slotFile, d.journal.file = d.journal.file, h
-	d.turn.Unlock()
+	h := hang(d)
 	told := make(chan error, 2)
 	tell := func(_ uint64, err error) { told <- err }
 	l.AppendAsync(CallEnded{CallRef: "late"}, tell)

@@ -20,29 +20,29 @@ func TestTree(t *testing.T) {
 	dir := t.TempDir()
 	rnd := rand.New(rand.NewPCG(3, 4))
 	files := map[string][]byte{}
-	now, want := &tree{}, ranges.NewEmptyRange(0)
-	if !bytes.Equal(now.root(), hasher.EmptyRoot()) {
+	grown, want := &tree{}, ranges.NewEmptyRange(0)
+	if !bytes.Equal(grown.root(), hasher.EmptyRoot()) {
 		t.Error("root of the empty tree")
 	}
 	for _, goal := range []uint64{1, 2, 255, 256, 257, 300, 511, 512, 700, 65535, 65536, 65537, 66000} {
-		for now.size < goal {
+		for grown.size < goal {
 			var leaves [][]byte
-			for range min(goal-now.size, 1+rnd.Uint64N(900)) {
+			for range min(goal-grown.size, 1+rnd.Uint64N(900)) {
 				leaf := fmt.Appendf(nil, "%d", rnd.Uint64())
 				leaves = append(leaves, leaf)
 				if err := want.Append(hasher.HashLeaf(leaf), nil); err != nil {
 					t.Fatal(err)
 				}
 			}
-			next, pages := now.grow(leaves)
+			next, pages := grown.grow(leaves)
 			for _, p := range pages {
 				files[p.path] = p.raw
 			}
-			now = next
+			grown = next
 		}
 		root, err := want.GetRootHash(nil)
-		if err != nil || !bytes.Equal(now.root(), root) {
-			t.Fatalf("%d entries: root %s, want %s, %v", goal, b64(now.root()), b64(root), err)
+		if err != nil || !bytes.Equal(grown.root(), root) {
+			t.Fatalf("%d entries: root %s, want %s, %v", goal, b64(grown.root()), b64(root), err)
 		}
 		var pages []page
 		for path, raw := range files {
@@ -51,7 +51,7 @@ func TestTree(t *testing.T) {
 				delete(files, path)
 			}
 		}
-		if err := writePages(dir, append(pages, now.state())); err != nil {
+		if err := writePages(dir, append(pages, grown.state())); err != nil {
 			t.Fatal(err)
 		}
 		ts, err := stateOf(dir)
@@ -62,7 +62,7 @@ func TestTree(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(back.root(), now.root()) || !bytes.Equal(back.bundle, now.bundle) {
+		if !bytes.Equal(back.root(), grown.root()) || !bytes.Equal(back.bundle, grown.bundle) {
 			t.Errorf("%d entries: another tree was loaded", goal)
 		}
 	}
@@ -158,18 +158,18 @@ func TestTreeCutOff(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				now, err := loadTree(dir, ts)
+				grown, err := loadTree(dir, ts)
 				if err != nil {
 					t.Fatalf("%d entries, %d lost, %d of %d files: %v", n, lost, k, len(never), err)
 				}
-				d := &posix{dir: dir, signer: s, tree: now}
+				d := &posix{dir: dir, signer: s, tree: grown}
 				if err := d.publish(); err != nil {
 					t.Fatal(err)
 				}
 				if v := verify(t, dir, s.vkey); v.Bad != nil || v.Size != uint64(n) || v.Unsigned != 0 {
 					t.Fatalf("%d entries, %d lost, %d of %d files: %+v", n, lost, k, len(never), v.Bad)
 				}
-				next, pages := now.grow(entries("next", 300))
+				next, pages := grown.grow(entries("next", 300))
 				put(t, dir, append(pages, next.state())...)
 				if v := verify(t, dir, s.vkey); v.Bad != nil || v.Size != uint64(n) || v.Unsigned != 300 {
 					t.Fatalf("%d entries, %d lost, %d of %d files, then 300 more: %+v", n, lost, k, len(never), v.Bad)
