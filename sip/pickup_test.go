@@ -20,6 +20,17 @@ func (w *world) ringing(id, offer string) *msg.Request {
 	return in
 }
 
+// answered has fra's first phone answer and the call end, with nothing sent to the held place.
+func (w *world) answered(in *msg.Request) {
+	w.t.Helper()
+	w.fra.reply(in, 200, w.fra.sdp)
+	w.fra.request(msg.ACK)
+	ok := w.carrier.status(200)
+	w.carrier.within(ok, "ACK", 1, "")
+	w.end(ok, 2)
+	w.nothingLeftFor("10.66.0.9")
+}
+
 // cancelled lets a phone stop ringing.
 func (p *peer) cancelled(in *msg.Request) {
 	p.w.t.Helper()
@@ -140,12 +151,7 @@ func TestPickUpsThatAreRefused(t *testing.T) {
 				p.invite("picker", body, named)
 				p.ack(p.status(c.status))
 				p.tag = tag
-				w.fra.reply(in, 200, w.fra.sdp)
-				w.fra.request(msg.ACK)
-				ok := w.carrier.status(200)
-				w.carrier.within(ok, "ACK", 1, "")
-				w.end(ok, 2)
-				w.nothingLeftFor("10.66.0.9")
+				w.answered(in)
 			})
 		})
 	}
@@ -248,12 +254,7 @@ func TestAPickUpThatComesTooLate(t *testing.T) {
 			w.fra.within(res, "ACK", 1, testSDP("10.66.0.9", 30000))
 			w.fra.reply(w.fra.request(msg.BYE), 200, "")
 			w.fra.tag = "fratag"
-			w.fra.reply(in, 200, w.fra.sdp)
-			w.fra.request(msg.ACK)
-			ok := w.carrier.status(200)
-			w.carrier.within(ok, "ACK", 1, "")
-			w.end(ok, 2)
-			w.nothingLeftFor("10.66.0.9")
+			w.answered(in)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

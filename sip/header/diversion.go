@@ -196,7 +196,7 @@ func FromHistory(values []string) []Redirection {
 }
 
 // ToHistory writes the diversions as History-Info that ends at called, with host in place of theirs. RFC 7544 section 5: each
-// diversion that a counter tells of beside its own is a placeholder, as far as twice maxRedirections entries allow.
+// diversion that a counter tells of beside its own has an entry of an unknown number, as far as twice maxRedirections entries allow.
 func ToHistory(rs []Redirection, called, host string) []string {
 	if len(rs) == 0 {
 		return nil
