@@ -9,26 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	cordon "github.com/cordonsip/cordon"
 	"github.com/cordonsip/cordon/configs"
 )
-
-// spansDropped reads how many spans the collector never got, by reason.
-func spansDropped(t *testing.T, n *cordon.Node, reason string) (count float64) {
-	t.Helper()
-	families, err := n.Metrics().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			if f.GetName() == "cordon_spans_dropped_total" && m.GetLabel()[0].GetValue() == reason {
-				count = m.GetCounter().GetValue()
-			}
-		}
-	}
-	return count
-}
 
 func TestASpanCollectorIsToldOfCallsInAPermittedPlaceAndOfNothingElsewhere(t *testing.T) {
 	t.Setenv("CORDON_TEST_CLARA", "clara's token")
@@ -62,7 +44,7 @@ func TestASpanCollectorIsToldOfCallsInAPermittedPlaceAndOfNothingElsewhere(t *te
 			}
 			ref := tracedCall(t, n)
 			if !permitted {
-				waitFor(t, "a refusal that is counted", func() bool { return spansDropped(t, n, "fenced") > 0 })
+				waitFor(t, "a refusal that is counted", func() bool { return dropped(t, n, "cordon_spans_dropped_total", "fenced") > 0 })
 				if len(got) > 0 {
 					t.Errorf("it got %s", <-got)
 				}

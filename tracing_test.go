@@ -73,8 +73,8 @@ func udpAddr(t *testing.T, s string) *net.UDPAddr {
 	return a
 }
 
-// hepDropped reads how many messages the collector was not sent, by reason.
-func hepDropped(t *testing.T, n *cordon.Node, reason string) (count float64) {
+// dropped reads what a collector never got, as a metric counts it by reason.
+func dropped(t *testing.T, n *cordon.Node, metric, reason string) (count float64) {
 	t.Helper()
 	families, err := n.Metrics().Gather()
 	if err != nil {
@@ -82,7 +82,7 @@ func hepDropped(t *testing.T, n *cordon.Node, reason string) (count float64) {
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == "cordon_trace_hep_dropped_total" && m.GetLabel()[0].GetValue() == reason {
+			if f.GetName() == metric && m.GetLabel()[0].GetValue() == reason {
 				count = m.GetCounter().GetValue()
 			}
 		}
@@ -111,7 +111,7 @@ func TestACollectorGetsMaskedCopiesInAPermittedPlaceAndNothingElsewhere(t *testi
 			ref := tracedCall(t, n)
 			b := make([]byte, 65536)
 			if !permitted {
-				waitFor(t, "a refusal that is counted", func() bool { return hepDropped(t, n, "fenced") > 0 })
+				waitFor(t, "a refusal that is counted", func() bool { return dropped(t, n, "cordon_trace_hep_dropped_total", "fenced") > 0 })
 				_ = collector.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 				if k, err := collector.Read(b); err == nil || !warned {
 					t.Errorf("warned: %v; the collector got %q", warned, b[:k])
@@ -144,7 +144,7 @@ func collectByTCP(t *testing.T, place string, permitted bool) {
 	defer n.Stop(t.Context(), 0)
 	tracedCall(t, n)
 	if !permitted {
-		waitFor(t, "a refusal that is counted", func() bool { return hepDropped(t, n, "fenced") > 0 })
+		waitFor(t, "a refusal that is counted", func() bool { return dropped(t, n, "cordon_trace_hep_dropped_total", "fenced") > 0 })
 		_ = ln.(*net.TCPListener).SetDeadline(time.Now().Add(50 * time.Millisecond))
 		if c, err := ln.Accept(); err == nil {
 			t.Errorf("a connection from %s", c.RemoteAddr())
