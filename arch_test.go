@@ -45,6 +45,7 @@ var ours = map[string][]string{
 	"notify/spans":        {"audit", "notify", "sovereign", "state"},
 	"admin":               {"approval", "audit", "audit/report", "healthcheck", "routing", "routing/desk", "sovereign", "certs", "sip/trace"},
 	"configs":             {"approval", "healthcheck", "media", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "internal/jcs", "routing/numbers"},
+	"internal/background": {},
 	"internal/jcs":        {},
 	"internal/cdr":        {},
 	"internal/osnet":      {"sovereign"},

@@ -20,6 +20,7 @@ import (
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/internal/background"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/prometheus/client_golang/prometheus"
@@ -321,19 +322,14 @@ func TestPlanIsADryRunAndReloadMayBeRefused(t *testing.T) {
 
 func TestServesUntilToldToStop(t *testing.T) {
 	d := open(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- d.Run(ctx) }()
+	stop := background.Run(t, d.Run)
 	res, err := http.Get("http://" + d.Addr().String() + "/healthz")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, _ = io.Copy(io.Discard, res.Body)
 	res.Body.Close()
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	stop()
 }
 
 func TestForgetAsksForWhatAndWhyAndSaysWhenThereIsNothing(t *testing.T) {

@@ -1,7 +1,6 @@
 package approval
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -9,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cordonsip/cordon/internal/background"
 	"github.com/cordonsip/cordon/state"
 )
 
@@ -186,17 +186,12 @@ func TestOnTheEngine(t *testing.T) {
 		return w.gate("n1")
 	}
 	g := open()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- g.Run(ctx) }()
+	stop := background.Run(t, g.Run)
 	ticket := w.live(g, plan())
 	if !g.Spend(ticket.ID) {
 		t.Error("no call")
 	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	stop()
 	if err := w.kv.Close(); err != nil {
 		t.Fatal(err)
 	}

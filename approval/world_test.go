@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/internal/background"
 	"github.com/cordonsip/cordon/state"
 )
 
@@ -71,17 +71,7 @@ func (w *world) gate(node string) *Gate {
 
 // run runs g until stop, which also waits.
 func (w *world) run(g *Gate) (stop func()) {
-	ctx, cancel := context.WithCancel(w.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- g.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Errorf("Run: %v", err)
-		}
-	})
-	w.t.Cleanup(stop)
-	return stop
+	return background.Run(w.t, g.Run)
 }
 
 func plan() Plan {

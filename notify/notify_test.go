@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/internal/background"
 	"github.com/cordonsip/cordon/state"
 )
 
@@ -141,17 +142,7 @@ func (w *world) follower(channels ...Routed) *Follower {
 }
 
 func (w *world) run(f *Follower) (stop func()) {
-	ctx, cancel := context.WithCancel(w.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- f.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Errorf("Run: %v", err)
-		}
-	})
-	w.t.Cleanup(stop)
-	return stop
+	return background.Run(w.t, f.Run)
 }
 
 func TestDeliversInOrderAndTellsTheGate(t *testing.T) {

@@ -1,7 +1,6 @@
 package osnet
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cordonsip/cordon/internal/background"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -22,15 +22,7 @@ func poller(t *testing.T) *Poller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- p.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	background.Run(t, p.Run)
 	return p
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/internal/background"
 	"github.com/cordonsip/cordon/notify"
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/cordonsip/cordon/state"
@@ -181,17 +182,7 @@ func (w *world) run() (stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(w.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- f.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Errorf("Run: %v", err)
-		}
-	})
-	w.t.Cleanup(stop)
-	return stop
+	return background.Run(w.t, f.Run)
 }
 
 // counts are sent, failures, and the dropped of one reason.

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cordonsip/cordon/internal/background"
 )
 
 var (
@@ -238,9 +240,7 @@ func TestTheQueueOfCopiesIsBoundedInBytes(t *testing.T) {
 	if got := counted(t, reg, "cordon_trace_hep_dropped_total"); len(b.queue) != room || got != 50-room || b.waiting.Load() > 4<<20/queuePart {
 		t.Errorf("%d copies wait, %d bytes; %v are dropped", len(b.queue), b.waiting.Load(), got)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- b.Run(ctx) }()
+	stop := background.Run(t, b.Run)
 	for range room {
 		<-taken
 	}
@@ -248,10 +248,7 @@ func TestTheQueueOfCopiesIsBoundedInBytes(t *testing.T) {
 	if got := <-taken; got != "50 INFO" || b.waiting.Load() != 0 {
 		t.Errorf("there is room again, and %q came; %d bytes wait", got, b.waiting.Load())
 	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	stop()
 }
 
 func TestCopiesThatFindNoRoomAreCountedAndNobodyWaits(t *testing.T) {
