@@ -51,11 +51,15 @@ func doubtful(t *testing.T) (Config, Log, *posix) {
 // crashCopy is the folder as a crash leaves it now.
 func crashCopy(t *testing.T, dir string) string {
 	t.Helper()
-	to := filepath.Join(t.TempDir(), "log")
-	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
+	for tries := 0; ; tries++ {
+		to := filepath.Join(t.TempDir(), "log")
+		switch err := os.CopyFS(to, os.DirFS(dir)); {
+		case err == nil:
+			return to
+		case tries == 100 || !errors.Is(err, os.ErrNotExist): // a file that was listed before it got its name is not there any more
+			t.Fatal(err)
+		}
 	}
-	return to
 }
 
 // TestDoubtTree holds that the files of a state that may be in force are not replaced under it.
