@@ -21,6 +21,7 @@ type logWatch struct {
 	up      prometheus.Gauge
 	used    prometheus.Gauge
 	entries prometheus.Gauge
+	bare    prometheus.Gauge
 }
 
 func newLogWatch(n *Node) (*logWatch, error) {
@@ -29,8 +30,9 @@ func newLogWatch(n *Node) (*logWatch, error) {
 		up:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "cordon_audit_log_up", Help: "1 while the log can be written."}),
 		used:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "cordon_audit_reserve_used_ratio", Help: "Share of the log's disk reserve that is in use; alarm at 0.2."}),
 		entries: prometheus.NewGauge(prometheus.GaugeOpts{Name: "cordon_audit_log_entries", Help: "Durable entries of the log."}),
+		bare:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "cordon_audit_uncovered_seconds", Help: "Age of the oldest entry that stands under no checkpoint."}),
 	}
-	for _, c := range []prometheus.Collector{w.up, w.used, w.entries} {
+	for _, c := range []prometheus.Collector{w.up, w.used, w.entries, w.bare} {
 		if err := n.opts.Metrics.Register(c); err != nil {
 			return nil, err
 		}
@@ -55,6 +57,7 @@ func (w *logWatch) Run(ctx context.Context) error {
 func (w *logWatch) look() {
 	h := w.node.log.Health()
 	w.entries.Set(float64(w.node.log.Size()))
+	w.bare.Set(h.Uncovered.Seconds())
 	w.up.Set(0)
 	if h.OK {
 		w.up.Set(1)

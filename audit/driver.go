@@ -1,6 +1,9 @@
 package audit
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // appendFunc stores one leaf durably and gives its index. It may block for as long as the disk does.
 type appendFunc func(leaf []byte) (uint64, error)
@@ -20,6 +23,8 @@ type driver interface {
 	checkpoint(ctx context.Context) ([]byte, error)
 	// covered waits until a signed checkpoint stands for the first n leaves.
 	covered(ctx context.Context, n uint64) error
+	// uncovered says since when there are leaves under no checkpoint, zero for none, and what failed since the last one. It touches no disk.
+	uncovered() (since time.Time, why error)
 	inclusion(ctx context.Context, seq, size uint64) ([][]byte, error)
 	consistency(ctx context.Context, a, b uint64) ([][]byte, error)
 	// room makes room on a full disk and says whether it is worth another try. used is reserveUsed as the failed try began: when

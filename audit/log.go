@@ -82,6 +82,10 @@ type Health struct {
 	Why          string    // of the newest failure, while not OK
 	ReserveBytes int64     // that are to be preallocated; 0 without a disk
 	ReserveUsed  int64     // that had to be given up, or could not be had
+
+	// Uncovered is the age of the oldest entry that stands under no checkpoint, 0 for none; entries of earlier runs count from the opening. From half a
+	// minute on the log is not OK.
+	Uncovered time.Duration
 }
 
 // ErrLogDown wraps every error of an append that could not be made durable.

@@ -163,15 +163,21 @@ func (s *spine) signing(err error, wanted uint64) {
 // one a second: a caller that sends nothing until the log is well would otherwise wait for ever.
 func (s *spine) Health() Health {
 	s.state.Lock()
-	h := Health{OK: s.state.down == nil && s.state.unsigned == nil, Since: s.state.since}
-	retry := false
+	behind, age := s.standstill()
+	now, retry := s.cfg.Now().UTC(), false
+	if s.state.behind != (behind != "") {
+		s.state.behind, s.state.since = behind != "", now
+	}
+	h := Health{OK: s.state.down == nil && s.state.unsigned == nil && behind == "", Since: s.state.since, Uncovered: age}
 	switch {
 	case s.state.down != nil:
 		h.Why = s.state.down.why
 	case s.state.unsigned != nil:
 		h.Why = s.state.unsigned.Error()
+	default:
+		h.Why = behind
 	}
-	if now := s.cfg.Now().UTC(); !h.OK && now.Sub(s.state.tried) >= healEvery {
+	if !h.OK && now.Sub(s.state.tried) >= healEvery {
 		s.state.tried, retry = now, true
 	}
 	wanted := s.state.wanted

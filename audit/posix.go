@@ -62,8 +62,9 @@ type posix struct {
 	tree        *tree      // as the files have it; changed by the one whose turn it is
 	tail        [][]byte   // entries behind it, in the journal only; changed likewise
 	signed      uint64     // size of the published checkpoint
-	settleBy    time.Time  // when the tail must be in the tree, zero: there is none
-	publishBy   time.Time  // when a checkpoint must be published, zero: the newest is
+	bare        uncovered
+	settleBy    time.Time // when the tail must be in the tree, zero: there is none
+	publishBy   time.Time // when a checkpoint must be published, zero: the newest is
 	publishedAt time.Time
 
 	keeper struct {
@@ -137,6 +138,7 @@ func (p *posix) open(c Config) error {
 	if len(p.tail) > 0 {
 		p.appended.Add(uint64(len(p.tail)))
 		p.settleBy = time.Now()
+		p.bare.kept(p.settleBy)
 	}
 	run, stop := context.WithCancel(context.Background())
 	p.keeper.wake, p.keeper.done, p.keeper.stop = make(chan struct{}, 1), make(chan struct{}), stop
@@ -169,6 +171,7 @@ func (p *posix) agree(size uint64) (*flog.Checkpoint, error) {
 	p.pruned -= min(p.pruned, pruneBack)
 	if p.signed = cp.Size; cp.Size < size {
 		p.publishBy = time.Now()
+		p.bare.settled(true, p.publishBy)
 	}
 	return cp, nil
 }
@@ -233,6 +236,7 @@ func (p *posix) appendAll(leaves [][]byte) []result {
 	}
 	p.mu.Lock()
 	p.tail = append(p.tail, leaves...)
+	p.bare.kept(time.Now())
 	if p.settleBy.IsZero() {
 		p.settleBy = time.Now().Add(settleEvery)
 		p.rouse()
@@ -271,6 +275,7 @@ func (p *posix) settle(leaves [][]byte) (first uint64, err error) {
 	}
 	p.mu.Lock()
 	p.tree, p.tail, p.settleBy = next, nil, time.Time{}
+	p.bare.settled(len(leaves) > 0, time.Now())
 	if p.publishBy.IsZero() && next.size > p.signed {
 		p.publishBy = p.publishedAt.Add(p.interval)
 		p.rouse()
@@ -375,6 +380,7 @@ func (p *posix) try(by *time.Time, do func() error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.bare.why = err
 	if !by.IsZero() {
 		*by = time.Now().Add(p.interval)
 	}
@@ -384,6 +390,7 @@ func (p *posix) try(by *time.Time, do func() error) {
 func (p *posix) publish() error {
 	p.mu.Lock()
 	t := p.tree
+	p.bare.signs()
 	p.mu.Unlock()
 	text := flog.Checkpoint{Origin: p.signer.name, Size: t.size, Hash: t.root()}.Marshal()
 	cp, err := note.Sign(&note.Note{Text: string(text)}, p.signer)
@@ -396,6 +403,7 @@ func (p *posix) publish() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.signed, p.publishedAt, p.publishBy = t.size, time.Now(), time.Time{}
+	p.bare.signed()
 	if p.tree.size > t.size {
 		p.publishBy = p.publishedAt.Add(p.interval)
 	}

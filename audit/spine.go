@@ -52,6 +52,7 @@ type spine struct {
 		sync.Mutex
 		down     *outage
 		unsigned error // why the last Commit was not covered in time
+		behind   bool  // checkpoints stand still, as Health saw it last
 		wanted   uint64
 		since    time.Time
 		tried    time.Time // the last attempt to heal
