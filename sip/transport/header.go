@@ -7,49 +7,6 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// slab is memory for the headers that nearly each message has one of, and for their parameters, in one piece with the message.
-type slab struct {
-	via     sip.ViaHeader
-	from    sip.FromHeader
-	to      sip.ToHeader
-	contact sip.ContactHeader
-	callID  sip.CallIDHeader
-	cseq    sip.CSeqHeader
-	hops    sip.MaxForwardsHeader
-	length  sip.ContentLengthHeader
-	content sip.ContentTypeHeader
-	taken   kinds
-
-	params [8]sip.HeaderKV
-	used   int
-}
-
-// spare is the room behind the parameters of a Via: for "received" and "rport".
-const spare = 2
-
-// free gives the unused part of the parameters to append to; keep takes what was appended, with room for more. What does not fit grows elsewhere.
-func (m *slab) free() sip.HeaderParams { return m.params[m.used:m.used:len(m.params)] }
-
-func (m *slab) keep(p sip.HeaderParams, room int) sip.HeaderParams {
-	if len(p) == 0 {
-		return nil
-	}
-	if m.used >= len(m.params) || &p[0] != &m.params[m.used] {
-		return p
-	}
-	end := min(m.used+len(p)+room, len(m.params))
-	p = p[: len(p) : end-m.used]
-	m.used = end
-	return p
-}
-
-// take says whether the slab's header of that kind is still free.
-func (m *slab) take(k kind) bool {
-	free := !m.taken.has(k)
-	m.taken |= 1 << k
-	return free
-}
-
 func bad(header string) *Fault { return &Fault{Status: 400, Reason: "Bad " + header} }
 
 // read reads one value of a header by the grammar of this file, which covers the headers on which routing, matching and dialogs rest: sipgo's own readers take
@@ -126,7 +83,8 @@ func (m *slab) readVia(s string) (sip.Header, bool) {
 			v.Host = "[" + v.Host + "]" // sipgo's writer puts brackets around the other kinds of IPv6 only
 		}
 	}
-	v.Params, ok = m.readParams(params, true, spare)
+	v.Params, ok = m.readParams(params, true, m.spare)
+	m.spare = 0
 	return v, ok && !repeated(v.Params, "branch") && !repeated(v.Params, "received") && !repeated(v.Params, "rport")
 }
 
@@ -143,7 +101,7 @@ func blank(s string) int {
 // readParams reads *( SEMI name [ EQUAL value ] ). A quoted value keeps its quotes, unless it holds white space: sipgo's writer puts those back. lower
 // lower-cases the names, which are case-insensitive while sipgo's look-up is not. room is left behind the last.
 func (m *slab) readParams(s string, lower bool, room int) (sip.HeaderParams, bool) {
-	out := m.free()
+	out := sip.HeaderParams(m.params)
 	for s = trimLWS(s); s != ""; s = leadLWS(s) {
 		if s[0] != ';' {
 			return nil, false
@@ -255,8 +213,8 @@ func tagged(p sip.HeaderParams) bool {
 }
 
 func (m *slab) readContact(s string) (sip.Header, bool) {
-	h := &m.contact
-	if !m.take(kindContact) {
+	h := m.contact
+	if m.contact = nil; h == nil {
 		h = &sip.ContactHeader{}
 	}
 	if s == "*" {
@@ -282,8 +240,8 @@ func readCSeq(s string, h *sip.CSeqHeader) bool {
 
 func (m *slab) readContentType(s string) (sip.Header, bool) {
 	main, sub, ok := strings.Cut(s[:semicolon(s)], "/")
-	h := &m.content
-	if !m.take(kindContentType) {
+	h := m.content
+	if m.content = nil; h == nil {
 		h = new(sip.ContentTypeHeader)
 	}
 	*h = sip.ContentTypeHeader(s)

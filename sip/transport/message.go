@@ -23,7 +23,9 @@ func (f *Fault) Error() string { return "transport: " + strconv.Itoa(f.Status) +
 // reader turns bytes into messages. It is for one goroutine: its buffers are used again.
 type reader struct {
 	head head
-	list []sip.Header // of the message that is being built
+	need need
+	slab slab         // of the message that is being built
+	list []sip.Header // and its headers
 }
 
 func newReader() *reader { return &reader{} }
@@ -83,8 +85,10 @@ func (r *reader) presence() {
 		once = single
 	}
 	var there, filled, twice kinds
+	r.need = need{}
 	for i := range h.fields {
 		f := &h.fields[i]
+		r.need.note(f)
 		if there.has(f.kind) {
 			twice |= 1 << f.kind
 		} else if f.value != "" {
@@ -125,7 +129,7 @@ func (h *head) repeated(once kinds) {
 func (r *reader) build(body int) (msg sip.Message, fault *Fault) {
 	defer func() {
 		clear(r.list)
-		r.list = r.list[:0]
+		r.list, r.slab = r.list[:0], slab{}
 		if p := recover(); p != nil {
 			msg, fault = nil, &Fault{Status: 400, Reason: "Bad Header"}
 		}
@@ -138,19 +142,17 @@ func (r *reader) build(body int) (msg sip.Message, fault *Fault) {
 
 func (r *reader) request(body int) (sip.Message, *Fault) {
 	h := &r.head
-	m := &struct {
-		sip.Request
-		slab
-	}{}
-	req := &m.Request
+	r.need.params += strings.Count(h.uri, ";") + spare
+	req := carve[sip.Request](&r.slab, r.need)
+	r.slab.spare = spare
 	req.SipVersion, req.Method = "SIP/2.0", methodOf(h.method)
-	if !m.parseURI(h.uri, &req.Recipient) || len(req.Recipient.Headers) > 0 { // RFC 3261 section 19.1.1: no headers there
+	if !r.slab.parseURI(h.uri, &req.Recipient) || len(req.Recipient.Headers) > 0 { // RFC 3261 section 19.1.1: no headers there
 		return nil, &Fault{Status: 400, Reason: "Bad Request-URI"}
 	}
 	if v, ok := h.first("Date"); ok && !strings.HasSuffix(v, " GMT") { // RFC 3261 section 20.17
 		return nil, &Fault{Status: 400, Reason: "Bad Date"}
 	}
-	if fault := r.headers(req, &m.slab, body); fault != nil {
+	if fault := r.headers(req, body); fault != nil {
 		return nil, fault
 	}
 	if req.Method != req.CSeq().MethodName {
@@ -165,20 +167,16 @@ func (r *reader) request(body int) (sip.Message, *Fault) {
 }
 
 func (r *reader) response(body int) (sip.Message, *Fault) {
-	m := &struct {
-		sip.Response
-		slab
-	}{}
-	res := &m.Response
+	res := carve[sip.Response](&r.slab, r.need)
 	res.SipVersion, res.StatusCode, res.Reason = "SIP/2.0", r.head.status, r.head.reason
-	if fault := r.headers(res, &m.slab, body); fault != nil {
+	if fault := r.headers(res, body); fault != nil {
 		return nil, fault
 	}
 	return res, nil
 }
 
 // headers reads every field, one list member a header, and hangs them onto msg in one piece, with one Content-Length at the end.
-func (r *reader) headers(msg sip.Message, s *slab, body int) *Fault {
+func (r *reader) headers(msg sip.Message, body int) *Fault {
 	for i := range r.head.fields {
 		f := &r.head.fields[i]
 		var fault *Fault
@@ -186,29 +184,30 @@ func (r *reader) headers(msg sip.Message, s *slab, body int) *Fault {
 		case kindContentLength:
 		case kindVia, kindContact, kindRoute, kindRecordRoute:
 			for item, rest, more := nextItem(f.value); ; item, rest, more = nextItem(rest) {
-				if fault = r.add(s, f, item); fault != nil || !more {
+				if fault = r.add(f, item); fault != nil || !more {
 					break
 				}
 			}
 		case kindReferTo, kindReferredBy:
 			fault = r.refer(f)
 		default:
-			fault = r.add(s, f, f.value)
+			fault = r.add(f, f.value)
 		}
 		if fault != nil {
 			return fault
 		}
 	}
-	s.length = sip.ContentLengthHeader(body)
-	r.list = append(r.list, &s.length)
+	length := &r.slab.length
+	*length = sip.ContentLengthHeader(body)
+	r.list = append(r.list, length)
 	msg.PrependHeader(r.list...)
 	r.tops(msg)
 	return nil
 }
 
 // add reads one value of a field.
-func (r *reader) add(s *slab, f *field, value string) *Fault {
-	h, ok := s.read(f.kind, f.name, strings.TrimSpace(value))
+func (r *reader) add(f *field, value string) *Fault {
+	h, ok := r.slab.read(f.kind, f.name, strings.TrimSpace(value))
 	if !ok {
 		return bad(f.name)
 	}

@@ -108,7 +108,7 @@ func (m *slab) parseSIP(s string, uri *sip.Uri) bool {
 
 // uriParams reads uri-parameters. Of one that is repeated the last value counts.
 func (m *slab) uriParams(s string) (sip.HeaderParams, bool) {
-	out := m.free()
+	out := sip.HeaderParams(m.params)
 	for more := true; more; {
 		var p string
 		if p, s, more = strings.Cut(s, ";"); strings.ContainsAny(p, ",@#") {

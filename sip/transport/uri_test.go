@@ -122,7 +122,7 @@ func TestReadVia(t *testing.T) {
 		{"HTTP/2.0/UDP h;branch=x", ""},
 		{"SIP/2.0/U[P h;branch=x", ""},
 	} {
-		h, ok := new(slab).read(kindVia, "Via", tt.in)
+		h, ok := newSlab().read(kindVia, "Via", tt.in)
 		got := ""
 		if ok {
 			got = h.Value()
@@ -164,7 +164,7 @@ func TestReadAddress(t *testing.T) {
 		{"<sip:a@b>;tag=1;TAG=2", ""},
 		{"*", ""},
 	} {
-		h, ok := new(slab).read(kindFrom, "From", tt.in)
+		h, ok := newSlab().read(kindFrom, "From", tt.in)
 		got := ""
 		if ok {
 			got = h.Value()
@@ -180,7 +180,7 @@ func TestReadNumbers(t *testing.T) {
 		"1 INVITE": "1 INVITE", "0009   INVITE": "9 INVITE", "2147483647 X": "2147483647 X", "2147483648 X": "", "-1 X": "", "1": "", "1 ": "", "x INVITE": "",
 		"1 IN VITE": "", "99999999999999999999 X": "", " INVITE": "",
 	} {
-		h, ok := new(slab).read(kindCSeq, "CSeq", in)
+		h, ok := newSlab().read(kindCSeq, "CSeq", in)
 		got := ""
 		if ok {
 			got = h.Value()
@@ -190,7 +190,7 @@ func TestReadNumbers(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{"0": "0", "0068": "68", "255": "255", "256": "", "": "", "7x": "", "-1": "", "+7": ""} {
-		h, ok := new(slab).read(kindMaxForwards, "Max-Forwards", in)
+		h, ok := newSlab().read(kindMaxForwards, "Max-Forwards", in)
 		got := ""
 		if ok {
 			got = h.Value()
@@ -199,4 +199,11 @@ func TestReadNumbers(t *testing.T) {
 			t.Errorf("Max-Forwards %q: %q, want %q", in, got, want)
 		}
 	}
+}
+
+// newSlab is a slab as a small request without a Contact has it.
+func newSlab() *slab {
+	s := &slab{}
+	carve[sip.Request](s, need{})
+	return s
 }
