@@ -14,17 +14,18 @@ import (
 // What a call tells its trace. Notes name parties, targets, regions and grounds, and nobody.
 
 // tapped gives the transport its tap: the one of the configuration, the traces, or both.
-func (c *Config) tapped() func(out bool, f transport.Flow, b []byte) {
+func (c *Config) tapped() func(out bool, f transport.Flow, at time.Time, callID string, b []byte) {
 	book, tap := c.Trace, c.Tap
-	if book == nil {
-		return tap
+	if book == nil && tap == nil {
+		return nil
 	}
-	return func(out bool, f transport.Flow, b []byte) {
+	return func(out bool, f transport.Flow, at time.Time, callID string, b []byte) {
 		if tap != nil {
 			tap(out, f, b)
 		}
-		k := f.Key()
-		book.Tap(trace.Packet{At: time.Now(), Out: out, Proto: string(k.Proto), Local: k.Local, Remote: k.Remote, Text: b})
+		if book != nil {
+			book.Tap(trace.Packet{At: at, Out: out, Proto: string(f.Proto()), Local: f.Local(), Remote: f.Remote(), CallID: callID, Text: b})
+		}
 	}
 }
 

@@ -9,18 +9,22 @@ import (
 
 // record is what a book keeps of one call: the texts of all its messages and notes one behind the other, and for each a mark.
 type record struct {
-	id           string
-	ref, session string
-	number       uint64 // of the order in which calls began
-	began, over  time.Time
-	seen, told   int // seq of the newest event, and of the newest that Export was given
-	lost         int
-	caller       string // column of the caller
-	left, right  []string
-	legs         []dialog
-	paths        []path
-	marks        []mark
-	text         []byte
+	// What each message changes stands together: it is cold by the time the next one comes.
+	marks      []mark
+	text       []byte
+	paths      []path
+	ref        string
+	seen, told int // seq of the newest event, and of the newest that Export was given
+	began      time.Time
+
+	over        time.Time
+	id          string
+	session     string
+	number      uint64 // of the order in which calls began
+	lost        int
+	caller      string // column of the caller
+	left, right []string
+	legs        []dialog
 
 	prev, next *record // in its chain
 }
@@ -36,6 +40,12 @@ type dialog struct {
 type seat struct {
 	r   *record
 	leg uint8
+}
+
+// seating is a leg under its key.
+type seating struct {
+	key callKey
+	seat
 }
 
 // path is a way that messages took.
@@ -108,16 +118,18 @@ func (r *record) place(l Leg, k callKey) dialog {
 	return dialog{k, side, l.Party}
 }
 
-// pathOf numbers a path. Of more than a mark can name the last stands for the others.
-func (r *record) pathOf(p path) uint16 {
-	i := slices.Index(r.paths, p)
-	if i < 0 {
-		if i = len(r.paths); i == maxPaths {
-			return maxPaths - 1
+// pathOf numbers the path of a message. Of more than a mark can name the last stands for the others.
+func (r *record) pathOf(p *Packet) uint16 {
+	for i := range r.paths {
+		if x := &r.paths[i]; x.remote == p.Remote && x.local == p.Local && x.proto == p.Proto {
+			return uint16(i)
 		}
-		r.paths = append(r.paths, p)
 	}
-	return uint16(i)
+	if len(r.paths) == maxPaths {
+		return maxPaths - 1
+	}
+	r.paths = append(r.paths, path{p.Proto, p.Local, p.Remote})
+	return uint16(len(r.paths) - 1)
 }
 
 const maxPaths = 1 << 10

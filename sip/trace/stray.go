@@ -56,7 +56,7 @@ func (s *strays) take(k callKey, p *Packet) {
 	if n := len(s.spare); n > 0 {
 		room, s.spare = s.spare[n-1], s.spare[:n-1]
 	}
-	x.Text = append(room, p.Text...)
+	x.CallID, x.Text = "", append(room, p.Text...)
 	s.list = append(s.list, x)
 	s.bytes += n
 }

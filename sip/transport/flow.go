@@ -34,16 +34,19 @@ type flow struct {
 }
 
 // Proto, Remote, Local describe the flow. Local is the address that Via and Contact must carry (the advertised one).
-func (f Flow) Proto() Proto           { return f.Key().Proto }
-func (f Flow) Remote() netip.AddrPort { return f.Key().Remote }
-func (f Flow) Local() netip.AddrPort  { return f.Key().Local }
+func (f Flow) Proto() Proto           { return f.path().Proto }
+func (f Flow) Remote() netip.AddrPort { return f.path().Remote }
+func (f Flow) Local() netip.AddrPort  { return f.path().Local }
 
 // Key names the path.
-func (f Flow) Key() Key {
+func (f Flow) Key() Key { return *f.path() }
+
+// path is the key where it stands: a copy of all of it is for those who need all.
+func (f Flow) path() *Key {
 	if f.f == nil {
-		return Key{}
+		return &Key{}
 	}
-	return f.f.key
+	return &f.f.key
 }
 
 // Valid says whether the flow could send at all.

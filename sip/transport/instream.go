@@ -203,14 +203,15 @@ func (s *inStream) message(whole, body []byte, fault *Fault) error {
 		return err
 	}
 	c.spoke.Store(true)
-	c.l.tap(false, f, whole)
+	at := time.Now()
+	c.l.tap(false, f, at, s.r.head.callID(), whole)
 	if fault == nil {
 		msg, fl := s.r.message(body)
 		if fl == nil {
 			if req, ok := msg.(*sip.Request); ok {
 				c.offers(req, a)
 			}
-			c.l.deliver(msg, f, a, f.key.Remote)
+			c.l.deliver(msg, f, a, f.key.Remote, at)
 			return nil
 		}
 		fault = fl
@@ -225,7 +226,7 @@ var errFraming = errors.New("framing lost")
 // lost ends a connection of which nobody knows where the next message begins, after telling the sender what was wrong.
 func (s *inStream) lost(b []byte, f frame) error {
 	if a, fl, err := s.admitted(); err == nil {
-		s.c.l.tap(false, fl, bytes.Clone(b))
+		s.c.l.tap(false, fl, time.Now(), "", bytes.Clone(b))
 		s.c.l.refuse(&s.r.head, f.fault, fl, a, s.c.enqueue)
 	}
 	err := fmt.Errorf("transport: %w: %s: %w", errFraming, f.fault.Reason, ErrGone)

@@ -337,8 +337,8 @@ func (l *Layer) generation() uint64 {
 	return 0
 }
 
-// deliver hands a message to the handler.
-func (l *Layer) deliver(msg sip.Message, f *flow, a Admission, from netip.AddrPort) {
+// deliver hands a message that came at this time to the handler.
+func (l *Layer) deliver(msg sip.Message, f *flow, a Admission, from netip.AddrPort, at time.Time) {
 	switch m := msg.(type) {
 	case *sip.Request:
 		source := f.source
@@ -353,7 +353,7 @@ func (l *Layer) deliver(msg sip.Message, f *flow, a Admission, from netip.AddrPo
 			return
 		}
 	}
-	l.c.Handler.Receive(Incoming{Msg: msg, Flow: Flow{f}, Party: a.Party, OnlyEmergency: a.Look == ForEmergency, At: time.Now()})
+	l.c.Handler.Receive(Incoming{Msg: msg, Flow: Flow{f}, Party: a.Party, OnlyEmergency: a.Look == ForEmergency, At: at})
 }
 
 func (l *Layer) isOurs(v *sip.ViaHeader, p Proto) bool {
@@ -400,14 +400,11 @@ func received(v *sip.ViaHeader, from netip.AddrPort, text source) {
 	}
 }
 
-func (l *Layer) tap(out bool, f *flow, b []byte) {
-	direction := 0
-	if out {
-		direction = 1
-	}
-	l.m.crossed[f.key.Proto][direction].Inc()
+// tap counts a message that crossed the wire at this time, and shows it.
+func (l *Layer) tap(out bool, f *flow, at time.Time, callID string, b []byte) {
+	l.m.crossing(f.key.Proto, out).Inc()
 	if l.c.Tap != nil {
-		l.c.Tap(out, Flow{f}, b)
+		l.c.Tap(out, Flow{f}, at, callID, b)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // metrics counts what crosses the sockets. No label holds an address or a name of a peer.
 type metrics struct {
 	messages *prometheus.CounterVec
-	crossed  map[Proto]*[2]prometheus.Counter // its counters: in, out
+	crossed  [3][2]prometheus.Counter // its counters of UDP, TCP, TLS: in, out
 	dropped  *prometheus.CounterVec
 	rejected *prometheus.CounterVec
 	lost     *prometheus.CounterVec
@@ -40,11 +40,26 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			return nil, err
 		}
 	}
-	m.crossed = map[Proto]*[2]prometheus.Counter{}
-	for _, p := range []Proto{UDP, TCP, TLS} {
-		m.crossed[p] = &[2]prometheus.Counter{m.messages.WithLabelValues(string(p), "in"), m.messages.WithLabelValues(string(p), "out")}
+	for i, p := range [...]Proto{UDP, TCP, TLS} {
+		m.crossed[i] = [2]prometheus.Counter{m.messages.WithLabelValues(string(p), "in"), m.messages.WithLabelValues(string(p), "out")}
 	}
 	return m, nil
+}
+
+// crossing is the counter of messages that go this way.
+func (m *metrics) crossing(p Proto, out bool) prometheus.Counter {
+	ways := &m.crossed[0]
+	switch p {
+	case UDP:
+	case TCP:
+		ways = &m.crossed[1]
+	case TLS:
+		ways = &m.crossed[2]
+	}
+	if out {
+		return ways[1]
+	}
+	return ways[0]
 }
 
 // register registers *c, or takes the one that is there already: two layers of one node count into one.

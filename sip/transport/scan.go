@@ -55,6 +55,16 @@ func (h *head) first(name string) (string, bool) {
 	return "", false
 }
 
+// callID gives the value of the first Call-ID, or nothing.
+func (h *head) callID() string {
+	for i := range h.fields {
+		if h.fields[i].kind == kindCallID {
+			return h.fields[i].value
+		}
+	}
+	return ""
+}
+
 // splitHead finds the empty line that ends the header section. rest is what follows it; ok is false when there is none. A bare LF ends a line here too, so
 // that a message with wrong line ends can still be told so.
 func splitHead(b []byte) (section, rest []byte, ok bool) {

@@ -364,7 +364,7 @@ func (c *conn) writeOne(nc net.Conn, msg []byte) error {
 	}
 	c.touch()
 	if len(msg) > 4 { // not a keepalive
-		c.l.tap(true, c.flow, msg)
+		c.l.tap(true, c.flow, time.Now(), "", msg)
 	}
 	return nil
 }

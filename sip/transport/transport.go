@@ -149,6 +149,6 @@ type Config struct {
 	Every   time.Duration        // between those pings at most, default 25 s
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
-	// Tap sees every message as it crosses the wire; may be nil, must not block or keep b.
-	Tap func(out bool, f Flow, b []byte)
+	// Tap sees every message as it crosses the wire; may be nil, must not block or keep b. callID is empty when nobody looked for it.
+	Tap func(out bool, f Flow, at time.Time, callID string, b []byte)
 }

@@ -76,7 +76,7 @@ func (s *udpSocket) overflows(ctx context.Context) {
 
 func (s *udpSocket) datagram(r *reader, b []byte, from netip.AddrPort) {
 	l := s.l
-	if len(bytes.Trim(b, "\r\n\x00")) == 0 {
+	if len(b) == 0 || b[0] <= '\r' && len(bytes.Trim(b, "\r\n\x00")) == 0 {
 		return // keepalive, RFC 5626 section 3.5.1 knows none by CRLF over UDP but many send it
 	}
 	a := l.c.Screen.Source(UDP, from, s.local, nil)
@@ -87,8 +87,9 @@ func (s *udpSocket) datagram(r *reader, b []byte, from netip.AddrPort) {
 	f := s.replies.flow(a, from, l.generation(), func() *flow {
 		return l.judged(a, from, flow{l: l, key: s.key(from), sock: s})
 	})
-	l.tap(false, f, b)
+	at := time.Now()
 	msg, fault := r.datagram(b)
+	l.tap(false, f, at, r.head.callID(), b)
 	if fault == nil && len(msg.Body()) > l.c.MaxBody {
 		fault = &Fault{Status: 413, Reason: "Request Entity Too Large"}
 	}
@@ -96,7 +97,7 @@ func (s *udpSocket) datagram(r *reader, b []byte, from netip.AddrPort) {
 		l.refuse(&r.head, fault, f, a, func(b []byte) error { return s.send(Flow{f}, b) })
 		return
 	}
-	l.deliver(msg, f, a, from)
+	l.deliver(msg, f, a, from, at)
 }
 
 func (s *udpSocket) key(remote netip.AddrPort) Key {
@@ -109,7 +110,7 @@ func (s *udpSocket) send(f Flow, msg []byte) error {
 	for try := 0; ; try++ {
 		_, err := s.pc.Write(msg, f.f.pass)
 		if err == nil {
-			s.l.tap(true, f.f, msg)
+			s.l.tap(true, f.f, time.Now(), "", msg)
 			return nil
 		}
 		if errors.Is(err, sovereign.ErrFenced) || errors.Is(err, net.ErrClosed) || try == 2 || !pendingError(err) {

@@ -102,7 +102,7 @@ func inWorld(t *testing.T, change func(*world), f func(*world)) {
 		w.config = Config{
 			Listeners: []Listener{{Proto: UDP, UDP: w.fence.UDP(udp)}, {Proto: TCP, Stream: tcp}},
 			Fence:     w.fence, Dial: w.edge.DialTCP, Screen: w, Handler: w,
-			Tap: func(out bool, f Flow, b []byte) {
+			Tap: func(out bool, f Flow, _ time.Time, _ string, b []byte) {
 				if w.onTap != nil {
 					w.onTap(out, f, b)
 				}

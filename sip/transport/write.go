@@ -36,33 +36,36 @@ func AppendRequestLine(b []byte, m *sip.Request) []byte {
 
 // AppendHeader writes one header field with its line end.
 func AppendHeader(b []byte, h sip.Header) []byte {
-	b = append(append(b, h.Name()...), ": "...)
 	switch h := h.(type) {
 	case *sip.ViaHeader:
-		b = appendVia(b, h)
+		b = appendVia(append(b, "Via: "...), h)
 	case *sip.FromHeader:
-		b = appendAddress(b, h.DisplayName, &h.Address, h.Params)
+		b = appendAddress(append(b, "From: "...), h.DisplayName, &h.Address, h.Params)
 	case *sip.ToHeader:
-		b = appendAddress(b, h.DisplayName, &h.Address, h.Params)
+		b = appendAddress(append(b, "To: "...), h.DisplayName, &h.Address, h.Params)
 	case *sip.ContactHeader:
-		if h.Address.Wildcard {
+		if b = append(b, "Contact: "...); h.Address.Wildcard {
 			b = append(b, '*')
 			break
 		}
 		b = appendAddress(b, h.DisplayName, &h.Address, h.Params)
 	case *sip.RouteHeader:
-		b = appendAddress(b, "", &h.Address, nil)
+		b = appendAddress(append(b, "Route: "...), "", &h.Address, nil)
 	case *sip.RecordRouteHeader:
-		b = appendAddress(b, "", &h.Address, nil)
+		b = appendAddress(append(b, "Record-Route: "...), "", &h.Address, nil)
+	case *sip.CallIDHeader:
+		b = append(append(b, "Call-ID: "...), *h...)
 	case *sip.CSeqHeader:
-		b = append(strconv.AppendUint(b, uint64(h.SeqNo), 10), ' ')
+		b = append(strconv.AppendUint(append(b, "CSeq: "...), uint64(h.SeqNo), 10), ' ')
 		b = append(b, h.MethodName...)
 	case *sip.MaxForwardsHeader:
-		b = strconv.AppendUint(b, uint64(*h), 10)
+		b = strconv.AppendUint(append(b, "Max-Forwards: "...), uint64(*h), 10)
+	case *sip.ContentTypeHeader:
+		b = append(append(b, "Content-Type: "...), *h...)
 	case *sip.ContentLengthHeader:
-		b = strconv.AppendUint(b, uint64(*h), 10)
+		b = strconv.AppendUint(append(b, "Content-Length: "...), uint64(*h), 10)
 	default:
-		b = append(b, h.Value()...)
+		b = append(append(append(b, h.Name()...), ": "...), h.Value()...)
 	}
 	return append(b, "\r\n"...)
 }
