@@ -151,6 +151,7 @@ type Edge struct {
 	active  atomic.Int64
 	waiting atomic.Int64 // records that wait for the log
 	live    roll
+	sheets  sheets
 	dialed  sync.Map // dialKey -> party that we contact there
 	dialedN atomic.Int64
 	ids     sync.Map // Session-ID and called user of live calls: loop detection

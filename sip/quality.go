@@ -44,8 +44,8 @@ func (t *attempt) untilRing(now time.Time) time.Duration {
 }
 
 // rated tells health how the far end of an answered call sounded. It runs after the media ended, off the loop.
-func (e *Edge) rated(target string, rep media.Report) {
-	far := rep.Sides[media.B]
+func (e *Edge) rated(target string, rep *media.Report) {
+	far := &rep.Sides[media.B]
 	if e.c.Outcome == nil || target == "" || far.RxPackets < minRated || far.MOS <= 0 {
 		return
 	}

@@ -70,8 +70,8 @@ func TestTheEndOfACallTellsItsScore(t *testing.T) {
 		e := &Edge{c: Config{Outcome: func(o healthcheck.Outcome) { got = append(got, o) }}}
 		var rep media.Report
 		rep.Sides[media.B] = media.SideReport{RxPackets: packets, MOS: 3.9}
-		e.rated("fra/m1/udp/10.2.0.1:5060", rep)
-		e.rated("", rep)
+		e.rated("fra/m1/udp/10.2.0.1:5060", &rep)
+		e.rated("", &rep)
 		if len(got) != want || want == 1 && (!got[0].Ended || got[0].MOS != 3.9 || got[0].Target != "fra/m1/udp/10.2.0.1:5060") {
 			t.Errorf("%d packets: %+v", packets, got)
 		}

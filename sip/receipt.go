@@ -14,40 +14,51 @@ import (
 // finish frees the media, writes the call's records and closes its intent: once, when the call has ended and was prepared.
 func (c *call) finish() {
 	e := c.sh.e
-	s := new(sheet)
+	s := e.sheets.take()
 	c.receipt(s) // on the loop, where the call's state may be read
 	c.shortRecord(s)
-	session, names, result := c.media.Load(), c.names(), SyntheticResult{}
+	s.call, s.names, s.session = c, c.names(), c.media.Load()
 	if c.synth != nil {
-		result = c.result(s.rec.CallRef)
+		r := c.result(s.rec.CallRef)
+		s.result = &r
 	}
-	target := ""
 	if c.b != nil && !c.answer.IsZero() {
-		target = c.b.target
+		s.target = c.b.target
 	}
-	rep, closed := media.Report{}, false
-	if session != nil {
-		rep, closed = session.TryClose()
+	if s.session != nil {
+		s.report, s.closed = s.session.TryClose()
 	}
-	e.off(func() {
-		switch {
-		case closed:
-		case session != nil:
-			rep = session.Close()
-		case c.synth != nil:
-			var tone media.EndpointReport
-			rep, tone = c.synth.close(s.rec.TInvite)
-			result.Report, result.Tone = rep, tone
-		}
-		e.rated(target, rep)
-		s.mediaHops(e, rep, names)
-		e.record(s.rec.CallRef, s.rec.Session, func() {
-			e.live.remove(c)
-			if session == nil && c.synth != nil {
-				c.synth.done <- result
-			}
-		}, &s.ended, &s.rec)
-	})
+	e.off(s.complete)
+}
+
+// close frees what is left of the media, adds what it counted and writes the records. It may block.
+func (s *sheet) close() {
+	e, synth := s.call.sh.e, s.call.synth
+	switch {
+	case s.closed:
+	case s.session != nil:
+		s.report = s.session.Close()
+	case synth != nil:
+		s.report, s.result.Tone = synth.close(s.rec.TInvite)
+		s.result.Report = s.report
+	}
+	e.rated(s.target, &s.report)
+	s.mediaHops(e, &s.report, s.names)
+	e.record(s.rec.CallRef, s.rec.Session, s.written, &s.ended, &s.rec)
+}
+
+// over lets the call go: nobody looks at its records any more.
+func (s *sheet) over() {
+	c, result := s.call, s.result
+	if s.session != nil {
+		result = nil // nobody waits for it
+	}
+	e := c.sh.e
+	e.sheets.give(s)
+	e.live.remove(c)
+	if result != nil {
+		c.synth.done <- *result
+	}
 }
 
 // receipt is what the call knows of itself; media comes later.
@@ -57,7 +68,7 @@ func (c *call) receipt(s *sheet) {
 	*r = audit.Receipt{
 		CallRef: *c.ref.Load(), Direction: string(c.plan.Direction), Purpose: c.plan.Purpose.String(),
 		TInvite: c.start, TAnswer: c.answer, TEnd: c.end, Trunk: trunk, EdgeGroup: group, RouteReason: string(routing.ReasonPrimary),
-		Hops: s.hops[:0], Attempts: c.attempts(s.attempts[:0]), Packets: map[string]uint64{}, Moves: append([]audit.Move{}, c.moves...),
+		Hops: s.hops[:0], Attempts: c.attempts(s.attempts[:0]), Packets: s.packets, Moves: append([]audit.Move{}, c.moves...),
 		Recording:    audit.RecordingState{Required: c.plan.Recording},
 		Session:      c.session(),
 		Outcome:      audit.Outcome{SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Q850: c.q850, Quality: s.quality[:0]},
@@ -130,16 +141,17 @@ func (c *call) overall() string {
 		}
 		return "compliant" // nothing left for anywhere that was not permitted
 	}
-	gated := false
-	rulings := make([]sovereign.Ruling, 0, 4)
+	var room [4]*sovereign.Ruling
+	rulings := room[:0]
 	for _, f := range c.former {
-		rulings = append(rulings, *f.ruling)
+		rulings = append(rulings, f.ruling)
 	}
-	for _, l := range []*leg{c.a, c.b} {
+	for _, l := range [...]*leg{c.a, c.b} {
 		if l != nil {
-			rulings = append(rulings, *l.ruling)
+			rulings = append(rulings, l.ruling)
 		}
 	}
+	gated := false
 	for _, r := range rulings {
 		if !r.Permitted() {
 			return "violation"
@@ -234,7 +246,7 @@ func ruledHop(s *sheet, plane, leg string, r *sovereign.Ruling) audit.ReceiptHop
 }
 
 // mediaHops adds what media counted.
-func (s *sheet) mediaHops(e *Edge, rep media.Report, names [2]string) {
+func (s *sheet) mediaHops(e *Edge, rep *media.Report, names [2]string) {
 	r := &s.rec
 	for i := range rep.Former {
 		f := &rep.Former[i]

@@ -1,7 +1,10 @@
 package sip
 
 import (
+	"sync"
+
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -23,6 +26,62 @@ type sheet struct {
 		seated bool   // that was looked up
 	}
 	srtps, operators, proofs int // how many are taken
+
+	// What still has to be done with it, away from the loop.
+	call    *call
+	session *media.Session // nil: none was opened
+	report  media.Report
+	closed  bool // the session is, and the report is its last
+	target  string
+	names   [2]string
+	result  *SyntheticResult // nil: nobody waits for it
+
+	// What stays when the sheet is used again.
+	packets           map[string]uint64
+	complete, written func() // close and over, made once
+}
+
+func newSheet() *sheet {
+	s := &sheet{packets: make(map[string]uint64)}
+	s.complete, s.written = s.close, s.over
+	return s
+}
+
+// blank wipes everything off, so that nothing of one call is in the records of another.
+func (s *sheet) blank() {
+	clear(s.packets)
+	*s = sheet{packets: s.packets, complete: s.complete, written: s.written}
+}
+
+// sheets are blank ones that wait for the next call: a sheet is large, and few calls end at once.
+type sheets struct {
+	mu   sync.Mutex
+	free []*sheet
+}
+
+// maxSheets bounds them.
+const maxSheets = 64
+
+func (p *sheets) take() *sheet {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.free)
+	if n == 0 {
+		return newSheet()
+	}
+	s := p.free[n-1]
+	p.free = p.free[:n-1]
+	return s
+}
+
+// give takes a sheet back that nobody looks at any more.
+func (p *sheets) give(s *sheet) {
+	s.blank()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) < maxSheets {
+		p.free = append(p.free, s)
+	}
 }
 
 // evidence is an empty list of what speaks for the place of a hop.

@@ -1,10 +1,12 @@
 package sip
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -53,5 +55,35 @@ func TestSheet(t *testing.T) {
 	}
 	if !slices.EqualFunc(all, []string{"0", "1", "2", "3"}, func(p *audit.SRTPSeen, want string) bool { return p.Suite == want }) {
 		t.Errorf("protections %v", all)
+	}
+}
+
+// TestASheetIsUsedAgainBlank holds that nothing of one call is left for the records of the next, and that no more sheets wait than may.
+func TestASheetIsUsedAgainBlank(t *testing.T) {
+	t.Parallel()
+	var p sheets
+	s := p.take()
+	s.rec.Packets = s.packets
+	s.rec.Packets["DE"], s.rec.Trunk, s.ended.CallRef = 7, "carrier", "ref"
+	s.rec.Hops = append(s.hops[:0], audit.ReceiptHop{Evidence: append(s.evidence(), audit.Evidence{Value: "near"})})
+	s.operator(audit.Operator{Name: "who"})
+	s.protection(audit.SRTPSeen{Suite: "one"})
+	s.region(sovereign.Region{Provider: "aws", Code: "eu-1"})
+	s.call, s.closed, s.target, s.names, s.result = &call{}, true, "there", [2]string{"a", "b"}, &SyntheticResult{}
+	s.report.Moves = make([]media.Move, 1)
+	p.give(s)
+	again := p.take()
+	if again != s {
+		t.Error("the sheet was not used again")
+	}
+	again.complete, again.written = nil, nil
+	if want := (&sheet{packets: map[string]uint64{}}); !reflect.DeepEqual(again, want) {
+		t.Errorf("a sheet that is used again holds %+v", again)
+	}
+	for range 2 * maxSheets {
+		p.give(newSheet())
+	}
+	if len(p.free) != maxSheets {
+		t.Errorf("%d sheets wait", len(p.free))
 	}
 }
