@@ -24,7 +24,7 @@ type netAddrPort = netip.AddrPort
 // and ended at once, and never reaches the call again.
 type attempt struct {
 	c      *call
-	hop    routing.Hop
+	hop    *routing.Hop // of the plan
 	leg    *leg
 	client *transaction.Client
 	record int // index in c.tried
@@ -52,7 +52,7 @@ type attempt struct {
 	pdd             time.Duration // INVITE to the first 18x
 }
 
-func newAttempt(c *call, h routing.Hop, p *Party, f transport.Flow, r *sovereign.Ruling, again string) *attempt {
+func newAttempt(c *call, h *routing.Hop, p *Party, f transport.Flow, r *sovereign.Ruling, again string) *attempt {
 	t := &attempt{c: c, hop: h, seq: 1, again: again, se: seconds(p.Refresh)}
 	t.leg = &leg{
 		c: c, side: media.B, party: p, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: c.sh.newCallID(), tag: c.sh.dice.token("", 12),

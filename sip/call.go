@@ -201,7 +201,7 @@ func (c *call) next() {
 		return
 	}
 	for int(c.hop) < len(c.plan.Hops) && !c.spoke {
-		h := c.plan.Hops[c.hop]
+		h := &c.plan.Hops[c.hop]
 		c.hop++
 		if c.try(h, "") {
 			return
@@ -213,7 +213,7 @@ func (c *call) next() {
 }
 
 // try starts one attempt. False means that the hop was left out, and the list of attempts says why.
-func (c *call) try(h routing.Hop, again string) bool {
+func (c *call) try(h *routing.Hop, again string) bool {
 	e := c.sh.e
 	party := e.profiles.Load().byName[h.Party]
 	proto := transport.Proto(h.Target.Transport)
@@ -285,14 +285,14 @@ func (e *Edge) know(p transport.Proto, a netAddrPort, party string) {
 
 const maxDialed = 4096
 
-func (c *call) refund(h routing.Hop) {
+func (c *call) refund(h *routing.Hop) {
 	if h.Grant != "" && c.sh.e.c.Refund != nil {
 		c.sh.e.c.Refund(h.Grant)
 	}
 }
 
 // skip notes a hop that was never contacted.
-func (c *call) skip(h routing.Hop, r sovereign.Ruling, g sovereign.Ground, result string) {
+func (c *call) skip(h *routing.Hop, r sovereign.Ruling, g sovereign.Ground, result string) {
 	if g == "" {
 		g = r.Ground
 	}

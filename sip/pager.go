@@ -34,7 +34,7 @@ type page struct {
 	from  *leg // who sent it, as far as headers are concerned
 	kind  string
 	body  []byte
-	hop   routing.Hop
+	hop   *routing.Hop
 	to    *leg
 	auth  *digester
 	auths int
@@ -141,7 +141,7 @@ func (p *page) prepare(caller string) {
 }
 
 // send gives the message to one hop, over the way that the policy let through.
-func (p *page) send(h routing.Hop, party *Party, f transport.Flow, r *sovereign.Ruling) {
+func (p *page) send(h *routing.Hop, party *Party, f transport.Flow, r *sovereign.Ruling) {
 	c := p.walk
 	p.hop, p.wide, p.auths, p.auth, p.round = h, false, 0, newDigester(party), digest.Round{}
 	p.to = &leg{c: c, side: media.B, party: party, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: c.sh.newCallID(), tag: c.sh.dice.token("", 12)}

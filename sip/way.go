@@ -30,7 +30,7 @@ const maxWays = 1024
 
 // wayTo judges the hop's literal address once more and gives the way to it. A ruling that does not permit comes without a pass. Only datagrams share a way: a
 // connection belongs to the profile of its party.
-func (s *shard) wayTo(h routing.Hop, p *Party, purpose sovereign.Purpose) (w way, r sovereign.Ruling, err error) {
+func (s *shard) wayTo(h *routing.Hop, p *Party, purpose sovereign.Purpose) (w way, r sovereign.Ruling, err error) {
 	now := time.Now()
 	k := wayKey{p.Name, purpose, p.Keys, h.Target.Addr}
 	shared := transport.Proto(h.Target.Transport) == transport.UDP && h.Target.Member != healthcheck.Registered

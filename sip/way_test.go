@@ -64,7 +64,7 @@ func TestWaysAreBounded(t *testing.T) {
 			for i := range maxWays {
 				s.ways[wayKey{party: itoa(i)}] = way{}
 			}
-			_, r, err := s.wayTo(w.hops[0], w.edge.profiles.Load().byName["fra"], sovereign.Production)
+			_, r, err := s.wayTo(&w.hops[0], w.edge.profiles.Load().byName["fra"], sovereign.Production)
 			if err != nil || !r.Permitted() {
 				t.Errorf("%v %v", r, err)
 			}
