@@ -62,6 +62,7 @@ func (w *accepted) over() {
 	w.again.Stop()
 	w.limit.Stop()
 	w.l.waiting = nil
+	w.tx.Release(w.res)
 	w.l, w.res, w.tx, w.onAck, w.bye, w.next, w.lost = nil, nil, nil, nil, nil, nil, nil
 }
 

@@ -243,7 +243,9 @@ func (c *call) progress(from *msg.Response, sdp []byte, reliable bool) {
 		return
 	}
 	l := c.a
-	res, parts := c.provisional(from)
+	// RFC 3262 section 3: reliably when the caller requires it; "pass" keeps what the other side chose, where the caller can take it.
+	reliable = c.ask.require || (l.party.Rel100 == "pass" && reliable && c.ask.rel)
+	res, parts := c.provisional(from, reliable)
 	if sdp != nil && (l.first != nil || l.settled != "") {
 		sdp = nil // RFC 6337 section 3.1.1: the answer was given, and no response changes it
 	}
@@ -251,8 +253,7 @@ func (c *call) progress(from *msg.Response, sdp []byte, reliable bool) {
 	if sdp != nil {
 		l.sent = sdp
 	}
-	// RFC 3262 section 3: reliably when the caller requires it; "pass" keeps what the other side chose, where the caller can take it.
-	if c.ask.require || (l.party.Rel100 == "pass" && reliable && c.ask.rel) {
+	if reliable {
 		if sdp != nil {
 			l.first = sdp
 		}
@@ -262,10 +263,16 @@ func (c *call) progress(from *msg.Response, sdp []byte, reliable bool) {
 	_ = l.in.Respond(res)
 }
 
-// provisional builds the response that shows the caller one of B's, with the parts that go beside a description.
-func (c *call) provisional(from *msg.Response) (*msg.Response, []header.Part) {
+// provisional builds the response that shows the caller one of B's, with the parts that go beside a description. kept: it is sent again until its PRACK comes.
+func (c *call) provisional(from *msg.Response, kept bool) (*msg.Response, []header.Part) {
 	l := c.a
-	res := l.in.Response(from.StatusCode, "", l.contact(), allows, c.sessionHeader(l))
+	hs := [...]msg.Header{l.contact(), allows, c.sessionHeader(l)}
+	var res *msg.Response
+	if kept {
+		res = l.in.Response(from.StatusCode, "", hs[:]...)
+	} else {
+		res = l.in.Draft(from.StatusCode, "", hs[:]...)
+	}
 	c.sh.brand(res)
 	t := c.cur
 	if t == nil {

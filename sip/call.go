@@ -330,7 +330,7 @@ func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
 	if s := c.sh.e.server; s != nil {
 		hs = append(hs, s)
 	}
-	res := tx.Response(200, "", hs...)
+	res := tx.Draft(200, "", hs...)
 	takes, parts := c.b.takes, []header.Part(nil)
 	if from != nil {
 		said := hear(from, c.b.party, c.sh.e.profiles.Load())

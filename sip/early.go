@@ -155,7 +155,7 @@ func (t *attempt) offers(d *dialog.Dialog, res *msg.Response, offer []byte) {
 func (c *call) offered(from *msg.Response, sdp []byte, then func([]byte) int) {
 	l := c.a
 	c.setState("ringing")
-	res, parts := c.provisional(from)
+	res, parts := c.provisional(from, true)
 	setBodies(res, sdp, parts)
 	l.sent = sdp
 	l.provide(l.in, assured{res: res, decide: then})

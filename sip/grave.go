@@ -85,7 +85,7 @@ func (g *grave) again(res *msg.Response) {
 	if res.To().Params.GetOr("tag", "") == g.d.Remote.Tag {
 		for _, a := range slices.Backward(g.acks) {
 			if a.seq == seq {
-				g.s.acknowledge(g.flow, g.d.Ack(seq), g.session, g.auth, a.sdp)
+				g.s.acknowledge(g.flow, g.d.Ack(g.s.tx, seq), g.session, g.auth, a.sdp)
 				break
 			}
 		}
@@ -99,8 +99,8 @@ func (g *grave) again(res *msg.Response) {
 	if offer, ok := bodySDP(res); ok && g.bare {
 		answer = decline(g.flow, offer)
 	}
-	g.s.acknowledge(g.flow, d.Ack(seq), g.session, g.auth, answer)
-	bye := d.Request(msg.BYE)
+	g.s.acknowledge(g.flow, d.Ack(g.s.tx, seq), g.session, g.auth, answer)
+	bye := d.Bye(g.s.tx)
 	bye.AppendHeader(g.session)
 	g.s.brand(bye)
 	bye.AppendHeader(reason{"SIP", 487, "answered elsewhere or too late"}.header())

@@ -288,7 +288,7 @@ func (l *leg) dress(req *msg.Request, method msg.RequestMethod, headers []msg.He
 
 // ack acknowledges a 2xx to the INVITE with CSeq seq, in dialog d.
 func (l *leg) ack(d *dialog.Dialog, seq uint32, sdp []byte) {
-	l.c.sh.acknowledge(l.flow, d.Ack(seq), l.c.sessionHeader(l), l.auth, sdp)
+	l.c.sh.acknowledge(l.flow, d.Ack(l.c.sh.tx, seq), l.c.sessionHeader(l), l.auth, sdp)
 }
 
 // acknowledge completes and sends an ACK of a 2xx.
@@ -373,7 +373,7 @@ func (l *leg) drop(res *msg.Response) {
 		answer = decline(l.flow, offer)
 	}
 	l.ack(d, seq, answer)
-	bye := d.Request(msg.BYE)
+	bye := d.Bye(l.c.sh.tx)
 	l.dress(bye, msg.BYE, []msg.Header{reason{"SIP", 487, "answered elsewhere or too late"}.header()})
 	fill(bye, nil)
 	l.c.sh.last(l.flow, bye, l.auth)
@@ -479,14 +479,16 @@ func recopy(to, from *msg.Request) {
 type farewell struct {
 	s     *shard
 	flow  transport.Flow
+	first *msg.Request // whose headers another with credentials shares
 	req   *msg.Request
 	auth  *digester
 	round digest.Round
 }
 
+// last sends such a request, which is nobody else's from now on.
 func (s *shard) last(f transport.Flow, req *msg.Request, auth *digester) {
 	s.pending++
-	s.tx.Request(f, req, &farewell{s: s, flow: f, req: req, auth: auth})
+	s.tx.Request(f, req, &farewell{s: s, flow: f, first: req, req: req, auth: auth})
 }
 
 // Response implements transaction.ClientUser.
@@ -514,11 +516,17 @@ func (w *farewell) Response(_ *transaction.Client, res *msg.Response) {
 			return
 		}
 	}
-	w.s.pending--
+	w.over()
 }
 
 // Failed implements transaction.ClientUser.
-func (w *farewell) Failed(*transaction.Client, error) { w.s.pending-- }
+func (w *farewell) Failed(*transaction.Client, error) { w.over() }
+
+func (w *farewell) over() {
+	w.s.pending--
+	w.s.tx.Release(w.first)
+	w.first, w.req = nil, nil
+}
 
 // bye ends the dialog of this leg. RFC 3261 section 15: a callee's BYE waits for the ACK of its 2xx, or for the end of that wait.
 func (l *leg) bye(rs []reason) {
@@ -538,7 +546,8 @@ func (l *leg) farewell(rs []reason) {
 	if l.owed != 0 { // RFC 3261 section 15: first the ACK, then the BYE
 		l.settle(l.owed, nil)
 	}
-	req := l.build(msg.BYE, l.why(rs, 0)...)
+	req := l.current().Bye(l.c.sh.tx)
+	l.dress(req, msg.BYE, l.why(rs, 0))
 	if n := l.party.Cross.UserData; n > 0 {
 		for _, v := range header.UserToUser(l.c.parting, n) {
 			req.AppendHeader(msg.NewHeader("User-to-User", v))

@@ -29,7 +29,7 @@ func (l *leg) patient(tx *transaction.Server, req *msg.Request) bool {
 	if o == nil || o.waiting == nil || l.in != nil || l.out != nil || l.waiting != nil || o.in != nil || o.out != nil {
 		return false
 	}
-	_ = tx.Respond(tx.Response(100, ""))
+	_ = tx.Respond(tx.Draft(100, ""))
 	l.in = tx
 	tx.OnCancel(func(*msg.Request) {
 		if l.in == tx {
@@ -79,7 +79,7 @@ func (l *leg) reinvited(tx *transaction.Server, req *msg.Request) {
 		c.sh.answer(tx, 488)
 		return
 	}
-	_ = tx.Respond(tx.Response(100, ""))
+	_ = tx.Respond(tx.Draft(100, ""))
 	l.in = tx
 	r := &renegotiation{c: c, from: l, to: l.other(), tx: tx, req: req, sdp: sdp, method: msg.INVITE}
 	tx.OnCancel(r.cancelled)

@@ -99,7 +99,7 @@ func (s *shard) replaced(tx *transaction.Server, req *msg.Request, in transport.
 		s.answer(tx, 400)
 		return
 	}
-	_ = tx.Respond(tx.Response(100, ""))
+	_ = tx.Respond(tx.Draft(100, ""))
 	l := &leg{
 		c: old.c, side: old.side, party: party, flow: in.Flow, ruling: ruling, name: party.Name, callID: d.CallID, tag: tx.Tag(), dlg: d, invite: req,
 		auth: newDigester(party), update: lists(req, "allow", "UPDATE"),

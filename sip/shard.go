@@ -163,7 +163,7 @@ func (s *shard) answer(tx *transaction.Server, status int, headers ...msg.Header
 	if h := s.e.server; h != nil {
 		list = append(list, h)
 	}
-	_ = tx.Respond(tx.Response(status, "", list...)) // what cannot be sent is retransmitted by the peer or timed out
+	_ = tx.Respond(tx.Draft(status, "", list...)) // what cannot be sent is retransmitted by the peer or timed out
 }
 
 func (s *shard) brand(m interface{ AppendHeader(msg.Header) }) {
@@ -358,7 +358,7 @@ func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.In
 		in.Flow, release = s.e.excuse(in.Flow, party)
 		tx.Use(in.Flow)
 	}
-	_ = tx.Respond(tx.Response(100, ""))
+	_ = tx.Respond(tx.Draft(100, ""))
 	c := newCall(s, party, a, plan)
 	c.a = newLegA(c, tx, req, in, party, ruling)
 	if c.a == nil {

@@ -162,13 +162,19 @@ func (d *Dialog) Request(method msg.RequestMethod) *msg.Request {
 	if method == msg.INVITE {
 		d.Invite = d.LocalSeq
 	}
-	return d.build(method, d.LocalSeq)
+	return d.build(nil, method, d.LocalSeq)
 }
 
-// Ack builds the ACK for a 2xx to the INVITE with CSeq seq; it takes no new number. RFC 3261 section 13.2.2.4.
-func (d *Dialog) Ack(seq uint32) *msg.Request { return d.build(msg.ACK, seq) }
+// Bye is Request for the last one of the dialog, as a draft of the layer, which may be nil. RFC 3261 section 15.1.1.
+func (d *Dialog) Bye(l *transaction.Layer) *msg.Request {
+	d.LocalSeq++
+	return d.build(l, msg.BYE, d.LocalSeq)
+}
 
-func (d *Dialog) build(method msg.RequestMethod, seq uint32) *msg.Request {
+// Ack builds the ACK for a 2xx to the INVITE with CSeq seq, as a draft of the layer, which may be nil; it takes no new number. RFC 3261 section 13.2.2.4.
+func (d *Dialog) Ack(l *transaction.Layer, seq uint32) *msg.Request { return d.build(l, msg.ACK, seq) }
+
+func (d *Dialog) build(l *transaction.Layer, method msg.RequestMethod, seq uint32) *msg.Request {
 	target, routes := d.Target, d.Routes
 	if len(routes) > 0 && !routes[0].loose() {
 		// A strict router: it becomes the Request-URI and the target goes last.
@@ -182,7 +188,7 @@ func (d *Dialog) build(method msg.RequestMethod, seq uint32) *msg.Request {
 	}
 	our := transaction.End{Display: d.Local.Display, URI: d.Local.URI.Uri(), Tag: d.Local.Tag}
 	its := transaction.End{Display: d.Remote.Display, URI: d.Remote.URI.Uri(), Tag: d.Remote.Tag}
-	return transaction.NewRequest(method, target.Uri(), set, our, its, d.CallID, seq, 70)
+	return l.Draft(method, target.Uri(), set, our, its, d.CallID, seq, 70)
 }
 
 // recorded is the route set of a message: in order for a UAS, reversed for a UAC.

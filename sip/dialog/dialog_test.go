@@ -66,7 +66,7 @@ func TestUAC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ack := d.Ack(d.Invite)
+	ack := d.Ack(nil, d.Invite)
 	if ack.CSeq().Value() != "314 ACK" || ack.Recipient.String() != "sip:bob@2.2.2.2" || ack.GetHeaders("route")[0].Value() != "<sip:p2;lr>" || ack.To().Params.GetOr("tag", "") != "b1" {
 		t.Errorf("ACK:\n%s", ack)
 	}

@@ -13,26 +13,46 @@ type End struct {
 	Tag     string // "": none yet
 }
 
+// fields are the headers that each request of ours has, in one piece.
+type fields struct {
+	via      sip.ViaHeader
+	hops     sip.MaxForwardsHeader
+	from     sip.FromHeader
+	to       sip.ToHeader
+	id       sip.CallIDHeader
+	cseq     sip.CSeqHeader
+	length   sip.ContentLengthHeader
+	params   [2]sip.HeaderKV
+	our, its [1]sip.HeaderKV
+}
+
 // NewRequest makes a request of ours with the headers that each one has, in few pieces of memory: a blank Via, which the layer fills in when it sends the
 // request, the routes, Max-Forwards, From, To, Call-ID, CSeq and an empty body. RFC 3261 section 8.1.1. The URIs are not copied.
 func NewRequest(method sip.RequestMethod, target sip.Uri, routes []*sip.RouteHeader, from, to End, callID string, seq, hops uint32) *sip.Request {
-	req := sip.NewRequest(method, target)
-	h := &struct {
-		via      sip.ViaHeader
-		hops     sip.MaxForwardsHeader
-		from     sip.FromHeader
-		to       sip.ToHeader
-		id       sip.CallIDHeader
-		cseq     sip.CSeqHeader
-		length   sip.ContentLengthHeader
-		params   [2]sip.HeaderKV
-		our, its [1]sip.HeaderKV
-	}{
-		hops: sip.MaxForwardsHeader(hops), id: sip.CallIDHeader(callID), cseq: sip.CSeqHeader{SeqNo: seq, MethodName: method},
-		from: sip.FromHeader{DisplayName: from.Display, Address: from.URI}, to: sip.ToHeader{DisplayName: to.Display, Address: to.URI},
+	req, h := sip.NewRequest(method, target), &fields{}
+	h.hops, h.id = sip.MaxForwardsHeader(hops), sip.CallIDHeader(callID)
+	h.dress(req, routes, from, to, seq)
+	return req
+}
+
+// Draft is NewRequest in memory that is used again. Send takes it back; of a request that has a transaction its Release does. A nil layer has no such memory.
+func (l *Layer) Draft(method sip.RequestMethod, target sip.Uri, routes []*sip.RouteHeader, from, to End, callID string, seq, hops uint32) *sip.Request {
+	if l == nil {
+		return NewRequest(method, target, routes, from, to, callID, seq, hops)
 	}
+	d := l.requests.draw(newDraftRequest)
+	d.SipVersion, d.Method, d.Recipient = "SIP/2.0", method, target
+	d.hops, d.id = sip.MaxForwardsHeader(hops), sip.CallIDHeader(callID)
+	d.dress(&d.Request, routes, from, to, seq)
+	return &d.Request
+}
+
+// dress puts the headers on.
+func (h *fields) dress(req *sip.Request, routes []*sip.RouteHeader, from, to End, seq uint32) {
+	h.cseq = sip.CSeqHeader{SeqNo: seq, MethodName: req.Method}
+	h.from.DisplayName, h.from.Address, h.from.Params = from.Display, from.URI, tagged(&h.our, from.Tag)
+	h.to.DisplayName, h.to.Address, h.to.Params = to.Display, to.URI, tagged(&h.its, to.Tag)
 	h.via.Params = h.params[:0]
-	h.from.Params, h.to.Params = tagged(&h.our, from.Tag), tagged(&h.its, to.Tag)
 	req.AppendHeader(&h.via)
 	for _, r := range routes {
 		req.AppendHeader(r)
@@ -43,7 +63,6 @@ func NewRequest(method sip.RequestMethod, target sip.Uri, routes []*sip.RouteHea
 	req.AppendHeader(&h.id)
 	req.AppendHeader(&h.cseq)
 	req.AppendHeader(&h.length)
-	return req
 }
 
 // tagged gives the parameters of an end with that tag, in room.

@@ -8,23 +8,51 @@ import (
 	"github.com/cordonsip/cordon/sip/header"
 )
 
+// reply is a response of ours with what none shares with its request, in one piece.
+type reply struct {
+	sip.Response
+	to     sip.ToHeader
+	length sip.ContentLengthHeader
+	params [2]sip.HeaderKV
+}
+
 // Response builds a response to the request with the To-tag of this transaction (the same in every response, also in the answer to CANCEL).
 // An empty reason is filled in from the registry. It shares headers with the request: append to it, and change none. RFC 3261 section 8.2.6.
 func (s *Server) Response(status int, reason string, headers ...sip.Header) *sip.Response {
+	m := &reply{}
+	var room [24]sip.Header
+	m.Response.PrependHeader(s.compose(m, room[:0], status, reason, headers)...)
+	s.top(&m.Response)
+	return &m.Response
+}
+
+// Draft is Response in memory that is used again. Respond takes it back, so the caller keeps nothing of it; only a 2xx to INVITE, which is sent again, stays until
+// its Release.
+func (s *Server) Draft(status int, reason string, headers ...sip.Header) *sip.Response {
+	d := s.l.replies.draw(newDraftReply)
+	var room [24]sip.Header
+	for _, h := range s.compose(&d.reply, room[:0], status, reason, headers) {
+		d.Response.AppendHeader(h)
+	}
+	s.top(&d.Response)
+	return &d.Response
+}
+
+// top has several Via give the first when the response is asked for its own, and answers a Session-ID.
+func (s *Server) top(res *sip.Response) {
+	if v := s.Req().Via(); v != nil {
+		res.ReplaceHeader(v)
+	}
+	s.sessionID(res)
+}
+
+// compose fills a response in and lists its headers behind list.
+func (s *Server) compose(m *reply, list []sip.Header, status int, reason string, headers []sip.Header) []sip.Header {
 	if reason == "" {
 		reason = Reason(status)
 	}
-	m := &struct {
-		sip.Response
-		to     sip.ToHeader
-		length sip.ContentLengthHeader
-		params [2]sip.HeaderKV
-	}{}
-	res := &m.Response
-	res.SipVersion, res.StatusCode, res.Reason = "SIP/2.0", status, reason
+	m.SipVersion, m.StatusCode, m.Reason = "SIP/2.0", status, reason
 	req := s.Req()
-	var room [24]sip.Header
-	list := room[:0]
 	for _, h := range req.Headers() {
 		if v, ok := h.(*sip.ViaHeader); ok {
 			list = append(list, v)
@@ -60,12 +88,7 @@ func (s *Server) Response(status int, reason string, headers ...sip.Header) *sip
 	if s.req == nil { // of the final response, as it is
 		list = appendNamed(list, req, "Session-ID")
 	}
-	res.PrependHeader(append(append(list, headers...), &m.length)...)
-	if v := req.Via(); v != nil {
-		res.ReplaceHeader(v) // of several the first is what the response gives when it is asked for its Via
-	}
-	s.sessionID(res)
-	return res
+	return append(append(list, headers...), &m.length)
 }
 
 // sessionID answers a Session-ID by what the request itself tells of both ends, unless the user knew better. RFC 7989 section 7: an end that is not known is nil.

@@ -101,7 +101,7 @@ func (s *Server) reachT2() time.Duration {
 
 func (s *Server) trying() {
 	if s.state == proceeding && s.wire == nil {
-		s.Respond(s.Response(100, ""))
+		s.Respond(s.Draft(100, ""))
 	}
 }
 
@@ -164,6 +164,14 @@ func (s *Server) OnCancel(f func(cancel *sip.Request)) {
 // Respond sends a response (built by Response or complete). Retransmissions of the request get it again. A 2xx to INVITE is retransmitted by the dialog, not
 // here. An error of the send changes no state: the client repeats its request or its timers end it.
 func (s *Server) Respond(res *sip.Response) error {
+	err := s.respond(res)
+	if !s.invite() || !res.IsSuccess() {
+		s.l.release(res)
+	}
+	return err
+}
+
+func (s *Server) respond(res *sip.Response) error {
 	invite := s.invite()
 	switch {
 	case s.state == accepted && res.IsSuccess() && res.Via() != nil: // without one it was built of what is gone
@@ -264,11 +272,11 @@ func (l *Layer) cancel(key uint64, req *sip.Request, in transport.Incoming) {
 	s := l.serve(key, req, in)
 	target := l.servers[l.serverKey(req, in, sip.INVITE)]
 	if target == nil {
-		s.Respond(s.Response(481, ""))
+		s.Respond(s.Draft(481, ""))
 		return
 	}
 	s.tag = target.tag
-	s.Respond(s.Response(200, ""))
+	s.Respond(s.Draft(200, ""))
 	if target.state != proceeding {
 		return // a final response went out: the CANCEL changes nothing
 	}

@@ -95,12 +95,14 @@ type Layer struct {
 	seed    maphash.Seed       // of these hashes
 
 	// Memory that is used again.
-	buf   []byte   // of a message that is written
-	spare [][]byte // of messages that are kept briefly
-	key   []byte   // of a key that is looked up
-	dice  [512]byte
-	die   int // the first unused of dice
-	host  via // the local address that was written last
+	buf      []byte             // of a message that is written
+	spare    [][]byte           // of messages that are kept briefly
+	replies  drafts[draftReply] // of ours that are soon over, as are the requests
+	requests drafts[draftRequest]
+	key      []byte // of a key that is looked up
+	dice     [512]byte
+	die      int // the first unused of dice
+	host     via // the local address that was written last
 }
 
 // New makes a layer. send is transport.Layer.Send.
@@ -201,8 +203,9 @@ func (l *Layer) Request(f transport.Flow, req *sip.Request, u ClientUser, opts .
 	return c
 }
 
-// Send puts a Via on top and writes req outside any transaction (ACK for 2xx).
+// Send puts a Via on top and writes req outside any transaction (ACK for 2xx). A draft is the layer's again then.
 func (l *Layer) Send(f transport.Flow, req *sip.Request) error {
+	defer l.Release(req)
 	l.addVia(f, req, l.newBranch())
 	b := transport.Append(l.buf[:0], req)
 	if wide, ok := l.widen(f, req, len(b)); ok {
