@@ -21,7 +21,7 @@ func (s *Session) Origin(side Side) (Origin, bool) {
 	}
 	return Origin{
 		id: l.id, version: l.version, sum: l.sum, proto: l.proto,
-		layout: slices.Clone(l.layout), lines: slices.Clone(l.remote.lines), audio: l.remote.audio,
+		layout: copied(l.layout), lines: copied(l.remote.lines), audio: l.remote.audio,
 	}, true
 }
 
@@ -30,4 +30,17 @@ func (s *Session) Adopt(side Side, to Leg, o Origin) (*Replacement, []byte, erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.replace(side, to, &o)
+}
+
+// copied are lines that share no memory with those of the session that they come from, which the next call gets.
+func copied(lines []line) []line {
+	out := slices.Clone(lines)
+	for i := range out {
+		l := &out[i]
+		l.formats, l.attrs, l.crypto = slices.Clone(l.formats), slices.Clone(l.attrs), slices.Clone(l.crypto)
+		for j := range l.crypto {
+			l.crypto[j].key, l.crypto[j].mki = slices.Clone(l.crypto[j].key), slices.Clone(l.crypto[j].mki)
+		}
+	}
+	return out
 }

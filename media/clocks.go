@@ -77,12 +77,15 @@ type pacing struct {
 	pt uint8
 }
 
-func (t timings) paces() paces {
-	out := make(paces, len(t))
-	for i := range t {
-		out[i].pace, out[i].pt = t[i].pace, t[i].pt
+// paces are written into room, which may be nil; they are never nil.
+func (t timings) paces(room paces) paces {
+	if room == nil {
+		room = make(paces, 0, len(t))
 	}
-	return out
+	for i := range t {
+		room = append(room, pacing{t[i].pace, t[i].pt})
+	}
+	return room
 }
 
 // of is the pace of a payload type; zero when it is not known.

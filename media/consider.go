@@ -34,7 +34,8 @@ func (s *Session) weigh(e end, d *description, audio int, cause string) (*remote
 			return nil, ref
 		}
 	}
-	rem := &remote{line: d.lines[audio], audio: audio, lines: d.lines}
+	rem := d.remote()
+	*rem = remote{line: d.lines[audio], audio: audio, lines: d.lines}
 	if rem.line.port == 0 {
 		rem.off = true
 		return rem, nil

@@ -152,7 +152,7 @@ func (e *Endpoint) hear(text []byte, audio int) (*remote, error) {
 	if clocks.of(payloadPCMA).name != "PCMA" {
 		return nil, refuse(305, "the endpoint speaks PCMA only")
 	}
-	return rem, e.leg.commit(rem, clocks.paces(), "PCMA", cause)
+	return rem, e.leg.commit(rem, clocks.paces(nil), "PCMA", cause)
 }
 
 // Run sends the tone until ctx ends.

@@ -32,7 +32,8 @@ type leg struct {
 	readers *readers
 
 	state atomic.Pointer[state]
-	usual state // the first one, which most legs keep
+	usual state              // the first one, which most legs keep
+	paced [usualPaces]pacing // its clocks
 	counters
 	home    tally        // of the first place, and
 	abroad  []*tally     // of others; the list and whether home counts are guarded by s.log
@@ -50,7 +51,8 @@ type leg struct {
 	tags    int
 	proto   string // as agreed; "" before
 	remote  *remote
-	layout  []line // m-lines of the last description that was sent
+	layout  []line           // m-lines of the last description that was sent
+	told    [usualLines]line // the first ones
 	formats []string
 	stale   bool // the last answer took formats away that it was told of before
 }
@@ -120,11 +122,12 @@ func newLeg(s *Session, side Side, cfg *Leg, wait bool) (*leg, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &leg{s: s, side: side, cfg: cfg, pair: pr, host: host, bind: netip.AddrPortFrom(bind, pr.port), id: random62()}
+	l := s.slab.leg(side)
+	l.s, l.side, l.cfg, l.pair, l.host, l.bind, l.id = s, side, cfg, pr, host, netip.AddrPortFrom(bind, pr.port), random62()
 	l.rtp.leg, l.rtp.conn = l, pr.rtp
 	l.rtcp.leg, l.rtcp.conn, l.rtcp.rtcp = l, pr.rtcp, true
 	pr.leg = l
-	if !l.rtp.conn.Receive(pr.hands[0]) || !l.rtcp.conn.Receive(pr.hands[1]) {
+	if !pr.rtp.ReceivePair(pr.hands[0], pr.rtcp, pr.hands[1]) {
 		l.readers = &readers{done: make(chan struct{})}
 		l.readers.Go(l.rtp.run)
 		l.readers.Go(l.rtcp.run)

@@ -50,7 +50,7 @@ func standIns(b []byte) (string, []line, *Refusal) {
 			return "", nil, refuse(399, "session description has too many lines")
 		}
 		if rest, ok := strings.CutPrefix(raw, "m="); ok {
-			l, ref := readMLine(rest)
+			l, ref := readMLine(rest, nil)
 			if ref != nil {
 				return "", nil, ref
 			}

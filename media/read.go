@@ -4,18 +4,27 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // parseSDP reads b. The error is a *Refusal with 488.
 //
 // It is strict about the order of lines and about every value that has a form, RFC 8866 section 9, and takes no more than the relay needs. A media section that is
 // no RTP audio is not looked into: one line of an image or of a data channel must not cost the audio.
-func parseSDP(b []byte) (description, *Refusal) {
+func parseSDP(b []byte) (description, *Refusal) { return parseInto(nil, b) }
+
+// parseInto is parseSDP into memory of the caller's, which the description has from then on, as far as it suffices; nil for none.
+func parseInto(mem *saying, b []byte) (description, *Refusal) {
 	if len(b) > maxSDP {
 		return description{}, refuse(399, "session description is too long")
 	}
 	text := string(b)
-	r := reader{d: description{lines: make([]line, 0, min(strings.Count(text, "\nm="), maxMLines))}}
+	r := reader{d: description{mem: mem}}
+	if n := min(strings.Count(text, "\nm="), maxMLines); mem != nil && n <= len(mem.lines) {
+		r.d.lines = mem.lines[:0]
+	} else {
+		r.d.lines, r.heap = make([]line, 0, n), true
+	}
 	for rest := text; rest != ""; {
 		raw := rest
 		if i := strings.IndexByte(rest, '\n'); i >= 0 {
@@ -49,6 +58,7 @@ type reader struct {
 	room  [usualAttrs]attr // attributes of the section that cross: the first n, and
 	n     int
 	more  []attr // those behind
+	heap  bool   // there are several media sections: none lies in the memory of the caller
 }
 
 // section is the media section at hand.
@@ -128,7 +138,7 @@ func follows(last byte) string {
 // begin starts a media section.
 func (r *reader) begin(value string) *Refusal {
 	r.end()
-	l, ref := readMLine(value)
+	l, ref := readMLine(value, r.formats())
 	if ref != nil {
 		return ref
 	}
@@ -152,7 +162,7 @@ func (r *reader) end() {
 	if r.media.on {
 		l := &r.d.lines[len(r.d.lines)-1]
 		if r.n > 0 {
-			l.attrs = append(append(make([]attr, 0, r.n+len(r.more)), r.room[:r.n]...), r.more...)
+			l.attrs = append(append(r.attrs(r.n+len(r.more)), r.room[:r.n]...), r.more...)
 		}
 		if l.port != 0 && l.fault == nil {
 			c := r.media.conn
@@ -163,6 +173,22 @@ func (r *reader) end() {
 		}
 	}
 	r.media, r.n, r.more = section{}, 0, nil
+}
+
+// formats is room for the formats of the section at hand; nil: none but the heap.
+func (r *reader) formats() []string {
+	if r.d.mem == nil || r.heap {
+		return nil
+	}
+	return r.d.mem.formats[:0]
+}
+
+// attrs is room for n attributes of the section at hand.
+func (r *reader) attrs(n int) []attr {
+	if r.d.mem == nil || r.heap || n > len(r.d.mem.attrs) {
+		return make([]attr, 0, n)
+	}
+	return r.d.mem.attrs[:0:n]
 }
 
 // inSession reads a line before the first media section.
@@ -378,9 +404,10 @@ func isSpan(s string) bool {
 	return err == nil
 }
 
-// readMLine reads media, port, proto and formats, RFC 8866 section 5.14.
-func readMLine(s string) (line, *Refusal) {
-	f := strings.Fields(s)
+// readMLine reads media, port, proto and formats, RFC 8866 section 5.14. The formats lie in room, if they fit in.
+func readMLine(s string, room []string) (line, *Refusal) {
+	var all [3 + usualFormats]string
+	f := words(all[:0], s)
 	if len(f) < 4 || len(f) > 3+maxFormats {
 		return line{}, refuse(399, "media line cannot be read")
 	}
@@ -394,13 +421,37 @@ func readMLine(s string) (line, *Refusal) {
 	if err != nil {
 		return line{}, refuse(399, "media port cannot be read")
 	}
-	l := line{kind: f[0], port: uint16(n), proto: f[2], formats: f[3:], dir: sendrecv}
+	if len(f)-3 > cap(room) {
+		room = make([]string, 0, len(f)-3)
+	}
+	l := line{kind: f[0], port: uint16(n), proto: f[2], formats: append(room[:0:len(f)-3], f[3:]...), dir: sendrecv}
 	if count != "" && count != "1" {
 		l.fault = refuse(302, "several ports in one media line")
 	}
-	clear(f[:3]) // the formats lie behind them, and would hold the text
 	return l, nil
 }
+
+// words appends the words of s to out, as strings.Fields cuts them.
+func words(out []string, s string) []string {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return append(out, strings.Fields(s)...)
+		}
+	}
+	for s != "" {
+		n := 0
+		for n < len(s) && !blank(s[n]) {
+			n++
+		}
+		if n > 0 {
+			out = append(out, s[:n])
+		}
+		s = s[min(n+1, len(s)):]
+	}
+	return out
+}
+
+func blank(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
 // plainMLine says whether an m-line of audio is written as RFC 8866 section 9 has it, where readMLine lets white space of any kind pass.
 func plainMLine(s string, l *line) bool {
@@ -419,19 +470,33 @@ func plainMLine(s string, l *line) bool {
 	return err == nil
 }
 
-// detach copies what is kept of text into memory of its own, when that is less than half of it: a description is remembered as long as its call.
+// detach lets go of text, which is remembered as long as the call else: what nearly all descriptions say is the program's own text, and the rest is copied
+// when it is less than half of what was read.
 func (d *description) detach(text string) {
 	n := 0
-	d.texts(func(s string) string { n += len(s); return s })
-	if 2*n > len(text) {
+	d.texts(func(s string) string {
+		if own := wellKnown(s); own != "" {
+			return own
+		}
+		n += len(s)
+		return s
+	})
+	if n == 0 || 2*n > len(text) {
 		return
 	}
-	var kept strings.Builder
-	kept.Grow(n)
-	d.texts(func(s string) string { kept.WriteString(s); return s })
-	all := kept.String()
+	kept := make([]byte, 0, n)
+	rare := func(s string) bool { return s != "" && wellKnown(s) == "" }
 	d.texts(func(s string) string {
-		s, all = all[:len(s)], all[len(s):]
+		if rare(s) {
+			kept = append(kept, s...)
+		}
+		return s
+	})
+	all := string(kept)
+	d.texts(func(s string) string {
+		if rare(s) {
+			s, all = all[:len(s)], all[len(s):]
+		}
 		return s
 	})
 }

@@ -12,7 +12,12 @@ import (
 // the oracle takes for the next line.
 func agree(t *testing.T, b []byte) (read bool) {
 	t.Helper()
+	used := dirty()
 	got, ref := parseSDP(b)
+	inPlace, _ := parseInto(&used, b)
+	if !reflect.DeepEqual(got.lines, inPlace.lines) {
+		t.Fatalf("on the heap\n%+v, in memory that was used before\n%+v\n%q", got.lines, inPlace.lines, b)
+	}
 	want, wantRef := oracleSDP(b)
 	switch {
 	case ref == nil && wantRef != nil:
@@ -44,6 +49,12 @@ func agree(t *testing.T, b []byte) (read bool) {
 		}
 	}
 	return true
+}
+
+// dirty is memory in which another description was read.
+func dirty() (m saying) {
+	_, _ = parseInto(&m, []byte("v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 9 RTP/AVP 8 9 111 97 98\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 x\r\na=ptime:30\r\n"))
+	return m
 }
 
 // runsOn says whether a line of values has another line behind its last one.

@@ -30,6 +30,7 @@ type Relay struct {
 	refusals *prometheus.CounterVec
 
 	seed  maphash.Seed
+	spare spares
 	works sync.Pool // of *work: what a reader needs outlives the call that it read for
 }
 
@@ -75,8 +76,8 @@ func (r *Relay) Open(id string, a Leg) (*Session, error) {
 	if err := r.check(&a); err != nil {
 		return nil, err
 	}
-	s := &Session{id: id, r: r, opened: time.Now()}
-	s.cfg[A] = &a
+	s := &Session{id: id, r: r, opened: time.Now(), slab: r.spare.get()}
+	s.cfg[A] = s.slab.config(A, &a)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {

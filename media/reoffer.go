@@ -106,7 +106,7 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 	if rem.off || !out.only(both(rem.line.formats, o.agreed())) || out.speech() == "" {
 		return nil, refuse(305, "no format in use is offered")
 	}
-	clocks := rem.line.clocks(nil).paces()
+	clocks := rem.line.clocks(nil).paces(nil)
 	if now := l.state.Load(); now != nil { // each side sends under the numbers of the other, too
 		clocks = clocks.fill(now.clocks)
 	}

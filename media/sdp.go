@@ -69,6 +69,15 @@ type description struct {
 	id    uint64     // o=, ours only; a peer's is never kept
 	host  netip.Addr // address in o= and c=, ours only
 	lines []line
+	mem   *saying // where it lies, and what is made of it; nil: on the heap
+}
+
+// remote gives the memory of the one that d becomes.
+func (d *description) remote() *remote {
+	if d.mem != nil {
+		return &d.mem.rem
+	}
+	return &remote{}
 }
 
 // place reads the transport addresses of the line.

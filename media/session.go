@@ -23,6 +23,7 @@ type Session struct {
 	id     string
 	r      *Relay
 	opened time.Time
+	slab   *slab     // guarded by mu; nil when the session has ended
 	cname  [2]string // canonical name of each side in RTCP, random; made when it is first needed, under ctl
 	legs   [2]atomic.Pointer[leg]
 	ctl    sync.Mutex // RTCP of both directions
@@ -36,6 +37,7 @@ type Session struct {
 	open   *exchange
 	seat   *Branch  // in force, of attempts that overlap; nil without such
 	former []Former // far ends that were replaced
+	beside bool     // a leg was made that may outlive the session
 	end    *Report
 
 	log   sync.Mutex // moves and tallies; taken last
@@ -73,7 +75,9 @@ func (s *Session) Expect(b Leg) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cfg[B] = &b
+	if s.end == nil {
+		s.cfg[B] = s.slab.config(B, &b)
+	}
 	return nil
 }
 
@@ -145,7 +149,7 @@ func (s *Session) offer(from Side, sdp []byte, to Leg, wait bool) ([]byte, error
 		}
 		s.rollback()
 	}
-	d, ref := parseSDP(sdp)
+	d, ref := s.read(from, sdp)
 	if ref != nil {
 		return nil, ref
 	}
@@ -170,7 +174,8 @@ func (s *Session) offer(from Side, sdp []byte, to Leg, wait bool) ([]byte, error
 	if ref != nil {
 		return nil, ref
 	}
-	s.open = &exchange{from: from, rem: rem, to: l, fresh: fresh}
+	s.slab.kept[from], s.slab.open = true, exchange{from: from, rem: rem, to: l, fresh: fresh}
+	s.open = &s.slab.open
 	return l.write(offered), nil
 }
 
@@ -195,7 +200,7 @@ func (s *Session) target(side Side, to Leg, wait bool) (l *leg, fresh bool, err 
 		return l, false, nil
 	}
 	s.dismiss(side)
-	s.cfg[side] = &to
+	s.cfg[side] = s.slab.config(side, &to)
 	if err := s.start(side, wait); err != nil {
 		return nil, false, err
 	}
@@ -204,7 +209,7 @@ func (s *Session) target(side Side, to Leg, wait bool) (l *leg, fresh bool, err 
 
 // relayed is the offer that l gets for what rem offers.
 func (s *Session) relayed(rem *remote, l *leg, fresh bool) ([]line, *Refusal) {
-	lines := make([]line, 0, len(rem.lines))
+	lines := l.sheet(max(len(rem.lines), len(l.layout)))
 	for i := range rem.lines {
 		lines = append(lines, rem.lines[i].refused())
 	}
@@ -283,13 +288,14 @@ func (l *leg) write(lines []line) []byte {
 	l.layout = lines
 	d := description{id: l.id, host: l.host, lines: lines}
 	var room [1024]byte
+	var front [64]byte // more than the two numbers need
 	tail := d.tail(room[:0])
 	if sum := maphash.Bytes(l.s.r.seed, tail); sum != l.sum || l.version == 0 {
 		l.sum = sum
 		l.version++
 	}
-	out := make([]byte, 0, len(tail)+64)
-	return append(strconv.AppendUint(d.head(out), l.version, 10), tail...)
+	head := strconv.AppendUint(d.head(front[:0]), l.version, 10)
+	return append(append(make([]byte, 0, len(head)+len(tail)), head...), tail...)
 }
 
 // Answer takes the answer that side `from` gave to the last offer and gives the answer for the other side. For an early answer (183) and the final one (200)
@@ -309,7 +315,7 @@ func (s *Session) answer(from Side, sdp []byte) ([]byte, error) {
 	if x == nil || x.from == from {
 		return nil, errors.New("media: an answer without an offer")
 	}
-	d, ref := parseSDP(sdp)
+	d, ref := s.read(from, sdp)
 	if ref != nil {
 		return nil, ref
 	}
@@ -325,11 +331,12 @@ func (s *Session) answer(from Side, sdp []byte) ([]byte, error) {
 	if l.remote != nil && !l.remote.off && len(l.layout) > l.remote.audio {
 		l.stale = len(both(l.agreed(), rem.line.formats)) < len(l.agreed())
 	}
+	s.slab.kept[from] = true
 	if err := s.agree(l, x, rem, cause); err != nil {
 		return nil, err
 	}
 	x.answered = true
-	lines := make([]line, 0, len(x.rem.lines))
+	lines := l.sheet(len(x.rem.lines))
 	for i := range x.rem.lines {
 		lines = append(lines, x.rem.lines[i].refused())
 	}
@@ -370,10 +377,10 @@ func (s *Session) agree(l *leg, x *exchange, answer *remote, cause string) error
 	ours = ours.fill(theirs)
 	theirs = theirs.fill(ours)
 	codec := answer.line.codec(theirs)
-	if err := x.to.commit(answer, theirs.paces(), codec, cause); err != nil {
+	if err := x.to.commit(answer, theirs.paces(x.to.beat()), codec, cause); err != nil {
 		return err
 	}
-	return l.commit(x.rem, ours.paces(), codec, offerCause)
+	return l.commit(x.rem, ours.paces(l.beat()), codec, offerCause)
 }
 
 // silence stops a leg whose stream was refused or taken away.
@@ -567,7 +574,8 @@ func (s *Session) close() Report {
 	for side := range s.legs {
 		s.legs[side].Store(nil)
 	}
-	s.open = nil
+	s.open, s.seat = nil, nil
+	s.shed()
 	return r
 }
 

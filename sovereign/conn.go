@@ -41,6 +41,13 @@ type Receiver interface {
 	Receive(take func(b []byte, from netip.AddrPort))
 }
 
+// PairReceiver is a Receiver that begins with two sockets at once, for less than with one after the other.
+type PairReceiver interface {
+	Receiver
+	// ReceivePair is Receive of this socket with take, and of other with others. False when other is of another network: then nothing was done.
+	ReceivePair(take func(b []byte, from netip.AddrPort), other UDPConn, others func(b []byte, from netip.AddrPort)) bool
+}
+
 // Refusals that need no judgement. They are made once because they may be returned for each packet of a flood.
 var (
 	errNoPass = &Refusal{Ruling{Ground: GroundUndeclaredAddress, Standing: StandingUnknown, Why: "there is no pass"}}
@@ -94,6 +101,14 @@ func (c *PacketConn) Receive(take func(b []byte, from netip.AddrPort)) bool {
 		r.Receive(take)
 	}
 	return can
+}
+
+// ReceivePair is Receive of c and of other, a socket of the same network. False when one of them can't.
+func (c *PacketConn) ReceivePair(take func(b []byte, from netip.AddrPort), other *PacketConn, others func(b []byte, from netip.AddrPort)) bool {
+	if r, can := c.conn.(PairReceiver); can && r.ReceivePair(take, other.conn, others) {
+		return true
+	}
+	return c.Receive(take) && other.Receive(others)
 }
 
 // Write sends b to the address of p. ErrFenced when p is not live.

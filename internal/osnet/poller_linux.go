@@ -211,7 +211,7 @@ type polled struct {
 
 var _ interface {
 	sovereign.UDPConn
-	sovereign.Receiver
+	sovereign.PairReceiver
 } = (*polled)(nil)
 
 // Receive implements sovereign.Receiver.
@@ -219,7 +219,36 @@ func (c *polled) Receive(take func(b []byte, from netip.AddrPort)) {
 	c.in.Lock()
 	defer c.in.Unlock()
 	c.take = take
-	if take == nil || c.fd < 0 {
+	if take != nil {
+		c.drain()
+	}
+}
+
+// ReceivePair implements sovereign.PairReceiver. One system call tells whether anything waits in the two sockets; as the poller reads also those that nobody has,
+// that is rare.
+func (c *polled) ReceivePair(take func(b []byte, from netip.AddrPort), other sovereign.UDPConn, others func(b []byte, from netip.AddrPort)) bool {
+	o, same := other.(*polled)
+	if !same || o == c || take == nil || others == nil {
+		return false
+	}
+	c.in.Lock()
+	defer c.in.Unlock()
+	o.in.Lock()
+	defer o.in.Unlock()
+	c.take, o.take = take, others
+	first, second := filled(c.fd, o.fd)
+	if first {
+		c.drain()
+	}
+	if second {
+		o.drain()
+	}
+	return true
+}
+
+// drain throws away what waits. The socket's in is held.
+func (c *polled) drain() {
+	if c.fd < 0 {
 		return
 	}
 	var b [1]byte

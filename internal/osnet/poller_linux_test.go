@@ -114,6 +114,42 @@ func TestPollerOrder(t *testing.T) {
 	}
 }
 
+// TestReceivePairBegins: the same of two sockets at once, whichever of them something waits in.
+func TestReceivePairBegins(t *testing.T) {
+	p := poller(t)
+	a, c, d := p.open(t, loopbacks[0]), p.open(t, loopbacks[0]), p.open(t, loopbacks[0])
+	one, two := make(chan got, 1000), make(chan got, 1000)
+	send := func(text string, to *polled) {
+		t.Helper()
+		if _, err := a.WriteToUDPAddrPort([]byte(text), port(to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 200 {
+		if i%2 == 0 {
+			send("for nobody", c)
+		}
+		if i%3 == 0 {
+			send("for nobody", d)
+			send("for nobody", d)
+		}
+		if !c.ReceivePair(into(one), d, into(two)) {
+			t.Fatal("sockets of one poller are no pair")
+		}
+		send("one", c)
+		send("two", d)
+		if g, h := next(t, one), next(t, two); g.text != "one" || h.text != "two" || len(one)+len(two) != 0 {
+			t.Fatalf("round %d: %q and %q were handed over", i, g.text, h.text)
+		}
+		c.Receive(nil)
+		d.Receive(nil)
+	}
+	plain := listen(t, loopbacks[0])
+	if c.ReceivePair(into(one), plain, into(two)) || c.ReceivePair(into(one), c, into(two)) || c.ReceivePair(nil, d, nil) {
+		t.Error("no pair, and yet it began")
+	}
+}
+
 // TestReceiveBegins: what came before Receive belongs to whoever had the socket then, and nothing comes after Receive(nil).
 func TestReceiveBegins(t *testing.T) {
 	p := poller(t)
