@@ -332,24 +332,31 @@ func (t *attempt) Failed(_ *transaction.Client, err error) {
 		return
 	}
 	t.c.front(t)
-	took := time.Since(t.sent)
-	word := "lost"
-	switch {
-	case errors.Is(err, sovereign.ErrFenced):
-		t.c.held = true
-		word = "fenced"
-	case errors.Is(err, transaction.ErrTimeout):
-		word = "silent"
-	case t.leg.flow.Proto() == transport.UDP:
-		word = "icmp"
-	}
+	took, word := time.Since(t.sent), unsent(t.leg.flow, err)
 	t.c.tried[t.record].TookMS = ms(took)
 	t.result(word)
-	if word != "fenced" {
+	if word == "fenced" {
+		t.c.held = true
+	} else {
 		t.outcome(false, false, 0, word+": "+err.Error(), true)
 		t.c.remember(503, nil)
 	}
 	t.leave()
+}
+
+// unsent is the word for a request that gets no final response on f.
+func unsent(f transport.Flow, err error) string {
+	switch {
+	case errors.Is(err, sovereign.ErrFenced):
+		return "fenced"
+	case errors.Is(err, transaction.ErrTimeout):
+		return "silent"
+	case f.Proto() == transport.UDP:
+		return "icmp"
+	case errors.Is(err, transport.ErrRefused):
+		return "refused"
+	}
+	return "lost"
 }
 
 // result writes the last word on this attempt into the receipt.

@@ -97,7 +97,7 @@ func classOf(word string) string {
 	status, err := strconv.Atoi(word)
 	if err != nil {
 		switch word {
-		case "silent", "lost", "icmp":
+		case "silent", "lost", "icmp", "refused":
 			return "unreachable"
 		case "fenced", "refused_by_policy":
 			return "policy"

@@ -13,7 +13,7 @@ func TestCausesAreSortedByWhoLooksAtThem(t *testing.T) {
 	for word, want := range map[string]string{
 		"200": "answered", "202": "answered", "302": "redirect", "400": "protocol", "403": "rejected", "404": "number", "408": "no_answer", "480": "no_answer", "486": "busy",
 		"487": "cancelled", "488": "media", "500": "server", "503": "overload", "504": "server", "600": "busy", "603": "rejected", "604": "number", "606": "media",
-		"silent": "unreachable", "icmp": "unreachable", "lost": "unreachable", "fenced": "policy", "media_488": "local", "cancelled": "cancelled",
+		"silent": "unreachable", "icmp": "unreachable", "lost": "unreachable", "refused": "unreachable", "fenced": "policy", "media_488": "local", "cancelled": "cancelled",
 	} {
 		if got := classOf(word); got != want {
 			t.Errorf("classOf(%q) = %q, want %q", word, got, want)

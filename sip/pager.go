@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"errors"
 	"mime"
 	"slices"
 	"strings"
@@ -270,15 +269,21 @@ func (p *page) Failed(_ *transaction.Client, err error) {
 	}
 	c := p.walk
 	last := &c.tried[len(c.tried)-1]
-	if p.wide && !errors.Is(err, transaction.ErrTimeout) { // no connection, which says nothing of the hop
-		last.Result = "too_large"
+	word := unsent(p.to.flow, err)
+	last.TookMS, last.Result = ms(time.Since(p.sent)), word
+	switch {
+	case word == "fenced":
+		c.held = true
+	case word == "silent":
+		p.outcome(false, false, 0, word+": "+err.Error())
+		c.remember(408, nil)
+	case p.wide: // no connection, which says nothing of the hop
+		last.TookMS, last.Result = 0, "too_large"
 		c.remember(513, nil)
-		p.onward()
-		return
+	default:
+		p.outcome(false, false, 0, word+": "+err.Error())
+		c.remember(503, nil) // RFC 3261 section 8.1.3.1
 	}
-	last.TookMS, last.Result = ms(time.Since(p.sent)), "silent"
-	p.outcome(false, false, 0, "silent: "+err.Error())
-	c.remember(408, nil)
 	p.onward()
 }
 

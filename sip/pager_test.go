@@ -102,6 +102,64 @@ func TestMessageFailsOver(t *testing.T) {
 	}
 }
 
+// What came of a hop that took nothing is said as for a call, and health hears of it: a connection that is refused is no silence.
+func TestMessageThatIsNotTaken(t *testing.T) {
+	for name, c := range map[string]struct {
+		play  func(w *world)
+		word  string
+		final int // 0: none
+	}{
+		"silence":              {func(*world) {}, "silent", 0}, // RFC 4320 section 4.2: no 408
+		"a refused datagram":   {func(w *world) { w.net.Refuse(netip.MustParsePrefix("10.2.0.0/16")) }, "icmp", 480},
+		"a refused connection": {func(w *world) { w.hops[0].Target.Transport = "tcp" }, "refused", 480},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, nil, func(w *world) {
+				c.play(w)
+				w.hops = w.hops[:1]
+				w.carrier.page("m", "text/plain", "hunter2")
+				if c.final == 0 {
+					w.carrier.status(100)
+					w.carrier.silent(time.Minute)
+				} else {
+					w.carrier.status(c.final)
+				}
+				if m := w.message(); len(m.Attempts) != 1 || m.Attempts[0].Result != c.word || m.Overall != "compliant" {
+					t.Errorf("%+v", m)
+				}
+				if o := w.outcomes; len(o) != 1 || o[0].Alive || o[0].Busy || !strings.HasPrefix(o[0].Cause, c.word+": ") {
+					t.Errorf("health heard %+v", o)
+				}
+			})
+		})
+	}
+}
+
+// A message that the fence stops on its way says nothing of the target, and its sender hears that it was refused.
+func TestMessageThatTheFenceStops(t *testing.T) {
+	run(t, nil, func(w *world) {
+		w.fence.Swap(testSnapshot(t, sovereign.Grant{
+			ID: "live", Trunks: []string{"carrier"}, Groups: []string{"iad"}, Regions: []sovereign.Region{region(t, "aws:us-east-1")},
+			NotBefore: time.Now().Add(-time.Minute), Until: time.Now().Add(time.Hour),
+		}))
+		iad := w.peer("iad", iadAddr)
+		defer iad.conn.Close()
+		h := w.hop("iad", iadAddr)
+		h.Grant = "live"
+		w.hops = []routing.Hop{h}
+		w.carrier.page("m", "text/plain", "hunter2")
+		iad.request(msg.MESSAGE)
+		w.fence.Swap(testSnapshot(t)) // its copies are not let out any more
+		w.carrier.status(403)
+		if m := w.message(); m.Overall != "refused_by_policy" || m.Attempts[0].Result != "fenced" {
+			t.Errorf("%+v", m)
+		}
+		if len(w.outcomes) != 0 {
+			t.Errorf("health heard %+v", w.outcomes)
+		}
+	})
+}
+
 // A message whose only place is held is refused as a call is, and nothing leaves for there: neither by the plan, nor past the fence.
 func TestMessageToAHeldPlaceIsRefused(t *testing.T) {
 	for _, byFence := range []bool{false, true} {

@@ -90,7 +90,7 @@ func (b *builder) attempts(parent spanID, since time.Time, list []audit.Attempt)
 			s.int("cordon.sip.status", int64(code))
 			s.Status = statusOf(code)
 		case a.Result != "cancelled" && !a.At.IsZero():
-			s.Status.Code = statusError // silent, icmp, lost: it was sent and nothing came of it
+			s.Status.Code = statusError // silent, icmp, refused, lost: it was sent and nothing came of it
 		}
 	}
 }
