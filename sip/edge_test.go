@@ -116,7 +116,7 @@ func TestRefusingTCPTarget(t *testing.T) {
 		w.zrh.reply(in, 486, "")
 		w.zrh.request(msg.ACK)
 		w.carrier.status(486)
-		if r := w.receipt(); r.Attempts[0].Result != "lost" {
+		if r := w.receipt(); r.Attempts[0].Result != "refused" {
 			t.Errorf("%+v", r.Attempts)
 		}
 	})

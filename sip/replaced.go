@@ -78,11 +78,7 @@ func (s *shard) replaced(tx *transaction.Server, req *msg.Request, in transport.
 	}
 	old, status := s.replaceable(r, party)
 	if status != 0 {
-		var hs []msg.Header
-		if status == 503 {
-			hs = append(hs, msg.NewHeader("Retry-After", "5"))
-		}
-		s.answer(tx, status, hs...)
+		s.answer(tx, status)
 		return
 	}
 	if old.party.Name != party.Name && !s.room(tx, party, in) {
