@@ -24,6 +24,7 @@ type brought struct {
 	into     *transfer // on the loop of the call that it comes into
 	home, to *shard    // loops of the call that it leaves, and of that one
 	offer    []byte    // for it
+	seq      uint32    // CSeq of its 2xx, whose ACK waits for its media; on the loop of its leg
 	tries    int
 	off      atomic.Bool // that transfer is over
 }
@@ -120,7 +121,7 @@ func (b *brought) asked(res *msg.Response, err error) {
 	y := l.c
 	success := err == nil && res.IsSuccess()
 	if success {
-		l.settle(res.CSeq().SeqNo, nil)
+		l.owed, b.seq = res.CSeq().SeqNo, res.CSeq().SeqNo
 	}
 	switch {
 	case y.ended || l.ended:
@@ -141,8 +142,16 @@ func (b *brought) asked(res *msg.Response, err error) {
 	}
 }
 
+// ack acknowledges the 2xx of the far end, which may speak from then on: its media is in force, or never will be. A BYE has done it before.
+func (b *brought) ack() {
+	if b.seq != 0 && b.l.owed == b.seq {
+		b.l.settle(b.seq, nil)
+	}
+}
+
 // back leaves the far end in the call that it has, and ends the transfer.
 func (b *brought) back(status int) {
+	b.ack()
 	y := b.l.c
 	if m := y.moving; m != nil && m.lends == b {
 		y.moving = nil
@@ -235,7 +244,7 @@ func (b *brought) handOver() {
 	y.hangup(byEdge, reason{"SIP", 200, "transferred"})
 }
 
-// arrived seats the leg in its new call; its media follows.
+// arrived seats the leg in its new call; its media follows, and then our ACK.
 func (t *transfer) arrived(session string) {
 	b, c := t.brings, t.c
 	l := b.l
@@ -257,6 +266,7 @@ func (t *transfer) arrived(session string) {
 	c.sh.e.off(func() {
 		p, err := swap.Commit()
 		c.sh.loop.Post(func() {
+			b.ack()
 			switch {
 			case c.ended:
 			case err != nil:
@@ -272,6 +282,7 @@ func (t *transfer) arrived(session string) {
 func (t *transfer) lent() {
 	b := t.lends
 	t.over = true
+	b.ack()
 	b.to.loop.Post(func() {
 		if x := b.into; !x.over {
 			x.failed(487, "failed", []reason{{"SIP", 487, "that call is over"}})

@@ -1,12 +1,15 @@
 package sip
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/internal/vnet"
+	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sovereign"
 	msg "github.com/emiago/sipgo/sip"
@@ -152,6 +155,103 @@ func TestTwoCallsAreJoined(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// The one who goes over speaks as soon as it has our ACK, so its media is in force by then.
+func TestWhoGoesOverIsHeardFromOurACKOn(t *testing.T) {
+	for _, id := range []string{"second", "second2", "second3", "second4"} { // on either loop
+		run(t, nil, func(w *world) {
+			w.bothWays("zrh")
+			one := w.callsUp(w.carrier, "first", "onetag", "agent1", true)
+			two := w.callsUp(w.zrh, id, "twotag", "agent2", true)
+			w.carrier.tag, w.zrh.tag, w.fra.tag = "onetag", "twotag", "agent1"
+			var s *media.Session
+			for _, sh := range w.edge.shards {
+				sh.loop.Post(func() {
+					for c := range sh.calls {
+						if c.ask.callID == one.id {
+							s = c.media.Load()
+						}
+					}
+				})
+			}
+			one.asks(w, "REFER", 1, "Refer-To: "+two.named("agent2"))
+			w.fra.status(202)
+			w.fra.notify("100 ", "active")
+			re := w.zrh.request(msg.INVITE)
+			acks := 0
+			w.net.Tap(func(p vnet.Packet) {
+				if p.To != zrhAddr || !strings.HasPrefix(string(p.Data), "ACK ") {
+					return
+				}
+				if acks++; len(s.Report().Former) != 1 {
+					t.Error("our ACK left before the media was in force")
+				}
+			})
+			w.zrh.reply(re, 200, w.zrh.sdp)
+			w.zrh.request(msg.ACK)
+			w.agentLeaves(one, two)
+			w.zrh.reply(re, 200, w.zrh.sdp) // it comes again, and so does its ACK
+			w.zrh.request(msg.ACK)
+			w.zrh.silent(time.Second)
+			if acks != 2 {
+				t.Errorf("%d ACK", acks)
+			}
+			two.says(w.zrh, "BYE", 1, "")
+			w.zrh.status(200)
+			w.carrier.reply(w.carrier.request(msg.BYE), 200, "")
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
+// A session description is on its way in the call that stays, so who comes waits for our ACK, and gets it whatever becomes of the joining.
+func TestWhoGoesOverGetsItsACK(t *testing.T) {
+	for name, play := range map[string]func(w *world, one, two consulted){
+		"the far end hangs up": func(w *world, one, two consulted) {
+			two.says(w.zrh, "BYE", 1, "")
+			w.zrh.status(200)
+			w.zrh.request(msg.ACK)
+			w.fra.leave(msg.BYE, msg.NOTIFY)
+			one.says(w.carrier, "BYE", 2, "")
+		},
+		"the one who stays hangs up": func(w *world, one, _ consulted) {
+			one.says(w.carrier, "BYE", 2, "")
+			w.zrh.request(msg.ACK)
+			w.zrh.reply(w.zrh.request(msg.BYE), 200, "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, nil, func(w *world) {
+				one, two, re := w.joining()
+				one.says(w.carrier, "INVITE", 1, strings.Replace(w.carrier.sdp, "a=sendrecv", "a=sendonly", 1))
+				w.fra.reply(w.fra.request(msg.INVITE), 100, "")
+				w.zrh.reply(re, 200, w.zrh.sdp)
+				w.zrh.silent(time.Second)
+				play(w, one, two)
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				if n := len(entries[audit.Receipt](w, audit.KindReceipt)); n != 2 {
+					t.Errorf("%d receipts", n)
+				}
+				if n := w.edge.guests.n.Load(); n != 0 {
+					t.Errorf("%d guests are left", n)
+				}
+			})
+		})
+	}
+}
+
+// leave takes requests of these methods in any order.
+func (p *peer) leave(methods ...msg.RequestMethod) {
+	p.w.t.Helper()
+	for range methods {
+		m, ok := p.read(10 * time.Second).(*msg.Request)
+		if !ok || !slices.Contains(methods, m.Method) {
+			p.w.t.Fatalf("%s got %s", p.name, text(m))
+		}
+		p.reply(m, 200, "")
 	}
 }
 
