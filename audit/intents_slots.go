@@ -19,29 +19,6 @@ const (
 	slotMagic = "cordon intents, version 1, "
 )
 
-// slotBlock is what is written at once: whole pages, so that the kernel need not read one from the disk to change a part of it.
-const slotBlock = 4 << 10
-
-// overwritten is a file of which every byte has been written before and that is open with O_DSYNC: an overwriting needs its data on the disk and
-// nothing of the file system's own, so it takes no part in a journal's commit, and one system call is all it takes.
-type overwritten struct{ *os.File }
-
-// openOverwritten opens a file that is there.
-func openOverwritten(path string) (overwritten, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|dataSync, 0)
-	return overwritten{f}, err
-}
-
-// WriteAt returns when b is on the disk. What a long write leaves in the page cache is one large folio, and every short write into that would walk
-// through all of its blocks: so it goes from there.
-func (f overwritten) WriteAt(b []byte, at int64) (int, error) {
-	n, err := f.File.WriteAt(b, at)
-	if len(b) > 16*slotBlock {
-		uncache(f.File)
-	}
-	return n, err
-}
-
 // slotFile is an overwritten. What WriteAt was given is on the disk when it returns nil.
 type slotFile interface {
 	io.WriterAt
@@ -147,9 +124,10 @@ func readHead(line string, size int64) (number uint64, ok bool) {
 // begin, and zeros behind them to the end of the one in which they end.
 func (s *slots) add(lines []byte) error {
 	begun := len(s.block)
-	s.block = append(s.block, lines...)
+	s.block = append(roomFor(s.block, len(lines)+slotBlock), lines...)
 	end := len(s.block)
-	s.block = append(s.block, make([]byte, -end&(slotBlock-1))...)
+	s.block = s.block[:blocks(int64(end))]
+	clear(s.block[end:])
 	if _, err := s.file.WriteAt(s.block, s.now*s.size+s.end-int64(begun)); err != nil {
 		return err
 	}

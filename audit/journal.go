@@ -137,17 +137,7 @@ func (j *journal) keep(first uint64, leaves [][]byte) error {
 	if j.file == nil {
 		return fs.ErrClosed
 	}
-	b := append(j.buf[:0], journalMagic...)
-	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(b, first), uint32(len(leaves)))
-	b = append(b, make([]byte, journalHead-len(b))...)
-	for _, leaf := range leaves {
-		b = appendLeaf(b, leaf)
-	}
-	n := len(b)
-	binary.BigEndian.PutUint32(b[20:], uint32(n-journalHead))
-	binary.BigEndian.PutUint32(b[24:], journalSum(b[:journalHead], b[journalHead:]))
-	b = append(b, make([]byte, blocks(int64(n))-int64(n))...)
-	j.buf = b
+	b := j.group(first, leaves)
 	if j.end+int64(len(b)) > j.size {
 		return errNoRoom
 	}
@@ -159,6 +149,26 @@ func (j *journal) keep(first uint64, leaves [][]byte) error {
 	}
 	j.end += int64(len(b))
 	return nil
+}
+
+// group puts leaves together as they stand in the file, in whole blocks.
+func (j *journal) group(first uint64, leaves [][]byte) []byte {
+	n := journalHead
+	for _, leaf := range leaves {
+		n += 2 + len(leaf)
+	}
+	b := append(roomFor(j.buf[:0], int(blocks(int64(n)))), journalMagic...)
+	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(b, first), uint32(len(leaves)))
+	b = binary.BigEndian.AppendUint32(b, uint32(n-journalHead))
+	b = append(b, make([]byte, journalHead-len(b))...)
+	for _, leaf := range leaves {
+		b = appendLeaf(b, leaf)
+	}
+	binary.BigEndian.PutUint32(b[24:], journalSum(b[:journalHead], b[journalHead:]))
+	b = b[:blocks(int64(n))]
+	clear(b[n:])
+	j.buf = b
+	return b
 }
 
 // clear begins anew: the tree has what stands in the file. One that failed goes, so that nothing is ever read from it again.

@@ -34,6 +34,9 @@ func free(path string) int64 {
 // dataSync opens a file of which a write returns when it is on the disk, and of the metadata what it takes to read that (open(2)).
 const dataSync = syscall.O_DSYNC
 
+// direct opens a file past the page cache (open(2)).
+const direct = syscall.O_DIRECT
+
 // uncache asks the kernel to keep nothing of f in memory. What it does with that is its own affair.
 func uncache(f *os.File) {
 	const dontNeed = 4 // POSIX_FADV_DONTNEED

@@ -16,5 +16,8 @@ func free(string) int64 { return math.MaxInt64 }
 // dataSync asks for more than it must where nothing less is to be had everywhere.
 const dataSync = os.O_SYNC
 
+// direct is to be had elsewhere, or not with this meaning.
+const direct = 0
+
 // uncache is for speed only.
 func uncache(*os.File) {}
