@@ -72,10 +72,7 @@ func (s *spine) AppendAsync(e Event, done func(uint64, error)) {
 	p.done = done
 	switch {
 	case !p.patient:
-		go func() {
-			defer s.life.running.Done()
-			done(s.take(context.Background(), p))
-		}()
+		go s.takeAlone(p)
 	case s.abandons.Load() > 0:
 		s.life.running.Done()
 		s.refuse([]parcel{p}, errStuck)
@@ -84,6 +81,12 @@ func (s *spine) AppendAsync(e Event, done func(uint64, error)) {
 	default:
 		s.life.running.Done() // of whoever carries holds Close back
 	}
+}
+
+// takeAlone is take for an entry of AppendAsync that does not wait for others.
+func (s *spine) takeAlone(p parcel) {
+	defer s.life.running.Done()
+	p.done(s.take(context.Background(), p))
 }
 
 // refuse counts parcels as lost and tells those who sent them.
@@ -174,10 +177,11 @@ func (s *spine) tryAll(all []parcel) []result {
 		leaves[i] = all[i].leaf
 	}
 	_, used := s.drv.reserve()
-	out := make([]result, len(leaves))
+	var out []result
 	if s.cfg.wrap == nil {
 		out = s.drv.appendAll(leaves)
 	} else {
+		out = make([]result, len(leaves))
 		for i := range leaves {
 			out[i].seq, out[i].err = s.put(leaves[i])
 		}

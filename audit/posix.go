@@ -26,6 +26,7 @@ import (
 
 const (
 	settleEvery    = 2 * time.Second // how long entries that are durable wait in the journal for others, before they go into the tree together
+	shelfMost      = 1 << 20         // bytes that are kept to put bundles together in; a bundle of calls' records takes some 400,000
 	pollCheckpoint = 5 * time.Millisecond
 	pruneEvery     = 32 // appends
 	pruneBack      = 16 // full bundles of the last run that may not be pruned yet
@@ -54,6 +55,7 @@ type posix struct {
 
 	turn    sync.Mutex // whoever writes entries
 	journal *journal   // of the one whose turn it is
+	shelf   []byte     // of the same one: bundles are put together in it, and nothing else has it
 	doubt   bool       // of the same one: a state that nobody was promised may be in force
 	closed  bool       // of the same one
 
@@ -266,8 +268,12 @@ func (p *posix) settle(leaves [][]byte) (first uint64, err error) {
 	p.mu.Lock()
 	was, tail := p.tree, p.tail
 	p.mu.Unlock()
-	next, pages := was.grow(slices.Concat(tail, leaves))
-	if err := writePages(p.dir, pages); err != nil {
+	files := pageWriter{dir: p.dir}
+	next, err := was.grow(slices.Concat(tail, leaves), p.shelf, files.put)
+	if err == nil {
+		err = files.sync()
+	}
+	if err != nil {
 		return 0, err
 	}
 	if err := p.enforce(next); err != nil {
@@ -281,6 +287,9 @@ func (p *posix) settle(leaves [][]byte) (first uint64, err error) {
 		p.rouse()
 	}
 	p.mu.Unlock()
+	if p.shelf = was.bundle; cap(p.shelf) > shelfMost {
+		p.shelf = nil
+	}
 	p.journal.clear()
 	p.after(len(leaves))
 	return was.size + uint64(len(tail)), nil

@@ -34,7 +34,7 @@ func doubtful(t *testing.T) (Config, Log, *posix) {
 	mustAppend(t, l, NodeStarted{})
 	d := l.(*spine).drv.(*posix)
 	refused := leafOf(t, l, CallEnded{CallRef: "refused"})
-	next, _ := d.tree.grow([][]byte{refused})
+	next, _ := grownBy(t, d.tree, [][]byte{refused})
 	state := filepath.Join(c.Dir, treeStatePath)
 	if err := errors.Join(os.Remove(state), os.MkdirAll(filepath.Join(state, "x"), 0o700)); err != nil {
 		t.Fatal(err)

@@ -29,7 +29,8 @@ type treeState struct {
 	Root []byte `json:"root"`
 }
 
-// tree is the right edge of the tree as the files have it. A tree never changes: grow gives the next one.
+// tree is the right edge of the tree as the files have it. A tree never changes: grow gives the next one. Only the bundle of one that another has taken the
+// place of is given away, to put the next bundles together in.
 type tree struct {
 	size   uint64
 	bundle []byte   // the entries of the bundle that is not full
@@ -111,59 +112,87 @@ func versionOf(dir string) error {
 	return err
 }
 
-// grow gives the tree with leaves behind its entries, and the files that make it, all of which must be durable before its state is written.
-func (t *tree) grow(leaves [][]byte) (*tree, []page) {
+// grow gives the tree with leaves behind its entries, and gives put the files that make it one by one, all of which must be durable before its state is
+// written. put keeps nothing of them. Bundles are put together in spare, where that is long enough, which stays a part of the next tree.
+func (t *tree) grow(leaves [][]byte, spare []byte, put func(page) error) (*tree, error) {
 	next := &tree{size: t.size, edge: make([][]byte, len(t.edge))}
 	for l, hashes := range t.edge {
 		next.edge[l] = slices.Clone(hashes)
 	}
-	var pages []page
-	var room []byte
-	next.begin(t.bundle, leaves)
+	next.begin(spare, t.bundle, leaves)
 	for i, leaf := range leaves {
-		next.bundle = appendLeaf(next.bundle, leaf)
-		next.size++
+		hash := next.add(leaf)
 		if next.size%layout.EntryBundleWidth == 0 {
-			pages = append(pages, page{layout.EntriesPath(next.size/layout.EntryBundleWidth-1, 0), next.bundle})
-			next.begin(nil, leaves[i+1:])
+			if err := put(page{layout.EntriesPath(next.size/layout.EntryBundleWidth-1, 0), next.bundle}); err != nil {
+				return nil, err
+			}
+			next.begin(next.bundle, nil, leaves[i+1:])
 		}
-		room = append(append(room[:0], rfc6962.RFC6962LeafHashPrefix), leaf...)
-		pages = next.push(pages, 0, sha256.Sum256(room)) // RFC 9162 section 2.1.1
+		if err := next.push(put, 0, hash); err != nil {
+			return nil, err
+		}
 	}
 	if n := uint8(next.size % layout.EntryBundleWidth); n > 0 {
-		pages = append(pages, page{layout.EntriesPath(next.size/layout.EntryBundleWidth, n), next.bundle})
-	}
-	for l, hashes := range next.edge {
-		level := uint64(l)
-		if n := uint8(next.size >> (8 * level)); n > 0 && next.size>>(8*level) != t.size>>(8*level) {
-			pages = append(pages, page{layout.TilePath(level, next.size>>(8*(level+1)), n), hashes})
+		if err := put(page{layout.EntriesPath(next.size/layout.EntryBundleWidth, n), next.bundle}); err != nil {
+			return nil, err
 		}
 	}
-	return next, pages
+	return next, next.putEdge(t.size, put)
 }
 
-// begin makes room for a bundle of what is there and of the leaves that will go into it.
-func (t *tree) begin(have []byte, leaves [][]byte) {
+// putEdge gives put the tiles that are not full and have changed since the tree had another size.
+func (t *tree) putEdge(since uint64, put func(page) error) error {
+	for l, hashes := range t.edge {
+		level := uint64(l)
+		if n := uint8(t.size >> (8 * level)); n > 0 && t.size>>(8*level) != since>>(8*level) {
+			if err := put(page{layout.TilePath(level, t.size>>(8*(level+1)), n), hashes}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// begin makes room for a bundle of what is there and of the leaves that will go into it, in spare where that is long enough.
+func (t *tree) begin(spare, have []byte, leaves [][]byte) {
 	n := len(have)
 	for i := range min(len(leaves), int(layout.EntryBundleWidth-t.size%layout.EntryBundleWidth)) {
 		n += 2 + len(leaves[i])
 	}
-	t.bundle = append(make([]byte, 0, n), have...)
+	if cap(spare) < n {
+		spare = make([]byte, 0, n+n/8) // the next one is as long as this one, or a little longer
+	}
+	t.bundle = append(spare[:0], have...)
+}
+
+// add puts a leaf behind the others of its bundle and gives its hash, RFC 9162 section 2.1.1. The byte that the hash wants in front of a leaf takes, for that
+// time, the place of its length.
+func (t *tree) add(leaf []byte) (hash [hashSize]byte) {
+	t.bundle = appendLeaf(t.bundle, leaf)
+	t.size++
+	b := t.bundle[len(t.bundle)-len(leaf)-1:]
+	length := b[0]
+	b[0] = rfc6962.RFC6962LeafHashPrefix
+	hash = sha256.Sum256(b)
+	b[0] = length
+	return hash
 }
 
 // push adds one hash to a level. A tile that is full is a file, and one hash of the level above.
-func (t *tree) push(pages []page, level int, hash [hashSize]byte) []page {
+func (t *tree) push(put func(page) error, level int, hash [hashSize]byte) error {
 	if level == len(t.edge) {
 		t.edge = append(t.edge, nil)
 	}
 	t.edge[level] = append(t.edge[level], hash[:]...)
 	full := t.edge[level]
 	if len(full) < layout.TileWidth*hashSize {
-		return pages
+		return nil
 	}
 	t.edge[level] = nil
-	pages = append(pages, page{layout.TilePath(uint64(level), t.size>>(8*(level+1))-1, 0), full})
-	return t.push(pages, level+1, rootOver(full))
+	if err := put(page{layout.TilePath(uint64(level), t.size>>(8*(level+1))-1, 0), full}); err != nil {
+		return err
+	}
+	return t.push(put, level+1, rootOver(full))
 }
 
 // root of the whole tree, RFC 9162 section 2.1.1: what a level has over is the last, smaller one among the hashes of the level above.
@@ -207,21 +236,36 @@ func (t *tree) state() page {
 
 // writePages puts files in the place of those there are and returns when they, and their names, are on the disk.
 func writePages(dir string, pages []page) error {
-	var folders []string
+	w := pageWriter{dir: dir}
 	for _, p := range pages {
-		path := filepath.Join(dir, p.path)
-		folder := filepath.Dir(path)
-		if !slices.Contains(folders, folder) {
-			if err := ensureDir(folder); err != nil {
-				return err
-			}
-			folders = append(folders, folder)
-		}
-		if err := writePage(path, p.raw); err != nil {
+		if err := w.put(p); err != nil {
 			return err
 		}
 	}
-	for _, folder := range folders {
+	return w.sync()
+}
+
+// pageWriter puts files in the place of those there are. Their names are on the disk after sync.
+type pageWriter struct {
+	dir     string
+	folders []string // that sync has to do with
+}
+
+// put returns when what is in the file is on the disk.
+func (w *pageWriter) put(p page) error {
+	path := filepath.Join(w.dir, p.path)
+	folder := filepath.Dir(path)
+	if !slices.Contains(w.folders, folder) {
+		if err := ensureDir(folder); err != nil {
+			return err
+		}
+		w.folders = append(w.folders, folder)
+	}
+	return writePage(path, p.raw)
+}
+
+func (w *pageWriter) sync() error {
+	for _, folder := range w.folders {
 		if err := syncDir(folder); err != nil {
 			return err
 		}

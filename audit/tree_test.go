@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func TestTree(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			next, pages := grown.grow(leaves)
+			next, pages := grownBy(t, grown, leaves)
 			for _, p := range pages {
 				files[p.path] = p.raw
 			}
@@ -75,6 +76,47 @@ func TestTree(t *testing.T) {
 	}
 }
 
+// grownBy gives the tree with leaves behind its entries and the files that make it, put together in a buffer that is too short now and then.
+func grownBy(t *testing.T, was *tree, leaves [][]byte) (next *tree, pages []page) {
+	t.Helper()
+	next, err := was.grow(leaves, make([]byte, was.size%3000), func(p page) error {
+		pages = append(pages, page{p.path, bytes.Clone(p.raw)})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next, pages
+}
+
+// TestTreeUnwritten holds that a tree does not grow where any of its files cannot be written, and is what it was.
+func TestTreeUnwritten(t *testing.T) {
+	t.Parallel()
+	was, _ := grownBy(t, &tree{}, [][]byte{[]byte("one"), []byte("two")})
+	leaves := make([][]byte, 2*layout.EntryBundleWidth)
+	for i := range leaves {
+		leaves[i] = fmt.Append(nil, i)
+	}
+	want, pages := grownBy(t, was, leaves)
+	bundle, root := bytes.Clone(was.bundle), was.root()
+	room := make([]byte, 1<<16)
+	for failing := range pages {
+		n := 0
+		_, err := was.grow(leaves, room, func(page) error {
+			if n++; n > failing {
+				return errPower
+			}
+			return nil
+		})
+		if !errors.Is(err, errPower) || n != failing+1 || !bytes.Equal(was.bundle, bundle) || !bytes.Equal(was.root(), root) {
+			t.Errorf("file %d of %d: %v, %d were written", failing, len(pages), err, n)
+		}
+	}
+	if next, again := grownBy(t, was, leaves); !bytes.Equal(next.root(), want.root()) || !slices.EqualFunc(again, pages, func(a, b page) bool { return a.path == b.path && bytes.Equal(a.raw, b.raw) }) {
+		t.Error("another tree after the failures")
+	}
+}
+
 // TestTreeDamaged holds that a right edge that is not the one of the state is refused.
 func TestTreeDamaged(t *testing.T) {
 	t.Parallel()
@@ -86,7 +128,7 @@ func TestTreeDamaged(t *testing.T) {
 	for i := range 300 {
 		leaves = append(leaves, fmt.Append(nil, i))
 	}
-	grown, pages := (&tree{}).grow(leaves)
+	grown, pages := grownBy(t, &tree{}, leaves)
 	if err := writePages(dir, append(pages, grown.state())); err != nil {
 		t.Fatal(err)
 	}
@@ -147,8 +189,8 @@ func TestTreeCutOff(t *testing.T) {
 	for _, n := range []int{0, 100, 255, 256, 300} {
 		first := entries("first", n)
 		for _, lost := range []int{1, 600} {
-			cut, pages := (&tree{}).grow(first)
-			_, never := cut.grow(entries("lost", lost))
+			cut, pages := grownBy(t, &tree{}, first)
+			_, never := grownBy(t, cut, entries("lost", lost))
 			for k := range len(never) + 1 {
 				dir := t.TempDir()
 				put(t, dir, page{versionPath, []byte(treeVersion)}, cut.state())
@@ -169,7 +211,7 @@ func TestTreeCutOff(t *testing.T) {
 				if v := verify(t, dir, s.vkey); v.Bad != nil || v.Size != uint64(n) || v.Unsigned != 0 {
 					t.Fatalf("%d entries, %d lost, %d of %d files: %+v", n, lost, k, len(never), v.Bad)
 				}
-				next, pages := grown.grow(entries("next", 300))
+				next, pages := grownBy(t, grown, entries("next", 300))
 				put(t, dir, append(pages, next.state())...)
 				if v := verify(t, dir, s.vkey); v.Bad != nil || v.Size != uint64(n) || v.Unsigned != 300 {
 					t.Fatalf("%d entries, %d lost, %d of %d files, then 300 more: %+v", n, lost, k, len(never), v.Bad)
