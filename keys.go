@@ -22,7 +22,7 @@ type nodeKeys struct {
 
 func (k *nodeKeys) signer() crypto.Signer { return k.log }
 
-// derive gives an HMAC function that is good for one use alone.
+// derive gives an HMAC function that is good for one use alone. What it gives stands behind the message, where there is room.
 func (k *nodeKeys) derive(use string) func([]byte) []byte {
 	sub := hmac.New(sha256.New, k.mac)
 	sub.Write([]byte("cordon/" + use))
@@ -33,7 +33,7 @@ func (k *nodeKeys) derive(use string) func([]byte) []byte {
 		defer keyed.Put(m)
 		m.Reset()
 		m.Write(b)
-		return m.Sum(nil)
+		return m.Sum(b)[len(b):]
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -73,6 +74,24 @@ type names struct {
 	salts  salts
 	people people
 	hold   io.Closer // nil without a disk
+	today  atomic.Pointer[date]
+}
+
+// date is a day in UTC as references write it, YYYYMMDD.
+type date struct {
+	days int64 // since 1 January 1970
+	text string
+}
+
+// day gives the one of t, which is written once a day.
+func (n *names) day(t time.Time) string {
+	days := t.Unix() / (24 * 60 * 60)
+	if d := n.today.Load(); d != nil && d.days == days {
+		return d.text
+	}
+	d := &date{days, t.UTC().Format("20060102")}
+	n.today.Store(d)
+	return d.text
 }
 
 // MemoryPseudonyms has no disk.
@@ -81,7 +100,8 @@ func MemoryPseudonyms(mac func([]byte) []byte) Pseudonyms {
 }
 
 // OpenPseudonyms keeps them in dir, which it holds for itself until Close: an error wraps ErrInUse while another process, or another
-// open, has it. mac is an HMAC function of the node's key.
+// open, has it. mac is an HMAC function of the node's key, which may put what it gives into
+// the room behind the message.
 //
 // Without mac dir is opened for forgetting, on a node that does not run: Destroy and Erase do as ever, a folder that is not there is an
 // error that wraps fs.ErrNotExist, and references come from a key that is thrown away, so Match says no to everything.
@@ -127,11 +147,11 @@ func (n *names) Call(callID string, numbers ...string) (string, []PartyRef) {
 	var s salt
 	_, _ = rand.Read(s[:]) // never fails: crypto/rand ends the program instead
 	var k saltKey
-	msg := make([]byte, 0, 96) // of one hash after the other
+	msg := make([]byte, 0, 160) // of one hash after the other, and room for what comes out of it
 	k.hash, msg = n.hash(msg, useCall, s, callID)
 	var room [9 + 3*32]byte // the references stand in one string
-	b := time.Now().UTC().AppendFormat(room[:0], "20060102")
-	b = hex.AppendEncode(append(b, '-'), k.hash[:])
+	k.day = n.day(time.Now())
+	b := hex.AppendEncode(append(append(room[:0], k.day...), '-'), k.hash[:])
 	head := len(b)
 	refs := make([]PartyRef, len(numbers))
 	for i, num := range numbers {
@@ -145,7 +165,6 @@ func (n *names) Call(callID string, numbers ...string) (string, []PartyRef) {
 	for i := range refs {
 		refs[i].Ref = all[head+32*i : head+32*(i+1)]
 	}
-	k.day = all[:8]
 	n.salts.put(k, s)
 	return all[:head], refs
 }
@@ -228,6 +247,9 @@ func parseSaltKey(ref string) (saltKey, error) {
 // normalise brings the spellings of one user to one text: scheme, host, parameters and, for something that begins like a number,
 // the visual separators of RFC 3966 section 5.1.1 go.
 func normalise(user string) string {
+	if strings.TrimLeft(user, "+0123456789") == "" {
+		return user // as most are
+	}
 	u := strings.TrimSpace(user)
 	for _, scheme := range []string{"tel:", "sips:", "sip:"} {
 		if len(u) > len(scheme) && strings.EqualFold(u[:len(scheme)], scheme) {

@@ -460,3 +460,17 @@ func TestSaltsHung(t *testing.T) {
 		t.Errorf("health %+v", h)
 	}
 }
+
+// TestNamesDay holds that references bear the day in UTC on which a call begins, on both sides of midnight and when the clock steps back.
+func TestNamesDay(t *testing.T) {
+	t.Parallel()
+	var n names
+	midnight := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	for _, at := range []time.Time{midnight.Add(-1), midnight, midnight.Add(time.Hour).In(time.FixedZone("", -7200)), midnight.Add(24*time.Hour - 1), midnight.Add(-time.Hour)} {
+		for range 2 {
+			if got, want := n.day(at), at.UTC().Format("20060102"); got != want {
+				t.Errorf("%s: %s, want %s", at, got, want)
+			}
+		}
+	}
+}

@@ -41,10 +41,10 @@ func BenchmarkRecord(b *testing.B) {
 		b.Fatal(err)
 	}
 	mac := hmac.New(sha256.New, []byte("a key of the node"))
-	n, err := OpenPseudonyms(filepath.Join(c.Dir, "pseudonyms"), func(b []byte) []byte { // one caller at a time
+	n, err := OpenPseudonyms(filepath.Join(c.Dir, "pseudonyms"), func(msg []byte) []byte { // one caller at a time
 		mac.Reset()
-		mac.Write(b)
-		return mac.Sum(nil)
+		mac.Write(msg)
+		return mac.Sum(msg)[len(msg):]
 	})
 	if err != nil {
 		b.Fatal(err)
