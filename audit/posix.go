@@ -53,11 +53,12 @@ type posix struct {
 
 	missing hole // in the journal, as it was found
 
-	turn    sync.Mutex // whoever writes entries
-	journal *journal   // of the one whose turn it is
-	shelf   []byte     // of the same one: bundles are put together in it, and nothing else has it
-	doubt   bool       // of the same one: a state that nobody was promised may be in force
-	closed  bool       // of the same one
+	turn     sync.Mutex // whoever writes entries
+	journal  *journal   // of the one whose turn it is
+	shelf    []byte     // of the same one: bundles are put together in it, and nothing else has it
+	prunedAt uint64     // of the same one: the size of the checkpoint behind which after pruned last
+	doubt    bool       // of the same one: a state that nobody was promised may be in force
+	closed   bool       // of the same one
 
 	mu          sync.Mutex // held for no longer than a look
 	waiting     []*order   // whose turn has not come
@@ -438,7 +439,9 @@ func (p *posix) after(n int) {
 	if n == 0 {
 		return
 	}
-	if all := p.appended.Add(uint64(n)); all/pruneEvery != (all-uint64(n))/pruneEvery {
+	all, signed := p.appended.Add(uint64(n)), p.signedSize()
+	if all/pruneEvery != (all-uint64(n))/pruneEvery && signed != p.prunedAt { // what a journal takes makes no files
+		p.prunedAt = signed
 		p.prune()
 	}
 	p.spare.refill()

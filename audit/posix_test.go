@@ -8,6 +8,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -131,6 +132,30 @@ func TestPrune(t *testing.T) {
 	}
 	if v := verify(t, c.Dir, l.VerifierKey()); v.Bad != nil || v.Size != 9 {
 		t.Errorf("%+v, %+v", v, v.Bad)
+	}
+}
+
+// TestPruneInPassing holds that whoever appends removes, now and then, what the newest checkpoint has outgrown.
+func TestPruneInPassing(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	c.Dir = logDir(t)
+	l := openTest(t, "disk", c)
+	d := l.(*spine).drv.(*posix)
+	leaf := leafOf(t, l, CallEnded{})
+	for size := uint64(8); size <= 128; size += pruneEvery + 8 {
+		for range 8 {
+			if _, err := d.append(leaf); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.covered(t.Context(), size); err != nil {
+			t.Fatal(err)
+		}
+		d.appendAll(slices.Repeat([][]byte{leaf}, pruneEvery))
+		if files, err := os.ReadDir(filepath.Join(c.Dir, "tile/entries/000.p")); err != nil || len(files) != 1 || files[0].Name() != fmt.Sprint(size) {
+			t.Errorf("%d entries in the tree: %v, %v", size, files, err)
+		}
 	}
 }
 

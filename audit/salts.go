@@ -34,6 +34,7 @@ type fileSalts struct {
 
 	mu      sync.Mutex  // held for no longer than a look
 	waiting []saltDay   // records that are not in a file yet
+	spare   []byte      // of the last ones, to be used again; zeros
 	held    int         // bytes of them
 	timer   *time.Timer // writes them
 	closed  bool
@@ -83,7 +84,8 @@ func (s *fileSalts) put(k saltKey, v salt) {
 		s.timer.Reset(0)
 	}
 	if n := len(s.waiting); n == 0 || s.waiting[n-1].day != k.day {
-		s.waiting = append(s.waiting, saltDay{day: k.day})
+		s.waiting = append(s.waiting, saltDay{k.day, s.spare})
+		s.spare = nil
 	}
 	at := &s.waiting[len(s.waiting)-1].records
 	*at = append(append(*at, k.hash[:]...), v[:]...)
@@ -117,6 +119,9 @@ func (s *fileSalts) write() {
 		s.mu.Lock()
 		if s.newest = nil; err != nil {
 			s.lose(len(d.records)/saltRecord, err)
+		}
+		if clear(d.records); cap(d.records) <= 2*saltsMost { // a burst must not hold its memory for ever
+			s.spare = d.records[:0]
 		}
 		s.mu.Unlock()
 	}
