@@ -70,3 +70,19 @@ func TestReadAllocates(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkAppend(b *testing.B) {
+	for name, text := range map[string]string{"invite": benchInvite, "answer": benchAnswer} {
+		b.Run(name, func(b *testing.B) {
+			msg, err := Parse([]byte(text))
+			if err != nil {
+				b.Fatal(err)
+			}
+			room := make([]byte, 0, 4096)
+			b.ReportAllocs()
+			for b.Loop() {
+				Append(room, msg)
+			}
+		})
+	}
+}

@@ -35,7 +35,7 @@ func (m *slab) read(k kind, name, s string) (h sip.Header, ok bool) {
 		return r, ok && strings.IndexByte(s, '<') >= 0
 	case kindCallID:
 		m.callID = sip.CallIDHeader(s)
-		return &m.callID, s != "" && len(s) <= 1024 && !strings.ContainsAny(s, " \t")
+		return &m.callID, s != "" && len(s) <= 1024 && blank(s) == len(s)
 	case kindCSeq:
 		return &m.cseq, readCSeq(s, &m.cseq)
 	case kindMaxForwards:
@@ -65,7 +65,10 @@ func (m *slab) readVia(s string) (sip.Header, bool) {
 	if !m.take(kindVia) {
 		v = &sip.ViaHeader{}
 	}
-	*v = sip.ViaHeader{ProtocolName: strings.ToUpper(trimLWS(name)), ProtocolVersion: trimLWS(version), Transport: rest[:end]}
+	v.ProtocolName, v.ProtocolVersion, v.Transport = trimLWS(name), trimLWS(version), rest[:end]
+	if v.ProtocolName != "SIP" {
+		v.ProtocolName = strings.ToUpper(v.ProtocolName)
+	}
 	sentBy, params := rest[end:], ""
 	if i := strings.IndexByte(sentBy, ';'); i >= 0 {
 		sentBy, params = sentBy[:i], sentBy[i:]
@@ -101,7 +104,7 @@ func blank(s string) int {
 // readParams reads *( SEMI name [ EQUAL value ] ). A quoted value keeps its quotes, unless it holds white space: sipgo's writer puts those back. lower
 // lower-cases the names, which are case-insensitive while sipgo's look-up is not. room is left behind the last.
 func (m *slab) readParams(s string, lower bool, room int) (sip.HeaderParams, bool) {
-	out := sip.HeaderParams(m.params)
+	out := m.free()
 	for s = trimLWS(s); s != ""; s = leadLWS(s) {
 		if s[0] != ';' {
 			return nil, false
@@ -142,16 +145,22 @@ func readValue(s string) (value, rest string, ok bool) {
 		return value, rest, true
 	}
 	end := 0
-	for ; end < len(s); end++ {
-		switch s[end] {
-		case ';', ' ', '\t':
-			return s[:end], s[end:], end > 0
-		case '"', '<', '>', '\\', ',':
-			return "", "", false
-		}
+	for end < len(s) && !valueEnd[s[end]] {
+		end++
 	}
-	return s, "", end > 0
+	if end < len(s) && s[end] != ';' && s[end] != ' ' && s[end] != '\t' {
+		return "", "", false
+	}
+	return s[:end], s[end:], end > 0
 }
+
+// valueEnd holds what ends a value without quotes, and what can't stand in one.
+var valueEnd = func() (t [256]bool) {
+	for _, c := range []byte("; \t\"<>\\,") {
+		t[c] = true
+	}
+	return t
+}()
 
 func repeated(p sip.HeaderParams, name string) bool {
 	n := 0

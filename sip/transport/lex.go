@@ -54,10 +54,24 @@ var oddByte = func() (t [256]bool) {
 	return t
 }()
 
+// plainWords is how many bytes at the front of b are certainly neither controls nor quotes, DEL among them: eight are looked at together, as far as they go.
+func plainWords(b string) (n int) {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for ; len(b) >= 8; b, n = b[8:], n+8 {
+		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		quote, del := w^each*'"', w^each*0x7F
+		// Where a byte is below what is taken from it, and only from there on upward, its high bit turns.
+		if ((w-each*' ')&^w|(quote-each)&^quote|(del-each)&^del)&high != 0 {
+			break
+		}
+	}
+	return n
+}
+
 // clean says that b holds no control character but HTAB, save behind a backslash inside a quoted string: quoted-pair = "\" (%x00-09 / %x0B-0C / %x0E-7F).
 // CR and LF are never clean, so no value can end its line.
 func clean(b string) bool {
-	odd := 0
+	odd := plainWords(b)
 	for odd < len(b) && !oddByte[b[odd]] {
 		odd++
 	}
@@ -95,6 +109,9 @@ func number(b string, limit uint64) (uint64, bool) {
 
 // listEnd is where the first member of a comma-separated list ends; commas inside quotes and angle brackets separate nothing.
 func listEnd(b string) int {
+	if strings.IndexByte(b, ',') < 0 {
+		return len(b)
+	}
 	quoted, angle := false, false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -46,7 +47,7 @@ func (r *reader) datagram(b []byte) (sip.Message, *Fault) {
 	if !ok {
 		r.head.fail(400, "Missing Empty Line")
 	}
-	if v, has := r.head.first("Content-Length"); has {
+	if v, has := r.head.value(kindContentLength); has {
 		n, ok := number(v, 1<<31-1)
 		switch {
 		case !ok:
@@ -149,7 +150,7 @@ func (r *reader) request(body int) (sip.Message, *Fault) {
 	if !r.slab.parseURI(h.uri, &req.Recipient) || len(req.Recipient.Headers) > 0 { // RFC 3261 section 19.1.1: no headers there
 		return nil, &Fault{Status: 400, Reason: "Bad Request-URI"}
 	}
-	if v, ok := h.first("Date"); ok && !strings.HasSuffix(v, " GMT") { // RFC 3261 section 20.17
+	if v, ok := h.value(kindDate); ok && !strings.HasSuffix(v, " GMT") { // RFC 3261 section 20.17
 		return nil, &Fault{Status: 400, Reason: "Bad Date"}
 	}
 	if fault := r.headers(req, body); fault != nil {
@@ -207,7 +208,10 @@ func (r *reader) headers(msg sip.Message, body int) *Fault {
 
 // add reads one value of a field.
 func (r *reader) add(f *field, value string) *Fault {
-	h, ok := r.slab.read(f.kind, f.name, strings.TrimSpace(value))
+	if n := len(value); n > 0 && value[0]|value[n-1] >= utf8.RuneSelf { // blanks and tabs are cut off already
+		value = strings.TrimSpace(value)
+	}
+	h, ok := r.slab.read(f.kind, f.name, value)
 	if !ok {
 		return bad(f.name)
 	}

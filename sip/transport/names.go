@@ -70,12 +70,27 @@ func nameOf(s string) name {
 	if len(s) >= len(byLength) {
 		return name{long: s}
 	}
-	all := byLength[len(s)]
-	for i := range all {
-		if long := all[i].long; long[0] == s[0] && long == s { // as nearly everybody writes it
-			return all[i].name
-		}
+	switch s { // as nearly everybody writes what each message has
+	case "Via":
+		return name{"Via", kindVia}
+	case "From":
+		return name{"From", kindFrom}
+	case "To":
+		return name{"To", kindTo}
+	case "Call-ID":
+		return name{"Call-ID", kindCallID}
+	case "CSeq":
+		return name{"CSeq", kindCSeq}
+	case "Contact":
+		return name{"Contact", kindContact}
+	case "Max-Forwards":
+		return name{"Max-Forwards", kindMaxForwards}
+	case "Content-Length":
+		return name{"Content-Length", kindContentLength}
+	case "Content-Type":
+		return name{"Content-Type", kindContentType}
 	}
+	all := byLength[len(s)]
 	for i := range all {
 		if key := all[i].key; key[0] == s[0]|0x20 && strings.EqualFold(key, s) {
 			return all[i].name

@@ -55,14 +55,20 @@ func (h *head) first(name string) (string, bool) {
 	return "", false
 }
 
-// callID gives the value of the first Call-ID, or nothing.
-func (h *head) callID() string {
+// value gives the value of the first field of that kind.
+func (h *head) value(k kind) (string, bool) {
 	for i := range h.fields {
-		if h.fields[i].kind == kindCallID {
-			return h.fields[i].value
+		if h.fields[i].kind == k {
+			return h.fields[i].value, true
 		}
 	}
-	return ""
+	return "", false
+}
+
+// callID gives the value of the first Call-ID, or nothing.
+func (h *head) callID() string {
+	v, _ := h.value(kindCallID)
+	return v
 }
 
 // splitHead finds the empty line that ends the header section. rest is what follows it; ok is false when there is none. A bare LF ends a line here too, so

@@ -32,8 +32,9 @@ type slab struct {
 	*parts
 	contact *sip.ContactHeader     // nil: taken, or never there
 	content *sip.ContentTypeHeader // so is this
-	params  []sip.HeaderKV         // the room that is left: no length
-	spare   int                    // room that the next Via keeps behind its parameters
+	params  []sip.HeaderKV
+	used    int // of params
+	spare   int // room that the next Via keeps behind its parameters
 	taken   kinds
 }
 
@@ -67,7 +68,7 @@ func carve[M any](s *slab, n need) *M {
 			parts
 			params [2]sip.HeaderKV
 		}{}
-		*s = slab{parts: &m.parts, params: m.params[:0]}
+		*s = slab{parts: &m.parts, params: m.params[:]}
 		return &m.msg
 	case n.params <= 4:
 		m := &struct {
@@ -75,7 +76,7 @@ func carve[M any](s *slab, n need) *M {
 			parts
 			params [4]sip.HeaderKV
 		}{}
-		*s = slab{parts: &m.parts, params: m.params[:0]}
+		*s = slab{parts: &m.parts, params: m.params[:]}
 		return &m.msg
 	case n.params <= 6:
 		m := &struct {
@@ -83,7 +84,7 @@ func carve[M any](s *slab, n need) *M {
 			parts
 			params [6]sip.HeaderKV
 		}{}
-		*s = slab{parts: &m.parts, params: m.params[:0]}
+		*s = slab{parts: &m.parts, params: m.params[:]}
 		return &m.msg
 	}
 	m := &struct {
@@ -91,7 +92,7 @@ func carve[M any](s *slab, n need) *M {
 		parts
 		params [8]sip.HeaderKV
 	}{}
-	*s = slab{parts: &m.parts, params: m.params[:0]}
+	*s = slab{parts: &m.parts, params: m.params[:]}
 	return &m.msg
 }
 
@@ -105,7 +106,7 @@ func whole[M any](s *slab, params int) *M {
 			party
 			params [4]sip.HeaderKV
 		}{}
-		*s = slab{parts: &m.parts, contact: &m.contact, content: &m.content, params: m.params[:0]}
+		*s = slab{parts: &m.parts, contact: &m.contact, content: &m.content, params: m.params[:]}
 		return &m.msg
 	case params <= 6:
 		m := &struct {
@@ -114,7 +115,7 @@ func whole[M any](s *slab, params int) *M {
 			party
 			params [6]sip.HeaderKV
 		}{}
-		*s = slab{parts: &m.parts, contact: &m.contact, content: &m.content, params: m.params[:0]}
+		*s = slab{parts: &m.parts, contact: &m.contact, content: &m.content, params: m.params[:]}
 		return &m.msg
 	case params <= 8:
 		m := &struct {
@@ -123,7 +124,7 @@ func whole[M any](s *slab, params int) *M {
 			party
 			params [8]sip.HeaderKV
 		}{}
-		*s = slab{parts: &m.parts, contact: &m.contact, content: &m.content, params: m.params[:0]}
+		*s = slab{parts: &m.parts, contact: &m.contact, content: &m.content, params: m.params[:]}
 		return &m.msg
 	}
 	m := &struct {
@@ -132,22 +133,24 @@ func whole[M any](s *slab, params int) *M {
 		party
 		params [10]sip.HeaderKV
 	}{}
-	*s = slab{parts: &m.parts, contact: &m.contact, content: &m.content, params: m.params[:0]}
+	*s = slab{parts: &m.parts, contact: &m.contact, content: &m.content, params: m.params[:]}
 	return &m.msg
 }
 
-// keep makes parameters that were appended to m.params the caller's, with room for more behind them.
+// free gives the unused part of the parameters to append to; keep takes what was appended, with room for more. What does not fit grows elsewhere.
+func (m *slab) free() sip.HeaderParams { return m.params[m.used:m.used:len(m.params)] }
+
 func (m *slab) keep(p sip.HeaderParams, room int) sip.HeaderParams {
 	if len(p) == 0 {
 		return nil
 	}
-	left := m.params[:cap(m.params)]
-	if len(left) < len(p) || &p[0] != &left[0] { // they grew elsewhere
+	if m.used >= len(m.params) || &p[0] != &m.params[m.used] {
 		return p
 	}
-	end := min(len(p)+room, len(left))
-	m.params = left[end:][:0]
-	return p[:len(p):end]
+	end := min(m.used+len(p)+room, len(m.params))
+	p = p[: len(p) : end-m.used]
+	m.used = end
+	return p
 }
 
 // take says whether the slab's header of that kind is still free.

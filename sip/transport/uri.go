@@ -108,7 +108,7 @@ func (m *slab) parseSIP(s string, uri *sip.Uri) bool {
 
 // uriParams reads uri-parameters. Of one that is repeated the last value counts.
 func (m *slab) uriParams(s string) (sip.HeaderParams, bool) {
-	out := sip.HeaderParams(m.params)
+	out := m.free()
 	for more := true; more; {
 		var p string
 		if p, s, more = strings.Cut(s, ";"); strings.ContainsAny(p, ",@#") {
@@ -159,9 +159,9 @@ func isHostname(s string) bool {
 	}
 	for i := range len(s) {
 		c := lowerByte(s[i])
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_') {
+		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' && s[i-1] != '.' || c == '_') { // the first is no dot
 			return false
 		}
 	}
-	return !strings.Contains(s, "..")
+	return true
 }

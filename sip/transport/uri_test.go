@@ -207,3 +207,23 @@ func newSlab() *slab {
 	carve[sip.Request](s, need{})
 	return s
 }
+
+// Eight bytes that are looked at together say no more than each of them alone.
+func FuzzClean(f *testing.F) {
+	f.Add("a line without anything odd", byte('"'), uint(3))
+	f.Add("\x1f!\x7e\x80\"\xff\t  abcdefgh\x7f", byte(0), uint(9))
+	f.Fuzz(func(t *testing.T, s string, c byte, at uint) {
+		if at < uint(len(s)) {
+			s = s[:at] + string([]byte{c}) + s[at+1:]
+		}
+		n := plainWords(s)
+		for i := range n {
+			if oddByte[s[i]] {
+				t.Fatalf("%q: byte %d is odd and was passed over", s, i)
+			}
+		}
+		if n+8 <= len(s) && !strings.ContainsAny(s[n:n+8], "\"\x7f") && !strings.ContainsFunc(s[n:n+8], func(r rune) bool { return r < ' ' }) {
+			t.Fatalf("%q: stopped at %d before nothing", s, n)
+		}
+	})
+}
