@@ -137,7 +137,7 @@ func appendParams(b []byte, before, between byte, p sip.HeaderParams) []byte {
 		b = append(append(b, before), p[i].K...)
 		switch v := p[i].V; {
 		case v == "":
-		case blank(v) < len(v):
+		case strings.IndexByte(v, ' ') >= 0 || strings.IndexByte(v, '\t') >= 0:
 			b = append(append(append(b, `="`...), v...), '"')
 		default:
 			b = append(append(b, '='), v...)
