@@ -72,6 +72,7 @@ type party struct {
 	call     Call
 	callAt   time.Time
 	calling  bool
+	rtt      prometheus.Observer // of its probes; nil before the first
 }
 
 type member struct {
@@ -96,7 +97,8 @@ type target struct {
 	calledAt time.Time // by a synthetic call
 	gone     bool
 	enrol    enrolment
-	srv      uint16 // priority that SRV gave
+	srv      uint16           // priority that SRV gave
+	gauge    prometheus.Gauge // its state; nil before the first table
 }
 
 // New checks the configuration and starts nothing. Before the first probe every target is Unknown.

@@ -33,6 +33,21 @@ func (t Target) ID() string {
 	return t.Party + "/" + t.Member + "/" + string(t.Transport) + "/" + t.Addr.String()
 }
 
+// is says whether id is that of the target, without making its own: it is asked for each call.
+func (t *Target) is(id string) bool {
+	var room [64]byte
+	for _, part := range [...]string{t.Party, t.Member, string(t.Transport)} {
+		if len(id) <= len(part) || id[:len(part)] != part || id[len(part)] != '/' {
+			return false
+		}
+		id = id[len(part)+1:]
+	}
+	if !t.Addr.IsValid() {
+		return id == t.Addr.String()
+	}
+	return id == string(t.Addr.AppendTo(room[:0]))
+}
+
 // State of a target or a party.
 type State uint8
 
@@ -115,9 +130,10 @@ func (t *Table) Status(id string) (Status, bool) {
 		return Status{}, false
 	}
 	party, _, _ := strings.Cut(id, "/")
-	for _, s := range t.ByParty[party] {
-		if s.Target.ID() == id {
-			return s, true
+	list := t.ByParty[party]
+	for i := range list {
+		if list[i].Target.is(id) {
+			return list[i], true
 		}
 	}
 	return Status{}, false

@@ -56,7 +56,10 @@ func (c *Checker) takeProbe(ctx context.Context, p *party, t *target, s Sample, 
 	e, what := reading(s, err)
 	if err == nil {
 		t.measured(s.RTT)
-		c.metrics.rtt.WithLabelValues(p.name).Observe(s.RTT.Seconds())
+		if p.rtt == nil {
+			p.rtt = c.metrics.rtt.WithLabelValues(p.name)
+		}
+		p.rtt.Observe(s.RTT.Seconds())
 	}
 	c.feed(p, t, e, now, what)
 	c.publish(now)

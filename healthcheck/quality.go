@@ -162,6 +162,10 @@ func (q *quality) add(o Outcome, now time.Time, s Quality) {
 
 // judge says in words what is below its threshold, or "". A target that is poor must be better than the threshold by a tenth to be good again.
 func (q *quality) judge(now time.Time, s Quality) string {
+	if !s.asks() {
+		q.poor = ""
+		return ""
+	}
 	m := q.sum(now, s).measured()
 	slack := 0.0
 	if q.poor != "" {
@@ -189,6 +193,9 @@ func (q *quality) judge(now time.Time, s Quality) string {
 	}
 	return q.poor
 }
+
+// asks says whether there is any threshold.
+func (q Quality) asks() bool { return q.MinASR > 0 || q.MinNER > 0 || q.MaxPDD > 0 || q.MinMOS > 0 }
 
 // rate judges the calls of a target and lets it limp or fall. It runs after each call and each probe.
 func (w *window) rate(now time.Time, s Settings) {

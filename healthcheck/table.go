@@ -34,7 +34,10 @@ func (c *Checker) statuses(p *party, now time.Time) []Status {
 		}
 		for _, t := range m.targets {
 			state, _ := t.shown()
-			c.metrics.state.WithLabelValues(p.name, t.ID()).Set(float64(state))
+			if t.gauge == nil {
+				t.gauge = c.metrics.state.WithLabelValues(p.name, t.ID())
+			}
+			t.gauge.Set(float64(state))
 			rtt := t.percentiles()
 			list = append(list, Status{
 				Target: t.Target, State: t.state, Since: t.since, Why: t.why, RTT: t.rtt, RTTMin: t.rttMin, RTTP50: rtt[0], RTTP95: rtt[1], RTTP99: rtt[2],

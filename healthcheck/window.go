@@ -52,6 +52,8 @@ type window struct {
 	quality quality
 
 	rtt, rttMin time.Duration
+	said        time.Duration // the average that fine tells of
+	fine        string        // says that it answers; each call that gets through does
 	ring        [ringSize]time.Duration
 	ringLen     int
 	ringNext    int
@@ -123,7 +125,7 @@ func (w *window) onHit(now time.Time, s Settings) {
 		if limps != "" {
 			w.enter(Degraded, now, limps)
 		} else {
-			w.why = "answers" + w.took()
+			w.why = w.answering()
 		}
 	case Degraded:
 		switch {
@@ -156,6 +158,14 @@ func (w *window) rise(now time.Time, s Settings) {
 	default:
 		w.halve(now, fmt.Sprintf("%d good answers in a row%s", w.hits, w.took()), s)
 	}
+}
+
+// answering says that a target that is up answers.
+func (w *window) answering() string {
+	if w.fine == "" || w.rtt != w.said {
+		w.said, w.fine = w.rtt, "answers"+w.took()
+	}
+	return w.fine
 }
 
 // answers says whether a target that is down is alive all the same, and did not ask to be left alone.
