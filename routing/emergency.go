@@ -57,9 +57,9 @@ func (p *planner) emergency(rule *emergency, country string) {
 }
 
 func (p *planner) emergencyTargets(trunk string) {
-	party := stricter(
-		p.law.JudgeParty(trunk, sovereign.Signalling, sovereign.EmergencyCall, p.req.At),
-		p.law.JudgeParty(trunk, sovereign.Media, sovereign.EmergencyCall, p.req.At))
+	signalling, _ := p.law.JudgeParty(trunk, sovereign.Signalling, sovereign.EmergencyCall, p.req.At)
+	media, _ := p.law.JudgeParty(trunk, sovereign.Media, sovereign.EmergencyCall, p.req.At)
+	party := stricter(signalling, media)
 	if !party.Permitted() {
 		p.plan.Held = true
 		p.refuse(trunk, "", party, party.Ground, party.Why)
@@ -72,7 +72,7 @@ func (p *planner) emergencyTargets(trunk string) {
 			p.refuse(trunk, s.Target.ID(), party, GroundNoTarget, s.Why)
 			continue
 		}
-		r := p.law.Judge(p.ask(trunk, s.Target.Addr))
+		r, _ := p.law.Judge(p.ask(trunk, s.Target.Addr))
 		if !r.Permitted() {
 			p.plan.Held = true
 			p.refuse(trunk, s.Target.ID(), r, r.Ground, r.Why)

@@ -54,6 +54,7 @@ func (p *planner) lawful(party string, addr netip.AddrPort, gate bool, strictest
 	if !slices.ContainsFunc(all, func(r *sovereign.Ruling) bool { return r.Ground == sovereign.GroundGrant }) {
 		return strictest, "", true
 	}
+	p.once = true // how many calls a grant has left is another answer each time
 	trunk, group := p.req.From, party
 	if p.dir == Outbound {
 		trunk, group = party, p.req.From
@@ -82,11 +83,12 @@ func (p *planner) lawful(party string, addr netip.AddrPort, gate bool, strictest
 // ungranted is the ruling as it would be if no grant were live: it names the ground on which the place is held.
 func (p *planner) ungranted(party string, addr netip.AddrPort) *sovereign.Ruling {
 	bare := p.law.Bare()
-	r := stricter(
-		bare.JudgeParty(party, sovereign.Signalling, p.plan.Purpose, p.req.At),
-		bare.JudgeParty(party, sovereign.Media, p.plan.Purpose, p.req.At))
+	signalling, _ := bare.JudgeParty(party, sovereign.Signalling, p.plan.Purpose, p.req.At)
+	media, _ := bare.JudgeParty(party, sovereign.Media, p.plan.Purpose, p.req.At)
+	r := stricter(signalling, media)
 	if addr.IsValid() {
-		r = stricter(r, bare.Judge(p.ask(party, addr)))
+		address, _ := bare.Judge(p.ask(party, addr))
+		r = stricter(r, address)
 	}
 	return r
 }

@@ -47,22 +47,23 @@ func newMemo(s *sovereign.Snapshot) *memo {
 // Bare is the memory of the same snapshot without any grant.
 func (m *memo) Bare() law { return m.bare() }
 
-// Judge answers from memory if it can. Questions with a region or another day's knowledge are not remembered.
-func (m *memo) Judge(a sovereign.Ask) *sovereign.Ruling {
+// Judge answers from memory if it can. Questions with a region or another day's knowledge are not remembered. The same question has the same answer until the
+// time that comes back.
+func (m *memo) Judge(a sovereign.Ask) (*sovereign.Ruling, time.Time) {
 	if !a.Region.IsZero() || !a.KnownAt.IsZero() || a.At.IsZero() {
 		r := m.Snapshot.Judge(a)
-		return &r
+		return &r, a.At
 	}
 	k := memoKey{a.Party, a.Plane, a.Purpose, a.Addr, a.Keys}
 	m.mu.RLock()
 	known := m.known[k]
 	m.mu.RUnlock()
 	if known != nil && !a.At.Before(known.from) && a.At.Before(known.to) {
-		return &known.Ruling
+		return &known.Ruling, known.to
 	}
 	fresh := &memoRuling{Ruling: m.Snapshot.Judge(a), from: a.At, to: a.At.Add(memoFor)}
 	if known != nil && a.At.Before(known.from) {
-		return &fresh.Ruling // a question about the past does not push out the present
+		return &fresh.Ruling, a.At // a question about the past does not push out the present
 	}
 	if until := fresh.Until; !until.IsZero() && until.Before(fresh.to) {
 		fresh.to = until
@@ -73,14 +74,14 @@ func (m *memo) Judge(a sovereign.Ask) *sovereign.Ruling {
 		clear(m.known)
 	}
 	m.known[k] = fresh
-	return &fresh.Ruling
+	return &fresh.Ruling, fresh.to
 }
 
 // JudgeParty is Judge without an address, as the snapshot itself has it.
-func (m *memo) JudgeParty(name string, plane sovereign.Plane, purpose sovereign.Purpose, at time.Time) *sovereign.Ruling {
+func (m *memo) JudgeParty(name string, plane sovereign.Plane, purpose sovereign.Purpose, at time.Time) (*sovereign.Ruling, time.Time) {
 	if name == "" {
 		r := m.Snapshot.JudgeParty(name, plane, purpose, at)
-		return &r
+		return &r, at
 	}
 	return m.Judge(sovereign.Ask{Party: name, Plane: plane, Purpose: purpose, At: at})
 }

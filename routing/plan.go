@@ -13,10 +13,10 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
-// law is what Plan asks of a policy snapshot. The rulings that it gives are shared: nobody changes them.
+// law is what Plan asks of a policy snapshot. The rulings that it gives are shared: nobody changes them. They hold until the time that comes with them.
 type law interface {
-	Judge(sovereign.Ask) *sovereign.Ruling
-	JudgeParty(name string, plane sovereign.Plane, purpose sovereign.Purpose, at time.Time) *sovereign.Ruling
+	Judge(sovereign.Ask) (*sovereign.Ruling, time.Time)
+	JudgeParty(name string, plane sovereign.Plane, purpose sovereign.Purpose, at time.Time) (*sovereign.Ruling, time.Time)
 	Country(r sovereign.Region) string // "" when the region is in no table
 	PolicyDigest() string
 	Generation() uint64
@@ -30,6 +30,7 @@ type planner struct {
 	law      law
 	grants   []approval.Grant
 	left     func(string) int
+	drafts   *drafts // nil: plans are made anew
 	recorder func(string) (bool, string)
 	capacity func(string) bool
 	active   *actives
@@ -46,6 +47,7 @@ type planner struct {
 	views  []view
 	cands  []candidate
 	spare  []spare // answer, and are shut all the same: the last resort
+	basis
 }
 
 // view is one party that may be used: its candidates are cands[from:to].
@@ -79,12 +81,13 @@ func (r *Router) Explain(req Request) Plan {
 		req.At = time.Now()
 	}
 	p := r.planner(req)
+	p.drafts = r.draftsFor(&p)
 	p.run()
 	return p.plan
 }
 
-func (r *Router) planner(req Request) *planner {
-	return &planner{
+func (r *Router) planner(req Request) planner {
+	return planner{
 		rules: r.rules.Load(), table: r.table(), law: r.law(), grants: r.grants(), left: r.left,
 		recorder: r.cfg.Recorder, capacity: r.cfg.Capacity, active: r.active.Load(), book: r.book(), req: req,
 	}
@@ -124,6 +127,9 @@ func (p *planner) run() {
 	p.plan.Route, p.plan.OnHold, p.plan.Recording, p.plan.Overlap = p.route.Name, p.route.onHold, p.route.Recording, p.route.Overlap
 	p.plan.Matched, _ = longest(p.route.Prefix, p.req.Called)
 	p.owned()
+	if p.drafts.fill(p) {
+		return
+	}
 	p.views, p.cands = make([]view, 0, len(p.route.ordered)), make([]candidate, 0, 4*len(p.route.ordered))
 	for _, ch := range p.route.ordered {
 		p.consider(ch, true)
@@ -140,6 +146,7 @@ func (p *planner) run() {
 		p.queue()
 	}
 	p.plan.Why = p.words()
+	p.drafts.keep(p)
 }
 
 // country is where the caller asks for help from.
@@ -166,8 +173,10 @@ func (p *planner) queue() {
 
 // consider judges one party and, if it may be used, its targets. Law comes before health: what the law refuses is not even looked at.
 func (p *planner) consider(ch Choice, gate bool) {
-	signalling := p.law.JudgeParty(ch.Party, sovereign.Signalling, p.plan.Purpose, p.req.At)
-	media := p.law.JudgeParty(ch.Party, sovereign.Media, p.plan.Purpose, p.req.At)
+	signalling, first := p.law.JudgeParty(ch.Party, sovereign.Signalling, p.plan.Purpose, p.req.At)
+	media, second := p.law.JudgeParty(ch.Party, sovereign.Media, p.plan.Purpose, p.req.At)
+	p.until(first)
+	p.until(second)
 	ruling, _, ok := p.lawful(ch.Party, netip.AddrPort{}, gate, stricter(signalling, media), signalling, media)
 	if !ok {
 		p.refuse(ch.Party, "", ruling, ruling.Ground, ruling.Why)
@@ -186,9 +195,11 @@ func (p *planner) consider(ch Choice, gate bool) {
 		return
 	}
 	if _, _, ok := p.write(ch.Party); !ok {
+		p.once = true
 		p.refuse(ch.Party, "", ruling, GroundCaller, "it takes no call of this caller's number, and no substitute is set")
 		return
 	}
+	p.parties = append(p.parties, ch.Party)
 	list := p.table.ByParty[ch.Party]
 	if len(list) == 0 {
 		p.refuse(ch.Party, "", ruling, GroundNoTarget, "no target of it is known")
@@ -251,20 +262,24 @@ func (p *planner) target(ch Choice, s *healthcheck.Status, gate, known bool, sig
 		p.refuse(party, t.ID(), ruling, GroundNoTarget, s.Why)
 		return
 	}
-	address := p.law.Judge(p.ask(party, t.Addr))
+	address, until := p.law.Judge(p.ask(party, t.Addr))
+	p.until(until)
 	ruling, grant, ok := p.lawful(party, t.Addr, gate, stricter(ruling, address), signalling, media, address)
 	service := p.targetService(t)
+	id := p.limited(t)
 	switch {
 	case !ok:
 		p.plan.Held = true
 		p.refuse(party, t.ID(), ruling, ruling.Ground, ruling.Why)
 	case !service.In(p.synthetic()):
 		p.refuse(party, t.ID(), ruling, groundOf(service.State), service.Words())
-	case p.capacity != nil && !p.capacity(t.ID()):
-		p.refuse(party, t.ID(), ruling, GroundCapacity, "it carries as many calls as it may")
+	case id != "" && !p.room(id):
+		p.refuse(party, id, ruling, GroundCapacity, "it carries as many calls as it may")
 	case s.State == healthcheck.Down && s.Circuit == healthcheck.HalfOpen:
+		p.once = true
 		p.cands = append(p.cands, candidate{status: s, ruling: ruling, grant: grant, trial: true})
 	case s.State == healthcheck.Down && s.Answers && grant == "":
+		p.once = true
 		p.spare = append(p.spare, spare{ch, candidate{status: s, ruling: ruling}})
 	case s.State == healthcheck.Down:
 		p.refuse(party, t.ID(), ruling, GroundDown, s.Why)
@@ -314,8 +329,8 @@ func (p *planner) order() {
 	})
 	runs(p.views, func(a, b *view) bool { return key(a) == key(b) }, func(run []view) {
 		favourite := p.active.nearest[nearKey{p.route.Name, run[0].choice.Priority}]
-		share(run, func(v *view) int { return v.choice.Weight }, func(v *view) string { return v.choice.Party },
-			func(v *view) time.Duration { return v.rtt }, favourite, p.req.seed(), p.rules.Margin)
+		p.once = share(run, func(v *view) int { return v.choice.Weight }, func(v *view) string { return v.choice.Party },
+			func(v *view) time.Duration { return v.rtt }, favourite, p.req.seed(), p.rules.Margin) || p.once
 	})
 }
 
@@ -356,8 +371,8 @@ func (p *planner) hops(v *view, why RouteReason) {
 		for i := range run {
 			run[i].id = run[i].status.Target.ID()
 		}
-		share(run, func(c *candidate) int { return int(c.status.Target.Weight) }, func(c *candidate) string { return c.id },
-			func(c *candidate) time.Duration { return c.status.RTT }, p.active.nearest[nearKey{v.choice.Party, targets}], p.req.seed(), p.rules.Margin)
+		p.once = share(run, func(c *candidate) int { return int(c.status.Target.Weight) }, func(c *candidate) string { return c.id },
+			func(c *candidate) time.Duration { return c.status.RTT }, p.active.nearest[nearKey{v.choice.Party, targets}], p.req.seed(), p.rules.Margin) || p.once
 	})
 	within := p.within(v.choice.Party)
 	uri, caller, _ := p.write(v.choice.Party)

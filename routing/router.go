@@ -21,6 +21,7 @@ type Router struct {
 	rules   atomic.Pointer[rules]
 	active  atomic.Pointer[actives]
 	memo    atomic.Pointer[memo]
+	drafts  atomic.Pointer[drafts]
 
 	inbox struct {
 		sync.Mutex
@@ -172,12 +173,12 @@ func (r *Router) law() law {
 // noLaw is what holds before the first snapshot.
 type noLaw struct{}
 
-func (noLaw) Judge(a sovereign.Ask) *sovereign.Ruling {
+func (noLaw) Judge(a sovereign.Ask) (*sovereign.Ruling, time.Time) {
 	r := (*sovereign.Snapshot)(nil).Judge(a)
-	return &r
+	return &r, a.At
 }
 
-func (n noLaw) JudgeParty(string, sovereign.Plane, sovereign.Purpose, time.Time) *sovereign.Ruling {
+func (n noLaw) JudgeParty(string, sovereign.Plane, sovereign.Purpose, time.Time) (*sovereign.Ruling, time.Time) {
 	return n.Judge(sovereign.Ask{})
 }
 

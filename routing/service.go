@@ -42,6 +42,9 @@ func (p *planner) synthetic() bool {
 
 // service gives the administrative state of a party.
 func (p *planner) service(party string) desk.Service {
+	if p.book == nil || len(p.book.Services) == 0 {
+		return desk.Service{}
+	}
 	return p.book.Party(p.req.At, party, p.rules.region(party).String())
 }
 

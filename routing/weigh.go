@@ -103,14 +103,15 @@ func runs[T any](list []T, same func(a, b *T) bool, f func([]T)) {
 	}
 }
 
-// share orders a run of equals: by weight if any has one, else by nearness with the favourite in front.
-func share[T any](run []T, weight func(*T) int, id func(*T) string, rtt func(*T) time.Duration, favourite string, seed uint64, margin float64) {
+// share orders a run of equals: by weight if any has one, else by nearness with the favourite in front. True when the order is this call's alone.
+func share[T any](run []T, weight func(*T) int, id func(*T) string, rtt func(*T) time.Duration, favourite string, seed uint64, margin float64) (drawn bool) {
 	if slices.ContainsFunc(run, func(t T) bool { return weight(&t) > 0 }) {
 		slices.SortFunc(run, func(a, b T) int {
 			return cmp.Or(cmp.Compare(draw(seed, id(&a), weight(&a)), draw(seed, id(&b), weight(&b))), cmp.Compare(id(&a), id(&b)))
 		})
-		return
+		return true
 	}
 	slices.SortFunc(run, func(a, b T) int { return cmp.Or(nearer(rtt(&a), rtt(&b)), cmp.Compare(id(&a), id(&b))) })
 	favour(run, func(t *T) bool { return id(t) == favourite }, rtt, margin)
+	return false
 }
