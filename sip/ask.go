@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func (s *shard) asked(req *msg.Request, p *Party) *ask {
 		a.hops = min(mf.Val(), 70)
 	}
 	a.sdp, _ = bodySDP(req)
-	a.keys = strings.Contains(string(a.sdp), "a=crypto:")
+	a.keys = bytes.Contains(a.sdp, []byte("a=crypto:"))
 	a.expires, _ = number(req, "session-expires")
 	a.refresh = refresherOf(req)
 	a.breadth, _ = number(req, "max-breadth")

@@ -90,11 +90,8 @@ func (t *attempt) offer() {
 		c.via.offer(t, leg)
 		return
 	}
-	if y, open := c.synth, c.sh.e.c.Endpoint; y != nil {
-		c.sh.e.off(func() {
-			out, err := y.offer(open, leg)
-			c.sh.loop.Post(func() { t.offered(out, err) })
-		})
+	if c.synth != nil {
+		t.offerSynthetic(leg)
 		return
 	}
 	if c.overlaps() {
@@ -110,6 +107,21 @@ func (t *attempt) offer() {
 			return
 		}
 	}
+	t.offerLater(s, sdp, leg, again)
+}
+
+// offerSynthetic asks the endpoint of a synthetic call for it.
+func (t *attempt) offerSynthetic(leg media.Leg) {
+	c, y, open := t.c, t.c.synth, t.c.sh.e.c.Endpoint
+	c.sh.e.off(func() {
+		out, err := y.offer(open, leg)
+		c.sh.loop.Post(func() { t.offered(out, err) })
+	})
+}
+
+// offerLater asks media for the offer away from the loop.
+func (t *attempt) offerLater(s *media.Session, sdp []byte, leg media.Leg, again bool) {
+	c := t.c
 	c.sh.e.off(func() {
 		if again {
 			s.Abandon() // an early answer of the hop before is void

@@ -115,43 +115,23 @@ func (c *call) begin() {
 	c.setup = c.sh.loop.After(c.within(c.party.Within.Setup, 30*time.Second), func() {
 		c.hangup(byEdge, reason{"SIP", 408, "set-up took too long"})
 	})
-	leg, synth := media.Leg{}, c.synth != nil
+	p := c.sh.preparation()
+	p.of.c, p.of.at, p.of.wait, p.of.callID, p.of.called = c, c.start, recordWithin, c.ask.callID, c.ask.called
+	p.of.caller = c.ask.request("", c.start).Caller
 	if c.a != nil {
-		leg = c.a.media()
+		p.of.leg = c.a.media()
 	}
-	emergency, id, callID, caller, called, at := c.emergency(), c.id, c.ask.callID, c.ask.request("", c.start).Caller, c.ask.called, c.start
-	e.off(func() {
-		p := preparation{}
-		p.ref, p.refs = e.c.Names.Call(callID, caller, called)
-		if h := e.c.Log.Health(); !h.OK {
-			p.log = audit.ErrLogDown
-		}
-		if !synth {
-			p.session, p.media = e.c.Relay.Open(id, leg)
-		}
-		wait := recordWithin
-		if emergency {
-			wait = 100 * time.Millisecond // its intent is written if it can be; the caller does not wait for a disk
-		}
-		e.intend(c.sh, p.ref, at, wait, func(err error) {
-			if err != nil {
-				p.log = err
-			}
-			c.ready(p)
-		})
-	})
-}
-
-// preparation is what begin brought back.
-type preparation struct {
-	ref        string
-	refs       []audit.PartyRef
-	session    *media.Session
-	log, media error
+	if c.synth == nil {
+		p.of.relay, p.of.id = e.c.Relay, c.id
+	}
+	if c.emergency() {
+		p.of.wait = 100 * time.Millisecond // its intent is written if it can be; the caller does not wait for a disk
+	}
+	e.off(p.run)
 }
 
 // ready goes on where begin came back.
-func (c *call) ready(p preparation) {
+func (c *call) ready(p *prepared) {
 	c.prepared = true
 	ref := p.ref // alone, without what came with it
 	c.ref.Store(&ref)

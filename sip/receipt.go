@@ -28,7 +28,7 @@ func (c *call) finish() {
 	if s.session != nil {
 		s.report, s.closed = s.session.TryClose()
 	}
-	e.off(s.complete)
+	e.off(s.kept.complete)
 }
 
 // close frees what is left of the media, adds what it counted and writes the records. It may block.
@@ -44,7 +44,7 @@ func (s *sheet) close() {
 	}
 	e.rated(s.target, &s.report)
 	s.mediaHops(e, &s.report, s.names)
-	e.record(s.rec.CallRef, s.rec.Session, s.written, &s.ended, &s.rec)
+	s.record(e)
 }
 
 // over lets the call go: nobody looks at its records any more.
@@ -68,7 +68,7 @@ func (c *call) receipt(s *sheet) {
 	*r = audit.Receipt{
 		CallRef: *c.ref.Load(), Direction: string(c.plan.Direction), Purpose: c.plan.Purpose.String(),
 		TInvite: c.start, TAnswer: c.answer, TEnd: c.end, Trunk: trunk, EdgeGroup: group, RouteReason: string(routing.ReasonPrimary),
-		Hops: s.hops[:0], Attempts: c.attempts(s.attempts[:0]), Packets: s.packets, Moves: append([]audit.Move{}, c.moves...),
+		Hops: s.hops[:0], Attempts: c.attempts(s.attempts[:0]), Packets: s.kept.packets, Moves: append([]audit.Move{}, c.moves...),
 		Recording:    audit.RecordingState{Required: c.plan.Recording},
 		Session:      c.session(),
 		Outcome:      audit.Outcome{SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Q850: c.q850, Quality: s.quality[:0]},

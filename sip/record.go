@@ -24,22 +24,37 @@ const (
 // intend notes that a call is under way and goes on, on the loop, when that is on the disk, or with an error when it cannot be or takes longer than wait. No
 // goroutine waits meanwhile; Run does.
 func (e *Edge) intend(sh *shard, ref string, at time.Time, wait time.Duration, then func(error)) {
-	i := &intention{e: e, sh: sh, ref: ref, wait: wait, then: then}
-	e.tasks.Add(1)
-	sh.loop.Post(i.watch)
-	e.c.Intents.BeginAsync(ref, at, i.written)
+	i := &intention{}
+	i.make(e, sh, then)
+	i.begin(ref, at, wait)
 }
 
 // intention is the intent of a call on its way to the disk.
 type intention struct {
 	e       *Edge
 	sh      *shard
+	then    func(error)
 	ref     string
 	wait    time.Duration
-	then    func(error)
 	settled atomic.Bool
+	late    bool              // it took too long; what became of it may still be told
 	err     error             // why it could not be written
 	alarm   transaction.Alarm // of the loop
+
+	watched, told func() // watch, tell and written, made once
+	wrote         func(error)
+}
+
+func (i *intention) make(e *Edge, sh *shard, then func(error)) {
+	i.e, i.sh, i.then = e, sh, then
+	i.watched, i.told, i.wrote = i.watch, i.tell, i.written
+}
+
+func (i *intention) begin(ref string, at time.Time, wait time.Duration) {
+	i.ref, i.wait = ref, wait
+	i.e.tasks.Add(1)
+	i.sh.loop.Post(i.watched)
+	i.e.c.Intents.BeginAsync(ref, at, i.wrote)
 }
 
 // watch sets the alarm, on the loop.
@@ -52,6 +67,7 @@ func (i *intention) watch() {
 // Due implements transaction.Due: it took too long.
 func (i *intention) Due(*transaction.Alarm) {
 	if i.settled.CompareAndSwap(false, true) {
+		i.late = true
 		i.e.c.Intents.End(i.ref)
 		i.then(fmt.Errorf("%w: the intent: %w", audit.ErrLogDown, context.DeadlineExceeded))
 		i.e.tasks.Add(-1)
@@ -62,7 +78,7 @@ func (i *intention) Due(*transaction.Alarm) {
 func (i *intention) written(err error) {
 	if i.settled.CompareAndSwap(false, true) {
 		i.err = err
-		i.sh.loop.Post(i.tell)
+		i.sh.loop.Post(i.told)
 		i.e.tasks.Add(-1)
 	}
 }
@@ -75,9 +91,8 @@ func (i *intention) tell() {
 
 // record writes what is left of a call, then ends its intent, unless something could not be written, and in any case calls over.
 func (e *Edge) record(ref, session string, over func(), events ...audit.Event) {
-	e.tasks.Add(1)
-	r := &recording{e: e, ref: ref, session: session, over: over}
-	r.left.Store(int64(len(events)))
+	r := &recording{}
+	r.begin(e, ref, session, over, len(events))
 	settled := r.settled
 	for _, ev := range events {
 		e.write(ev, settled)
@@ -92,6 +107,12 @@ type recording struct {
 	left, failed atomic.Int64
 }
 
+func (r *recording) begin(e *Edge, ref, session string, over func(), entries int) {
+	e.tasks.Add(1)
+	r.e, r.ref, r.session, r.over = e, ref, session, over
+	r.left.Store(int64(entries))
+}
+
 // settled takes the outcome of one entry; the last one ends the recording.
 func (r *recording) settled(written bool) {
 	if !written {
@@ -100,24 +121,47 @@ func (r *recording) settled(written bool) {
 	if r.left.Add(-1) > 0 {
 		return
 	}
+	e := r.e
 	if r.failed.Load() > 0 {
-		r.e.log.Error("a receipt could not be written; its intent stays open", "call", r.ref, "session", r.session)
+		e.log.Error("a receipt could not be written; its intent stays open", "call", r.ref, "session", r.session)
 	} else {
-		r.e.c.Intents.End(r.ref)
+		e.c.Intents.End(r.ref)
 	}
-	r.over()
-	r.e.tasks.Add(-1)
+	r.over() // nothing of r is looked at any more
+	e.tasks.Add(-1)
 }
 
 // write appends one entry. One that finds the log down is tried again in a goroutine of its own.
 func (e *Edge) write(ev audit.Event, then func(written bool)) {
-	e.c.Log.AppendAsync(ev, func(_ uint64, err error) {
-		if err == nil || !e.logMayMend(ev, err) {
-			then(err == nil)
-			return
-		}
-		e.off(func() { then(e.writeAgain(ev)) })
-	})
+	n := &filing{}
+	n.make(ev, then)
+	n.write(e)
+}
+
+// filing is one entry on its way into the log.
+type filing struct {
+	e    *Edge
+	ev   audit.Event
+	then func(written bool)
+	told func(uint64, error) // tell, made once
+}
+
+func (n *filing) make(ev audit.Event, then func(written bool)) {
+	n.ev, n.then, n.told = ev, then, n.tell
+}
+
+func (n *filing) write(e *Edge) {
+	n.e = e
+	e.c.Log.AppendAsync(n.ev, n.told)
+}
+
+// tell takes what became of it.
+func (n *filing) tell(_ uint64, err error) {
+	if err == nil || !n.e.logMayMend(n.ev, err) {
+		n.then(err == nil)
+		return
+	}
+	n.e.off(func() { n.then(n.e.writeAgain(n.ev)) })
 }
 
 // logMayMend says whether another try makes sense, and logs an error after which it does not.

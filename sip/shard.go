@@ -31,6 +31,7 @@ type shard struct {
 	sos     map[string]int    // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
 	lobby   *lobby            // where new calls wait
 	ways    map[wayKey]way    // to the targets of calls
+	preps   []*preparation    // that wait for a call
 	usher   func()            // nextCall, made once
 	reaches []*reachable
 	dice    dice

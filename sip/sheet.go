@@ -35,22 +35,40 @@ type sheet struct {
 	target  string
 	names   [2]string
 	result  *SyntheticResult // nil: nobody waits for it
+	records recording
 
-	// What stays when the sheet is used again.
+	kept sheetKept
+}
+
+// sheetKept is what stays when a sheet is used again.
+type sheetKept struct {
 	packets           map[string]uint64
-	complete, written func() // close and over, made once
+	complete, written func()    // close and over, made once
+	entries           [2]filing // of its records
 }
 
 func newSheet() *sheet {
-	s := &sheet{packets: make(map[string]uint64)}
-	s.complete, s.written = s.close, s.over
+	s := &sheet{}
+	k := &s.kept
+	k.packets, k.complete, k.written = make(map[string]uint64), s.close, s.over
+	settled := s.records.settled
+	k.entries[0].make(&s.ended, settled)
+	k.entries[1].make(&s.rec, settled)
 	return s
 }
 
 // blank wipes everything off, so that nothing of one call is in the records of another.
 func (s *sheet) blank() {
-	clear(s.packets)
-	*s = sheet{packets: s.packets, complete: s.complete, written: s.written}
+	clear(s.kept.packets)
+	*s = sheet{kept: s.kept}
+}
+
+// record writes the records.
+func (s *sheet) record(e *Edge) {
+	s.records.begin(e, s.rec.CallRef, s.rec.Session, s.kept.written, len(s.kept.entries))
+	for i := range s.kept.entries {
+		s.kept.entries[i].write(e)
+	}
 }
 
 // sheets are blank ones that wait for the next call: a sheet is large, and few calls end at once.

@@ -63,7 +63,7 @@ func TestASheetIsUsedAgainBlank(t *testing.T) {
 	t.Parallel()
 	var p sheets
 	s := p.take()
-	s.rec.Packets = s.packets
+	s.rec.Packets = s.kept.packets
 	s.rec.Packets["DE"], s.rec.Trunk, s.ended.CallRef = 7, "carrier", "ref"
 	s.rec.Hops = append(s.hops[:0], audit.ReceiptHop{Evidence: append(s.evidence(), audit.Evidence{Value: "near"})})
 	s.operator(audit.Operator{Name: "who"})
@@ -71,13 +71,18 @@ func TestASheetIsUsedAgainBlank(t *testing.T) {
 	s.region(sovereign.Region{Provider: "aws", Code: "eu-1"})
 	s.call, s.closed, s.target, s.names, s.result = &call{}, true, "there", [2]string{"a", "b"}, &SyntheticResult{}
 	s.report.Moves = make([]media.Move, 1)
+	s.records.ref, s.records.over = "ref", func() {}
+	s.records.left.Store(2)
 	p.give(s)
 	again := p.take()
 	if again != s {
 		t.Error("the sheet was not used again")
 	}
-	again.complete, again.written = nil, nil
-	if want := (&sheet{packets: map[string]uint64{}}); !reflect.DeepEqual(again, want) {
+	if again.kept.entries[0].ev != audit.Event(&again.ended) || again.kept.entries[1].ev != audit.Event(&again.rec) || len(again.kept.packets) != 0 {
+		t.Errorf("a sheet that is used again keeps %+v", again.kept)
+	}
+	again.kept = sheetKept{}
+	if !reflect.DeepEqual(again, &sheet{}) {
 		t.Errorf("a sheet that is used again holds %+v", again)
 	}
 	for range 2 * maxSheets {
