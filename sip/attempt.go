@@ -200,8 +200,9 @@ func (t *attempt) forget() {
 
 func (t *attempt) send(sdp []byte, more ...msg.Header) {
 	c := t.c
-	req := t.request(sdp, more)
-	t.leg.invite, t.leg.sent = req, sdp
+	draft := t.request(sdp, more)
+	req := &draft.Request
+	t.leg.draft, t.leg.invite, t.leg.sent = draft, req, sdp
 	t.sent = time.Now()
 	c.reason, c.grant = t.hop.Reason, t.hop.Grant
 	if c.tried[t.record].At.IsZero() {
@@ -274,14 +275,15 @@ func isAddress(host string) bool {
 }
 
 // request builds the INVITE from what the caller asked for. Nothing is copied from the caller's message but what is named here.
-func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
+func (t *attempt) request(sdp []byte, more []msg.Header) *transaction.Draft {
 	c, a, l := t.c, t.c.ask.as(t.hop.Caller), t.leg
 	host := t.host()
 	target := t.target(host)
 	from, to := transaction.End{Tag: l.tag}, transaction.End{URI: target}
 	from.Display, from.URI = a.caller(l.party, host)
 	to.URI.UriParams, to.URI.Port = nil, 0
-	req := transaction.NewRequest(msg.INVITE, target, nil, from, to, l.callID, t.seq, max(a.hops, 1)-1)
+	draft := c.sh.tx.Draft(msg.INVITE, target, nil, from, to, l.callID, t.seq, max(a.hops, 1)-1)
+	req := &draft.Request
 	req.AppendHeader(l.contact())
 	req.AppendHeader(allows)
 	if t.rel {
@@ -314,7 +316,7 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *msg.Request {
 		req.AppendHeader(h)
 	}
 	setBodies(req, sdp, parts)
-	return req
+	return draft
 }
 
 // Response implements transaction.ClientUser.

@@ -102,8 +102,8 @@ func (g *grave) again(res *msg.Response) {
 	g.s.acknowledge(g.flow, d.Ack(g.s.tx, seq), g.session, g.auth, answer)
 	bye := d.Bye(g.s.tx)
 	bye.AppendHeader(g.session)
-	g.s.brand(bye)
+	g.s.brand(&bye.Request)
 	bye.AppendHeader(reason{"SIP", 487, "answered elsewhere or too late"}.header())
-	fill(bye, nil)
-	g.s.last(g.flow, bye, g.auth)
+	fill(&bye.Request, nil)
+	g.s.last(g.flow, &bye.Request, bye, g.auth)
 }

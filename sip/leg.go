@@ -31,8 +31,9 @@ type leg struct {
 	fork   *dialog.Dialog // of a callee that did not answer yet: the early dialog whose media is in force
 	said   []saying       // its descriptions, the last of each fork
 	auth   *digester
-	invite *msg.Request // the first INVITE, as it came or went; nil once the call is up, see shed
-	ways   string       // hosts and branches of its Via, once the call is up
+	invite *msg.Request       // the first INVITE, as it came or went; nil once the call is up, see shed
+	draft  *transaction.Draft // that it lies in; nil of the peer's
+	ways   string             // hosts and branches of its Via, once the call is up
 
 	in      *transaction.Server // INVITE of the peer that waits for its final response
 	out     *exchange           // INVITE or UPDATE of ours that waits for its final response
@@ -292,15 +293,16 @@ func (l *leg) ack(d *dialog.Dialog, seq uint32, sdp []byte) {
 }
 
 // acknowledge completes and sends an ACK of a 2xx.
-func (s *shard) acknowledge(f transport.Flow, req *msg.Request, session msg.Header, auth *digester, sdp []byte) {
+func (s *shard) acknowledge(f transport.Flow, req *transaction.Draft, session msg.Header, auth *digester, sdp []byte) {
 	req.AppendHeader(session)
 	if auth != nil {
 		for _, h := range auth.invite {
 			req.AppendHeader(h) // RFC 3261 section 22.1: the ACK repeats the credentials of its INVITE, as they were
 		}
 	}
-	setSDP(req, sdp)
-	_ = s.tx.Send(f, req) // a lost ACK is asked for again by the next 2xx
+	setSDP(&req.Request, sdp)
+	_ = s.tx.Send(f, &req.Request) // a lost ACK is asked for again by the next 2xx
+	s.tx.Release(req)
 }
 
 // decline is the answer that takes nothing of an offer in a 2xx; nil without an offer. RFC 3261 section 13.2.2.4: the ACK of an offer carries a valid answer even
@@ -374,9 +376,9 @@ func (l *leg) drop(res *msg.Response) {
 	}
 	l.ack(d, seq, answer)
 	bye := d.Bye(l.c.sh.tx)
-	l.dress(bye, msg.BYE, []msg.Header{reason{"SIP", 487, "answered elsewhere or too late"}.header()})
-	fill(bye, nil)
-	l.c.sh.last(l.flow, bye, l.auth)
+	l.dress(&bye.Request, msg.BYE, []msg.Header{reason{"SIP", 487, "answered elsewhere or too late"}.header()})
+	fill(&bye.Request, nil)
+	l.c.sh.last(l.flow, &bye.Request, bye, l.auth)
 }
 
 // exchange is one request of ours on a leg, with the digest authentication that it may need.
@@ -479,16 +481,16 @@ func recopy(to, from *msg.Request) {
 type farewell struct {
 	s     *shard
 	flow  transport.Flow
-	first *msg.Request // whose headers another with credentials shares
+	draft *transaction.Draft // of the first request, whose headers another with credentials shares; nil: it was none
 	req   *msg.Request
 	auth  *digester
 	round digest.Round
 }
 
-// last sends such a request, which is nobody else's from now on.
-func (s *shard) last(f transport.Flow, req *msg.Request, auth *digester) {
+// last sends such a request, which is nobody else's from now on. draft is the one that it lies in, if any.
+func (s *shard) last(f transport.Flow, req *msg.Request, draft *transaction.Draft, auth *digester) {
 	s.pending++
-	s.tx.Request(f, req, &farewell{s: s, flow: f, first: req, req: req, auth: auth})
+	s.tx.Request(f, req, &farewell{s: s, flow: f, draft: draft, req: req, auth: auth})
 }
 
 // Response implements transaction.ClientUser.
@@ -524,8 +526,8 @@ func (w *farewell) Failed(*transaction.Client, error) { w.over() }
 
 func (w *farewell) over() {
 	w.s.pending--
-	w.s.tx.Release(w.first)
-	w.first, w.req = nil, nil
+	w.s.tx.Release(w.draft)
+	w.draft, w.req = nil, nil
 }
 
 // bye ends the dialog of this leg. RFC 3261 section 15: a callee's BYE waits for the ACK of its 2xx, or for the end of that wait.
@@ -547,14 +549,14 @@ func (l *leg) farewell(rs []reason) {
 		l.settle(l.owed, nil)
 	}
 	req := l.current().Bye(l.c.sh.tx)
-	l.dress(req, msg.BYE, l.why(rs, 0))
+	l.dress(&req.Request, msg.BYE, l.why(rs, 0))
 	if n := l.party.Cross.UserData; n > 0 {
 		for _, v := range header.UserToUser(l.c.parting, n) {
 			req.AppendHeader(msg.NewHeader("User-to-User", v))
 		}
 	}
-	fill(req, nil)
-	l.c.sh.last(l.flow, req, l.auth)
+	fill(&req.Request, nil)
+	l.c.sh.last(l.flow, &req.Request, req, l.auth)
 }
 
 // entomb keeps the leg known as an ended one for as long as its peer may still send to it, then forgets it.

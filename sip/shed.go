@@ -69,7 +69,10 @@ func (l *leg) shed() {
 	if l.invite != nil {
 		var room [8]string
 		l.ways, l.bare = strings.Join(waysOf(room[:0], l.invite), " "), l.target != "" && len(l.invite.Body()) == 0
-		l.invite = nil
+		if l.dlg != nil { // its transaction has the 2xx and holds it no longer
+			l.c.sh.tx.Release(l.draft)
+		}
+		l.draft, l.invite = nil, nil
 	}
 	l.racks, l.takes, l.taken = nil, cloned(l.takes), places(l.taken)
 	if l.rel.idle() {

@@ -162,33 +162,38 @@ func (d *Dialog) Request(method msg.RequestMethod) *msg.Request {
 	if method == msg.INVITE {
 		d.Invite = d.LocalSeq
 	}
-	return d.build(nil, method, d.LocalSeq)
+	target, set, our, its := d.heads()
+	return transaction.NewRequest(method, target, set, our, its, d.CallID, d.LocalSeq, 70)
 }
 
 // Bye is Request for the last one of the dialog, as a draft of the layer, which may be nil. RFC 3261 section 15.1.1.
-func (d *Dialog) Bye(l *transaction.Layer) *msg.Request {
+func (d *Dialog) Bye(l *transaction.Layer) *transaction.Draft {
 	d.LocalSeq++
-	return d.build(l, msg.BYE, d.LocalSeq)
+	target, set, our, its := d.heads()
+	return l.Draft(msg.BYE, target, set, our, its, d.CallID, d.LocalSeq, 70)
 }
 
 // Ack builds the ACK for a 2xx to the INVITE with CSeq seq, as a draft of the layer, which may be nil; it takes no new number. RFC 3261 section 13.2.2.4.
-func (d *Dialog) Ack(l *transaction.Layer, seq uint32) *msg.Request { return d.build(l, msg.ACK, seq) }
+func (d *Dialog) Ack(l *transaction.Layer, seq uint32) *transaction.Draft {
+	target, set, our, its := d.heads()
+	return l.Draft(msg.ACK, target, set, our, its, d.CallID, seq, 70)
+}
 
-func (d *Dialog) build(l *transaction.Layer, method msg.RequestMethod, seq uint32) *msg.Request {
+// heads are the target, the routes and the ends of a request of the dialog.
+func (d *Dialog) heads() (to msg.Uri, set []*msg.RouteHeader, our, its transaction.End) {
 	target, routes := d.Target, d.Routes
 	if len(routes) > 0 && !routes[0].loose() {
 		// A strict router: it becomes the Request-URI and the target goes last.
 		rest := append([]URI{}, routes[1:]...)
 		target, routes = routes[0], append(rest, d.Target)
 	}
-	var set []*msg.RouteHeader
 	for i := range routes {
 		u := routes[i].Uri()
 		set = append(set, &msg.RouteHeader{Address: *u.Clone()})
 	}
-	our := transaction.End{Display: d.Local.Display, URI: d.Local.URI.Uri(), Tag: d.Local.Tag}
-	its := transaction.End{Display: d.Remote.Display, URI: d.Remote.URI.Uri(), Tag: d.Remote.Tag}
-	return l.Draft(method, target.Uri(), set, our, its, d.CallID, seq, 70)
+	our = transaction.End{Display: d.Local.Display, URI: d.Local.URI.Uri(), Tag: d.Local.Tag}
+	its = transaction.End{Display: d.Remote.Display, URI: d.Remote.URI.Uri(), Tag: d.Remote.Tag}
+	return target.Uri(), set, our, its
 }
 
 // recorded is the route set of a message: in order for a UAS, reversed for a UAC.

@@ -1,68 +1,29 @@
 package transaction
 
-import "github.com/emiago/sipgo/sip"
+import (
+	"slices"
 
-// drafts is memory of messages of ours that are soon over, used again by the next ones of the same loop: what is written lies where the one before lay. Whoever draws
-// one owns it until it is given back; one that never is belongs to its holder alone once maxDrafts others were drawn.
-type drafts[T any] struct{ free, lent []*T }
+	"github.com/emiago/sipgo/sip"
+)
 
-// maxDrafts bounds what waits, and what is remembered of those that were drawn.
+// Messages of ours that are soon over lie in memory that the next ones of the same loop use again: what is written lies where the one before lay.
+
+// maxDrafts bounds what waits, and what is remembered of responses that were drawn.
 const maxDrafts = 64
 
 // draftRoom is for how many headers a draft has room.
 const draftRoom = 24
 
-func (d *drafts[T]) draw(fresh func() *T) *T {
-	var m *T
-	if n := len(d.free); n > 0 {
-		m, d.free[n-1] = d.free[n-1], nil
-		d.free = d.free[:n-1]
-	} else {
-		m = fresh()
-	}
-	if len(d.lent) == maxDrafts {
-		copy(d.lent, d.lent[1:])
-		d.lent = d.lent[:maxDrafts-1]
-	}
-	d.lent = append(d.lent, m)
-	return m
-}
-
-// back gives the lent one that is meant, which nobody has any more; nil when none is.
-func (d *drafts[T]) back(meant func(*T) bool) *T {
-	for i := len(d.lent) - 1; i >= 0; i-- {
-		m := d.lent[i]
-		if !meant(m) {
-			continue
-		}
-		last := len(d.lent) - 1
-		copy(d.lent[i:], d.lent[i+1:])
-		d.lent[last] = nil
-		d.lent = d.lent[:last]
-		return m
-	}
-	return nil
-}
-
-// put takes one back that is blank.
-func (d *drafts[T]) put(m *T) {
-	if len(d.free) < maxDrafts {
-		d.free = append(d.free, m)
-	}
-}
-
 // headed is a message that takes headers.
 type headed interface {
-	AppendHeader(sip.Header)
+	PrependHeader(...sip.Header)
 	RemoveHeader(string) bool
 }
 
 // roomy gives m room for headers: sipgo lets nobody set it.
 func roomy(m headed) {
 	var length sip.ContentLengthHeader
-	for range draftRoom {
-		m.AppendHeader(&length)
-	}
+	m.PrependHeader(slices.Repeat([]sip.Header{&length}, draftRoom)...)
 	for m.RemoveHeader(length.Name()) {
 	}
 }
@@ -88,39 +49,86 @@ func (d *draftReply) wipe() {
 	d.reply = reply{Response: d.blank}
 }
 
-// draftRequest is a request of ours that is used again.
-type draftRequest struct {
+// Draft is a request of ours that is used again, in one piece with the headers that each one has. It belongs to the loop of its layer.
+type Draft struct {
 	sip.Request
 	fields
 	blank sip.Request
 }
 
-func newDraftRequest() *draftRequest {
-	d := &draftRequest{}
+func newDraft() *Draft {
+	d := &Draft{}
 	roomy(&d.blank)
 	d.wipe()
 	return d
 }
 
-func (d *draftRequest) wipe() {
+func (d *Draft) wipe() {
 	emptied(d.blank.Headers())
 	d.Request, d.fields = d.blank, fields{}
 }
 
-// Release takes a request back that Draft made, and whose transaction told its user the end: nobody holds it or a header of it any more. Any other stays as it is.
-func (l *Layer) Release(req *sip.Request) {
-	if d := l.requests.back(func(d *draftRequest) bool { return &d.Request == req }); d != nil {
+// Draft is NewRequest in memory that is used again from its Release on; without one it is memory like any other. A nil layer has no such memory.
+func (l *Layer) Draft(method sip.RequestMethod, target sip.Uri, routes []*sip.RouteHeader, from, to End, callID string, seq, hops uint32) *Draft {
+	var d *Draft
+	if l != nil && len(l.requests) > 0 {
+		n := len(l.requests) - 1
+		d, l.requests[n] = l.requests[n], nil
+		l.requests = l.requests[:n]
+	} else {
+		d = newDraft()
+	}
+	d.SipVersion, d.Method, d.Recipient = "SIP/2.0", method, target
+	d.hops, d.id = sip.MaxForwardsHeader(hops), sip.CallIDHeader(callID)
+	d.dress(&d.Request, routes, from, to, seq)
+	return d
+}
+
+// Release takes a draft back that is over: it was sent outside any transaction, or its transaction told its user the end, and nobody holds it or a header of it any
+// more. nil is none.
+func (l *Layer) Release(d *Draft) {
+	if d == nil {
+		return
+	}
+	d.wipe()
+	if len(l.requests) < maxDrafts {
+		l.requests = append(l.requests, d)
+	}
+}
+
+// replies are responses that wait, and those that were drawn: one that nobody gives back belongs to its holder alone once maxDrafts others were.
+type replies struct{ free, lent []*draftReply }
+
+func (r *replies) draw() *draftReply {
+	var d *draftReply
+	if n := len(r.free); n > 0 {
+		d, r.free[n-1] = r.free[n-1], nil
+		r.free = r.free[:n-1]
+	} else {
+		d = newDraftReply()
+	}
+	if len(r.lent) == maxDrafts {
+		r.lent = slices.Delete(r.lent, 0, 1)
+	}
+	r.lent = append(r.lent, d)
+	return d
+}
+
+// back takes back the one that holds a response, if any does.
+func (r *replies) back(res *sip.Response) {
+	for i := len(r.lent) - 1; i >= 0; i-- {
+		d := r.lent[i]
+		if &d.Response != res {
+			continue
+		}
+		r.lent = slices.Delete(r.lent, i, i+1)
 		d.wipe()
-		l.requests.put(d)
+		if len(r.free) < maxDrafts {
+			r.free = append(r.free, d)
+		}
+		return
 	}
 }
 
 // Release takes a response back that Draft made: nobody holds it any more. Any other stays as it is.
-func (s *Server) Release(res *sip.Response) { s.l.release(res) }
-
-func (l *Layer) release(res *sip.Response) {
-	if d := l.replies.back(func(d *draftReply) bool { return &d.Response == res }); d != nil {
-		d.wipe()
-		l.replies.put(d)
-	}
-}
+func (s *Server) Release(res *sip.Response) { s.l.replies.back(res) }

@@ -71,12 +71,12 @@ func TestADraftIsWhatARequestIs(t *testing.T) {
 		for _, tag := range []string{"", "there"} {
 			from, to := End{"A", sip.Uri{Scheme: "sip", User: "a", Host: "a.example"}, "here"}, End{"", target, tag}
 			id, seq := fmt.Sprint("call", i), uint32(i+1)
-			whole, draft := (*Layer)(nil).Draft(sip.ACK, target, routes, from, to, id, seq, 70), l.Draft(sip.ACK, target, routes, from, to, id, seq, 70)
+			whole, draft := NewRequest(sip.ACK, target, routes, from, to, id, seq, 70), l.Draft(sip.ACK, target, routes, from, to, id, seq, 70)
 			if got, want := draft.String(), whole.String(); got != want {
 				t.Errorf("a draft is\n%s, a request\n%s", got, want)
 			}
 			wire = nil
-			for _, req := range []*sip.Request{whole, draft} {
+			for _, req := range []*sip.Request{whole, &draft.Request} {
 				if err := l.Send(flowOf(transport.UDP), req); err != nil {
 					t.Fatal(err)
 				}
@@ -84,8 +84,8 @@ func TestADraftIsWhatARequestIs(t *testing.T) {
 			if cut := func(s string) string { a, b, _ := strings.Cut(s, "branch="); return a + b[strings.Index(b, ";"):] }; cut(wire[0]) != cut(wire[1]) {
 				t.Errorf("a draft is sent as\n%s, a request as\n%s", wire[1], wire[0])
 			}
-			if len(l.requests.free) != 1 || len(l.requests.lent) != 0 {
-				t.Fatalf("%d drafts wait, %d are lent", len(l.requests.free), len(l.requests.lent))
+			if l.Release(draft); len(l.requests) != 1 || l.requests[0] != draft {
+				t.Fatalf("%d drafts wait", len(l.requests))
 			}
 		}
 	}
@@ -98,7 +98,7 @@ func TestDraftsHoldNothing(t *testing.T) {
 		s := serverOf(t, l, incoming("BYE", "z9hG4bKd", "Record-Route: <sip:p.example;lr>\r\n"))
 		res := s.Draft(200, "Fine")
 		req := l.Draft(sip.BYE, sip.Uri{Host: "h"}, []*sip.RouteHeader{{}}, End{"A", sip.Uri{Host: "a"}, "x"}, End{"B", sip.Uri{Host: "b"}, "y"}, "id", 3, 70)
-		for _, m := range []sip.Message{res, req} {
+		for _, m := range []sip.Message{res, &req.Request} {
 			for range headers {
 				m.AppendHeader(sip.NewHeader("Contact", "<sip:c@c.example>"))
 			}
@@ -109,11 +109,11 @@ func TestDraftsHoldNothing(t *testing.T) {
 		}
 		s.Release(res)
 		l.Release(req)
-		a, b := l.replies.free[0], l.requests.free[0]
-		if &a.Response != res || &b.Request != req {
+		a, b := l.replies.free[0], l.requests[0]
+		if &a.Response != res || b != req {
 			t.Fatal("the drafts were not used again")
 		}
-		if !reflect.DeepEqual(a, newDraftReply()) || !reflect.DeepEqual(b, newDraftRequest()) {
+		if !reflect.DeepEqual(a, newDraftReply()) || !reflect.DeepEqual(b, newDraft()) {
 			t.Errorf("with %d headers more something is left in %+v or %+v", headers, a, b)
 		}
 		for _, room := range [][]sip.Header{a.Headers(), b.Headers()} {
@@ -121,6 +121,24 @@ func TestDraftsHoldNothing(t *testing.T) {
 				t.Errorf("the room for headers holds %v", room)
 			}
 		}
+	}
+}
+
+// TestDraftsHaveABound holds that a burst does not hold its memory for ever, and that a layer that is none needs none.
+func TestDraftsHaveABound(t *testing.T) {
+	l := silent(&world{t: t})
+	for range 2 * maxDrafts {
+		l.Release((*Layer)(nil).Draft(sip.BYE, sip.Uri{}, nil, End{}, End{}, "", 1, 70))
+	}
+	if l.Release(nil); len(l.requests) != maxDrafts {
+		t.Errorf("%d requests wait", len(l.requests))
+	}
+	s := serverOf(t, l, incoming("BYE", "z9hG4bKe", ""))
+	for range 2 * maxDrafts {
+		s.Draft(200, "")
+	}
+	if len(l.replies.lent) != maxDrafts || len(l.replies.free) != 0 {
+		t.Errorf("%d responses are remembered, %d wait", len(l.replies.lent), len(l.replies.free))
 	}
 }
 

@@ -35,18 +35,6 @@ func NewRequest(method sip.RequestMethod, target sip.Uri, routes []*sip.RouteHea
 	return req
 }
 
-// Draft is NewRequest in memory that is used again. Send takes it back; of a request that has a transaction its Release does. A nil layer has no such memory.
-func (l *Layer) Draft(method sip.RequestMethod, target sip.Uri, routes []*sip.RouteHeader, from, to End, callID string, seq, hops uint32) *sip.Request {
-	if l == nil {
-		return NewRequest(method, target, routes, from, to, callID, seq, hops)
-	}
-	d := l.requests.draw(newDraftRequest)
-	d.SipVersion, d.Method, d.Recipient = "SIP/2.0", method, target
-	d.hops, d.id = sip.MaxForwardsHeader(hops), sip.CallIDHeader(callID)
-	d.dress(&d.Request, routes, from, to, seq)
-	return &d.Request
-}
-
 // dress puts the headers on.
 func (h *fields) dress(req *sip.Request, routes []*sip.RouteHeader, from, to End, seq uint32) {
 	h.cseq = sip.CSeqHeader{SeqNo: seq, MethodName: req.Method}

@@ -29,7 +29,7 @@ func (s *Server) Response(status int, reason string, headers ...sip.Header) *sip
 // Draft is Response in memory that is used again. Respond takes it back, so the caller keeps nothing of it; only a 2xx to INVITE, which is sent again, stays until
 // its Release.
 func (s *Server) Draft(status int, reason string, headers ...sip.Header) *sip.Response {
-	d := s.l.replies.draw(newDraftReply)
+	d := s.l.replies.draw()
 	var room [24]sip.Header
 	for _, h := range s.compose(&d.reply, room[:0], status, reason, headers) {
 		d.Response.AppendHeader(h)

@@ -166,7 +166,7 @@ func (s *Server) OnCancel(f func(cancel *sip.Request)) {
 func (s *Server) Respond(res *sip.Response) error {
 	err := s.respond(res)
 	if !s.invite() || !res.IsSuccess() {
-		s.l.release(res)
+		s.l.replies.back(res)
 	}
 	return err
 }

@@ -95,11 +95,11 @@ type Layer struct {
 	seed    maphash.Seed       // of these hashes
 
 	// Memory that is used again.
-	buf      []byte             // of a message that is written
-	spare    [][]byte           // of messages that are kept briefly
-	replies  drafts[draftReply] // of ours that are soon over, as are the requests
-	requests drafts[draftRequest]
-	key      []byte // of a key that is looked up
+	buf      []byte   // of a message that is written
+	spare    [][]byte // of messages that are kept briefly
+	replies  replies
+	requests []*Draft // that wait
+	key      []byte   // of a key that is looked up
 	dice     [512]byte
 	die      int // the first unused of dice
 	host     via // the local address that was written last
@@ -203,9 +203,8 @@ func (l *Layer) Request(f transport.Flow, req *sip.Request, u ClientUser, opts .
 	return c
 }
 
-// Send puts a Via on top and writes req outside any transaction (ACK for 2xx). A draft is the layer's again then.
+// Send puts a Via on top and writes req outside any transaction (ACK for 2xx).
 func (l *Layer) Send(f transport.Flow, req *sip.Request) error {
-	defer l.Release(req)
 	l.addVia(f, req, l.newBranch())
 	b := transport.Append(l.buf[:0], req)
 	if wide, ok := l.widen(f, req, len(b)); ok {
