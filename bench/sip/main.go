@@ -17,17 +17,18 @@ import (
 
 // plan is what a run does. The defaults keep it under four minutes.
 type plan struct {
-	cordon string // the binary
-	out    string // folder of the results
-	rounds int
-	rate   int // calls/s
-	calls  int // per round and system
-	held   int // calls that are held for the measure of memory
-	storm  int // calls that are moved
-	moves  int // re-INVITEs per second
-	only   string
-	dir    string // of this run, thrown away
-	keep   bool
+	cordon  string // the binary
+	against string // another one; empty for none
+	out     string // folder of the results
+	rounds  int
+	rate    int // calls/s
+	calls   int // per round and system
+	held    int // calls that are held for the measure of memory
+	storm   int // calls that are moved
+	moves   int // re-INVITEs per second
+	only    string
+	dir     string // of this run, thrown away
+	keep    bool
 }
 
 func main() {
@@ -40,6 +41,7 @@ func main() {
 	}
 	var p plan
 	flag.StringVar(&p.cordon, "cordon", "bin/cordon", "binary of cordon")
+	flag.StringVar(&p.against, "against", "", "another binary of cordon, measured beside the first, as \"before\"")
 	flag.StringVar(&p.out, "out", "bench/results", "folder of the results")
 	flag.IntVar(&p.rounds, "rounds", 5, "rounds; in each one every system has its turn")
 	flag.IntVar(&p.rate, "rate", 500, "calls per second")
@@ -71,6 +73,11 @@ func (p *plan) run(ctx context.Context) (err error) {
 	}
 	if p.cordon, err = filepath.Abs(p.cordon); err != nil {
 		return err
+	}
+	if p.against != "" {
+		if p.against, err = filepath.Abs(p.against); err != nil {
+			return err
+		}
 	}
 	begun := time.Now()
 	list, err := p.systems()

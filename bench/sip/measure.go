@@ -88,9 +88,13 @@ func (r *report) measure(ctx context.Context) error {
 	return nil
 }
 
-// round plays the load of one round and notes what it cost.
+// round plays the load of one round and notes what it cost. What asking for metrics costs is not in it.
 func (w *row) round(ctx context.Context, p *plan, l load, counted bool) error {
-	before, mallocs, err := w.cost()
+	mallocs, err := w.mallocs()
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.s.name, err)
+	}
+	before, err := w.cpuTime()
 	if err != nil {
 		return fmt.Errorf("%s: %w", w.s.name, err)
 	}
@@ -101,29 +105,34 @@ func (w *row) round(ctx context.Context, p *plan, l load, counted bool) error {
 	if err := pause(ctx, settled); err != nil {
 		return err
 	}
-	after, more, err := w.cost()
+	after, err := w.cpuTime()
 	if err != nil || !counted {
 		return err
 	}
+	more, err := w.mallocs()
 	n := float64(max(1, c.successful))
 	w.cpu = append(w.cpu, (after-before).Seconds()*1000/n)
 	w.p99 = append(w.p99, quantile(c.rtt[1], 0.99))
 	w.allocs = append(w.allocs, (more-mallocs)/n)
 	w.calls, w.failed, w.again = w.calls+l.calls, w.failed+l.calls-c.successful, w.again+c.retransmissions
-	return nil
+	return err
 }
 
-// cost is the CPU time and, where the system tells it, the number of allocations so far.
-func (w *row) cost() (time.Duration, float64, error) {
+// cpuTime is what the system has used so far; 0 for the direct way.
+func (w *row) cpuTime() (time.Duration, error) {
 	if w.s.proc == nil {
-		return 0, 0, nil
+		return 0, nil
 	}
-	cpu, err := w.s.proc.cpu()
-	if err != nil {
-		return 0, 0, err
+	return w.s.proc.cpu()
+}
+
+// mallocs is the number of allocations so far, of a system that tells it.
+func (w *row) mallocs() (float64, error) {
+	if w.s.api == "" {
+		return 0, nil
 	}
 	v, err := w.s.metrics("go_memstats_mallocs_total")
-	return cpu, sum(v), err
+	return sum(v), err
 }
 
 // rest measures what is no matter of rounds: calls without hold, the order of INFO, and for cordon the storm.

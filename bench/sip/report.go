@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -91,6 +92,17 @@ func (r *report) print(to io.Writer) {
 		fmt.Fprintf(to, "%s: ratios by round %.2f\n", l.Name, l.Ratios)
 		if s := l.Storm; s != nil {
 			fmt.Fprintf(to, "%s: storm of %d calls, %d re-INVITE/s: %d moved, %d lost, p99 %.1f ms\n", l.Name, s.Calls, s.Rate, s.Moved, s.Lost, s.P99)
+		}
+	}
+	r.compare(to)
+}
+
+// compare says what cordon costs beside the other binary of it.
+func (r *report) compare(to io.Writer) {
+	if now := r.row(nameCordon); now != nil {
+		if v := now.ratios(r.row(nameBefore)); len(v) > 0 {
+			slices.Sort(v)
+			fmt.Fprintf(to, "cordon costs %.3f of what the other binary does (quarters of the rounds: %.3f to %.3f)\n", median(v), v[len(v)/4], v[len(v)*3/4])
 		}
 	}
 }

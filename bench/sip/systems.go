@@ -25,12 +25,14 @@ type system struct {
 	vias       int            // that a request has at the callee
 	boot       func(ctx context.Context, p *plan, s *system) error
 	proc       *process // nil: calls go directly
-	api        string   // cordon's
+	binary     string   // of cordon
+	api        string   // its address; empty for the others
 	token      string
 }
 
 const (
 	nameCordon   = "cordon"
+	nameBefore   = "before"
 	nameKamailio = "kamailio"
 	nameSipgo    = "sipgo"
 	nameDirect   = "direct"
@@ -43,17 +45,25 @@ func (p *plan) systems() ([]*system, error) {
 	}
 	direct := at("127.10.0.1", 7004)
 	all := []*system{
-		{name: nameCordon, says: "cordon, B2BUA with policy, SDP rewrite, receipts", at: at("127.5.0.10", 5060), uas: at("127.10.0.1", 7001), vias: 1, boot: bootCordon},
+		{name: nameCordon, says: "cordon, B2BUA with policy, SDP rewrite, receipts", at: at("127.5.0.10", 5060), uas: at("127.10.0.1", 7001), vias: 1, boot: bootCordon, binary: p.cordon, api: "127.0.0.1:8497"},
 		{name: nameKamailio, says: "Kamailio, record-routing tm relay, -x fm", at: at("127.5.0.11", 5060), uas: at("127.10.0.1", 7002), vias: 2, boot: bootKamailio},
 		{name: nameSipgo, says: "sipgo server API, record-routing relay", at: at("127.5.0.12", 5060), uas: at("127.10.0.1", 7003), vias: 2, boot: bootSipgo},
 		{name: nameDirect, says: "no system between caller and callee", at: direct, uas: direct},
 	}
+	before := &system{name: nameBefore, says: "cordon, another binary", at: at("127.5.0.13", 5060), uas: at("127.10.0.1", 7005), vias: 1, boot: bootCordon, binary: p.against, api: "127.0.0.1:8498"}
 	if p.only == "" {
+		if p.against != "" {
+			all = append(all, before)
+		}
 		return all, nil
 	}
 	for _, s := range all {
 		if s.name == p.only && s.boot != nil {
-			return []*system{s, all[3]}, nil
+			only := []*system{s, all[3]}
+			if p.against != "" {
+				only = append(only, before)
+			}
+			return only, nil
 		}
 	}
 	return nil, fmt.Errorf("-only %q: want %s, %s or %s", p.only, nameCordon, nameKamailio, nameSipgo)
@@ -114,17 +124,17 @@ people:
   - {id: clara, roles: [dpo], scopes: [org.read], token: {file: clara.token}}
   - {id: ops, roles: [operator], scopes: [org.read, logs.view, api.healthcheck], token: {file: ops.token}}
 limits: {max_calls: 20000, rate_per_source: 100000}
-api: {address: "127.0.0.1:8497"}
+api: {address: "%[5]s"}
 `
 
 // bootCordon runs the binary as an operator would, with everything on: policy, receipts, the log on disk, probes, metrics.
 func bootCordon(ctx context.Context, p *plan, s *system) error {
-	dir := filepath.Join(p.dir, "node")
+	dir := filepath.Join(p.dir, "node-"+s.name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	s.api, s.token = "http://127.0.0.1:8497", "ops-of-the-bench-of-signalling"
-	files := map[string]string{"uas.xml": callee, "cordon.yaml": fmt.Sprintf(configText, s.at, callerAddr, s.uas.Addr(), s.uas.Port()), "ops.token": s.token}
+	s.token = "ops-of-the-bench-of-signalling"
+	files := map[string]string{"uas.xml": callee, "cordon.yaml": fmt.Sprintf(configText, s.at, callerAddr, s.uas.Addr(), s.uas.Port(), s.api), "ops.token": s.token}
 	for _, person := range []string{"anna", "ben", "clara"} {
 		files[person+".token"] = person + "-of-the-bench-of-signalling"
 	}
@@ -134,7 +144,7 @@ func bootCordon(ctx context.Context, p *plan, s *system) error {
 		}
 	}
 	var err error
-	if s.proc, err = launch(ctx, coreOfSystem, dir, "cordon", []string{"GOMAXPROCS=1"}, p.cordon, "run", "-c", "cordon.yaml", "--drain", "3s"); err != nil {
+	if s.proc, err = launch(ctx, coreOfSystem, dir, "cordon", []string{"GOMAXPROCS=1"}, s.binary, "run", "-c", "cordon.yaml", "--drain", "3s"); err != nil {
 		return err
 	}
 	// A callee that answers probes stands until the group is up.
@@ -167,7 +177,7 @@ func (s *system) up(party string) bool {
 }
 
 func (s *system) get(path string) ([]byte, error) {
-	req, err := http.NewRequest(http.MethodGet, s.api+path, nil)
+	req, err := http.NewRequest(http.MethodGet, "http://"+s.api+path, nil)
 	if err != nil {
 		return nil, err
 	}
