@@ -51,7 +51,9 @@ func TestTheOperatorsCollectorWins(t *testing.T) {
 		return g, debug.SetMemoryLimit(math.MaxInt64)
 	}
 	now()
-	tune(root, func(string) string { return "set" })
+	if b := tune(root, func(string) string { return "set" }); b != nil {
+		t.Errorf("the operator chose the collector, and %d bytes of ballast were laid in", len(b))
+	}
 	if g, l := now(); g != 100 || l != math.MaxInt64 {
 		t.Errorf("the operator's choice became GOGC %d, limit %d", g, l)
 	}
@@ -59,7 +61,9 @@ func TestTheOperatorsCollectorWins(t *testing.T) {
 	if g, l := now(); g != 100 || l != math.MaxInt64 {
 		t.Errorf("nobody knows the memory, and it is GOGC %d, limit %d", g, l)
 	}
-	tune(root, func(string) string { return "" })
+	if b := tune(root, func(string) string { return "" }); len(b) != 4<<30/warmPer*100/patientGC {
+		t.Errorf("%d bytes of ballast", len(b))
+	}
 	if g, l := now(); g != patientGC || l != 3<<30 {
 		t.Errorf("GOGC %d, limit %d; want %d and %d", g, l, patientGC, 3<<30)
 	}

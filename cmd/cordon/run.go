@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -28,7 +29,8 @@ var liveHeap = collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/gc
 
 // Run is the edge.
 func (r *runCmd) Run(ctx context.Context, s streams) error {
-	tune("/", os.Getenv)
+	ballast := tune("/", os.Getenv)
+	defer runtime.KeepAlive(ballast)
 	cfg, err := configs.Load(r.Config)
 	if err != nil {
 		return withHint(err, "cordon check "+r.Config+" explains the file")
