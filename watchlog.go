@@ -67,7 +67,7 @@ func (w *logWatch) look() {
 		if w.down {
 			w.node.logger.Error("the log cannot be written; gated calls are refused", "why", h.Why, "on_log_failure", w.node.cfg.Load().Log.OnLogFailure)
 		} else {
-			w.node.logger.Info("the log can be written again; a gap record says what is missing")
+			w.node.logger.Info("the log can be written again; what is missing, if anything, stands in a gap record")
 		}
 	}
 	if p := w.node.names.Health(); p.OK == w.unkept {

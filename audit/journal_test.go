@@ -316,3 +316,20 @@ func TestJournalBroken(t *testing.T) {
 		t.Errorf("%d entries are in the new journal", len(leaves))
 	}
 }
+
+// TestJournalGroup holds that a group is whole blocks, in memory that begins with one, of zeros behind what it says, whatever stood there before.
+func TestJournalGroup(t *testing.T) {
+	t.Parallel()
+	var j journal
+	for _, n := range []int{3 * slotBlock, 100, slotBlock - journalHead - 2, 1} {
+		leaf := bytes.Repeat([]byte{'x'}, n)
+		b := j.group(7, [][]byte{leaf})
+		used := journalHead + 2 + n
+		if int64(len(b)) != blocks(int64(used)) || !atBlock(b) || bytes.ContainsFunc(b[used:], func(r rune) bool { return r != 0 }) {
+			t.Errorf("an entry of %d bytes: a group of %d, at a block: %v", n, len(b), atBlock(b))
+		}
+		if first, entries, _ := readGroup(b, 0); first != 7 || len(entries) != 1 || !bytes.Equal(entries[0], leaf) {
+			t.Errorf("an entry of %d bytes: %d entries from %d on", n, len(entries), first)
+		}
+	}
+}

@@ -401,3 +401,34 @@ func TestStateUnwritten(t *testing.T) {
 		t.Errorf("entry %d, %d are in the tree", seq, inTree(t, c.Dir))
 	}
 }
+
+// TestBundleKept holds that what a failed write put together over the edge of a bundle takes nothing from the bundle that is in the tree.
+func TestBundleKept(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	c.Dir = logDir(t)
+	l := openTest(t, "disk", c)
+	d := l.(*spine).drv.(*posix)
+	asyncAll(t, l, endedCalls(240)...)
+	for range 3 { // each of them puts the bundle together in what the one before has left
+		mustAppend(t, l, HealthChanged{})
+	}
+	next := filepath.Join(c.Dir, layout.EntriesPath(1, 1))
+	if err := os.WriteFile(filepath.Dir(next), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asyncAll(t, l, endedCalls(100)...)
+	if _, err := d.append(leafOf(t, l, HealthChanged{})); err == nil {
+		t.Fatal("the bundle behind the edge could be written")
+	}
+	if err := os.Remove(filepath.Dir(next)); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, HealthChanged{})
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if v := verify(t, c.Dir, l.VerifierKey()); v.Bad != nil || v.Size != 344 || v.Unsigned != 0 {
+		t.Errorf("%d entries, %d unsigned, %+v", v.Size, v.Unsigned, v.Bad)
+	}
+}
