@@ -31,7 +31,7 @@ type saying struct {
 }
 
 // maxSpare is how many slabs wait for a call: calls begin and end in turn, so few are enough.
-const maxSpare = 256
+const maxSpare = 128
 
 // spares are the slabs that no call has; the last one that was given back, which the caches know best, is the first to go.
 type spares struct {
