@@ -78,7 +78,7 @@ func (c *call) refuseWith(status int, result, by string, rs []reason, more []msg
 		if ref := c.ref.Load(); ref != nil && (result == "held" || result == "refused") {
 			hs = append(hs, msg.NewHeader(receiptHeader, *ref))
 		}
-		if status == 503 && c.plan.Closed { // for load there is none: RFC 7339 section 5.10
+		if status == 503 {
 			hs = append(hs, msg.NewHeader("Retry-After", "10"))
 		}
 		c.sh.answer(c.a.in, status, hs...)

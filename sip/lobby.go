@@ -161,7 +161,7 @@ func (e *Edge) admit(s *shard, in transport.Incoming, callID string) bool {
 		}
 		if fresh && !in.OnlyEmergency && !e.mayCall(in) && !e.asksForHelp(in) {
 			s.lobby.forget(key)
-			e.turnAway(s, in, "rate")
+			e.turnAway(s, in, "rate", "1")
 			return true
 		}
 	} else {
@@ -179,7 +179,7 @@ func (e *Edge) admit(s *shard, in transport.Incoming, callID string) bool {
 			return false
 		}
 		s.lobby.forget(key)
-		e.turnAway(s, in, "lobby")
+		e.turnAway(s, in, "lobby", "5")
 	case waits:
 	}
 	return true
@@ -239,9 +239,8 @@ func (e *Edge) asksForHelp(in transport.Incoming) bool {
 // toldPerSecond bounds the refusals that one loop's lobby sends: beyond it silence is cheaper, and the sender's own timers tell it the same.
 const toldPerSecond = 200
 
-// turnAway refuses a new call without keeping anything, as RFC 3261 section 8.2.7 lets a server do. RFC 7339 section 5.10.2: 503 without Retry-After, which would
-// stop everything that the peer sends.
-func (e *Edge) turnAway(s *shard, in transport.Incoming, why string) {
+// turnAway refuses a new call without keeping anything. RFC 3261 section 8.2.7 lets a server answer so, and section 21.5.4 names 503 with Retry-After.
+func (e *Edge) turnAway(s *shard, in transport.Incoming, why, after string) {
 	e.metrics.turned.WithLabelValues(why).Inc()
 	req, ok := in.Msg.(*msg.Request)
 	if !ok || req.Method != msg.INVITE || in.OnlyEmergency || !in.Flow.Valid() {
@@ -251,7 +250,7 @@ func (e *Edge) turnAway(s *shard, in transport.Incoming, why string) {
 	may := s.lobby.told.Take(time.Now(), toldPerSecond, toldPerSecond)
 	s.lobby.mu.Unlock()
 	if may {
-		_ = e.tl.Send(in.Flow, transaction.Stateless(req, 503))
+		_ = e.tl.Send(in.Flow, transaction.Stateless(req, 503, msg.NewHeader("Retry-After", after)))
 	}
 }
 

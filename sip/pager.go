@@ -82,11 +82,8 @@ func (s *shard) unfit(tx *transaction.Server, req *msg.Request, in transport.Inc
 	case !plainBody(req), typeOf(req) == "":
 		return &refusal{415, []msg.Header{msg.NewHeader("Accept", strings.Join(party.messageTypes(), ", "))}}
 	}
-	switch {
-	case s.e.draining.Load():
-		return &refusal{503, []msg.Header{msg.NewHeader("Retry-After", "30")}}
-	case !s.e.screen.take(in.Flow.Remote().Addr()): // RFC 7339 section 5.10.2: load is shed without Retry-After
-		return &refusal{status: 503}
+	if s.e.draining.Load() || !s.e.screen.take(in.Flow.Remote().Addr()) {
+		return &refusal{503, []msg.Header{msg.NewHeader("Retry-After", "5")}}
 	}
 	return nil
 }

@@ -78,7 +78,11 @@ func (s *shard) replaced(tx *transaction.Server, req *msg.Request, in transport.
 	}
 	old, status := s.replaceable(r, party)
 	if status != 0 {
-		s.answer(tx, status)
+		var hs []msg.Header
+		if status == 503 {
+			hs = append(hs, msg.NewHeader("Retry-After", "5"))
+		}
+		s.answer(tx, status, hs...)
 		return
 	}
 	if old.party.Name != party.Name && !s.room(tx, party, in) {

@@ -411,7 +411,7 @@ func TestGuestsAreBounded(t *testing.T) {
 			if res == nil || res.StatusCode != 503 && res.StatusCode != 481 {
 				t.Fatalf("got %s", text(res))
 			}
-			refused = refused || res.StatusCode == 503 && value(res, "retry-after") == ""
+			refused = refused || res.StatusCode == 503 && value(res, "retry-after") != ""
 			w.fra.ack(res)
 		}
 		if !refused {

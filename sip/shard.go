@@ -293,34 +293,30 @@ func plainBody(req *msg.Request) bool {
 // maxLag is how long a new call may have waited for its loop. Beyond it the edge is overloaded and takes no new ones. RFC 3261 section 21.5.4.
 const maxLag = 500 * time.Millisecond
 
-// full says why there is no room for one more call of this party, as cordon_sip_turned_away_total does; "" where there is. Emergency calls never ask.
-func (s *shard) full(party *Party, in transport.Incoming) string {
+// full says why there is no room for one more call of this party, as cordon_sip_turned_away_total does, and when to ask again, in seconds; "" where there is room.
+// Emergency calls never ask.
+func (s *shard) full(party *Party, in transport.Incoming) (why, wait string) {
 	switch {
 	case s.e.draining.Load():
-		return "draining"
+		return "draining", "30"
 	case time.Since(in.At) > maxLag: // our own queue is behind: what is up comes first
-		return "lag"
+		return "lag", "5"
 	case s.e.c.MaxCalls > 0 && s.e.active.Load() >= int64(s.e.c.MaxCalls):
-		return "calls"
+		return "calls", "5"
 	case party.MaxCalls > 0 && s.e.partyLoad(party.Name).Load() >= int64(party.MaxCalls):
-		return "party_calls"
+		return "party_calls", "5"
 	}
-	return ""
+	return "", ""
 }
 
-// room answers a new call for which there is none with 503, and counts it. False: it was. Only an edge that goes away says when to ask again: load is shed
-// without Retry-After, which would stop everything that the peer sends. RFC 7339 section 5.10.2.
+// room answers a new call for which there is none with 503, and counts it. False: it was.
 func (s *shard) room(tx *transaction.Server, party *Party, in transport.Incoming) bool {
-	why := s.full(party, in)
+	why, wait := s.full(party, in)
 	if why == "" {
 		return true
 	}
 	s.e.metrics.turned.WithLabelValues(why).Inc()
-	var hs []msg.Header
-	if why == "draining" {
-		hs = append(hs, msg.NewHeader("Retry-After", "30"))
-	}
-	s.answer(tx, 503, hs...)
+	s.answer(tx, 503, msg.NewHeader("Retry-After", wait))
 	return false
 }
 

@@ -19,7 +19,7 @@ var checklist = []item{
 	{"digest", []int{7616, 8760}, "several challenges, strongest first, nc, stale", ""},
 	{"outbound and reuse", []int{5626, 5923, 5922, 5630, 6223}, "CRLF keep-alive, agreed on by the keep parameter of RFC 6223 over streams; reuse with a validated identity alone, names by RFC 5922, sips means TLS", "STUN keep-alive is neither sent nor agreed on: a SIP socket that answers STUN would answer strangers; probes keep UDP bindings open"},
 	{"registration", []int{6140, 3327, 3608}, "registering trunks and registering edges", ""},
-	{"overload", []int{7339, 7415, 7200}, "feedback both ways; new dialogs alone are refused, with 503 and without Retry-After, which is for maintenance", "event packages of RFC 7200 are not offered: no peer asks for them"},
+	{"overload", []int{7339, 7415, 7200}, "feedback both ways; new dialogs alone are refused", "event packages of RFC 7200 are not offered: no peer asks for them"},
 	{"early media", []int{3960, 5009, 6228}, "the last 18x with a description wins; the relay latches its source", ""},
 	{"forking", []int{6026, 5393}, "one To-tag toward the caller; further 2xx get ACK and BYE", ""},
 	{"STIR", []int{8224, 8225, 8226, 8588}, "Identity is dropped and counted, or passed where nothing that it signs was touched", ""},
