@@ -62,6 +62,13 @@ func (s *Snapshot) standing(a Ask) *verdictOf {
 	if until := fresh.ruling.Until; !until.IsZero() && until.Before(fresh.to) {
 		fresh.to = until
 	}
+	if p := s.parties[a.Party]; p != nil {
+		for i := range p.Attributes { // from the day of an attestation on, the words are others even where the permit stays
+			if begins := p.Attributes[i].At; begins.After(a.At) && begins.Before(fresh.to) {
+				fresh.to = begins
+			}
+		}
+	}
 	if fresh.ruling.Permitted() && (known == nil || !a.At.Before(known.from)) { // a question about the past does not push out the present
 		slot.Store(fresh)
 	}
