@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -43,11 +44,33 @@ func countedIntents(t *testing.T) (*fileIntents, *counted, string) {
 	return f, c, path
 }
 
-// TestIntentsPace holds that a call in calm waits for nobody, and that those of a busy time share their writes and wait no longer than groupEvery.
+// paced begins a call every gap and gives how long the slowest waited, and in how many writes they went.
+func paced(t *testing.T, f *fileIntents, c *counted, calls int, gap time.Duration) (slowest time.Duration, writes int64) {
+	t.Helper()
+	before, told := c.writes.Load(), make(chan time.Duration, calls)
+	for _, ref := range refsOf("call", calls) {
+		begin := time.Now()
+		f.BeginAsync(ref, begin, func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			told <- time.Since(begin)
+		})
+		time.Sleep(gap)
+	}
+	for range calls {
+		slowest = max(slowest, <-told)
+	}
+	return slowest, c.writes.Load() - before
+}
+
+// TestIntentsPace holds that a call in calm waits for nobody, that where few come they wait no longer than groupQuiet and where many come they share
+// their writes and wait no longer than groupBusy, and that it is all as it was when they are gone.
 func TestIntentsPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c, path := countedIntents(t)
-		for _, ref := range []string{"first", "second"} {
+		atOnce := func(ref string) {
+			t.Helper()
 			begin := time.Now()
 			if err := f.Begin(t.Context(), ref, begin); err != nil {
 				t.Fatal(err)
@@ -58,30 +81,59 @@ func TestIntentsPace(t *testing.T) {
 			if !strings.Contains(string(contents(t, path)), `"`+ref+`"`) {
 				t.Errorf("the %s one is not in the file", ref)
 			}
-			time.Sleep(3 * groupEvery)
 		}
-		before, calls := c.writes.Load(), 50
-		told := make(chan time.Duration, calls)
-		for i := range calls { // one each millisecond
-			begin := time.Now()
-			f.BeginAsync(refsOf("busy", calls)[i], begin, func(err error) {
-				if err != nil {
-					t.Error(err)
-				}
-				told <- time.Since(begin)
-			})
-			time.Sleep(time.Millisecond)
-		}
-		for range calls {
-			if d := <-told; d > groupEvery {
-				t.Errorf("one waited %v", d)
+		atOnce("first")
+		time.Sleep(groupQuiet)
+		atOnce("second")
+		time.Sleep(groupQuiet)
+		for range 2 { // the second time after a busy one
+			if d, n := paced(t, f, c, 50, 4*time.Millisecond); d > groupQuiet || n < 19 {
+				t.Errorf("of few one waited %v, and they went in %d writes", d, n)
 			}
-		}
-		if n, most := c.writes.Load()-before, int64(calls)*int64(time.Millisecond)/int64(groupEvery)+1; n > most || n < 2 {
-			t.Errorf("%d writes, expected at most %d", n, most)
+			if d, n := paced(t, f, c, 100, time.Millisecond); d <= groupQuiet || d > groupBusy || n < 5 || n > 7 {
+				t.Errorf("of many one waited %v, and they went in %d writes", d, n)
+			}
+			time.Sleep(groupBusy)
+			atOnce("calm")
+			time.Sleep(groupQuiet)
 		}
 		if err := f.Close(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestIntentsQuietAgain holds that a busy time slows down the one group behind it and no more.
+func TestIntentsQuietAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, _, _ := countedIntents(t)
+		start := time.Now()
+		var mu sync.Mutex
+		var at []time.Duration
+		begin := func(refs ...string) {
+			for _, ref := range refs {
+				f.BeginAsync(ref, start, func(error) {
+					mu.Lock()
+					defer mu.Unlock()
+					at = append(at, time.Since(start))
+				})
+			}
+		}
+		begin("alone")
+		synctest.Wait()
+		begin("a", "b", "c", "d")
+		time.Sleep(groupQuiet)
+		synctest.Wait()
+		begin("behind many")
+		time.Sleep(groupBusy)
+		synctest.Wait()
+		begin("behind few")
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		many, few := groupQuiet, groupQuiet+groupBusy
+		if want := []time.Duration{0, many, many, many, many, few, few + groupQuiet}; !slices.Equal(at, want) {
+			t.Errorf("told after %v, want %v", at, want)
 		}
 	})
 }
@@ -97,7 +149,7 @@ func TestIntentsEndsWait(t *testing.T) {
 		before := c.writes.Load()
 		for _, ref := range refs[:30] {
 			f.End(ref)
-			time.Sleep(groupEvery)
+			time.Sleep(groupBusy)
 		}
 		if n := c.writes.Load() - before; n != 0 {
 			t.Errorf("%d writes for ends alone", n)
