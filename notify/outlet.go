@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
 )
 
 const (
@@ -103,19 +105,36 @@ func (o *Outlet) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	var errs []error
-	for _, a := range addrs {
+	var failed, fenced []error
+	for i, a := range addrs {
 		if o.url.Scheme == "http" && !a.Unmap().IsLoopback() {
-			errs = append(errs, fmt.Errorf("%s is not this machine: use https", a))
+			failed = append(failed, fmt.Errorf("%s is not this machine: use https", a))
 			continue
 		}
-		conn, err := o.c.Dial(ctx, network, netip.AddrPortFrom(a, uint16(number)).String())
-		if err == nil {
+		conn, err := o.one(ctx, network, netip.AddrPortFrom(a, uint16(number)), len(addrs)-i)
+		switch {
+		case err == nil:
 			return conn, nil
+		case errors.Is(err, sovereign.ErrFenced):
+			fenced = append(fenced, err)
+		default:
+			failed = append(failed, err)
 		}
-		errs = append(errs, err)
 	}
-	return nil, errors.Join(errs...)
+	if len(failed) > 0 { // another attempt may reach one of them, whatever the wall says of the others
+		return nil, errors.Join(failed...)
+	}
+	return nil, errors.Join(fenced...)
+}
+
+// one dials one address, for its share of the time: left addresses have not been tried yet, this one included.
+func (o *Outlet) one(ctx context.Context, network string, to netip.AddrPort, left int) (net.Conn, error) {
+	if end, ok := ctx.Deadline(); ok {
+		share, cancel := context.WithTimeout(ctx, time.Until(end)/time.Duration(left))
+		defer cancel()
+		ctx = share
+	}
+	return o.c.Dial(ctx, network, to.String())
 }
 
 func (o *Outlet) resolve(ctx context.Context, host string) ([]netip.Addr, error) {

@@ -12,9 +12,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -229,6 +231,17 @@ func TestOnlyTheGivenWayOut(t *testing.T) {
 				return nil, fmt.Errorf("%w: the address lies in no permitted place", sovereign.ErrFenced)
 			}
 		}},
+		{"the fence refuses one address, and the other is down for now", true, func(c *WebhookConfig) {
+			c.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+				return []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("2001:db8::1")}, nil
+			}
+			c.Dial = func(_ context.Context, _, addr string) (net.Conn, error) {
+				if strings.HasPrefix(addr, "[2001:db8::1]") {
+					return nil, fmt.Errorf("%w: the address lies in no permitted place", sovereign.ErrFenced)
+				}
+				return nil, errors.New("connection refused")
+			}
+		}},
 		{"the receiver is down", true, func(c *WebhookConfig) {
 			c.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("connection refused") }
 		}},
@@ -283,6 +296,39 @@ func TestDialsWhatWasResolved(t *testing.T) {
 	if _, err := ch.Send(t.Context(), notice()); err != nil || len(dialled) != 2 {
 		t.Errorf("dialled %q, %v", dialled, err)
 	}
+}
+
+// An address from which nothing ever comes back leaves time for the others.
+func TestADeadAddressLeavesTimeForTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		var after []time.Duration
+		o, err := NewOutlet(OutletConfig{
+			URL: "https://example.com/", Resolve: func(context.Context, string) ([]netip.Addr, error) {
+				return []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")}, nil
+			},
+			Dial: func(ctx context.Context, _, addr string) (net.Conn, error) {
+				began := time.Now()
+				defer func() { after = append(after, time.Since(began)) }()
+				if addr == "192.0.2.3:443" {
+					return near, nil
+				}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
+		defer cancel()
+		c, err := o.dial(ctx, "tcp", "example.com:443")
+		if err != nil || c != near || !slices.Equal(after, []time.Duration{3 * time.Second, 3 * time.Second, 0}) {
+			t.Errorf("%v after %v", err, after)
+		}
+		near.Close()
+		far.Close()
+	})
 }
 
 func TestPlainHTTPOnLoopback(t *testing.T) {
