@@ -38,24 +38,22 @@ type readings struct {
 	told map[audit.TraceRead]time.Time // By is the person's id here
 }
 
-// first says whether this reading is to be told of, and remembers that it was.
-func (r *readings) first(a audit.TraceRead, now time.Time) bool {
+// known says whether the log has this reading already.
+func (r *readings) known(a audit.TraceRead, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if t, ok := r.told[a]; ok && now.Sub(t) < toldFor {
-		return false
-	}
+	t, ok := r.told[a]
+	return ok && now.Sub(t) < toldFor
+}
+
+// remember is called when the log has it.
+func (r *readings) remember(a audit.TraceRead, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(r.told) >= 1000 || r.told == nil { // forgetting tells once too often, never too seldom
 		r.told = map[audit.TraceRead]time.Time{}
 	}
 	r.told[a] = now
-	return true
-}
-
-func (r *readings) forget(a audit.TraceRead) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.told, a)
 }
 
 // trace shows the messages of one call as JSON or as a capture file.
@@ -110,18 +108,17 @@ func traceQuery(since, media, format string) (n int, watch time.Duration, form s
 	return n, watch, form, nil
 }
 
-// told writes the access into the log once. What cannot be written is not shown.
+// told writes the access into the log once; who asks again before the log has it is written down as well. What cannot be written is not shown.
 func (s *Server) told(ctx context.Context, a audit.TraceRead) error {
-	if !s.readings.first(a, time.Now()) {
+	if s.readings.known(a, time.Now()) {
 		return nil
 	}
-	by := a.By
-	a.By = ""
-	if err := s.c.Tracer.Told(ctx, a, by); err != nil {
-		a.By = by
-		s.readings.forget(a)
+	noted := a
+	noted.By = ""
+	if err := s.c.Tracer.Told(ctx, noted, a.By); err != nil {
 		return err
 	}
+	s.readings.remember(a, time.Now())
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 // fakeTracer remembers one call.
 type fakeTracer struct {
+	slow  time.Duration // of the log
 	told  []audit.TraceRead
 	by    []string
 	err   error
@@ -37,6 +39,7 @@ func (f *fakeTracer) Media(_ context.Context, id string, d time.Duration) ([]tra
 }
 
 func (f *fakeTracer) Told(_ context.Context, r audit.TraceRead, by string) error {
+	time.Sleep(f.slow)
 	if f.err == nil {
 		f.told, f.by = append(f.told, r), append(f.by, by)
 	}
@@ -71,6 +74,24 @@ func TestWhoLooksAtACallIsLoggedBeforeTheySee(t *testing.T) {
 		if w := d.ask("GET", path, "b", ""); w.Code != 403 { // org.read and three roles, but not this scope
 			t.Errorf("without the scope: %d", w.Code)
 		}
+	})
+}
+
+// Who asks twice at once sees nothing either before the log has it.
+func TestNobodySeesACallWhileTheLogIsStillToldOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t)
+		d.c.Tracer = &fakeTracer{slow: time.Second, err: errors.New("the log is down")}
+		var both sync.WaitGroup
+		for i := range 2 {
+			both.Go(func() {
+				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
+				if w := d.ask("GET", "/api/v1/calls/ref-1/trace", "r", ""); w.Code < 500 || strings.Contains(w.Body.String(), "INVITE") {
+					t.Errorf("request %d, without a record: %d %s", i, w.Code, w.Body)
+				}
+			})
+		}
+		both.Wait()
 	})
 }
 
