@@ -133,8 +133,8 @@ func is(h sip.Header, name string) bool {
 
 // Reason is the registered reason phrase of a status, or one for its class.
 func Reason(status int) string {
-	if r, ok := reasons[status]; ok {
-		return r
+	if status >= 0 && status < len(reasons) && reasons[status] != "" {
+		return reasons[status]
 	}
 	switch status / 100 {
 	case 1:
@@ -151,8 +151,8 @@ func Reason(status int) string {
 	return "Global Failure"
 }
 
-// reasons is the IANA registry of SIP response codes. Read only.
-var reasons = map[int]string{
+// reasons is the IANA registry of SIP response codes, by status. Read only.
+var reasons = [...]string{
 	100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "Queued", 183: "Session Progress", 199: "Early Dialog Terminated",
 	200: "OK", 202: "Accepted", 204: "No Notification",
 	300: "Multiple Choices", 301: "Moved Permanently", 302: "Moved Temporarily", 305: "Use Proxy", 380: "Alternative Service",
