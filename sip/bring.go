@@ -222,10 +222,11 @@ func (b *brought) handOver() {
 		return
 	}
 	l.timing.stop()
-	hop := signallingHop(nil, sideName(l.side), l)
+	var hop audit.ReceiptHop
+	signallingHop(&hop, nil, sideName(l.side), l)
 	hop.Until = time.Now()
 	y.former = append(y.former, formerLeg{hop, l.ruling})
-	delete(y.sh.legs, l.tag)
+	delete(y.sh.ends, l.tag)
 	for i, p := range y.taken {
 		if p == l.party.Name {
 			y.taken = append(y.taken[:i], y.taken[i+1:]...)

@@ -233,8 +233,8 @@ func (p *page) Response(_ *transaction.Client, res *msg.Response) {
 	p.outcome(status < 500 || status >= 600 || status == 503, status == 503, retryAfter(res), itoa(status))
 	switch {
 	case res.IsSuccess():
-		h := signallingHop(nil, "b", p.to)
-		p.took = &h
+		p.took = &audit.ReceiptHop{}
+		signallingHop(p.took, nil, "b", p.to)
 		p.end(status, "relayed", nil)
 	case fateOf(status, rs) == tryNext:
 		c.remember(status, rs)
@@ -385,7 +385,8 @@ func (c *call) note(from, to *leg, kind string, size, status int) {
 	if ref == nil {
 		return
 	}
-	hop := signallingHop(nil, sideName(to.side), to)
+	var hop audit.ReceiptHop
+	signallingHop(&hop, nil, sideName(to.side), to)
 	r := audit.MessageRelayed{
 		MessageRef: *ref, Direction: string(c.plan.Direction), From: from.party.Name, To: to.party.Name, Route: c.plan.Route, Bytes: size, ContentType: kind,
 		Attempts: []audit.Attempt{}, Hop: &hop, GateDecision: c.grant, SIPFinal: status, Overall: "compliant", PolicyDigest: c.plan.Digest, Generation: c.plan.Generation,

@@ -97,10 +97,10 @@ func (c *call) receipt(s *sheet) {
 		r.Hops = append(r.Hops, f.hop)
 	}
 	if c.a != nil {
-		r.Hops = append(r.Hops, signallingHop(s, "a", c.a))
+		signallingHop(s.hop(), s, "a", c.a)
 	}
 	if c.b != nil {
-		r.Hops = append(r.Hops, signallingHop(s, "b", c.b))
+		signallingHop(s.hop(), s, "b", c.b)
 	}
 	r.Overall = c.overall()
 }
@@ -164,13 +164,13 @@ func (c *call) overall() string {
 	return "compliant"
 }
 
-// signallingHop is what is known of a leg, in the room of s, which may be nil.
-func signallingHop(s *sheet, name string, l *leg) audit.ReceiptHop {
-	h := ruledHop(s, "signalling", name, l.ruling)
+// signallingHop writes what is known of a leg into h, which is blank, in the room of s, which may be nil.
+func signallingHop(h *audit.ReceiptHop, s *sheet, name string, l *leg) {
+	ruledHop(h, s, "signalling", name, l.ruling)
 	h.Operator = l.c.sh.e.operatorOf(s, l.ruling)
 	h.RemoteAddr, h.RemoteName = l.flow.Remote().String(), l.farName()
 	if d := l.shortest(); d > 0 {
-		bound(&h, d)
+		bound(h, d)
 	}
 	if id := l.identity(); id != nil {
 		h.TLS = &audit.TLSSeen{Version: id.Version, Suite: id.Suite, PeerSPKI: id.SPKI}
@@ -178,21 +178,20 @@ func signallingHop(s *sheet, name string, l *leg) audit.ReceiptHop {
 			h.Evidence = append(h.Evidence, audit.Evidence{Kind: "tls_identity", Value: n, Result: "supports"})
 		}
 	}
-	return h
 }
 
 // operatorOf names who runs the place of a ruling, and where the region's operator has its seat. Nil when nobody said.
 func (e *Edge) operatorOf(s *sheet, r *sovereign.Ruling) *audit.Operator {
-	o := audit.Operator{Name: r.Place.Operator, HQ: s.seat(e, r.Region)}
+	o := audit.Operator{Name: r.Place.Operator, HQ: s.seat(e.c.Fence.Snapshot(), r.Region)}
 	if o == (audit.Operator{}) {
 		return nil
 	}
 	return s.operator(o)
 }
 
-// seatOf looks up where the operator of a region has its seat.
-func (e *Edge) seatOf(r sovereign.Region) string {
-	if snap := e.c.Fence.Snapshot(); snap != nil {
+// seatOf looks up where the operator of a region has its seat. snap may be nil.
+func seatOf(snap *sovereign.Snapshot, r sovereign.Region) string {
+	if snap != nil {
 		if f, ok := snap.Catalogue().Lookup(r); ok {
 			return string(f.OperatorHQ)
 		}
@@ -230,11 +229,10 @@ func (c *call) names() (n [2]string) {
 }
 
 // ruledHop fills in what a ruling knows. The far end of every leg reads what we send it, so each hop is a termination.
-func ruledHop(s *sheet, plane, leg string, r *sovereign.Ruling) audit.ReceiptHop {
-	h := audit.ReceiptHop{
-		Plane: plane, Leg: leg, Role: "terminates_plaintext", DeclaredRegion: s.region(r.Region), DeclaredCountry: string(r.Country),
-		Contract: r.Place.Contract, Verdict: string(r.Standing), Ground: string(r.Ground), Instrument: r.Instrument, Proof: string(r.Proof),
-	}
+func ruledHop(h *audit.ReceiptHop, s *sheet, plane, leg string, r *sovereign.Ruling) {
+	h.Plane, h.Leg, h.Role = plane, leg, "terminates_plaintext"
+	h.DeclaredRegion, h.DeclaredCountry, h.Contract = s.region(r.Region), string(r.Country), r.Place.Contract
+	h.Verdict, h.Ground, h.Instrument, h.Proof = string(r.Standing), string(r.Ground), r.Instrument, string(r.Proof)
 	if h.Verdict == "" {
 		h.Verdict = string(sovereign.StandingUnknown)
 	}
@@ -242,7 +240,6 @@ func ruledHop(s *sheet, plane, leg string, r *sovereign.Ruling) audit.ReceiptHop
 	if r.Place.Contract != "" {
 		h.Evidence = append(h.Evidence, audit.Evidence{Kind: "declared", Value: r.Place.Contract, Result: "supports"})
 	}
-	return h
 }
 
 // mediaHops adds what media counted.
@@ -268,7 +265,8 @@ func (s *sheet) mediaHop(e *Edge, m *media.SideReport, name, remote string, unti
 		return
 	}
 	r := &s.rec
-	h := ruledHop(s, "media", name, m.Ruling)
+	h := s.hop()
+	ruledHop(h, s, "media", name, m.Ruling)
 	h.Operator = e.operatorOf(s, m.Ruling)
 	h.RemoteAddr, h.RemoteName, h.Until = m.Remote.String(), remote, until
 	h.SRTP = s.protection(audit.SRTPSeen{Suite: string(m.Suite), Keying: "SDES"})
@@ -276,9 +274,8 @@ func (s *sheet) mediaHop(e *Edge, m *media.SideReport, name, remote string, unti
 		h.SRTP.Keying, h.SRTP.Cleartext = "none", true
 	}
 	if m.RTT > 0 {
-		bound(&h, m.RTT)
+		bound(h, m.RTT)
 	}
-	r.Hops = append(r.Hops, h)
 	for country, n := range m.PerCountry {
 		r.Packets[string(country)] += n
 	}

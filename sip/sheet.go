@@ -11,20 +11,14 @@ import (
 // sheet is the room that the records of one call take, in one piece: what an ordinary call leaves behind, two legs and their media, finds its place in
 // it, and more of anything a place of its own. A nil sheet has no room.
 type sheet struct {
-	rec      audit.Receipt
-	ended    audit.CallEnded
-	hops     [4]audit.ReceiptHop
-	attempts [2]audit.Attempt
-	quality  [2]audit.LegQuality
-	srtp     [2]audit.SRTPSeen
-	operated [4]audit.Operator
-	proven   [4][3]audit.Evidence
-	regions  [2]struct {
-		region sovereign.Region
-		name   string
-		seat   string // of its operator
-		seated bool   // that was looked up
-	}
+	rec                      audit.Receipt
+	ended                    audit.CallEnded
+	hops                     [4]audit.ReceiptHop
+	attempts                 [2]audit.Attempt
+	quality                  [2]audit.LegQuality
+	srtp                     [2]audit.SRTPSeen
+	operated                 [4]audit.Operator
+	proven                   [4][3]audit.Evidence
 	srtps, operators, proofs int // how many are taken
 
 	// What still has to be done with it, away from the loop.
@@ -40,11 +34,21 @@ type sheet struct {
 	kept sheetKept
 }
 
-// sheetKept is what stays when a sheet is used again.
+// sheetKept is what stays when a sheet is used again, and tells nothing of a call.
 type sheetKept struct {
 	packets           map[string]uint64
 	complete, written func()    // close and over, made once
 	entries           [2]filing // of its records
+	regions           [2]placed // that calls were in lately
+	older             int       // of regions, the one that makes room
+}
+
+// placed is a region in the words of receipts.
+type placed struct {
+	region     sovereign.Region
+	name       string
+	seat       string // of its operator
+	generation uint64 // of the snapshot that told of the seat; 0: none did
 }
 
 func newSheet() *sheet {
@@ -59,8 +63,10 @@ func newSheet() *sheet {
 
 // blank wipes everything off, so that nothing of one call is in the records of another.
 func (s *sheet) blank() {
-	clear(s.kept.packets)
-	*s = sheet{kept: s.kept}
+	kept := s.kept
+	clear(kept.packets)
+	*s = sheet{}
+	s.kept = kept
 }
 
 // record writes the records.
@@ -102,6 +108,13 @@ func (p *sheets) give(s *sheet) {
 	}
 }
 
+// hop is a blank one more in the receipt.
+func (s *sheet) hop() *audit.ReceiptHop {
+	r := &s.rec
+	r.Hops = append(r.Hops, audit.ReceiptHop{})
+	return &r.Hops[len(r.Hops)-1]
+}
+
 // evidence is an empty list of what speaks for the place of a hop.
 func (s *sheet) evidence() []audit.Evidence {
 	if s == nil || s.proofs == len(s.proven) {
@@ -133,37 +146,36 @@ func (s *sheet) protection(p audit.SRTPSeen) *audit.SRTPSeen {
 	return at
 }
 
-// seat is the country in which the operator of a region has its seat; "" when nobody said. It is looked up once for all hops that lie there.
-func (s *sheet) seat(e *Edge, r sovereign.Region) string {
-	if s == nil {
-		return e.seatOf(r)
+// seat is the country in which the operator of a region has its seat, by a snapshot that may be nil; "" when nobody said.
+func (s *sheet) seat(snap *sovereign.Snapshot, r sovereign.Region) string {
+	if s == nil || r.IsZero() || snap == nil {
+		return seatOf(snap, r)
 	}
-	for i := range s.regions {
-		at := &s.regions[i]
-		if at.name == "" || at.region != r {
-			continue
-		}
-		if !at.seated {
-			at.seat, at.seated = e.seatOf(r), true
-		}
-		return at.seat
+	at := s.place(r)
+	if g := snap.Generation(); g == 0 || at.generation != g {
+		at.seat, at.generation = seatOf(snap, r), g
 	}
-	return e.seatOf(r)
+	return at.seat
 }
 
-// region writes a region, once for all hops that lie in it.
+// region writes a region.
 func (s *sheet) region(r sovereign.Region) string {
 	if s == nil || r.IsZero() {
 		return r.String()
 	}
-	for i := range s.regions {
-		at := &s.regions[i]
-		if at.name == "" {
-			at.region, at.name = r, r.String()
-		}
-		if at.region == r {
-			return at.name
+	return s.place(r).name
+}
+
+// place gives what is known of a region: most calls are in those of the call before.
+func (s *sheet) place(r sovereign.Region) *placed {
+	k := &s.kept
+	for i := range k.regions {
+		if k.regions[i].region == r {
+			return &k.regions[i]
 		}
 	}
-	return r.String()
+	at := &k.regions[k.older]
+	k.older = (k.older + 1) % len(k.regions)
+	*at = placed{region: r, name: r.String()}
+	return at
 }

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"testing"
@@ -55,6 +56,54 @@ func TestSheet(t *testing.T) {
 	}
 	if !slices.EqualFunc(all, []string{"0", "1", "2", "3"}, func(p *audit.SRTPSeen, want string) bool { return p.Suite == want }) {
 		t.Errorf("protections %v", all)
+	}
+}
+
+// TestASeatIsThatOfThePolicyInForce holds that a sheet, which remembers regions from call to call, tells of no seat that another snapshot knew.
+func TestASeatIsThatOfThePolicyInForce(t *testing.T) {
+	t.Parallel()
+	near, far, lost := sovereign.Region{Provider: "near", Code: "1"}, sovereign.Region{Provider: "far", Code: "1"}, sovereign.Region{Provider: "far", Code: "2"}
+	snapshot := func(generation uint64, hq string) *sovereign.Snapshot {
+		const row = `{"provider":"%s","code":"1","city":"there","country":"DE","status":"ga","source":"a test","as_of":"2026-11-21"}`
+		table := fmt.Sprintf(`{"schema":"sovereign.regions/v1","as_of":"2026-11-21","providers":{"near":{"name":"Near","operator_hq":"%s"},"far":{"name":"Far","operator_hq":"JP"}},`+
+			`"regions":[`+row+`,`+row+`]}`, hq, "near", "far")
+		c, err := sovereign.ParseCatalogue([]byte(table), sovereign.Shipped())
+		if err != nil {
+			t.Fatal(err)
+		}
+		snap, err := sovereign.NewSnapshot(sovereign.SnapshotConfig{Generation: generation, Catalogue: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return snap
+	}
+	first, second, blank := snapshot(1, "US"), snapshot(2, "DE"), snapshot(0, "FR")
+	s := newSheet()
+	for i, c := range []struct {
+		snap *sovereign.Snapshot
+		r    sovereign.Region
+		want string
+	}{
+		{first, near, "US"},
+		{first, far, "JP"},
+		{first, near, "US"},
+		{second, near, "DE"},
+		{first, near, "US"},
+		{blank, near, "FR"},
+		{snapshot(0, "US"), near, "US"},
+		{second, lost, ""},
+		{second, far, "JP"},
+		{second, near, "DE"},
+		{second, sovereign.Region{}, ""},
+		{nil, near, ""},
+		{second, near, "DE"},
+	} {
+		for name, s := range map[string]*sheet{"a sheet": s, "none": nil} {
+			if got := s.seat(c.snap, c.r); got != c.want {
+				t.Errorf("%d, %s: the seat of %s is %q, want %q", i, name, c.r, got, c.want)
+			}
+		}
+		s.blank()
 	}
 }
 

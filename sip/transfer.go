@@ -381,7 +381,8 @@ func (t *transfer) patched(p media.Patch, err error) {
 // seat puts a leg in the place of another one, which leaves the call but not yet its peer. taken are the parties that the leg counts in, session is the
 // Session-ID of its peer.
 func (c *call) seat(l, old *leg, taken []string, session string) {
-	r := signallingHop(nil, sideName(old.side), old)
+	var r audit.ReceiptHop
+	signallingHop(&r, nil, sideName(old.side), old)
 	r.Until = time.Now()
 	c.former = append(c.former, formerLeg{r, old.ruling})
 	if len(c.moves) < maxMoves {
