@@ -64,7 +64,7 @@ func newAttempt(c *call, h *routing.Hop, p *Party, f transport.Flow, r *sovereig
 	c.cur = t
 	c.ids.b = "" // RFC 7989 section 6: nothing is known of this end yet
 	c.sh.e.partyLoad(p.Name).Add(1)
-	c.sh.legs[t.leg.tag] = t.leg
+	c.sh.ends[t.leg.tag] = end{leg: t.leg}
 	c.sh.ours[t.leg.callID] = true
 	if c.emergency() {
 		c.sh.needs(t.leg.callID)
@@ -182,7 +182,7 @@ func (t *attempt) forget() {
 	}
 	key := legKey{t.leg.callID, t.leg.tag}
 	if t.sent.IsZero() { // nobody was told of it, so nothing can come
-		delete(sh.legs, key.tag)
+		delete(sh.ends, key.tag)
 		if t.c.emergency() {
 			sh.spare(t.leg.callID)
 		}
@@ -190,7 +190,7 @@ func (t *attempt) forget() {
 	}
 	sh.loop.After(64*sh.e.c.Timers.T1, func() {
 		if t.c.b != t.leg {
-			delete(sh.legs, key.tag)
+			delete(sh.ends, key.tag)
 			if t.c.emergency() {
 				sh.spare(t.leg.callID)
 			}

@@ -249,7 +249,7 @@ func (b *brought) handOver() {
 func (t *transfer) arrived(session string) {
 	b, c := t.brings, t.c
 	l := b.l
-	c.sh.legs[l.tag] = l
+	c.sh.ends[l.tag] = end{leg: l}
 	if t.over || c.ended {
 		l.c = c
 		c.sh.e.partyLoad(l.party.Name).Add(-1)

@@ -369,7 +369,7 @@ func FuzzEdge(f *testing.F) {
 			done := make(chan [4]int, 1)
 			s.loop.Post(func() {
 				a, b := s.tx.Len()
-				done <- [4]int{a, b, len(s.legs) + len(s.graves), len(s.ours)}
+				done <- [4]int{a, b, len(s.ends), len(s.ours)}
 			})
 			if n := <-done; n != [4]int{} {
 				t.Errorf("transactions, legs and Call-IDs are left: %v", n)

@@ -237,8 +237,8 @@ func TestHelpFromAHeldPlace(t *testing.T) {
 			}
 			for _, s := range w.edge.shards {
 				s.loop.Post(func() {
-					if len(s.sos) != 0 || len(s.legs)+len(s.graves) != 0 {
-						t.Errorf("left: %v, %d legs", s.sos, len(s.legs))
+					if len(s.sos) != 0 || len(s.ends) != 0 {
+						t.Errorf("left: %v, %d legs", s.sos, len(s.ends))
 					}
 				})
 			}

@@ -47,14 +47,13 @@ func (l *leg) bury() bool {
 	} else if l.branch() != "" {
 		c.sh.tx.Tell(l.branch(), g)
 	}
-	delete(g.s.legs, g.key.tag)
-	g.s.graves[g.key.tag] = g
+	g.s.ends[g.key.tag] = end{grave: g}
 	g.s.loop.Arm(&g.alarm, 64*g.s.e.c.Timers.T1, g)
 	return true
 }
 
 // Due implements transaction.Due: nothing comes any more.
-func (g *grave) Due(*transaction.Alarm) { delete(g.s.graves, g.key.tag) }
+func (g *grave) Due(*transaction.Alarm) { delete(g.s.ends, g.key.tag) }
 
 // request answers what the peer of an ended call still says.
 func (g *grave) request(tx *transaction.Server, req *msg.Request, in transport.Incoming) {

@@ -103,7 +103,7 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 	if has(req, "recv-info") {
 		l.takes = tokens(req, "recv-info")
 	}
-	c.sh.legs[l.tag] = l
+	c.sh.ends[l.tag] = end{leg: l}
 	l.traceLeg()
 	return l
 }
@@ -569,7 +569,7 @@ func (l *leg) entomb() {
 	}
 	sh, key := l.c.sh, legKey{l.callID, l.tag}
 	sh.loop.After(64*sh.e.c.Timers.T1, func() {
-		delete(sh.legs, key.tag)
+		delete(sh.ends, key.tag)
 		if l.guest {
 			sh.e.guests.forget(l.callID, l.dlg.Remote.Tag)
 		}

@@ -41,7 +41,7 @@ func (t *transfer) pickedUp(b *media.Branch, ours []byte, err error) {
 	case c.b != nil: // who rang was faster
 		t.turnedAway(486, "failed")
 	case offer == nil:
-		c.sh.legs[j.l.tag] = j.l
+		c.sh.ends[j.l.tag] = end{leg: j.l}
 		j.l.agreeTo(j.tx, j.req, ours, t.pickedUpBy)
 		j.l.waiting.lost = func() { t.lost(reason{"SIP", 408, "no ACK"}) }
 	default:
@@ -90,7 +90,7 @@ func (t *transfer) spare(b *media.Branch) {
 // comeIn lets the new far end into the call: the caller gets its 200, and who rings CANCEL.
 func (t *transfer) comeIn(toA []byte) {
 	c, l := t.c, t.joins.l
-	c.sh.legs[l.tag] = l
+	c.sh.ends[l.tag] = end{leg: l}
 	for _, o := range [...]*attempt{c.cur, c.beside} {
 		if o != nil && o.leg == t.by {
 			c.reason, c.grant = o.hop.Reason, o.hop.Grant

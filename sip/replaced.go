@@ -30,13 +30,14 @@ func (s *shard) replaceable(r replaces, party *Party) (*leg, int) {
 	if s.e.loopOf(r) != s {
 		return nil, 503 // there was no room to bring it to its loop
 	}
-	if g := s.grave(legKey{r.callID, r.to}); g != nil && g.tag == r.from {
+	at := s.end(legKey{r.callID, r.to})
+	if g := at.grave; g != nil && g.tag == r.from {
 		if !asked && !g.party.replacedBy(party) {
 			return nil, 403
 		}
 		return nil, 603
 	}
-	l := s.leg(legKey{r.callID, r.to})
+	l := at.leg
 	if l == nil || l.dlg == nil && l.early.of(r.from) == nil || l.dlg != nil && l.dlg.Remote.Tag != r.from {
 		return nil, 481
 	}
@@ -182,10 +183,10 @@ func (t *transfer) joined(swap *media.Replacement, ours []byte, err error) {
 	case err != nil:
 		t.unheard(err)
 	case ours == nil:
-		c.sh.legs[j.l.tag] = j.l
+		c.sh.ends[j.l.tag] = end{leg: j.l}
 		t.commit()
 	default: // the answer comes in the ACK; until then nothing is replaced
-		c.sh.legs[j.l.tag] = j.l
+		c.sh.ends[j.l.tag] = end{leg: j.l}
 		j.l.agreeTo(j.tx, j.req, ours, func(answer []byte) { t.answered(answer) })
 		j.l.waiting.lost = func() { t.lost(reason{"SIP", 408, "no ACK"}) }
 	}

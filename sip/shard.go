@@ -23,8 +23,7 @@ type shard struct {
 	}
 	tx      *transaction.Layer
 	taker   func(transport.Incoming) // take, made once
-	legs    map[string]*leg          // by our tag, which no two have
-	graves  map[string]*grave        // of legs that ended, by the same
+	ends    map[string]end           // of dialogs, by our tag, which no two have
 	calls   map[*call]struct{}
 	parted  map[*leg]struct{} // legs that left their call by a transfer and are not hung up yet
 	ours    map[string]bool   // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
@@ -45,7 +44,7 @@ type shard struct {
 func newShard(e *Edge, id int) *shard {
 	s := &shard{
 		e: e, id: id, loop: transaction.NewLoop(),
-		legs: make(map[string]*leg), graves: make(map[string]*grave), calls: make(map[*call]struct{}), parted: make(map[*leg]struct{}),
+		ends: make(map[string]end), calls: make(map[*call]struct{}), parted: make(map[*leg]struct{}),
 		ours: make(map[string]bool), sos: make(map[string]int),
 		lobby: newLobby(), ways: make(map[wayKey]way),
 	}
@@ -59,21 +58,23 @@ func newShard(e *Edge, id int) *shard {
 // legKey names a leg in what its peer sends: the Call-ID, and our tag.
 type legKey struct{ callID, tag string }
 
-// leg gives the leg of that name; nil without one.
-func (s *shard) leg(k legKey) *leg {
-	if l := s.legs[k.tag]; l != nil && l.callID == k.callID {
-		return l
-	}
-	return nil
+// end is our end of a dialog: a leg, or what is left of it, and never both.
+type end struct {
+	leg   *leg
+	grave *grave
 }
 
-// grave gives what is left of the leg of that name; nil without one.
-func (s *shard) grave(k legKey) *grave {
-	if g := s.graves[k.tag]; g != nil && g.key.callID == k.callID {
-		return g
+// end gives the one of that name; the zero end without one.
+func (s *shard) end(k legKey) end {
+	switch e := s.ends[k.tag]; {
+	case e.leg != nil && e.leg.callID == k.callID, e.grave != nil && e.grave.key.callID == k.callID:
+		return e
 	}
-	return nil
+	return end{}
 }
+
+// leg gives the leg of that name; nil without one.
+func (s *shard) leg(k legKey) *leg { return s.end(k).leg }
 
 // Request implements transaction.User.
 func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.Incoming) {
@@ -133,13 +134,12 @@ func (s *shard) Request(tx *transaction.Server, req *msg.Request, in transport.I
 func (s *shard) Stray(res *msg.Response, _ transport.Incoming) {
 	cseq, from, id := res.CSeq(), res.From(), res.CallID()
 	if cseq != nil && from != nil && id != nil && cseq.MethodName == msg.INVITE && res.IsSuccess() {
-		key := legKey{id.Value(), from.Params.GetOr("tag", "")}
-		if l := s.leg(key); l != nil {
-			l.again(res)
+		switch at := s.end(legKey{id.Value(), from.Params.GetOr("tag", "")}); {
+		case at.leg != nil:
+			at.leg.again(res)
 			return
-		}
-		if g := s.grave(key); g != nil {
-			g.again(res)
+		case at.grave != nil:
+			at.grave.again(res)
 			return
 		}
 	}
@@ -154,11 +154,11 @@ func (s *shard) answer(tx *transaction.Server, status int, headers ...msg.Header
 	var room [12]msg.Header
 	list := append(room[:0], headers...)
 	if id := tx.Req().CallID(); status > 100 && id != nil {
-		key := legKey{id.Value(), tx.Tag()}
-		if l := s.leg(key); l != nil {
-			list = append(list, l.c.sessionHeader(l))
-		} else if g := s.grave(key); g != nil {
-			list = append(list, g.session)
+		switch at := s.end(legKey{id.Value(), tx.Tag()}); {
+		case at.leg != nil:
+			list = append(list, at.leg.c.sessionHeader(at.leg))
+		case at.grave != nil:
+			list = append(list, at.grave.session)
 		}
 	}
 	if h := s.e.server; h != nil {
@@ -188,12 +188,12 @@ func (s *shard) options(tx *transaction.Server) {
 
 // inDialog hands a request to its leg. Unknown dialogs, and known ones from somewhere else, get 481.
 func (s *shard) inDialog(tx *transaction.Server, req *msg.Request, in transport.Incoming, tag string) {
-	key := legKey{req.CallID().Value(), tag}
-	if g := s.grave(key); g != nil {
-		g.request(tx, req, in)
+	at := s.end(legKey{req.CallID().Value(), tag})
+	if at.grave != nil {
+		at.grave.request(tx, req, in)
 		return
 	}
-	l := s.leg(key)
+	l := at.leg
 	from := req.From().Params.GetOr("tag", "")
 	if l == nil || !l.isFrom(in) || !l.peerTag(from) {
 		s.answer(tx, 481)
