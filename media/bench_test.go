@@ -93,6 +93,33 @@ func BenchmarkSecureSession(b *testing.B) {
 	})
 }
 
+// BenchmarkKeptSession is BenchmarkSession with sockets that stayed open, and rested so long that no cache knows them.
+func BenchmarkKeptSession(b *testing.B) {
+	const rested = 4500 // calls
+	offer, answer := benchOffer(netip.AddrPortFrom(aliceAddr, 40000)), benchAnswer(netip.AddrPortFrom(bobAddr, 40000))
+	r, err := New(Config{
+		Listen: loopback(b, true), Fence: sovereign.NewFence(europe(b), nil), Bind: relayAddr, Ports: [2]uint16{10000, 59999}, Quarantine: 50 * time.Millisecond,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	runs(b, r.Run)
+	var up [rested]*Session
+	for i := range up {
+		up[i], _, _ = establish(b, r, offer, answer)
+	}
+	for _, s := range up {
+		s.Close()
+	}
+	b.ReportAllocs()
+	before := r.ports.opened.Load()
+	for b.Loop() {
+		s, _, _ := establish(b, r, offer, answer)
+		s.Close()
+	}
+	b.ReportMetric(float64(r.ports.opened.Load()-before)/float64(b.N), "opened/op")
+}
+
 // BenchmarkEstablished weighs a thousand sessions that are up and silent.
 func BenchmarkEstablished(b *testing.B) {
 	const calls = 1000

@@ -41,10 +41,14 @@ type Receiver interface {
 	Receive(take func(b []byte, from netip.AddrPort))
 }
 
+// Lately is how long before a ReceivePair a datagram may have come that is handed over all the same.
+const Lately = 20 * time.Millisecond
+
 // PairReceiver is a Receiver that begins with two sockets at once, for less than with one after the other.
 type PairReceiver interface {
 	Receiver
-	// ReceivePair is Receive of this socket with take, and of other with others. False when other is of another network: then nothing was done.
+	// ReceivePair is Receive of this socket with take, and of other with others, but for what came Lately: it need not be dropped. False when other is of another
+	// network: then nothing was done.
 	ReceivePair(take func(b []byte, from netip.AddrPort), other UDPConn, others func(b []byte, from netip.AddrPort)) bool
 }
 

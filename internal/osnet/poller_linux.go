@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -89,6 +90,7 @@ func (p *Poller) listen(at netip.AddrPort) (*polled, error) {
 	}
 	// Both sockets of a pair go to one loop: their call is there already when the other one wakes it.
 	c.loop = p.loops[int(c.local.Port()/2)%len(p.loops)]
+	c.left = c.loop.idle.seen.Load()
 	if err := c.loop.add(c); err != nil {
 		unix.Close(c.fd)
 		return nil, err
@@ -131,11 +133,25 @@ func (c *polled) bind(at netip.AddrPort) error {
 
 // loop is one goroutine with its epoll set. It is level-triggered: a socket that has more is reported again, in turn with the others.
 type loop struct {
-	set *os.File
-	raw syscall.RawConn
+	set  *os.File
+	raw  syscall.RawConn
+	born time.Time
+	idle silence
 
 	mu    sync.Mutex
 	conns map[int32]*polled // by descriptor
+}
+
+// silence is what is known of the sockets of a loop that nobody has: as the loop throws away what comes to them, one look at the set tells that all of them are empty.
+type silence struct {
+	at     atomic.Int64 // when that was so last, in ns since the loop was born
+	seen   atomic.Int64 // how often it was found
+	wanted atomic.Bool  // the loop is to find it
+}
+
+func (s *silence) found(at time.Duration) {
+	s.at.Store(int64(at))
+	s.seen.Add(1)
 }
 
 func newLoop() (*loop, error) {
@@ -147,7 +163,7 @@ func newLoop() (*loop, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	l := &loop{set: os.NewFile(uintptr(fd), "epoll"), conns: map[int32]*polled{}}
+	l := &loop{set: os.NewFile(uintptr(fd), "epoll"), born: time.Now(), conns: map[int32]*polled{}}
 	if l.raw, err = l.set.SyscallConn(); err != nil {
 		l.set.Close()
 		return nil, err
@@ -178,8 +194,13 @@ func (l *loop) run() {
 	var events [maxEvents]unix.EpollEvent
 	var ready [maxEvents]*polled
 	buf := make([]byte, maxDatagram)
-	n := 0
+	var n int
+	var wanted bool
+	var at time.Duration
 	wait := func(set uintptr) bool {
+		if wanted = l.idle.wanted.Load(); wanted {
+			at = time.Since(l.born)
+		}
 		n = ask(set, events[:])
 		return n > 0
 	}
@@ -189,11 +210,36 @@ func (l *loop) run() {
 			ready[i] = l.conns[events[i].Fd]
 		}
 		l.mu.Unlock()
+		all := n < maxEvents // there is no other socket that something waits in
 		for _, c := range ready[:n] {
 			if c != nil { // else it was closed meanwhile
-				c.deliver(buf)
+				all = c.deliver(buf) && all
 			}
 		}
+		if wanted && all {
+			l.idle.wanted.Store(false)
+			l.idle.found(at)
+		}
+	}
+}
+
+// silent says whether nothing waits at now in a socket that nobody has since the silence was found left times, but for what came lately. It costs a system call once in
+// that time, whatever the number of sockets. The first silence after a socket was left may have been found by a round of the loop that began before: it does not count.
+func (l *loop) silent(now time.Duration, left int64) bool {
+	if now-time.Duration(l.idle.at.Load()) > sovereign.Lately {
+		l.look(now)
+	}
+	return l.idle.seen.Load() >= left+2 && now-time.Duration(l.idle.at.Load()) <= sovereign.Lately
+}
+
+// look finds the silence when nothing waits anywhere; else the loop finds it, which reads what waits.
+func (l *loop) look(now time.Duration) {
+	var first [1]unix.EpollEvent
+	n := -1
+	if err := l.raw.Control(func(set uintptr) { n = ask(set, first[:]) }); err == nil && n == 0 {
+		l.idle.found(now)
+	} else {
+		l.idle.wanted.Store(true)
 	}
 }
 
@@ -205,6 +251,7 @@ type polled struct {
 
 	in   sync.Mutex // held while a datagram is read and taken, and when the socket is closed
 	take func(b []byte, from netip.AddrPort)
+	left int64        // how often the loop was silent when nobody had the socket any more
 	out  sync.RWMutex // held for reading by writes, so that none reaches a descriptor that was closed and is somebody else's now
 	fd   int          // -1 when closed; guarded by in and out
 }
@@ -218,14 +265,15 @@ var _ interface {
 func (c *polled) Receive(take func(b []byte, from netip.AddrPort)) {
 	c.in.Lock()
 	defer c.in.Unlock()
-	c.take = take
-	if take != nil {
+	if c.take = take; take != nil {
 		c.drain()
+	} else {
+		c.left = c.loop.idle.seen.Load()
 	}
 }
 
-// ReceivePair implements sovereign.PairReceiver. One system call tells whether anything waits in the two sockets; as the poller reads also those that nobody has,
-// that is rare.
+// ReceivePair implements sovereign.PairReceiver. The poller reads also the sockets that nobody has, so nothing waits in two that were left long ago; of others one system
+// call tells.
 func (c *polled) ReceivePair(take func(b []byte, from netip.AddrPort), other sovereign.UDPConn, others func(b []byte, from netip.AddrPort)) bool {
 	o, same := other.(*polled)
 	if !same || o == c || take == nil || others == nil {
@@ -236,6 +284,9 @@ func (c *polled) ReceivePair(take func(b []byte, from netip.AddrPort), other sov
 	o.in.Lock()
 	defer o.in.Unlock()
 	c.take, o.take = take, others
+	if c.loop == o.loop && c.loop.silent(time.Since(c.loop.born), max(c.left, o.left)) {
+		return true
+	}
 	first, second := filled(c.fd, o.fd)
 	if first {
 		c.drain()
@@ -246,29 +297,32 @@ func (c *polled) ReceivePair(take func(b []byte, from netip.AddrPort), other sov
 	return true
 }
 
-// drain throws away what waits. The socket's in is held.
-func (c *polled) drain() {
+// drain throws away what waits, and says whether that was all. The socket's in is held.
+func (c *polled) drain() bool {
 	if c.fd < 0 {
-		return
+		return true
 	}
 	var b [1]byte
 	for range maxDrain {
 		if _, _, errno := receive(uintptr(c.fd), b[:]); errno != 0 {
-			return
+			return errno == unix.EAGAIN
 		}
 	}
+	return false
 }
 
-// deliver reads one datagram and hands it over. One, because a stream of voice has no second one, and asking would cost as much as reading.
-func (c *polled) deliver(buf []byte) {
+// deliver reads one datagram and hands it over. One, because a stream of voice has no second one, and asking would cost as much as reading. Of a socket that nobody has
+// it throws everything away; false when that was too much.
+func (c *polled) deliver(buf []byte) bool {
 	c.in.Lock()
 	defer c.in.Unlock()
-	if c.fd < 0 {
-		return
+	if c.take == nil || c.fd < 0 {
+		return c.drain()
 	}
-	if n, from, errno := receive(uintptr(c.fd), buf); errno == 0 && c.take != nil {
+	if n, from, errno := receive(uintptr(c.fd), buf); errno == 0 {
 		c.take(buf[:n], from)
 	}
+	return true
 }
 
 // WriteToUDPAddrPort implements sovereign.UDPConn. It never waits: what finds no room is lost (EAGAIN), as it would be on the way.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -147,6 +148,83 @@ func TestReceivePairBegins(t *testing.T) {
 	plain := listen(t, loopbacks[0])
 	if c.ReceivePair(into(one), plain, into(two)) || c.ReceivePair(into(one), c, into(two)) || c.ReceivePair(nil, d, nil) {
 		t.Error("no pair, and yet it began")
+	}
+}
+
+// TestSilence: a look at the set tells of all sockets of a loop that nobody has, and while something waits anywhere the loop tells.
+func TestSilence(t *testing.T) {
+	p := poller(t)
+	a, busy, c := p.open(t, loopbacks[0]), p.open(t, loopbacks[0]), p.open(t, loopbacks[0])
+	l, now := c.loop, time.Hour
+	busy.loop = l // of one loop, however many there are
+	later := func() time.Duration { now += 2 * sovereign.Lately; return now }
+	if l.silent(later(), c.left) || l.silent(now, c.left) || !l.silent(later(), c.left) || !l.silent(now+sovereign.Lately, c.left) {
+		t.Error("two looks show that a socket is silent, one may be of the time before it was left")
+	}
+	if c.Receive(nil); l.silent(now, c.left) {
+		t.Error("a socket that was left just now")
+	}
+	came, on := make(chan string), make(chan struct{})
+	busy.Receive(func(b []byte, _ netip.AddrPort) {
+		came <- string(b)
+		<-on
+	})
+	send := func(to *polled, text string) {
+		t.Helper()
+		if _, err := a.WriteToUDPAddrPort([]byte(text), port(to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(busy, "one")
+	<-came // the loop stands still, and
+	for range maxEvents {
+		send(c, "late")
+	}
+	if seen := l.idle.seen.Load(); l.silent(later(), 0) || l.idle.seen.Load() != seen {
+		t.Error("silent while something waits in a socket that nobody has")
+	}
+	for l.idle.wanted.Load() { // goes on until the loop has looked
+		on <- struct{}{}
+		send(busy, "on")
+		<-came
+	}
+	on <- struct{}{}
+	if first, _ := filled(c.fd, c.fd); first || l.idle.at.Load() > int64(time.Hour) {
+		t.Error("the loop found silence and left something behind")
+	}
+}
+
+// TestReceivePairAfterALongTime: sockets that were left long ago are taken without asking for each, and hold nothing of the time before.
+func TestReceivePairAfterALongTime(t *testing.T) {
+	p := poller(t)
+	a, c, d := p.open(t, loopbacks[0]), p.open(t, loopbacks[0]), p.open(t, loopbacks[0])
+	d.loop = c.loop
+	late, one, two := make(chan got, 1000), make(chan got, 1000), make(chan got, 1000)
+	send := func(text string, to *polled) {
+		t.Helper()
+		if _, err := a.WriteToUDPAddrPort([]byte(text), port(to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 50 {
+		c.ReceivePair(into(late), d, into(late))
+		c.Receive(nil)
+		d.Receive(nil)
+		for range 5 {
+			send("for nobody", c)
+			send("for nobody", d)
+		}
+		for c.loop.idle.seen.Load() < max(c.left, d.left)+2 { // the loop throws it away meanwhile
+			c.loop.idle.at.Store(-int64(time.Hour))
+			c.loop.silent(time.Since(c.loop.born), 0)
+			runtime.Gosched()
+		}
+		c.ReceivePair(into(one), d, into(two))
+		send("one", c)
+		send("two", d)
+		if g, h := next(t, one), next(t, two); g.text != "one" || h.text != "two" || len(one)+len(two)+len(late) != 0 {
+			t.Fatalf("round %d: %q and %q were handed over", i, g.text, h.text)
+		}
 	}
 }
 

@@ -79,11 +79,11 @@ func six(fd uintptr) (bool, error) {
 	return domain == unix.AF_INET6, nil
 }
 
-// ask is epoll_pwait(2) without a mask and without waiting: how many events there are. On an error there are none.
+// ask is epoll_pwait(2) without a mask and without waiting: how many events there are; -1 on an error.
 func ask(set uintptr, events []unix.EpollEvent) int {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, set, uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
 	if errno != 0 {
-		return 0
+		return -1
 	}
 	return int(n)
 }
