@@ -2,9 +2,12 @@ package cordon_test
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +17,7 @@ import (
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/internal/osnet"
+	"github.com/cordonsip/cordon/sovereign"
 )
 
 func TestEveryExampleBoots(t *testing.T) {
@@ -215,25 +219,71 @@ func TestASuspensionThatNobodyMaySignChangesNothing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "suspended.jsonl"), []byte(forged), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for seen := uint64(0); ; {
-		list, err := n.Log().Entries(t.Context(), seen, 100)
+	await(t, n, 0, audit.KindSuspensionRefused)
+	if n.Fence().Snapshot().FactsDigest() != before {
+		t.Fatal("a forged line is in force")
+	}
+}
+
+// await waits until the log has an entry of a kind, the first one from an index on, and gives the index behind it.
+func await(t *testing.T, n *cordon.Node, from uint64, kind audit.Kind) uint64 {
+	t.Helper()
+	for {
+		list, err := n.Log().Entries(t.Context(), from, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range list {
-			seen = e.Seq + 1
-			if e.Kind == audit.KindSuspensionRefused {
-				if n.Fence().Snapshot().FactsDigest() != before {
-					t.Fatal("a forged line is in force")
-				}
-				return
+			if from = e.Seq + 1; e.Kind == kind {
+				return from
 			}
 		}
 		select {
-		case <-n.Log().Grown(seen):
+		case <-n.Log().Grown(from):
 		case <-time.After(10 * time.Second):
-			t.Fatal("the log does not tell of the forged line")
+			t.Fatalf("the log has no further %s", kind)
 		}
+	}
+}
+
+// A reload that brings the key of a line that was refused takes it as the watch of the file does: the log tells, and tickets that rest on the law before end.
+func TestASuspensionThatComesWithAReloadIsTold(t *testing.T) {
+	dir := t.TempDir()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := sovereign.SignSuspension(sovereign.Suspension{Instrument: "2000/518/EC", Since: time.Now(), Reason: "annulled", KeyID: "law"}, private)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "suspended.jsonl"), append(line, "\nno line of ours\n"...), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := boot(t, writeConfig(t, dir, nodeConfig)) // that nobody may have signed a line is no reason not to start
+	defer n.Stop(context.Background(), 0)
+	next := await(t, n, 0, audit.KindSuspensionRefused)
+	s := n.Fence().Snapshot()
+	ticket, err := n.Gate().Propose(t.Context(), "rule:in", approval.Plan{
+		Scope:        approval.Scope{Trunks: []string{"carrier"}, Groups: []string{"fra"}, Regions: []string{"aws:us-east-1"}, Country: "US"},
+		PolicyDigest: s.PolicyDigest(), FactsDigest: s.FactsDigest(), Reason: "test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeConfig(t, dir, strings.Replace(nodeConfig, "suspension_keys: {", `suspension_keys: {law: "`+base64.StdEncoding.EncodeToString(public)+`", `, 1))
+	if err := n.ReloadFile(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if after := n.Fence().Snapshot(); len(after.Suspended()) != 1 || after.FactsDigest() == s.FactsDigest() {
+		t.Fatalf("in force: %+v", after.Suspended())
+	}
+	if got, ok := n.Gate().Ticket(ticket.ID); !ok || got.State != approval.Invalidated {
+		t.Errorf("a ticket that rests on what was struck: %+v", got.State)
+	}
+	told := kinds(t, n)[next:]
+	if !slices.Contains(told, audit.KindLawSuspended) || !slices.Contains(told, audit.KindSuspensionRefused) {
+		t.Errorf("the log tells of the line that counts, and of the one that does not: %v", told)
 	}
 }
 

@@ -48,15 +48,14 @@ func newPolicyKeeper(n *Node, cfg *configs.Config) *policyKeeper {
 func (k *policyKeeper) load() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.seen = markOf(k.cfg.Suspensions.File)
+	mark := markOf(k.cfg.Suspensions.File)
 	overlay, err := k.cfg.Overlay()
 	if err != nil && overlay == nil {
 		return err
 	}
-	if err != nil {
-		k.node.logger.Error("some lines of the suspensions file were refused", "error", err)
+	if k.overlay = overlay; err == nil { // else Run looks again, and tells the log of what was refused
+		k.seen = mark
 	}
-	k.overlay = overlay
 	return k.swap()
 }
 
@@ -183,21 +182,31 @@ func (k *policyKeeper) applyOverlay(ctx context.Context) {
 		return
 	}
 	k.seen = mark
-	overlay, err := k.cfg.Overlay()
-	refused := err
-	fresh := newSuspensions(k.overlay, overlay)
+	overlay, refused := k.cfg.Overlay()
+	look := struck{newSuspensions(k.overlay, overlay), refused}
 	k.overlay = mergeSuspensions(k.overlay, overlay)
-	err = k.swap()
+	err := k.swap()
 	k.mu.Unlock()
-	k.refusedLines(ctx, refused)
-	for _, s := range fresh {
-		if _, lerr := k.node.log.Append(context.WithoutCancel(ctx), audit.LawSuspended{Instrument: s.Instrument, Since: s.Since, Reason: s.Reason, KeyID: s.KeyID}); lerr != nil {
-			k.node.logger.Error("a suspension is in force and could not be logged", "instrument", s.Instrument, "error", lerr)
-		}
-	}
+	k.tell(ctx, look)
 	k.after(ctx, "suspension", err)
 	facts := k.node.fence.Snapshot().FactsDigest()
 	k.invalidate(ctx, "the law table changed: an instrument was suspended", func(t approval.Ticket) bool { return t.Plan.FactsDigest != facts })
+}
+
+// struck is what a look at the suspensions file brought.
+type struck struct {
+	fresh   []sovereign.Suspension // in force from now on
+	refused error                  // lines that do not count
+}
+
+// tell writes a look down.
+func (k *policyKeeper) tell(ctx context.Context, look struck) {
+	k.refusedLines(ctx, look.refused)
+	for _, s := range look.fresh {
+		if _, err := k.node.log.Append(context.WithoutCancel(ctx), audit.LawSuspended{Instrument: s.Instrument, Since: s.Since, Reason: s.Reason, KeyID: s.KeyID}); err != nil {
+			k.node.logger.Error("a suspension is in force and could not be logged", "instrument", s.Instrument, "error", err)
+		}
+	}
 }
 
 // refusedLines tells the log of lines that nobody may have signed, or that cannot be read: somebody tried to change the law here, or failed to.
@@ -251,36 +260,41 @@ func (k *policyKeeper) invalidate(ctx context.Context, why string, match func(ap
 }
 
 // reload puts cfg in force or leaves everything as it is: the rooms take their parts, the entry is under a signed checkpoint, and only then does the policy change.
-// A log that cannot be written refuses the reload.
-func (k *policyKeeper) reload(ctx context.Context, cfg *configs.Config, by string, apply func(*configs.Config) error) error {
+// A log that cannot be written refuses the reload. What it gives is for reloaded.
+func (k *policyKeeper) reload(ctx context.Context, cfg *configs.Config, by string, apply func(*configs.Config) error) (struck, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	overlay, err := cfg.Overlay()
-	if err != nil && overlay == nil {
-		return err
+	mark := markOf(cfg.Suspensions.File)
+	overlay, refused := cfg.Overlay()
+	if refused != nil && overlay == nil {
+		return struck{}, refused
 	}
+	look := struck{newSuspensions(k.overlay, overlay), refused}
 	overlay = mergeSuspensions(k.overlay, overlay)
 	snap, err := cfg.Snapshot(k.generation+1, k.grants, overlay)
 	if err != nil {
-		return err
+		return struck{}, err
 	}
 	if err := apply(cfg); err != nil {
-		return errors.Join(err, apply(k.cfg))
+		return struck{}, errors.Join(err, apply(k.cfg))
 	}
 	if _, err := k.node.log.Commit(ctx, applied(snap, "reload", by)); err != nil {
-		return errors.Join(err, apply(k.cfg))
+		return struck{}, errors.Join(err, apply(k.cfg))
 	}
-	k.cfg, k.overlay, k.seen = cfg, overlay, markOf(cfg.Suspensions.File)
+	k.cfg, k.overlay, k.seen = cfg, overlay, mark
 	k.put(snap)
-	return nil
+	return look, nil
 }
 
 // reloaded does what follows a reload and needs no lock.
-func (k *policyKeeper) reloaded(ctx context.Context) {
+func (k *policyKeeper) reloaded(ctx context.Context, look struck) {
+	k.tell(ctx, look)
 	k.node.checker.Poke()
 	k.node.router.Poke()
-	digest := k.node.fence.Snapshot().PolicyDigest()
-	k.invalidate(ctx, "the policy changed", func(t approval.Ticket) bool { return t.Plan.PolicyDigest != digest })
+	s := k.node.fence.Snapshot()
+	k.invalidate(ctx, "the policy or the law table changed", func(t approval.Ticket) bool {
+		return t.Plan.PolicyDigest != s.PolicyDigest() || t.Plan.FactsDigest != s.FactsDigest()
+	})
 }
 
 func markOf(path string) fileMark {

@@ -320,8 +320,9 @@ func (n *Node) Reload(ctx context.Context, cfg *configs.Config, by string) error
 	if err == nil {
 		err = n.certs.judge(cfg)
 	}
+	var look struck
 	if err == nil {
-		err = n.policy.reload(ctx, cfg, by, n.applyParts)
+		look, err = n.policy.reload(ctx, cfg, by, n.applyParts)
 	}
 	if err != nil {
 		n.reloadRefused(ctx, by, err)
@@ -329,7 +330,7 @@ func (n *Node) Reload(ctx context.Context, cfg *configs.Config, by string) error
 	}
 	n.certs.take(ctx, cfg)
 	n.cfg.Store(cfg)
-	n.policy.reloaded(ctx)
+	n.policy.reloaded(ctx, look)
 	return nil
 }
 

@@ -181,7 +181,8 @@ func (c *Config) snapshot(parties []sovereign.Party, generation uint64, grants [
 	})
 }
 
-// Overlay reads the suspensions of the configuration. Good lines count even when others are refused; the error names those.
+// Overlay reads the suspensions of the configuration. Good lines count even when others are refused; the error names those. They are nil beside an error only
+// when the file could not be read.
 func (c *Config) Overlay() ([]sovereign.Suspension, error) {
 	if c.Suspensions.File == "" {
 		return nil, nil
@@ -193,7 +194,8 @@ func (c *Config) Overlay() ([]sovereign.Suspension, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configs: suspensions: %w", err)
 	}
-	return sovereign.ParseSuspensions(data, c.Suspensions.Keys)
+	list, err := sovereign.ParseSuspensions(data, c.Suspensions.Keys)
+	return append([]sovereign.Suspension{}, list...), err
 }
 
 // Value reads the secret behind the reference.
