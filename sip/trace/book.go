@@ -279,9 +279,11 @@ func (b *Book) open(id string, at time.Time) *record {
 	for len(b.byID) >= b.c.Calls {
 		b.forget(b.oldest(nil))
 	}
-	r := &record{}
+	var r *record
 	if n := len(b.spare); n > 0 {
 		r, b.spare = b.spare[n-1], b.spare[:n-1]
+	} else {
+		r = &record{}
 	}
 	b.opened++
 	r.id, r.number, r.began = id, b.opened, at

@@ -71,14 +71,21 @@ func (s *strays) let(x *stray) {
 
 // leave gives those of one call to f.
 func (s *strays) leave(k callKey, f func(*Packet)) {
-	s.list = slices.DeleteFunc(s.list, func(x stray) bool {
-		if x.key != k {
-			return false
+	kept := 0
+	for i := range s.list {
+		x := &s.list[i]
+		if x.key == k {
+			f(&x.Packet)
+			s.let(x)
+			continue
 		}
-		f(&x.Packet)
-		s.let(&x)
-		return true
-	})
+		if kept < i {
+			s.list[kept] = *x
+		}
+		kept++
+	}
+	clear(s.list[kept:])
+	s.list = s.list[:kept]
 }
 
 // sweep drops what no call took.
