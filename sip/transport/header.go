@@ -127,7 +127,7 @@ func (m *slab) readParams(s string, lower bool, room int) (sip.HeaderParams, boo
 				return nil, false
 			}
 		}
-		out = append(out, kv)
+		out = append(m.more(out), kv)
 	}
 	return m.keep(out, room), true
 }

@@ -23,10 +23,10 @@ func (f *Fault) Error() string { return "transport: " + strconv.Itoa(f.Status) +
 
 // reader turns bytes into messages. It is for one goroutine: its buffers are used again.
 type reader struct {
-	head head
-	need need
-	slab slab         // of the message that is being built
-	list []sip.Header // and its headers
+	head           head
+	there, several kinds        // of its fields; those of which there is more than one
+	slab           slab         // of the message that is being built
+	list           []sip.Header // and its headers
 }
 
 func newReader() *reader { return &reader{} }
@@ -86,10 +86,8 @@ func (r *reader) presence() {
 		once = single
 	}
 	var there, filled, twice kinds
-	r.need = need{}
 	for i := range h.fields {
 		f := &h.fields[i]
-		r.need.note(f)
 		if there.has(f.kind) {
 			twice |= 1 << f.kind
 		} else if f.value != "" {
@@ -97,6 +95,7 @@ func (r *reader) presence() {
 		}
 		there |= 1 << f.kind
 	}
+	r.there, r.several = there, twice
 	if filled&mandatory != mandatory {
 		for _, m := range [...]string{"Via", "From", "To", "Call-ID", "CSeq"} {
 			if v, ok := h.first(m); !ok {
@@ -143,15 +142,16 @@ func (r *reader) build(body int) (msg sip.Message, fault *Fault) {
 
 func (r *reader) request(body int) (sip.Message, *Fault) {
 	h := &r.head
-	r.need.params += strings.Count(h.uri, ";") + spare
-	req := carve[sip.Request](&r.slab, r.need)
+	req := carve[sip.Request](&r.slab, r.there.has(kindContact))
 	r.slab.spare = spare
 	req.SipVersion, req.Method = "SIP/2.0", methodOf(h.method)
 	if !r.slab.parseURI(h.uri, &req.Recipient) || len(req.Recipient.Headers) > 0 { // RFC 3261 section 19.1.1: no headers there
 		return nil, &Fault{Status: 400, Reason: "Bad Request-URI"}
 	}
-	if v, ok := h.value(kindDate); ok && !strings.HasSuffix(v, " GMT") { // RFC 3261 section 20.17
-		return nil, &Fault{Status: 400, Reason: "Bad Date"}
+	if r.there.has(kindDate) {
+		if v, _ := h.value(kindDate); !strings.HasSuffix(v, " GMT") { // RFC 3261 section 20.17
+			return nil, &Fault{Status: 400, Reason: "Bad Date"}
+		}
 	}
 	if fault := r.headers(req, body); fault != nil {
 		return nil, fault
@@ -168,7 +168,7 @@ func (r *reader) request(body int) (sip.Message, *Fault) {
 }
 
 func (r *reader) response(body int) (sip.Message, *Fault) {
-	res := carve[sip.Response](&r.slab, r.need)
+	res := carve[sip.Response](&r.slab, r.there.has(kindContact))
 	res.SipVersion, res.StatusCode, res.Reason = "SIP/2.0", r.head.status, r.head.reason
 	if fault := r.headers(res, body); fault != nil {
 		return nil, fault
@@ -188,6 +188,7 @@ func (r *reader) headers(msg sip.Message, body int) *Fault {
 				if fault = r.add(f, item); fault != nil || !more {
 					break
 				}
+				r.several |= 1 << f.kind
 			}
 		case kindReferTo, kindReferredBy:
 			fault = r.refer(f)
@@ -202,7 +203,9 @@ func (r *reader) headers(msg sip.Message, body int) *Fault {
 	*length = sip.ContentLengthHeader(body)
 	r.list = append(r.list, length)
 	msg.PrependHeader(r.list...)
-	r.tops(msg)
+	if r.several&setOf(kindVia, kindRoute, kindRecordRoute) != 0 {
+		r.tops(msg)
+	}
 	return nil
 }
 
@@ -231,23 +234,15 @@ func (r *reader) refer(f *field) *Fault {
 
 // tops makes the first of several the one that the message gives when it is asked for one: what is prepended leaves the last.
 func (r *reader) tops(msg sip.Message) {
-	var seen, several kinds
-	for _, h := range r.list {
-		k := listed(h)
-		several |= seen & (1 << k)
-		seen |= 1 << k
-	}
-	if several &^= 1 << kindOther; several == 0 { // as in most messages
-		return
-	}
 	m, ok := msg.(interface{ ReplaceHeader(sip.Header) })
 	if !ok {
 		return
 	}
+	seen := setOf(kindOther)
 	for _, h := range r.list {
-		if k := listed(h); several.has(k) {
+		if k := listed(h); !seen.has(k) {
 			m.ReplaceHeader(h)
-			several &^= 1 << k
+			seen |= 1 << k
 		}
 	}
 }

@@ -70,65 +70,80 @@ func nameOf(s string) name {
 	if len(s) >= len(byLength) {
 		return name{long: s}
 	}
-	switch s { // as nearly everybody writes what each message has
-	case "Via":
-		return name{"Via", kindVia}
-	case "From":
-		return name{"From", kindFrom}
-	case "To":
-		return name{"To", kindTo}
-	case "Call-ID":
-		return name{"Call-ID", kindCallID}
-	case "CSeq":
-		return name{"CSeq", kindCSeq}
-	case "Contact":
-		return name{"Contact", kindContact}
-	case "Max-Forwards":
-		return name{"Max-Forwards", kindMaxForwards}
-	case "Content-Length":
-		return name{"Content-Length", kindContentLength}
-	case "Content-Type":
-		return name{"Content-Type", kindContentType}
-	}
 	all := byLength[len(s)]
+	for i := range all { // as nearly everybody writes it
+		if all[i].key == s {
+			return all[i].name
+		}
+	}
 	for i := range all {
-		if key := all[i].key; key[0] == s[0]|0x20 && strings.EqualFold(key, s) {
+		if key := all[i].key; key[0]|0x20 == s[0]|0x20 && strings.EqualFold(key, s) {
 			return all[i].name
 		}
 	}
 	return name{long: s}
 }
 
-// keyed is a name with the form in which it is looked for, in lower case.
+// keyed is a name with the form in which it is looked for.
 type keyed struct {
 	key string
 	name
 }
 
 // byLength holds names by the length of what is looked for. Read only.
-var byLength = func() (all [17][]keyed) {
-	for k, n := range names {
-		all[len(k)] = append(all[len(k)], keyed{k, n})
+var byLength = func() (all [20][]keyed) {
+	for _, n := range names {
+		for _, key := range [...]string{n.compact, n.long} {
+			if key != "" {
+				all[len(key)] = append(all[len(key)], keyed{key, n.name})
+			}
+		}
 	}
 	return all
 }()
 
-// names holds the headers that this package looks at and those with a compact form. Read only.
-var names = map[string]name{
-	"v": {"Via", kindVia}, "via": {"Via", kindVia}, "f": {"From", kindFrom}, "from": {"From", kindFrom}, "t": {"To", kindTo}, "to": {"To", kindTo},
-	"i": {"Call-ID", kindCallID}, "call-id": {"Call-ID", kindCallID}, "cseq": {"CSeq", kindCSeq}, "m": {"Contact", kindContact},
-	"contact": {"Contact", kindContact}, "l": {"Content-Length", kindContentLength}, "content-length": {"Content-Length", kindContentLength},
-	"max-forwards": {"Max-Forwards", kindMaxForwards}, "route": {"Route", kindRoute}, "record-route": {"Record-Route", kindRecordRoute},
-	"c": {"Content-Type", kindContentType}, "content-type": {"Content-Type", kindContentType}, "date": {"Date", kindDate},
-	"expires": {"Expires", kindExpires}, "min-expires": {"Min-Expires", kindMinExpires}, "min-se": {"Min-SE", kindMinSE},
-	"x": {"Session-Expires", kindSessionExpires}, "session-expires": {"Session-Expires", kindSessionExpires}, "rack": {"RAck", kindRAck},
-	"rseq": {"RSeq", kindRSeq}, "r": {"Refer-To", kindReferTo}, "refer-to": {"Refer-To", kindReferTo}, "b": {"Referred-By", kindReferredBy},
-	"referred-by": {"Referred-By", kindReferredBy}, "replaces": {"Replaces", kindReplaces}, "reply-to": {"Reply-To", kindReplyTo},
-	"retry-after": {"Retry-After", kindRetryAfter}, "o": {"Event", kindEvent}, "event": {"Event", kindEvent},
-	"mime-version": {"MIME-Version", kindMIMEVersion}, "target-dialog": {"Target-Dialog", kindTargetDialog},
-
-	"e": {long: "Content-Encoding"}, "content-encoding": {long: "Content-Encoding"}, "s": {long: "Subject"}, "subject": {long: "Subject"},
-	"k": {long: "Supported"}, "supported": {long: "Supported"}, "u": {long: "Allow-Events"}, "allow-events": {long: "Allow-Events"},
-	"a": {long: "Accept-Contact"}, "d": {long: "Request-Disposition"}, "j": {long: "Reject-Contact"}, "n": {long: "Identity-Info"},
-	"y": {long: "Identity"}, "require": {long: "Require"}, "proxy-require": {long: "Proxy-Require"}, "reason": {long: "Reason"}, "privacy": {long: "Privacy"},
+// names holds the headers that this package looks at and those with a compact form; those that come most often stand first. Read only.
+var names = [...]struct {
+	name
+	compact string
+}{
+	{name{"Via", kindVia}, "v"},
+	{name{"From", kindFrom}, "f"},
+	{name{"To", kindTo}, "t"},
+	{name{"Call-ID", kindCallID}, "i"},
+	{name{"CSeq", kindCSeq}, ""},
+	{name{"Contact", kindContact}, "m"},
+	{name{"Max-Forwards", kindMaxForwards}, ""},
+	{name{"Content-Length", kindContentLength}, "l"},
+	{name{"Content-Type", kindContentType}, "c"},
+	{name{"Route", kindRoute}, ""},
+	{name{"Record-Route", kindRecordRoute}, ""},
+	{name{"Date", kindDate}, ""},
+	{name{"Expires", kindExpires}, ""},
+	{name{"Min-Expires", kindMinExpires}, ""},
+	{name{"Min-SE", kindMinSE}, ""},
+	{name{"Session-Expires", kindSessionExpires}, "x"},
+	{name{"RAck", kindRAck}, ""},
+	{name{"RSeq", kindRSeq}, ""},
+	{name{"Refer-To", kindReferTo}, "r"},
+	{name{"Referred-By", kindReferredBy}, "b"},
+	{name{"Replaces", kindReplaces}, ""},
+	{name{"Reply-To", kindReplyTo}, ""},
+	{name{"Retry-After", kindRetryAfter}, ""},
+	{name{"Event", kindEvent}, "o"},
+	{name{"MIME-Version", kindMIMEVersion}, ""},
+	{name{"Target-Dialog", kindTargetDialog}, ""},
+	{name{"Content-Encoding", kindOther}, "e"},
+	{name{"Subject", kindOther}, "s"},
+	{name{"Supported", kindOther}, "k"},
+	{name{"Allow-Events", kindOther}, "u"},
+	{name{"Accept-Contact", kindOther}, "a"},
+	{name{"Request-Disposition", kindOther}, "d"},
+	{name{"Reject-Contact", kindOther}, "j"},
+	{name{"Identity-Info", kindOther}, "n"},
+	{name{"Identity", kindOther}, "y"},
+	{name{"Require", kindOther}, ""},
+	{name{"Proxy-Require", kindOther}, ""},
+	{name{"Reason", kindOther}, ""},
+	{name{"Privacy", kindOther}, ""},
 }

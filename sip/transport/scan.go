@@ -157,7 +157,8 @@ func (h *head) addField(line string) {
 	for name != "" && (name[len(name)-1] == ' ' || name[len(name)-1] == '\t') { // HCOLON allows white space before the colon
 		name = name[:len(name)-1]
 	}
-	if !isToken(name) {
+	n := nameOf(name)
+	if n.kind == kindOther && !isToken(name) {
 		h.fail(400, "Bad Header Name")
 		return
 	}
@@ -165,7 +166,6 @@ func (h *head) addField(line string) {
 		h.fail(400, "Too Many Headers")
 		return
 	}
-	n := nameOf(name)
 	h.fields = append(h.fields, field{name: n.long, kind: n.kind, value: line[colon+1:]})
 }
 

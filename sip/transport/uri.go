@@ -118,6 +118,7 @@ func (m *slab) uriParams(s string) (sip.HeaderParams, bool) {
 		if k == "" {
 			return nil, false
 		}
+		out = m.more(out)
 		out.Add(k, v)
 	}
 	return m.keep(out, 0), true

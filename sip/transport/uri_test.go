@@ -204,7 +204,7 @@ func TestReadNumbers(t *testing.T) {
 // newSlab is a slab as a small request without a Contact has it.
 func newSlab() *slab {
 	s := &slab{}
-	carve[sip.Request](s, need{})
+	carve[sip.Request](s, false)
 	return s
 }
 
