@@ -118,7 +118,7 @@ func (m *slab) readParams(s string, lower bool, room int) (sip.HeaderParams, boo
 		if end == 0 || end < len(s) && strings.IndexByte(";= \t\"", s[end]) < 0 {
 			return nil, false
 		}
-		if lower || strings.EqualFold(kv.K, "tag") {
+		if lower || same(kv.K, "tag") {
 			kv.K = strings.ToLower(kv.K)
 		}
 		if s = leadLWS(s[end:]); strings.HasPrefix(s, "=") {

@@ -26,6 +26,9 @@ func lowerByte(c byte) byte {
 	return c
 }
 
+// same is strings.EqualFold, quicker for those who write a word as we do.
+func same(word, ours string) bool { return word == ours || strings.EqualFold(word, ours) }
+
 // trimLWS cuts blanks and tabs off both ends.
 func trimLWS(s string) string {
 	for s != "" && (s[0] == ' ' || s[0] == '\t') {

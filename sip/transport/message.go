@@ -203,7 +203,7 @@ func (r *reader) headers(msg sip.Message, body int) *Fault {
 	*length = sip.ContentLengthHeader(body)
 	r.list = append(r.list, length)
 	msg.PrependHeader(r.list...)
-	if r.several&setOf(kindVia, kindRoute, kindRecordRoute) != 0 {
+	if r.several&stacked != 0 {
 		r.tops(msg)
 	}
 	return nil

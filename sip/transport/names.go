@@ -56,6 +56,8 @@ var (
 	// single names the headers of which a request may carry one alone: a second one would let two readers see two messages.
 	single = vital | setOf(kindMaxForwards, kindContentType, kindDate, kindEvent, kindExpires, kindMinExpires, kindMinSE, kindMIMEVersion, kindRAck, kindRSeq,
 		kindReferTo, kindReferredBy, kindReplaces, kindReplyTo, kindRetryAfter, kindSessionExpires, kindTargetDialog)
+	// stacked are those of which a message gives the top one.
+	stacked = setOf(kindVia, kindRoute, kindRecordRoute)
 )
 
 // name is a header name in its canonical long form.

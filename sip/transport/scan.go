@@ -171,7 +171,7 @@ func (h *head) addField(line string) {
 
 // startLine tells a request from a response and takes its parts. RFC 3261 sections 7.1 and 7.2.
 func (h *head) startLine(s string) {
-	if len(s) >= 4 && strings.EqualFold(s[:4], "SIP/") {
+	if len(s) >= 4 && same(s[:4], "SIP/") {
 		h.statusLine(s)
 		return
 	}
@@ -187,8 +187,8 @@ func (h *head) startLine(s string) {
 		h.fail(400, "Bad Request Line")
 	case !isToken(h.method):
 		h.fail(400, "Bad Method")
-	case !strings.EqualFold(h.version, "SIP/2.0"):
-		if len(h.version) > 4 && strings.EqualFold(h.version[:4], "SIP/") {
+	case !same(h.version, "SIP/2.0"):
+		if len(h.version) > 4 && same(h.version[:4], "SIP/") {
 			h.fail(505, "Version Not Supported")
 			return
 		}
@@ -200,7 +200,7 @@ func (h *head) statusLine(s string) {
 	version, rest, _ := strings.Cut(s, " ")
 	code, reason, _ := strings.Cut(rest, " ")
 	h.version, h.reason = version, reason
-	if !strings.EqualFold(version, "SIP/2.0") || len(code) != 3 || !clean(reason) {
+	if !same(version, "SIP/2.0") || len(code) != 3 || !clean(reason) {
 		h.fail(400, "Bad Status Line")
 		return
 	}

@@ -14,16 +14,20 @@ func parseURI(s string, uri *sip.Uri) bool { return new(slab).parseURI(s, uri) }
 // parseURI writes into a uri that is zero.
 func (m *slab) parseURI(s string, uri *sip.Uri) bool {
 	colon := strings.IndexByte(s, ':')
-	if colon < 1 || !isScheme(s[:colon]) || !uriChars(s) {
+	if colon < 1 || !isScheme(s[:colon]) {
+		return false
+	}
+	marks, ok := uriMarks(s)
+	if !ok {
 		return false
 	}
 	switch rest := s[colon+1:]; {
-	case strings.EqualFold(s[:colon], "sip"):
+	case same(s[:colon], "sip"):
 		uri.Scheme = "sip"
-		return m.parseSIP(rest, uri)
-	case strings.EqualFold(s[:colon], "sips"):
+		return m.parseSIP(rest, marks, uri)
+	case same(s[:colon], "sips"):
 		uri.Scheme = "sips"
-		return m.parseSIP(rest, uri)
+		return m.parseSIP(rest, marks, uri)
 	case rest == "" || sip.ParseUri("other:"+rest, uri) != nil: // sipgo knows no digits, dots or signs in a scheme: it gets one of its kind
 		return false
 	}
@@ -42,28 +46,40 @@ func isScheme(s string) bool {
 	return true
 }
 
-// uriChars refuses what no URI holds: white space, controls, brackets of the header around it, raw UTF-8, and an escape that is none.
-func uriChars(s string) bool {
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c <= ' ' || c >= 0x7F || notURI[c]:
-			return false
-		case c == '%':
-			if i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]) {
-				return false
+// What the characters of a URI tell: all of them together say what need not be looked for.
+const (
+	markNone    = 1 << iota // no URI holds it: white space, controls, brackets of the header around it, raw UTF-8
+	markEscape              // %
+	markAt                  // @
+	markBracket             // [ ]
+	markHeaders             // ?
+)
+
+// uriByte holds these marks.
+var uriByte = func() (t [256]uint8) {
+	for c := range t {
+		if c <= ' ' || c >= 0x7F || strings.IndexByte("<>\"\\^{|}", byte(c)) >= 0 {
+			t[c] = markNone
+		}
+	}
+	t['%'], t['@'], t['['], t[']'], t['?'] = markEscape, markAt, markBracket, markBracket, markHeaders
+	return t
+}()
+
+// uriMarks gives the marks of s. It is not ok with a character that no URI holds, nor with an escape that is none.
+func uriMarks(s string) (marks uint8, ok bool) {
+	for i := range len(s) {
+		marks |= uriByte[s[i]]
+	}
+	if marks&markEscape != 0 {
+		for i := range len(s) {
+			if s[i] == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])) {
+				return marks, false
 			}
 		}
 	}
-	return true
+	return marks, marks&markNone == 0
 }
-
-// notURI are visible characters that no URI holds.
-var notURI = func() (t [256]bool) {
-	for _, c := range []byte("<>\"\\^{|}") {
-		t[c] = true
-	}
-	return t
-}()
 
 func isHex(c byte) bool {
 	c = lowerByte(c)
@@ -71,10 +87,11 @@ func isHex(c byte) bool {
 }
 
 // parseSIP reads userinfo, host, port, parameters and headers of a SIP or SIPS URI. RFC 3261 section 25.1.
-func (m *slab) parseSIP(s string, uri *sip.Uri) bool {
-	if at := strings.IndexByte(s, '@'); at >= 0 {
+func (m *slab) parseSIP(s string, marks uint8, uri *sip.Uri) bool {
+	if marks&markAt != 0 {
+		at := strings.IndexByte(s, '@')
 		// An "@" can stand once: elsewhere it must be escaped, else two readers find two hosts.
-		if at == 0 || s[0] == ':' || strings.IndexByte(s[at+1:], '@') >= 0 || strings.IndexByte(s[:at], '[') >= 0 || strings.IndexByte(s[:at], ']') >= 0 {
+		if at == 0 || s[0] == ':' || strings.IndexByte(s[at+1:], '@') >= 0 || marks&markBracket != 0 && strings.ContainsAny(s[:at], "[]") {
 			return false
 		}
 		uri.User, uri.HierarhicalSlashes = strings.CutPrefix(s[:at], "//")
@@ -83,7 +100,10 @@ func (m *slab) parseSIP(s string, uri *sip.Uri) bool {
 		}
 		s = s[at+1:]
 	}
-	s, headers, hasHeaders := strings.Cut(s, "?")
+	headers, hasHeaders := "", false
+	if marks&markHeaders != 0 {
+		s, headers, hasHeaders = strings.Cut(s, "?")
+	}
 	if hasHeaders {
 		if headers == "" || strings.IndexByte(headers, ';') >= 0 {
 			return false
@@ -159,10 +179,17 @@ func isHostname(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		c := lowerByte(s[i])
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' && s[i-1] != '.' || c == '_') { // the first is no dot
+		if !hostByte[s[i]] || s[i] == '.' && s[i-1] == '.' { // the first is no dot
 			return false
 		}
 	}
 	return true
 }
+
+// hostByte holds the characters of host names.
+var hostByte = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_'
+	}
+	return t
+}()
