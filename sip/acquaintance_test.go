@@ -115,7 +115,9 @@ func TestWhatBelongsToAWaitingCallFindsTheLobbyNeverFull(t *testing.T) {
 	if got := b.meet(8, "7"); got != waitsAlready {
 		t.Errorf("a copy of a waiting call: %d", got)
 	}
-	if got := b.enter(w("new"), "new", true); got != full {
+	late := w("new")
+	late.At = late.At.Add(maxLag)
+	if got := b.enter(late, "new", true); got != full {
 		t.Errorf("one more call: %d", got)
 	}
 	for i := range maxBehind + 1 {

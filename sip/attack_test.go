@@ -204,9 +204,74 @@ func TestTheLobby(t *testing.T) {
 	for i := range maxLobby {
 		b.enter(invite("a", fmt.Sprint(i)), fmt.Sprint(i), true)
 	}
-	if b.enter(invite("a", "late"), "late", true) != full || b.enter(invite("b", "other"), "other", true) != waits {
+	late := invite("a", "late")
+	late.At = late.At.Add(maxLag)
+	if b.enter(late, "late", true) != full || b.enter(invite("b", "other"), "other", true) != waits {
 		t.Error("one party fills the lobby of another")
 	}
+}
+
+// What a network held back and lets go at once is taken; a queue that has been standing for a while is a flood, and holds few.
+func TestTheLobbyTakesABurst(t *testing.T) {
+	b, begin, n := newLobby(), time.Now(), 0
+	enter := func(party string, after time.Duration) entry {
+		r := msg.NewRequest(msg.INVITE, msg.Uri{})
+		n++
+		h := msg.CallIDHeader(fmt.Sprint(n))
+		r.AppendHeader(&h)
+		return b.enter(transport.Incoming{Msg: r, Party: party, At: begin.Add(after)}, h.Value(), true)
+	}
+	for i := range maxBurst {
+		if got := enter("a", time.Duration(i)*time.Microsecond); got == full {
+			t.Fatalf("the lobby is full after %d", i)
+		}
+	}
+	if got := enter("a", 10*time.Millisecond); got != full {
+		t.Errorf("behind a burst of %d: %d", maxBurst, got)
+	}
+	if got := enter("b", 10*time.Millisecond); got != waits {
+		t.Errorf("another party behind the burst: %d", got)
+	}
+	for len(b.ids) > maxLobby {
+		b.next(begin)
+	}
+	if got := enter("a", maxLag); got != full {
+		t.Errorf("a queue that stands since %s: %d", maxLag, got)
+	}
+	for more := true; more; {
+		_, more = b.next(begin)
+	}
+	for range maxLobby + 1 {
+		if got := enter("a", time.Hour); got == full {
+			t.Fatal("a lobby that was empty takes no burst")
+		}
+	}
+}
+
+// A thousand calls at once, as after a pause of the network, all go through.
+func TestABurstIsNoFlood(t *testing.T) {
+	run(t, func(c *Config) { c.Loops, c.RatePerSource = 1, -1 }, func(w *world) {
+		slowed(w, 200*time.Microsecond, false)
+		const calls = 1000
+		for i := range calls {
+			w.carrier.invite(fmt.Sprint("burst", i), w.carrier.sdp)
+		}
+		got := map[int]int{}
+		for {
+			r, is := w.carrier.read(time.Second).(*msg.Response)
+			if !is {
+				break
+			}
+			if r.StatusCode >= 200 && r.CSeq().MethodName == msg.INVITE && got[r.StatusCode] < 2*calls {
+				got[r.StatusCode]++
+				w.carrier.ack(r)
+			}
+		}
+		if got[503] > 0 || got[404]+got[480]+got[403] < calls {
+			t.Errorf("a burst of %d calls got %v", calls, got)
+		}
+		time.Sleep(time.Minute)
+	})
 }
 
 // A cancelled call that still waits is cancelled, and nobody rings.

@@ -158,6 +158,7 @@ type Edge struct {
 	guests  guests
 	aliases aliases
 	load    loads
+	away    away
 
 	rates     rates
 	throttles throttles

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cordonsip/cordon/routing"
@@ -17,8 +18,11 @@ import (
 // A new call may wait; what belongs to a call that is up, to a probe or to a registration may not. So new INVITEs stand in a lobby of their loop, which takes one
 // of them at a time and everything else that came meanwhile in between. A flood fills the lobby, and what finds it full costs no state at all.
 
-// maxLobby bounds the new calls of one party that wait for one loop. One takes about a tenth of a millisecond, so none waits for longer than maxLag.
-const maxLobby = 256
+// Bounds of the lobby of one loop. A new call takes a tenth or two of a millisecond, so even those behind a burst wait for less than maxLag.
+const (
+	maxLobby = 256  // new calls of one party that wait, where they have been waiting for longer than maxLag: a flood
+	maxBurst = 2048 // in all, where a party's queue was empty a moment ago: what its network held back and lets go at once
+)
 
 // maxBehind bounds the messages of one Call-ID that wait, where the lobby is full: the INVITE, its CANCEL as often as that comes again, an ACK.
 const maxBehind = 16
@@ -41,6 +45,7 @@ func newLobby() *lobby { return &lobby{queues: map[string]*queue{}, ids: map[str
 type queue struct {
 	list  []transport.Incoming
 	first int
+	since time.Time // when the first of those came that wait without a gap
 }
 
 func (q *queue) len() int { return len(q.list) - q.first }
@@ -85,10 +90,13 @@ func (b *lobby) enter(in transport.Incoming, callID string, fresh bool) entry {
 		q = &queue{}
 		b.queues[in.Party] = q
 	}
-	if q.len() >= maxLobby && (fresh || b.ids[callID] >= maxBehind) {
+	alone := q.len() == 0
+	if alone {
+		q.since = in.At
+	}
+	if q.len() >= maxLobby && (fresh && !b.holds(q, in.At) || !fresh && b.ids[callID] >= maxBehind) {
 		return full
 	}
-	alone := q.len() == 0
 	if alone {
 		b.turn = append(b.turn, in.Party)
 	}
@@ -98,6 +106,11 @@ func (b *lobby) enter(in transport.Incoming, callID string, fresh bool) entry {
 		return first
 	}
 	return waits
+}
+
+// holds says whether a party may have more new calls waiting than a flood would be left: those of a burst.
+func (b *lobby) holds(q *queue, now time.Time) bool {
+	return len(b.ids) < maxBurst && now.Sub(q.since) < maxLag
 }
 
 // next takes one message out. more says that others are left.
@@ -241,7 +254,7 @@ const toldPerSecond = 200
 
 // turnAway refuses a new call without keeping anything. RFC 3261 section 8.2.7 lets a server answer so, and section 21.5.4 names 503 with Retry-After.
 func (e *Edge) turnAway(s *shard, in transport.Incoming, why, after string) {
-	e.metrics.turned.WithLabelValues(why).Inc()
+	e.noRoom(why)
 	req, ok := in.Msg.(*msg.Request)
 	if !ok || req.Method != msg.INVITE || in.OnlyEmergency || !in.Flow.Valid() {
 		return
@@ -251,6 +264,19 @@ func (e *Edge) turnAway(s *shard, in transport.Incoming, why, after string) {
 	s.lobby.mu.Unlock()
 	if may {
 		_ = e.tl.Send(in.Flow, transaction.Stateless(req, 503, msg.NewHeader("Retry-After", after)))
+	}
+}
+
+// away is the new calls that were turned away since the log last said so, and when that was.
+type away struct{ calls, said atomic.Int64 }
+
+// noRoom counts a new call that is turned away. The log tells the first one, and then at most one in quietFor with how many there were.
+func (e *Edge) noRoom(why string) {
+	e.metrics.turned.WithLabelValues(why).Inc()
+	e.away.calls.Add(1)
+	now, last := time.Now().UnixNano(), e.away.said.Load()
+	if now-last >= int64(quietFor) && e.away.said.CompareAndSwap(last, now) {
+		e.log.Warn("new calls are turned away with 503", "why", why, "calls", e.away.calls.Swap(0))
 	}
 }
 

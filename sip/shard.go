@@ -315,7 +315,7 @@ func (s *shard) room(tx *transaction.Server, party *Party, in transport.Incoming
 	if why == "" {
 		return true
 	}
-	s.e.metrics.turned.WithLabelValues(why).Inc()
+	s.e.noRoom(why)
 	s.answer(tx, 503, msg.NewHeader("Retry-After", wait))
 	return false
 }
