@@ -8,7 +8,7 @@ import (
 )
 
 // provisional moves the timers on and relays what the caller should see.
-func (t *attempt) provisional(res *msg.Response) {
+func (t *attempt) provisional(res *msg.Response, seen mentions) {
 	c := t.c
 	if !t.alive {
 		t.alive, t.overdue = true, false
@@ -27,13 +27,13 @@ func (t *attempt) provisional(res *msg.Response) {
 	stopTimer(&c.setup)
 	t.ring(res.StatusCode)
 	d, err := t.dialogOf(res)
-	reliable := t.rel && lists(res, "require", "100rel") && err == nil
+	reliable := t.rel && seen.any(mentionsRequire) && lists(res, "require", "100rel") && err == nil
 	sdp, _ := bodySDP(res)
 	if reliable && !t.inOrder(d, res) {
 		return
 	}
 	if err == nil {
-		t.leg.update = lists(res, "allow", "UPDATE")
+		t.leg.update = seen.any(mentionsAllow) && lists(res, "allow", "UPDATE")
 	}
 	if reliable && c.ask.sdp == nil && sdp != nil {
 		t.offers(d, res, sdp)
@@ -98,7 +98,7 @@ func (t *attempt) dialogOf(res *msg.Response) (*dialog.Dialog, error) {
 }
 
 // answered takes the first 2xx. A later one of another fork is ended by leg.again.
-func (t *attempt) answered(res *msg.Response) {
+func (t *attempt) answered(res *msg.Response, seen mentions) {
 	c, l := t.c, t.leg
 	t.stop()
 	c.tried[t.record].TookMS = ms(time.Since(t.sent))
@@ -128,7 +128,8 @@ func (t *attempt) answered(res *msg.Response) {
 	}
 	d.Detach()
 	l.dlg, l.early, l.fork, l.said = d, nil, nil, nil
-	l.update, l.replaces = lists(res, "allow", "UPDATE"), lists(res, "supported", "replaces")
+	l.update = seen.any(mentionsAllow) && lists(res, "allow", "UPDATE")
+	l.replaces = seen.any(mentionsSupported) && lists(res, "supported", "replaces")
 	seq := res.CSeq().SeqNo
 	if c.ask.sdp == nil {
 		t.win(res)

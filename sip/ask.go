@@ -39,16 +39,18 @@ type ask struct {
 }
 
 func (s *shard) asked(req *msg.Request, p *Party) *ask {
-	from, said := req.From(), hear(req, p, s.e.profiles.Load())
+	from, said, seen := req.From(), hear(req, p, s.e.profiles.Load()), mentionsOf(req)
 	a := &ask{
 		called: calledUser(req), domain: strings.Trim(req.Recipient.Host, "[]"), sips: req.Recipient.Scheme == "sips",
 		user: header.User(from.Address.User), display: header.Display(from.DisplayName),
-		hidden:  strings.EqualFold(from.Address.Host, anonymousHost),
-		require: lists(req, "require", "100rel"), rel: lists(req, "supported", "100rel"),
-		timer: lists(req, "supported", "timer") || lists(req, "require", "timer"), update: lists(req, "allow", "UPDATE"),
-		callID: req.CallID().Value(), hops: 70, said: &said,
+		hidden: strings.EqualFold(from.Address.Host, anonymousHost),
+		update: seen.any(mentionsAllow) && lists(req, "allow", "UPDATE"),
+		callID: req.CallID().Value(), hops: 70, said: said, session: sessionOf(req, seen),
 	}
-	a.session, _ = header.Session(value(req, "session-id"))
+	if seen.any(mentionsRequire | mentionsSupported) {
+		a.require, a.rel = lists(req, "require", "100rel"), lists(req, "supported", "100rel")
+		a.timer = lists(req, "supported", "timer") || lists(req, "require", "timer")
+	}
 	if r := p.Register; r != nil && r.ContactUser != "" && a.called == r.ContactUser && req.To().Address.User != "" {
 		a.called = req.To().Address.User // a registered trunk is called by its Contact; the number stands in To
 	}
@@ -64,16 +66,22 @@ func (s *shard) asked(req *msg.Request, p *Party) *ask {
 	}
 	a.sdp, _ = bodySDP(req)
 	a.keys = bytes.Contains(a.sdp, []byte("a=crypto:"))
-	a.expires, _ = number(req, "session-expires")
-	a.refresh = refresherOf(req)
-	a.breadth, _ = number(req, "max-breadth")
+	if seen.any(mentionsInterval) {
+		a.expires, _ = number(req, "session-expires")
+		a.refresh = refresherOf(req)
+	}
+	if seen.any(mentionsBreadth) {
+		a.breadth, _ = number(req, "max-breadth")
+	}
+	if seen.any(mentionsLeast) {
+		a.least, _ = number(req, "min-se")
+	}
 	if to := req.To(); to != nil {
 		a.dialled = to.Address.User
 		if to.Address.Scheme == "tel" {
 			a.dialled = telNumber(to.Address.Raw())
 		}
 	}
-	a.least, _ = number(req, "min-se")
 	a.detach()
 	return a
 }

@@ -323,7 +323,7 @@ func (t *attempt) request(sdp []byte, more []msg.Header) *transaction.Draft {
 func (t *attempt) Response(_ *transaction.Client, res *msg.Response) {
 	t.c.front(t)
 	t.leg.measure(time.Since(t.sent))
-	t.leg.heard(res)
+	seen := t.leg.heard(res)
 	switch {
 	case t.c.b == t.leg && t.done:
 		if res.IsSuccess() {
@@ -332,9 +332,9 @@ func (t *attempt) Response(_ *transaction.Client, res *msg.Response) {
 	case t.dead || t.done:
 		t.late(res)
 	case res.IsProvisional():
-		t.provisional(res)
+		t.provisional(res, seen)
 	case res.IsSuccess():
-		t.answered(res)
+		t.answered(res, seen)
 	default:
 		t.failed(res)
 	}

@@ -15,7 +15,7 @@ import (
 
 // request takes one in-dialog request of the peer of this leg; tag is the peer's.
 func (l *leg) request(tx *transaction.Server, req *msg.Request, in transport.Incoming, tag string) {
-	l.heard(req)
+	seen := l.heard(req)
 	if req.Method == msg.ACK {
 		l.acked(req)
 		return
@@ -42,7 +42,7 @@ func (l *leg) request(tx *transaction.Server, req *msg.Request, in transport.Inc
 		l.c.sh.answer(tx, 403, reason{"SIP", 403, "source refused by policy"}.header())
 		return
 	}
-	l.dispatch(tx, req, tag)
+	l.dispatch(tx, req, tag, seen)
 }
 
 // zombie says that this leg is of an attempt that was given up, left the call by a transfer, or is not in it yet: nothing that it says concerns the call.
@@ -95,12 +95,14 @@ func (l *leg) moved(in transport.Incoming, r *sovereign.Ruling) {
 // maxMoves bounds what a peer that changes its connection all the time can write into a receipt.
 const maxMoves = 64
 
-func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
-	if r := unsupported(req); r != nil {
-		l.c.sh.answer(tx, r.status, r.headers...)
-		return
+func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string, seen mentions) {
+	if seen.any(mentionsRequire) {
+		if r := unsupported(req); r != nil {
+			l.c.sh.answer(tx, r.status, r.headers...)
+			return
+		}
 	}
-	if has(req, "replaces") { // RFC 3891 section 3: it stands in an INVITE that begins a dialog, and nowhere else
+	if seen.any(mentionsReplaces) { // RFC 3891 section 3: it stands in an INVITE that begins a dialog, and nowhere else
 		l.c.sh.answer(tx, 400)
 		return
 	}
@@ -109,7 +111,7 @@ func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 	}
 	switch req.Method {
 	case msg.BYE:
-		l.hungUp(tx, req)
+		l.hungUp(tx, req, seen)
 	case msg.INVITE:
 		l.reinvited(tx, req)
 	case msg.UPDATE:
@@ -137,12 +139,16 @@ func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string) {
 var normally = []reason{{header.Q850, 16, ""}}
 
 // hungUp is the peer's BYE: it is answered at once, and the other side hears of it with the same reason.
-func (l *leg) hungUp(tx *transaction.Server, req *msg.Request) {
+func (l *leg) hungUp(tx *transaction.Server, req *msg.Request, seen mentions) {
 	l.c.sh.answer(tx, 200)
-	l.c.parting = values(req, "user-to-user")
-	rs := l.reasons(req)
-	if len(rs) == 0 {
-		rs = normally
+	if seen.any(mentionsCrossing) {
+		l.c.parting = values(req, "user-to-user")
+	}
+	rs := normally
+	if seen.any(mentionsReason) {
+		if given := l.reasons(req); len(given) > 0 {
+			rs = given
+		}
 	}
 	by := byA
 	if l.side == media.B {

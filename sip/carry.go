@@ -69,9 +69,33 @@ type carried struct {
 	parts     []header.Part
 }
 
-// hear takes out of a message of party p what may cross, in one look at its headers: most have nothing of it.
-func hear(m msg.Message, p *Party, n *profiles) carried {
-	h := carried{trusted: p.Trusted}
+// hear takes out of a message of party p what may cross. Most have nothing of it, and all of those say the same.
+func hear(m msg.Message, p *Party, n *profiles) *carried {
+	h := &nothing
+	if p.Trusted {
+		h = &trusted
+	}
+	if len(n.wanted.names) > 0 || mentionsOf(m).any(mentionsCrossing) {
+		h = &carried{trusted: p.Trusted}
+		h.read(m, p, n)
+	}
+	types := n.wanted.bodies
+	if len(h.place) > 0 {
+		types = append(types[:len(types):len(types)], header.TypePIDF)
+	}
+	if len(m.Body()) == 0 || len(types) == 0 {
+		return h
+	}
+	if parts := header.Beside(value(m, "content-type"), m.Body(), types); len(parts) > 0 {
+		own := *h
+		own.parts = parts
+		return &own
+	}
+	return h
+}
+
+// read takes what stands in headers.
+func (h *carried) read(m msg.Message, p *Party, n *profiles) {
 	req, _ := m.(*msg.Request)
 	opens := req != nil && req.Method == msg.INVITE
 	var private, ids []string
@@ -97,14 +121,6 @@ func hear(m msg.Message, p *Party, n *profiles) carried {
 		}
 	}
 	h.privacy, h.ids = header.Privacies(private), header.Identities(ids)
-	if len(m.Body()) > 0 {
-		types := n.wanted.bodies
-		if len(h.place) > 0 {
-			types = append(types[:len(types):len(types)], header.TypePIDF)
-		}
-		h.parts = header.Beside(value(m, "content-type"), m.Body(), types)
-	}
-	return h
 }
 
 // opening takes what only the INVITE that begins a call tells.
@@ -325,13 +341,23 @@ func (t *attempt) attest(out *msg.Request) {
 	}
 }
 
-// heard notes what any message of the far end tells of itself: its Session-ID, which may change at any time (RFC 7989 section 6), and where a cause was raised.
-func (l *leg) heard(m msg.Message) {
-	c := l.c
-	if l.zombie() {
-		return
+// sessionOf is the Session-ID of the sender; "" without one.
+func sessionOf(m msg.Message, seen mentions) string {
+	if !seen.any(mentionsSession) {
+		return ""
 	}
-	if id, _ := header.Session(value(m, "session-id")); id != "" {
+	id, _ := header.Session(value(m, "session-id"))
+	return id
+}
+
+// heard notes what any message of the far end tells of itself: its Session-ID, which may change at any time (RFC 7989 section 6), and where a cause was raised.
+// It gives what the message mentions.
+func (l *leg) heard(m msg.Message) mentions {
+	c, seen := l.c, mentionsOf(m)
+	if l.zombie() {
+		return seen
+	}
+	if id := sessionOf(m, seen); id != "" {
 		end := &c.ids.b
 		if l == c.a {
 			end = &c.ids.a
@@ -340,8 +366,11 @@ func (l *leg) heard(m msg.Message) {
 			*end = strings.Clone(id) // it must not hold the message
 		}
 	}
-	if has(m, "recv-info") {
+	if seen.any(mentionsPackages) {
 		l.takes = tokens(m, "recv-info")
+	}
+	if !seen.any(mentionsReason) {
+		return seen
 	}
 	for _, r := range header.Reasons(values(m, "reason")) {
 		if r.Location != "" && len(c.raised) < 8 {
@@ -351,6 +380,7 @@ func (l *leg) heard(m msg.Message) {
 			c.raised[r.Cause] = strings.Clone(r.Location)
 		}
 	}
+	return seen
 }
 
 // clearing is how nearly every call ends.

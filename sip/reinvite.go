@@ -46,9 +46,15 @@ func (l *leg) patient(tx *transaction.Server, req *msg.Request) bool {
 	return true
 }
 
+// hasty says that a request asks for a session interval that is too small. RFC 4028 section 9: only who knows the word is told.
+func hasty(req *msg.Request) bool {
+	n, ok := number(req, "session-expires")
+	return ok && n < minSE && lists(req, "supported", "timer")
+}
+
 // short says whether the peer asks for a session interval that is too small, and answers it.
 func (l *leg) short(tx *transaction.Server, req *msg.Request) bool {
-	if n, ok := number(req, "session-expires"); ok && n < minSE && lists(req, "supported", "timer") { // RFC 4028 section 9: only who knows the word is told
+	if hasty(req) {
 		l.c.sh.answer(tx, 422, msg.NewHeader("Min-SE", minSEText))
 		return true
 	}

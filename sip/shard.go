@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -241,12 +240,14 @@ func unsupported(req *msg.Request) *refusal {
 }
 
 // sane checks what must hold of any new INVITE, emergency or not.
-func (s *shard) sane(tx *transaction.Server, req *msg.Request) *refusal {
+func (s *shard) sane(tx *transaction.Server, req *msg.Request, seen mentions) *refusal {
 	if mf := req.MaxForwards(); mf != nil && mf.Val() == 0 {
 		return &refusal{status: 483}
 	}
-	if n, ok := number(req, "max-breadth"); ok && n == 0 { // RFC 5393 section 5.3.3
-		return &refusal{status: 440}
+	if seen.any(mentionsBreadth) {
+		if n, ok := number(req, "max-breadth"); ok && n == 0 { // RFC 5393 section 5.3.3
+			return &refusal{status: 440}
+		}
 	}
 	if tx.Merged() {
 		return &refusal{status: 482}
@@ -255,21 +256,21 @@ func (s *shard) sane(tx *transaction.Server, req *msg.Request) *refusal {
 	if s.ours[req.CallID().Value()] {
 		return &refusal{status: 482}
 	}
-	if id, _ := header.Session(value(req, "session-id")); id != "" {
+	if id := sessionOf(req, seen); id != "" {
 		if _, again := s.e.ids.Load(id + "\n" + calledUser(req)); again {
 			return &refusal{status: 482}
 		}
 	}
-	if _, ok := bodySDP(req); !ok || !plainBody(req) {
+	if _, ok := bodySDP(req); !ok || seen.any(mentionsEncoding) && !plainBody(req) {
 		return &refusal{415, []msg.Header{msg.NewHeader("Accept", typeSDP)}}
 	}
-	if !takesSDP(req) { // no answer of ours would be one for it
+	if seen.any(mentionsAccept) && !takesSDP(req) { // no answer of ours would be one for it
 		return &refusal{status: 406}
 	}
 	if c := req.Contact(); c == nil || c.Address.Wildcard || c.Address.Host == "" {
 		return &refusal{status: 400}
 	}
-	if se, ok := number(req, "session-expires"); ok && se < minSE && lists(req, "supported", "timer") { // RFC 4028 section 9
+	if seen.any(mentionsInterval) && hasty(req) {
 		return &refusal{422, []msg.Header{msg.NewHeader("Min-SE", minSEText)}}
 	}
 	return nil
@@ -322,7 +323,8 @@ func (s *shard) room(tx *transaction.Server, party *Party, in transport.Incoming
 
 // invite is a new call: sanity, 100 at once, the plan, room for it, and then the call is an actor of its own.
 func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.Incoming, party *Party) {
-	if r := s.sane(tx, req); r != nil {
+	seen := mentionsOf(req)
+	if r := s.sane(tx, req, seen); r != nil {
 		s.answer(tx, r.status, r.headers...)
 		return
 	}
@@ -330,7 +332,7 @@ func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.In
 	plan := s.e.c.Planner.Plan(a.request(party.Name, time.Now()))
 	emergency := plan.Purpose == sovereign.EmergencyCall
 	if !emergency {
-		if has(req, "replaces") {
+		if seen.any(mentionsReplaces) {
 			s.replaced(tx, req, in, party)
 			return
 		}

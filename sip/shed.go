@@ -33,8 +33,11 @@ func (a *ask) shed() {
 	a.said = a.said.lasting()
 }
 
-// nothing is what most callers say of themselves beside their address. Nobody changes it.
-var nothing carried
+// nothing is what most callers say of themselves beside their address, trusted the same from inside the trust domain. Nobody changes them.
+var (
+	nothing carried
+	trusted = carried{trusted: true}
+)
 
 // lasting is the part that is said again when the call is transferred, in memory of its own.
 func (h *carried) lasting() *carried {
