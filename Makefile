@@ -60,9 +60,10 @@ pgo: ## measure what is hot in a call and a packet, for the compiler: cmd/cordon
 	hot ./sip BenchmarkCall 30000x; hot ./audit BenchmarkRecord 20000x; hot ./media BenchmarkPacket 300000x; \
 	$(GO) tool pprof -proto -output cmd/cordon/default.pgo "$$dir"/Benchmark* 2>/dev/null
 
-soak: ## a day of virtual calls at 20 % loss over 500 seeds, then the whole node for SEEDS seeds (2000)
+soak: ## a day of virtual calls at 20 % loss over 500 seeds, a storm that moves 10,000 calls, then the whole node for SEEDS seeds (2000)
 	@out=$$(CORDON_SOAK=500 $(GO) test -run TestADayOfCalls -count=1 -timeout 3h -v . 2>&1); code=$$?; \
 	echo "$$out" | grep -v '^ *\(=== \|--- PASS\)'; exit $$code
+	CORDON_STORM=10000 $(GO) test -run TestAStorm -count=1 -timeout 1h -v .
 	CORDON_SEEDS=$(SEEDS) $(GO) test -run TestWholeNode -count=1 -timeout 3h .
 
 conformance: build ## run the tests that name an RFC and write docs/reference/sip-conformance.md; ARGS=-interop runs real peers, too

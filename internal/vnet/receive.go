@@ -26,15 +26,16 @@ func (c *udpConn) Receive(take func(b []byte, from netip.AddrPort)) {
 }
 
 func (c *udpConn) receive() {
-	b := make([]byte, maxPayload)
+	var b []byte // as long as the longest so far: there may be tens of thousands of sockets
 	for {
 		d, turn, ok := c.next()
 		if !ok {
 			return
 		}
+		b = append(b[:0], d.data...)
 		c.taking.Lock()
 		if c.take != nil && c.current(turn) {
-			c.take(b[:copy(b, d.data)], d.from) // a take may write into what it gets
+			c.take(b, d.from) // a take may write into what it gets
 		}
 		c.taking.Unlock()
 	}
