@@ -229,11 +229,12 @@ func (n *Node) buildAPI(c *configs.Config) error {
 	return err
 }
 
-// forget makes a reference of the log name nobody any more. The entry comes first and carries a pseudonym; what it stood for is then destroyed on the disk.
+// forget makes a reference of the log name nobody any more. The entry comes first and carries the word that the log has; what it stood for is then destroyed on
+// the disk. What stands for nothing gets no entry: it may be a name or a number that somebody wrote there by mistake.
 func (n *Node) forget(ctx context.Context, f admin.Forget, by string) error {
-	ref := f.Ref
-	if f.What == "person" && !strings.HasPrefix(ref, "p-") {
-		ref = n.names.Person(ref)
+	ref, ok := n.names.Known(f.Ref)
+	if person := strings.HasPrefix(ref, "p-"); !ok || person != (f.What == "person") {
+		return audit.ErrForgotten
 	}
 	if _, err := n.log.Commit(ctx, audit.Forgotten{What: f.What, Ref: ref, By: n.pseudonym(by), Why: f.Reason}); err != nil {
 		return err

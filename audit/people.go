@@ -112,6 +112,13 @@ func (p *filePeople) save(who person) error {
 	return replaceFile(filepath.Join(p.dir, who.Pseudonym+".json"), raw)
 }
 
+func (p *filePeople) find(person string) (string, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ps := findPerson(p.ids, person)
+	return ps, ps != ""
+}
+
 // erase overwrites and removes the file of one person, named by id or pseudonym.
 func (p *filePeople) erase(who string) error {
 	p.mu.Lock()
@@ -119,14 +126,7 @@ func (p *filePeople) erase(who string) error {
 	if p.closed {
 		return fmt.Errorf("audit: erase a person: %w", fs.ErrClosed)
 	}
-	id, ps := who, p.ids[who]
-	if ps == "" {
-		for i, s := range p.ids {
-			if s == who {
-				id, ps = i, s
-			}
-		}
-	}
+	id, ps := findPerson(p.ids, who)
 	if ps == "" {
 		return fmt.Errorf("audit: person: %w", ErrForgotten)
 	}

@@ -23,6 +23,8 @@ type Pseudonyms interface {
 	Call(callID string, numbers ...string) (callRef string, refs []PartyRef)
 	// Person gives the pseudonym of a person, made on first use and kept in the erasable directory.
 	Person(id string) string
+	// Known gives the word by which the log names a call or a person of whom something is still kept; a person may be named by id, too. It makes none.
+	Known(ref string) (word string, ok bool)
 	// Match says whether a reference stands for this Call-ID or number, as long as the salt lives.
 	Match(callRef, ref, clear string) bool
 	// Destroy forgets the salt of a call; Erase forgets a person, named by id or pseudonym. Both are on the disk when they return nil,
@@ -62,6 +64,8 @@ type salts interface {
 
 type people interface {
 	pseudonym(id string) string
+	// find gives the pseudonym of a person who has one, named by id or by it.
+	find(person string) (pseudonym string, ok bool)
 	erase(person string) error
 	// health gives the number of people who are not on the disk, and why.
 	health() (unsaved int, why error)
@@ -193,6 +197,16 @@ func (n *names) Destroy(callRef string) error {
 		return err
 	}
 	return n.salts.destroy(k)
+}
+
+// Known looks among the calls where ref reads as a reference of one, else among the people.
+func (n *names) Known(ref string) (string, bool) {
+	k, err := parseSaltKey(ref)
+	if err != nil {
+		return n.people.find(ref)
+	}
+	_, ok := n.salts.get(k)
+	return k.String(), ok
 }
 
 func (n *names) Person(id string) string   { return n.people.pseudonym(id) }

@@ -55,16 +55,35 @@ func (p *memoryPeople) pseudonym(id string) string {
 	return p.m[id]
 }
 
+func (p *memoryPeople) find(person string) (string, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ps := findPerson(p.m, person)
+	return ps, ps != ""
+}
+
 func (p *memoryPeople) erase(person string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for id, ps := range p.m {
-		if person == id || person == ps {
-			delete(p.m, id)
-			return nil
+	id, ps := findPerson(p.m, person)
+	if ps == "" {
+		return fmt.Errorf("audit: person: %w", ErrForgotten)
+	}
+	delete(p.m, id)
+	return nil
+}
+
+// findPerson looks for somebody by id or pseudonym; the pseudonym is "" when there is none.
+func findPerson(ids map[string]string, person string) (id, pseudonym string) {
+	if ps := ids[person]; ps != "" {
+		return person, ps
+	}
+	for id, ps := range ids {
+		if ps == person {
+			return id, ps
 		}
 	}
-	return fmt.Errorf("audit: person: %w", ErrForgotten)
+	return "", ""
 }
 
 func (p *memoryPeople) health() (int, error) { return 0, nil }

@@ -87,8 +87,14 @@ func contractCalls(t *testing.T, n Pseudonyms) {
 			t.Errorf("match(%q, %q, %q) = %v", c.call, c.ref, c.clear, got)
 		}
 	}
+	if word, ok := n.Known(call); !ok || word != call {
+		t.Errorf("known: %q, %v", word, ok)
+	}
 	if err := n.Destroy(call); err != nil {
 		t.Fatal(err)
+	}
+	if _, ok := n.Known(call); ok {
+		t.Error("a destroyed salt is known")
 	}
 	if n.Match(call, refs[0].Ref, "+4930901820") || n.Match(call, "", "abc@host") {
 		t.Error("a destroyed salt still matches")
@@ -107,6 +113,11 @@ func contractPeople(t *testing.T, n Pseudonyms) {
 	a, b := n.Person("alice@bank.example"), n.Person("bob@bank.example")
 	if a == b || strings.Contains(a, "alice") || !strings.HasPrefix(a, "p-") || n.Person("alice@bank.example") != a {
 		t.Errorf("%q, %q", a, b)
+	}
+	for person, want := range map[string]string{"alice@bank.example": a, a: a, b: b, "p-ALICE": "", "alicf@bank.example": "", "": ""} {
+		if word, ok := n.Known(person); ok != (want != "") || word != want {
+			t.Errorf("known %q: %q, %v", person, word, ok)
+		}
 	}
 	if err := n.Erase("alice@bank.example"); err != nil {
 		t.Fatal(err)
