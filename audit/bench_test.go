@@ -127,3 +127,20 @@ func BenchmarkWrap(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkGrow puts what half a second of calls leaves behind into a tree without files.
+func BenchmarkGrow(b *testing.B) {
+	leaves := make([][]byte, 512)
+	for i := range leaves {
+		leaves[i] = make([]byte, 600+i%2*1400)
+	}
+	t, shelf := &tree{}, []byte(nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		next, err := t.grow(leaves, shelf, func(page) error { return nil })
+		if err != nil {
+			b.Fatal(err)
+		}
+		t, shelf = next, t.bundle
+	}
+}

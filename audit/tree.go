@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -21,6 +22,8 @@ const (
 	treeStatePath = ".state/treeState"
 	versionPath   = ".state/version"
 	treeVersion   = "1" // of the folder, as tessera counts it
+
+	tileSize = layout.TileWidth * hashSize
 )
 
 // treeState is what the folder says of its own tree: everything up to that size is in files, and beyond it nothing counts.
@@ -115,20 +118,20 @@ func versionOf(dir string) error {
 // grow gives the tree with leaves behind its entries, and gives put the files that make it one by one, all of which must be durable before its state is
 // written. put keeps nothing of them. Bundles are put together in spare, where that is long enough, which stays a part of the next tree.
 func (t *tree) grow(leaves [][]byte, spare []byte, put func(page) error) (*tree, error) {
-	next := &tree{size: t.size, edge: make([][]byte, len(t.edge))}
+	next, h := &tree{size: t.size, edge: make([][]byte, len(t.edge))}, newSums()
 	for l, hashes := range t.edge {
-		next.edge[l] = slices.Clone(hashes)
+		next.edge[l] = append(make([]byte, 0, tileSize), hashes...)
 	}
 	next.begin(spare, t.bundle, leaves)
 	for i, leaf := range leaves {
-		hash := next.add(leaf)
+		hash := next.add(h, leaf)
 		if next.size%layout.EntryBundleWidth == 0 {
 			if err := put(page{layout.EntriesPath(next.size/layout.EntryBundleWidth-1, 0), next.bundle}); err != nil {
 				return nil, err
 			}
 			next.begin(next.bundle, nil, leaves[i+1:])
 		}
-		if err := next.push(put, 0, hash); err != nil {
+		if err := next.push(h, put, 0, hash); err != nil {
 			return nil, err
 		}
 	}
@@ -167,32 +170,33 @@ func (t *tree) begin(spare, have []byte, leaves [][]byte) {
 
 // add puts a leaf behind the others of its bundle and gives its hash, RFC 9162 section 2.1.1. The byte that the hash wants in front of a leaf takes, for that
 // time, the place of its length.
-func (t *tree) add(leaf []byte) (hash [hashSize]byte) {
+func (t *tree) add(h *sums, leaf []byte) [hashSize]byte {
 	t.bundle = appendLeaf(t.bundle, leaf)
 	t.size++
 	b := t.bundle[len(t.bundle)-len(leaf)-1:]
 	length := b[0]
 	b[0] = rfc6962.RFC6962LeafHashPrefix
-	hash = sha256.Sum256(b)
+	hash := h.over(b)
 	b[0] = length
 	return hash
 }
 
 // push adds one hash to a level. A tile that is full is a file, and one hash of the level above.
-func (t *tree) push(put func(page) error, level int, hash [hashSize]byte) error {
+func (t *tree) push(h *sums, put func(page) error, level int, hash [hashSize]byte) error {
 	if level == len(t.edge) {
-		t.edge = append(t.edge, nil)
+		t.edge = append(t.edge, make([]byte, 0, tileSize))
 	}
 	t.edge[level] = append(t.edge[level], hash[:]...)
 	full := t.edge[level]
-	if len(full) < layout.TileWidth*hashSize {
+	if len(full) < tileSize {
 		return nil
 	}
-	t.edge[level] = nil
 	if err := put(page{layout.TilePath(uint64(level), t.size>>(8*(level+1))-1, 0), full}); err != nil {
 		return err
 	}
-	return t.push(put, level+1, rootOver(full))
+	root := h.root(full)
+	t.edge[level] = full[:0]
+	return t.push(h, put, level+1, root)
 }
 
 // root of the whole tree, RFC 9162 section 2.1.1: what a level has over is the last, smaller one among the hashes of the level above.
@@ -201,17 +205,35 @@ func (t *tree) root() []byte {
 		return hasher.EmptyRoot()
 	}
 	var over []byte
+	h := newSums()
 	for _, hashes := range t.edge {
 		if all := append(slices.Clip(hashes), over...); len(all) > 0 {
-			root := rootOver(all)
+			root := h.root(all)
 			over = root[:]
 		}
 	}
 	return over
 }
 
-// rootOver is the hash over the roots of subtrees of one size, one behind the other, of which only the last may be smaller.
-func rootOver(hashes []byte) [hashSize]byte {
+// sums makes hashes in memory of its own. sha256.Sum256 would do, but a compiler that was given a profile lets it take some for each.
+type sums struct {
+	sha  hash.Hash
+	node [1 + 2*hashSize]byte
+	sum  [hashSize]byte
+}
+
+func newSums() *sums { return &sums{sha: sha256.New()} }
+
+// over is the hash over b.
+func (h *sums) over(b []byte) [hashSize]byte {
+	h.sha.Reset()
+	_, _ = h.sha.Write(b) // never fails
+	h.sha.Sum(h.sum[:0])
+	return h.sum
+}
+
+// root is the hash over the roots of subtrees of one size, one behind the other, of which only the last may be smaller.
+func (h *sums) root(hashes []byte) [hashSize]byte {
 	n := len(hashes) / hashSize
 	if n == 1 {
 		return [hashSize]byte(hashes)
@@ -220,12 +242,11 @@ func rootOver(hashes []byte) [hashSize]byte {
 	for 2*left < n {
 		left *= 2
 	}
-	l, r := rootOver(hashes[:left*hashSize]), rootOver(hashes[left*hashSize:])
-	var node [1 + 2*hashSize]byte
-	node[0] = rfc6962.RFC6962NodeHashPrefix
-	copy(node[1:], l[:])
-	copy(node[1+hashSize:], r[:])
-	return sha256.Sum256(node[:])
+	l, r := h.root(hashes[:left*hashSize]), h.root(hashes[left*hashSize:])
+	h.node[0] = rfc6962.RFC6962NodeHashPrefix
+	copy(h.node[1:], l[:])
+	copy(h.node[1+hashSize:], r[:])
+	return h.over(h.node[:])
 }
 
 // state is the file that puts the tree in force.
