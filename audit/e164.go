@@ -1,6 +1,9 @@
 package audit
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Country codes assigned by ITU-T, Complement to Recommendation E.164 (list of assigned country codes). A code is one digit for world
 // zones 1 and 7, two digits where the table below says so and three everywhere else, so no code is the beginning of another.
@@ -15,20 +18,40 @@ const (
 		" 992 993 994 995 996 998 "
 )
 
+// codeDigits is how many digits the country code has with which a number begins, by its first three; 0: none is assigned.
+var codeDigits = func() (digits [1000]uint8) {
+	for i := range digits {
+		switch three := strconv.Itoa(1000 + i)[1:]; {
+		case three[0] == '1' || three[0] == '7':
+			digits[i] = 1
+		case strings.Contains(e164Two, " "+three[:2]+" "):
+			digits[i] = 2
+		case strings.Contains(e164Three, " "+three+" "):
+			digits[i] = 3
+		}
+	}
+	return digits
+}()
+
 // CountryCode gives the country calling code of an E.164 number with its plus, e.g. "+49", and "" for anything else: a number
 // without a plus is local to a plan that nobody named. E.164 section 6: at most 15 digits in all.
 func CountryCode(number string) string {
 	d, ok := strings.CutPrefix(number, "+")
-	if !ok || len(d) < 4 || len(d) > 15 || strings.Trim(d, "0123456789") != "" {
+	if !ok || len(d) < 4 || len(d) > 15 {
 		return ""
 	}
-	switch {
-	case d[0] == '1' || d[0] == '7':
-		return number[:2]
-	case strings.Contains(e164Two, " "+d[:2]+" "):
-		return number[:3]
-	case strings.Contains(e164Three, " "+d[:3]+" "):
-		return number[:4]
+	first := 0
+	for i := range len(d) {
+		digit := d[i] - '0'
+		if digit > 9 {
+			return ""
+		}
+		if i < 3 {
+			first = 10*first + int(digit)
+		}
+	}
+	if n := codeDigits[first]; n > 0 {
+		return number[:1+n]
 	}
 	return ""
 }

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -79,6 +80,7 @@ type names struct {
 	people people
 	hold   io.Closer // nil without a disk
 	today  atomic.Pointer[date]
+	room   sync.Pool // of *[192]byte: one hash after the other is put together there, with room for what comes out of it
 }
 
 // date is a day in UTC as references write it, YYYYMMDD.
@@ -151,7 +153,12 @@ func (n *names) Call(callID string, numbers ...string) (string, []PartyRef) {
 	var s salt
 	_, _ = rand.Read(s[:]) // never fails: crypto/rand ends the program instead
 	var k saltKey
-	msg := make([]byte, 0, 160) // of one hash after the other, and room for what comes out of it
+	own, ok := n.room.Get().(*[192]byte)
+	if !ok {
+		own = new([192]byte)
+	}
+	defer n.room.Put(own)
+	msg := own[:0]
 	k.hash, msg = n.hash(msg, useCall, s, callID)
 	var room [9 + 3*32]byte // the references stand in one string
 	k.day = n.day(time.Now())
