@@ -115,9 +115,10 @@ func BenchmarkPseudonyms(b *testing.B) {
 // BenchmarkWrap puts together what a call leaves behind, without a log.
 func BenchmarkWrap(b *testing.B) {
 	s := &spine{cfg: testConfig().withDefaults()}
-	s.stamp.Store(&Stamp{PolicyDigest: "p", FactsDigest: "f"})
+	s.SetStamp(Stamp{PolicyDigest: "p", FactsDigest: "f"})
 	const ref = "20261120-00112233445566778899aabbccddeeff"
-	events := []Event{exampleEnded(ref), exampleReceipt(time.Now(), ref, Move{})}
+	ended, receipt := exampleEnded(ref), exampleReceipt(time.Now(), ref, Move{})
+	events := []Event{&ended, &receipt}
 	b.ReportAllocs()
 	for b.Loop() {
 		for _, e := range events {

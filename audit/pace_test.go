@@ -51,10 +51,11 @@ func TestPaceGroups(t *testing.T) {
 // TestWrap holds that an entry that was put together reads as one that was marshalled whole.
 func TestWrap(t *testing.T) {
 	s := &spine{cfg: Config{Tenant: "t<1>", Node: "n", Now: time.Now, Clock: func() Clock { return Clock{Source: "x"} }}}
-	s.stamp.Store(&Stamp{PolicyDigest: "p"})
+	s.SetStamp(Stamp{PolicyDigest: "p"})
 	for _, e := range []Event{
-		CallEnded{CallRef: "a&b<c>\u2028", Cause: `"quoted"`},
-		Receipt{CallRef: "r", Packets: map[string]uint64{"DE": 1}},
+		&CallEnded{CallRef: "a&b<c>\u2028", Cause: `"quoted"`},
+		&Receipt{CallRef: "r", Packets: map[string]uint64{"DE": 1}},
+		Receipt{CallRef: "by value"},
 		Gap{Cause: "{}}", Lost: 3},
 	} {
 		p, err := s.wrap(e)

@@ -97,8 +97,9 @@ func recordCall(l Log, in Intents, n Pseudonyms, id string, waited *time.Duratio
 			done(err)
 			return
 		}
-		l.AppendAsync(exampleEnded(ref), func(_ uint64, first error) {
-			l.AppendAsync(exampleReceipt(at, ref, Move{}), func(_ uint64, second error) {
+		ended, receipt := exampleEnded(ref), exampleReceipt(at, ref, Move{})
+		l.AppendAsync(&ended, func(_ uint64, first error) {
+			l.AppendAsync(&receipt, func(_ uint64, second error) {
 				in.End(ref)
 				done(errors.Join(first, second))
 			})

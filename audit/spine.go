@@ -28,7 +28,7 @@ type spine struct {
 	put   appendFunc
 	vkey  string
 	ids   ulids
-	stamp atomic.Pointer[Stamp]
+	stamp atomic.Pointer[stamped]
 
 	healing  chan struct{} // a token: one gap is written at a time
 	pace     pace
@@ -65,7 +65,7 @@ func newSpine(ctx context.Context, c Config, d driver, vkey string) (*spine, err
 	if c.wrap != nil {
 		s.put = c.wrap(d.append)
 	}
-	s.stamp.Store(&Stamp{})
+	s.SetStamp(Stamp{})
 	s.state.since = c.Now().UTC()
 	s.grown.waiters = map[uint64]chan struct{}{}
 	n, err := d.durable(ctx)
@@ -138,7 +138,7 @@ func (s *spine) wrap(e Event) (parcel, error) {
 	t := scratch.Get().(*text)
 	defer scratch.Put(t)
 	t.b, t.err = t.b[:0], nil
-	p.entry.text(t)
+	p.entry.text(t, st.text)
 	head := len(t.b)
 	if w, ok := e.(texter); ok {
 		w.text(t)
@@ -403,8 +403,20 @@ func (s *spine) Consistency(ctx context.Context, a, b uint64) ([][]byte, error) 
 	return p, nil
 }
 
-func (s *spine) SetStamp(st Stamp)   { s.stamp.Store(&st) }
 func (s *spine) VerifierKey() string { return s.vkey }
+
+// stamped is a stamp and what entries under it have in common, as it stands in them.
+type stamped struct {
+	Stamp
+	text string
+}
+
+func (s *spine) SetStamp(st Stamp) {
+	e := Entry{Tenant: s.cfg.Tenant, Node: s.cfg.Node, Software: s.cfg.Software, PolicyDigest: st.PolicyDigest, FactsDigest: st.FactsDigest, Generation: st.Generation}
+	var t text
+	e.stampText(&t)
+	s.stamp.Store(&stamped{st, string(t.b)})
+}
 
 // Close takes no more entries, waits for those that are under way and for the checkpoint that covers them, as long as ctx allows.
 func (s *spine) Close(ctx context.Context) error {

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// texter is an event that writes its own JSON: the two kinds that every call leaves behind, for which reflection would cost more than all
-// else. What it writes is what encoding/json writes, to the byte.
+// texter is an event that writes its own JSON: the two kinds that every call leaves behind, handed over by pointer, for which reflection would cost more
+// than all else. What it writes is what encoding/json writes, to the byte.
 type texter interface {
 	text(*text)
 }
@@ -27,9 +27,22 @@ var errNumber = errors.New("a number that JSON cannot hold")
 
 func (t *text) raw(s string) { t.b = append(t.b, s...) }
 
+// str makes room for key and value at once, and takes the value for plain until it is found to be otherwise.
 func (t *text) str(key, v string) {
-	t.raw(key)
-	t.quote(v)
+	from, n := len(t.b), len(key)+len(v)+2
+	if cap(t.b)-from < n {
+		t.b = slices.Grow(t.b, n)
+	}
+	t.b = t.b[:from+n]
+	b := t.b[from:]
+	at := copy(b, key)
+	b[at] = '"'
+	copy(b[at+1:], v)
+	b[len(b)-1] = '"'
+	if !isPlain(v) {
+		t.b = t.b[:from+at]
+		t.quote(v)
+	}
 }
 
 // some writes a text unless it is empty.
@@ -39,24 +52,33 @@ func (t *text) some(key, v string) {
 	}
 }
 
-// plain are the characters that stand in JSON, and in HTML, as they are: ASCII but for controls, quotation marks, backslashes, < > and &.
-var plain = func() (p [256]bool) {
-	for c := ' '; c < utf8.RuneSelf; c++ {
-		p[c] = !strings.ContainsRune("\"\\<>&", c)
+// escaped is 0 for the characters that stand in JSON, and in HTML, as they are: ASCII but for controls, quotation marks, backslashes, < > and &.
+var escaped = func() (o [256]uint8) {
+	for c := range o {
+		if c < ' ' || c >= utf8.RuneSelf || strings.IndexByte("\"\\<>&", byte(c)) >= 0 {
+			o[c] = 1
+		}
 	}
-	return p
+	return o
 }()
+
+// isPlain says whether v stands in JSON as it is. Nearly everything does, so it looks at all of it and decides once.
+func isPlain(v string) bool {
+	found := uint8(0)
+	for i := range len(v) {
+		found |= escaped[v[i]]
+	}
+	return found == 0
+}
 
 // quote writes plain ASCII as it is and leaves all that must be escaped to encoding/json.
 func (t *text) quote(v string) {
-	for i := range len(v) {
-		if !plain[v[i]] {
-			quoted, err := json.Marshal(v)
-			t.b, t.err = append(t.b, quoted...), errors.Join(t.err, err)
-			return
-		}
+	if isPlain(v) {
+		t.b = append(append(append(t.b, '"'), v...), '"')
+		return
 	}
-	t.b = append(append(append(t.b, '"'), v...), '"')
+	quoted, err := json.Marshal(v)
+	t.b, t.err = append(t.b, quoted...), errors.Join(t.err, err)
 }
 
 func (t *text) num(key string, v int) {
@@ -148,16 +170,11 @@ func (t *text) counts(key string, m map[string]uint64) {
 	t.b = append(t.b, '}')
 }
 
-// text is the envelope of an entry up to its body.
-func (e *Entry) text(t *text) {
+// text is the envelope of an entry up to its body. stamped is what stampText writes of it.
+func (e *Entry) text(t *text, stamped string) {
 	t.str(`{"record_id":`, e.ID)
 	t.str(`,"record_type":`, string(e.Kind))
-	t.str(`,"tenant":`, e.Tenant)
-	t.str(`,"node_id":`, e.Node)
-	t.str(`,"software":`, e.Software)
-	t.str(`,"policy_digest":`, e.PolicyDigest)
-	t.str(`,"facts_digest":`, e.FactsDigest)
-	t.count(`,"generation":`, e.Generation)
+	t.raw(stamped)
 	t.time(`,"time_utc":`, e.Time)
 	t.str(`,"clock":{"source":`, e.Clock.Source)
 	if e.Clock.Stratum != 0 {
@@ -177,7 +194,17 @@ func (e *Entry) text(t *text) {
 	t.raw(`,"body":`)
 }
 
-func (c CallEnded) text(t *text) {
+// stampText is the part of the envelope that is the same for all entries under one stamp.
+func (e *Entry) stampText(t *text) {
+	t.str(`,"tenant":`, e.Tenant)
+	t.str(`,"node_id":`, e.Node)
+	t.str(`,"software":`, e.Software)
+	t.str(`,"policy_digest":`, e.PolicyDigest)
+	t.str(`,"facts_digest":`, e.FactsDigest)
+	t.count(`,"generation":`, e.Generation)
+}
+
+func (c *CallEnded) text(t *text) {
 	t.str(`{"call_ref":`, c.CallRef)
 	t.str(`,"trunk_id":`, c.Trunk)
 	t.str(`,"edge_group_id":`, c.Group)
@@ -195,7 +222,7 @@ func (c CallEnded) text(t *text) {
 	t.raw("}")
 }
 
-func (r Receipt) text(t *text) {
+func (r *Receipt) text(t *text) {
 	t.str(`{"call_ref":`, r.CallRef)
 	t.some(`,"session_id":`, r.Session)
 	t.str(`,"direction":`, r.Direction)
