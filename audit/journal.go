@@ -11,7 +11,7 @@ import (
 
 const (
 	journalName  = "journal"
-	journalLeast = 1 << 20 // bytes of the file; it doubles while it is full too soon
+	journalLeast = 1 << 20 // bytes of the file; it grows while it is full too soon
 	journalMost  = 8 << 20
 	journalMagic = "cordonJ1"
 	journalHead  = 32
@@ -179,13 +179,13 @@ func (j *journal) clear() {
 	j.end = 0
 }
 
-// widen makes the file, of which nothing is needed, twice as long, where there is space for it. Where that fails the old one is let go of all the
+// widen makes the file, of which nothing is needed, four times as long, where there is space for it: writing it costs more than what it holds. Where that fails the old one is let go of all the
 // same: its name may stand for another already.
 func (j *journal) widen() {
 	if j.file != nil && j.end == 0 && j.size < journalMost {
 		_ = j.file.Close()
 		j.file = nil
-		_ = j.make(2 * j.size) // the next group tries again
+		_ = j.make(min(4*j.size, journalMost)) // the next group tries again
 	}
 }
 

@@ -18,10 +18,10 @@ type line struct {
 }
 
 // join adds p and says whether somebody must be sent to carry.
-func (l *line) join(p parcel) (first bool) {
+func (l *line) join(p *parcel) (first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waiting = append(l.waiting, p)
+	l.waiting = append(l.waiting, *p)
 	first, l.running = !l.running, true
 	return first
 }
@@ -76,7 +76,7 @@ func (s *spine) AppendAsync(e Event, done func(uint64, error)) {
 	case s.abandons.Load() > 0:
 		s.life.running.Done()
 		s.refuse([]parcel{p}, errStuck)
-	case s.line.join(p):
+	case s.line.join(&p):
 		go s.carryLine()
 	default:
 		s.life.running.Done() // of whoever carries holds Close back

@@ -270,7 +270,7 @@ func (p *posix) settle(leaves [][]byte) (first uint64, err error) {
 	was, tail := p.tree, p.tail
 	p.mu.Unlock()
 	files := pageWriter{dir: p.dir}
-	next, err := was.grow(slices.Concat(tail, leaves), p.shelf, files.put)
+	next, err := was.grow(append(slices.Clip(tail), leaves...), p.shelf, files.put)
 	if err == nil {
 		err = files.sync()
 	}
@@ -281,7 +281,7 @@ func (p *posix) settle(leaves [][]byte) (first uint64, err error) {
 		return 0, err
 	}
 	p.mu.Lock()
-	p.tree, p.tail, p.settleBy = next, nil, time.Time{}
+	p.tree, p.tail, p.settleBy = next, make([][]byte, 0, len(tail)), time.Time{}
 	p.bare.settled(len(leaves) > 0, time.Now())
 	if p.publishBy.IsZero() && next.size > p.signed {
 		p.publishBy = p.publishedAt.Add(p.interval)

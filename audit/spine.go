@@ -127,10 +127,10 @@ func down(k Kind, err error) error {
 var scratch = sync.Pool{New: func() any { return &text{b: make([]byte, 0, 4096)} }}
 
 // wrap gives the entry as it stands in the tree.
-func (s *spine) wrap(e Event) (parcel, error) {
+func (s *spine) wrap(e Event) (p parcel, _ error) {
 	now := s.cfg.Now().UTC().Round(0)
 	st := s.stamp.Load()
-	p := parcel{call: callRefOf(e), patient: patient(e.Kind()), entry: Entry{
+	p = parcel{call: callRefOf(e), patient: patient(e.Kind()), entry: Entry{
 		ID: s.ids.make(now), Kind: e.Kind(), Tenant: s.cfg.Tenant, Node: s.cfg.Node, Software: s.cfg.Software,
 		PolicyDigest: st.PolicyDigest, FactsDigest: st.FactsDigest, Generation: st.Generation,
 		Time: now, Clock: s.cfg.Clock(), Gap: e.Kind() == KindGap,
