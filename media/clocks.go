@@ -161,8 +161,28 @@ func (l *line) clocks(t timings) timings {
 	return t
 }
 
+// usualMap is readMap of what nearly all descriptions say; false for anything else.
+func usualMap(s string) (pt uint8, c clock, ok bool) {
+	switch s {
+	case "0 PCMU/8000":
+		return 0, static(0), true
+	case "8 PCMA/8000":
+		return 8, static(8), true
+	case "9 G722/8000":
+		return 9, static(9), true
+	case "18 G729/8000":
+		return 18, static(18), true
+	case "101 telephone-event/8000":
+		return 101, clock{pace{8000, true}, "TELEPHONE-EVENT"}, true
+	}
+	return 0, clock{}, false
+}
+
 // readMap takes one rtpmap, "8 PCMA/8000/1".
 func readMap(s string) (pt uint8, c clock, ok bool) {
+	if pt, c, ok = usualMap(s); ok {
+		return pt, c, ok
+	}
 	number, coding, _ := strings.Cut(strings.Trim(s, " \t"), " ")
 	coding = strings.TrimLeft(coding, " \t")
 	pt, ok = payloadType(strings.TrimRight(number, "\t"))

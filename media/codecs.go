@@ -105,11 +105,11 @@ func (c Codecs) incoming(l *line) *Refusal {
 	return nil
 }
 
-// within takes away of an answer what was not offered. A format keeps its place under another number, which an answer may give it (RFC 3264 section 6.1), as
+// within takes away of an answer, whose clocks are mine, what was not offered. A format keeps its place under another number, which an answer may give it (RFC 3264 section 6.1), as
 // long as name and clock are those of an offered one; further formats, which section 6.1 lets an answer name, were never offered to anyone else.
-func (l *line) within(offer *line) *Refusal {
-	var rooms [2][usualTimings]timing
-	mine, theirs := l.clocks(rooms[0][:0]), offer.clocks(rooms[1][:0])
+func (l *line) within(mine timings, offer *line) *Refusal {
+	var room [usualTimings]timing
+	theirs := offer.clocks(room[:0])
 	l.keep(func(f string) bool {
 		k := mine.named(f)
 		return slices.ContainsFunc(offer.formats, func(o string) bool {

@@ -206,3 +206,16 @@ func TestPermits(t *testing.T) {
 		}
 	}
 }
+
+// TestUsualMapsAreReadAsAllOthers: what is known by its whole text means what its words mean.
+func TestUsualMapsAreReadAsAllOthers(t *testing.T) {
+	for _, s := range []string{"0 PCMU/8000", "8 PCMA/8000", "9 G722/8000", "18 G729/8000", "101 telephone-event/8000"} {
+		pt, c, usual := usualMap(s)
+		if _, _, also := usualMap(" " + s); !usual || also {
+			t.Errorf("%q: %v, with a space before it %v", s, usual, also)
+		}
+		if number, words, ok := readMap(" " + s); !ok || number != pt || words != c {
+			t.Errorf("%q is %d %+v, its words say %d %+v", s, pt, c, number, words)
+		}
+	}
+}

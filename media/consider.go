@@ -46,10 +46,12 @@ func (s *Session) weigh(e end, d *description, audio int, cause string) (*remote
 	if rem.line.fault != nil {
 		return nil, rem.line.fault
 	}
-	if rem.line.speech() == "" {
+	var room [usualTimings]timing
+	clocks := rem.line.clocks(room[:0])
+	if rem.line.codec(clocks) == "" {
 		return nil, refuse(305, "no audio format that the relay knows the clock of")
 	}
-	if ref := e.fitting(rem, answer); ref != nil {
+	if ref := e.fitting(rem, clocks, answer); ref != nil {
 		return nil, ref
 	}
 	if answer {
@@ -61,12 +63,12 @@ func (s *Session) weigh(e end, d *description, audio int, cause string) (*remote
 }
 
 // fitting takes away the formats that the side may not offer, or that it was not offered.
-func (e end) fitting(rem *remote, answer bool) *Refusal {
+func (e end) fitting(rem *remote, clocks timings, answer bool) *Refusal {
 	if !answer {
 		return e.cfg.Codecs.incoming(&rem.line)
 	}
 	if offer := &e.l.layout[rem.audio]; offer.port != 0 {
-		return rem.line.within(offer)
+		return rem.line.within(clocks, offer)
 	}
 	return nil
 }

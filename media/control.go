@@ -225,10 +225,3 @@ func random32() uint32 {
 	rand.Read(b[:])
 	return binary.BigEndian.Uint32(b[:])
 }
-
-// random62 is a session id that fits every parser's signed 64 bits.
-func random62() uint64 {
-	var b [8]byte
-	rand.Read(b[:])
-	return binary.BigEndian.Uint64(b[:]) >> 2
-}

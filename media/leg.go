@@ -2,6 +2,7 @@ package media
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -123,7 +124,7 @@ func newLeg(s *Session, side Side, cfg *Leg, wait bool) (*leg, error) {
 		return nil, err
 	}
 	l := s.slab.leg(side)
-	l.s, l.side, l.cfg, l.pair, l.host, l.bind, l.id = s, side, cfg, pr, host, netip.AddrPortFrom(bind, pr.port), random62()
+	l.s, l.side, l.cfg, l.pair, l.host, l.bind, l.id = s, side, cfg, pr, host, netip.AddrPortFrom(bind, pr.port), rand.Uint64()>>2 // an id that fits every parser's signed 64 bits
 	l.rtp.leg, l.rtp.conn = l, pr.rtp
 	l.rtcp.leg, l.rtcp.conn, l.rtcp.rtcp = l, pr.rtcp, true
 	pr.leg = l

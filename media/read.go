@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // parseSDP reads b. The error is a *Refusal with 488.
@@ -13,19 +14,17 @@ import (
 // no RTP audio is not looked into: one line of an image or of a data channel must not cost the audio.
 func parseSDP(b []byte) (description, *Refusal) { return parseInto(nil, b) }
 
-// parseInto is parseSDP into memory of the caller's, which the description has from then on, as far as it suffices; nil for none.
+// parseInto is parseSDP into memory of the caller's, which the description has from then on, as far as it suffices: it is for the first media section. nil for none.
 func parseInto(mem *saying, b []byte) (description, *Refusal) {
 	if len(b) > maxSDP {
 		return description{}, refuse(399, "session description is too long")
 	}
-	text := string(b)
-	r := reader{d: description{mem: mem}}
-	if n := min(strings.Count(text, "\nm="), maxMLines); mem != nil && n <= len(mem.lines) {
+	r := reader{d: description{lines: []line{}, mem: mem}}
+	if mem != nil {
 		r.d.lines = mem.lines[:0]
-	} else {
-		r.d.lines, r.heap = make([]line, 0, n), true
 	}
-	for rest := text; rest != ""; {
+	// What is read is not copied: b stays what it is meanwhile, and of what is kept detach makes texts of our own.
+	for rest := unsafe.String(unsafe.SliceData(b), len(b)); rest != ""; {
 		raw := rest
 		if i := strings.IndexByte(rest, '\n'); i >= 0 {
 			raw, rest = rest[:i], rest[i+1:]
@@ -40,7 +39,7 @@ func parseInto(mem *saying, b []byte) (description, *Refusal) {
 		}
 	}
 	r.end()
-	r.d.detach(text)
+	r.d.detach()
 	return r.d, nil
 }
 
@@ -58,7 +57,6 @@ type reader struct {
 	room  [usualAttrs]attr // attributes of the section that cross: the first n, and
 	n     int
 	more  []attr // those behind
-	heap  bool   // there are several media sections: none lies in the memory of the caller
 }
 
 // section is the media section at hand.
@@ -175,9 +173,9 @@ func (r *reader) end() {
 	r.media, r.n, r.more = section{}, 0, nil
 }
 
-// formats is room for the formats of the section at hand; nil: none but the heap.
+// formats is room for the formats of the section that begins, if it is the first one; nil: none but the heap.
 func (r *reader) formats() []string {
-	if r.d.mem == nil || r.heap {
+	if r.d.mem == nil || len(r.d.lines) > 0 {
 		return nil
 	}
 	return r.d.mem.formats[:0]
@@ -185,7 +183,7 @@ func (r *reader) formats() []string {
 
 // attrs is room for n attributes of the section at hand.
 func (r *reader) attrs(n int) []attr {
-	if r.d.mem == nil || r.heap || n > len(r.d.mem.attrs) {
+	if r.d.mem == nil || len(r.d.lines) > 1 || n > len(r.d.mem.attrs) {
 		return make([]attr, 0, n)
 	}
 	return r.d.mem.attrs[:0:n]
@@ -470,9 +468,8 @@ func plainMLine(s string, l *line) bool {
 	return err == nil
 }
 
-// detach lets go of text, which is remembered as long as the call else: what nearly all descriptions say is the program's own text, and the rest is copied
-// when it is less than half of what was read.
-func (d *description) detach(text string) {
+// detach lets go of the text that was read: what nearly all descriptions say is the program's own, and the rest is copied, in one piece.
+func (d *description) detach() {
 	n := 0
 	d.texts(func(s string) string {
 		if own := wellKnown(s); own != "" {
@@ -481,23 +478,18 @@ func (d *description) detach(text string) {
 		n += len(s)
 		return s
 	})
-	if n == 0 || 2*n > len(text) {
+	if n == 0 {
 		return
 	}
-	kept := make([]byte, 0, n)
-	rare := func(s string) bool { return s != "" && wellKnown(s) == "" }
+	var kept strings.Builder
+	kept.Grow(n)
 	d.texts(func(s string) string {
-		if rare(s) {
-			kept = append(kept, s...)
+		if s == "" || wellKnown(s) != "" {
+			return s
 		}
-		return s
-	})
-	all := string(kept)
-	d.texts(func(s string) string {
-		if rare(s) {
-			s, all = all[:len(s)], all[len(s):]
-		}
-		return s
+		at := kept.Len()
+		kept.WriteString(s)
+		return kept.String()[at:]
 	})
 }
 
