@@ -120,10 +120,10 @@ func (c *PacketConn) Write(b []byte, p *Pass) (int, error) {
 	if err := c.fence.may(p); err != nil {
 		return 0, err
 	}
-	if p.addr.Port() == 0 {
+	if p.ask.Addr.Port() == 0 {
 		return 0, errPort
 	}
-	return c.conn.WriteToUDPAddrPort(b, p.addr)
+	return c.conn.WriteToUDPAddrPort(b, p.ask.Addr)
 }
 
 // ReadError passes on the queued ICMP errors of the socket, if it can report any.
@@ -195,7 +195,7 @@ func (f *Fence) Conn(c net.Conn, p *Pass) net.Conn {
 // leadsTo says whether a is the address of the pass; a pass without a port opens every port of its address.
 func (p *Pass) leadsTo(a net.Addr) bool {
 	to, ok := addrPort(a)
-	return ok && to.Addr() == p.addr.Addr() && (p.addr.Port() == 0 || to.Port() == p.addr.Port())
+	return ok && to.Addr() == p.ask.Addr.Addr() && (p.ask.Addr.Port() == 0 || to.Port() == p.ask.Addr.Port())
 }
 
 // conn is a fenced stream.

@@ -111,7 +111,7 @@ func (f *Fence) Pass(a Ask) (*Pass, Ruling) {
 		f.tell(a, v.ruling)
 		return nil, v.ruling
 	}
-	p := &Pass{fence: f, ask: a, addr: a.Addr}
+	p := &Pass{fence: f, ask: a}
 	p.standing.Store(v)
 	return p, v.ruling
 }
@@ -136,8 +136,7 @@ func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr()
 // holding one never outlives the law. The nil Pass opens nothing. Safe for concurrent use.
 type Pass struct {
 	fence    *Fence
-	ask      Ask
-	addr     netip.AddrPort
+	ask      Ask // its Addr is the one that it opens
 	standing atomic.Pointer[verdictOf]
 }
 
@@ -177,7 +176,7 @@ func (p *Pass) Addr() netip.AddrPort {
 	if p == nil {
 		return netip.AddrPort{}
 	}
-	return p.addr
+	return p.ask.Addr
 }
 
 func (p *Pass) last() *verdictOf {
