@@ -49,7 +49,6 @@ type pair struct {
 	leg       *leg                                   // whose it is; changed only while the network hands nothing over
 	hands     [2]func(b []byte, from netip.AddrPort) // give leg what the network read of rtp and of rtcp
 	until     time.Time                              // of a freed one: the end of its rest
-	next      *pair                                  // of one that rests: who was freed after it
 }
 
 // newPair makes a pair of two open sockets.

@@ -20,10 +20,18 @@ const (
 // shelf is where pairs stay open that no call has: first they rest, then they wait for the next call, by the address that they are bound to. It has the lock
 // of its ports.
 type shelf struct {
-	keeps       bool // somebody sweeps
-	kept, room  int  // pairs, resting and rested, that there are and that there may be
-	first, last *pair
-	rested      map[netip.Addr]*rested
+	keeps      bool // somebody sweeps
+	kept, room int  // pairs, resting and rested, that there are and that there may be
+	resting    []resting
+	over       int // the rests of the first ones are, and they are gone
+	rested     map[netip.Addr]*rested
+}
+
+// resting is a pair that rests. It is looked at when it is put here and when it is drawn, not in between: it is in no cache by then.
+type resting struct {
+	pr    *pair
+	until time.Time
+	then  *rested // where it belongs
 }
 
 // rested are the pairs on one address that may be drawn.
@@ -46,36 +54,36 @@ func (s *shelf) put(pr *pair) bool {
 	if !s.keeps || s.kept >= s.room {
 		return false
 	}
-	s.kept++
-	if pr.next = nil; s.last != nil {
-		s.last.next = pr
-	} else {
-		s.first = pr
+	r := s.rested[pr.bound()]
+	if r == nil {
+		r = &rested{}
+		s.rested[pr.bound()] = r
 	}
-	s.last = pr
+	s.kept++
+	s.resting = append(s.resting, resting{pr, pr.until, r})
 	return true
 }
 
 // shift takes the pair that rests longest.
-func (s *shelf) shift() *pair {
-	pr := s.first
-	if s.first = pr.next; s.first == nil {
-		s.last = nil
+func (s *shelf) shift() resting {
+	first := s.resting[s.over]
+	s.resting[s.over] = resting{}
+	if s.over++; 2*s.over >= len(s.resting) {
+		n := copy(s.resting, s.resting[s.over:])
+		clear(s.resting[n:])
+		s.resting, s.over = s.resting[:n], 0
 	}
-	pr.next = nil
-	return pr
+	return first
 }
+
+// rests says whether a pair does.
+func (s *shelf) rests() bool { return s.over < len(s.resting) }
 
 // promote moves the pairs whose rest is over.
 func (s *shelf) promote(now time.Time) {
-	for s.first != nil && !now.Before(s.first.until) {
-		pr := s.shift()
-		r := s.rested[pr.bound()]
-		if r == nil {
-			r = &rested{}
-			s.rested[pr.bound()] = r
-		}
-		r.pairs = append(r.pairs, pr)
+	for s.rests() && !now.Before(s.resting[s.over].until) {
+		first := s.shift()
+		first.then.pairs = append(first.then.pairs, first.pr)
 	}
 }
 
@@ -102,9 +110,9 @@ func (r *rested) shrink(n int) {
 
 // oldest takes a pair off so that another one can be opened: the one that rests longest, or any that rested. nil when there is none.
 func (s *shelf) oldest() *pair {
-	if s.first != nil {
+	if s.rests() {
 		s.kept--
-		return s.shift()
+		return s.shift().pr
 	}
 	for a := range s.rested {
 		if pr := s.draw(a, 1); pr != nil {
@@ -117,7 +125,7 @@ func (s *shelf) oldest() *pair {
 // surplus takes off what nobody needed for a while, a part at a time; all there is when pairs are not kept. Where calls come, enough to choose from stay.
 func (s *shelf) surplus() []*pair {
 	var out []*pair
-	for a, r := range s.rested {
+	for _, r := range s.rested {
 		n := len(r.pairs)
 		if s.keeps {
 			n = min(n, r.spare())
@@ -126,12 +134,9 @@ func (s *shelf) surplus() []*pair {
 		r.shrink(len(r.pairs) - n)
 		copy(r.was[1:], r.was[:])
 		r.was[0] = mark{fewest: len(r.pairs)}
-		if len(r.pairs) == 0 {
-			delete(s.rested, a)
-		}
 	}
-	for !s.keeps && s.first != nil {
-		out = append(out, s.shift())
+	for !s.keeps && s.rests() {
+		out = append(out, s.shift().pr)
 	}
 	s.kept -= len(out)
 	return out
