@@ -97,7 +97,7 @@ type Book struct {
 	seed    maphash.Seed
 
 	mu     sync.Mutex
-	recent [512]seating // those of byCall that were asked for last, by the low bits of their key: one line of memory for three
+	recent [2048]seating // those of byCall that were asked for last, by the low bits of their key: one line of memory for three
 	byCall map[callKey]seat
 	byID   map[string]*record
 	live   chain // in the order in which they began
@@ -301,27 +301,31 @@ func (b *Book) message(s seat, p *Packet) {
 	m := mark{at: p.At, leg: s.leg, out: p.Out, path: s.r.pathOf(p)}
 	at := len(s.r.text)
 	s.r.text = append(s.r.text, p.Text...)
-	if text := s.r.text[at:]; secret(text) {
-		Mask(text, b.c.Open)
+	if secret(p.Text) { // they are still at hand, while the copy is on its way
+		Mask(s.r.text[at:], b.c.Open)
 		m.masked = true
 	}
 	b.add(s.r, m)
 	b.export(s.r)
 }
 
-// secret says whether a message holds keys of media or an answer of digest. Hardly any byte of a message is a z, and that finds the second sooner. Keys stand in a
-// body: most messages end with the length of theirs, which is none.
+// secret says whether a message holds keys of media or an answer of digest. Keys stand in a body: most messages end with the length of theirs, which is none.
 func secret(text []byte) bool {
-	const word, z = "uthorization:", 6 // where it has its z
-	for at := 0; ; at++ {
-		i := bytes.IndexByte(text[at:], 'z')
+	return holds(text, "uthorization:", 6) || !bytes.HasSuffix(text, []byte("\r\nContent-Length: 0\r\n\r\n")) && holds(text, "inline:", 2)
+}
+
+// holds says whether a word stands in a text. It looks for one of its letters that is rare in messages: hardly any byte of them is a z, and few are an l.
+func holds(text []byte, word string, rare int) bool {
+	for at := rare; at < len(text); at++ {
+		i := bytes.IndexByte(text[at:], word[rare])
 		if i < 0 {
-			return !bytes.HasSuffix(text, []byte("\r\nContent-Length: 0\r\n\r\n")) && bytes.Contains(text, []byte("inline:"))
+			return false
 		}
-		if at += i; at >= z && bytes.HasPrefix(text[at-z:], []byte(word)) {
+		if at += i; bytes.HasPrefix(text[at-rare:], []byte(word)) {
 			return true
 		}
 	}
+	return false
 }
 
 func (b *Book) note(r *record, at time.Time, parts []string) {

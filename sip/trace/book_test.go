@@ -474,32 +474,57 @@ func BenchmarkOneMessage(b *testing.B) {
 	}
 }
 
-// A call takes the memory of one that was forgotten: what is remembered costs nothing but copies.
+// A call takes the memory of one that was forgotten: what is remembered costs nothing but copies. Of its messages two in each leg have a body.
 func BenchmarkOneCall(b *testing.B) {
-	book, body := New(Config{Calls: 100}), strings.Repeat("x", 400)
-	var ids [256]string
-	var texts [256][2][]byte
-	for i := range ids {
-		ids[i] = fmt.Sprint("s", i)
-		for k, leg := range []string{"a-", "b-"} {
-			texts[i][k] = append(text("INVITE sip:+4969123456@edge SIP/2.0", leg+ids[i], "1 INVITE"), body...)
+	body := strings.ReplaceAll(`v=0
+o=x 42 1 IN IP4 10.2.0.1
+s=-
+c=IN IP4 10.2.0.1
+t=0 0
+m=audio 30000 RTP/AVP 8 101
+a=rtpmap:8 PCMA/8000
+a=rtpmap:101 telephone-event/8000
+a=fmtp:101 0-15
+a=ptime:20
+a=sendrecv
+`, "\n", "\r\n")
+	type leg struct{ id, brief, whole string }
+	var calls [2048]struct {
+		id   string
+		legs [2]leg
+	}
+	for i := range calls {
+		c := &calls[i]
+		c.id = fmt.Sprint("s", i)
+		for k, to := range []string{"a-", "b-"} {
+			l := string(text("INVITE sip:+4969123456@edge SIP/2.0", to+c.id, "1 INVITE"))
+			c.legs[k] = leg{to + c.id, strings.TrimSuffix(l, "\r\n") + "Content-Length: 0\r\n\r\n", l + body}
 		}
+	}
+	book, buf := New(Config{}), make([]byte, 0, 2048)
+	message := func(l *leg, i int, way func(netip.AddrPort, []byte) Packet, far netip.AddrPort) {
+		m := l.brief
+		if i%3 == 0 {
+			m = l.whole
+		}
+		book.Tap(way(far, append(buf, m...)))
 	}
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
-		id, m := ids[n%256], texts[n%256]
-		book.Tap(in(carrier, m[0]))
-		book.Join(id, Leg{CallID: "a-" + id, Party: "carrier", Caller: true})
-		for range 6 {
-			book.Tap(out(carrier, m[0]))
+		c := &calls[n%len(calls)]
+		first, second := &c.legs[0], &c.legs[1]
+		message(first, 0, in, carrier)
+		book.Join(c.id, Leg{CallID: first.id, Party: "carrier", Caller: true})
+		for i := range 6 {
+			message(first, i+1, out, carrier)
 		}
-		book.Name(id, id, "session")
-		book.Join(id, Leg{CallID: "b-" + id, Party: "fra", Group: true})
-		for range 7 {
-			book.Tap(out(group, m[1]))
+		book.Name(c.id, c.id, "session")
+		book.Join(c.id, Leg{CallID: second.id, Party: "fra", Group: true})
+		for i := range 6 {
+			message(second, i, out, group)
 		}
-		book.Note(id, "attempt: ", "fra", " ", "permit")
-		book.End(id, "session", "ended by ", "the caller")
+		book.Note(c.id, "attempt: ", "fra", " ", "permit")
+		book.End(c.id, "session", "ended by ", "the caller")
 	}
 }
 
