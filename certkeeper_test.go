@@ -10,12 +10,14 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -235,6 +237,56 @@ func TestAReloadJudgesCertificates(t *testing.T) {
 		}
 		if got := h.events(audit.KindCertReplaced); len(got) != 1 || !strings.Contains(got[0], `"cause":"reload"`) {
 			t.Errorf("events %v", got)
+		}
+	})
+}
+
+// during is a logger that does something when it is first told of what.
+type during struct {
+	slog.Handler
+	what string
+	once *sync.Once
+	do   func()
+}
+
+func (d during) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == d.what {
+		d.once.Do(d.do)
+	}
+	return nil
+}
+
+func (d during) Enabled(context.Context, slog.Level) bool { return true }
+
+// A reload that comes while another one still takes its certificates waits for it: the people and certificates in force are those of the policy in force.
+func TestReloadsComeOneAfterTheOther(t *testing.T) {
+	inHouse(t, 500*24*time.Hour, false, func(h *house) {
+		var second sync.WaitGroup
+		h.node.logger = slog.New(during{slog.DiscardHandler, "another certificate is in force", new(sync.Once), func() {
+			wider := strings.Replace(certConfig, "policy: {", "policy: {allow: [aws:eu-central-1, aws:eu-north-1], ", 1)
+			if err := os.WriteFile(filepath.Join(h.dir, "cordon.yaml"), []byte(wider), 0o600); err != nil {
+				t.Error(err)
+			}
+			second.Go(func() {
+				if err := h.node.ReloadFile(context.Background(), ""); err != nil {
+					t.Error(err)
+				}
+			})
+			time.Sleep(time.Second)
+		}})
+		h.write("edge", time.Now().Add(700*24*time.Hour), "sbc.example.com")
+		if err := h.node.ReloadFile(context.Background(), ""); err != nil {
+			t.Error(err)
+		}
+		second.Wait()
+		if rules, file := len(h.node.Fence().Snapshot().Policy().Allow), len(h.node.Config().Policy.Allow); rules != 2 || file != 2 {
+			t.Errorf("the policy in force permits %d regions, the file in force %d, want 2", rules, file)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		h.node.reloading <- struct{}{}
+		cancel()
+		if err := h.node.ReloadFile(ctx, ""); !errors.Is(err, context.Canceled) {
+			t.Errorf("who does not wait any more: %v", err)
 		}
 	})
 }

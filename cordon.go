@@ -96,6 +96,8 @@ type Node struct {
 	started time.Time
 	stopped sync.Once
 	cfg     atomic.Pointer[configs.Config]
+
+	reloading chan struct{} // has room for the one reload that is under way
 }
 
 // New opens the log and the state, makes the node's keys on first run, binds every socket and builds the rooms. It starts no goroutine of ours;
@@ -113,7 +115,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	if o.Console == nil {
 		o.Console = io.Discard
 	}
-	n := &Node{opts: o, logger: o.Logger, failed: make(chan error, 1), why: "asked to stop"}
+	n := &Node{opts: o, logger: o.Logger, failed: make(chan error, 1), why: "asked to stop", reloading: make(chan struct{}, 1)}
 	n.cfg.Store(o.Config)
 	for _, step := range []func(context.Context) error{n.openGround, n.openPolicy, n.bind, n.buildSenses, n.buildJudgement, n.buildTrace, n.buildDoors} {
 		if err := step(ctx); err != nil {

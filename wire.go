@@ -305,17 +305,34 @@ func (n *Node) place(ctx context.Context, t admin.TestCall, by string) (admin.Te
 
 // ReloadFile reads the configuration file again and puts it in force, or says why not and changes nothing.
 func (n *Node) ReloadFile(ctx context.Context, by string) error {
-	cfg, err := configs.Load(n.cfg.Load().Name)
-	if err != nil {
-		n.reloadRefused(ctx, n.pseudonym(by), err)
-		return err
-	}
-	return n.Reload(ctx, cfg, by)
+	return n.alone(ctx, func() error {
+		cfg, err := configs.Load(n.cfg.Load().Name)
+		if err != nil {
+			n.reloadRefused(ctx, n.pseudonym(by), err)
+			return err
+		}
+		return n.reload(ctx, cfg, by)
+	})
 }
 
 // Reload puts trunks, groups, policy, people, keys and certificates of cfg in force without touching a call, once the log has it. What only a restart can change
 // refuses the whole reload, so that what the log says is in force is in force.
 func (n *Node) Reload(ctx context.Context, cfg *configs.Config, by string) error {
+	return n.alone(ctx, func() error { return n.reload(ctx, cfg, by) })
+}
+
+// alone lets one reload be over before the next begins: what is in force is of one file.
+func (n *Node) alone(ctx context.Context, f func() error) error {
+	select {
+	case n.reloading <- struct{}{}:
+		defer func() { <-n.reloading }()
+		return f()
+	case <-ctx.Done():
+		return fmt.Errorf("cordon: reload: another one is under way: %w", ctx.Err())
+	}
+}
+
+func (n *Node) reload(ctx context.Context, cfg *configs.Config, by string) error {
 	by = n.pseudonym(by)
 	err := n.fixed(cfg)
 	if err == nil {
