@@ -89,6 +89,25 @@ func grownBy(t *testing.T, was *tree, leaves [][]byte) (next *tree, pages []page
 	return next, pages
 }
 
+// TestTreeTakesLittle holds that no entry takes memory on its way into the tree: what a batch takes is for its files.
+func TestTreeTakesLittle(t *testing.T) {
+	leaves := make([][]byte, 2*layout.EntryBundleWidth)
+	for i := range leaves {
+		leaves[i] = []byte("an entry")
+	}
+	was, _ := grownBy(t, &tree{}, leaves[:300])
+	var next *tree
+	took := testing.AllocsPerRun(10, func() {
+		var err error
+		if next, err = was.grow(leaves, nil, func(page) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if most := float64(layout.EntryBundleWidth / 4); next.size != 300+2*layout.EntryBundleWidth || took > most {
+		t.Errorf("%d entries took %.0f pieces of memory, want %.0f at most", len(leaves), took, most)
+	}
+}
+
 // TestTreeUnwritten holds that a tree does not grow where any of its files cannot be written, and is what it was.
 func TestTreeUnwritten(t *testing.T) {
 	t.Parallel()
