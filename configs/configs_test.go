@@ -214,6 +214,18 @@ func TestNorwayMayStandBare(t *testing.T) {
 	}
 }
 
+// Problems of a reload end up in the log, which forgets nothing: a word that stands where a mapping belongs may be a password.
+func TestProblemsRepeatNoWordThatStandsForAMapping(t *testing.T) {
+	for _, text := range []string{
+		"trunks:\n  - {name: a, auth: hunter2}\n", "trunks:\n  - {name: a, challenge: hunter2}\n", "notify: hunter2\n", "notify: [hunter2]\n", "hep: hunter2\n", "spans: {headers: [hunter2]}\n",
+	} {
+		_, probs := Examine("c.yaml", []byte(text))
+		if all := probs.Error(); strings.Contains(all, "hunter2") || !strings.Contains(all, "what stands here cannot be used as ") {
+			t.Errorf("%s%s", text, all)
+		}
+	}
+}
+
 func TestSecretsPrintStarsAndAreReadLate(t *testing.T) {
 	s := Secret{Env: "CORDON_TEST_SECRET"}
 	if !strings.Contains(s.String(), "***") {

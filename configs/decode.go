@@ -57,7 +57,7 @@ func (d *document) fromYAML(err error, hint string) Problem {
 	if p.Line == 0 || strings.HasPrefix(p.What, "unknown anchor") {
 		p.What = placeless(p.What)
 	}
-	if d.quiet[p.Line] {
+	if d.quiet[p.Line] || forMapping(p.What) {
 		p.What = quietly(p.What)
 		return p
 	}
@@ -80,6 +80,12 @@ func quietly(what string) string {
 		return "what stands here cannot be used as " + what[i+len(" into "):]
 	}
 	return "what stands here cannot be used, or stands twice"
+}
+
+// forMapping says that the parser found a word where a mapping, or a list of them, belongs. It may be the password that belongs into the mapping.
+func forMapping(what string) bool {
+	i := strings.LastIndex(what, " into ")
+	return i >= 0 && strings.HasPrefix(what, "cannot unmarshal !!") && strings.HasPrefix(strings.TrimPrefix(what[i+len(" into "):], "[]"), "configs.")
 }
 
 // placeless takes the value out of what the parser says without a line: it may stand in the section about people.
