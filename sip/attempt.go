@@ -376,7 +376,7 @@ func unsent(f transport.Flow, err error) string {
 // result writes the last word on this attempt into the receipt.
 func (t *attempt) result(word string) {
 	t.c.tried[t.record].Result = word
-	t.c.sh.e.metrics.attempts.WithLabelValues(t.hop.Party, word).Inc()
+	t.c.sh.e.metrics.attempted(t.leg.party, word)
 	t.traceResult(word)
 	t.c.sh.e.metrics.failed(t.hop.Party, word, t.c.reference())
 }

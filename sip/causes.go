@@ -54,25 +54,39 @@ func newCauseMetrics(r prometheus.Registerer) (causeMetrics, error) {
 }
 
 // ended counts a call for each of its parties. An exemplar leads from a slow bucket, or from a failure, to a call that made it.
-func (m *causeMetrics) ended(parties []string, class, ref string, setup time.Duration) {
+func (m *causeMetrics) ended(parties []*Party, class, ref string, setup time.Duration) {
 	if !m.shows(class, setup) {
 		ref = ""
 	}
 	for i, p := range parties {
-		if i > 0 && p == parties[0] {
+		if i > 0 && p.Name == parties[0].Name {
 			continue
 		}
-		mark(m.ends.WithLabelValues(p, class), ref)
+		mark(m.endsOf(p, class), ref)
 		if setup <= 0 {
 			continue
 		}
-		o := m.took.WithLabelValues(p)
+		o := m.tookOf(p)
 		if x, ok := o.(prometheus.ExemplarObserver); ok && ref != "" {
 			x.ObserveWithExemplar(setup.Seconds(), prometheus.Labels{"call_ref": ref})
 			continue
 		}
 		o.Observe(setup.Seconds())
 	}
+}
+
+func (m *causeMetrics) endsOf(p *Party, class string) prometheus.Counter {
+	if s := p.successes(); s != nil && class == classAnswered {
+		return s.ends
+	}
+	return m.ends.WithLabelValues(p.Name, class)
+}
+
+func (m *causeMetrics) tookOf(p *Party) prometheus.Observer {
+	if s := p.successes(); s != nil {
+		return s.took
+	}
+	return m.took.WithLabelValues(p.Name)
 }
 
 // failed counts an attempt that did not connect.
@@ -139,11 +153,11 @@ func (c *call) class(result string) string {
 	return classOf(itoa(c.final))
 }
 
-// parties are the names of those that have a leg in the call, the caller's first, behind out.
-func (c *call) parties(out []string) []string {
-	out = append(out, c.party.Name)
+// parties are those that have a leg in the call, the caller's first, behind out.
+func (c *call) parties(out []*Party) []*Party {
+	out = append(out, c.party)
 	if c.b != nil {
-		out = append(out, c.b.party.Name)
+		out = append(out, c.b.party)
 	}
 	return out
 }

@@ -27,8 +27,8 @@ func TestExemplarsNameACallByItsReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.ended([]string{"carrier", "fra"}, "answered", "c-1", 300*time.Millisecond)
-	m.ended([]string{"carrier", "carrier"}, "answered", "c-2", 0) // in the same moment: counted, and no exemplar
+	m.ended([]*Party{{Name: "carrier"}, {Name: "fra"}}, "answered", "c-1", 300*time.Millisecond)
+	m.ended([]*Party{{Name: "carrier"}, {Name: "carrier"}}, "answered", "c-2", 0) // in the same moment: counted, and no exemplar
 	m.failed("fra", "503", "c-3")
 	m.failed("fra", "200", "c-4")
 	families, err := reg.Gather()

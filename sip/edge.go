@@ -71,6 +71,8 @@ type Party struct {
 	Challenge *Challenge
 	Registers bool      // it may register with us: what it registers becomes its targets
 	Register  *Register // we register with it; nil: not
+
+	well *well // nil of a party that no edge has taken
 }
 
 // Guard is how far a party is trusted on the wire. The zero value is the careful one.
@@ -316,6 +318,9 @@ func (e *Edge) Reload(p []Party) error {
 	n, err := newProfiles(p)
 	if err != nil {
 		return err
+	}
+	for _, p := range n.byName {
+		p.well = &well{}
 	}
 	e.profiles.Store(n)
 	e.forgetRates(p)

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,10 +67,65 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
+// well has what counts of a party that all went well, which is nearly always: looked up with the first call, and not with every one.
+type well struct {
+	attempts atomic.Pointer[prometheus.Counter]
+	calls    atomic.Pointer[successes]
+}
+
+// successes count an answered call: of all parties, and of one.
+type successes struct {
+	calls, ends prometheus.Counter
+	took        prometheus.Observer
+}
+
+// The words of what went well.
+const (
+	resultAnswered = "answered"
+	wordAnswered   = "200"
+)
+
+// attempted counts an attempt on a hop of party p.
+func (m *metrics) attempted(p *Party, word string) {
+	if p.well == nil || word != wordAnswered {
+		m.attempts.WithLabelValues(p.Name, word).Inc()
+		return
+	}
+	n := p.well.attempts.Load()
+	if n == nil {
+		n = new(prometheus.Counter)
+		*n = m.attempts.WithLabelValues(p.Name, word)
+		p.well.attempts.Store(n)
+	}
+	(*n).Inc()
+}
+
+// successes are those of calls of party p, looked up by the first that is answered; nil before.
+func (p *Party) successes() *successes {
+	if p.well == nil {
+		return nil
+	}
+	return p.well.calls.Load()
+}
+
 func (m *metrics) ended(c *call, result string, setup time.Duration) {
-	m.calls.WithLabelValues(result).Inc()
-	var room [2]string
-	m.causeMetrics.ended(c.parties(room[:0]), c.class(result), c.reference(), setup)
+	var room [2]*Party
+	parties := c.parties(room[:0])
+	if result == resultAnswered {
+		for _, p := range parties {
+			if p.well != nil && p.successes() == nil {
+				p.well.calls.Store(&successes{
+					m.calls.WithLabelValues(result), m.ends.WithLabelValues(p.Name, classAnswered), m.took.WithLabelValues(p.Name),
+				})
+			}
+		}
+	}
+	if s := c.party.successes(); s != nil && result == resultAnswered {
+		s.calls.Inc()
+	} else {
+		m.calls.WithLabelValues(result).Inc()
+	}
+	m.causeMetrics.ended(parties, c.class(result), c.reference(), setup)
 	if setup > 0 {
 		m.setup.Observe(setup.Seconds())
 	}
