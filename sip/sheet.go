@@ -77,14 +77,14 @@ func (s *sheet) record(e *Edge) {
 	}
 }
 
-// sheets are blank ones that wait for the next call: a sheet is large, and few calls end at once.
+// sheets are blank ones that wait for the next call: a sheet is large, and those of all calls that ended within 0.2 s come back at once, when the log has them.
 type sheets struct {
 	mu   sync.Mutex
 	free []*sheet
 }
 
 // maxSheets bounds them.
-const maxSheets = 64
+const maxSheets = 256
 
 func (p *sheets) take() *sheet {
 	p.mu.Lock()
