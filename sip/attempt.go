@@ -394,6 +394,11 @@ func (t *attempt) outcome(alive, busy bool, after time.Duration, cause string, t
 	})
 }
 
-func itoa(n int) string { return strconv.Itoa(n) }
+func itoa(n int) string {
+	if n == 200 { // of nearly every call, several times
+		return wordAnswered
+	}
+	return strconv.Itoa(n)
+}
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

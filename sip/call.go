@@ -165,6 +165,9 @@ func (c *call) within(d, def time.Duration) time.Duration {
 
 func (c *call) occupy(party string) {
 	c.sh.e.partyLoad(party).Add(1)
+	if c.taken == nil {
+		c.taken = make([]string, 0, 2) // nearly every call has two
+	}
 	c.taken = append(c.taken, party)
 }
 

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"bytes"
+	"cmp"
 	"net"
 	"strconv"
 	"strings"
@@ -407,7 +408,8 @@ func (l *leg) why(rs []reason, status int) []msg.Header {
 		out = append(out, msg.NewHeader("Reason", h.String()))
 	}
 	if !given && l.party.Cross.Q850 {
-		if cause := endCause(asHeaders(rs), status); cause > 0 {
+		var room [4]header.Reason
+		if cause := endCause(asHeaders(room[:0], rs), status); cause > 0 {
 			out = append(out, msg.NewHeader("Reason", header.Reason{Protocol: header.Q850, Cause: cause}.String()))
 		}
 	}
@@ -423,7 +425,12 @@ func endCause(rs []header.Reason, status int) int {
 }
 
 // session is the Session-ID of the call, the caller's end first, for records and logs.
-func (c *call) session() string { return header.SessionValue(c.ids.a, c.ids.b) }
+func (c *call) session() string {
+	if c.said.holds(c) {
+		return c.said.to[media.B].Value()
+	}
+	return header.SessionValue(c.ids.a, c.ids.b)
+}
 
 // reference is the audit reference of the call; "" until it is prepared.
 func (c *call) reference() string {
@@ -439,6 +446,11 @@ type sessionSaid struct {
 	to   [2]msg.Header
 }
 
+// holds says that they are those of the call as it is now.
+func (s *sessionSaid) holds(c *call) bool {
+	return s.to[media.B] != nil && s.a == c.ids.a && s.b == c.ids.b
+}
+
 // sessionHeader is the Session-ID toward one side: the other end's UUID first. RFC 7989 section 7.
 func (c *call) sessionHeader(to *leg) msg.Header {
 	if to.parted { // the call has another end in its place
@@ -448,11 +460,11 @@ func (c *call) sessionHeader(to *leg) msg.Header {
 		}
 		return msg.NewHeader(sessionHeader, header.SessionValue(local, remote))
 	}
-	if s := &c.said; s.to[0] == nil || s.a != c.ids.a || s.b != c.ids.b { // it changes once or never
+	if s := &c.said; !s.holds(c) { // it changes once or never
 		// Both are parts of one text: A, B, and A again.
-		toB := header.SessionValue(c.ids.a, c.ids.b)
-		text, n := toB+";remote="+toB[:len(header.Nil)], len(header.Nil)
-		toB, toA := text[:len(toB)], text[len(toB)-n:]
+		a, b := cmp.Or(c.ids.a, header.Nil), cmp.Or(c.ids.b, header.Nil)
+		text, n := a+";remote="+b+";remote="+a, len(header.Nil)
+		toB, toA := text[:len(text)-len(";remote=")-n], text[n+len(";remote="):]
 		if c.ids.a != "" {
 			c.ids.a = toB[:n]
 		}

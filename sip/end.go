@@ -72,7 +72,8 @@ func (c *call) refuseWith(status int, result, by string, rs []reason, more []msg
 	}
 	c.desert(rs)
 	cause := causeOf(rs)
-	c.q850 = header.Cause(asHeaders(rs), status)
+	var room [4]header.Reason
+	c.q850 = header.Cause(asHeaders(room[:0], rs), status)
 	if c.a != nil && c.a.in != nil {
 		hs := append(c.a.why(rs, status), more...)
 		if ref := c.ref.Load(); ref != nil && (result == "held" || result == "refused") {
@@ -128,7 +129,8 @@ func (c *call) hangup(by string, rs ...reason) {
 		return
 	}
 	cause := causeOf(rs)
-	c.q850 = endCause(asHeaders(rs), 0)
+	var room [4]header.Reason
+	c.q850 = endCause(asHeaders(room[:0], rs), 0)
 	if c.a != nil {
 		c.a.bye(rs)
 	}

@@ -178,11 +178,10 @@ func reasons(m msg.Message) []reason {
 	return out
 }
 
-// asHeaders gives reasons as values of the header.
-func asHeaders(rs []reason) []header.Reason {
-	out := make([]header.Reason, len(rs))
-	for i, r := range rs {
-		out[i] = header.Reason{Protocol: r.protocol, Cause: r.cause, Text: r.text}
+// asHeaders gives reasons as values of the header, behind out.
+func asHeaders(out []header.Reason, rs []reason) []header.Reason {
+	for _, r := range rs {
+		out = append(out, header.Reason{Protocol: r.protocol, Cause: r.cause, Text: r.text})
 	}
 	return out
 }
