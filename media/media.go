@@ -103,7 +103,7 @@ type Report struct {
 	Closed time.Time
 	Sides  [2]SideReport
 	Former []Former // far ends that were replaced, in order
-	Moves  []Move
+	Moves  []Move   // without those to the first far end of a port, which Sides and Former have
 }
 
 // SideReport is one side: Rx is what came from it.

@@ -315,11 +315,15 @@ func crosses(name string) string {
 
 // field cuts the first word of s off, with the white space behind it.
 func field(s string) (word, rest string) {
-	i := strings.IndexAny(s, " \t")
-	if i < 0 {
-		return s, ""
+	n := 0
+	for n < len(s) && s[n] != ' ' && s[n] != '\t' {
+		n++
 	}
-	return s[:i], strings.TrimLeft(s[i:], " \t")
+	word, rest = s[:n], s[n:]
+	for rest != "" && (rest[0] == ' ' || rest[0] == '\t') {
+		rest = rest[1:]
+	}
+	return word, rest
 }
 
 // readNumber cuts a number off; none at all is zero. What does not fit into 64 bits wraps: no number that is read so is used for anything.

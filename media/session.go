@@ -13,10 +13,7 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
-const (
-	maxMoves   = 64 // bounds the moves that a report holds; Config.Moved is told of all
-	usualMoves = 4  // RTP and RTCP of both sides are aimed once
-)
+const maxMoves = 64 // bounds the moves that a report holds; Config.Moved is told of all
 
 // Session is the media of one call. Offer and Answer may be called from one goroutine at a time.
 type Session struct {
@@ -488,16 +485,15 @@ func (s *Session) refused(err error) error {
 	return err
 }
 
-// moved notes a move and tells of it.
+// moved notes a move, unless nothing but the first far end of a port is told, and tells of it.
 func (s *Session) moved(m Move) {
-	s.log.Lock()
-	if s.moves == nil {
-		s.moves = make([]Move, 0, usualMoves)
+	if m.From.IsValid() || !m.Allowed {
+		s.log.Lock()
+		if len(s.moves) < maxMoves {
+			s.moves = append(s.moves, m)
+		}
+		s.log.Unlock()
 	}
-	if len(s.moves) < maxMoves {
-		s.moves = append(s.moves, m)
-	}
-	s.log.Unlock()
 	i := 0
 	if m.Allowed {
 		i = 1
