@@ -194,6 +194,7 @@ func (c *call) close(by string, status int, cause, result string) {
 			c.sh.answer(l.turn, 487)
 			l.turn = nil
 		}
+		l.unsubscribe()
 		l.entomb()
 	}
 	e := c.sh.e

@@ -79,7 +79,12 @@ func (t *transfer) pass(tx *transaction.Server, req *msg.Request, to referTo) {
 		o.passed = append(o.passed, r)
 	}
 	seq := req.CSeq().SeqNo
+	t.asked = tx
 	o.send(out, func(res *msg.Response, err error) {
+		if t.over { // with its call: who asked has its answer, and nobody is left to be told more
+			r.forget()
+			return
+		}
 		status := 408
 		if err == nil {
 			status = res.StatusCode
@@ -132,6 +137,15 @@ func (r *relayed) forget() {
 			r.at.passed = append(r.at.passed[:i], r.at.passed[i+1:]...)
 			return
 		}
+	}
+}
+
+// unsubscribe ends every subscription in the dialog of a leg whose call is over, without a word: the BYE has said it. Their timers would hold the call for longer than
+// anybody may still speak of it.
+func (l *leg) unsubscribe() {
+	l.sub.close()
+	for len(l.passed) > 0 {
+		l.passed[0].forget()
 	}
 }
 

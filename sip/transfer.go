@@ -25,9 +25,10 @@ type transfer struct {
 	brings   *brought // it comes out of another call; nil else
 	lends    *brought // this call gives it to another one; nil else
 	swap     *media.Replacement
-	sub      *subscription // nil: nobody wants to hear of it
-	referrer string        // user that Referred-By names
-	replaces string        // value of Replaces for the new INVITE
+	asked    *transaction.Server // a REFER that waits for the other side's word
+	sub      *subscription       // nil: nobody wants to hear of it
+	referrer string              // user that Referred-By names
+	replaces string              // value of Replaces for the new INVITE
 	rec      audit.Transfer
 	busy     int      // how often the exchange of a session description was in the way
 	seating  bool     // media puts the new far end in force right now
@@ -463,6 +464,9 @@ func (t *transfer) abort() {
 		t.turnedAway(487, "cancelled")
 		return
 	case t.walk == nil:
+		if t.asked != nil { // RFC 3261 section 15.1.2: what is open when the dialog ends
+			t.c.sh.answer(t.asked, 487)
+		}
 		t.end(487, "cancelled")
 		return
 	}
