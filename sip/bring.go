@@ -275,6 +275,7 @@ func (t *transfer) arrived(session string) {
 			case p.Offer != nil:
 				c.retell(t.stay, swap, p.Offer)
 			}
+			l.rested() // who stays may have asked for a change meanwhile
 		})
 	})
 }
@@ -291,16 +292,8 @@ func (t *transfer) lent() {
 	})
 }
 
-// joining says that a leg of this call is on its way into another one, or that one comes into this: its sessions must not change meanwhile.
-func (t *transfer) joining(l *leg) bool {
-	switch {
-	case t.lends != nil:
-		return true
-	case t.brings != nil:
-		return t.seating && t.stay == l
-	}
-	return false
-}
+// joining says that a leg of this call is on its way into another one, or that media puts one in force in this: its sessions must not change meanwhile.
+func (t *transfer) joining() bool { return t.lends != nil || t.seating }
 
 // pairJudged is the ruling on the far end of another call, as if it were called now.
 func (t *transfer) pairJudged(f *far) sovereign.Ruling {

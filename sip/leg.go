@@ -38,7 +38,7 @@ type leg struct {
 	in      *transaction.Server // INVITE of the peer that waits for its final response
 	out     *exchange           // INVITE or UPDATE of ours that waits for its final response
 	turn    *transaction.Server // UPDATE or PRACK with an offer that came before the answer of the call, and waits for its own
-	idle    []func()            // wait until out is over
+	idle    []func()            // wait until out is over, or until what is owed is sent
 	waiting *accepted           // 2xx of ours that waits for its ACK
 	settled string              // the peer's tag with which the first offer and answer are complete by reliable messages
 	first   []byte              // our answer in a reliable provisional response: the 2xx says the same
@@ -447,12 +447,18 @@ func (x *exchange) finish(res *msg.Response, err error) {
 		x.l.out = nil
 	}
 	x.then(res, err)
-	if x.l.out == nil && len(x.l.idle) > 0 {
-		fs := x.l.idle
-		x.l.idle = nil
-		for _, f := range fs {
-			f()
-		}
+	x.l.rested()
+}
+
+// rested goes on with what waited until this leg has no request of ours open.
+func (l *leg) rested() {
+	if l.out != nil || len(l.idle) == 0 {
+		return
+	}
+	fs := l.idle
+	l.idle = nil
+	for _, f := range fs {
+		f()
 	}
 }
 

@@ -15,7 +15,7 @@ func (l *leg) clash(tx *transaction.Server) bool {
 	switch {
 	case l.in != nil: // the peer has an INVITE of its own open
 		l.later(tx)
-	case l.out != nil, l.waiting != nil, o != nil && (o.in != nil || o.out != nil || o.waiting != nil):
+	case l.out != nil, l.waiting != nil, l.owed != 0, o != nil && (o.in != nil || o.out != nil || o.waiting != nil || o.owed != 0):
 		l.c.sh.answer(tx, 491)
 	default:
 		return false
@@ -23,10 +23,11 @@ func (l *leg) clash(tx *transaction.Server) bool {
 	return true
 }
 
-// patient keeps a re-INVITE waiting that came while nothing but the other side's ACK is missing: our own ACK is fast, and a phone may speak again at once.
+// patient keeps a re-INVITE waiting that came while nothing but the other side's ACK is missing: our own ACK is fast, and a phone may speak again at once. The same
+// goes for our ACK to a far end that comes out of another call: no INVITE may leave before it (RFC 3261 section 14.1), and its media is not in force yet.
 func (l *leg) patient(tx *transaction.Server, req *msg.Request) bool {
 	o := l.other()
-	if o == nil || o.waiting == nil || l.in != nil || l.out != nil || l.waiting != nil || o.in != nil || o.out != nil {
+	if o == nil || o.waiting == nil && o.owed == 0 || l.in != nil || l.out != nil || l.waiting != nil || o.in != nil || o.out != nil {
 		return false
 	}
 	_ = tx.Respond(tx.Draft(100, ""))
@@ -37,11 +38,16 @@ func (l *leg) patient(tx *transaction.Server, req *msg.Request) bool {
 			l.c.sh.answer(tx, 487)
 		}
 	})
-	o.waiting.next = func() {
+	again := func() {
 		if l.in == tx && !l.c.ended {
 			l.in = nil
 			l.reinvited(tx, req)
 		}
+	}
+	if o.waiting != nil {
+		o.waiting.next = again
+	} else {
+		o.idle = append(o.idle, again)
 	}
 	return true
 }

@@ -270,7 +270,7 @@ func (t *transfer) commit() {
 		return
 	}
 	swap, loop := t.swap, t.c.sh.loop
-	t.joins.late = true
+	t.joins.late, t.seating = true, true
 	t.c.sh.e.off(func() {
 		p, err := swap.Commit()
 		loop.Post(func() { t.taken(p, err) })

@@ -589,7 +589,7 @@ func (l *leg) last(tx *transaction.Server, req *msg.Request) bool {
 // meanwhile answers what cannot be done while the transferor is gone and its successor not yet there.
 func (l *leg) meanwhile(tx *transaction.Server, req *msg.Request) bool {
 	t := l.c.moving
-	joined := t != nil && t.joining(l) && (req.Method == msg.INVITE || req.Method == msg.UPDATE)
+	joined := t != nil && t.joining() && (req.Method == msg.INVITE || req.Method == msg.UPDATE)
 	if t == nil || !joined && (t.stay != l || !t.by.ended) || req.Method == msg.BYE || req.Method == msg.OPTIONS {
 		return false
 	}
