@@ -10,7 +10,6 @@ import (
 
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/routing"
-	"github.com/cordonsip/cordon/sovereign"
 	msg "github.com/emiago/sipgo/sip"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -264,16 +263,8 @@ func TestSetupLimit(t *testing.T) {
 func TestFencedWhileRinging(t *testing.T) {
 	for _, answer := range []bool{false, true} {
 		run(t, nil, func(w *world) {
-			grant := sovereign.Grant{
-				ID: "live", Trunks: []string{"carrier"}, Groups: []string{"iad"}, Regions: []sovereign.Region{region(t, "aws:us-east-1")},
-				NotBefore: time.Now().Add(-time.Minute), Until: time.Now().Add(time.Hour),
-			}
-			w.fence.Swap(testSnapshot(t, grant))
-			iad := w.peer("iad", iadAddr)
+			iad := w.granted()
 			defer iad.conn.Close()
-			h := w.hop("iad", iadAddr)
-			h.Grant = "live"
-			w.hops = []routing.Hop{h}
 			w.carrier.invite("ringing", w.carrier.sdp)
 			in := iad.request(msg.INVITE)
 			iad.reply(in, 180, "")
@@ -300,15 +291,9 @@ func TestFencedWhileRinging(t *testing.T) {
 // A call under a grant says so in its receipt.
 func TestGatedReceipt(t *testing.T) {
 	run(t, nil, func(w *world) {
-		w.fence.Swap(testSnapshot(t, sovereign.Grant{
-			ID: "live", Trunks: []string{"carrier"}, Groups: []string{"iad"}, Regions: []sovereign.Region{region(t, "aws:us-east-1")},
-			NotBefore: time.Now().Add(-time.Minute), Until: time.Now().Add(time.Hour),
-		}))
-		iad := w.peer("iad", iadAddr)
+		iad := w.granted()
 		defer iad.conn.Close()
-		h := w.hop("iad", iadAddr)
-		h.Grant, h.Reason = "live", routing.ReasonGatedFailover
-		w.hops = []routing.Hop{h}
+		w.hops[0].Reason = routing.ReasonGatedFailover
 		w.carrier.invite("gated", w.carrier.sdp)
 		in := iad.request(msg.INVITE)
 		iad.reply(in, 200, iad.sdp)

@@ -266,6 +266,19 @@ type peer struct {
 	last []byte // raw form of what was received last
 }
 
+// granted opens iad for an hour by a grant, and plans calls to a peer there under it.
+func (w *world) granted() *peer {
+	w.t.Helper()
+	w.fence.Swap(testSnapshot(w.t, sovereign.Grant{
+		ID: "live", Trunks: []string{"carrier"}, Groups: []string{"iad"}, Regions: []sovereign.Region{region(w.t, "aws:us-east-1")},
+		NotBefore: time.Now().Add(-time.Minute), Until: time.Now().Add(time.Hour),
+	}))
+	h := w.hop("iad", iadAddr)
+	h.Grant = "live"
+	w.hops = []routing.Hop{h}
+	return w.peer("iad", iadAddr)
+}
+
 func (w *world) peer(name string, at netip.AddrPort) *peer {
 	w.t.Helper()
 	host := w.net.Host(at.Addr())

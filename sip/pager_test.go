@@ -138,15 +138,8 @@ func TestMessageThatIsNotTaken(t *testing.T) {
 // A message that the fence stops on its way says nothing of the target, and its sender hears that it was refused.
 func TestMessageThatTheFenceStops(t *testing.T) {
 	run(t, nil, func(w *world) {
-		w.fence.Swap(testSnapshot(t, sovereign.Grant{
-			ID: "live", Trunks: []string{"carrier"}, Groups: []string{"iad"}, Regions: []sovereign.Region{region(t, "aws:us-east-1")},
-			NotBefore: time.Now().Add(-time.Minute), Until: time.Now().Add(time.Hour),
-		}))
-		iad := w.peer("iad", iadAddr)
+		iad := w.granted()
 		defer iad.conn.Close()
-		h := w.hop("iad", iadAddr)
-		h.Grant = "live"
-		w.hops = []routing.Hop{h}
 		w.carrier.page("m", "text/plain", "hunter2")
 		iad.request(msg.MESSAGE)
 		w.fence.Swap(testSnapshot(t)) // its copies are not let out any more
