@@ -27,6 +27,13 @@ func testConfig() Config {
 	}
 }
 
+// onDisk opens a log of its own on the disk, and gives its driver beside it.
+func onDisk(t *testing.T) (Log, *posix) {
+	t.Helper()
+	l := openTest(t, "disk", testConfig())
+	return l, l.(*spine).drv.(*posix)
+}
+
 // openTest opens the log of kind "disk" or "memory" and closes it at the end.
 func openTest(t *testing.T, kind string, c Config) Log {
 	t.Helper()

@@ -259,10 +259,7 @@ func TestJournalOrder(t *testing.T) {
 // TestJournalFull holds that a journal without room gives what it has to the tree, grows for those who need it too often, and loses nothing.
 func TestJournalFull(t *testing.T) {
 	t.Parallel()
-	c := testConfig()
-	c.Dir = logDir(t)
-	l := openTest(t, "disk", c)
-	d := l.(*spine).drv.(*posix)
+	_, d := onDisk(t)
 	leaf := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, 60_000) }
 	n := 0
 	for ; n < 60; n += 3 {
@@ -297,21 +294,18 @@ func (broken) WriteAt([]byte, int64) (int, error) { return 0, syscall.EIO }
 // TestJournalBroken holds that a journal that cannot be written costs nothing but speed, and is made anew.
 func TestJournalBroken(t *testing.T) {
 	t.Parallel()
-	c := testConfig()
-	c.Dir = logDir(t)
-	l := openTest(t, "disk", c)
-	d := l.(*spine).drv.(*posix)
+	l, d := onDisk(t)
 	asyncAll(t, l, endedCalls(2)...)
 	d.turn.Lock()
 	d.journal.file = broken{d.journal.file}
 	d.turn.Unlock()
-	if got := asyncAll(t, l, endedCalls(2)...); !slices.Equal(got, []uint64{2, 3}) || inTree(t, c.Dir) != 4 {
-		t.Errorf("indexes %v, %d are in the tree", got, inTree(t, c.Dir))
+	if got := asyncAll(t, l, endedCalls(2)...); !slices.Equal(got, []uint64{2, 3}) || inTree(t, d.dir) != 4 {
+		t.Errorf("indexes %v, %d are in the tree", got, inTree(t, d.dir))
 	}
-	if got := asyncAll(t, l, endedCalls(2)...); !slices.Equal(got, []uint64{4, 5}) || inTree(t, c.Dir) != 4 {
-		t.Errorf("indexes %v, %d are in the tree", got, inTree(t, c.Dir))
+	if got := asyncAll(t, l, endedCalls(2)...); !slices.Equal(got, []uint64{4, 5}) || inTree(t, d.dir) != 4 {
+		t.Errorf("indexes %v, %d are in the tree", got, inTree(t, d.dir))
 	}
-	raw := contents(t, filepath.Join(c.Dir, journalName))
+	raw := contents(t, filepath.Join(d.dir, journalName))
 	if leaves, _ := parseJournal(raw, 4); len(leaves) != 2 {
 		t.Errorf("%d entries are in the new journal", len(leaves))
 	}

@@ -405,15 +405,12 @@ func TestStateUnwritten(t *testing.T) {
 // TestBundleKept holds that what a failed write put together over the edge of a bundle takes nothing from the bundle that is in the tree.
 func TestBundleKept(t *testing.T) {
 	t.Parallel()
-	c := testConfig()
-	c.Dir = logDir(t)
-	l := openTest(t, "disk", c)
-	d := l.(*spine).drv.(*posix)
+	l, d := onDisk(t)
 	asyncAll(t, l, endedCalls(240)...)
 	for range 3 { // each of them puts the bundle together in what the one before has left
 		mustAppend(t, l, HealthChanged{})
 	}
-	next := filepath.Join(c.Dir, layout.EntriesPath(1, 1))
+	next := filepath.Join(d.dir, layout.EntriesPath(1, 1))
 	if err := os.WriteFile(filepath.Dir(next), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -428,7 +425,7 @@ func TestBundleKept(t *testing.T) {
 	if err := l.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if v := verify(t, c.Dir, l.VerifierKey()); v.Bad != nil || v.Size != 344 || v.Unsigned != 0 {
+	if v := verify(t, d.dir, l.VerifierKey()); v.Bad != nil || v.Size != 344 || v.Unsigned != 0 {
 		t.Errorf("%d entries, %d unsigned, %+v", v.Size, v.Unsigned, v.Bad)
 	}
 }

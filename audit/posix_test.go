@@ -138,10 +138,7 @@ func TestPrune(t *testing.T) {
 // TestPruneInPassing holds that whoever appends removes, now and then, what the newest checkpoint has outgrown.
 func TestPruneInPassing(t *testing.T) {
 	t.Parallel()
-	c := testConfig()
-	c.Dir = logDir(t)
-	l := openTest(t, "disk", c)
-	d := l.(*spine).drv.(*posix)
+	l, d := onDisk(t)
 	leaf := leafOf(t, l, CallEnded{})
 	for size := uint64(8); size <= 128; size += pruneEvery + 8 {
 		for range 8 {
@@ -153,7 +150,7 @@ func TestPruneInPassing(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.appendAll(slices.Repeat([][]byte{leaf}, pruneEvery))
-		if files, err := os.ReadDir(filepath.Join(c.Dir, "tile/entries/000.p")); err != nil || len(files) != 1 || files[0].Name() != fmt.Sprint(size) {
+		if files, err := os.ReadDir(filepath.Join(d.dir, "tile/entries/000.p")); err != nil || len(files) != 1 || files[0].Name() != fmt.Sprint(size) {
 			t.Errorf("%d entries in the tree: %v, %v", size, files, err)
 		}
 	}

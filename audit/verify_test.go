@@ -538,10 +538,7 @@ func TestVerifyHigh(t *testing.T) {
 // TestVerifyLive holds that verify finds nothing wrong in the folder of a node that runs, whose tree and journal change under its eyes.
 func TestVerifyLive(t *testing.T) {
 	t.Parallel()
-	c := testConfig()
-	c.Dir = logDir(t)
-	l := openTest(t, "disk", c)
-	d := l.(*spine).drv.(*posix)
+	l, d := onDisk(t)
 	mustAppend(t, l, NodeStarted{})
 	stop := make(chan struct{})
 	var writers sync.WaitGroup
@@ -564,7 +561,7 @@ func TestVerifyLive(t *testing.T) {
 	}
 	last := uint64(0)
 	for range 15 {
-		v := verify(t, c.Dir, l.VerifierKey())
+		v := verify(t, d.dir, l.VerifierKey())
 		if v.Bad != nil || v.Size+v.Unsigned < last {
 			t.Errorf("%+v, %+v", v, v.Bad)
 		}
