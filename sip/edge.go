@@ -256,7 +256,10 @@ func (e *Edge) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	failed := make(chan error, 1)
 	for _, s := range e.shards {
-		wg.Go(func() { _ = s.loop.Run(inner) })
+		wg.Go(func() {
+			_ = s.loop.Run(inner)
+			s.tx.Flush()
+		})
 		s.loop.Post(s.sweep)
 	}
 	wg.Go(func() { e.screen.report(inner) })

@@ -132,7 +132,7 @@ func (c *Client) first() error {
 	if c.flow.Proto().Reliable() {
 		return c.l.write(c.flow, c.req)
 	}
-	return c.l.send(c.flow, c.wire)
+	return c.l.put(c.flow, c.wire, c)
 }
 
 // clientDue is what the alarms of a Client wake.
@@ -155,7 +155,7 @@ func (d *clientDue) Due(a *Alarm) {
 
 // again is Timer A (doubles without bound) or Timer E (doubles up to T2; T2 once a provisional response came).
 func (c *Client) again() {
-	if err := c.l.send(c.flow, c.wire); err != nil {
+	if err := c.l.put(c.flow, c.wire, c); err != nil {
 		c.fail(err)
 		return
 	}
@@ -192,7 +192,7 @@ func (c *Client) receive(res *sip.Response) {
 			c.tell(res) // another branch of a fork answered although one refused: that call must be ended
 		}
 		if res.StatusCode >= 300 {
-			c.l.send(c.flow, c.wire) // the ACK again, at once. RFC 3261 section 17.1.1.2
+			c.l.put(c.flow, c.wire, nil) // the ACK again, at once. RFC 3261 section 17.1.1.2
 		}
 	case c.state == accepted:
 		if res.IsSuccess() {
@@ -211,7 +211,7 @@ func (c *Client) receive(res *sip.Response) {
 		c.silence()
 		c.wire = c.l.wire(c.ackFor(res))
 		c.req, c.cancel = nil, nil
-		c.l.send(c.flow, c.wire)
+		c.l.put(c.flow, c.wire, nil)
 		c.enter(completed, c.reliably(c.l.t.D))
 		if user != nil {
 			user.Response(c, res)

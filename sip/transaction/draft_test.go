@@ -81,6 +81,7 @@ func TestADraftIsWhatARequestIs(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			l.Flush()
 			if cut := func(s string) string { a, b, _ := strings.Cut(s, "branch="); return a + b[strings.Index(b, ";"):] }; cut(wire[0]) != cut(wire[1]) {
 				t.Errorf("a draft is sent as\n%s, a request as\n%s", wire[1], wire[0])
 			}

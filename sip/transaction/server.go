@@ -162,7 +162,7 @@ func (s *Server) OnCancel(f func(cancel *sip.Request)) {
 }
 
 // Respond sends a response (built by Response or complete). Retransmissions of the request get it again. A 2xx to INVITE is retransmitted by the dialog, not
-// here. An error of the send changes no state: the client repeats its request or its timers end it.
+// here. A response that cannot be sent changes no state: the client repeats its request or its timers end it.
 func (s *Server) Respond(res *sip.Response) error {
 	err := s.respond(res)
 	if !s.invite() || !res.IsSuccess() {
@@ -202,7 +202,7 @@ func (s *Server) respond(res *sip.Response) error {
 	} else {
 		s.wire = s.l.wire(res)
 	}
-	err := s.l.send(s.flow, s.wire)
+	err := s.l.put(s.flow, s.wire, nil)
 	if res.StatusCode < 200 {
 		if invite {
 			s.limit.Stop() // nobody needs a 100 any more
@@ -229,7 +229,7 @@ func (s *Server) ended() { s.req, s.canceled, s.onCancel = nil, nil, nil }
 
 // timerG repeats a refusal until its ACK comes. RFC 3261 section 17.2.1.
 func (s *Server) timerG() {
-	s.l.send(s.flow, s.wire)
+	s.l.put(s.flow, s.wire, nil)
 	s.resend = min(2*s.resend, s.l.t.T2)
 	s.arm(&s.repeat, s.resend)
 }
@@ -251,7 +251,7 @@ func (s *Server) Drop() {
 // again takes a retransmission of the request.
 func (s *Server) again() {
 	if s.wire != nil && (s.state == proceeding || s.state == completed) {
-		s.l.send(s.flow, s.wire)
+		s.l.put(s.flow, s.wire, nil)
 	}
 }
 

@@ -103,14 +103,18 @@ type Layer struct {
 	dice     [512]byte
 	die      int // the first unused of dice
 	host     via // the local address that was written last
+	out      outbox
+	flusher  func() // Flush, made once
 }
 
 // New makes a layer. send is transport.Layer.Send.
 func New(loop Loop, send func(transport.Flow, []byte) error, user User, t Timers) *Layer {
-	return &Layer{
+	l := &Layer{
 		loop: loop, send: send, user: user, t: t.withDefaults(),
 		clients: map[uint64]*Client{}, byFlow: map[transport.Key]*path{}, servers: map[uint64]*Server{}, merges: map[uint64]int{}, seed: maphash.MakeSeed(),
 	}
+	l.flusher = l.Flush
+	return l
 }
 
 // ViaParams sets what gives further parameters of our Via of a request on a flow, such as those of RFC 7339, RFC 5923 and RFC 6223.
@@ -211,7 +215,7 @@ func (l *Layer) Send(f transport.Flow, req *sip.Request) error {
 		f, b = wide, transport.Append(b[:0], req)
 	}
 	l.buf = nil // as in write
-	err := l.send(f, b)
+	err := l.put(f, b, nil)
 	l.buf = b
 	return err
 }
@@ -220,7 +224,7 @@ func (l *Layer) Send(f transport.Flow, req *sip.Request) error {
 func (l *Layer) write(f transport.Flow, m sip.Message) error {
 	b := transport.Append(l.buf[:0], m)
 	l.buf = nil // whoever writes from within the send takes another
-	err := l.send(f, b)
+	err := l.put(f, b, nil)
 	l.buf = b
 	return err
 }
