@@ -8,7 +8,7 @@ import (
 )
 
 // mallocsPerCall is the budget of one whole call, about 1.15 times what was reached: media, judgements and records are in it.
-const mallocsPerCall = 190
+const mallocsPerCall = 170
 
 // Budgets of memory, in bytes of the live heap. Signalling is what a call holds beside its media: both legs and dialogs, the records that it will write, and the
 // transactions that linger, of the set-up or of all. What media holds after a call are pairs of ports that it keeps open for the next ones, up to a bound.
