@@ -28,6 +28,8 @@ func tune(root string, env func(string) string) (ballast []byte) {
 	}
 	if env("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(total - total/memoryPer)
+	} else {
+		total = min(total, debug.SetMemoryLimit(-1)) // what is made ready counts against it
 	}
 	if env("GOGC") != "" {
 		return nil

@@ -61,6 +61,11 @@ func TestTheOperatorsCollectorWins(t *testing.T) {
 	if g, l := now(); g != 100 || l != math.MaxInt64 {
 		t.Errorf("nobody knows the memory, and it is GOGC %d, limit %d", g, l)
 	}
+	debug.SetMemoryLimit(256 << 20) // as GOMEMLIMIT says: the ballast counts against it
+	if b := tune(root, func(name string) string { return map[string]string{"GOMEMLIMIT": "256MiB"}[name] }); len(b) != 256<<20/warmPer*100/patientGC {
+		t.Errorf("%d bytes of ballast under the operator's limit", len(b))
+	}
+	now()
 	if b := tune(root, func(string) string { return "" }); len(b) != 4<<30/warmPer*100/patientGC {
 		t.Errorf("%d bytes of ballast", len(b))
 	}
