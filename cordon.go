@@ -100,11 +100,14 @@ type Node struct {
 	reloading chan struct{} // has room for the one reload that is under way
 }
 
-// New opens the log and the state, makes the node's keys on first run, binds every socket and builds the rooms. It starts no goroutine of ours;
+// New refuses tokens that two people share, opens the log and the state, makes the node's keys on first run, binds every socket and builds the rooms. It starts no goroutine of ours;
 // call Start, or Close to give everything back.
 func New(ctx context.Context, o Options) (*Node, error) {
 	if o.Config == nil || o.Net == nil {
 		return nil, errors.New("cordon: a configuration and a network are required")
+	}
+	if err := o.Config.DistinctTokens(); err != nil {
+		return nil, fmt.Errorf("cordon: %w", err)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -210,6 +210,40 @@ func TestReloadTakesWhatItCanAndRefusesTheRest(t *testing.T) {
 	}
 }
 
+// The log must name the one who acted: a token that is two people's keeps a node from starting, and a reload from being taken.
+func TestATokenOfTwoPeopleIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	for name, token := range map[string]string{"anna": "one\n", "ben": "two\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(token), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := strings.NewReplacer("{env: T1}", "{file: anna}", "{env: T2}", "{file: ben}").Replace(nodeConfig)
+	n := boot(t, writeConfig(t, dir, text))
+	defer n.Stop(context.Background(), 0)
+	if err := os.WriteFile(filepath.Join(dir, "ben"), []byte("one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const want = "people[1].token: has the same value as that of people[0]"
+	if err := n.ReloadFile(t.Context(), "anna"); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the reload said %v", err)
+	}
+	list, err := n.Log().Entries(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := list[len(list)-1]; last.Kind != audit.KindReloadRefused || !strings.Contains(string(last.Body), want) || strings.Contains(string(last.Body), "anna") {
+		t.Errorf("the log ends with %s %s", last.Kind, last.Body)
+	}
+	cfg, err := configs.Load(filepath.Join(dir, "cordon.yaml"))
+	if err != nil {
+		t.Fatal(err) // check reads no secrets
+	}
+	if _, err := cordon.New(t.Context(), cordon.Options{Config: cfg, Net: osnet.Net{}, Memory: true}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the start said %v", err)
+	}
+}
+
 func TestASuspensionThatNobodyMaySignChangesNothing(t *testing.T) {
 	dir := t.TempDir()
 	n := boot(t, writeConfig(t, dir, nodeConfig))

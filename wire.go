@@ -334,7 +334,7 @@ func (n *Node) alone(ctx context.Context, f func() error) error {
 
 func (n *Node) reload(ctx context.Context, cfg *configs.Config, by string) error {
 	by = n.pseudonym(by)
-	err := n.fixed(cfg)
+	err := errors.Join(n.fixed(cfg), cfg.DistinctTokens())
 	if err == nil {
 		err = n.certs.judge(cfg)
 	}

@@ -369,10 +369,11 @@ func (r route) needs() string {
 	return "needs the scope " + r.scope
 }
 
-// identify compares hashes in constant time and goes through all credentials, so that time tells nothing.
+// identify compares hashes in constant time and goes through all credentials, so that time tells nothing. A token that two people have since a file of theirs changed
+// says of neither who asks: it admits nobody.
 func (s *Server) identify(got [sha256.Size]byte) (Identity, bool) {
 	var found Identity
-	hit := false
+	hits := 0
 	for _, c := range s.c.Credentials() {
 		want, err := c.Token()
 		if err != nil || want == "" || (!c.Expires.IsZero() && time.Now().After(c.Expires)) {
@@ -380,10 +381,15 @@ func (s *Server) identify(got [sha256.Size]byte) (Identity, bool) {
 		}
 		sum := sha256.Sum256([]byte(want))
 		if subtle.ConstantTimeCompare(got[:], sum[:]) == 1 {
-			found, hit = c.Identity, true
+			found = c.Identity
+			hits++
 		}
 	}
-	return found, hit
+	if hits > 1 {
+		s.c.Logger.Error("a token is that of more than one person and admits nobody: give everybody one of their own; a reload names the places", "people", hits)
+		return Identity{}, false
+	}
+	return found, hits == 1
 }
 
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ Identity) error {

@@ -87,6 +87,30 @@ func TestABodyIsOneValue(t *testing.T) {
 	}
 }
 
+// A file of a token may change while the node runs: what is two people's says of neither who asks.
+func TestATokenOfTwoPeopleAdmitsNobody(t *testing.T) {
+	d := open(t)
+	people, benHas := d.c.Credentials, "ben's"
+	d.c.Credentials = func() []Credential {
+		ben := Credential{Identity: Identity{Person: "ben", Scopes: []string{"org.read"}}, Token: func() (string, error) { return benHas, nil }}
+		return append(people(), ben)
+	}
+	if w := d.ask("GET", "/api/v1/routes", "ben's", ""); w.Code != 200 {
+		t.Fatalf("%d", w.Code)
+	}
+	benHas = "r"
+	if w := d.ask("GET", "/api/v1/routes", "r", ""); w.Code != 401 {
+		t.Errorf("%d", w.Code)
+	}
+	if said := d.notes.String(); !strings.Contains(said, "more than one person") || strings.Contains(said, "ben") || strings.Contains(said, "reader") {
+		t.Errorf("the node's own log says %q", said)
+	}
+	benHas = "ben's"
+	if w := d.ask("GET", "/api/v1/routes", "r", ""); w.Code != 200 {
+		t.Errorf("%d", w.Code)
+	}
+}
+
 func TestGuessesOfTokensAreSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t)

@@ -108,6 +108,31 @@ type PersonPart struct {
 	Scopes  []string
 	Token   func() (string, error)
 	Expires time.Time // zero: never
+
+	line int // of the token in the file
+}
+
+// DistinctTokens refuses tokens of two people that have the same value, wherever they are read from; it reads them, which Parse does not. What cannot be read now
+// admits nobody and is passed over. The problems name the people by their places in the file and repeat no token.
+func (c *Config) DistinctTokens() error {
+	var probs Problems
+	first := map[string]int{}
+	for i, p := range c.People {
+		v, err := p.Token()
+		if err != nil {
+			continue
+		}
+		if other, shared := first[v]; shared {
+			what := fmt.Sprintf("has the same value as that of people[%d]", other)
+			probs = append(probs, Problem{File: c.Name, Line: p.line, Path: fmt.Sprintf("people[%d].token", i), What: what, Hint: ownToken})
+			continue
+		}
+		first[v] = i
+	}
+	if len(probs) > 0 {
+		return probs
+	}
+	return nil
 }
 
 // LogPart is the log's share.

@@ -489,9 +489,9 @@ type Person struct {
 	Roles []string `yaml:"roles,omitempty"`
 	// Scopes of the token: org.read, logs.view, api.healthcheck, calls.trace.
 	Scopes []string `yaml:"scopes,omitempty"`
-	// Bearer token, by reference. No two people share one: a decision is one person's.
+	// Bearer token, by reference. No two people share one: a decision is one person's. At the start and at a reload two with the same value are refused.
 	Token Secret `yaml:"token"`
-	// Last day of the token, YYYY-MM-DD.
+	// Last day of the token, YYYY-MM-DD; default: it never expires.
 	Expires string `yaml:"expires,omitempty"`
 }
 

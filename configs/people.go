@@ -122,6 +122,7 @@ func (b *builder) people(c *Config) {
 		}
 		c.People = append(c.People, PersonPart{
 			Person: approval.Person{ID: p.ID, Name: p.Name, Roles: p.Roles}, Scopes: p.Scopes, Token: b.token(at, p.Token, tokens), Expires: expires,
+			line: b.doc.line(at + ".token"),
 		})
 	}
 	if n := min(approvers, len(held)); n < c.quorum() {
@@ -148,13 +149,15 @@ func (b *builder) personRoles(c *Config, at string, list []string) (may []string
 	return may
 }
 
+const ownToken = "give everybody a token of their own: with a shared one, one person could approve as two"
+
 // token checks a person's secret. Who shares a token can decide for the other, and the log would name the wrong person.
 func (b *builder) token(at string, s Secret, taken map[string]string) func() (string, error) {
 	s.File = b.path(s.File)
 	if s.IsZero() {
 		b.fail(at+".token", "add {env: NAME} or {file: PATH}", "is missing")
 	} else if first, shared := taken[s.place()]; shared {
-		b.fail(at+".token", "give everybody a token of their own: with a shared one, one person could approve as two", "is the same secret as that of %s", first)
+		b.fail(at+".token", ownToken, "is the same secret as that of %s", first)
 	} else {
 		taken[s.place()] = at
 	}

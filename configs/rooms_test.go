@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -186,6 +187,29 @@ func TestLimitsHaveDefaults(t *testing.T) {
 		}
 		if c.Limits != want {
 			t.Errorf("%q: %+v, want %+v", text, c.Limits, want)
+		}
+	}
+}
+
+// Who has the token of somebody else acts in that person's name: the places differ and the values are the same. Neither the people nor the token are repeated.
+func TestATokenIsOnePersons(t *testing.T) {
+	t.Setenv("T1", "hunter2")
+	t.Setenv("T2", "hunter3")
+	c, err := Parse("x.yaml", []byte(base+"  - {id: clara, token: {env: T3}}\n  - {id: dora, token: {env: T4}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.DistinctTokens(); err != nil {
+		t.Errorf("two that cannot be read are not one: %v", err)
+	}
+	t.Setenv("T4", "hunter2")
+	err = c.DistinctTokens()
+	if err == nil || !strings.HasPrefix(err.Error(), "x.yaml:18: people[3].token: has the same value as that of people[0]\n    hint: give everybody a token of their own") {
+		t.Errorf("got %v", err)
+	}
+	for _, word := range []string{"hunter", "anna", "dora", "T4"} {
+		if strings.Contains(fmt.Sprint(err), word) {
+			t.Errorf("the problem says %q: %v", word, err)
 		}
 	}
 }
