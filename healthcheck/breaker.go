@@ -2,6 +2,7 @@ package healthcheck
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -77,7 +78,7 @@ func (w *window) reopened() {
 func (w *window) fall(now time.Time, why string, s Settings) {
 	within := s.flapWithin()
 	w.falls = slices.DeleteFunc(w.falls, func(t time.Time) bool { return now.Sub(t) > within })
-	hold := s.HoldDown << min(len(w.falls), maxFlapShift)
+	hold := s.holdDown(len(w.falls))
 	if len(w.falls) < maxFalls {
 		w.falls = append(w.falls, now)
 	}
@@ -87,6 +88,15 @@ func (w *window) fall(now time.Time, why string, s Settings) {
 		w.holdTill = now.Add(max(hold, s.flapQuiet()))
 		w.why = why + "; " + w.flapWhy(s)
 	}
+}
+
+// holdDown is how long the next fall holds a target down after so many: doubled by each of them, and never so long that it wraps round.
+func (s Settings) holdDown(falls int) time.Duration {
+	shift := min(falls, maxFlapShift)
+	if s.HoldDown > math.MaxInt64>>shift {
+		return math.MaxInt64
+	}
+	return s.HoldDown << shift
 }
 
 func (w *window) flapWhy(s Settings) string {

@@ -2,6 +2,7 @@ package healthcheck
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -117,6 +118,31 @@ func TestATrialThatTellsNothingLapses(t *testing.T) {
 			t.Error("nobody may try it any more")
 		}
 	})
+}
+
+// Whatever the hold-down is, each fall lengthens it or leaves it as it is: it never wraps round to none.
+func TestTheHoldDownNeverWrapsRound(t *testing.T) {
+	const most = time.Duration(math.MaxInt64)
+	for base, want := range map[time.Duration][]time.Duration{
+		0:           {0, 0, 0, 0, 0},
+		time.Second: {time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 8 * time.Second},
+		most/8 - 1:  {most/8 - 1, 2 * (most/8 - 1), 4 * (most/8 - 1), 8 * (most/8 - 1), 8 * (most/8 - 1)},
+		most / 2:    {most / 2, most - 1, most, most, most},
+		most:        {most, most, most, most, most},
+	} {
+		for falls, d := range want {
+			if got := (Settings{HoldDown: base}).holdDown(falls); got != d {
+				t.Errorf("%v after %d falls: %v, want %v", base, falls, got, d)
+			}
+		}
+	}
+	w, now := window{}, time.Now()
+	for range 5 {
+		w.fall(now, "it answers nothing", Settings{HoldDown: most / 2})
+		if !w.holdTill.After(now) {
+			t.Fatalf("after %d falls nothing is held: until %v", len(w.falls), w.holdTill)
+		}
+	}
 }
 
 func TestTooManyFallsHoldATargetDownUntilItIsQuiet(t *testing.T) {
