@@ -310,18 +310,22 @@ func (b *Book) message(s seat, p *Packet) {
 }
 
 // secret says whether a message holds keys of media or an answer of digest. Keys stand in a body: most messages end with the length of theirs, which is none.
+// Both words are case-blind: RFC 3261 section 7.3.1 (space may stand before the colon, too), RFC 4568 section 9.2.
 func secret(text []byte) bool {
-	return holds(text, "uthorization:", 6) || !bytes.HasSuffix(text, []byte("\r\nContent-Length: 0\r\n\r\n")) && holds(text, "inline:", 2)
+	const answer, key = "uthorization", "inline:"
+	return holds(text, answer, 6, 'z') || holds(text, answer, 6, 'Z') ||
+		!bytes.HasSuffix(text, []byte("\r\nContent-Length: 0\r\n\r\n")) && (holds(text, key, 2, 'l') || holds(text, key, 2, 'L'))
 }
 
-// holds says whether a word stands in a text. It looks for one of its letters that is rare in messages: hardly any byte of them is a z, and few are an l.
-func holds(text []byte, word string, rare int) bool {
-	for at := rare; at < len(text); at++ {
-		i := bytes.IndexByte(text[at:], word[rare])
+// holds says whether a word stands in a text with this letter at a place, the others as they like. The letter is one that is rare in messages: hardly any byte of
+// them is a z, and few are an l.
+func holds(text []byte, word string, place int, letter byte) bool {
+	for at := place; at < len(text); at++ {
+		i := bytes.IndexByte(text[at:], letter)
 		if i < 0 {
 			return false
 		}
-		if at += i; bytes.HasPrefix(text[at-rare:], []byte(word)) {
+		if at += i; at-place+len(word) <= len(text) && bytes.EqualFold(text[at-place:at-place+len(word)], []byte(word)) {
 			return true
 		}
 	}

@@ -7,18 +7,28 @@ import (
 
 func TestSecretsAreFound(t *testing.T) {
 	for text, want := range map[string]bool{
-		"":                                  false,
-		"z":                                 false,
-		"zzz Via: branch=z9hG4bKzz":         false,
-		"rization:":                         false,
-		"uthorization:":                     true,
-		"Authorization: Digest x":           true,
-		"authorization: Digest x":           true,
-		"Proxy-Authorization: Digest x":     true,
-		"z uthorization z\r\nAuthorization": false,
-		"zuthorizatioN: uthoriz uthorization: Digest":       true,
+		"":                                false,
+		"z":                               false,
+		"zzz Via: branch=z9hG4bKzz":       false,
+		"rization:":                       false,
+		"uthorization:":                   true,
+		"Authorization: Digest x":         true,
+		"authorization: Digest x":         true,
+		"Proxy-Authorization: Digest x":   true,
+		"AUTHORIZATION: Digest x":         true, // RFC 3261 section 7.3.1: names are case-blind, and space may stand before the colon
+		"PROXY-AUTHORIZATION: Digest x":   true,
+		"authoriZation: Digest x":         true,
+		"AuThOrIzAtIoN: Digest x":         true,
+		"Authorization : Digest x":        true,
+		"Authorization\t: Digest x":       true,
+		"ZZZ uthoriZatio\r\nZ":            false,
+		"z uthorizatio z\r\nAuthorizatio": false,
+		"zuthorizatiom: uthoriz uthorization: Digest":       true,
 		"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:abc\r\n": true,
 		"z z z a=crypto inline: z":                          true,
+		"a=crypto:1 X INLINE:abc\r\n":                       true,
+		"a=crypto:1 X inLine:abc\r\n":                       true,
+		"L inline":                                          false,
 		"a=crypto:1 inlin":                                  false,
 		"Content-Length: 0\r\n\r\na=crypto:1 inline:abc":    true,
 		"X-Content-Length: 0\r\n\r\ninline:abc\r\n\r\n":     true,
@@ -34,12 +44,26 @@ func TestSecretsAreFound(t *testing.T) {
 func FuzzSecretsAreFound(f *testing.F) {
 	f.Add([]byte("zAuthorization: z"))
 	f.Add([]byte("z9hG4bK inline:"))
+	f.Add([]byte("Z AUTHORIZATION: Z"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		none := bytes.HasSuffix(b, []byte("\r\nContent-Length: 0\r\n\r\n"))
-		if want := !none && bytes.Contains(b, []byte("inline:")) || bytes.Contains(b, []byte("uthorization:")); secret(b) != want {
+		if want := !none && indexFold(b, "inline:") >= 0 || indexFold(b, "uthorization") >= 0; secret(b) != want {
 			t.Errorf("%q: %v, want %v", b, !want, want)
 		}
 	})
+}
+
+// What lies in memory is masked, whoever looks, however the name of the header is written.
+func TestAnswersDoNotLieInMemoryInClear(t *testing.T) {
+	b := New(Config{})
+	b.Join("s", Leg{CallID: "a", Party: "carrier", Caller: true})
+	for _, name := range []string{"Authorization", "AUTHORIZATION", "proxy-authorization", "PROXY-AUTHORIZATION", "Authorization "} {
+		at := len(b.byID["s"].text)
+		b.Tap(Packet{CallID: "a", Text: []byte("INVITE sip:x SIP/2.0\r\n" + name + ": Digest username=\"u\", response=\"5ec2e7\"\r\nCall-ID: a\r\nContent-Length: 0\r\n\r\n")})
+		if kept := b.byID["s"].text[at:]; bytes.Contains(kept, []byte("5ec2e7")) || !bytes.Contains(kept, []byte("response=")) {
+			t.Errorf("%s: kept as %q", name, kept)
+		}
+	}
 }
 
 // The Call-ID that a message is handed over with counts; without one it is looked for, however it is written.
