@@ -3,12 +3,14 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/routing/desk"
@@ -46,6 +48,32 @@ func (f *fakeDesk) Migrate(_ context.Context, m desk.Migration, by string) error
 
 func (f *fakeDesk) Rollback(_ context.Context, route, reason, by string) error {
 	return f.note("rollback %s for %s by %s", route, reason, by)
+}
+
+// A log that fails between two routes leaves one of them changed: the answer says which, and not why, which the node's own log knows.
+func TestAnOrderDoneInPartSaysWhatWasChanged(t *testing.T) {
+	d := open(t)
+	f := &fakeDesk{book: &desk.Book{}}
+	d.c.Operators = f
+	for _, c := range []struct {
+		cause error
+		code  int
+	}{{fmt.Errorf("write /secret/tile: %w", audit.ErrLogDown), 503}, {errors.New("/secret/tile"), 500}} {
+		f.err = &routing.Halfway{Done: []routing.Switched{{Route: "night", From: "fra", To: "zrh"}, {Route: "day", From: "fra", To: "zrh"}}, Left: []string{"main", "late"}, Err: c.cause}
+		for path, body := range map[string]string{"switch": `{"party":"fra","to":"aws:eu-central-2","reason":"r"}`, "failback": `{"reason":"r"}`} {
+			w := d.ask("POST", "/api/v1/"+path, "o", body)
+			var p Problem
+			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+				t.Fatal(err)
+			}
+			if w.Code != c.code || p.Title != "it was done in part" || !strings.HasPrefix(p.Detail, "changed: night to zrh, day to zrh; not changed: main, late.") || p.Hint == "" {
+				t.Errorf("%s: %d %+v", path, w.Code, p)
+			}
+			if strings.Contains(w.Body.String(), "secret") || !strings.Contains(d.notes.String(), p.ErrorID) || !strings.Contains(d.notes.String(), "secret") {
+				t.Errorf("%s: the cause is in %s, and the log says %s", path, w.Body, &d.notes)
+			}
+		}
+	}
 }
 
 func TestOrdersAreGivenInThePersonsName(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
@@ -43,6 +44,11 @@ func (s *Server) asProblem(pattern string, err error) *Problem {
 	p = &Problem{Status: http.StatusInternalServerError, Title: "it failed", Detail: "the node's own log has the cause under the error id", ErrorID: rand.Text()}
 	if errors.Is(err, audit.ErrLogDown) {
 		p.Status, p.Title = http.StatusServiceUnavailable, "the log cannot be written, so nothing was changed"
+	}
+	var h *routing.Halfway
+	if errors.As(err, &h) {
+		p.Title, p.Detail = "it was done in part", "changed: "+h.Changed()+"; not changed: "+strings.Join(h.Left, ", ")+". The node's own log has the cause under the error id"
+		p.Hint = "ask again when the log can be written: cordon status shows the routes"
 	}
 	s.c.Logger.Error("a request failed", "request", pattern, "status", p.Status, "error_id", p.ErrorID, "error", err)
 	return p

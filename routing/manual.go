@@ -49,6 +49,42 @@ func (r *Router) ask(ctx context.Context, f func(ctx context.Context) error) err
 	}
 }
 
+// Halfway says that an order changed some routes and could not change the others.
+type Halfway struct {
+	Done []Switched
+	Left []string // routes that are as they were
+	Err  error    // of the first of them
+}
+
+func (e *Halfway) Error() string {
+	return fmt.Sprintf("routing: changed: %s; not changed: %s: %v", e.Changed(), strings.Join(e.Left, ", "), e.Err)
+}
+
+func (e *Halfway) Unwrap() error { return e.Err }
+
+// Changed names the routes that were changed, with the party that each uses now.
+func (e *Halfway) Changed() string {
+	var list []string
+	for _, s := range e.Done {
+		list = append(list, s.Route+" to "+s.To)
+	}
+	return strings.Join(list, ", ")
+}
+
+// askRoutes is ask for an order that changes routes. What it changed comes with its answer: who does not wait for that shares nothing with Run, which goes on.
+func (r *Router) askRoutes(ctx context.Context, f func(ctx context.Context) ([]Switched, error)) ([]Switched, error) {
+	changed := make(chan []Switched, 1)
+	err := r.ask(ctx, func(ctx context.Context) error {
+		done, err := f(ctx)
+		changed <- done
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return <-changed, nil
+}
+
 // Desk is the book of what people decided; never nil.
 func (r *Router) Desk() *desk.Book {
 	if b := r.book(); b != nil {
@@ -166,43 +202,37 @@ type Switched struct {
 }
 
 // Switch sends the routes that use a party to the permitted choice in a region, and keeps them there until Failback. Every route of it must be able to follow:
-// otherwise nothing is changed. What the policy does not permit by itself is refused: people open it at the gate, and not here.
-func (r *Router) Switch(ctx context.Context, party string, to sovereign.Region, reason, by string) (out []Switched, err error) {
+// otherwise nothing is changed; a log that fails in between gives a Halfway. What the policy does not permit by itself is refused: people open it at the gate, and not here.
+func (r *Router) Switch(ctx context.Context, party string, to sovereign.Region, reason, by string) ([]Switched, error) {
 	if err := reasoned(reason); err != nil {
 		return nil, err
 	}
-	err = r.ask(ctx, func(ctx context.Context) error {
+	return r.askRoutes(ctx, func(ctx context.Context) ([]Switched, error) {
 		c := r.rules.Load()
 		if len(c.byParty[party]) == 0 {
-			return &NotDone{What: fmt.Sprintf("no route leads to %q", party), Hint: "known: " + strings.Join(slices.Sorted(maps.Keys(c.byParty)), ", ")}
+			return nil, &NotDone{What: fmt.Sprintf("no route leads to %q", party), Hint: "known: " + strings.Join(slices.Sorted(maps.Keys(c.byParty)), ", ")}
 		}
 		var moves []*manual
 		for _, rt := range c.byParty[party] {
 			m, err := r.manually(c, rt, func(ch Choice) bool { return c.region(ch.Party) == to }, "in "+to.String())
 			if err != nil {
-				return err
+				return nil, err
 			}
 			moves = append(moves, m)
 		}
-		for _, m := range moves {
-			if err := r.carryOut(ctx, m, audit.RouteSwitched{Reason: reason, By: by}); err != nil {
-				return err
-			}
-			out = append(out, Switched{m.rt.Name, m.was.Party, m.view.choice.Party, reason})
-		}
-		return nil
+		return r.carryAll(ctx, moves, audit.RouteSwitched{Reason: reason, By: by})
 	})
-	return out, err
 }
 
 // Failback lets a route go back to its own order now, or every route that stands elsewhere when name is "". What people switched is forgotten; a route whose first
-// choice is not up goes back to the best that is.
-func (r *Router) Failback(ctx context.Context, name, reason, by string) (out []Switched, err error) {
+// choice is not up goes back to the best that is. A log that fails in between gives a Halfway.
+func (r *Router) Failback(ctx context.Context, name, reason, by string) ([]Switched, error) {
 	if err := reasoned(reason); err != nil {
 		return nil, err
 	}
-	err = r.ask(ctx, func(ctx context.Context) error {
+	return r.askRoutes(ctx, func(ctx context.Context) ([]Switched, error) {
 		c := r.rules.Load()
+		var moves []*manual
 		found := false
 		for _, rt := range c.routes {
 			if name != "" && rt.Name != name {
@@ -210,28 +240,22 @@ func (r *Router) Failback(ctx context.Context, name, reason, by string) (out []S
 			}
 			found = true
 			_, pinned := r.Desk().Pin(rt.Name)
-			was := r.active.Load().routes[rt.Name]
 			m, err := r.manually(c, rt, func(ch Choice) bool { return true }, "of the route")
 			if err != nil {
 				if name == "" {
 					continue // nothing better is to be had there
 				}
-				return err
+				return nil, err
 			}
-			if !pinned && m.view.choice.Party == was.Party {
-				continue
+			if pinned || m.view.choice.Party != m.was.Party {
+				moves = append(moves, m)
 			}
-			if err := r.carryOut(ctx, m, audit.RouteSwitched{Back: true, Reason: reason, By: by}); err != nil {
-				return err
-			}
-			out = append(out, Switched{rt.Name, was.Party, m.view.choice.Party, reason})
 		}
 		if !found {
-			return &NotDone{What: fmt.Sprintf("%q is no route", name), Hint: "cordon status lists them"}
+			return nil, &NotDone{What: fmt.Sprintf("%q is no route", name), Hint: "cordon status lists them"}
 		}
-		return nil
+		return r.carryAll(ctx, moves, audit.RouteSwitched{Back: true, Reason: reason, By: by})
 	})
-	return out, err
 }
 
 // manual is a change of one route that a person asked for and the law permits.
@@ -287,6 +311,26 @@ func (s *survey) whyNone(fits func(Choice) bool, where string) error {
 		}
 	}
 	return &NotDone{What: fmt.Sprintf("route %s has no choice %s", s.rt.Name, where), Hint: "its choices stand under routes in the configuration"}
+}
+
+// carryAll carries changes out in their order, and says what became of them where one fails.
+func (r *Router) carryAll(ctx context.Context, moves []*manual, ev audit.RouteSwitched) ([]Switched, error) {
+	var done []Switched
+	for i, m := range moves {
+		err := r.carryOut(ctx, m, ev)
+		if err != nil && i == 0 {
+			return nil, err
+		}
+		if err != nil {
+			h := &Halfway{Done: done, Err: err}
+			for _, left := range moves[i:] {
+				h.Left = append(h.Left, left.rt.Name)
+			}
+			return nil, h
+		}
+		done = append(done, Switched{m.rt.Name, m.was.Party, m.view.choice.Party, ev.Reason})
+	}
+	return done, nil
 }
 
 // carryOut writes the entry and changes the active party.

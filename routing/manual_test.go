@@ -218,6 +218,82 @@ func TestWhatASwitchMayNotDo(t *testing.T) {
 	})
 }
 
+// twoRoutes lets two routes use fra, with a log that takes a second for each entry.
+func twoRoutes(w *world) {
+	w.withDesk()
+	w.log.slow = time.Second
+	night := w.rules.Routes[0]
+	night.Name, night.Prefix = "night", []string{"+4930"}
+	w.rules.Routes = []Route{night, w.rules.Routes[0]}
+}
+
+// The log fails between two routes: the answer says what was changed and what was not, and both are as it says.
+func TestAnOrderThatIsCarriedOutInPart(t *testing.T) {
+	running(t, twoRoutes, func(t *testing.T, w *world, r *Router) {
+		ctx := t.Context()
+		failing := func(order func() ([]Switched, error)) *Halfway {
+			t.Helper()
+			time.AfterFunc(500*time.Millisecond, func() { w.log.set(true) })
+			done, err := order()
+			w.log.set(false)
+			var h *Halfway
+			if !errors.As(err, &h) || !errors.Is(err, audit.ErrLogDown) || done != nil {
+				t.Fatalf("%v %v", done, err)
+			}
+			return h
+		}
+		to := func() ([]Switched, error) { return r.Switch(ctx, "fra", region("aws:eu-central-2"), "r", "p-1") }
+		if h := failing(to); fmt.Sprint(h.Done, h.Left) != "[{night fra zrh r}] [main]" || !strings.Contains(h.Error(), "changed: night to zrh; not changed: main: ") {
+			t.Errorf("%+v: %v", h, h)
+		}
+		if a := r.Active(); a["night"].Party != "zrh" || a["main"].Party != "fra" {
+			t.Errorf("%+v", a)
+		}
+		if done, err := to(); err != nil || len(done) != 2 { // asked again
+			t.Fatal(done, err)
+		}
+		if h := failing(func() ([]Switched, error) { return r.Failback(ctx, "", "done", "p-1") }); fmt.Sprint(h.Done, h.Left) != "[{night zrh fra done}] [main]" {
+			t.Errorf("%+v", h)
+		}
+		if a := r.Active(); a["night"].Party != "fra" || a["main"].Party != "zrh" {
+			t.Errorf("%+v", a)
+		}
+		if done, err := r.Failback(ctx, "", "done", "p-1"); err != nil || fmt.Sprint(done) != "[{main zrh fra done}]" {
+			t.Error(done, err)
+		}
+		w.log.set(true) // and where the first one fails, nothing was changed
+		var h *Halfway
+		if _, err := to(); !errors.Is(err, audit.ErrLogDown) || errors.As(err, &h) {
+			t.Error(err)
+		}
+		w.log.set(false)
+	})
+}
+
+// Who asks may leave while Run carries the order out: it is carried out whole, and what it changed is nobody's who left.
+func TestWhoAsksMayLeave(t *testing.T) {
+	running(t, twoRoutes, func(t *testing.T, w *world, r *Router) {
+		for _, order := range []func(ctx context.Context) ([]Switched, error){
+			func(ctx context.Context) ([]Switched, error) {
+				return r.Switch(ctx, "fra", region("aws:eu-central-2"), "r", "p-1")
+			},
+			func(ctx context.Context) ([]Switched, error) { return r.Failback(ctx, "", "r", "p-1") },
+		} {
+			before := r.Active()["main"].Party
+			ctx, leave := context.WithTimeout(t.Context(), 1500*time.Millisecond) // the first of two entries is written
+			done, err := order(ctx)
+			leave()
+			if done != nil || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "under way") {
+				t.Errorf("%v %v", done, err)
+			}
+			wait(time.Second)
+			if a := r.Active(); a["main"].Party == before || a["night"].Party != a["main"].Party {
+				t.Errorf("%+v", a)
+			}
+		}
+	})
+}
+
 func TestMigrationAndRollback(t *testing.T) {
 	running(t, func(w *world) { w.withDesk() }, func(t *testing.T, w *world, r *Router) {
 		ctx := t.Context()
