@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net/netip"
@@ -22,6 +23,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/internal/vnet"
@@ -287,6 +289,61 @@ func TestReloadsComeOneAfterTheOther(t *testing.T) {
 		cancel()
 		if err := h.node.ReloadFile(ctx, ""); !errors.Is(err, context.Canceled) {
 			t.Errorf("who does not wait any more: %v", err)
+		}
+	})
+}
+
+// busyLog does something else while it commits.
+type busyLog struct {
+	audit.Log
+	meanwhile func()
+}
+
+func (l busyLog) Commit(ctx context.Context, e audit.Event) (uint64, error) {
+	l.meanwhile()
+	return l.Log.Commit(ctx, e)
+}
+
+// A grant that is revoked while a reload waits for the log ends at once, and stays ended when the reload is through; one that opens meanwhile stays open.
+func TestARevocationWaitsForNoReload(t *testing.T) {
+	inHouse(t, 500*24*time.Hour, false, func(h *house) {
+		n := h.node
+		inForce := func() (ids string) {
+			for _, g := range n.Fence().Snapshot().Grants() {
+				ids += g.ID + " "
+			}
+			return ids
+		}
+		open := func(id string) approval.Grant {
+			return approval.Grant{ID: id, Scope: approval.Scope{Regions: []string{"aws:us-east-1"}}, From: time.Now(), Until: time.Now().Add(time.Hour)}
+		}
+		n.policy.grantsChanged([]approval.Grant{open("a"), open("b")})
+		if got := inForce(); got != "a b " {
+			t.Fatalf("in force: %s", got)
+		}
+		log, before := n.log, n.Fence().Snapshot().Generation()
+		n.log = busyLog{log, func() {
+			n.policy.grantsChanged([]approval.Grant{open("b")})
+			n.policy.grantsChanged([]approval.Grant{open("b"), open("c")})
+			if got := inForce(); got != "b c " || len(n.Fence().Snapshot().Policy().Allow) != 0 {
+				t.Errorf("while the reload waits for the log, in force: %s", got)
+			}
+		}}
+		wider := strings.Replace(certConfig, "policy: {", "policy: {allow: [aws:eu-central-1, aws:eu-north-1], ", 1)
+		if err := os.WriteFile(filepath.Join(h.dir, "cordon.yaml"), []byte(wider), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.ReloadFile(context.Background(), ""); err != nil {
+			t.Fatal(err)
+		}
+		n.log = log
+		after := n.Fence().Snapshot()
+		if got := inForce(); got != "b c " || len(after.Policy().Allow) != 2 || after.Generation() != before+3 {
+			t.Errorf("after the reload, in force: %s, allowed %v, generation %d after %d", got, after.Policy().Allow, after.Generation(), before)
+		}
+		told := h.events(audit.KindPolicyApplied)
+		if last := told[len(told)-1]; !strings.Contains(last, fmt.Sprintf(`"generation":%d`, after.Generation())) || !strings.Contains(last, `"cause":"reload"`) {
+			t.Errorf("the log does not tell what is in force: %v", told)
 		}
 	})
 }

@@ -23,7 +23,9 @@ const overlayEvery = 200 * time.Millisecond
 type policyKeeper struct {
 	node *Node
 
-	mu         sync.Mutex // guards all below and the order of swaps
+	changing sync.Mutex // one change of configuration or overlay at a time; held while the log or a file is waited for, and taken before mu
+
+	mu         sync.Mutex // guards all below and the order of swaps; held for no longer than a swap takes. cfg, overlay and seen change under both
 	cfg        *configs.Config
 	overlay    []sovereign.Suspension
 	grants     []sovereign.Grant
@@ -96,13 +98,12 @@ func applied(s *sovereign.Snapshot, cause, by string) audit.PolicyApplied {
 	return ev
 }
 
-// grantsChanged is told by the gate, which has logged what opens and has not yet logged what ends: it takes effect before this returns, unless a reload is at
-// work, which takes the grants up itself. It never waits.
+// grantsChanged is told by the gate, which has logged what opens and has not yet logged what ends: it takes effect before this returns, also while a reload waits
+// for the log. It waits for no more than another swap.
 func (k *policyKeeper) grantsChanged(live []approval.Grant) {
-	if k.mu.TryLock() {
-		k.take(live)
-		k.mu.Unlock()
-	}
+	k.mu.Lock()
+	k.take(live)
+	k.mu.Unlock()
 	select {
 	case k.pending <- struct{}{}:
 	default:
@@ -141,7 +142,7 @@ func (k *policyKeeper) Run(ctx context.Context) error {
 	}
 }
 
-// applyGrants writes down what grantsChanged did, or does it where that could not.
+// applyGrants sees to it that the live grants are in force, and writes down what grantsChanged did.
 func (k *policyKeeper) applyGrants(ctx context.Context) {
 	k.mu.Lock()
 	k.take(k.node.gate.Grants())
@@ -175,22 +176,30 @@ func sovereignGrant(g approval.Grant) sovereign.Grant {
 
 // applyOverlay takes a changed suspensions file into force: first the fence, then the record, then the tickets that rested on the struck instrument.
 func (k *policyKeeper) applyOverlay(ctx context.Context) {
-	k.mu.Lock()
-	mark := markOf(k.cfg.Suspensions.File)
-	if mark == k.seen {
-		k.mu.Unlock()
+	look, fresh, err := k.look()
+	if !fresh {
 		return
 	}
-	k.seen = mark
-	overlay, refused := k.cfg.Overlay()
-	look := struck{newSuspensions(k.overlay, overlay), refused}
-	k.overlay = mergeSuspensions(k.overlay, overlay)
-	err := k.swap()
-	k.mu.Unlock()
 	k.tell(ctx, look)
 	k.after(ctx, "suspension", err)
 	facts := k.node.fence.Snapshot().FactsDigest()
 	k.invalidate(ctx, "the law table changed: an instrument was suspended", func(t approval.Ticket) bool { return t.Plan.FactsDigest != facts })
+}
+
+// look reads the suspensions file and puts it in force, if it is another one than before.
+func (k *policyKeeper) look() (look struck, fresh bool, err error) {
+	k.changing.Lock()
+	defer k.changing.Unlock()
+	mark := markOf(k.cfg.Suspensions.File)
+	if mark == k.seen {
+		return struck{}, false, nil
+	}
+	overlay, refused := k.cfg.Overlay()
+	look = struck{newSuspensions(k.overlay, overlay), refused}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.seen, k.overlay = mark, mergeSuspensions(k.overlay, overlay)
+	return look, true, k.swap()
 }
 
 // struck is what a look at the suspensions file brought.
@@ -260,10 +269,10 @@ func (k *policyKeeper) invalidate(ctx context.Context, why string, match func(ap
 }
 
 // reload puts cfg in force or leaves everything as it is: the rooms take their parts, the entry is under a signed checkpoint, and only then does the policy change.
-// A log that cannot be written refuses the reload. What it gives is for reloaded.
+// A log that cannot be written refuses the reload. What it gives is for reloaded. Grants may change meanwhile, under the policy that is still in force.
 func (k *policyKeeper) reload(ctx context.Context, cfg *configs.Config, by string, apply func(*configs.Config) error) (struck, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.changing.Lock()
+	defer k.changing.Unlock()
 	mark := markOf(cfg.Suspensions.File)
 	overlay, refused := cfg.Overlay()
 	if refused != nil && overlay == nil {
@@ -271,7 +280,9 @@ func (k *policyKeeper) reload(ctx context.Context, cfg *configs.Config, by strin
 	}
 	look := struck{newSuspensions(k.overlay, overlay), refused}
 	overlay = mergeSuspensions(k.overlay, overlay)
+	k.mu.Lock()
 	snap, err := cfg.Snapshot(k.generation+1, k.grants, overlay)
+	k.mu.Unlock()
 	if err != nil {
 		return struck{}, err
 	}
@@ -281,9 +292,24 @@ func (k *policyKeeper) reload(ctx context.Context, cfg *configs.Config, by strin
 	if _, err := k.node.log.Commit(ctx, applied(snap, "reload", by)); err != nil {
 		return struck{}, errors.Join(err, apply(k.cfg))
 	}
+	if k.settle(cfg, overlay, mark, snap) {
+		if err := k.announce(ctx, "reload", by); err != nil {
+			k.node.logger.Error("grants changed during a reload and the log could not be written", "error", err)
+		}
+	}
+	return look, nil
+}
+
+// settle puts what the log has in force. late: grants changed since snap was made, and a later snapshot of the same law is in force than the entry tells of.
+func (k *policyKeeper) settle(cfg *configs.Config, overlay []sovereign.Suspension, mark fileMark, snap *sovereign.Snapshot) (late bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for ; snap.Generation() <= k.generation; late = true {
+		snap = snap.WithGrants(k.grants)
+	}
 	k.cfg, k.overlay, k.seen = cfg, overlay, mark
 	k.put(snap)
-	return look, nil
+	return late
 }
 
 // reloaded does what follows a reload and needs no lock.
