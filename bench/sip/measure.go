@@ -151,8 +151,9 @@ func (w *row) rest(ctx context.Context, p *plan) (err error) {
 	}
 	every, moved := 1000/float64(p.rate), 1000/float64(p.moves)
 	up := int(float64(p.storm)*every) + 2000
+	over := int(float64(p.storm)*moved) + 2000
 	c, err := p.play(ctx, w.s, load{
-		name: "storm", script: storm(up, int(float64(p.storm)*moved)+2000, every, moved), calls: p.storm, rate: p.rate,
+		name: "storm", script: storm(up, over, every, moved), calls: p.storm, rate: p.rate, lasts: time.Duration(up+over) * time.Millisecond,
 	})
 	w.storm = &c
 	return err

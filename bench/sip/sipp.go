@@ -27,6 +27,7 @@ type load struct {
 	rate   int
 	trace  bool                            // keep the callee's messages
 	during func(ctx context.Context) error // nil, or what happens while the calls are up
+	lasts  time.Duration                   // how long a call does, where that is more than some seconds
 }
 
 // counts are SIPp's own.
@@ -65,7 +66,7 @@ func (p *plan) play(ctx context.Context, s *system, l load) (c counts, err error
 	if err := until(ctx, 5*time.Second, func() bool { return bound(s.uas) }); err != nil {
 		return c, fmt.Errorf("the callee never listened: %w: %s", err, uas.tail())
 	}
-	longest := time.Duration(l.calls/l.rate+30) * time.Second
+	longest := time.Duration(l.calls/l.rate+30)*time.Second + l.lasts
 	uac, err := p.sipp(ctx, dir, "uac", "-i", callerAddr, "-p", "7060", "-mp", "30000", "-s", "+4969900100", "-m", fmt.Sprint(l.calls), "-r", fmt.Sprint(l.rate),
 		"-l", fmt.Sprint(l.calls+1), "-trace_rtt", "-rtt_freq", "200", "-recv_timeout", "8000", s.at.String())
 	if err != nil {
