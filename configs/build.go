@@ -389,9 +389,6 @@ func (b *builder) media(c *Config) {
 	c.Media.Ports = [2]uint16{uint16(first), uint16(last)}
 }
 
-// longestHold keeps a target that fell from being held down for what is as good as ever.
-const longestHold = 24 * time.Hour
-
 func (b *builder) settings(path string, h Health, def healthcheck.Settings) healthcheck.Settings {
 	s := healthcheck.Settings{
 		Interval: h.Interval.Or(def.Interval), Timeout: h.Timeout.Or(def.Timeout), Jitter: h.Jitter, Fall: h.Fall, Rise: h.Rise,
@@ -411,9 +408,6 @@ func (b *builder) settings(path string, h Health, def healthcheck.Settings) heal
 	}
 	if s.Interval < 10*time.Millisecond || s.Interval > time.Hour {
 		b.fail(path+".interval", "between 10ms and 1h", "%s is out of range", s.Interval)
-	}
-	if s.HoldDown > longestHold {
-		b.fail(path+".hold_down", "at most 24h: each fall within ten minutes doubles it, up to eight times; cordon service holds a target down for as long as a person wants", "%s is too long", s.HoldDown)
 	}
 	if s.Fall < 1 || s.Fall > 100 || s.Rise < 1 || s.Rise > 100 || !(s.Jitter >= 0 && s.Jitter <= 0.5) { // written so that .nan is refused
 		b.fail(path, "fall and rise lie between 1 and 100, jitter between 0 and 0.5", "out of range")

@@ -402,7 +402,7 @@ type Health struct {
 	Fall int `yaml:"fall,omitempty"`
 	// Answers in a row until up; default 5.
 	Rise int `yaml:"rise,omitempty"`
-	// Least time down; default 10s, at most 24h. Each fall within ten minutes doubles it, up to eight times as long.
+	// Least time down; default 10s. Each fall within ten minutes doubles it, up to eight times as long.
 	HoldDown Duration `yaml:"hold_down,omitempty"`
 	// Mean round trip above which a target is degraded; default off.
 	SlowRTT Duration `yaml:"slow_rtt,omitempty"`
