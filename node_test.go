@@ -298,13 +298,7 @@ func TestASuspensionThatComesWithAReloadIsTold(t *testing.T) {
 	defer n.Stop(context.Background(), 0)
 	next := await(t, n, 0, audit.KindSuspensionRefused)
 	s := n.Fence().Snapshot()
-	ticket, err := n.Gate().Propose(t.Context(), "rule:in", approval.Plan{
-		Scope:        approval.Scope{Trunks: []string{"carrier"}, Groups: []string{"fra"}, Regions: []string{"aws:us-east-1"}, Country: "US"},
-		PolicyDigest: s.PolicyDigest(), FactsDigest: s.FactsDigest(), Reason: "test",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ticket := proposed(t, n)
 	writeConfig(t, dir, strings.Replace(nodeConfig, "suspension_keys: {", `suspension_keys: {law: "`+base64.StdEncoding.EncodeToString(public)+`", `, 1))
 	if err := n.ReloadFile(t.Context(), ""); err != nil {
 		t.Fatal(err)
@@ -319,6 +313,20 @@ func TestASuspensionThatComesWithAReloadIsTold(t *testing.T) {
 	if !slices.Contains(told, audit.KindLawSuspended) || !slices.Contains(told, audit.KindSuspensionRefused) {
 		t.Errorf("the log tells of the line that counts, and of the one that does not: %v", told)
 	}
+}
+
+// proposed is a ticket that rests on the policy and the law in force.
+func proposed(t *testing.T, n *cordon.Node) approval.Ticket {
+	t.Helper()
+	s := n.Fence().Snapshot()
+	ticket, err := n.Gate().Propose(t.Context(), "rule:in", approval.Plan{
+		Scope:        approval.Scope{Trunks: []string{"carrier"}, Groups: []string{"fra"}, Regions: []string{"aws:us-east-1"}, Country: "US"},
+		PolicyDigest: s.PolicyDigest(), FactsDigest: s.FactsDigest(), Reason: "test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ticket
 }
 
 func TestForgettingIsLoggedWithoutTheName(t *testing.T) {
@@ -373,14 +381,7 @@ func TestForgettingIsLoggedWithoutTheName(t *testing.T) {
 func TestWhatWasDecidedUnderAnotherPolicyIsVoidAtTheNextStart(t *testing.T) {
 	dir := t.TempDir()
 	n := boot(t, writeConfig(t, dir, nodeConfig))
-	s := n.Fence().Snapshot()
-	ticket, err := n.Gate().Propose(t.Context(), "rule:in", approval.Plan{
-		Scope:        approval.Scope{Trunks: []string{"carrier"}, Groups: []string{"fra"}, Regions: []string{"aws:us-east-1"}, Country: "US"},
-		PolicyDigest: s.PolicyDigest(), FactsDigest: s.FactsDigest(), Reason: "test",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ticket := proposed(t, n)
 	if err := n.Stop(context.Background(), 0); err != nil {
 		t.Fatal(err)
 	}

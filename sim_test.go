@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -790,16 +791,9 @@ func (s *sim) proof() {
 	if open := s.net.Open(); len(open) != 0 {
 		s.fault("sockets are left open: %v", open)
 	}
-	for seq := uint64(0); ; {
-		list, err := s.node.Log().Entries(context.Background(), seq, 256)
-		if err != nil || len(list) == 0 {
-			break
-		}
-		for _, e := range list {
-			seq = e.Seq + 1
-			s.checkReceipt(e)
-			s.served(e)
-		}
+	for e := range everyEntry(s.node) {
+		s.checkReceipt(e)
+		s.served(e)
 	}
 	if s.helped > s.placed || s.helpedUp < s.placedUp {
 		s.fault("%d calls for help, %d of them answered, and %d receipts of such, %d of them answered", s.placed, s.placedUp, s.helped, s.helpedUp)
@@ -873,14 +867,24 @@ func (s *sim) checkHelp(seq uint64, r *audit.Receipt) {
 
 // dump prints the whole log of a run that broke something.
 func (s *sim) dump() {
-	for seq := uint64(0); ; {
-		list, err := s.node.Log().Entries(context.Background(), seq, 256)
-		if err != nil || len(list) == 0 {
-			return
-		}
-		for _, e := range list {
-			seq = e.Seq + 1
-			fmt.Printf("%d %s %s %.900s\n", e.Seq, e.Time.Format("15:04:05.000000"), e.Kind, e.Body)
+	for e := range everyEntry(s.node) {
+		fmt.Printf("%d %s %s %.900s\n", e.Seq, e.Time.Format("15:04:05.000000"), e.Kind, e.Body)
+	}
+}
+
+// everyEntry is the log of a node, as far as it can be read.
+func everyEntry(n *cordon.Node) iter.Seq[audit.Entry] {
+	return func(yield func(audit.Entry) bool) {
+		for seq := uint64(0); ; {
+			list, err := n.Log().Entries(context.Background(), seq, 256)
+			if err != nil || len(list) == 0 {
+				return
+			}
+			for _, e := range list {
+				if seq = e.Seq + 1; !yield(e) {
+					return
+				}
+			}
 		}
 	}
 }

@@ -339,29 +339,22 @@ func (s *storm) nothingLeft(ctx context.Context) {
 // receipts looks for one of each call, and for the move in it.
 func (s *storm) receipts() {
 	answered, moved := 0, 0
-	for seq := uint64(0); ; {
-		list, err := s.node.Log().Entries(context.Background(), seq, 256)
-		if err != nil || len(list) == 0 {
-			break
+	for e := range everyEntry(s.node) {
+		var r audit.Receipt
+		if e.Kind != audit.KindReceipt {
+			continue
 		}
-		for _, e := range list {
-			seq = e.Seq + 1
-			var r audit.Receipt
-			if e.Kind != audit.KindReceipt {
-				continue
-			}
-			if err := json.Unmarshal(e.Body, &r); err != nil {
-				s.t.Fatal(err)
-			}
-			if r.TAnswer.IsZero() || r.Overall != "compliant" || r.Outcome.SIPFinal != 200 {
-				continue
-			}
-			answered++
-			if slices.ContainsFunc(r.Moves, func(m audit.Move) bool {
-				return m.Allowed && m.Cause == "reinvite" && strings.HasPrefix(m.To, "10.1.2.")
-			}) {
-				moved++
-			}
+		if err := json.Unmarshal(e.Body, &r); err != nil {
+			s.t.Fatal(err)
+		}
+		if r.TAnswer.IsZero() || r.Overall != "compliant" || r.Outcome.SIPFinal != 200 {
+			continue
+		}
+		answered++
+		if slices.ContainsFunc(r.Moves, func(m audit.Move) bool {
+			return m.Allowed && m.Cause == "reinvite" && strings.HasPrefix(m.To, "10.1.2.")
+		}) {
+			moved++
 		}
 	}
 	if answered != s.size || moved != s.size {

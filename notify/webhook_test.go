@@ -231,7 +231,7 @@ func TestOnlyTheGivenWayOut(t *testing.T) {
 				return nil, fmt.Errorf("%w: the address lies in no permitted place", sovereign.ErrFenced)
 			}
 		}},
-		{"the fence refuses one address, and the other is down for now", true, func(c *WebhookConfig) {
+		{"the fence refuses one address, and the other refuses the connection", true, func(c *WebhookConfig) {
 			c.Resolve = func(context.Context, string) ([]netip.Addr, error) {
 				return []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("2001:db8::1")}, nil
 			}

@@ -36,6 +36,16 @@ func (w *world) keepOff(first int64) (let func()) {
 	return sync.OnceFunc(func() { close(gate) })
 }
 
+// seating brings the far end of one call into another one, until let go short of its ACK.
+func (w *world) seating() (one, two consulted, re *msg.Request, let func()) {
+	w.t.Helper()
+	one, two, re = w.joining()
+	let = w.keepOff(0)
+	w.zrh.reply(re, 200, w.zrh.sdp)
+	w.agentLeaves(one, two)
+	return one, two, re, let
+}
+
 func moved(sdp string) string { return strings.Replace(sdp, "30000", "31000", 1) }
 
 // Who stays moves its media while the far end that came over has no ACK yet, because its own media is not in force: the change waits for the ACK, and goes to the new
@@ -45,11 +55,8 @@ func moved(sdp string) string { return strings.Replace(sdp, "30000", "31000", 1)
 // Conforms: RFC 3261 section 14.2; an INVITE in a dialog where ours is in progress is answered with 491.
 func TestAChangeWaitsForTheACKOfWhoGoesOver(t *testing.T) {
 	run(t, nil, func(w *world) {
-		one, two, re := w.joining()
-		let := w.keepOff(0)
+		one, two, re, let := w.seating()
 		defer let()
-		w.zrh.reply(re, 200, w.zrh.sdp)
-		w.agentLeaves(one, two)
 		w.zrh.silent(time.Second) // its ACK waits
 		two.says(w.zrh, "INVITE", 1, moved(w.zrh.sdp))
 		w.zrh.write(reAck(w.zrh, two.far, w.zrh.status(491), 2))
@@ -93,11 +100,8 @@ func TestAChangeThatWaitsForAnACKIsTakenBack(t *testing.T) {
 	for name, bye := range map[string]bool{"by CANCEL": false, "by BYE": true} {
 		t.Run(name, func(t *testing.T) {
 			run(t, nil, func(w *world) {
-				one, two, re := w.joining()
-				let := w.keepOff(0)
+				one, two, _, let := w.seating()
 				defer let()
-				w.zrh.reply(re, 200, w.zrh.sdp)
-				w.agentLeaves(one, two)
 				one.says(w.carrier, "INVITE", 1, moved(w.carrier.sdp))
 				w.carrier.status(100)
 				if bye {
