@@ -558,7 +558,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			runtime.Gosched()
 			now = min(now, runtime.NumGoroutine())
 		}
-		if n.open != 0 || bed.relay.Sessions() != 0 || now > before+5 {
+		if n.open != 0 || bed.relay.Sessions() != 0 || now > before+50 { // a session that left one would leave 500; the count is that of the whole process
 			t.Errorf("%d sockets, %d sessions, %d goroutines more", n.open, bed.relay.Sessions(), now-before)
 		}
 	})
