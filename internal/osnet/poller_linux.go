@@ -75,19 +75,11 @@ func (p *Poller) ListenUDP(at netip.AddrPort) (sovereign.UDPConn, error) {
 }
 
 func (p *Poller) listen(at netip.AddrPort) (*polled, error) {
-	c := &polled{local: at, six: !at.Addr().Unmap().Is4()}
-	family := unix.AF_INET
-	if c.six {
-		family = unix.AF_INET6
-	}
-	var err error
-	if c.fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	if err := c.bind(at); err != nil {
-		unix.Close(c.fd)
+	fd, local, err := bindUDP(at)
+	if err != nil {
 		return nil, err
 	}
+	c := &polled{local: local, six: !at.Addr().Unmap().Is4(), fd: fd}
 	// Both sockets of a pair go to one loop: their call is there already when the other one wakes it.
 	c.loop = p.loops[int(c.local.Port()/2)%len(p.loops)]
 	c.left = c.loop.idle.seen.Load()
@@ -96,39 +88,6 @@ func (p *Poller) listen(at netip.AddrPort) (*polled, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-func (c *polled) bind(at netip.AddrPort) error {
-	var name unix.Sockaddr
-	if a := at.Addr().Unmap(); c.six {
-		name = &unix.SockaddrInet6{Port: int(at.Port()), Addr: a.As16()}
-		only := 1
-		if a.IsUnspecified() {
-			only = 0
-		}
-		if err := unix.SetsockoptInt(c.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
-			return os.NewSyscallError("setsockopt", err)
-		}
-	} else {
-		name = &unix.SockaddrInet4{Port: int(at.Port()), Addr: a.As4()}
-	}
-	if err := unix.Bind(c.fd, name); err != nil {
-		return os.NewSyscallError("bind", err)
-	}
-	if at.Port() != 0 {
-		return nil
-	}
-	name, err := unix.Getsockname(c.fd)
-	if err != nil {
-		return os.NewSyscallError("getsockname", err)
-	}
-	switch n := name.(type) {
-	case *unix.SockaddrInet4:
-		c.local = netip.AddrPortFrom(at.Addr(), uint16(n.Port))
-	case *unix.SockaddrInet6:
-		c.local = netip.AddrPortFrom(at.Addr(), uint16(n.Port))
-	}
-	return nil
 }
 
 // loop is one goroutine with its epoll set. It is level-triggered: a socket that has more is reported again, in turn with the others.
