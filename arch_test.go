@@ -25,6 +25,7 @@ var ours = map[string][]string{
 	"audit/report":        {"audit"},
 	"certs":               {},
 	"state":               {},
+	"state/book":          {},
 	"healthcheck/resolve": {"sovereign"},
 	"healthcheck":         {"healthcheck/resolve", "sovereign"},
 	"media":               {"sovereign"},
