@@ -29,6 +29,7 @@ var ours = map[string][]string{
 	"healthcheck/resolve": {"sovereign"},
 	"healthcheck":         {"healthcheck/resolve", "sovereign"},
 	"media":               {"sovereign"},
+	"media/srtp":          {},
 	"approval":            {"audit", "state", "internal/jcs"},
 	"routing":             {"approval", "audit", "healthcheck", "routing/desk", "routing/numbers", "sovereign"},
 	"routing/numbers":     {},

@@ -1,0 +1,110 @@
+package srtp
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha1"
+	"crypto/subtle"
+	"encoding"
+	"encoding/binary"
+	"hash"
+)
+
+// keys are the session keys of RTP or of RTCP, with the room that the standard library's interfaces need so that nothing is allocated for a packet:
+// what goes through an interface would otherwise be moved to the heap each time.
+type keys struct {
+	salt  [16]byte
+	block cipher.Block // counter mode
+	aead  cipher.AEAD  // or this
+
+	// HMAC: the state of SHA-1 after the inner and after the outer key block, so that a packet costs neither (RFC 2104 section 4).
+	sha1         digest
+	inner, outer []byte
+	sum          [20]byte
+
+	iv, stream [16]byte
+	nonce, aad [12]byte
+}
+
+type digest interface {
+	hash.Hash
+	encoding.BinaryMarshaler
+	encoding.BinaryUnmarshaler
+}
+
+// set takes the derived keys into use.
+func (k *keys) set(s Suite, key, auth []byte) (err error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return err
+	}
+	if s.aead() {
+		k.aead, err = cipher.NewGCM(block)
+		return err
+	}
+	k.block = block
+	k.sha1 = sha1.New().(digest)
+	if k.inner, err = k.after(auth, 0x36); err != nil {
+		return err
+	}
+	k.outer, err = k.after(auth, 0x5c)
+	return err
+}
+
+// after gives the state of SHA-1 behind the key block with that pad, RFC 2104 section 2.
+func (k *keys) after(auth []byte, pad byte) ([]byte, error) {
+	var b [sha1.BlockSize]byte
+	copy(b[:], auth)
+	for i := range b {
+		b[i] ^= pad
+	}
+	k.sha1.Reset()
+	k.sha1.Write(b[:])
+	return k.sha1.MarshalBinary()
+}
+
+// crypt puts src, with the key stream that begins at counter block iv put over it, into dst, which is as long.
+func (k *keys) crypt(dst, src []byte, iv *[16]byte) {
+	k.iv = *iv
+	for i := uint16(0); len(src) > 0; i++ {
+		binary.BigEndian.PutUint16(k.iv[14:], i) // 2^16 blocks at most: RFC 3711 section 4.1.1
+		k.block.Encrypt(k.stream[:], k.iv[:])
+		n := subtle.XORBytes(dst, src, k.stream[:])
+		dst, src = dst[n:], src[n:]
+	}
+}
+
+// hmac is HMAC-SHA1 of b, and of the rollover counter behind it if there is one: RFC 3711 section 4.2.
+func (k *keys) hmac(sum *[20]byte, b []byte, roc uint32, rtp bool) {
+	k.restore(k.inner)
+	k.sha1.Write(b)
+	if rtp {
+		binary.BigEndian.PutUint32(k.iv[:], roc)
+		k.sha1.Write(k.iv[:4])
+	}
+	k.sha1.Sum(k.sum[:0])
+	k.restore(k.outer)
+	k.sha1.Write(k.sum[:])
+	k.sha1.Sum(k.sum[:0])
+	*sum = k.sum
+}
+
+// restore sets a state that the same library wrote, which it therefore reads.
+func (k *keys) restore(state []byte) {
+	if err := k.sha1.UnmarshalBinary(state); err != nil {
+		panic("srtp: " + err.Error())
+	}
+}
+
+// sealGCM encrypts src into dst, which is longer by a tag.
+func (k *keys) sealGCM(dst, src []byte, iv *[12]byte, aad []byte) {
+	k.nonce = *iv
+	k.aead.Seal(dst[:0], k.nonce[:], src, aad)
+}
+
+// openGCM authenticates and decrypts src into dst, which is shorter by a tag.
+func (k *keys) openGCM(dst, src []byte, iv *[12]byte, aad []byte) bool {
+	k.nonce = *iv
+	_, err := k.aead.Open(dst[:0], k.nonce[:], src, aad)
+	return err == nil
+}
