@@ -30,6 +30,7 @@ var ours = map[string][]string{
 	"healthcheck":         {"healthcheck/resolve", "sovereign"},
 	"media":               {"sovereign"},
 	"media/srtp":          {},
+	"media/ice":           {},
 	"approval":            {"audit", "state", "internal/jcs"},
 	"routing":             {"approval", "audit", "healthcheck", "routing/desk", "routing/numbers", "sovereign"},
 	"routing/numbers":     {},
