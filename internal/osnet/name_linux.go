@@ -74,8 +74,8 @@ func Receive(fd int, b []byte, from *Name) (int, syscall.Errno) {
 	return int(n), 0
 }
 
-// Send is one sendto(2), to a name of the socket's family (see NameOf). It never waits and never allocates; EAGAIN where no room is, EINVAL or EAFNOSUPPORT for
-// the zero Name. Several may send by one socket at once.
+// Send is one sendto(2), to a name of the socket's family (see NameOf). It never waits and never allocates; EAGAIN where no room is, EINVAL or
+// EDESTADDRREQ for the zero Name. Several may send by one socket at once.
 func Send(fd int, b []byte, to *Name) syscall.Errno {
 	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
 		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(unsafe.Pointer(to)), uintptr(len(to)))
