@@ -25,6 +25,7 @@ func (r *Refusal) Unwrap() error { return ErrFenced }
 // Fence holds the snapshot in force and refuses every datagram and every connection that no Pass covers.
 type Fence struct {
 	snap    atomic.Pointer[Snapshot]
+	epoch   atomic.Uint64 // raised after each change of snap
 	refused func(Ask, Ruling)
 
 	streams struct {
@@ -45,13 +46,15 @@ func NewFence(s *Snapshot, refused func(Ask, Ruling)) *Fence {
 	f.streams.open = map[*conn]struct{}{}
 	f.swapped.calls = map[int]func(*Snapshot){}
 	f.snap.Store(s)
+	f.epoch.Store(uint64(max(1, time.Now().UnixNano())))
 	return f
 }
 
 // Swap puts s in force for every Pass at once. Passes that s does not cover die with it: their streams are closed before Swap returns, datagrams are
-// refused from the moment of the swap. The functions given to OnSwap are called last.
+// refused from the moment of the swap, and no Clearance from before is good. The functions given to OnSwap are called last.
 func (f *Fence) Swap(s *Snapshot) {
 	f.snap.Store(s)
+	f.epoch.Add(1) // after the snapshot: see Clearance
 	now := time.Now()
 	for _, c := range f.openStreams() {
 		c.check(now)

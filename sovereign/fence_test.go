@@ -408,6 +408,8 @@ func TestNoAllocations(t *testing.T) {
 	f.Swap(s.WithGrants(grantFor("iad", time.Hour, virginia)).WithSuspensions([]Suspension{{Instrument: "2000/518/EC"}}))
 	b := []byte("x")
 	at := time.Now()
+	clearance, _ := granted.Clear(at)
+	good := false
 	for name, fn := range map[string]func(){
 		"live":         func() { eternal.Live(at) },
 		"granted":      func() { granted.Live(at) },
@@ -416,13 +418,17 @@ func TestNoAllocations(t *testing.T) {
 		"write, grant": func() { _, _ = c.Write(b, granted) },
 		"refused":      func() { _, _ = c.Write(b, dead) },
 		"nil pass":     func() { _, _ = c.Write(b, nil) },
+		"clear":        func() { eternal.Clear(at) },
+		"clear, grant": func() { granted.Clear(at) },
+		"clear, dead":  func() { dead.Clear(at) },
+		"good":         func() { good = clearance.Good(f.Epoch(), at.UnixNano()) },
 	} {
 		fn() // judges again after the swap
 		if n := testing.AllocsPerRun(100, fn); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
-	if !eternal.Live(at) || !granted.Live(at) || dead.Live(at) {
+	if !good || !eternal.Live(at) || !granted.Live(at) || dead.Live(at) {
 		t.Error("the passes are not what they are called")
 	}
 }
