@@ -58,11 +58,6 @@ func (k *policyKeeper) load() error {
 	if k.overlay = overlay; err == nil { // else Run looks again, and tells the log of what was refused
 		k.seen = mark
 	}
-	return k.swap()
-}
-
-// swap builds the next snapshot and puts it in force. The caller holds mu.
-func (k *policyKeeper) swap() error {
 	snap, err := k.cfg.Snapshot(k.generation+1, k.grants, k.overlay)
 	if err != nil {
 		return err
@@ -110,7 +105,8 @@ func (k *policyKeeper) grantsChanged(live []approval.Grant) {
 	}
 }
 
-// take puts the live grants in force, if they are others than before. The caller holds mu.
+// take puts the live grants in force, if they are others than before. It builds on the snapshot in force, because that cannot fail: a revocation must not depend
+// on a configuration that can be built once more. The caller holds mu.
 func (k *policyKeeper) take(live []approval.Grant) {
 	next := make([]sovereign.Grant, len(live))
 	for i, g := range live {
@@ -121,9 +117,7 @@ func (k *policyKeeper) take(live []approval.Grant) {
 		return
 	}
 	k.grants = next
-	if err := k.swap(); err != nil {
-		k.node.logger.Error("the grants could not be put in force; the old policy stays", "error", err)
-	}
+	k.put(k.node.fence.Snapshot().WithGrants(next))
 }
 
 // Run follows grants and the suspensions file until ctx ends.
@@ -159,7 +153,7 @@ func (k *policyKeeper) applyGrants(ctx context.Context) {
 	k.announced = told
 	k.mu.Unlock()
 	if !same {
-		k.after(ctx, cause, nil)
+		k.after(ctx, cause)
 	}
 }
 
@@ -176,30 +170,31 @@ func sovereignGrant(g approval.Grant) sovereign.Grant {
 
 // applyOverlay takes a changed suspensions file into force: first the fence, then the record, then the tickets that rested on the struck instrument.
 func (k *policyKeeper) applyOverlay(ctx context.Context) {
-	look, fresh, err := k.look()
+	look, fresh := k.look()
 	if !fresh {
 		return
 	}
 	k.tell(ctx, look)
-	k.after(ctx, "suspension", err)
+	k.after(ctx, "suspension")
 	facts := k.node.fence.Snapshot().FactsDigest()
 	k.invalidate(ctx, "the law table changed: an instrument was suspended", func(t approval.Ticket) bool { return t.Plan.FactsDigest != facts })
 }
 
-// look reads the suspensions file and puts it in force, if it is another one than before.
-func (k *policyKeeper) look() (look struck, fresh bool, err error) {
+// look reads the suspensions file and puts it in force, if it is another one than before. It builds on the snapshot in force, as take does.
+func (k *policyKeeper) look() (look struck, fresh bool) {
 	k.changing.Lock()
 	defer k.changing.Unlock()
 	mark := markOf(k.cfg.Suspensions.File)
 	if mark == k.seen {
-		return struck{}, false, nil
+		return struck{}, false
 	}
 	overlay, refused := k.cfg.Overlay()
 	look = struck{newSuspensions(k.overlay, overlay), refused}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.seen, k.overlay = mark, mergeSuspensions(k.overlay, overlay)
-	return look, true, k.swap()
+	k.put(k.node.fence.Snapshot().WithSuspensions(k.overlay))
+	return look, true
 }
 
 // struck is what a look at the suspensions file brought.
@@ -250,11 +245,7 @@ func mergeSuspensions(before, now []sovereign.Suspension) []sovereign.Suspension
 	return append(append([]sovereign.Suspension(nil), before...), newSuspensions(before, now)...)
 }
 
-func (k *policyKeeper) after(ctx context.Context, cause string, err error) {
-	if err != nil {
-		k.node.logger.Error("the new policy could not be built; the old one stays", "cause", cause, "error", err)
-		return
-	}
+func (k *policyKeeper) after(ctx context.Context, cause string) {
 	if err := k.announce(ctx, cause, ""); err != nil {
 		k.node.logger.Error("the policy changed and the log could not be written", "cause", cause, "error", err)
 	}
