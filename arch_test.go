@@ -63,7 +63,7 @@ var free = []string{"", "cmd/", "internal/gen/", "internal/demo", "bench"}
 // owners says which rooms may import a foreign module directly.
 var owners = map[string][]string{
 	"github.com/emiago/sipgo":       {"sip", "sip/transport", "sip/transaction", "sip/dialog", "internal/carrier", "bench/"},
-	"github.com/pion/":              {"media", "internal/carrier"},
+	"github.com/pion/":              {"media", "internal/carrier", "bench/"},
 	"github.com/miekg/dns":          {"healthcheck/resolve"},
 	"github.com/nats-io/":           {"state"},
 	"github.com/transparency-dev/":  {"audit"},

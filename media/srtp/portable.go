@@ -10,12 +10,11 @@ import (
 	"hash"
 )
 
-// keys are the session keys of RTP or of RTCP, with the room that the standard library's interfaces need so that nothing is allocated for a packet:
-// what goes through an interface would otherwise be moved to the heap each time.
-type keys struct {
-	salt  [16]byte
+// portable is keys for the standard library, with the room that its interfaces need so that nothing is allocated for a packet: what goes through an
+// interface would otherwise be moved to the heap each time.
+type portable struct {
 	block cipher.Block // counter mode
-	aead  cipher.AEAD  // or this
+	aead  cipher.AEAD  // of the AEAD suites
 
 	// HMAC: the state of SHA-1 after the inner and after the outer key block, so that a packet costs neither (RFC 2104 section 4).
 	sha1         digest
@@ -23,7 +22,6 @@ type keys struct {
 	sum          [20]byte
 
 	iv, stream [16]byte
-	nonce, aad [12]byte
 }
 
 type digest interface {
@@ -32,17 +30,21 @@ type digest interface {
 	encoding.BinaryUnmarshaler
 }
 
+// cipher takes a key for counter mode alone.
+func (k *portable) cipher(key []byte) (err error) {
+	k.block, err = aes.NewCipher(key)
+	return err
+}
+
 // set takes the derived keys into use.
-func (k *keys) set(s Suite, key, auth []byte) (err error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
+func (k *portable) set(s Suite, key, auth []byte) (err error) {
+	if err = k.cipher(key); err != nil {
 		return err
 	}
 	if s.aead() {
-		k.aead, err = cipher.NewGCM(block)
+		k.aead, err = cipher.NewGCM(k.block)
 		return err
 	}
-	k.block = block
 	k.sha1 = sha1.New().(digest)
 	if k.inner, err = k.after(auth, 0x36); err != nil {
 		return err
@@ -52,7 +54,7 @@ func (k *keys) set(s Suite, key, auth []byte) (err error) {
 }
 
 // after gives the state of SHA-1 behind the key block with that pad, RFC 2104 section 2.
-func (k *keys) after(auth []byte, pad byte) ([]byte, error) {
+func (k *portable) after(auth []byte, pad byte) ([]byte, error) {
 	var b [sha1.BlockSize]byte
 	copy(b[:], auth)
 	for i := range b {
@@ -64,7 +66,7 @@ func (k *keys) after(auth []byte, pad byte) ([]byte, error) {
 }
 
 // crypt puts src, with the key stream that begins at counter block iv put over it, into dst, which is as long.
-func (k *keys) crypt(dst, src []byte, iv *[16]byte) {
+func (k *portable) crypt(dst, src []byte, iv *[16]byte) {
 	k.iv = *iv
 	for i := uint16(0); len(src) > 0; i++ {
 		binary.BigEndian.PutUint16(k.iv[14:], i) // 2^16 blocks at most: RFC 3711 section 4.1.1
@@ -75,7 +77,7 @@ func (k *keys) crypt(dst, src []byte, iv *[16]byte) {
 }
 
 // hmac is HMAC-SHA1 of b, and of the rollover counter behind it if there is one: RFC 3711 section 4.2.
-func (k *keys) hmac(sum *[20]byte, b []byte, roc uint32, rtp bool) {
+func (k *portable) hmac(sum *[20]byte, b []byte, roc uint32, rtp bool) {
 	k.restore(k.inner)
 	k.sha1.Write(b)
 	if rtp {
@@ -90,21 +92,21 @@ func (k *keys) hmac(sum *[20]byte, b []byte, roc uint32, rtp bool) {
 }
 
 // restore sets a state that the same library wrote, which it therefore reads.
-func (k *keys) restore(state []byte) {
+func (k *portable) restore(state []byte) {
 	if err := k.sha1.UnmarshalBinary(state); err != nil {
 		panic("srtp: " + err.Error())
 	}
 }
 
 // sealGCM encrypts src into dst, which is longer by a tag.
-func (k *keys) sealGCM(dst, src []byte, iv *[12]byte, aad []byte) {
-	k.nonce = *iv
-	k.aead.Seal(dst[:0], k.nonce[:], src, aad)
+func (k *portable) sealGCM(dst, src []byte, iv *[16]byte, aad []byte) {
+	k.iv = *iv
+	k.aead.Seal(dst[:0], k.iv[:12], src, aad)
 }
 
 // openGCM authenticates and decrypts src into dst, which is shorter by a tag.
-func (k *keys) openGCM(dst, src []byte, iv *[12]byte, aad []byte) bool {
-	k.nonce = *iv
-	_, err := k.aead.Open(dst[:0], k.nonce[:], src, aad)
+func (k *portable) openGCM(dst, src []byte, iv *[16]byte, aad []byte) bool {
+	k.iv = *iv
+	_, err := k.aead.Open(dst[:0], k.iv[:12], src, aad)
 	return err == nil
 }

@@ -22,7 +22,7 @@ func (c *Context) SealRTCP(dst, b []byte, index uint32) []byte {
 	if c.suite.aead() {
 		out := dst[:n+tagGCM+indexWord]
 		copy(out, b[:fixedRTCP])
-		iv := c.rtcp.nonceRTCP(ssrc, index)
+		iv := c.rtcp.nonce(ssrc, uint64(index))
 		c.rtcp.sealGCM(out[fixedRTCP:n+tagGCM], b[fixedRTCP:], &iv, c.rtcp.associated(b, index|encrypted))
 		binary.BigEndian.PutUint32(out[n+tagGCM:], index|encrypted)
 		return out
@@ -80,7 +80,7 @@ func (c *Context) openRTCPGCM(dst, b []byte) (plain []byte, index uint32, ok boo
 	aad := c.rtcp.associated(b, index)
 	index &^= encrypted
 	out := dst[:word-tagGCM]
-	iv := c.rtcp.nonceRTCP(binary.BigEndian.Uint32(b[4:]), index)
+	iv := c.rtcp.nonce(binary.BigEndian.Uint32(b[4:]), uint64(index))
 	if !c.rtcp.openGCM(out[fixedRTCP:], b[fixedRTCP:word], &iv, aad) {
 		return nil, 0, false
 	}
@@ -89,13 +89,8 @@ func (c *Context) openRTCPGCM(dst, b []byte) (plain []byte, index uint32, ok boo
 }
 
 // associated is what an AEAD suite authenticates besides the ciphertext, RFC 7714 section 9.2: the bytes in clear and the index word.
-func (k *keys) associated(b []byte, word uint32) []byte {
+func (k *session) associated(b []byte, word uint32) []byte {
 	copy(k.aad[:], b[:fixedRTCP])
 	binary.BigEndian.PutUint32(k.aad[fixedRTCP:], word)
 	return k.aad[:]
-}
-
-// nonceRTCP is RFC 7714 section 9.1: two zero bytes, SSRC, two zero bytes, index.
-func (k *keys) nonceRTCP(ssrc, index uint32) (iv [12]byte) {
-	return k.nonceRTP(ssrc, uint64(index))
 }

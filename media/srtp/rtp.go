@@ -21,7 +21,7 @@ func (c *Context) SealRTP(dst, b []byte, header int, index uint64) []byte {
 	if c.suite.aead() {
 		out := dst[:len(b)+tagGCM]
 		copy(out, b[:header])
-		iv := c.rtp.nonceRTP(ssrc, index)
+		iv := c.rtp.nonce(ssrc, index)
 		c.rtp.sealGCM(out[header:], b[header:], &iv, out[:header])
 		return out
 	}
@@ -48,7 +48,7 @@ func (c *Context) OpenRTP(dst, b []byte, header int, index uint64) ([]byte, bool
 			return nil, false
 		}
 		out := dst[:end-tagGCM]
-		iv := c.rtp.nonceRTP(ssrc, index)
+		iv := c.rtp.nonce(ssrc, index)
 		if !c.rtp.openGCM(out[header:], b[header:end], &iv, b[:header]) {
 			return nil, false
 		}
@@ -70,20 +70,4 @@ func (c *Context) OpenRTP(dst, b []byte, header int, index uint64) ([]byte, bool
 	iv := c.rtp.counter(ssrc, index)
 	c.rtp.crypt(out[header:], b[header:end], &iv)
 	return out, true
-}
-
-// counter is the first counter block of a packet, RTP's or RTCP's: RFC 3711 section 4.1.1.
-func (k *keys) counter(ssrc uint32, index uint64) (iv [16]byte) {
-	hi, lo := binary.BigEndian.Uint64(k.salt[:]), binary.BigEndian.Uint64(k.salt[8:])
-	binary.BigEndian.PutUint64(iv[:], hi^uint64(ssrc))
-	binary.BigEndian.PutUint64(iv[8:], lo^index<<16)
-	return iv
-}
-
-// nonceRTP is RFC 7714 section 8.1: two zero bytes, SSRC, rollover counter, sequence number.
-func (k *keys) nonceRTP(ssrc uint32, index uint64) (iv [12]byte) {
-	hi, lo := binary.BigEndian.Uint64(k.salt[:]), binary.BigEndian.Uint32(k.salt[8:])
-	binary.BigEndian.PutUint64(iv[:], hi^uint64(ssrc)<<16^index>>32&0xffff)
-	binary.BigEndian.PutUint32(iv[8:], lo^uint32(index))
-	return iv
 }

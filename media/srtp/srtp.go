@@ -29,7 +29,7 @@ var (
 type Context struct {
 	mki       []byte
 	suite     Suite
-	rtp, rtcp keys
+	rtp, rtcp session
 }
 
 // New derives the session keys of suite s from a master key and a master salt of the lengths that it wants. It keeps neither of them.

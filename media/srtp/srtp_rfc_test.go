@@ -16,11 +16,11 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// session makes a context of session keys: several vectors begin with them.
-func session(t testing.TB, s Suite, key, auth, salt []byte) *Context {
+// withKeys makes a context of session keys: several vectors begin with them.
+func withKeys(t testing.TB, s Suite, key, auth, salt []byte) *Context {
 	t.Helper()
 	c := &Context{suite: s}
-	for _, k := range []*keys{&c.rtp, &c.rtcp} {
+	for _, k := range []*session{&c.rtp, &c.rtcp} {
 		copy(k.salt[:], salt)
 		if err := k.set(s, key, auth); err != nil {
 			t.Fatal(err)
@@ -32,7 +32,7 @@ func session(t testing.TB, s Suite, key, auth, salt []byte) *Context {
 // Conforms: RFC 3711 section B
 func TestKeyStreamOfRFC3711(t *testing.T) {
 	// Appendix B.2: the counter mode key stream of 1044512 octets. A packet has 2^16 blocks at most, and so the vector ends within them.
-	c := session(t, AES128CM80, unhex(t, "2B7E151628AED2A6ABF7158809CF4F3C"), make([]byte, authKey), unhex(t, "F0F1F2F3F4F5F6F7F8F9FAFBFCFD"))
+	c := withKeys(t, AES128CM80, unhex(t, "2B7E151628AED2A6ABF7158809CF4F3C"), make([]byte, authKey), unhex(t, "F0F1F2F3F4F5F6F7F8F9FAFBFCFD"))
 	iv := c.rtp.counter(0, 0)
 	got := make([]byte, 0xff02*16)
 	c.rtp.crypt(got, got, &iv)
@@ -49,7 +49,7 @@ func TestKeyStreamOfRFC3711(t *testing.T) {
 // Conforms: RFC 6188 section 7
 func TestKeyStreamOfRFC6188(t *testing.T) {
 	key := unhex(t, "57f82fe3613fd170a85ec93c40b1f092 2ec4cb0dc025b58272147cc438944a98")
-	c := session(t, AES256CM80, key, make([]byte, authKey), unhex(t, "f0f1f2f3f4f5f6f7f8f9fafbfcfd"))
+	c := withKeys(t, AES256CM80, key, make([]byte, authKey), unhex(t, "f0f1f2f3f4f5f6f7f8f9fafbfcfd"))
 	want := unhex(t, "92bdd28a93c3f52511c677d08b5515a4 9da71b2378a854f67050756ded165bac 63c4868b7096d88421b563b8c94c9a31")
 	iv, got := c.rtp.counter(0, 0), make([]byte, len(want))
 	c.rtp.crypt(got, got, &iv)
@@ -77,10 +77,14 @@ func TestKeyDerivation(t *testing.T) {
 		},
 	} {
 		for label, text := range []string{labelCipher: c.cipher, labelAuth: c.auth, labelSalt: c.mask} {
+			var k keys
+			if err := k.cipher(unhex(t, c.master)); err != nil {
+				t.Fatal(err)
+			}
 			want := unhex(t, text)
 			got := make([]byte, len(want))
-			if err := prf(got, unhex(t, c.master), unhex(t, c.salt), byte(label)); err != nil || !bytes.Equal(got, want) {
-				t.Errorf("%s, label %d: %X, %v", c.name, label, got, err)
+			if k.random(got, unhex(t, c.salt), byte(label)); !bytes.Equal(got, want) {
+				t.Errorf("%s, label %d: %X", c.name, label, got)
 			}
 		}
 	}
@@ -113,7 +117,7 @@ func TestPacketsOfRFC7714(t *testing.T) {
 		},
 	} {
 		n, _ := c.suite.Lengths()
-		ctx := session(t, c.suite, key[:n], nil, []byte("Quid pro quo"))
+		ctx := withKeys(t, c.suite, key[:n], nil, []byte("Quid pro quo"))
 		room := make([]byte, 128)
 		if got := ctx.SealRTP(room, rtp, 12, 0xf17b); !bytes.Equal(got, unhex(t, c.rtp)) {
 			t.Errorf("%s: RTP %x", c.suite, got)
