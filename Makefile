@@ -6,7 +6,7 @@ COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 FUZZTIME ?= 20s
 SEEDS   ?= 2000
 
-.PHONY: help build test race lint vuln demo interop fuzz bench bench-sip bench-srtp pgo soak conformance generate clean
+.PHONY: help build test race lint vuln demo interop fuzz bench bench-sip bench-srtp bench-media pgo soak conformance generate clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,11 @@ bench-sip: build ## SIPp calls through cordon, Kamailio and sipgo in turns: rati
 
 bench-srtp: ## one packet sealed and opened by media/srtp and by pion, for one session and in turn over 2000, each suite: ns, bytes, allocations (under a minute)
 	$(GO) run -pgo=off ./bench/srtp $(ARGS)
+
+bench-media: ## calls through cordon's media relay and rtpengine in turns, plain and SRTP: CPU per packet, ratios, delay, loss, floods (installs what is missing; under eight minutes; ARGS=-h)
+	./bench/install.sh media
+	$(GO) build -o bin/bench-media ./bench/media
+	bin/bench-media $(ARGS)
 
 pgo: ## measure what is hot in a call and a packet, for the compiler: cmd/cordon/default.pgo
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \

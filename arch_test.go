@@ -72,7 +72,7 @@ var owners = map[string][]string{
 	"github.com/invopop/jsonschema": {"internal/gen/"},
 	"github.com/alecthomas/kong":    {"cmd/cordon"},
 	"golang.org/x/net":              {"sip/transport"},
-	"golang.org/x/sys":              {"internal/osnet"},
+	"golang.org/x/sys":              {"internal/osnet", "bench/"},
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"admin"},
 	"github.com/prometheus/client_golang/prometheus":          {"*"},
 	"k8s.io/klog": {"audit"},

@@ -147,6 +147,9 @@ func namedInSource(t *testing.T) map[string]string {
 	name := regexp.MustCompile(`"(cordon_[a-z_]+)"`)
 	out := map[string]string{}
 	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err == nil && p == "bench" { // its results have columns for cordon, which are no metrics of a node
+			return fs.SkipDir
+		}
 		if err != nil || d.IsDir() || !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go") {
 			return err
 		}
