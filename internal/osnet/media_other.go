@@ -29,6 +29,9 @@ func (*Socket) Bound() netip.AddrPort { return netip.AddrPort{} }
 // Six is never so.
 func (*Socket) Six() bool { return false }
 
+// Mark is not supported here.
+func (*Socket) Mark(int) error { return errors.ErrUnsupported }
+
 // LocalAddr is nowhere.
 func (*Socket) LocalAddr() net.Addr { return &net.UDPAddr{} }
 

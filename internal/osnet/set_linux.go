@@ -124,9 +124,8 @@ func (s *Set) Wake() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	one := uint64(1)
-	if s.event >= 0 {
-		_, _, _ = unix.RawSyscall(unix.SYS_WRITE, uintptr(s.event), uintptr(unsafe.Pointer(&one)), unsafe.Sizeof(one)) // it cannot be full
-	}
+	// It cannot be full; and when it is closed this is a write to no descriptor at all.
+	_, _, _ = unix.RawSyscall(unix.SYS_WRITE, uintptr(s.event), uintptr(unsafe.Pointer(&one)), unsafe.Sizeof(one))
 }
 
 // calm makes the next Wake write again.

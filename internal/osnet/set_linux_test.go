@@ -274,6 +274,23 @@ func TestSetCloses(t *testing.T) {
 				t.Errorf("added to a closed set: %v", err)
 			}
 		}
+		s, err := NewSet()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		for range 2 { // which take the numbers that became free
+			fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(fd)
+			s.woken.Store(false)
+			s.Wake()
+			if _, err := unix.Read(fd, make([]byte, 8)); !errors.Is(err, unix.EAGAIN) {
+				t.Errorf("a Wake after Close went to another file: %v", err)
+			}
+		}
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +23,7 @@ type Socket struct {
 	six   bool
 
 	mu sync.RWMutex // held for reading by writes, so that none reaches a descriptor that was closed and is somebody else's now
-	fd int          // -1 when closed
+	fd atomic.Int32 // -1 when closed; written with mu held
 }
 
 var _ sovereign.UDPConn = (*Socket)(nil)
@@ -33,7 +34,8 @@ func (Net) Socket(at netip.AddrPort, o SocketOptions) (*Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("osnet: media socket %s: %w", at, err)
 	}
-	s := &Socket{bound: bound, six: !at.Addr().Unmap().Is4(), fd: fd}
+	s := &Socket{bound: bound, six: !at.Addr().Unmap().Is4()}
+	s.fd.Store(int32(fd))
 	if err := s.set(o); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("osnet: media socket %s: %w", at, err)
@@ -44,23 +46,24 @@ func (Net) Socket(at netip.AddrPort, o SocketOptions) (*Socket, error) {
 // AdoptSocket takes a bound UDP socket that came from another process. The descriptor is the Socket's from the call on: on an error it is closed.
 // What the other process does to its own descriptor does not matter, but that both read the one queue.
 func AdoptSocket(fd int) (*Socket, error) {
-	s := &Socket{fd: fd}
-	if err := s.adopt(); err != nil {
+	s := &Socket{}
+	s.fd.Store(int32(fd))
+	if err := s.adopt(fd); err != nil {
 		closeFD(fd)
 		return nil, fmt.Errorf("osnet: adopt socket: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Socket) adopt() error {
-	protocol, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+func (s *Socket) adopt(fd int) error {
+	protocol, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
 	if err != nil {
 		return os.NewSyscallError("getsockopt", err)
 	}
 	if protocol != unix.IPPROTO_UDP {
 		return fmt.Errorf("it speaks protocol %d, not UDP", protocol)
 	}
-	name, err := unix.Getsockname(s.fd)
+	name, err := unix.Getsockname(fd)
 	if err != nil {
 		return os.NewSyscallError("getsockname", err)
 	}
@@ -79,30 +82,49 @@ func (s *Socket) adopt() error {
 	if s.bound.Port() == 0 {
 		return errors.New("it is not bound")
 	}
-	unix.CloseOnExec(s.fd)
-	return os.NewSyscallError("fcntl", unix.SetNonblock(s.fd, true))
+	unix.CloseOnExec(fd)
+	return os.NewSyscallError("fcntl", unix.SetNonblock(fd, true))
 }
 
 // set carries out the options.
 func (s *Socket) set(o SocketOptions) error {
-	if o.DSCP < -1 || o.DSCP > 63 {
-		return fmt.Errorf("a code point of %d: %w", o.DSCP, unix.EINVAL)
-	}
-	if o.DSCP >= 0 { // RFC 2474 section 3: the upper six bits; the lower two are of RFC 3168, and none of ours
-		err := unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_TOS, o.DSCP<<2) // also for IPv4 in IPv6
-		if s.six {
-			err = unix.SetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, o.DSCP<<2)
-		}
-		if err != nil {
-			return os.NewSyscallError("setsockopt", err)
+	if o.DSCP != -1 {
+		if err := s.mark(o.DSCP); err != nil {
+			return err
 		}
 	}
 	if o.Buffer > 0 { // beyond net.core.rmem_max with CAP_NET_ADMIN only
-		if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, o.Buffer) != nil {
-			_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, o.Buffer)
+		if unix.SetsockoptInt(s.FD(), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, o.Buffer) != nil {
+			_ = unix.SetsockoptInt(s.FD(), unix.SOL_SOCKET, unix.SO_RCVBUF, o.Buffer)
 		}
 	}
 	return nil
+}
+
+// Mark gives all that is sent from now on a code point, 0 to 63. It stands in the socket itself: another process that has it sends with it, too.
+func (s *Socket) Mark(dscp int) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	err := net.ErrClosed
+	if s.FD() >= 0 {
+		err = s.mark(dscp)
+	}
+	if err != nil {
+		return fmt.Errorf("osnet: mark what %s sends: %w", s.bound, err)
+	}
+	return nil
+}
+
+// mark obeys RFC 2474 section 3: the code point is the upper six bits; the lower two are of RFC 3168, and none of ours.
+func (s *Socket) mark(dscp int) error {
+	if dscp < 0 || dscp > 63 {
+		return fmt.Errorf("a code point of %d: %w", dscp, unix.EINVAL)
+	}
+	err := unix.SetsockoptInt(s.FD(), unix.IPPROTO_IP, unix.IP_TOS, dscp<<2) // also for IPv4 in IPv6
+	if s.six && err == nil {
+		err = unix.SetsockoptInt(s.FD(), unix.IPPROTO_IPV6, unix.IPV6_TCLASS, dscp<<2)
+	}
+	return os.NewSyscallError("setsockopt", err)
 }
 
 // bindUDP makes a non-blocking UDP socket and binds it. The address that it says is at with the port that was picked.
@@ -175,11 +197,7 @@ func zoneID(zone string) (uint32, error) {
 }
 
 // FD is the descriptor; -1 when closed. It is good until Close: who reads by it closes the socket, or is told before.
-func (s *Socket) FD() int {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.fd
-}
+func (s *Socket) FD() int { return int(s.fd.Load()) }
 
 // Bound is the local address. One that Net made says the address as it was asked for.
 func (s *Socket) Bound() netip.AddrPort { return s.bound }
@@ -194,10 +212,11 @@ func (s *Socket) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(s.bound) 
 func (s *Socket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.fd < 0 {
+	fd := s.FD()
+	if fd < 0 {
 		return 0, net.ErrClosed
 	}
-	if errno := send(uintptr(s.fd), s.six, b, to); errno != 0 {
+	if errno := send(uintptr(fd), s.six, b, to); errno != 0 {
 		return 0, failed("sendto", errno)
 	}
 	return len(b), nil
@@ -215,11 +234,10 @@ func (s *Socket) SetReadDeadline(time.Time) error { return os.ErrNoDeadline }
 func (s *Socket) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fd < 0 {
+	fd := int(s.fd.Swap(-1))
+	if fd < 0 {
 		return net.ErrClosed
 	}
-	fd := s.fd
-	s.fd = -1
 	return os.NewSyscallError("close", unix.Close(fd))
 }
 

@@ -132,6 +132,29 @@ func TestSocketOfBothFamilies(t *testing.T) {
 	}
 }
 
+// codePoint says with which one a datagram from a arrives at b.
+func codePoint(t *testing.T, a, b *Socket) int {
+	t.Helper()
+	level, ask, kind := unix.IPPROTO_IP, unix.IP_RECVTOS, unix.IP_TOS
+	if b.Six() {
+		level, ask, kind = unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, unix.IPV6_TCLASS
+	}
+	if err := unix.SetsockoptInt(b.FD(), level, ask, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.WriteToUDPAddrPort([]byte("x"), b.Bound()); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(b.FD()), Events: unix.POLLIN}}, 10_000)
+	oob := make([]byte, 64)
+	_, n, _, _, err := unix.Recvmsg(b.FD(), make([]byte, 1), oob, unix.MSG_DONTWAIT)
+	msgs, err2 := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil || err2 != nil || len(msgs) != 1 || int(msgs[0].Header.Type) != kind || msgs[0].Data[0]&3 != 0 {
+		t.Fatal(msgs, err, err2)
+	}
+	return int(msgs[0].Data[0]) >> 2
+}
+
 // TestSocketOptions asks the wire for the code point, of both families, and the kernel for the queue.
 func TestSocketOptions(t *testing.T) {
 	for from, to := range map[string]string{"127.0.0.1:0": "127.0.0.1:0", "[::1]:0": "[::1]:0", "[::]:0": "127.0.0.1:0"} {
@@ -140,27 +163,26 @@ func TestSocketOptions(t *testing.T) {
 			if a == nil || b == nil {
 				continue
 			}
-			level, ask, kind := unix.IPPROTO_IP, unix.IP_RECVTOS, unix.IP_TOS
-			if b.Six() {
-				level, ask, kind = unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, unix.IPV6_TCLASS
+			if got := codePoint(t, a, b); got != max(0, dscp) {
+				t.Errorf("%s to %s: %d on the wire for the code point %d", from, to, got, dscp)
 			}
-			if err := unix.SetsockoptInt(b.FD(), level, ask, 1); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := a.WriteToUDPAddrPort([]byte("x"), b.Bound()); err != nil {
-				t.Fatal(err)
-			}
-			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(b.FD()), Events: unix.POLLIN}}, 10_000)
-			oob := make([]byte, 64)
-			_, n, _, _, err := unix.Recvmsg(b.FD(), make([]byte, 1), oob, unix.MSG_DONTWAIT)
-			msgs, err2 := unix.ParseSocketControlMessage(oob[:n])
-			if err != nil || err2 != nil || len(msgs) != 1 || int(msgs[0].Header.Type) != kind {
-				t.Fatal(msgs, err, err2)
-			}
-			if got := int(msgs[0].Data[0]); got != max(0, dscp)<<2 {
-				t.Errorf("%s to %s: %#x on the wire for the code point %d", from, to, got, dscp)
+			for _, later := range []int{34, 0} {
+				if err := a.Mark(later); err != nil {
+					t.Fatal(err)
+				}
+				if got := codePoint(t, a, b); got != later {
+					t.Errorf("%s to %s: %d on the wire after %d", from, to, got, later)
+				}
 			}
 		}
+	}
+	s := socket(t, loopbacks[0], SocketOptions{})
+	if err := s.Mark(-1); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("marked with -1: %v", err)
+	}
+	s.Close()
+	if err := s.Mark(1); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a closed socket: %v", err)
 	}
 	queue := func(s *Socket) int {
 		n, err := unix.GetsockoptInt(s.FD(), unix.SOL_SOCKET, unix.SO_RCVBUF)
@@ -275,8 +297,12 @@ func TestAdoptSocketRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer unix.Close(pipe[1])
+		tcp := made(unix.AF_INET, unix.SOCK_STREAM, 0)
+		if err := unix.Bind(tcp, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+			t.Fatal(err)
+		}
 		for name, fd := range map[string]int{
-			"tcp": made(unix.AF_INET, unix.SOCK_STREAM, 0), "unix": made(unix.AF_UNIX, unix.SOCK_DGRAM, 0),
+			"tcp": tcp, "unix": made(unix.AF_UNIX, unix.SOCK_DGRAM, 0),
 			"not bound": made(unix.AF_INET, unix.SOCK_DGRAM, 0), "no socket": pipe[0], "none": -1,
 		} {
 			if s, err := AdoptSocket(fd); err == nil {

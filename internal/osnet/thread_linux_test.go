@@ -2,8 +2,10 @@ package osnet
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -111,4 +113,29 @@ func BenchmarkMonotonic(b *testing.B) {
 			time.Now()
 		}
 	})
+}
+
+// BenchmarkSleepUntil says how late a tick of 1 ms is, with the slack of an ordinary thread and without.
+func BenchmarkSleepUntil(b *testing.B) {
+	for _, sharp := range []bool{false, true} {
+		b.Run(fmt.Sprintf("sharp=%v", sharp), func(b *testing.B) {
+			inThread(func() {
+				if sharp {
+					if err := Sharpen(); err != nil {
+						b.Error(err)
+					}
+				}
+				var late []float64
+				until := Monotonic()
+				for b.Loop() {
+					until = max(until, Monotonic()) + int64(time.Millisecond)
+					SleepUntil(until)
+					late = append(late, float64(Monotonic()-until)/1e3)
+				}
+				slices.Sort(late)
+				b.ReportMetric(late[len(late)/2], "p50-us-late")
+				b.ReportMetric(late[len(late)*99/100], "p99-us-late")
+			})
+		})
+	}
 }
