@@ -3,6 +3,7 @@
 package srtp
 
 import (
+	"crypto/subtle"
 	"encoding/binary"
 	"math/bits"
 	"unsafe"
@@ -14,7 +15,10 @@ type keys struct {
 	*portable       // on a processor that lacks an instruction; nil otherwise
 	rounds    int64 // of AES: 10 or 14
 	round     [60]uint32
-	sha       [2]state // SHA-1 after the inner and after the outer key block, so that a packet costs neither (RFC 2104 section 4)
+
+	// Of HMAC the states of SHA-1 after the inner and after the outer key block, five words each, so that a packet costs neither (RFC 2104 section 4).
+	// Of GCM the first four powers of the key of GHASH, four words each.
+	auth [16]uint32
 }
 
 // state is the chaining value of SHA-1.
@@ -23,13 +27,13 @@ type state [5]uint32
 // able says what the processor has.
 var able = detect()
 
-type ability struct{ aes, sha bool }
+type ability struct{ aes, sha, clmul bool }
 
 func detect() ability {
 	const (
-		ssse3, sse41, aesni, osxsave, avx = 1 << 9, 1 << 19, 1 << 25, 1 << 27, 1 << 28 // of leaf 1, in ECX
-		sha                               = 1 << 29                                    // of leaf 7, in EBX
-		vectors                           = 1<<1 | 1<<2                                // of XCR0: the system keeps XMM and YMM registers
+		clmul, ssse3, sse41, aesni, osxsave, avx = 1 << 1, 1 << 9, 1 << 19, 1 << 25, 1 << 27, 1 << 28 // of leaf 1, in ECX
+		sha                                      = 1 << 29                                            // of leaf 7, in EBX
+		vectors                                  = 1<<1 | 1<<2                                        // of XCR0: the system keeps XMM and YMM registers
 	)
 	last, _, _ := cpuid(0, 0)
 	_, _, one := cpuid(1, 0)
@@ -38,33 +42,34 @@ func detect() ability {
 		return ability{}
 	}
 	_, seven, _ := cpuid(7, 0)
-	return ability{aes: true, sha: seven&sha != 0}
+	return ability{aes: true, sha: seven&sha != 0, clmul: one&clmul != 0}
 }
 
 // cipher takes a key for counter mode alone.
 func (k *keys) cipher(key []byte) error {
-	if k.portable == nil && able.aes {
-		k.expand(key)
-		return nil
-	}
-	if k.portable == nil {
+	if !able.aes {
 		k.portable = new(portable)
+		return k.portable.cipher(key)
 	}
-	return k.portable.cipher(key)
+	k.expand(key)
+	return nil
 }
 
 // set takes the derived keys into use.
 func (k *keys) set(s Suite, key, auth []byte) error {
-	if k.portable == nil && !s.aead() && able.aes && able.sha {
-		k.expand(key)
-		k.sha[0].after(auth, 0x36)
-		k.sha[1].after(auth, 0x5c)
+	if k.portable != nil || !able.aes || s.aead() && !able.clmul || !s.aead() && !able.sha {
+		k.portable = new(portable)
+		return k.portable.set(s, key, auth)
+	}
+	k.expand(key)
+	if s.aead() {
+		k.powers()
 		return nil
 	}
-	if k.portable == nil {
-		k.portable = new(portable)
-	}
-	return k.portable.set(s, key, auth)
+	inner, outer := after(auth, 0x36), after(auth, 0x5c)
+	copy(k.auth[:5], inner[:])
+	copy(k.auth[5:], outer[:])
+	return nil
 }
 
 // expand is the key expansion of FIPS 197 section 5.2, on words whose first byte is the lowest.
@@ -89,14 +94,35 @@ func (k *keys) expand(key []byte) {
 }
 
 // after is the state behind the key block with that pad, RFC 2104 section 2.
-func (s *state) after(auth []byte, pad byte) {
+func after(auth []byte, pad byte) state {
 	var b [64]byte
 	copy(b[:], auth)
 	for i := range b {
 		b[i] ^= pad
 	}
-	*s = state{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}
-	sha1Block(s, &b)
+	s := state{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}
+	sha1Block(&s, &b)
+	clear(b[:])
+	return s
+}
+
+// powers are those of the key of GHASH, the cipher of zeros (NIST SP 800-38D section 6.4). GHASH counts bits from the other end; with the bytes of all
+// blocks reversed it is POLYVAL under the key times x, whose product is x*y*x^-128, and so its powers are: RFC 8452 appendix A.
+func (k *keys) powers() {
+	var b [16]byte
+	k.crypt(b[:], b[:], new([16]byte))
+	hi, lo := binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])
+	carry := hi >> 63
+	hi, lo = hi<<1|lo>>63, lo<<1
+	h := [2]uint64{lo ^ carry, hi ^ carry*0xc2<<56}
+	p := h
+	for i := 0; ; i += 4 {
+		k.auth[i], k.auth[i+1], k.auth[i+2], k.auth[i+3] = uint32(p[0]), uint32(p[0]>>32), uint32(p[1]), uint32(p[1]>>32)
+		if i == 12 {
+			break
+		}
+		multiply(&p, &p, &h)
+	}
 	clear(b[:])
 }
 
@@ -128,7 +154,45 @@ func (k *keys) hmac(sum *[20]byte, b []byte, roc uint32, rtp bool) {
 	tail[n] = 0x80
 	blocks := (n + 8) / 64
 	binary.BigEndian.PutUint32(tail[64*blocks+60:], uint32(8*length)) // packets are far from 2^29 bytes
-	hmacSHA1(sum, &k.sha, unsafe.SliceData(b), whole/64, &tail, blocks+1)
+	hmacSHA1(sum, &k.auth, unsafe.SliceData(b), whole/64, &tail, blocks+1)
+}
+
+// sealGCM encrypts src into dst, which is longer by a tag.
+func (k *keys) sealGCM(dst, src []byte, iv *[16]byte, head []byte, word uint32, rtcp bool) {
+	if k.portable != nil {
+		k.portable.sealGCM(dst, src, iv, head, word, rtcp)
+		return
+	}
+	iv[15] = 2 // RFC 5116 section 5.1 and NIST SP 800-38D section 7.1: the counter begins at 1, which is the tag's
+	k.crypt(dst[:len(src)], src, iv)
+	var tag [tagGCM]byte
+	k.tag(&tag, dst[:len(src)], iv, head, word, rtcp)
+	copy(dst[len(src):], tag[:])
+}
+
+// openGCM authenticates src, decrypts it into dst, which is shorter by a tag, and writes nothing if it is not authentic.
+func (k *keys) openGCM(dst, src []byte, iv *[16]byte, head []byte, word uint32, rtcp bool) bool {
+	if k.portable != nil {
+		return k.portable.openGCM(dst, src, iv, head, word, rtcp)
+	}
+	var tag [tagGCM]byte
+	k.tag(&tag, src[:len(dst)], iv, head, word, rtcp)
+	if subtle.ConstantTimeCompare(tag[:], src[len(dst):]) != 1 {
+		return false
+	}
+	iv[15] = 2
+	k.crypt(dst, src[:len(dst)], iv)
+	return true
+}
+
+func (k *keys) tag(tag *[tagGCM]byte, text []byte, iv *[16]byte, head []byte, word uint32, rtcp bool) {
+	iv[15] = 1
+	if !rtcp {
+		gcmTag(tag, &k.round, k.rounds, &k.auth, iv, &head[0], len(head), unsafe.SliceData(text), len(text))
+		return
+	}
+	aad := associated(head, word)
+	gcmTag(tag, &k.round, k.rounds, &k.auth, iv, &aad[0], len(aad), unsafe.SliceData(text), len(text))
 }
 
 // cpuid asks the processor what it is.
@@ -145,12 +209,22 @@ func subWord(w uint32) uint32
 //go:noescape
 func sha1Block(s *state, p *[64]byte)
 
-// hmacSHA1 hashes the whole blocks at p and those of tail from the first state on, and the result from the second one.
+// hmacSHA1 hashes the whole blocks at p and those of tail from the first state in auth on, and the result from the second one.
 //
 //go:noescape
-func hmacSHA1(sum *[20]byte, keys *[2]state, p *byte, blocks int, tail *[128]byte, tailBlocks int)
+func hmacSHA1(sum *[20]byte, auth *[16]uint32, p *byte, blocks int, tail *[128]byte, tailBlocks int)
 
 // ctr is AES in counter mode over n bytes; the last four bytes of a counter block count.
 //
 //go:noescape
 func ctr(round *[60]uint32, rounds int64, iv *[16]byte, dst, src *byte, n int)
+
+// multiply gives x*y*x^-128 modulo the polynomial of POLYVAL, RFC 8452 section 3.
+//
+//go:noescape
+func multiply(z, x, y *[2]uint64)
+
+// gcmTag is the tag of GCM over additional data and ciphertext, NIST SP 800-38D section 7.1, under the counter block iv.
+//
+//go:noescape
+func gcmTag(tag *[16]byte, round *[60]uint32, rounds int64, auth *[16]uint32, iv *[16]byte, aad *byte, aadLen int, p *byte, n int)

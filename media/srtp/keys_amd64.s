@@ -40,6 +40,11 @@ DATA padding<>+16(SB)/8, $0x00000000000002a0
 DATA padding<>+24(SB)/8, $0
 GLOBL padding<>(SB), RODATA|NOPTR, $32
 
+// x^128 + x^127 + x^126 + x^121 + 1 but for its outer terms, by which 64 bits are reduced at once.
+DATA poly<>+0(SB)/8, $0xc200000000000000
+DATA poly<>+8(SB)/8, $0
+GLOBL poly<>(SB), RODATA|NOPTR, $16
+
 // func cpuid(leaf, sub uint32) (eax, ebx, ecx uint32)
 TEXT ·cpuid(SB), NOSPLIT, $0-20
 	MOVL leaf+0(FP), AX
@@ -143,9 +148,9 @@ TEXT ·sha1Block(SB), NOSPLIT, $0-16
 	MOVL   X1, 16(DI)
 	RET
 
-// func hmacSHA1(sum *[20]byte, keys *[2]state, p *byte, blocks int, tail *[128]byte, tailBlocks int)
+// func hmacSHA1(sum *[20]byte, auth *[16]uint32, p *byte, blocks int, tail *[128]byte, tailBlocks int)
 TEXT ·hmacSHA1(SB), NOSPLIT, $0-48
-	MOVQ  keys+8(FP), DI
+	MOVQ  auth+8(FP), DI
 	MOVQ  p+16(FP), SI
 	MOVQ  blocks+24(FP), CX
 	MOVQ  tailBlocks+40(FP), DX
@@ -338,4 +343,215 @@ part1:
 	MOVB  R10, (DI)
 
 done:
+	RET
+
+// Adds the product of x and y to X1 (low), X2 (middle) and X3 (high). X6 and X7 are used.
+#define MULTIPLY(x, y) \
+	VPCLMULQDQ $0x00, x, y, X6; \
+	VPCLMULQDQ $0x11, x, y, X7; \
+	VPXOR      X6, X1, X1;      \
+	VPXOR      X7, X3, X3;      \
+	VPCLMULQDQ $0x01, x, y, X6; \
+	VPCLMULQDQ $0x10, x, y, X7; \
+	VPXOR      X6, X2, X2;      \
+	VPXOR      X7, X2, X2
+
+// X0 is the sum of the products, times x^-128, modulo the polynomial at X13: the low half is taken away 64 bits at a time, by adding that multiple of the
+// polynomial whose lowest bits they are. The sums are zero again. X6 is used.
+#define REDUCE \
+	VPSLLDQ    $8, X2, X6;        \
+	VPSRLDQ    $8, X2, X7;        \
+	VPXOR      X6, X1, X1;        \
+	VPXOR      X7, X3, X3;        \
+	VPCLMULQDQ $0x00, X13, X1, X6; \
+	VPSHUFD    $0x4e, X1, X1;     \
+	VPXOR      X6, X1, X1;        \
+	VPCLMULQDQ $0x00, X13, X1, X6; \
+	VPSHUFD    $0x4e, X1, X1;     \
+	VPXOR      X6, X1, X1;        \
+	VPXOR      X1, X3, X0;        \
+	VPXOR      X1, X1, X1;        \
+	VPXOR      X2, X2, X2;        \
+	VPXOR      X3, X3, X3
+
+// func multiply(z, x, y *[2]uint64)
+TEXT ·multiply(SB), NOSPLIT, $0-24
+	MOVQ    z+0(FP), DI
+	MOVQ    x+8(FP), SI
+	MOVQ    y+16(FP), DX
+	VMOVDQU poly<>(SB), X13
+	VMOVDQU (SI), X4
+	VMOVDQU (DX), X5
+	VPXOR   X1, X1, X1
+	VPXOR   X2, X2, X2
+	VPXOR   X3, X3, X3
+	MULTIPLY(X4, X5)
+	REDUCE
+	VMOVDQU X0, (DI)
+	RET
+
+// func gcmTag(tag *[16]byte, round *[60]uint32, rounds int64, auth *[16]uint32, iv *[16]byte, aad *byte, aadLen int, p *byte, n int)
+TEXT ·gcmTag(SB), NOSPLIT, $0-72
+	// X15 is the key stream of the tag, which nothing has to wait for.
+	MOVQ    round+8(FP), AX
+	MOVQ    rounds+16(FP), CX
+	MOVQ    iv+32(FP), DX
+	VMOVDQU (DX), X15
+	VPXOR   (AX), X15, X15
+	SUBQ    $10, CX
+	JZ      ten
+	VAESENC 16(AX), X15, X15
+	VAESENC 32(AX), X15, X15
+	VAESENC 48(AX), X15, X15
+	VAESENC 64(AX), X15, X15
+	ADDQ    $64, AX
+
+ten:
+	VAESENC     16(AX), X15, X15
+	VAESENC     32(AX), X15, X15
+	VAESENC     48(AX), X15, X15
+	VAESENC     64(AX), X15, X15
+	VAESENC     80(AX), X15, X15
+	VAESENC     96(AX), X15, X15
+	VAESENC     112(AX), X15, X15
+	VAESENC     128(AX), X15, X15
+	VAESENC     144(AX), X15, X15
+	VAESENCLAST 160(AX), X15, X15
+
+	// Four blocks are multiplied by four powers of the key, the last one by the first power, before their sum is reduced. So that the last block of all is the
+	// last of four, the first ones are fewer. R10 is the first power, R9 that of the next block.
+	MOVQ aad+40(FP), SI
+	MOVQ aadLen+48(FP), BX
+	MOVQ n+64(FP), DX
+	MOVQ auth+24(FP), R10
+	LEAQ 15(BX), R9
+	LEAQ 15(DX), R11
+	SHRQ $4, R9
+	SHRQ $4, R11
+	ADDQ R11, R9
+	ANDQ $3, R9
+	SHLQ $4, R9
+	ADDQ R10, R9
+
+	VMOVDQU reversed<>(SB), X14
+	VMOVDQU poly<>(SB), X13
+	VPXOR   X0, X0, X0
+	VPXOR   X1, X1, X1
+	VPXOR   X2, X2, X2
+	VPXOR   X3, X3, X3
+	XORL    R12, R12          // 0: additional data, 1: ciphertext, 2: lengths
+
+next:
+	CMPQ BX, $16
+	JB   short
+
+	// Four blocks whose powers are the four.
+	CMPQ    BX, $64
+	JB      whole
+	LEAQ    48(R10), R11
+	CMPQ    R9, R11
+	JNE     whole
+	VMOVDQU (SI), X4
+	VMOVDQU 16(SI), X5
+	VMOVDQU 32(SI), X8
+	VMOVDQU 48(SI), X9
+	VPSHUFB X14, X4, X4
+	VPSHUFB X14, X5, X5
+	VPSHUFB X14, X8, X8
+	VPSHUFB X14, X9, X9
+	VMOVDQU 32(R10), X10
+	VMOVDQU 16(R10), X11
+	VMOVDQU (R10), X12
+	MULTIPLY(X5, X10)
+	MULTIPLY(X8, X11)
+	MULTIPLY(X9, X12)
+	VMOVDQU 48(R10), X10
+	VPXOR   X0, X4, X4
+	MULTIPLY(X4, X10)
+	REDUCE
+	ADDQ    $64, SI
+	SUBQ    $64, BX
+	JMP     next
+
+whole:
+	VMOVDQU (SI), X4
+	VPSHUFB X14, X4, X4
+	ADDQ    $16, SI
+	SUBQ    $16, BX
+
+step:
+	VPXOR   X0, X4, X4
+	VPXOR   X0, X0, X0
+	VMOVDQU (R9), X5
+	MULTIPLY(X4, X5)
+	SUBQ    $16, R9
+	CMPQ    R9, R10
+	JAE     next
+	REDUCE
+	LEAQ    48(R10), R9
+	JMP     next
+
+short:
+	TESTQ BX, BX
+	JZ    over
+
+	// Fewer than 16 bytes, with zeros behind them: nothing behind the end is read. They are put together from the last one on.
+	XORL  R11, R11
+	XORL  R13, R13
+	TESTQ $1, BX
+	JZ    short2
+	MOVBLZX -1(SI)(BX*1), R11
+	SUBQ  $1, BX
+
+short2:
+	TESTQ $2, BX
+	JZ    short4
+	SHLQ  $16, R11
+	MOVWLZX -2(SI)(BX*1), AX
+	ORQ   AX, R11
+	SUBQ  $2, BX
+
+short4:
+	TESTQ $4, BX
+	JZ    short8
+	SHLQ  $32, R11
+	MOVL  -4(SI)(BX*1), AX
+	ORQ   AX, R11
+	SUBQ  $4, BX
+
+short8:
+	TESTQ BX, BX
+	JZ    put
+	MOVQ  R11, R13
+	MOVQ  (SI), R11
+
+put:
+	XORL    BX, BX
+	VMOVQ   R11, X4
+	VPINSRQ $1, R13, X4, X4
+	VPSHUFB X14, X4, X4
+	JMP     step
+
+over:
+	INCQ R12
+	CMPQ R12, $2
+	JE   lengths
+	JA   done
+	MOVQ p+56(FP), SI
+	MOVQ DX, BX
+	JMP  next
+
+lengths:
+	MOVQ    aadLen+48(FP), AX
+	SHLQ    $3, AX
+	SHLQ    $3, DX
+	VMOVQ   DX, X4
+	VPINSRQ $1, AX, X4, X4
+	JMP     step
+
+done:
+	MOVQ    tag+0(FP), DI
+	VPSHUFB X14, X0, X0
+	VPXOR   X15, X0, X0
+	VMOVDQU X0, (DI)
 	RET

@@ -22,6 +22,7 @@ type portable struct {
 	sum          [20]byte
 
 	iv, stream [16]byte
+	aad        [fixedRTCP + indexWord]byte
 }
 
 type digest interface {
@@ -98,15 +99,23 @@ func (k *portable) restore(state []byte) {
 	}
 }
 
-// sealGCM encrypts src into dst, which is longer by a tag.
-func (k *portable) sealGCM(dst, src []byte, iv *[16]byte, aad []byte) {
+// sealGCM encrypts src into dst, which is longer by a tag. What is authenticated besides is head, and in SRTCP word behind it.
+func (k *portable) sealGCM(dst, src []byte, iv *[16]byte, head []byte, word uint32, rtcp bool) {
 	k.iv = *iv
-	k.aead.Seal(dst[:0], k.iv[:12], src, aad)
+	k.aead.Seal(dst[:0], k.iv[:12], src, k.beside(head, word, rtcp))
 }
 
 // openGCM authenticates and decrypts src into dst, which is shorter by a tag.
-func (k *portable) openGCM(dst, src []byte, iv *[16]byte, aad []byte) bool {
+func (k *portable) openGCM(dst, src []byte, iv *[16]byte, head []byte, word uint32, rtcp bool) bool {
 	k.iv = *iv
-	_, err := k.aead.Open(dst[:0], k.iv[:12], src, aad)
+	_, err := k.aead.Open(dst[:0], k.iv[:12], src, k.beside(head, word, rtcp))
 	return err == nil
+}
+
+func (k *portable) beside(head []byte, word uint32, rtcp bool) []byte {
+	if !rtcp {
+		return head
+	}
+	k.aad = associated(head, word)
+	return k.aad[:]
 }

@@ -23,7 +23,7 @@ func (c *Context) SealRTCP(dst, b []byte, index uint32) []byte {
 		out := dst[:n+tagGCM+indexWord]
 		copy(out, b[:fixedRTCP])
 		iv := c.rtcp.nonce(ssrc, uint64(index))
-		c.rtcp.sealGCM(out[fixedRTCP:n+tagGCM], b[fixedRTCP:], &iv, c.rtcp.associated(b, index|encrypted))
+		c.rtcp.sealGCM(out[fixedRTCP:n+tagGCM], b[fixedRTCP:], &iv, b[:fixedRTCP], index|encrypted, true)
 		binary.BigEndian.PutUint32(out[n+tagGCM:], index|encrypted)
 		return out
 	}
@@ -77,11 +77,10 @@ func (c *Context) openRTCPGCM(dst, b []byte) (plain []byte, index uint32, ok boo
 	if index = binary.BigEndian.Uint32(b[word:]); index < encrypted {
 		return nil, 0, false
 	}
-	aad := c.rtcp.associated(b, index)
 	index &^= encrypted
 	out := dst[:word-tagGCM]
 	iv := c.rtcp.nonce(binary.BigEndian.Uint32(b[4:]), uint64(index))
-	if !c.rtcp.openGCM(out[fixedRTCP:], b[fixedRTCP:word], &iv, aad) {
+	if !c.rtcp.openGCM(out[fixedRTCP:], b[fixedRTCP:word], &iv, b[:fixedRTCP], index|encrypted, true) {
 		return nil, 0, false
 	}
 	copy(out, b[:fixedRTCP])
@@ -89,8 +88,8 @@ func (c *Context) openRTCPGCM(dst, b []byte) (plain []byte, index uint32, ok boo
 }
 
 // associated is what an AEAD suite authenticates besides the ciphertext, RFC 7714 section 9.2: the bytes in clear and the index word.
-func (k *session) associated(b []byte, word uint32) []byte {
-	copy(k.aad[:], b[:fixedRTCP])
-	binary.BigEndian.PutUint32(k.aad[fixedRTCP:], word)
-	return k.aad[:]
+func associated(head []byte, word uint32) (aad [fixedRTCP + indexWord]byte) {
+	copy(aad[:], head)
+	binary.BigEndian.PutUint32(aad[fixedRTCP:], word)
+	return aad
 }

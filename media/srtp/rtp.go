@@ -22,7 +22,7 @@ func (c *Context) SealRTP(dst, b []byte, header int, index uint64) []byte {
 		out := dst[:len(b)+tagGCM]
 		copy(out, b[:header])
 		iv := c.rtp.nonce(ssrc, index)
-		c.rtp.sealGCM(out[header:], b[header:], &iv, out[:header])
+		c.rtp.sealGCM(out[header:], b[header:], &iv, out[:header], 0, false)
 		return out
 	}
 	out := dst[:len(b)+c.suite.tag()]
@@ -49,7 +49,7 @@ func (c *Context) OpenRTP(dst, b []byte, header int, index uint64) ([]byte, bool
 		}
 		out := dst[:end-tagGCM]
 		iv := c.rtp.nonce(ssrc, index)
-		if !c.rtp.openGCM(out[header:], b[header:end], &iv, b[:header]) {
+		if !c.rtp.openGCM(out[header:], b[header:end], &iv, b[:header], 0, false) {
 			return nil, false
 		}
 		copy(out, b[:header])

@@ -7,7 +7,6 @@ import "encoding/binary"
 type session struct {
 	salt [16]byte // the rest of it is 0, as RFC 3711 section 4.1.1 and RFC 7714 section 8.1 put it into the counter block
 	keys
-	aad [fixedRTCP + indexWord]byte // of one packet; here, because a slice of anything else would be moved to the heap for each one
 }
 
 // counter is the first counter block of a packet, RTP's or RTCP's: RFC 3711 section 4.1.1.
