@@ -28,7 +28,8 @@ var ours = map[string][]string{
 	"state/book":          {},
 	"healthcheck/resolve": {"sovereign"},
 	"healthcheck":         {"healthcheck/resolve", "sovereign"},
-	"media":               {"media/quality", "sovereign"},
+	"media":               {"media/plane", "media/quality", "media/srtp", "sovereign"},
+	"media/plane":         {"media/srtp", "sovereign", "internal/osnet"},
 	"media/quality":       {},
 	"media/srtp":          {},
 	"media/ice":           {},
@@ -63,7 +64,7 @@ var free = []string{"", "cmd/", "internal/gen/", "internal/demo", "bench"}
 // owners says which rooms may import a foreign module directly.
 var owners = map[string][]string{
 	"github.com/emiago/sipgo":       {"sip", "sip/transport", "sip/transaction", "sip/dialog", "internal/carrier", "bench/"},
-	"github.com/pion/":              {"media", "internal/carrier", "bench/"},
+	"github.com/pion/":              {"media", "media/plane", "internal/carrier", "bench/"},
 	"github.com/miekg/dns":          {"healthcheck/resolve"},
 	"github.com/nats-io/":           {"state"},
 	"github.com/transparency-dev/":  {"audit"},

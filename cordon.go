@@ -20,7 +20,6 @@ import (
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/healthcheck/resolve"
-	"github.com/cordonsip/cordon/internal/osnet"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/notify"
 	"github.com/cordonsip/cordon/notify/spans"
@@ -87,7 +86,6 @@ type Node struct {
 	api       *admin.Server
 
 	listeners []boundListener
-	poller    *osnet.Poller // reads the sockets of media; nil: they are read by their owners
 	certs     *certKeeper
 
 	stages  []*stage
@@ -142,9 +140,6 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("answers", n.answers.Run)
 	n.run("certs", n.certs.Run)
 	n.run("gate", n.gate.Run)
-	if n.poller != nil {
-		n.run("poller", n.poller.Run)
-	}
 	n.run("media", n.relay.Run)
 	if n.book != nil {
 		n.run("trace", n.book.Run)
@@ -212,9 +207,6 @@ func (n *Node) Stop(ctx context.Context, drain time.Duration) error {
 func (n *Node) Close(ctx context.Context) {
 	for _, l := range n.listeners {
 		l.close()
-	}
-	if n.poller != nil {
-		n.poller.Close()
 	}
 	if n.api != nil {
 		n.api.Close()

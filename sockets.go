@@ -64,24 +64,15 @@ func (n *Node) bind(context.Context) error {
 	return nil
 }
 
-// openPoller has media read by few goroutines, where the network can.
-func (n *Node) openPoller() error {
-	many, ok := n.opts.Net.(interface{ Poller() (*osnet.Poller, error) })
-	if !ok {
-		return nil
-	}
-	p, err := many.Poller()
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil
-	}
-	n.poller = p
-	return err
-}
-
-// listenMedia binds a socket for media.
+// listenMedia binds a socket for media: one that the data plane reads by itself, where the network has such.
 func (n *Node) listenMedia(at netip.AddrPort) (sovereign.UDPConn, error) {
-	if n.poller != nil {
-		return n.poller.ListenUDP(at)
+	type raw interface {
+		Socket(at netip.AddrPort, o osnet.SocketOptions) (*osnet.Socket, error)
+	}
+	if net, ok := n.opts.Net.(raw); ok {
+		if s, err := net.Socket(at, osnet.SocketOptions{DSCP: -1}); !errors.Is(err, errors.ErrUnsupported) {
+			return s, err
+		}
 	}
 	return n.opts.Net.ListenUDP(at)
 }

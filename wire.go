@@ -107,9 +107,6 @@ func people(c *configs.Config) []approval.Person {
 func (n *Node) buildDoors(context.Context) error {
 	c := n.opts.Config
 	var err error
-	if err = n.openPoller(); err != nil {
-		return err
-	}
 	n.relay, err = media.New(media.Config{
 		Listen: n.listenMedia, Fence: n.fence, Bind: c.Media.Address, Ports: c.Media.Ports, Sockets: n.mediaSockets(), Calls: c.Limits.MaxCalls,
 		Moved: func(session string, m media.Move) { n.edge.MediaMoved(session, m) }, Logger: n.logger.With("room", "media"), Metrics: n.opts.Metrics,
@@ -155,7 +152,7 @@ func (n *Node) rttMin(target string) time.Duration {
 // endpoint opens the media of a synthetic caller, behind the same fence as every call.
 func (n *Node) endpoint(l media.Leg, t media.Tone) (*media.Endpoint, error) {
 	c := n.cfg.Load()
-	return media.NewEndpoint(media.Config{Listen: n.listenMedia, Fence: n.fence, Bind: c.Media.Address, Logger: n.logger.With("room", "media")}, l, t)
+	return media.NewEndpoint(media.Config{Listen: n.opts.Net.ListenUDP, Fence: n.fence, Bind: c.Media.Address, Logger: n.logger.With("room", "media")}, l, t)
 }
 
 // profiles fills in what belongs to the node and not to the file: the media address that is advertised.

@@ -77,8 +77,10 @@ func (b *Branch) take() (alone *Branch) {
 	if now := s.open; now != nil && now.from == A {
 		b.x.rem = now.rem // A may have said something newer meanwhile
 	}
-	if old := s.legs[B].Swap(b.l); old != nil && old != b.l {
-		old.state.Store(nil)
+	old := s.legs[B].Load()
+	s.seats(B, b.l)
+	if old != nil && old != b.l {
+		s.r.plane.Mute(old.ref)
 		if s.seat == nil || s.seat.l != old {
 			alone = &Branch{s: s, l: old}
 		}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/cordonsip/cordon/media/plane"
 )
 
 // pace is how the time stamps of a payload type run.
@@ -69,46 +71,12 @@ func (t timings) fill(o timings) timings {
 	return t
 }
 
-// paces are timings as the packet path needs them.
-type paces []pacing
-
-type pacing struct {
-	pace
-	pt uint8
-}
-
-// paces are written into room, which may be nil; they are never nil.
-func (t timings) paces(room paces) paces {
-	if room == nil {
-		room = make(paces, 0, len(t))
-	}
+// paces appends the timings as the plane needs them.
+func (t timings) paces(out []plane.Clock) []plane.Clock {
 	for i := range t {
-		room = append(room, pacing{t[i].pace, t[i].pt})
+		out = append(out, plane.Clock{PT: t[i].pt, Event: t[i].event, Rate: t[i].rate})
 	}
-	return room
-}
-
-// of is the pace of a payload type; zero when it is not known.
-func (p paces) of(pt uint8) pace {
-	for i := range p {
-		if p[i].pt == pt {
-			return p[i].pace
-		}
-	}
-	return pace{}
-}
-
-// fill takes over what only o knows.
-func (p paces) fill(o paces) paces {
-	for i := range o {
-		switch at := slices.IndexFunc(p, func(k pacing) bool { return k.pt == o[i].pt }); {
-		case at < 0:
-			p = append(p, o[i])
-		case p[at].rate == 0:
-			p[at] = o[i]
-		}
-	}
-	return p
+	return out
 }
 
 func payloadType(format string) (uint8, bool) {

@@ -2,6 +2,7 @@ package media
 
 import (
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,12 +22,14 @@ func (p *peer) reports(s *socket, in *inbound) []rtcp.Packet {
 	var out []rtcp.Packet
 	for _, b := range p.got(s) {
 		if in != nil {
-			b = ok(in.openRTCP(make([]byte, maxPacket), b))(p.t)
+			b = ok(in.openRTCP(b))(p.t)
 		}
 		out = append(out, ok(rtcp.Unmarshal(b))(p.t)...)
 	}
 	return out
 }
+
+var aName = regexp.MustCompile(`^[0-9a-f]{8}$`)
 
 // Conforms: RFC 3550 section 6.4
 func TestReportsCross(t *testing.T) {
@@ -103,7 +106,7 @@ func reportsCross(t *testing.T, mux bool) {
 	if !isSR || x.SSRC != a.ssrc || x.NTPTime != sr.NTPTime || x.PacketCount != 3 || len(x.Reports) != 1 || x.Reports[0] != sr.Reports[0] || len(got) != 2 {
 		t.Errorf("B got %+v", got)
 	}
-	if d, isNames := got[1].(*rtcp.SourceDescription); !isNames || d.Chunks[0].Source != a.ssrc || d.Chunks[0].Items[0].Text != c.s.cname[B] {
+	if d, isNames := got[1].(*rtcp.SourceDescription); !isNames || d.Chunks[0].Source != a.ssrc || !aName.MatchString(d.Chunks[0].Items[0].Text) {
 		t.Errorf("B got %+v", got[1])
 	}
 	// B answers 100 ms later and says that it held the report for 60 of them.
@@ -160,8 +163,8 @@ func TestReportsFollowAliases(t *testing.T) {
 			t.Fatalf("%+v", got)
 		}
 		alias := got[0].(*rtcp.SenderReport).SSRC
-		if alias == c.a.ssrc || len(in.rtp.live) != 2 || in.rtp.live[1].ssrc != alias {
-			t.Errorf("the report names %x, the second stream is %x", alias, in.rtp.live[1].ssrc)
+		if alias == c.a.ssrc || len(in.live) != 2 || in.live[1] != alias {
+			t.Errorf("the report names %x, the second stream is %x", alias, in.live[1])
 		}
 		rr := compound(t, &rtcp.ReceiverReport{SSRC: c.b.ssrc, Reports: []rtcp.ReceptionReport{{SSRC: alias}}})
 		c.b.to = netipPort(toB, toB.Port()+1)

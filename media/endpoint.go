@@ -2,9 +2,12 @@ package media
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"sync"
 	"time"
+
+	"github.com/cordonsip/cordon/media/plane"
 )
 
 // Frames of an Endpoint: G.711 A-law, 20 ms.
@@ -35,7 +38,7 @@ type Endpoint struct {
 	mu    sync.Mutex
 	rec   EndpointReport
 	probe time.Time // when the last marker left; zero after it came back
-	echo  source    // numbers what is sent back
+	back  uint32    // extended sequence number of what was sent back last; 0 before the first
 }
 
 // EndpointReport is what an Endpoint measured.
@@ -50,7 +53,7 @@ type EndpointReport struct {
 // NewEndpoint opens the sockets of an endpoint whose far end is l. Only PCMA is spoken. Of c everything but Metrics
 // counts: an endpoint is not part of the relay's figures.
 func NewEndpoint(c Config, l Leg, t Tone) (*Endpoint, error) {
-	c.Metrics = nil
+	c.Metrics, c.Plane, c.Workers = nil, nil, 1
 	r, err := New(c)
 	if err != nil {
 		return nil, err
@@ -152,7 +155,7 @@ func (e *Endpoint) hear(text []byte, audio int) (*remote, error) {
 	if clocks.of(payloadPCMA).name != "PCMA" {
 		return nil, refuse(305, "the endpoint speaks PCMA only")
 	}
-	return rem, e.leg.commit(rem, clocks.paces(nil), "PCMA", cause)
+	return rem, e.leg.commit(rem, clocks, "PCMA", cause)
 }
 
 // Run sends the tone until ctx ends.
@@ -163,9 +166,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(frameTime)
 	defer tick.Stop()
-	w := &work{}
-	var seq source
-	seq.restart(uint16(random32() >> 17)) // below 2^15, so that the first rollover can't be mistaken: RFC 3711 section 3.3.1
+	seq := random32() >> 17 // below 2^15, so that the first rollover can't be mistaken: RFC 3711 section 3.3.1
 	ts := random32()
 	for n, start := 0, time.Now(); ; {
 		select {
@@ -175,25 +176,22 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		}
 		// A late tick is made up for: the far end plays 50 frames a second, whatever the scheduler does here.
 		for ; time.Duration(n+1)*frameTime <= time.Since(start); n++ {
-			e.frame(w, &seq, ts, n, time.Now())
+			e.frame(seq+uint32(n), ts, n)
 			ts += frameSamples
 		}
 	}
 }
 
 // frame sends the n-th frame.
-func (e *Endpoint) frame(w *work, seq *source, ts uint32, n int, now time.Time) {
+func (e *Endpoint) frame(seq, ts uint32, n int) {
 	hz := e.tone.Hz
 	marker := n%markerEvery == markerEvery/2
 	if marker {
 		hz = markerHz
 	}
-	b := w.plain[:12+frameSamples]
+	var b [12 + frameSamples]byte
 	encodeTone(b[12:], hz, n*frameSamples)
 	first := n == 0
-	if !first {
-		seq.take(uint16(seq.ext + 1))
-	}
 	e.mu.Lock()
 	if marker {
 		e.probe = time.Now()
@@ -201,12 +199,10 @@ func (e *Endpoint) frame(w *work, seq *source, ts uint32, n int, now time.Time) 
 	e.rec.Sent++
 	sent := uint32(e.rec.Sent)
 	e.mu.Unlock()
-	rtpHeader(b, uint16(seq.ext), ts, e.ssrc, first)
-	e.leg.send(w, b, header{base: 12, full: 12, pt: payloadPCMA, ssrc: e.ssrc, seq: uint16(seq.ext), ts: ts}, verdict{ext: seq.ext, fresh: first})
+	rtpHeader(b[:], uint16(seq), ts, e.ssrc, first)
+	e.relay.own.Emit(e.leg.ref, b[:], seq, first)
 	if n%reportEvery == markerEvery/2 {
-		e.s.ctl.Lock()
-		e.leg.originate(e.ssrc, ts, sent, sent*frameSamples, now)
-		e.s.ctl.Unlock()
+		e.relay.own.Report(e.leg.ref, e.ssrc, ts, sent, sent*frameSamples)
 	}
 }
 
@@ -221,13 +217,13 @@ func rtpHeader(b []byte, seq uint16, ts, ssrc uint32, marker bool) {
 	binary.BigEndian.PutUint32(b[8:], ssrc)
 }
 
-// take listens to one packet, and sends it back if the endpoint is an echo. It runs on the reader's goroutine.
-func (e *Endpoint) take(w *work, payload []byte, h header, now time.Time) {
+// take listens to one packet, and sends it back if the endpoint is an echo. It is the sink of its leg.
+func (e *Endpoint) take(t plane.Turn, payload []byte, h plane.Header) {
 	if e.tone.Echo {
-		e.back(w, payload, h)
+		e.echo(t, payload, h)
 		return
 	}
-	if h.pt != payloadPCMA || len(payload) < frameSamples {
+	if h.PT != payloadPCMA || len(payload) < frameSamples {
 		return
 	}
 	tone, marker := share(payload, e.tone.Hz), share(payload, markerHz)
@@ -240,27 +236,32 @@ func (e *Endpoint) take(w *work, payload []byte, h header, now time.Time) {
 	case marker > 0.5:
 		e.rec.Heard++
 		if !e.probe.IsZero() {
-			e.rec.Echo = now.Sub(e.probe)
+			e.rec.Echo = t.Now().Sub(e.probe)
 			e.probe = time.Time{}
 		}
 	}
 }
 
-// back returns a packet under the endpoint's own SSRC and numbers.
-func (e *Endpoint) back(w *work, payload []byte, h header) {
-	first := e.echo.received == 0
-	if first {
-		e.echo.restart(h.seq & 0x7fff)
-	} else {
-		e.echo.take(uint16(e.echo.ext + 1))
+// echo returns a packet under the endpoint's own SSRC and numbers.
+func (e *Endpoint) echo(t plane.Turn, payload []byte, h plane.Header) {
+	first := e.back == 0
+	if e.back++; first {
+		e.back = max(uint32(h.Seq&0x7fff), 1)
 	}
-	b := append(w.in[:12], payload...) // the packet was read and opened: its buffer is free
-	rtpHeader(b, uint16(e.echo.ext), h.ts, e.ssrc, first)
-	b[1] = h.pt
-	e.leg.send(w, b, header{base: 12, full: 12, pt: h.pt, ssrc: e.ssrc, seq: uint16(e.echo.ext), ts: h.ts}, verdict{ext: e.echo.ext, fresh: first})
+	var room [2048]byte
+	b := room[:12+copy(room[12:], payload)]
+	rtpHeader(b, uint16(e.back), h.TS, e.ssrc, first)
+	b[1] = h.PT
+	t.Back(b, e.back, first)
 	e.mu.Lock()
 	e.rec.Sent++
 	e.mu.Unlock()
+}
+
+func random32() uint32 {
+	var b [4]byte
+	rand.Read(b[:]) // never fails, by its contract
+	return binary.BigEndian.Uint32(b[:])
 }
 
 // Report is what was measured so far.

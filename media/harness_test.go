@@ -228,18 +228,17 @@ func (s *socket) Close() error {
 	return nil
 }
 
-// loopback binds real sockets; with many, one reader serves them all where the system can.
+// loopback binds real sockets; with many, those that the plane reads by itself where the system can.
 func loopback(t testing.TB, many bool) func(netip.AddrPort) (sovereign.UDPConn, error) {
 	t.Helper()
-	p, err := osnet.Net{}.Poller()
-	if !many || errors.Is(err, errors.ErrUnsupported) {
-		return osnet.Net{}.ListenUDP
+	return func(at netip.AddrPort) (sovereign.UDPConn, error) {
+		if many {
+			if s, err := (osnet.Net{}).Socket(at, osnet.SocketOptions{DSCP: -1}); !errors.Is(err, errors.ErrUnsupported) {
+				return s, err
+			}
+		}
+		return osnet.Net{}.ListenUDP(at)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	runs(t, p.Run)
-	return p.ListenUDP
 }
 
 // runs runs something for as long as the test.
@@ -255,14 +254,18 @@ type bed struct {
 	t     testing.TB
 	fence *sovereign.Fence
 	relay *Relay
+	real  bool // the sockets are those of the system, and the relay runs
 	moves *moves
 	cfg   Config
 }
 
-func newBed(t testing.TB, listen func(netip.AddrPort) (sovereign.UDPConn, error)) *bed {
+func newBed(t testing.TB, listen func(netip.AddrPort) (sovereign.UDPConn, error), more ...func(*Config)) *bed {
 	t.Helper()
 	b := &bed{t: t, fence: sovereign.NewFence(europe(t), nil), moves: &moves{}}
 	b.cfg = Config{Listen: listen, Fence: b.fence, Bind: relayAddr, Moved: b.moves.add}
+	for _, f := range more {
+		f(&b.cfg)
+	}
 	r, err := New(b.cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -285,6 +288,9 @@ func (b *bed) endpoint(at netip.Addr, l Leg, tone Tone) *Endpoint {
 	b.t.Helper()
 	c := b.cfg
 	c.Bind, c.Moved = at, nil
+	if b.real {
+		c.Listen = osnet.Net{}.ListenUDP
+	}
 	e, err := NewEndpoint(c, l, tone)
 	if err != nil {
 		b.t.Fatal(err)

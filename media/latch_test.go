@@ -52,11 +52,11 @@ func TestPlainLatch(t *testing.T) {
 		if try(c.a.rtp) {
 			t.Error("a second source was taken while the first one speaks")
 		}
-		wait(rebindIdle)
+		wait(time.Second)
 		if !try(prefix) {
 			t.Error("after silence the declared prefix was not taken")
 		}
-		wait(rebindIdle)
+		wait(time.Second)
 		if try(other) {
 			t.Error("it moved twice within one offer and answer")
 		}
@@ -64,7 +64,7 @@ func TestPlainLatch(t *testing.T) {
 		offer := ok(c.s.Offer(A, c.a.sdp(), c.legs[B]))(t)
 		c.b.reads(offer)
 		ok(c.s.Answer(B, c.b.sdp()))(t)
-		wait(rebindIdle)
+		wait(time.Second)
 		if !try(other) {
 			t.Error("after a re-INVITE it may not move")
 		}
@@ -143,17 +143,17 @@ func TestFloodOfStrangers(t *testing.T) {
 			c.a.from(s, c.a.next())
 			if i%100 == 50 {
 				if n := c.hears(c.a, c.b, 5); n != 5 {
-					t.Errorf("%d of 5 while strangers shout", n)
+					t.Errorf("%d of 5 while 20 shout", n)
 				}
 			}
 		}
-		if n := len(c.s.Report().Moves); n != maxTold {
+		if n := len(c.s.Report().Moves); n != 8 {
 			t.Errorf("%d moves", n)
 		}
 		// While they shout, a far end that really moved waits for its turn like any stranger.
 		moved := c.a.bind(netip.MustParseAddrPort("127.0.2.99:4000"))
 		if c.a.from(moved, c.a.next()); len(c.b.got(c.b.rtp)) != 0 {
-			t.Error("strangers are looked at without a limit")
+			t.Error("20 are looked at without a limit")
 		}
 		wait(time.Second)
 		if c.a.from(moved, c.a.next()); len(c.b.got(c.b.rtp)) != 1 {

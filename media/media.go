@@ -8,7 +8,9 @@
 // travel only on legs marked Secure (or InsecureLab); an MKI that a peer announces is honoured in what it sends, we send none; session parameters
 // that weaken a stream make a crypto line unusable. Header extensions and every RTCP packet but reports and goodbyes stay on their side.
 //
-// It imports sovereign; it is the only room with pion.
+// The packets are carried by media/plane, in this process or in one of its own. This half negotiates, and tells the plane what was agreed.
+//
+// It imports sovereign and its sub-rooms; it is the only room with pion.
 package media
 
 import (
@@ -17,6 +19,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/cordonsip/cordon/media/plane"
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -80,6 +83,12 @@ type Config struct {
 	Sockets int
 	// Calls is how many calls may be up at one time, which bounds what stays open between them; 0 means that nobody knows.
 	Calls int
+	// Workers is how many threads carry packets; 0 means 1. Both sides of a call have the same one.
+	Workers int
+	// Tick is how long packets wait for each other at most, when there are many; 0 means 1 ms, less than 0 never.
+	Tick time.Duration
+	// Plane gives what carries the packets, which tells e of what happened; nil: the relay carries them itself, while Run does.
+	Plane func(e plane.Events) (plane.Commands, error)
 	// Moved is told of each latch, re-latch and refusal; must not block.
 	Moved   func(session string, m Move)
 	Logger  *slog.Logger

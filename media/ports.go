@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cordonsip/cordon/media/plane"
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -24,11 +25,11 @@ const systemTries = 64
 var errNoSocket = errors.New("no media socket: the process may have no more files open")
 
 // ports hands out pairs of sockets: RTP on an even port, RTCP on the next (RFC 3550 section 11). The choice is random, so that a
-// stranger can't guess the next call's ports; a freed pair rests, so that late packets of one call don't reach another. Pairs that the network reads stay
-// open while they rest and after, so that in a steady state a call opens and closes none: see shelf.
+// stranger can't guess the next call's ports; a freed pair rests, so that late packets of one call don't reach another. Pairs stay open while they rest and
+// after, so that in a steady state a call opens and closes none: see shelf. The sockets are the plane's from the moment at which they are open.
 type ports struct {
 	listen func(netip.AddrPort) (sovereign.UDPConn, error)
-	fence  *sovereign.Fence
+	plane  plane.Commands
 	lo, hi uint16
 	rest   time.Duration
 
@@ -36,39 +37,39 @@ type ports struct {
 
 	mu   sync.Mutex
 	used map[netip.AddrPort]time.Time // zero: in use or on the shelf; else free again from then on
+	ids  [][]uint32                   // numbers of pairs that are free again, by worker
+	next uint32                       // a number that no pair had
 	most int                          // pairs that may be open, those on the shelf included; 0: as many as there are ports
 	open int
 	shelf
 }
 
-// pair of sockets.
+// pair of sockets, which the plane has.
 type pair struct {
-	rtp, rtcp *sovereign.PacketConn
-	at        netip.AddrPort // of rtp, as it was asked for
-	port      uint16
-	leg       *leg                                   // whose it is; changed only while the network hands nothing over
-	hands     [2]func(b []byte, from netip.AddrPort) // give leg what the network read of rtp and of rtcp
-	until     time.Time                              // of a freed one: the end of its rest
+	id    uint32
+	at    netip.AddrPort // of rtp, as it was asked for
+	port  uint16
+	work  uint32    // whose it is, of the plane's workers
+	until time.Time // of a freed one: the end of its rest
 }
 
-// newPair makes a pair of two open sockets.
-func (p *ports) newPair(rtp, rtcp sovereign.UDPConn, at netip.AddrPort, port uint16) *pair {
-	pr := &pair{rtp: p.fence.UDP(rtp), rtcp: p.fence.UDP(rtcp), at: at, port: port}
-	pr.hands = [2]func([]byte, netip.AddrPort){
-		func(b []byte, from netip.AddrPort) { pr.leg.rtp.take(b, from) },
-		func(b []byte, from netip.AddrPort) { pr.leg.rtcp.take(b, from) },
-	}
-	return pr
+// home is where a pair belongs: the address that it is bound to, and the worker that carries its packets. Both sides of a call have the same worker.
+type home struct {
+	addr   netip.Addr
+	worker uint32
 }
 
-func newPorts(c *Config) (*ports, error) {
+// bound is where the pair belongs.
+func (pr *pair) bound() home { return home{pr.at.Addr(), pr.work} }
+
+func newPorts(c *Config, workers int) (*ports, error) {
 	p := &ports{
-		listen: c.Listen, fence: c.Fence, lo: c.Ports[0], hi: c.Ports[1], rest: c.Quarantine, used: map[netip.AddrPort]time.Time{}, most: c.Sockets / 2,
+		listen: c.Listen, ids: make([][]uint32, workers), lo: c.Ports[0], hi: c.Ports[1], rest: c.Quarantine, used: map[netip.AddrPort]time.Time{}, most: c.Sockets / 2,
 	}
 	if p.rest == 0 {
 		p.rest = 5 * time.Second
 	}
-	p.room, p.rested = maxKept, map[netip.Addr]*rested{}
+	p.room, p.rested = maxKept, map[home]*rested{}
 	if c.Calls > 0 {
 		p.room = min(p.room, max(keptPerCall*c.Calls, 2*leastChoice))
 	}
@@ -94,7 +95,7 @@ func (p *ports) reserved(at netip.AddrPort) bool {
 
 // get gives a pair on a: a kept one, where there are enough to choose from, or a new one, or else any kept one. The last pairs of the range are for calls for
 // help (urgent) alone, which no bound on open sockets refuses either. It blocks when it binds.
-func (p *ports) get(a netip.Addr, urgent bool) (*pair, error) {
+func (p *ports) get(a home, urgent bool) (*pair, error) {
 	if pr := p.draw(a, leastChoice); pr != nil {
 		return pr, nil
 	}
@@ -110,7 +111,7 @@ func (p *ports) get(a netip.Addr, urgent bool) (*pair, error) {
 }
 
 // create opens a pair, within the bound.
-func (p *ports) create(a netip.Addr, urgent bool) (*pair, error) {
+func (p *ports) create(a home, urgent bool) (*pair, error) {
 	p.mu.Lock()
 	if p.most > 0 && p.open >= p.most && !urgent {
 		old := p.shelf.oldest()
@@ -133,7 +134,7 @@ func (p *ports) create(a netip.Addr, urgent bool) (*pair, error) {
 }
 
 // draw takes one of the kept pairs on a, if there are at least that many. It does not block.
-func (p *ports) draw(a netip.Addr, least int) *pair {
+func (p *ports) draw(a home, least int) *pair {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.promote(time.Now())
@@ -146,16 +147,16 @@ func (p *ports) draw(a netip.Addr, least int) *pair {
 
 // shut closes a pair that is neither in use nor on the shelf any more, and gives its ports back from the end of its rest on.
 func (p *ports) shut(pr *pair) {
-	pr.rtp.Close()
-	pr.rtcp.Close()
+	p.plane.Withdraw(pr.id)
 	p.mu.Lock()
 	p.open--
+	p.ids[pr.work] = append(p.ids[pr.work], pr.id)
 	p.mu.Unlock()
 	p.release(pr.at, pr.until)
 }
 
 // fresh binds a pair on a.
-func (p *ports) fresh(a netip.Addr, urgent bool) (*pair, error) {
+func (p *ports) fresh(a home, urgent bool) (*pair, error) {
 	if p.lo == 0 {
 		return p.system(a)
 	}
@@ -165,11 +166,11 @@ func (p *ports) fresh(a netip.Addr, urgent bool) (*pair, error) {
 	}
 	start := rand.IntN(n)
 	for i := range n {
-		at := netip.AddrPortFrom(a, p.lo+uint16(2*((start+i)%n)))
+		at := netip.AddrPortFrom(a.addr, p.lo+uint16(2*((start+i)%n)))
 		if !p.take(at) {
 			continue
 		}
-		if pr, err := p.bind(at); err == nil {
+		if pr, err := p.bind(at, a.worker); err == nil {
 			return pr, nil
 		}
 		// Somebody else has one of the two; it stays out of the way for as long as a used one.
@@ -188,10 +189,10 @@ func (p *ports) take(at netip.AddrPort) bool {
 	return true
 }
 
-// free takes a pair back to rest. It is closed, or stays open when somebody reads it meanwhile: the network, which drops what is late. Then nothing blocks.
-func (p *ports) free(pr *pair, read bool) {
+// free takes a pair back to rest. It stays open, where there is room, or is closed.
+func (p *ports) free(pr *pair) {
 	pr.until = time.Now().Add(p.rest)
-	if !read || !p.park(pr) {
+	if !p.park(pr) {
 		p.shut(pr)
 	}
 }
@@ -249,7 +250,29 @@ func (p *ports) idle() int {
 	return p.kept
 }
 
-func (p *ports) bind(at netip.AddrPort) (*pair, error) {
+// newPair gives two open sockets to the plane.
+func (p *ports) newPair(rtp, rtcp sovereign.UDPConn, at netip.AddrPort, port uint16, worker uint32) *pair {
+	pr := &pair{id: p.number(worker), at: at, port: port, work: worker}
+	p.plane.Give(plane.Pair{ID: pr.id, RTP: rtp, RTCP: rtcp})
+	return pr
+}
+
+// number gives a number that no open pair has: modulo the number of workers it is that of the worker.
+func (p *ports) number(worker uint32) uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.ids[worker]) == 0 {
+		of := p.next % uint32(len(p.ids))
+		p.ids[of] = append(p.ids[of], p.next)
+		p.next++
+	}
+	last := len(p.ids[worker]) - 1
+	id := p.ids[worker][last]
+	p.ids[worker] = p.ids[worker][:last]
+	return id
+}
+
+func (p *ports) bind(at netip.AddrPort, worker uint32) (*pair, error) {
 	rtp, err := p.listen(at)
 	if err != nil {
 		return nil, err
@@ -259,12 +282,12 @@ func (p *ports) bind(at netip.AddrPort) (*pair, error) {
 		rtp.Close()
 		return nil, err
 	}
-	return p.newPair(rtp, rtcp, at, at.Port()), nil
+	return p.newPair(rtp, rtcp, at, at.Port(), worker), nil
 }
 
 // system takes what the system gives, until it is an even port with a free neighbour. Those that don't fit stay open until then: a
 // system that always gives the lowest free port would give the same one again.
-func (p *ports) system(a netip.Addr) (*pair, error) {
+func (p *ports) system(a home) (*pair, error) {
 	var last error
 	var odd []sovereign.UDPConn
 	defer func() {
@@ -273,15 +296,15 @@ func (p *ports) system(a netip.Addr) (*pair, error) {
 		}
 	}()
 	for range systemTries {
-		rtp, err := p.listen(netip.AddrPortFrom(a, 0))
+		rtp, err := p.listen(netip.AddrPortFrom(a.addr, 0))
 		if err != nil {
 			return nil, err
 		}
 		port := portOf(rtp)
 		if port%2 == 0 && port != 0 {
-			rtcp, err := p.listen(netip.AddrPortFrom(a, port+1))
+			rtcp, err := p.listen(netip.AddrPortFrom(a.addr, port+1))
 			if err == nil {
-				return p.newPair(rtp, rtcp, netip.AddrPortFrom(a, 0), port), nil
+				return p.newPair(rtp, rtcp, netip.AddrPortFrom(a.addr, 0), port, a.worker), nil
 			}
 			last = err
 		}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cordonsip/cordon/media/plane"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -18,20 +19,21 @@ import (
 type Relay struct {
 	cfg   Config
 	ports *ports
+	plane plane.Commands
+	own   *plane.Plane // the plane, when it is in this process
+	seats *seats
+	turns atomic.Uint32 // sessions begun, which the workers get in turns
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{}
 	closed   bool
 	past     totals // of sessions that are gone
 
-	control  atomic.Uint64 // RTCP packets relayed
-	dropped  atomic.Uint64 // packets that could not be passed on
 	moves    [2]atomic.Uint64
 	refusals *prometheus.CounterVec
 
 	seed  maphash.Seed
 	spare spares
-	works sync.Pool // of *work: what a reader needs outlives the call that it read for
 }
 
 // New checks c and starts nothing.
@@ -39,23 +41,46 @@ func New(c Config) (*Relay, error) {
 	if c.Listen == nil || c.Fence == nil {
 		return nil, errors.New("media: a relay needs Listen and Fence")
 	}
-	p, err := newPorts(&c)
+	c.Workers = max(c.Workers, 1)
+	p, err := newPorts(&c, c.Workers)
 	if err != nil {
 		return nil, err
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: c, ports: p, sessions: map[*Session]struct{}{}, seed: maphash.MakeSeed()}
-	r.works.New = func() any { return &work{} }
+	r := &Relay{cfg: c, ports: p, seats: newSeats(c.Workers), sessions: map[*Session]struct{}{}, seed: maphash.MakeSeed()}
+	if err := r.begin(); err != nil {
+		return nil, err
+	}
 	if err := r.register(c.Metrics); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
+// begin makes the plane.
+func (r *Relay) begin() error {
+	var err error
+	if r.cfg.Plane != nil {
+		r.plane, err = r.cfg.Plane(heard{r})
+	} else {
+		r.own, err = plane.New(plane.Config{Fence: r.cfg.Fence, Workers: r.cfg.Workers, Tick: r.cfg.Tick, Events: heard{r}, Logger: r.cfg.Logger})
+		r.plane = r.own
+	}
+	r.ports.plane = r.plane
+	return err
+}
+
 // Run serves until ctx ends, then closes every session.
 func (r *Relay) Run(ctx context.Context) error {
+	carried := make(chan error, 1)
+	carrying, stop := context.WithCancel(context.WithoutCancel(ctx))
+	if r.own != nil {
+		go func() { carried <- r.own.Run(carrying) }()
+	} else {
+		carried <- nil
+	}
 	r.ports.run(ctx)
 	r.mu.Lock()
 	r.closed = true
@@ -68,7 +93,8 @@ func (r *Relay) Run(ctx context.Context) error {
 		s.Close()
 	}
 	r.ports.sweep(false)
-	return nil
+	stop()
+	return <-carried
 }
 
 // Open starts a session for one call whose A side is a. It opens no socket before the first Offer. id names the session to Config.Moved.
@@ -76,7 +102,7 @@ func (r *Relay) Open(id string, a Leg) (*Session, error) {
 	if err := r.check(&a); err != nil {
 		return nil, err
 	}
-	s := &Session{id: id, r: r, opened: time.Now(), slab: r.spare.get()}
+	s := &Session{id: id, r: r, opened: time.Now(), slab: r.spare.get(), worker: r.turns.Add(1) % uint32(r.cfg.Workers)}
 	s.cfg[A] = s.slab.config(A, &a)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,10 +163,11 @@ func (t *totals) add(s *Session) {
 }
 
 func (t *totals) leg(side int, l *leg) {
-	t.rx[side] += l.packets.Load()
-	t.bytes[side] += l.bytes.Load()
-	t.tx[side] += l.tx.Load()
-	t.refused[side] += l.refused.Load()
+	c := l.counters()
+	t.rx[side] += c.Packets
+	t.bytes[side] += c.Bytes
+	t.tx[side] += c.Sent
+	t.refused[side] += c.Refused
 }
 
 // register publishes the metrics. Packets are summed when somebody asks, so that none costs more than its own counter.
@@ -156,9 +183,9 @@ func (r *Relay) register(reg prometheus.Registerer) error {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "cordon_media_sessions", Help: "Open sessions."},
 			func() float64 { return float64(r.Sessions()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "cordon_media_rtcp_packets_total", Help: "RTCP packets taken."},
-			func() float64 { return float64(r.control.Load()) }),
+			func() float64 { return float64(r.plane.Totals().Control) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "cordon_media_dropped_packets_total", Help: "Packets that could not be passed on."},
-			func() float64 { return float64(r.dropped.Load()) }),
+			func() float64 { return float64(r.plane.Totals().Dropped) }),
 	}
 	all = append(all, r.ports.metrics()...)
 	for i, allowed := range []string{"false", "true"} {

@@ -76,6 +76,8 @@ func TestCallOnLoopback(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			bed := newBed(t, loopback(t, i%2 == 0))
+			bed.real = true
+			runs(t, bed.relay.Run)
 			alice := bed.endpoint(aliceAddr, legs[0], Tone{})
 			bob := bed.endpoint(bobAddr, legs[1], Tone{Echo: true})
 			s := bed.open(legs[0])

@@ -106,10 +106,7 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 	if rem.off || !out.only(both(rem.line.formats, o.agreed())) || out.speech() == "" {
 		return nil, refuse(305, "no format in use is offered")
 	}
-	clocks := rem.line.clocks(nil).paces(nil)
-	if now := l.state.Load(); now != nil { // each side sends under the numbers of the other, too
-		clocks = clocks.fill(now.clocks)
-	}
+	clocks := rem.line.clocks(nil).fill(l.remote.line.clocks(nil)).fill(o.remote.line.clocks(nil)) // each side sends under the numbers of the other, too
 	if err := l.commit(rem, clocks, out.speech(), "reinvite"); err != nil {
 		return nil, err
 	}

@@ -160,13 +160,13 @@ func (r *Replacement) Commit() (Patch, error) {
 		return Patch{}, s.refused(refuse(305, "no format in common with the far end that stays"))
 	}
 	theirs := r.rem.line.clocks(nil).fill(have.line.clocks(nil))
-	if err := r.e.l.commit(r.rem, theirs.paces(nil), spoken.codec(theirs), "refer"); err != nil {
+	if err := r.e.l.commit(r.rem, theirs, spoken.codec(theirs), "refer"); err != nil {
 		r.drop()
 		return Patch{}, err
 	}
 	r.over = true
 	s.cfg[side] = r.e.cfg
-	s.legs[side].Store(r.e.l)
+	s.seats(side, r.e.l)
 	s.retire(side, old)
 	return r.patch(stay, have, spoken), nil
 }
@@ -234,7 +234,7 @@ func (r *Replacement) Settle(answer []byte) error {
 		return nil
 	}
 	clocks := rem.line.clocks(nil)
-	return stay.commit(rem, clocks.paces(nil), rem.line.codec(clocks), "reinvite")
+	return stay.commit(rem, clocks, rem.line.codec(clocks), "reinvite")
 }
 
 // retire closes the leg that was replaced and keeps what it counted.

@@ -3,13 +3,13 @@ package media
 import (
 	"errors"
 	"hash/maphash"
-	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/cordonsip/cordon/media/plane"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -20,12 +20,10 @@ type Session struct {
 	id     string
 	r      *Relay
 	opened time.Time
-	slab   *slab     // guarded by mu; nil when the session has ended
-	cname  [2]string // canonical name of each side in RTCP, random; made when it is first needed, under ctl
+	slab   *slab  // guarded by mu; nil when the session has ended
+	worker uint32 // that carries the packets of both sides
 	legs   [2]atomic.Pointer[leg]
-	ctl    sync.Mutex // RTCP of both directions
-	// sink gets what A sends when there is no B side: the session of an Endpoint. It runs on the reader's goroutine.
-	sink func(w *work, payload []byte, h header, now time.Time)
+	sink   plane.Sink // gets what A sends when there is no B side: the session of an Endpoint
 	// watch sees the headers of RTP packets while somebody asked for them; nil else.
 	watch atomic.Pointer[func(Header)]
 
@@ -37,7 +35,7 @@ type Session struct {
 	beside bool     // a leg was made that may outlive the session
 	end    *Report
 
-	log   sync.Mutex // moves and tallies; taken last
+	log   sync.Mutex // moves; taken last
 	moves []Move
 }
 
@@ -119,9 +117,6 @@ func (s *Session) TryOffer(from Side, sdp []byte, to Leg) (offer []byte, done bo
 		return nil, false, nil
 	}
 	defer s.mu.Unlock()
-	if l := s.legs[1-from].Load(); l != nil && l.readers != nil {
-		return nil, false, nil
-	}
 	b, err := s.offer(from, sdp, to, false)
 	if errors.Is(err, errWait) {
 		return nil, false, nil
@@ -181,13 +176,24 @@ func (s *Session) start(side Side, wait bool) error {
 	l, err := newLeg(s, side, s.cfg[side], wait)
 	switch {
 	case err == nil:
-		s.legs[side].Store(l)
+		s.seats(side, l)
 		return nil
 	case errors.Is(err, errWait):
 		return err
 	}
 	s.r.cfg.Logger.Warn("media: no sockets for a leg", "session", s.id, "err", err)
 	return &Refusal{Status: 503, Warning: 399, Text: errNoPort.Error()}
+}
+
+// seats puts a leg in the place of a side: what comes from the other side goes to it, and the other way round.
+func (s *Session) seats(side Side, l *leg) {
+	s.legs[side].Store(l)
+	if s.watch.Load() != nil {
+		s.r.plane.Watch(l.ref, true)
+	}
+	if other := s.legs[1-side].Load(); other != nil {
+		s.r.plane.Join(l.ref, other.ref)
+	}
 }
 
 // target is the leg that an offer goes to. Another party, or a leg that never answered, gets a new one.
@@ -374,87 +380,10 @@ func (s *Session) agree(l *leg, x *exchange, answer *remote, cause string) error
 	ours = ours.fill(theirs)
 	theirs = theirs.fill(ours)
 	codec := answer.line.codec(theirs)
-	if err := x.to.commit(answer, theirs.paces(x.to.beat()), codec, cause); err != nil {
+	if err := x.to.commit(answer, theirs, codec, cause); err != nil {
 		return err
 	}
-	return l.commit(x.rem, ours.paces(l.beat()), codec, offerCause)
-}
-
-// silence stops a leg whose stream was refused or taken away.
-func (l *leg) silence(rem *remote) {
-	l.state.Store(nil)
-	l.rtp.aim(netip.AddrPort{}, nil, "")
-	l.rtcp.aim(netip.AddrPort{}, nil, "")
-	l.remote = rem
-}
-
-// commit puts rem in force. Contexts live on while their keys stay: so does the rollover counter, and a new key starts at 0 (RFC 3711
-// section 3.3.1).
-func (l *leg) commit(rem *remote, clocks paces, codec, cause string) error {
-	next := &l.usual
-	if next.clocks != nil {
-		next = &state{}
-	}
-	*next = state{mux: rem.line.mux, wants: !rem.line.hold && rem.line.dir.receives(), clocks: clocks, codec: codec}
-	if rem.key != nil {
-		if err := l.keying(next, rem.key); err != nil {
-			return err
-		}
-	}
-	if !rem.line.hold {
-		l.rtp.aim(rem.line.addr, rem.pass, cause)
-		if rem.line.mux {
-			l.rtcp.aim(netip.AddrPort{}, nil, cause)
-		} else {
-			l.rtcp.aim(rem.line.rtcp, rem.rtcp, cause)
-		}
-	}
-	l.state.Store(next)
-	l.remote, l.proto = rem, rem.line.proto
-	return nil
-}
-
-// maxKeys is how many keys of one far end keep their state: forks and re-keying come back to an earlier one.
-const maxKeys = 4
-
-func (l *leg) keying(next *state, key *crypto) error {
-	next.suite = key.suite
-	for _, in := range l.ins {
-		if in.key.same(*key) {
-			next.in = in
-		}
-	}
-	if next.in == nil {
-		next.in = &inbound{key: *key}
-		if l.ins = append(l.ins, next.in); len(l.ins) > maxKeys {
-			l.ins = slices.Delete(l.ins, 0, 1)
-		}
-	}
-	if next.out = l.outs[key.suite]; next.out != nil {
-		return nil
-	}
-	ours, ok := l.keys[key.suite]
-	if !ok {
-		ours = newCrypto(key.tag, key.suite)
-		l.keep(ours)
-	}
-	out, err := newOutbound(ours)
-	if err != nil {
-		return err
-	}
-	if l.outs == nil {
-		l.outs = map[Suite]*outbound{}
-	}
-	l.outs[key.suite], next.out = out, out
-	return nil
-}
-
-// keep remembers a key of ours.
-func (l *leg) keep(c crypto) {
-	if l.keys == nil {
-		l.keys = map[Suite]crypto{}
-	}
-	l.keys[c.suite] = c
+	return l.commit(x.rem, ours, codec, offerCause)
 }
 
 // Rollback forgets an offer that was refused: the session stays as it was (RFC 6141).
@@ -541,11 +470,6 @@ func (s *Session) TryClose() (r Report, done bool) {
 		return Report{}, false
 	}
 	defer s.mu.Unlock()
-	for side := range s.legs {
-		if l := s.legs[side].Load(); l != nil && l.readers != nil {
-			return Report{}, false
-		}
-	}
 	return s.close(), true
 }
 
@@ -573,30 +497,4 @@ func (s *Session) close() Report {
 	s.open, s.seat = nil, nil
 	s.shed()
 	return r
-}
-
-func (l *leg) report() SideReport {
-	r := SideReport{
-		Local: netip.AddrPortFrom(l.host, l.pair.port), RxPackets: l.packets.Load(), RxBytes: l.bytes.Load(), TxPackets: l.tx.Load(),
-		Lost: l.lost.Load(), Jitter: time.Duration(l.jitter.Load()), RTT: time.Duration(l.rtt.Load()), TxLost: l.txLost.Load(),
-		Refused: l.refused.Load(), FirstRx: moment(l.first.Load()), LastRx: moment(l.last.Load()), PerCountry: l.perCountry(),
-	}
-	if la := l.rtp.latch.Load(); la != nil {
-		r.Remote, r.Ruling = la.addr, la.pass.Ruled()
-		if !r.Ruling.Permitted() {
-			r.Ruling = la.ruling // a move of cause "law" tells when it ended
-		}
-	}
-	if st := l.state.Load(); st != nil {
-		r.Codec, r.Suite = st.codec, st.suite
-		r.MOS = mos(st.codec, r.RxPackets, r.Lost, l.gaps.Load(), r.Jitter, r.RTT)
-	}
-	return r
-}
-
-func moment(ns int64) time.Time {
-	if ns == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, ns)
 }

@@ -2,7 +2,6 @@ package media
 
 import (
 	"math/rand/v2"
-	"net/netip"
 	"time"
 )
 
@@ -17,14 +16,14 @@ const (
 	giveBack    = 8 // a sweep closes that part of them, and no fewer than so many: after a peak the next one is near
 )
 
-// shelf is where pairs stay open that no call has: first they rest, then they wait for the next call, by the address that they are bound to. It has the lock
+// shelf is where pairs stay open that no call has: first they rest, then they wait for the next call, by where they belong. It has the lock
 // of its ports.
 type shelf struct {
 	keeps      bool // somebody sweeps
 	kept, room int  // pairs, resting and rested, that there are and that there may be
 	resting    []resting
 	over       int // the rests of the first ones are, and they are gone
-	rested     map[netip.Addr]*rested
+	rested     map[home]*rested
 }
 
 // resting is a pair that rests. It is looked at when it is put here and when it is drawn, not in between: it is in no cache by then.
@@ -34,7 +33,7 @@ type resting struct {
 	then  *rested // where it belongs
 }
 
-// rested are the pairs on one address that may be drawn.
+// rested are the pairs of one home that may be drawn.
 type rested struct {
 	pairs []*pair
 	was   [lookBack]mark // since the last sweep, and before it
@@ -45,9 +44,6 @@ type mark struct {
 	fewest int // that were there at one time
 	drawn  bool
 }
-
-// bound is the local address that the pair was asked for on.
-func (pr *pair) bound() netip.Addr { return pr.at.Addr() }
 
 // put takes a pair that begins its rest, if there is room for it.
 func (s *shelf) put(pr *pair) bool {
@@ -88,7 +84,7 @@ func (s *shelf) promote(now time.Time) {
 }
 
 // draw takes one of the rested pairs on a by chance, if there are at least that many.
-func (s *shelf) draw(a netip.Addr, least int) *pair {
+func (s *shelf) draw(a home, least int) *pair {
 	r := s.rested[a]
 	if r == nil || len(r.pairs) < least || len(r.pairs) == 0 {
 		return nil

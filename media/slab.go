@@ -94,8 +94,8 @@ func (l *leg) forget() {
 	for _, c := range l.keys {
 		clear(c.key)
 	}
-	for _, in := range l.ins {
-		clear(in.key.key)
+	if l.remote != nil && l.remote.key != nil {
+		clear(l.remote.key.key)
 	}
 }
 
@@ -126,12 +126,4 @@ func (l *leg) sheet(n int) []line {
 		return l.told[:0]
 	}
 	return make([]line, 0, n)
-}
-
-// beat is room for the clocks of the state that l gets next; nil when that is not its first one.
-func (l *leg) beat() paces {
-	if l.usual.clocks != nil {
-		return nil
-	}
-	return l.paced[:0]
 }

@@ -79,28 +79,28 @@ func relay(args []string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	debug.SetGCPercent(patientGC)
-	poller, err := osnet.Net{}.Poller()
-	if err != nil {
-		return err
-	}
 	fence, err := permits()
 	if err != nil {
 		return err
 	}
 	r := &relayed{sessions: map[string]*media.Session{}, legs: legs(), profile: *profile}
 	r.relay, err = media.New(media.Config{
-		Listen: poller.ListenUDP, Fence: fence, Bind: bind, Ports: [2]uint16{10000, 59999}, Quarantine: time.Second, Logger: slog.New(slog.DiscardHandler),
+		Listen: listen, Fence: fence, Bind: bind, Ports: [2]uint16{10000, 59999}, Quarantine: time.Second, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = poller.Run(ctx) }) // both end with ctx alone, without an error
-	wg.Go(func() { _ = r.relay.Run(ctx) })
+	wg.Go(func() { _ = r.relay.Run(ctx) }) // it ends with ctx alone, without an error
 	defer wg.Wait()
 	defer cancel()
 	return r.serve(in, out)
+}
+
+// listen binds a socket that the data plane reads by itself.
+func listen(at netip.AddrPort) (sovereign.UDPConn, error) {
+	return osnet.Net{}.Socket(at, osnet.SocketOptions{DSCP: -1})
 }
 
 var errNoSplit = errors.New("-split: the door of media offers no process of its own; media runs in the process that opens its sessions")

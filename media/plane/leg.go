@@ -1,0 +1,331 @@
+package plane
+
+// leg is a slot with what lies beside it, as one packet or one command sees it.
+type leg struct {
+	*slot
+	*beside
+	number uint32
+}
+
+// beside is what is needed of a leg seldom, or has pointers.
+type beside struct {
+	open    Open
+	pair    *pair
+	six     bool
+	theirs  *inbound    // key in use of what comes; nil before the first
+	ours    *outbound   // of what goes
+	ins     []*inbound  // the last keys of the far end, so that a key that comes back finds its rollover counter
+	outs    []*outbound // one per key of ours, for as long as the leg lives: its indexes are never used twice
+	clocks  []Clock
+	usual   [8]Clock // the memory of the first ones
+	sources []source // but for the one in use
+	turn    uint64
+	towers  [2]watchtower // of RTP and of RTCP
+	passed  *sentReports  // nil before the first
+	got     gotReport     // by a leg that is joined to nobody
+	cname   string        // under which our reports go to the far end; made when it is first needed
+}
+
+func (l *leg) ref() Ref { return Ref{l.number, l.serial} }
+
+func (l *leg) tower(ln *lane) *watchtower {
+	if ln == &l.rtcp {
+		return &l.towers[1]
+	}
+	return &l.towers[0]
+}
+
+// clock of a payload type; zero when it is not known.
+func (o *beside) clock(pt uint8) Clock {
+	for i := range o.clocks {
+		if o.clocks[i].PT == pt {
+			return o.clocks[i]
+		}
+	}
+	return Clock{}
+}
+
+// leg gives the leg in a slot; false when there is none.
+func (w *worker) leg(number uint32) (leg, bool) {
+	s, o := w.at(number / w.every)
+	return leg{s, o, number}, s != nil && s.serial != 0
+}
+
+// of gives the leg that a command is for; false when it is gone.
+func (w *worker) of(r Ref) (leg, bool) {
+	l, ok := w.leg(r.Slot)
+	return l, ok && l.serial == r.Serial
+}
+
+// Open implements Commands.
+func (p *Plane) Open(o Open) {
+	if o.Slot == 0 || o.Serial == 0 {
+		return
+	}
+	w := p.worker(o.Slot)
+	pr := p.pair(o.Pair)
+	if pr != nil {
+		pr.begin()
+	}
+	w.lock()
+	defer w.mu.Unlock()
+	s, b := w.make(o.Slot / w.every)
+	if s == nil || pr == nil {
+		p.cfg.Logger.Error("plane: no slot or no sockets for a leg", "session", o.Session, "slot", o.Slot, "pair", o.Pair)
+		return
+	}
+	if s.serial != o.Serial {
+		*s = slot{serial: o.Serial}
+	} else {
+		s.outRTCP += rtcpLeap
+	}
+	s.flags, s.other = 0, 0
+	*b = beside{open: o, pair: pr, six: pr.six}
+	pr.leg = o.Slot
+	w.drop(pr)
+}
+
+// Set implements Commands.
+func (p *Plane) Set(n Set) {
+	w := p.worker(n.Slot)
+	w.lock()
+	defer w.mu.Unlock()
+	l, ok := w.of(n.Ref)
+	if !ok {
+		return
+	}
+	flags := flagLive | l.flags&flagWatched
+	if n.Wants {
+		flags |= flagWants
+	}
+	if n.Mux {
+		flags |= flagMux
+	}
+	if n.In.Suite != 0 {
+		if !l.opens(n.In) {
+			p.refuse(&l)
+			return
+		}
+		flags |= flagOpens
+	}
+	if n.Out.Suite != 0 {
+		if !l.seals(n.Out) {
+			p.refuse(&l)
+			return
+		}
+		flags |= flagSeals
+	}
+	if l.clocks == nil {
+		l.clocks = l.usual[:0]
+	}
+	l.clocks = append(l.clocks[:0], n.Clocks...)
+	l.flags = flags
+	if !n.RTP.Stay {
+		w.aim(&l, &l.rtp, n.RTP)
+	}
+	if !n.RTCP.Stay {
+		w.aim(&l, &l.rtcp, n.RTCP)
+	}
+}
+
+// refuse leaves a leg mute whose keys cannot be used: its giver checked them.
+func (p *Plane) refuse(l *leg) {
+	l.flags &^= flagLive
+	p.cfg.Logger.Error("plane: a key that is none", "session", l.open.Session)
+}
+
+// opens puts the key of the far end in use.
+func (l *leg) opens(k Key) bool {
+	if l.theirs != nil && l.theirs.key.Same(k) {
+		return true
+	}
+	var next *inbound
+	for _, in := range l.ins {
+		if in.key.Same(k) {
+			next = in
+		}
+	}
+	if next == nil {
+		ctx, err := newContext(k)
+		if err != nil {
+			return false
+		}
+		next = &inbound{key: k.own(), ctx: ctx}
+		if l.ins = append(l.ins, next); len(l.ins) > maxKeys {
+			l.ins[0].forget()
+			l.ins = append(l.ins[:0], l.ins[1:]...)
+		}
+	}
+	if l.theirs != nil {
+		if l.in.on {
+			l.theirs.rtp = append(l.theirs.rtp, l.in)
+		}
+		if l.inRTCP.on {
+			l.theirs.rtcp = append(l.theirs.rtcp, l.inRTCP)
+		}
+		l.in, l.inRTCP = stream{}, stream{}
+	}
+	l.theirs = next
+	return true
+}
+
+func (in *inbound) forget() {
+	in.key.forget()
+	in.ctx.Wipe()
+}
+
+// seals puts our key in use.
+func (l *leg) seals(k Key) bool {
+	if l.ours != nil && l.ours.key.Same(k) {
+		return true
+	}
+	var next *outbound
+	for _, out := range l.outs {
+		if out.key.Same(k) {
+			next = out
+		}
+	}
+	if next == nil {
+		ctx, err := newContext(k)
+		if err != nil {
+			return false
+		}
+		next = &outbound{key: k.own(), ctx: ctx}
+		l.outs = append(l.outs, next)
+	}
+	switch {
+	case l.ours != nil:
+		if l.out.on {
+			l.ours.rest(l.out)
+		}
+		l.ours.rtcp, l.outRTCP = l.outRTCP, next.rtcp
+		l.out = sending{}
+	case l.out.on: // of the plane before this one
+		next.names, next.lost = append(next.names, l.out.alias), true
+	}
+	l.ours = next
+	return true
+}
+
+// Mute implements Commands.
+func (p *Plane) Mute(r Ref) { p.mute(r, false) }
+
+// Silence implements Commands.
+func (p *Plane) Silence(r Ref) { p.mute(r, true) }
+
+func (p *Plane) mute(r Ref, nowhere bool) {
+	w := p.worker(r.Slot)
+	w.lock()
+	defer w.mu.Unlock()
+	l, ok := w.of(r)
+	if !ok {
+		return
+	}
+	l.flags &^= flagLive
+	if nowhere {
+		w.aim(&l, &l.rtp, Aim{})
+		w.aim(&l, &l.rtcp, Aim{})
+	}
+}
+
+// Join implements Commands. A leg that was joined to one of the two before is joined to nobody.
+func (p *Plane) Join(a, b Ref) {
+	w := p.worker(max(a.Slot, b.Slot))
+	w.lock()
+	defer w.mu.Unlock()
+	for _, r := range [2]Ref{a, b} {
+		if l, ok := w.of(r); ok {
+			w.part(&l)
+		}
+	}
+	la, okA := w.of(a)
+	lb, okB := w.of(b)
+	if okA && okB {
+		la.other, lb.other = b.Slot, a.Slot
+	}
+}
+
+// part ends what a leg is joined to.
+func (w *worker) part(l *leg) {
+	if o, ok := w.leg(l.other); ok && l.other != 0 && o.other == l.number {
+		o.other = 0
+	}
+	l.other = 0
+}
+
+// Close implements Commands. When it returns nothing of the leg runs; its counters can be read until its slot has another leg.
+func (p *Plane) Close(r Ref) {
+	w := p.worker(r.Slot)
+	w.lock()
+	defer w.mu.Unlock()
+	l, ok := w.of(r)
+	if !ok {
+		return
+	}
+	w.part(&l)
+	l.flags = 0
+	if l.pair != nil && l.pair.leg == r.Slot {
+		l.pair.leg = 0
+	}
+	for _, in := range l.ins {
+		in.forget()
+	}
+	for _, out := range l.outs {
+		out.key.forget()
+		out.ctx.Wipe()
+	}
+	*l.beside = beside{}
+}
+
+// Watch implements Commands.
+func (p *Plane) Watch(r Ref, on bool) {
+	w := p.worker(r.Slot)
+	w.lock()
+	defer w.mu.Unlock()
+	if l, ok := w.of(r); ok {
+		l.flags &^= flagWatched
+		if on {
+			l.flags |= flagWatched
+		}
+	}
+}
+
+// Read implements Commands.
+func (p *Plane) Read(r Ref) (Counters, bool) {
+	w := p.worker(r.Slot)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l, ok := w.of(r)
+	if !ok {
+		return Counters{}, false
+	}
+	return l.counters(), true
+}
+
+// Emit sends an RTP packet of our own from a leg: ext is its extended sequence number, and fresh says that its numbers begin anew.
+func (p *Plane) Emit(r Ref, b []byte, ext uint32, fresh bool) {
+	w := p.worker(r.Slot)
+	w.lock()
+	defer w.mu.Unlock()
+	if l, ok := w.of(r); ok {
+		w.emit(&l, b, ext, fresh)
+	}
+}
+
+// Report sends a sender report of our own from a leg: how much it sent as ssrc, and what came.
+func (p *Plane) Report(r Ref, ssrc, ts, packets, octets uint32) {
+	w := p.worker(r.Slot)
+	w.lock()
+	defer w.mu.Unlock()
+	if l, ok := w.of(r); ok {
+		w.originate(&l, ssrc, ts, packets, octets)
+	}
+}
+
+// lane is that of RTP, 0, or of RTCP.
+func (l *leg) lane(i int) *lane {
+	if i == 0 {
+		return &l.slot.rtp
+	}
+	return &l.slot.rtcp
+}

@@ -1,0 +1,135 @@
+package plane
+
+import (
+	"time"
+
+	"github.com/cordonsip/cordon/internal/osnet"
+)
+
+const (
+	maxPacket = 2048 // a UDP payload that is larger is no voice packet
+	slack     = 1024 // more than what sealing adds, or a report of ours
+)
+
+// packet takes one datagram that came on a lane of a leg. b has slack behind it.
+func (w *worker) packet(l *leg, ln *lane, b []byte, from *osnet.Name) {
+	switch {
+	case l.flags&flagLive == 0 || !ln.aimed:
+		l.refused++
+	case ln == &l.rtcp || l.flags&flagMux != 0 && isRTCP(b):
+		w.report(l, ln, b, from)
+	default:
+		w.media(l, ln, b, from)
+	}
+}
+
+// media takes one RTP packet. The order is: source, authentication, law, counting.
+func (w *worker) media(l *leg, ln *lane, b []byte, from *osnet.Name) {
+	h, ok := ParseHeader(b)
+	if !ok || *from != ln.peer && !w.admissible(l, ln, from) {
+		l.refused++
+		return
+	}
+	n := len(b)
+	shown := 0
+	if l.flags&flagWatched != 0 {
+		shown = copy(w.shown[:], b[:h.Full])
+	}
+	if l.flags&flagOpens != 0 {
+		if b, ok = l.theirs.open(l.slot, b, h, w.spare[:]); !ok {
+			l.refused++
+			return
+		}
+	}
+	if !w.far(l, ln, from) {
+		l.refused++
+		return
+	}
+	l.from[ln.home]++
+	if shown > 0 {
+		w.p.cfg.Events.Passed(l.ref(), true, time.Unix(0, w.now), from.AddrPort(), w.shown[:shown], n)
+	}
+	v := l.tally(l.beside, h, n, w.now)
+	if l.other != 0 {
+		if o, ok := w.leg(l.other); ok {
+			w.send(&o, bare(b, h), h, v)
+		}
+	} else if l.open.Sink != nil {
+		l.open.Sink(Turn{w, l.number}, b[h.Full:], h)
+	}
+}
+
+// maxShown is how much of a header a watcher sees.
+const maxShown = 128
+
+// send passes one plain RTP packet on to the far end of l. It may change b, which has slack behind it.
+func (w *worker) send(l *leg, b []byte, h Header, v verdict) {
+	if l.flags&(flagLive|flagWants) != flagLive|flagWants || !l.rtp.aimed {
+		return
+	}
+	if l.flags&flagSeals != 0 {
+		if v.stray {
+			return // its index can't be told yet
+		}
+		var ok bool
+		if b, ok = l.ours.seal(l.slot, b, h.Base, h.SSRC, v.ext, v.fresh); !ok {
+			w.p.dropped.Add(1)
+			return
+		}
+	}
+	if w.write(l, &l.rtp, b) {
+		l.sent++
+		if l.flags&flagWatched != 0 {
+			w.p.cfg.Events.Passed(l.ref(), false, time.Unix(0, w.now), l.rtp.peer.AddrPort(), b[:min(h.Base, len(b))], len(b))
+		}
+	}
+}
+
+// write sends b to the far end of a lane. It is the only place where media leaves.
+func (w *worker) write(l *leg, ln *lane, b []byte) bool {
+	if !w.clear(l, ln) {
+		return false
+	}
+	i := 0
+	if ln == &l.rtcp {
+		i = 1
+	}
+	switch pr := l.pair; {
+	case pr == nil:
+		return false
+	case pr.socks[i] != nil:
+		if osnet.Send(pr.socks[i].FD(), b, &ln.peer) == 0 {
+			return true
+		}
+	case pr.conns[i] != nil:
+		if _, err := pr.conns[i].Write(b, l.tower(ln).pass); err == nil {
+			return true
+		}
+	}
+	w.p.dropped.Add(1)
+	return false
+}
+
+// Turn is the moment at which a Sink runs.
+type Turn struct {
+	w   *worker
+	leg uint32
+}
+
+// Now is when the packet came.
+func (t Turn) Now() time.Time { return time.Unix(0, t.w.now) }
+
+// Back sends an RTP packet to where the one that is listened to came from. b is plain; ext is its extended sequence number, and fresh says that its numbers begin anew.
+func (t Turn) Back(b []byte, ext uint32, fresh bool) {
+	if l, ok := t.w.leg(t.leg); ok {
+		t.w.emit(&l, b, ext, fresh)
+	}
+}
+
+// emit sends an RTP packet of our own.
+func (w *worker) emit(l *leg, b []byte, ext uint32, fresh bool) {
+	if h, ok := ParseHeader(b); ok && len(b) <= maxPacket {
+		n := copy(w.made[:], b)
+		w.send(l, w.made[:n], h, verdict{ext: ext, fresh: fresh})
+	}
+}

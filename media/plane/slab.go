@@ -1,0 +1,239 @@
+package plane
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+	"unsafe"
+
+	"github.com/cordonsip/cordon/internal/osnet"
+	"github.com/cordonsip/cordon/media/srtp"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// Layout names the form of a slab. It grows when slot changes: processes of different layouts do not share one.
+const Layout = 1
+
+// flags of a slot.
+const (
+	flagLive    uint32 = 1 << iota // Set was given, and no Mute since
+	flagWants                      // the far end wants to receive
+	flagMux                        // RTCP comes on the lane of RTP
+	flagOpens                      // what comes is SRTP
+	flagSeals                      // what goes is SRTP
+	flagWatched                    // somebody sees the headers
+)
+
+// slot is what the packets of one leg need. One worker writes it, under its lock.
+type slot struct {
+	serial  uint32 // of the leg that has it; 0 none
+	flags   uint32
+	other   uint32 // slot of the leg that it is joined to; 0 nobody
+	rtp     lane
+	in      stream  // of what comes: the one in use, of the key in use
+	out     sending // of what goes: likewise
+	current source  // that is in use
+	tallies
+	rtcp    lane
+	inRTCP  stream
+	outRTCP uint32 // the next index
+}
+
+// lane is one socket of a leg with its far end: where packets go to, and the only source that is listened to.
+type lane struct {
+	clear  sovereign.Clearance
+	last   int64      // unix ns of the last packet
+	peer   osnet.Name // what is used
+	said   osnet.Name // what the far end said of itself
+	home   uint8      // the place of peer, in tallies
+	left   int8       // how often it may still move before the next offer and answer; RFC 4961 needs once
+	aimed  bool       // it points somewhere
+	heard  bool
+	fenced bool // the pass died, and that was told
+}
+
+// stream is an SSRC that came, and which of its packets were seen.
+type stream struct {
+	ssrc uint32
+	on   bool
+	win  srtp.Window
+}
+
+// maxPlaces is how many countries are told apart in one leg; what comes from further ones counts for no country.
+const maxPlaces = 6
+
+// tallies are counted for one leg.
+type tallies struct {
+	packets, bytes, refused, sent uint64
+	lost                          int64
+	lostPast                      int64 // of sources that were dropped or started anew
+	gaps, gapsPast                uint32
+	jitter                        int64 // ns
+	first, last                   int64 // unix ns
+	rtt                           int64 // ns
+	lostThere                     int64 // what the far end says it lost
+	from                          [maxPlaces + 1]uint64
+	countries                     [maxPlaces + 1][4]byte // the last one is none
+	places                        uint32                 // that are in use
+}
+
+// Counters are a copy of what was counted for a leg. What came is what its far end sent.
+type Counters struct {
+	Packets, Bytes, Refused, Sent uint64
+	Lost                          int64 // RFC 3550 A.3
+	Gaps                          uint32
+	Jitter, RTT                   time.Duration
+	LostThere                     int64 // what the far end says it lost of what was sent
+	First, Last                   int64 // unix ns
+	Peer                          netip.AddrPort
+	Places                        [maxPlaces + 1]PlaceCount
+}
+
+// PlaceCount is how many packets came from a country; "" for what has none.
+type PlaceCount struct {
+	Country sovereign.Country
+	Packets uint64
+}
+
+// perPage is how many slots come into memory together.
+const perPage = 64
+
+type page [perPage]slot
+
+// Memory is how many bytes of memory n slots of workers workers need.
+func Memory(n, workers int) int {
+	per := (n/workers)/perPage + 1
+	return per * workers * int(unsafe.Sizeof(page{}))
+}
+
+// slots are those of one worker, with what lies beside them.
+type slots struct {
+	pages  []*page
+	beside []*[perPage]beside
+	fixed  bool // there is no more memory than what was given
+}
+
+// share gives the memory of slots to workers, page by page.
+func share(mem []byte, ws []*worker) error {
+	size := int(unsafe.Sizeof(page{}))
+	if len(mem) < size*len(ws) || uintptr(unsafe.Pointer(unsafe.SliceData(mem)))%8 != 0 {
+		return errors.New("plane: the memory of slots is too small or not aligned")
+	}
+	for _, w := range ws {
+		w.fixed = true
+	}
+	for n := 0; len(mem) >= size; n++ {
+		w := ws[n%len(ws)]
+		w.pages = append(w.pages, (*page)(unsafe.Pointer(unsafe.SliceData(mem))))
+		w.beside = append(w.beside, nil)
+		mem = mem[size:]
+	}
+	return nil
+}
+
+// maxSlots bounds the slots of one worker: no machine has as many sockets.
+const maxSlots = 1 << 17
+
+// at gives a slot of the worker and what lies beside it; nil when there is none. n is counted among the worker's own.
+func (s *slots) at(n uint32) (*slot, *beside) {
+	p := n / perPage
+	if int(p) >= len(s.pages) || s.pages[p] == nil || s.beside[p] == nil {
+		return nil, nil
+	}
+	return &s.pages[p][n%perPage], &s.beside[p][n%perPage]
+}
+
+// make is at, with memory for the slot if there may be any.
+func (s *slots) make(n uint32) (*slot, *beside) {
+	p := n / perPage
+	for int(p) >= len(s.pages) {
+		if s.fixed || n >= maxSlots {
+			return nil, nil
+		}
+		s.pages, s.beside = append(s.pages, nil), append(s.beside, nil)
+	}
+	if s.pages[p] == nil {
+		s.pages[p] = new(page)
+	}
+	if s.beside[p] == nil {
+		s.beside[p] = new([perPage]beside)
+	}
+	return s.at(n)
+}
+
+// View reads a slab that another process writes.
+type View struct {
+	mem     []byte
+	workers uint32
+}
+
+// NewView looks at the memory of a plane with so many workers.
+func NewView(mem []byte, workers int) View { return View{mem, uint32(max(workers, 1))} }
+
+// Read copies what was counted for a leg; false when its slot has another leg. The writer does not wait: the words of the copy may be of different packets.
+func (v View) Read(r Ref) (Counters, bool) {
+	if r.Slot == 0 {
+		return Counters{}, false
+	}
+	mine := r.Slot / v.workers
+	n := int(mine/perPage*v.workers+r.Slot%v.workers)*int(unsafe.Sizeof(page{})) + int(mine%perPage)*int(unsafe.Sizeof(slot{}))
+	if n+int(unsafe.Sizeof(slot{})) > len(v.mem) {
+		return Counters{}, false
+	}
+	s := (*slot)(unsafe.Pointer(&v.mem[n]))
+	if s.serial != r.Serial {
+		return Counters{}, false
+	}
+	for {
+		c := s.counters()
+		if again := s.rtp.peer; again.AddrPort() == c.Peer || !s.rtp.aimed {
+			return c, s.serial == r.Serial
+		}
+	}
+}
+
+// counters copies what was counted.
+func (s *slot) counters() Counters {
+	c := Counters{
+		Packets: s.packets, Bytes: s.bytes, Refused: s.refused, Sent: s.sent, Lost: s.lost, Gaps: s.gaps, Jitter: time.Duration(s.jitter), RTT: time.Duration(s.rtt),
+		LostThere: s.lostThere, First: s.first, Last: s.tallies.last,
+	}
+	if s.rtp.aimed {
+		c.Peer = s.rtp.peer.AddrPort()
+	}
+	for i := range c.Places {
+		if s.from[i] > 0 {
+			c.Places[i] = PlaceCount{sovereign.Country(text(s.countries[i])), s.from[i]}
+		}
+	}
+	return c
+}
+
+// text is what a name of fixed size holds, without the zeros behind it.
+func text(b [4]byte) string {
+	n := 0
+	for n < len(b) && b[n] != 0 {
+		n++
+	}
+	return string(b[:n])
+}
+
+// place finds or makes the tally of a country. One whose code is no code counts for none.
+func (t *tallies) place(c sovereign.Country) uint8 {
+	var code [4]byte
+	if len(c) == 0 || len(c) > len(code) {
+		return maxPlaces
+	}
+	copy(code[:], c)
+	for i := range t.places {
+		if t.countries[i] == code {
+			return uint8(i)
+		}
+	}
+	if t.places == maxPlaces {
+		return maxPlaces
+	}
+	t.countries[t.places] = code
+	t.places++
+	return uint8(t.places - 1)
+}

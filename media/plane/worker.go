@@ -1,0 +1,195 @@
+package plane
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/cordonsip/cordon/internal/osnet"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+const (
+	maxReady  = 512                   // sockets that one look at the set tells of
+	perLock   = 64                    // of them, how many are served before a command may come in between
+	rateEvery = 20 * time.Millisecond // how often it is decided whether packets wait for each other
+	busyFrom  = 2000                  // packets a second from which they do,
+	busyUntil = 1000                  // and below which they do not any more
+	maxDrain  = 256                   // datagrams that nobody wants which are thrown away at once
+	usualTick = time.Millisecond
+)
+
+// worker carries the packets of its legs, both sides of each call. Where the system can, it is one thread with a set of sockets of its own.
+type worker struct {
+	p     *Plane
+	every uint32 // how many workers there are
+
+	mu sync.Mutex // held while packets are carried, a few at a time, and by commands
+	slots
+	pairs []*pair // by their number among the worker's own
+	now   int64   // unix ns, of the packet or command at hand
+	buf   [maxPacket + slack]byte
+	spare [maxPacket + slack]byte
+	made  [maxPacket + slack]byte
+	shown [maxShown]byte // a header for a watcher
+	idle  bool           // it waits, and nothing came
+	empty int64          // unix ns: when the sockets that no leg has were known to be empty
+
+	set   *osnet.Set    // nil until there is a socket that the worker reads; then it stays
+	ready chan struct{} // closed when there is one
+}
+
+func newWorker(p *Plane) *worker {
+	return &worker{p: p, every: uint32(p.cfg.Workers), ready: make(chan struct{})}
+}
+
+// lock takes the worker for a command.
+func (w *worker) lock() {
+	w.mu.Lock()
+	w.now = time.Now().UnixNano()
+}
+
+// wake makes a worker that waits look around.
+func (w *worker) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.set != nil {
+		w.set.Wake()
+	}
+}
+
+// run carries packets until ctx ends. The goroutine has a thread of its own, which ends with it.
+func (w *worker) run(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-w.ready:
+	}
+	runtime.LockOSThread()
+	if err := osnet.Sharpen(); err != nil {
+		w.p.cfg.Logger.Debug("plane: the timer of a worker is not sharp", "err", err)
+	}
+	if err := osnet.Raise(); err != nil {
+		w.p.cfg.Logger.Debug("plane: a worker has no higher priority", "err", err)
+	}
+	var tags [maxReady]uint64
+	t := tick{every: w.p.cfg.Tick, since: osnet.Monotonic()}
+	if t.every == 0 {
+		t.every = usualTick
+	}
+	for ctx.Err() == nil {
+		n := w.look(tags[:])
+		w.serve(tags[:n])
+		switch {
+		case n == maxReady: // there may be more
+		case t.count(n):
+			t.sleep()
+		case n == 0:
+			n = w.set.Wait(tags[:], -1)
+			w.serve(tags[:n])
+			t.count(n)
+		}
+	}
+}
+
+// look asks the set what came.
+func (w *worker) look(tags []uint64) int {
+	at := time.Now().UnixNano()
+	n := w.set.Ready(tags)
+	if n < maxReady {
+		w.mu.Lock()
+		// What no leg has and was not reported is empty; what was reported is emptied before anything else happens to it.
+		w.empty, w.idle = at, n == 0
+		w.mu.Unlock()
+	}
+	return n
+}
+
+// serve carries what came, one datagram of each socket: a stream of voice has no second one, and asking would cost as much as reading.
+func (w *worker) serve(tags []uint64) {
+	for len(tags) > 0 {
+		some := tags[:min(len(tags), perLock)]
+		tags = tags[len(some):]
+		w.lock()
+		w.idle = false
+		for _, tag := range some {
+			if pr := w.paired(uint32(tag >> 1)); pr != nil {
+				w.receive(pr, int(tag&1))
+			}
+		}
+		w.mu.Unlock()
+	}
+}
+
+// receive reads one datagram of a socket, or, when no leg has it, all that wait.
+func (w *worker) receive(pr *pair, i int) {
+	fd := pr.socks[i].FD()
+	l, ok := w.leg(pr.leg)
+	if !ok {
+		w.drain(fd)
+		return
+	}
+	var from osnet.Name
+	n, errno := osnet.Receive(fd, w.buf[:maxPacket], &from)
+	if errno != 0 || n == maxPacket {
+		return
+	}
+	w.packet(&l, l.lane(i), w.buf[:n], &from)
+}
+
+// drain throws away what waits in a socket.
+func (w *worker) drain(fd int) {
+	var from osnet.Name
+	for range maxDrain {
+		if _, errno := osnet.Receive(fd, w.spare[:1], &from); errno != 0 {
+			return
+		}
+	}
+}
+
+// drop throws away what came on a pair before the leg that gets it now, but for what came lately.
+func (w *worker) drop(pr *pair) {
+	if w.idle || w.empty > pr.left && w.now-w.empty <= int64(sovereign.Lately) {
+		return
+	}
+	for _, s := range pr.socks {
+		if s != nil {
+			w.drain(s.FD())
+		}
+	}
+}
+
+// tick is how long packets wait for each other: a wake-up costs more than all that is done for one packet.
+type tick struct {
+	every time.Duration
+	busy  bool
+	n     int   // packets since
+	since int64 // monotonic ns
+	next  int64
+}
+
+// count says whether packets wait, now that n more came.
+func (t *tick) count(n int) bool {
+	t.n += n
+	if now := osnet.Monotonic(); now-t.since >= int64(rateEvery) {
+		rate := float64(t.n) / (float64(now-t.since) / 1e9)
+		was := t.busy
+		t.busy = t.every > 0 && (rate >= busyFrom || was && rate >= busyUntil)
+		t.n, t.since = 0, now
+		if t.busy && !was {
+			t.next = now
+		}
+	}
+	return t.busy
+}
+
+// sleep waits for the next moment at which packets are carried. The moments stand in a grid, so that work does not add to the distance between two.
+func (t *tick) sleep() {
+	now := osnet.Monotonic()
+	if t.next += int64(t.every); t.next < now {
+		t.next = now
+		return
+	}
+	osnet.SleepUntil(t.next)
+}
