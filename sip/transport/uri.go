@@ -11,6 +11,9 @@ import (
 // and sips are checked for their characters alone; who can't use them answers 416.
 func parseURI(s string, uri *sip.Uri) bool { return new(slab).parseURI(s, uri) }
 
+// ParseURI reads a URI as it stands between angle brackets, as the layer does, into one that is zero. It shares the memory of s.
+func ParseURI(s string, uri *sip.Uri) bool { return parseURI(s, uri) }
+
 // parseURI writes into a uri that is zero.
 func (m *slab) parseURI(s string, uri *sip.Uri) bool {
 	colon := strings.IndexByte(s, ':')
