@@ -45,8 +45,11 @@ func (d *Dialog) Append(b []byte) []byte {
 	return b
 }
 
-// append writes a URI as it stands between angle brackets.
+// append writes a URI as it stands between angle brackets; nothing for none.
 func (u *URI) append(b []byte, tag byte) []byte {
+	if u.more == nil && u.host == "" {
+		return b
+	}
 	var room [256]byte
 	full := u.Uri()
 	return tlv.Bytes(b, tag, transport.AppendURI(room[:0], &full))

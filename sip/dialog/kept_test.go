@@ -60,6 +60,7 @@ func TestAKeptDialogNeedsNoMemoryToWrite(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add(kept(f).Append(nil))
 	f.Add([]byte{1, 1, 'x', 8, 1, 'y', 12, 7, 's', 'i', 'p', ':', 'h', '\r', '\n'})
+	f.Add([]byte("\x01\x01c\b\x01l\f\x06sips:h")) // no more than must be
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		d, err := Read(raw)
 		if err != nil {
