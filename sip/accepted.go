@@ -90,5 +90,8 @@ func (l *leg) acked(req *msg.Request) {
 	}
 	if l.side == media.A {
 		l.c.shed()
+		l.c.establish()
+	} else {
+		l.c.save()
 	}
 }

@@ -66,6 +66,7 @@ func (l *leg) adopt(in transport.Incoming) bool {
 	l.ruling = r
 	if !c.emergency() {
 		l.flow = in.Flow
+		c.save()
 		return true
 	}
 	old := l.release
@@ -73,12 +74,13 @@ func (l *leg) adopt(in transport.Incoming) bool {
 	if old != nil {
 		old()
 	}
+	c.save()
 	return true
 }
 
 // moves says whether a request came over a connection that this leg would follow.
 func (l *leg) moves(in transport.Incoming) bool {
-	return l.target == "" && !l.c.ended && l.flow.Proto().Reliable() && in.Flow.Key() != l.flow.Key() && in.Party == l.party.Name &&
+	return (l.target == "" || l.accepts) && !l.c.ended && l.flow.Proto().Reliable() && in.Flow.Key() != l.flow.Key() && in.Party == l.party.Name &&
 		in.Flow.Proto() == l.flow.Proto()
 }
 
@@ -181,6 +183,9 @@ func (l *leg) relay(tx *transaction.Server, req *msg.Request) {
 		return
 	case !offered(req, l, o):
 		l.c.sh.answer(tx, 469, recvInfo(o.takes)...)
+		return
+	case o.deaf():
+		l.c.sh.answer(tx, 500, later)
 		return
 	}
 	out := d.Request(msg.INFO)

@@ -276,6 +276,7 @@ func (t *transfer) arrived(session string) {
 				c.retell(t.stay, swap, p.Offer)
 			}
 			l.rested() // who stays may have asked for a change meanwhile
+			c.save()
 		})
 	})
 }

@@ -74,6 +74,7 @@ type call struct {
 	prepared           bool
 	answered, ended    bool
 	confirmed          bool  // A was sent its 200
+	kept               bool  // it is written down for a later process
 	hop                int32 // the next one of the plan
 	endedBy, cause     string
 	final              int

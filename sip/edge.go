@@ -133,6 +133,7 @@ type Config struct {
 	Trace         *trace.Book // remembers what calls look like on the wire; nil: nobody does
 	// Endpoint opens the media of a synthetic caller, whose far end is l: media.NewEndpoint with the fence and the sockets of the relay. nil: Place refuses.
 	Endpoint func(l media.Leg, t media.Tone) (*media.Endpoint, error)
+	Outlive  Outlive // how calls outlive this process; the zero value: they end with it
 }
 
 // Edge is the running B2BUA.
@@ -147,6 +148,7 @@ type Edge struct {
 	registrar   *registrar
 	registrants *registrants
 	draining    atomic.Bool
+	leaving     atomic.Bool // the end of Run leaves the calls that are up
 	metrics     *metrics
 	log         *slog.Logger
 
@@ -249,7 +251,7 @@ const (
 	finality = 5 * time.Second
 )
 
-// Run serves until ctx ends; live calls are ended with BYE then. Drain first for a graceful stop.
+// Run serves until ctx ends; live calls are ended with BYE then, or left to a later process after Leave. Drain first for a graceful stop.
 func (e *Edge) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -277,7 +279,11 @@ func (e *Edge) Run(ctx context.Context) error {
 	}
 	e.draining.Store(true)
 	for _, s := range e.shards {
-		s.loop.Post(s.endAll)
+		if e.leaving.Load() {
+			s.loop.Post(s.leave)
+		} else {
+			s.loop.Post(s.endAll)
+		}
 	}
 	e.shards[0].loop.Post(e.registrants.stop)
 	e.settle()
@@ -300,7 +306,7 @@ func (e *Edge) settle() {
 	for time.Now().Before(deadline) {
 		busy := make(chan int, len(e.shards))
 		for _, s := range e.shards {
-			s.loop.Post(func() { busy <- len(s.calls) + len(s.parted) + s.pending })
+			s.loop.Post(func() { busy <- s.ending() })
 		}
 		sum := 0
 		for range e.shards {

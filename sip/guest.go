@@ -152,3 +152,13 @@ func replacesOf(m msg.Message) (replaces, int) {
 	}
 	return r, 0
 }
+
+// seat lets a dialog of a call that outlived a process live on the call's loop. There is room: its call was let in before.
+func (g *guests) seat(home *shard, callID, peerTag string) {
+	x := &guest{}
+	x.home.Store(home)
+	x.stays.Store(true)
+	if _, again := g.at.Swap(guestKey(callID, peerTag), x); !again {
+		g.n.Add(1)
+	}
+}

@@ -53,7 +53,9 @@ type leg struct {
 	bare    bool // the first INVITE was ours and carried no offer; told once the call is up
 	update  bool // the peer allows UPDATE
 	ended   bool
-	guest   bool // its Call-ID belongs to another loop
+	guest   bool  // its Call-ID belongs to another loop
+	accepts bool  // it came out of the last run, and its connection was the far end's
+	torn    *torn // what was under way when the last run ended; nil: nothing
 	timing  sessionTimer
 	rtt     time.Duration // from the INVITE to the first response: bounds how far the far end can be
 	seen    *transport.PeerIdentity
@@ -338,9 +340,10 @@ func (l *leg) again(res *msg.Response) {
 		for _, a := range slices.Backward(l.acks) {
 			if a.seq == seq {
 				l.ack(l.dlg, seq, a.sdp)
-				break
+				return
 			}
 		}
+		l.mends(res, seq)
 		return
 	}
 	if l.target != "" && (l.invite != nil || l.dlg != nil) {

@@ -44,6 +44,7 @@ func (s *sheet) close() {
 	}
 	e.rated(s.target, &s.report)
 	s.mediaHops(e, &s.report, s.names)
+	s.keep()
 	s.record(e)
 }
 
@@ -54,6 +55,7 @@ func (s *sheet) over() {
 		result = nil // nobody waits for it
 	}
 	e := c.sh.e
+	s.forget()
 	e.sheets.give(s)
 	e.live.remove(c)
 	if result != nil {

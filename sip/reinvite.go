@@ -78,6 +78,9 @@ func (l *leg) reinvited(tx *transaction.Server, req *msg.Request) {
 	case !ok:
 		c.sh.answer(tx, 415, msg.NewHeader("Accept", typeSDP))
 		return
+	case l.wasTorn():
+		c.sh.answer(tx, 491)
+		return
 	case l.short(tx, req), l.patient(tx, req), l.clash(tx):
 		return
 	}
@@ -184,6 +187,7 @@ func (l *leg) confirmUpdate(tx *transaction.Server, req *msg.Request, withSDP bo
 	if timed && l.c.answered {
 		l.timing.start(l)
 	}
+	l.c.save()
 }
 
 // agreeTo sends the 2xx of a re-INVITE and waits for its ACK.
@@ -214,6 +218,10 @@ type renegotiation struct {
 func (r *renegotiation) start() {
 	if r.to == nil || r.to.current() == nil || r.to.ended {
 		r.fail(481)
+		return
+	}
+	if r.to.deaf() {
+		r.failWith(500, []msg.Header{later})
 		return
 	}
 	if r.sdp == nil {
@@ -247,6 +255,7 @@ func (r *renegotiation) ask(sdp []byte) {
 	said.carry(req, r.from, r.to, r.to.host())
 	setSDP(req, sdp)
 	r.to.out = r.to.send(req, func(res *msg.Response, err error) { r.answered(method, sdp, res, err) })
+	r.c.save() // whoever comes after us must know what is under way
 }
 
 // answered takes the other side's final response.
@@ -316,6 +325,7 @@ func (r *renegotiation) conclude(theirs, out []byte) {
 		from.confirmUpdate(r.tx, r.req, true)
 	default:
 		from.agreeTo(r.tx, r.req, out, nil)
+		r.c.save()
 	}
 }
 
@@ -457,6 +467,7 @@ func (r *renegotiation) failWith(status int, more []msg.Header) {
 	if r.early {
 		r.turned()
 	}
+	r.c.save()
 }
 
 // cancelled is the CANCEL of a re-INVITE: the one on the other side is cancelled too, the session stays as it was.

@@ -304,6 +304,7 @@ func (t *transfer) taken(p media.Patch, err error) {
 	if p.Offer != nil {
 		c.retell(t.stay, t.swap, p.Offer)
 	}
+	c.save()
 }
 
 // sessionIn is the Session-ID of who sent a request, or a new one. RFC 7989 section 6.

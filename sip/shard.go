@@ -37,7 +37,9 @@ type shard struct {
 		seconds uint32
 		header  msg.Header
 	}
-	pending int // requests that end calls and are not answered yet
+	pending int     // requests that end calls and are not answered yet
+	page    []byte  // on which a call is written down
+	rulings rulings // in words
 }
 
 func newShard(e *Edge, id int) *shard {

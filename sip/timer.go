@@ -127,13 +127,34 @@ func (l *leg) refresh() {
 		l.timing.timer = l.c.sh.loop.After(2*time.Second, l.refresh)
 		return
 	}
-	hs := []msg.Header{
-		msg.NewHeader("Session-Expires", strconv.Itoa(int(l.timing.interval))+";refresher="+refreshing),
-		atLeast(l.timing.least),
+	if l.deaf() {
+		l.timing.later(l)
+		return
 	}
 	method := msg.INVITE
 	if l.update {
 		method = msg.UPDATE
+	}
+	l.refreshBy(method)
+}
+
+// later asks again soon on a leg that nothing can be sent on now, until the session has expired.
+func (s *sessionTimer) later(l *leg) {
+	if time.Until(s.over) > 0 {
+		s.timer = l.c.sh.loop.After(5*time.Second, l.refresh)
+		return
+	}
+	l.c.gone(l, 408)
+}
+
+// refreshBy asks by a method.
+func (l *leg) refreshBy(method msg.RequestMethod) {
+	hs := []msg.Header{
+		msg.NewHeader("Session-Expires", strconv.Itoa(int(l.timing.interval))+";refresher="+refreshing),
+		atLeast(l.timing.least),
+	}
+	if l.timing.interval == 0 {
+		hs = nil
 	}
 	req := l.build(method, hs...)
 	if method == msg.INVITE {
@@ -149,12 +170,13 @@ func (l *leg) refreshed(method msg.RequestMethod, res *msg.Response, err error) 
 		return
 	}
 	switch {
+	case err != nil && l.accepts && l.flow.Key().Conn == 0: // it was dialled where it need not be; it comes back by itself
+		l.timing.later(l)
 	case err != nil, res.StatusCode == 408, res.StatusCode == 481:
 		l.c.gone(l, 408)
 	case res.IsSuccess():
 		if method == msg.INVITE {
-			seq := res.CSeq().SeqNo
-			l.settle(seq, nil)
+			l.settle(res.CSeq().SeqNo, l.counter(res))
 		}
 		_ = l.dlg.Refresh(res)
 		if n, ok := number(res, "session-expires"); ok {
@@ -162,6 +184,7 @@ func (l *leg) refreshed(method msg.RequestMethod, res *msg.Response, err error) 
 			l.timing.ours = refresherOf(res) != "uas"
 		}
 		l.timing.start(l)
+		l.c.save()
 	case res.StatusCode == 491:
 		l.timing.timer = l.c.sh.loop.After(l.glare(), l.refresh)
 	case res.StatusCode == 422 && !l.timing.retried:
@@ -177,6 +200,22 @@ func (l *leg) refreshed(method msg.RequestMethod, res *msg.Response, err error) 
 	default:
 		l.timing.retry(l, res)
 	}
+}
+
+// counter is the answer to the offer in a 2xx to a refresh that could make none: what was sent to this leg last is not known after a restart. RFC 3264 section 8: it
+// offers what it has, and what is agreed on stays.
+func (l *leg) counter(res *msg.Response) []byte {
+	offer, ok := bodySDP(res)
+	s := l.c.media.Load()
+	if l.sent != nil || !ok || offer == nil || s == nil {
+		return nil
+	}
+	answer, err := s.Reoffer(l.side, offer)
+	if err != nil {
+		return decline(l.flow, offer)
+	}
+	l.sent = answer
+	return answer
 }
 
 // retry asks again after a refusal, as long as the session has not expired: at its end it is over. RFC 4028 section 10.

@@ -377,6 +377,7 @@ func (t *transfer) patched(p media.Patch, err error) {
 	case p.Offer != nil:
 		t.c.retell(t.stay, t.swap, p.Offer)
 	}
+	t.c.save()
 }
 
 // seat puts a leg in the place of another one, which leaves the call but not yet its peer. taken are the parties that the leg counts in, session is the
@@ -513,6 +514,7 @@ func (c *call) retell(l *leg, swap *media.Replacement, sdp []byte) {
 				m := asRefusal(err)
 				c.hangup(byEdge, reason{"SIP", m.Status, header.Harmless(m.Text)})
 			}
+			c.save()
 		}
 	})
 }

@@ -105,3 +105,11 @@ func readURI(r *tlv.Reader) URI {
 	}
 	return keep(&u)
 }
+
+// Next is where a request of the dialog goes: the first route, or without any the remote target. RFC 3261 section 12.2.1.1.
+func (d *Dialog) Next() msg.Uri {
+	if len(d.Routes) > 0 {
+		return d.Routes[0].Uri()
+	}
+	return d.Target.Uri()
+}
