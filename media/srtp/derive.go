@@ -1,5 +1,7 @@
 package srtp
 
+import "encoding/binary"
+
 // Labels of the session keys, RFC 3711 section 4.3.2. Those of SRTCP follow in the same order.
 const (
 	labelCipher byte = iota
@@ -27,11 +29,13 @@ func (c *Context) derive(master, salt []byte) error {
 func (k *session) derive(s Suite, prf *keys, salt []byte, first byte) error {
 	var cipher [32]byte
 	var auth [authKey]byte
-	defer func() { clear(cipher[:]); clear(auth[:]) }()
+	var mask [16]byte
+	defer func() { clear(cipher[:]); clear(auth[:]); clear(mask[:]) }()
 	n, m := s.Lengths()
 	prf.random(cipher[:n], salt, first+labelCipher)
 	prf.random(auth[:], salt, first+labelAuth)
-	prf.random(k.salt[:m], salt, first+labelSalt)
+	prf.random(mask[:m], salt, first+labelSalt)
+	k.salt = blockOf(mask)
 	return k.set(s, cipher[:n], auth[:])
 }
 
@@ -41,5 +45,9 @@ func (k *keys) random(dst, salt []byte, label byte) {
 	var iv [16]byte
 	copy(iv[:], salt)
 	iv[7] ^= label
-	k.crypt(dst, dst, &iv)
+	k.crypt(dst, dst, blockOf(iv))
+}
+
+func blockOf(b [16]byte) block {
+	return block{binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:])}
 }

@@ -104,15 +104,19 @@ func sealRTP(t testing.TB, c *Context, b []byte, header int, index uint64) []byt
 	return beside
 }
 
-// openRTP opens b in place and beside, which must be the same and must leave b alone.
+// openRTP opens b in place and beside, which must be the same. What is refused must be left alone.
 func openRTP(t testing.TB, c *Context, b []byte, header int, index uint64) ([]byte, bool) {
 	t.Helper()
 	was := bytes.Clone(b)
-	beside, ok := c.OpenRTP(make([]byte, len(b)), b, header, index)
-	if !bytes.Equal(b, was) {
-		t.Fatal("opening into another buffer changes the packet")
+	room := make([]byte, len(b))
+	beside, ok := c.OpenRTP(room, b, header, index)
+	if !bytes.Equal(b, was) || !ok && !bytes.Equal(room, make([]byte, len(b))) {
+		t.Fatal("opening into another buffer changes the packet, or the buffer though it was refused")
 	}
 	in, same := c.OpenRTP(was[:0], was, header, index)
+	if !same && !bytes.Equal(was, b) {
+		t.Fatal("a packet that is refused is changed")
+	}
 	if same != ok || !bytes.Equal(in, beside) {
 		t.Fatalf("opened in place %v\n%x, beside %v\n%x", same, in, ok, beside)
 	}
@@ -136,11 +140,15 @@ func sealRTCP(t testing.TB, c *Context, b []byte, index uint32) []byte {
 func openRTCP(t testing.TB, c *Context, b []byte) ([]byte, uint32, bool) {
 	t.Helper()
 	was := bytes.Clone(b)
-	beside, index, ok := c.OpenRTCP(make([]byte, len(b)), b)
-	if !bytes.Equal(b, was) {
-		t.Fatal("opening into another buffer changes the packet")
+	room := make([]byte, len(b))
+	beside, index, ok := c.OpenRTCP(room, b)
+	if !bytes.Equal(b, was) || !ok && !bytes.Equal(room, make([]byte, len(b))) {
+		t.Fatal("opening into another buffer changes the report, or the buffer though it was refused")
 	}
 	in, same, equal := c.OpenRTCP(was[:0], was)
+	if !equal && !bytes.Equal(was, b) {
+		t.Fatal("a report that is refused is changed")
+	}
 	if equal != ok || same != index || !bytes.Equal(in, beside) {
 		t.Fatalf("opened in place %v %d\n%x, beside %v %d\n%x", equal, same, in, ok, index, beside)
 	}

@@ -110,7 +110,7 @@ func after(auth []byte, pad byte) state {
 // blocks reversed it is POLYVAL under the key times x, whose product is x*y*x^-128, and so its powers are: RFC 8452 appendix A.
 func (k *keys) powers() {
 	var b [16]byte
-	k.crypt(b[:], b[:], new([16]byte))
+	k.crypt(b[:], b[:], block{})
 	hi, lo := binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])
 	carry := hi >> 63
 	hi, lo = hi<<1|lo>>63, lo<<1
@@ -127,13 +127,13 @@ func (k *keys) powers() {
 }
 
 // crypt puts src, with the key stream that begins at counter block iv put over it, into dst, which is as long.
-func (k *keys) crypt(dst, src []byte, iv *[16]byte) {
+func (k *keys) crypt(dst, src []byte, iv block) {
 	if k.portable != nil {
 		k.portable.crypt(dst, src, iv)
 		return
 	}
 	if len(src) > 0 {
-		ctr(&k.round, k.rounds, iv, &dst[:len(src)][0], &src[0], len(src))
+		ctr(&k.round, k.rounds, iv.a, iv.b, &dst[:len(src)][0], &src[0], len(src))
 	}
 }
 
@@ -157,21 +157,26 @@ func (k *keys) hmac(sum *[20]byte, b []byte, roc uint32, rtp bool) {
 	hmacSHA1(sum, &k.auth, unsafe.SliceData(b), whole/64, &tail, blocks+1)
 }
 
+// The counter of GCM begins at 1, which is the tag's, NIST SP 800-38D section 7.1. It lies in the last byte.
+const (
+	counterTag  = 1 << 56
+	counterText = 2 << 56
+)
+
 // sealGCM encrypts src into dst, which is longer by a tag.
-func (k *keys) sealGCM(dst, src []byte, iv *[16]byte, head []byte, word uint32, rtcp bool) {
+func (k *keys) sealGCM(dst, src []byte, iv block, head []byte, word uint32, rtcp bool) {
 	if k.portable != nil {
 		k.portable.sealGCM(dst, src, iv, head, word, rtcp)
 		return
 	}
-	iv[15] = 2 // RFC 5116 section 5.1 and NIST SP 800-38D section 7.1: the counter begins at 1, which is the tag's
-	k.crypt(dst[:len(src)], src, iv)
+	k.crypt(dst[:len(src)], src, block{iv.a, iv.b | counterText})
 	var tag [tagGCM]byte
 	k.tag(&tag, dst[:len(src)], iv, head, word, rtcp)
 	copy(dst[len(src):], tag[:])
 }
 
 // openGCM authenticates src, decrypts it into dst, which is shorter by a tag, and writes nothing if it is not authentic.
-func (k *keys) openGCM(dst, src []byte, iv *[16]byte, head []byte, word uint32, rtcp bool) bool {
+func (k *keys) openGCM(dst, src []byte, iv block, head []byte, word uint32, rtcp bool) bool {
 	if k.portable != nil {
 		return k.portable.openGCM(dst, src, iv, head, word, rtcp)
 	}
@@ -180,19 +185,18 @@ func (k *keys) openGCM(dst, src []byte, iv *[16]byte, head []byte, word uint32, 
 	if subtle.ConstantTimeCompare(tag[:], src[len(dst):]) != 1 {
 		return false
 	}
-	iv[15] = 2
-	k.crypt(dst, src[:len(dst)], iv)
+	k.crypt(dst, src[:len(dst)], block{iv.a, iv.b | counterText})
 	return true
 }
 
-func (k *keys) tag(tag *[tagGCM]byte, text []byte, iv *[16]byte, head []byte, word uint32, rtcp bool) {
-	iv[15] = 1
+func (k *keys) tag(tag *[tagGCM]byte, text []byte, iv block, head []byte, word uint32, rtcp bool) {
+	iv.b |= counterTag
 	if !rtcp {
-		gcmTag(tag, &k.round, k.rounds, &k.auth, iv, &head[0], len(head), unsafe.SliceData(text), len(text))
+		gcmTag(tag, &k.round, k.rounds, &k.auth, iv.a, iv.b, &head[0], len(head), unsafe.SliceData(text), len(text))
 		return
 	}
 	aad := associated(head, word)
-	gcmTag(tag, &k.round, k.rounds, &k.auth, iv, &aad[0], len(aad), unsafe.SliceData(text), len(text))
+	gcmTag(tag, &k.round, k.rounds, &k.auth, iv.a, iv.b, &aad[0], len(aad), unsafe.SliceData(text), len(text))
 }
 
 // cpuid asks the processor what it is.
@@ -214,17 +218,17 @@ func sha1Block(s *state, p *[64]byte)
 //go:noescape
 func hmacSHA1(sum *[20]byte, auth *[16]uint32, p *byte, blocks int, tail *[128]byte, tailBlocks int)
 
-// ctr is AES in counter mode over n bytes; the last four bytes of a counter block count.
+// ctr is AES in counter mode over n bytes from the counter block of a and b on, whose last four bytes count.
 //
 //go:noescape
-func ctr(round *[60]uint32, rounds int64, iv *[16]byte, dst, src *byte, n int)
+func ctr(round *[60]uint32, rounds int64, a, b uint64, dst, src *byte, n int)
 
 // multiply gives x*y*x^-128 modulo the polynomial of POLYVAL, RFC 8452 section 3.
 //
 //go:noescape
 func multiply(z, x, y *[2]uint64)
 
-// gcmTag is the tag of GCM over additional data and ciphertext, NIST SP 800-38D section 7.1, under the counter block iv.
+// gcmTag is the tag of GCM over additional data and ciphertext, NIST SP 800-38D section 7.1, under the counter block of a and b.
 //
 //go:noescape
-func gcmTag(tag *[16]byte, round *[60]uint32, rounds int64, auth *[16]uint32, iv *[16]byte, aad *byte, aadLen int, p *byte, n int)
+func gcmTag(tag *[16]byte, round *[60]uint32, rounds int64, auth *[16]uint32, a, b uint64, aad *byte, aadLen int, p *byte, n int)

@@ -208,15 +208,15 @@ tail:
 	VPXOR   (16*n)(SI), x, x; \
 	VMOVDQU x, (16*n)(DI)
 
-// func ctr(round *[60]uint32, rounds int64, iv *[16]byte, dst, src *byte, n int)
-TEXT ·ctr(SB), NOSPLIT, $0-48
+// func ctr(round *[60]uint32, rounds int64, a, b uint64, dst, src *byte, n int)
+TEXT ·ctr(SB), NOSPLIT, $0-56
 	MOVQ    round+0(FP), AX
 	MOVQ    rounds+8(FP), CX
-	MOVQ    iv+16(FP), DX
-	MOVQ    dst+24(FP), DI
-	MOVQ    src+32(FP), SI
-	MOVQ    n+40(FP), BX
-	VMOVDQU (DX), X8
+	MOVQ    dst+32(FP), DI
+	MOVQ    src+40(FP), SI
+	MOVQ    n+48(FP), BX
+	VMOVQ   a+16(FP), X8
+	VPINSRQ $1, b+24(FP), X8, X8
 	VMOVDQU counter<>(SB), X9
 	VPSHUFB X9, X8, X8
 
@@ -390,13 +390,13 @@ TEXT ·multiply(SB), NOSPLIT, $0-24
 	VMOVDQU X0, (DI)
 	RET
 
-// func gcmTag(tag *[16]byte, round *[60]uint32, rounds int64, auth *[16]uint32, iv *[16]byte, aad *byte, aadLen int, p *byte, n int)
-TEXT ·gcmTag(SB), NOSPLIT, $0-72
+// func gcmTag(tag *[16]byte, round *[60]uint32, rounds int64, auth *[16]uint32, a, b uint64, aad *byte, aadLen int, p *byte, n int)
+TEXT ·gcmTag(SB), NOSPLIT, $0-80
 	// X15 is the key stream of the tag, which nothing has to wait for.
 	MOVQ    round+8(FP), AX
 	MOVQ    rounds+16(FP), CX
-	MOVQ    iv+32(FP), DX
-	VMOVDQU (DX), X15
+	VMOVQ   a+32(FP), X15
+	VPINSRQ $1, b+40(FP), X15, X15
 	VPXOR   (AX), X15, X15
 	SUBQ    $10, CX
 	JZ      ten
@@ -420,9 +420,9 @@ ten:
 
 	// Four blocks are multiplied by four powers of the key, the last one by the first power, before their sum is reduced. So that the last block of all is the
 	// last of four, the first ones are fewer. R10 is the first power, R9 that of the next block.
-	MOVQ aad+40(FP), SI
-	MOVQ aadLen+48(FP), BX
-	MOVQ n+64(FP), DX
+	MOVQ aad+48(FP), SI
+	MOVQ aadLen+56(FP), BX
+	MOVQ n+72(FP), DX
 	MOVQ auth+24(FP), R10
 	LEAQ 15(BX), R9
 	LEAQ 15(DX), R11
@@ -537,12 +537,12 @@ over:
 	CMPQ R12, $2
 	JE   lengths
 	JA   done
-	MOVQ p+56(FP), SI
+	MOVQ p+64(FP), SI
 	MOVQ DX, BX
 	JMP  next
 
 lengths:
-	MOVQ    aadLen+48(FP), AX
+	MOVQ    aadLen+56(FP), AX
 	SHLQ    $3, AX
 	SHLQ    $3, DX
 	VMOVQ   DX, X4

@@ -8,6 +8,7 @@ import (
 	"crypto/sha1"
 	"encoding/binary"
 	"testing"
+	"unsafe"
 )
 
 // newPortable makes a context that has no use for assembly.
@@ -68,7 +69,7 @@ func TestKeyExpansion(t *testing.T) {
 			block.Encrypt(want, iv[:])
 			var k keys
 			k.expand(key)
-			if k.crypt(got, got, &iv); !bytes.Equal(got, want) {
+			if k.crypt(got, got, blockOf(iv)); !bytes.Equal(got, want) {
 				t.Fatalf("key of %d bytes: %x, want %x", n, got, want)
 			}
 		}
@@ -120,6 +121,35 @@ func TestNothingBesideIsTouched(t *testing.T) {
 			if touched(back[32+len(plain):]) {
 				t.Fatalf("%s: opening a payload of %d bytes writes behind the packet", s, n)
 			}
+		}
+	}
+}
+
+// TestWipeOfThePortableKeys: the states of HMAC are overwritten where they lie.
+func TestWipeOfThePortableKeys(t *testing.T) {
+	c := newPortable(t, AES128CM80, 1)
+	states := [][]byte{c.rtp.inner, c.rtp.outer, c.rtcp.inner, c.rtcp.outer}
+	c.Wipe()
+	for i, s := range states {
+		if len(s) == 0 || bytes.Count(s, []byte{0}) < len(s) {
+			t.Errorf("state %d is left", i)
+		}
+	}
+}
+
+// TestSizeOfAContext: a context is one piece of memory, small enough that thousands stay near the processor.
+func TestSizeOfAContext(t *testing.T) {
+	if n := unsafe.Sizeof(Context{}); n > 704 {
+		t.Errorf("a context has %d bytes", n)
+	}
+	if !able.aes || !able.sha || !able.clmul {
+		t.Log("this processor has no use for the assembly")
+		return
+	}
+	for s := range suites {
+		c := newPair(t, s, 1, nil).ours
+		if c.rtp.portable != nil || c.rtcp.portable != nil {
+			t.Errorf("%s: the assembly is not used", s)
 		}
 	}
 }

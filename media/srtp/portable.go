@@ -10,6 +10,9 @@ import (
 	"hash"
 )
 
+// usual is the longest packet that is usual, in bytes.
+const usual = 1500
+
 // portable is keys for the standard library, with the room that its interfaces need so that nothing is allocated for a packet: what goes through an
 // interface would otherwise be moved to the heap each time.
 type portable struct {
@@ -22,6 +25,7 @@ type portable struct {
 	sum          [20]byte
 
 	iv, stream [16]byte
+	plain      []byte // what was opened last
 	aad        [fixedRTCP + indexWord]byte
 }
 
@@ -67,14 +71,33 @@ func (k *portable) after(auth []byte, pad byte) ([]byte, error) {
 }
 
 // crypt puts src, with the key stream that begins at counter block iv put over it, into dst, which is as long.
-func (k *portable) crypt(dst, src []byte, iv *[16]byte) {
-	k.iv = *iv
+func (k *portable) crypt(dst, src []byte, iv block) {
+	k.begin(iv)
 	for i := uint16(0); len(src) > 0; i++ {
 		binary.BigEndian.PutUint16(k.iv[14:], i) // 2^16 blocks at most: RFC 3711 section 4.1.1
 		k.block.Encrypt(k.stream[:], k.iv[:])
 		n := subtle.XORBytes(dst, src, k.stream[:])
 		dst, src = dst[n:], src[n:]
 	}
+}
+
+// wipe overwrites what is secret; k may be nil.
+func (k *portable) wipe() {
+	if k == nil {
+		return
+	}
+	clear(k.inner)
+	clear(k.outer)
+	clear(k.plain[:cap(k.plain)])
+	if k.sha1 != nil {
+		k.sha1.Reset()
+	}
+	*k = portable{}
+}
+
+func (k *portable) begin(iv block) {
+	binary.LittleEndian.PutUint64(k.iv[:], iv.a)
+	binary.LittleEndian.PutUint64(k.iv[8:], iv.b)
 }
 
 // hmac is HMAC-SHA1 of b, and of the rollover counter behind it if there is one: RFC 3711 section 4.2.
@@ -100,16 +123,24 @@ func (k *portable) restore(state []byte) {
 }
 
 // sealGCM encrypts src into dst, which is longer by a tag. What is authenticated besides is head, and in SRTCP word behind it.
-func (k *portable) sealGCM(dst, src []byte, iv *[16]byte, head []byte, word uint32, rtcp bool) {
-	k.iv = *iv
+func (k *portable) sealGCM(dst, src []byte, iv block, head []byte, word uint32, rtcp bool) {
+	k.begin(iv)
 	k.aead.Seal(dst[:0], k.iv[:12], src, k.beside(head, word, rtcp))
 }
 
-// openGCM authenticates and decrypts src into dst, which is shorter by a tag.
-func (k *portable) openGCM(dst, src []byte, iv *[16]byte, head []byte, word uint32, rtcp bool) bool {
-	k.iv = *iv
-	_, err := k.aead.Open(dst[:0], k.iv[:12], src, k.beside(head, word, rtcp))
-	return err == nil
+// openGCM authenticates and decrypts src into dst, which is shorter by a tag. The standard library overwrites the result of what is not authentic, so that it
+// has a place of its own: dst may be src, which is then tried with another index.
+func (k *portable) openGCM(dst, src []byte, iv block, head []byte, word uint32, rtcp bool) bool {
+	k.begin(iv)
+	if cap(k.plain) < len(src) {
+		k.plain = make([]byte, 0, max(len(src), usual))
+	}
+	plain, err := k.aead.Open(k.plain[:0], k.iv[:12], src, k.beside(head, word, rtcp))
+	if err != nil {
+		return false
+	}
+	copy(dst, plain)
+	return true
 }
 
 func (k *portable) beside(head []byte, word uint32, rtcp bool) []byte {

@@ -23,14 +23,14 @@ func (c *Context) SealRTCP(dst, b []byte, index uint32) []byte {
 		out := dst[:n+tagGCM+indexWord]
 		copy(out, b[:fixedRTCP])
 		iv := c.rtcp.nonce(ssrc, uint64(index))
-		c.rtcp.sealGCM(out[fixedRTCP:n+tagGCM], b[fixedRTCP:], &iv, b[:fixedRTCP], index|encrypted, true)
+		c.rtcp.sealGCM(out[fixedRTCP:n+tagGCM], b[fixedRTCP:], iv, b[:fixedRTCP], index|encrypted, true)
 		binary.BigEndian.PutUint32(out[n+tagGCM:], index|encrypted)
 		return out
 	}
 	out := dst[:n+indexWord+tag80]
 	copy(out, b[:fixedRTCP])
 	iv := c.rtcp.counter(ssrc, uint64(index))
-	c.rtcp.crypt(out[fixedRTCP:n], b[fixedRTCP:], &iv)
+	c.rtcp.crypt(out[fixedRTCP:n], b[fixedRTCP:], iv)
 	binary.BigEndian.PutUint32(out[n:], index|encrypted)
 	var sum [20]byte
 	c.rtcp.hmac(&sum, out[:n+indexWord], 0, false)
@@ -39,7 +39,7 @@ func (c *Context) SealRTCP(dst, b []byte, index uint32) []byte {
 }
 
 // OpenRTCP authenticates and decrypts b and gives the index that it carries, for the replay window. dst is as for OpenRTP. false: b is not our peer's,
-// and is unchanged, unless dst begins where b does. A packet that is not encrypted is not our peer's: that was never negotiated (RFC 4568 section 6.3.2).
+// and neither b nor dst is changed. A packet that is not encrypted is not our peer's: that was never negotiated (RFC 4568 section 6.3.2).
 func (c *Context) OpenRTCP(dst, b []byte) (plain []byte, index uint32, ok bool) {
 	if c.suite == 0 || cap(dst) < len(b) {
 		return nil, 0, false
@@ -64,7 +64,7 @@ func (c *Context) OpenRTCP(dst, b []byte) (plain []byte, index uint32, ok bool) 
 	out := dst[:word]
 	copy(out, b[:fixedRTCP])
 	iv := c.rtcp.counter(binary.BigEndian.Uint32(b[4:]), uint64(index))
-	c.rtcp.crypt(out[fixedRTCP:], b[fixedRTCP:word], &iv)
+	c.rtcp.crypt(out[fixedRTCP:], b[fixedRTCP:word], iv)
 	return out, index, true
 }
 
@@ -80,7 +80,7 @@ func (c *Context) openRTCPGCM(dst, b []byte) (plain []byte, index uint32, ok boo
 	index &^= encrypted
 	out := dst[:word-tagGCM]
 	iv := c.rtcp.nonce(binary.BigEndian.Uint32(b[4:]), uint64(index))
-	if !c.rtcp.openGCM(out[fixedRTCP:], b[fixedRTCP:word], &iv, b[:fixedRTCP], index|encrypted, true) {
+	if !c.rtcp.openGCM(out[fixedRTCP:], b[fixedRTCP:word], iv, b[:fixedRTCP], index|encrypted, true) {
 		return nil, 0, false
 	}
 	copy(out, b[:fixedRTCP])

@@ -22,13 +22,13 @@ func (c *Context) SealRTP(dst, b []byte, header int, index uint64) []byte {
 		out := dst[:len(b)+tagGCM]
 		copy(out, b[:header])
 		iv := c.rtp.nonce(ssrc, index)
-		c.rtp.sealGCM(out[header:], b[header:], &iv, out[:header], 0, false)
+		c.rtp.sealGCM(out[header:], b[header:], iv, out[:header], 0, false)
 		return out
 	}
 	out := dst[:len(b)+c.suite.tag()]
 	copy(out, b[:header])
 	iv := c.rtp.counter(ssrc, index)
-	c.rtp.crypt(out[header:len(b)], b[header:], &iv)
+	c.rtp.crypt(out[header:len(b)], b[header:], iv)
 	var sum [20]byte
 	c.rtp.hmac(&sum, out[:len(b)], uint32(index>>16), true)
 	copy(out[len(b):], sum[:])
@@ -36,7 +36,7 @@ func (c *Context) SealRTP(dst, b []byte, header int, index uint64) []byte {
 }
 
 // OpenRTP authenticates b as the packet of that index, and decrypts it. header and dst are as for SealRTP, but that dst needs no more room than b has.
-// false: b is not that packet, and is unchanged, unless dst begins where b does.
+// false: b is not that packet; neither b nor dst is changed, so that b may be tried as one of another index.
 func (c *Context) OpenRTP(dst, b []byte, header int, index uint64) ([]byte, bool) {
 	if c.suite == 0 || header < fixedRTP || header > len(b) || cap(dst) < len(b) {
 		return nil, false
@@ -49,7 +49,7 @@ func (c *Context) OpenRTP(dst, b []byte, header int, index uint64) ([]byte, bool
 		}
 		out := dst[:end-tagGCM]
 		iv := c.rtp.nonce(ssrc, index)
-		if !c.rtp.openGCM(out[header:], b[header:end], &iv, b[:header], 0, false) {
+		if !c.rtp.openGCM(out[header:], b[header:end], iv, b[:header], 0, false) {
 			return nil, false
 		}
 		copy(out, b[:header])
@@ -68,6 +68,6 @@ func (c *Context) OpenRTP(dst, b []byte, header int, index uint64) ([]byte, bool
 	out := dst[:end]
 	copy(out, b[:header])
 	iv := c.rtp.counter(ssrc, index)
-	c.rtp.crypt(out[header:], b[header:end], &iv)
+	c.rtp.crypt(out[header:], b[header:end], iv)
 	return out, true
 }

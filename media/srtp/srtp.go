@@ -58,5 +58,10 @@ func (c *Context) Expect(mki []byte) error {
 	return nil
 }
 
-// Wipe overwrites the key material that the context owns and makes it useless.
-func (c *Context) Wipe() { *c = Context{} }
+// Wipe overwrites the key material that the context owns and makes it useless. Where the standard library holds round keys, they are left to the
+// collector.
+func (c *Context) Wipe() {
+	c.rtp.wipe()
+	c.rtcp.wipe()
+	*c = Context{}
+}

@@ -2,6 +2,8 @@ package srtp
 
 import (
 	"bytes"
+	"math"
+	"reflect"
 	"testing"
 )
 
@@ -32,7 +34,7 @@ func TestWhatDoesNotFit(t *testing.T) {
 	for s := range suites {
 		c := newPair(t, s, 1, nil).ours
 		b, room := make([]byte, 40), make([]byte, 100)
-		for _, header := range []int{-1, 0, 11, 41, 1 << 40} {
+		for _, header := range []int{-1, 0, 11, 41, math.MaxInt32} {
 			if c.SealRTP(room, b, header, 1) != nil {
 				t.Errorf("%s: a header of %d bytes is sealed", s, header)
 			}
@@ -114,6 +116,9 @@ func TestWipe(t *testing.T) {
 		b, header := packet(ssrc, 5, 0, 0, 20)
 		sealed, report := sealRTP(t, c, b, header, 5), sealRTCP(t, c, report(ssrc, 8), 1)
 		c.Wipe()
+		if !reflect.DeepEqual(*c, Context{}) {
+			t.Errorf("%s: something is left", s)
+		}
 		if c.SealRTP(make([]byte, 100), b, header, 5) != nil || c.SealRTCP(make([]byte, 100), b, 1) != nil {
 			t.Errorf("%s: a wiped context seals", s)
 		}

@@ -35,7 +35,12 @@ func TestGuess(t *testing.T) {
 
 // TestAFirstPacketAroundTheWrap: a sender began at 65530 and what it sent before the wrap was lost. Only authentication says that the counter is at 1.
 func TestAFirstPacketAroundTheWrap(t *testing.T) {
-	p := newPair(t, AES128CM80, 3, nil)
+	for s := range suites {
+		t.Run(s.String(), func(t *testing.T) { aroundTheWrap(t, newPair(t, s, 3, nil)) })
+	}
+}
+
+func aroundTheWrap(t *testing.T, p pair) {
 	var w Window
 	hear := func(index uint64) bool {
 		b, header := packet(ssrc, uint16(index), 0, 0, 160)
@@ -45,7 +50,7 @@ func TestAFirstPacketAroundTheWrap(t *testing.T) {
 			if !w.Fresh(i) {
 				continue
 			}
-			if _, ok := p.ours.OpenRTP(make([]byte, len(sealed)), sealed, header, i); ok {
+			if _, ok := p.ours.OpenRTP(sealed, sealed, header, i); ok {
 				w.Take(i)
 				return true
 			}
