@@ -46,10 +46,15 @@ func NewAtlas(c *Catalogue, d []Declaration) (*Atlas, error) {
 	if c == nil {
 		c = ShippedRegions()
 	}
+	return newAtlas(c, Shipped(), d)
+}
+
+// newAtlas is NewAtlas under a law table that may be another one than the shipped.
+func newAtlas(c *Catalogue, l *Law, d []Declaration) (*Atlas, error) {
 	a := &Atlas{declarations: slices.Clone(d)}
 	byPrefix := map[netip.Prefix][]entry{}
 	for _, decl := range d {
-		p, e, err := decl.entry(c)
+		p, e, err := decl.entry(c, l)
 		if err != nil {
 			return nil, fmt.Errorf("sovereign: prefix %s: %w", decl.Prefix, err)
 		}
@@ -92,7 +97,7 @@ func link(nodes []node) {
 	}
 }
 
-func (d Declaration) entry(c *Catalogue) (netip.Prefix, entry, error) {
+func (d Declaration) entry(c *Catalogue, l *Law) (netip.Prefix, entry, error) {
 	fail := func(format string, a ...any) (netip.Prefix, entry, error) {
 		return netip.Prefix{}, entry{}, fmt.Errorf(format, a...)
 	}
@@ -131,7 +136,7 @@ func (d Declaration) entry(c *Catalogue) (netip.Prefix, entry, error) {
 		e.countries = []Country{f.Country}
 	}
 	for _, name := range d.Countries {
-		country, ok := Shipped().ParseCountry(string(name))
+		country, ok := l.ParseCountry(string(name))
 		if !ok {
 			return fail("%q names no country: use an ISO 3166-1 alpha-2 code", string(name))
 		}

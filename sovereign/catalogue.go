@@ -5,6 +5,7 @@ import (
 	_ "embed" // the fact tables ship inside the binary
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -32,6 +33,12 @@ type Catalogue struct {
 	digest string
 	rows   map[Region]RegionFact // every row, also those that Lookup refuses
 	shared []SharedPrefix
+
+	table struct { // that was parsed
+		digest string
+		packed func() []byte // its canonical text, for a snapshot that travels
+	}
+	own [][]RegionFact // what each With added to it
 }
 
 // ShippedRegions is the region table inside the binary.
@@ -147,24 +154,38 @@ func (c *Catalogue) With(l *Law, own ...RegionFact) (*Catalogue, error) {
 	if l == nil {
 		l = Shipped()
 	}
-	next := &Catalogue{asOf: c.asOf, rows: make(map[Region]RegionFact, len(c.rows)+len(own)), shared: c.shared}
-	for r, f := range c.rows {
-		next.rows[r] = f
+	next := c.clone(len(own))
+	if err := next.add(l, own); err != nil {
+		return nil, err
 	}
+	return next, nil
+}
+
+// clone gives a copy with room for so many rows more.
+func (c *Catalogue) clone(room int) *Catalogue {
+	next := *c
+	next.rows = make(map[Region]RegionFact, len(c.rows)+room)
+	maps.Copy(next.rows, c.rows)
+	next.own = slices.Clip(c.own)
+	return &next
+}
+
+// add is With on a catalogue that nobody else has seen yet; after an error nobody may.
+func (c *Catalogue) add(l *Law, own []RegionFact) error {
 	var added []RegionFact
 	for _, f := range own {
 		if _, err := ParseRegion(f.Region.String()); err != nil {
-			return nil, err
+			return err
 		}
-		if _, known := next.rows[f.Region]; known {
-			return nil, fmt.Errorf("sovereign: region %s is in the catalogue already: a declaration cannot change it", f.Region)
+		if _, known := c.rows[f.Region]; known {
+			return fmt.Errorf("sovereign: region %s is in the catalogue already: a declaration cannot change it", f.Region)
 		}
 		country, ok := l.ParseCountry(string(f.Country))
 		if !ok {
-			return nil, fmt.Errorf("sovereign: region %s: %q names no country: use an ISO 3166-1 alpha-2 code", f.Region, string(f.Country))
+			return fmt.Errorf("sovereign: region %s: %q names no country: use an ISO 3166-1 alpha-2 code", f.Region, string(f.Country))
 		}
 		f.Country, f.Status = country, cmp.Or(f.Status, "declared")
-		next.rows[f.Region] = f
+		c.rows[f.Region] = f
 		added = append(added, f)
 	}
 	slices.SortFunc(added, func(a, b RegionFact) int { return compareRegions(a.Region, b.Region) })
@@ -173,10 +194,10 @@ func (c *Catalogue) With(l *Law, own ...RegionFact) (*Catalogue, error) {
 		Own  []RegionFact `json:"own"`
 	}{c.digest, added})
 	if err != nil {
-		return nil, fmt.Errorf("sovereign: regions: %w", err)
+		return fmt.Errorf("sovereign: regions: %w", err)
 	}
-	next.digest = digest(canonical)
-	return next, nil
+	c.digest, c.own = digest(canonical), append(c.own, added)
+	return nil
 }
 
 // regionsFile mirrors the JSON of the table as far as it is needed.
@@ -227,6 +248,7 @@ func ParseCatalogue(data []byte, l *Law) (*Catalogue, error) {
 		return nil, fmt.Errorf("sovereign: region table: %w", err)
 	}
 	c := &Catalogue{asOf: f.AsOf.Time, digest: digest(canonical), rows: make(map[Region]RegionFact, len(f.Regions))}
+	c.table.digest, c.table.packed = c.digest, pack(canonical)
 	for _, e := range f.Regions {
 		r := Region{e.Provider, e.Code}
 		if _, err := ParseRegion(r.String()); err != nil {

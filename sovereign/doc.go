@@ -8,6 +8,8 @@
 // A Clearance is no second wall but a cheaper window in the same one: what a Pass answered, kept where no pointer may be kept and asked for each packet. It is
 // made by a Pass alone, dies with the snapshot and at the moment that the answer rested on, and then the Pass is asked again.
 //
-// It imports the standard library and internal/jcs alone, and of the standard library nothing that touches files, processes
+// A Snapshot travels to a process with a fence of its own in one binary form; the copy rules alike or is refused.
+//
+// It imports the standard library, internal/jcs and internal/octets alone, and of the standard library nothing that touches files, processes
 // or chance: facts come in as bytes and time comes in as a parameter of the question.
 package sovereign

@@ -30,7 +30,8 @@ var shippedLaw = sync.OnceValue(func() *Law {
 type Law struct {
 	asOf          time.Time
 	digest        string
-	instruments   []instrument // in the order of the table
+	packed        func() []byte // the canonical text, for a snapshot that travels
+	instruments   []instrument  // in the order of the table
 	jurisdictions map[Country]jurisdiction
 	aliases       map[string]Country
 }
@@ -233,7 +234,7 @@ func ParseLaw(data []byte) (*Law, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sovereign: law table: %w", err)
 	}
-	l := &Law{asOf: f.AsOf.Time, digest: digest(canonical), jurisdictions: map[Country]jurisdiction{}, aliases: map[string]Country{}}
+	l := &Law{asOf: f.AsOf.Time, digest: digest(canonical), packed: pack(canonical), jurisdictions: map[Country]jurisdiction{}, aliases: map[string]Country{}}
 	index := map[string]int{}
 	for _, e := range f.Instruments {
 		in, err := e.instrument()
@@ -252,8 +253,12 @@ func ParseLaw(data []byte) (*Law, error) {
 		}
 	}
 	for c, j := range l.jurisdictions {
-		if _, ok := l.jurisdictions[j.parent]; j.parent != "" && !ok {
+		parent, ok := l.jurisdictions[j.parent]
+		switch {
+		case j.parent != "" && !ok:
 			return nil, fmt.Errorf("sovereign: law table: jurisdiction %q: parent %q is unknown", c, j.parent)
+		case j.territory && parent.territory: // a ring of them would be asked for ever
+			return nil, fmt.Errorf("sovereign: law table: jurisdiction %q: parent %q is a territory too", c, j.parent)
 		}
 	}
 	for from, to := range f.Aliases {

@@ -294,6 +294,7 @@ func TestParseLawRefuses(t *testing.T) {
 		"instrument \"none\" is unknown":  func(d object) { country(d, "CH")["instruments"] = []string{"none"} },
 		"belongs to CH":                   func(d object) { country(d, "JP")["instruments"] = []string{"2000/518/EC"} },
 		"code is not ISO":                 func(d object) { country(d, "CH")["code"] = "CHE" },
+		"parent \"MQ\" is a territory":    func(d object) { country(d, "RE")["parent"] = "MQ" },
 		"jurisdiction \"CH\": stands":     func(d object) { country(d, "LI")["code"] = "CH" },
 		"\"2000/518/EC\" stands twice":    func(d object) { instrument(d, "2002/2/EC")["id"] = "2000/518/EC" },
 		"status \"odd\" is unknown":       func(d object) { instrument(d, "2000/518/EC")["status"] = "odd" },

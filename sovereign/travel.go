@@ -1,0 +1,281 @@
+package sovereign
+
+import (
+	"bytes"
+	"compress/flate"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/cordonsip/cordon/internal/octets"
+)
+
+// A snapshot travels from the process that has the configuration to one that has a fence of its own. The receiver builds it anew with the code that builds every
+// snapshot, and takes it only if it comes out the same: the digests of policy and facts, the digest of where each prefix lies, and every byte when the copy is
+// written again. The fact tables travel with it, packed (some 20 KB, packed once per process), because the receiver may be a version of the program with other
+// tables; one that has the same unpacks nothing.
+//
+// Suspensions bring their signatures, because the digest of the facts covers them, and are not verified again: the sender did, and the receiver has to believe it the
+// allow-list, the parties and the grants, which nobody signs. Whoever could forge a suspension here could forge those, and a suspension only makes stricter.
+
+// MaxSnapshot is the longest form of a snapshot in bytes: room for half a million prefixes.
+const MaxSnapshot = 64 << 20
+
+const (
+	snapshotForm = "cordon.snapshot\x01" // begins every snapshot that travels; the last byte is the version
+	maxTable     = 8 << 20               // of a fact table, unpacked
+	maxOwn       = 1 << 16               // of Catalogue.With one after the other
+)
+
+// MarshalBinary gives s in the form that DecodeSnapshot reads.
+func (s *Snapshot) MarshalBinary() ([]byte, error) { return s.AppendBinary(nil) }
+
+// AppendBinary appends s in the form that DecodeSnapshot reads. It fails, and gives b back, for a time outside of the years 1 to 9999 and above MaxSnapshot.
+func (s *Snapshot) AppendBinary(b []byte) ([]byte, error) {
+	if s == nil {
+		return b, errors.New("sovereign: snapshot: there is none to write")
+	}
+	return s.appendForm(b, s.cfg.Law.packed(), s.cfg.Catalogue.table.packed())
+}
+
+// appendForm writes s with its fact tables as they were packed.
+func (s *Snapshot) appendForm(b, law, regions []byte) ([]byte, error) {
+	w := &octets.Writer{Bytes: b}
+	w.Raw([]byte(snapshotForm))
+	w.Uint(s.cfg.Generation)
+	w.Text(s.policyDigest)
+	w.Text(s.factsDigest)
+	w.Text(s.cfg.Atlas.digest())
+	table{s.cfg.Law.digest, law}.write(w)
+	table{s.cfg.Catalogue.table.digest, regions}.write(w)
+	octets.Put(w, s.cfg.Catalogue.own, func(w *octets.Writer, rows []RegionFact) { octets.Put(w, rows, writeRegionFact) })
+	w.Text(string(s.cfg.Policy.Preset))
+	writeRegion(w, s.cfg.Policy.Home)
+	octets.Put(w, s.cfg.Policy.Allow, writeRegion)
+	octets.Put(w, s.cfg.Parties, writeParty)
+	w.Bool(s.cfg.Atlas != nil)
+	if s.cfg.Atlas != nil {
+		octets.Put(w, s.cfg.Atlas.declarations, writeDeclaration)
+	}
+	octets.Put(w, s.cfg.Suspended, writeSuspension)
+	octets.Put(w, s.cfg.Grants, writeGrant)
+	if err := w.Err(); err != nil {
+		return b, fmt.Errorf("sovereign: snapshot: %w", err)
+	}
+	if n := len(w.Bytes) - len(b) + sha256.Size; n > MaxSnapshot {
+		return b, fmt.Errorf("sovereign: snapshot: %d bytes are more than the %d that may travel: declare fewer, larger prefixes", n, MaxSnapshot)
+	}
+	sum := sha256.Sum256(w.Bytes[len(b):])
+	w.Raw(sum[:])
+	return w.Bytes, nil
+}
+
+// DecodeSnapshot reads what AppendBinary wrote and keeps nothing of b. The snapshot rules as the one that was written does; anything else is an error, and whoever
+// gets one keeps the snapshot that is in force.
+func DecodeSnapshot(b []byte) (*Snapshot, error) {
+	s, err := decodeSnapshot(b)
+	if err != nil {
+		return nil, fmt.Errorf("sovereign: snapshot: %w", err)
+	}
+	return s, nil
+}
+
+func decodeSnapshot(b []byte) (*Snapshot, error) {
+	const name = len(snapshotForm) - 1
+	if len(b) > MaxSnapshot {
+		return nil, fmt.Errorf("%d bytes are more than the %d that may travel", len(b), MaxSnapshot)
+	}
+	body := b[:max(0, len(b)-sha256.Size)]
+	switch sum := sha256.Sum256(body); {
+	case len(body) <= name || string(body[:name]) != snapshotForm[:name]:
+		return nil, errors.New("it does not begin as one")
+	case body[name] != snapshotForm[name]:
+		return nil, fmt.Errorf("it has form %d, and this program reads form %d: run both processes from one version", body[name], snapshotForm[name])
+	case !bytes.Equal(sum[:], b[len(body):]):
+		return nil, errors.New("its checksum does not fit: it is cut off, or was changed on the way")
+	}
+	r := octets.NewReader(body[name+1:])
+	t := readTravelled(r)
+	if err := r.End(); err != nil {
+		return nil, err
+	}
+	s, err := t.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	again, err := s.appendForm(make([]byte, 0, len(b)), t.law.packed, t.regions.packed)
+	if err == nil && !bytes.Equal(again, b) {
+		err = errors.New("it is not written as this program writes it")
+	}
+	return s, err
+}
+
+// travelled is a snapshot as it came, before anything of it is believed.
+type travelled struct {
+	generation                              uint64
+	policyDigest, factsDigest, placesDigest string
+	law, regions                            table
+	own                                     [][]RegionFact
+	policy                                  Policy
+	parties                                 []Party
+	placed                                  bool // there is an atlas
+	declarations                            []Declaration
+	suspended                               []Suspension
+	grants                                  []Grant
+}
+
+func readTravelled(r *octets.Reader) *travelled {
+	t := &travelled{
+		generation: r.Uint(), policyDigest: r.Text(), factsDigest: r.Text(), placesDigest: r.Text(),
+		law: readTable(r), regions: readTable(r),
+	}
+	t.own = octets.List(r, func(r *octets.Reader) []RegionFact { return octets.List(r, readRegionFact) })
+	t.policy = Policy{Preset: Preset(r.Text()), Home: readRegion(r), Allow: octets.List(r, readRegion)}
+	t.parties = octets.List(r, readParty)
+	if t.placed = r.Bool(); t.placed {
+		t.declarations = octets.List(r, readDeclaration)
+	}
+	t.suspended, t.grants = octets.List(r, readSuspension), octets.List(r, readGrant)
+	return t
+}
+
+// snapshot builds what came, and holds it against the digests that came with it.
+func (t *travelled) snapshot() (*Snapshot, error) {
+	s, err := t.build()
+	switch {
+	case err != nil:
+		return nil, err
+	case s.policyDigest != t.policyDigest:
+		return nil, fmt.Errorf("its policy has the digest %s here, and had %s: the processes differ in how they read it", s.policyDigest, t.policyDigest)
+	case s.factsDigest != t.factsDigest:
+		return nil, fmt.Errorf("its facts have the digest %s here, and had %s: the processes differ in how they read them", s.factsDigest, t.factsDigest)
+	case s.cfg.Atlas.digest() != t.placesDigest:
+		return nil, errors.New("its prefixes lie elsewhere here: its atlas was made with another region table, or the processes differ in how they read it")
+	}
+	return s, nil
+}
+
+func (t *travelled) build() (*Snapshot, error) {
+	l, err := t.lawTable()
+	if err != nil {
+		return nil, err
+	}
+	c, err := t.catalogue(l)
+	if err != nil {
+		return nil, err
+	}
+	var atlas *Atlas
+	if t.placed {
+		if atlas, err = newAtlas(c, l, t.declarations); err != nil {
+			return nil, err
+		}
+	}
+	return NewSnapshot(SnapshotConfig{
+		Law: l, Catalogue: c, Policy: t.policy, Atlas: atlas, Parties: t.parties, Suspended: t.suspended, Grants: t.grants, Generation: t.generation,
+	})
+}
+
+func (t *travelled) lawTable() (*Law, error) {
+	if t.law.digest == Shipped().digest {
+		return Shipped(), nil
+	}
+	text, err := t.law.text()
+	if err != nil {
+		return nil, err
+	}
+	l, err := ParseLaw(text)
+	if err == nil && l.digest != t.law.digest {
+		err = fmt.Errorf("its law table has the digest %s, and not %s", l.digest, t.law.digest)
+	}
+	return l, err
+}
+
+func (t *travelled) catalogue(l *Law) (c *Catalogue, err error) {
+	if c = ShippedRegions(); t.regions.digest != c.digest {
+		text, err := t.regions.text()
+		if err != nil {
+			return nil, err
+		}
+		if c, err = ParseCatalogue(text, l); err != nil {
+			return nil, err
+		}
+		if c.digest != t.regions.digest {
+			return nil, fmt.Errorf("its region table has the digest %s, and not %s", c.digest, t.regions.digest)
+		}
+	}
+	if len(t.own) == 0 {
+		return c, nil
+	}
+	if len(t.own) > maxOwn {
+		return nil, fmt.Errorf("its region table grew %d times; %d are allowed", len(t.own), maxOwn)
+	}
+	c = c.clone(len(t.own))
+	for _, rows := range t.own {
+		if err := c.add(l, rows); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// table is a fact table: the digest of its canonical text, and the text packed.
+type table struct {
+	digest string
+	packed []byte
+}
+
+func (t table) write(w *octets.Writer) {
+	w.Text(t.digest)
+	w.Octets(t.packed)
+}
+
+func readTable(r *octets.Reader) table { return table{r.Text(), r.Octets()} }
+
+func (t table) text() ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(t.packed)), maxTable+1))
+	if err != nil {
+		return nil, fmt.Errorf("its fact table: %w", err)
+	}
+	if len(text) > maxTable {
+		return nil, fmt.Errorf("its fact table has more than %d bytes", maxTable)
+	}
+	return text, nil
+}
+
+// pack packs a text when it is first wanted.
+func pack(text []byte) func() []byte {
+	return sync.OnceValue(func() []byte {
+		var b bytes.Buffer
+		w, _ := flate.NewWriter(&b, flate.BestCompression) // the level is a good one, and a buffer takes everything
+		_, _ = w.Write(text)
+		_ = w.Close()
+		return b.Bytes()
+	})
+}
+
+// digest is the SHA-256 (lower-case hex) of where each prefix lies. The policy's digest covers what was declared; this covers what it was taken for, which rests on
+// the region table that the atlas was made with.
+func (a *Atlas) digest() string {
+	h := sha256.New()
+	if a != nil {
+		w := &octets.Writer{}
+		for _, n := range slices.Concat(a.v4, a.v6) {
+			w.Bytes = n.prefix.AppendTo(w.Bytes[:0])
+			w.Byte(0)
+			octets.Put(w, n.entries, func(w *octets.Writer, e entry) {
+				writeRegion(w, e.region)
+				octets.Put(w, e.countries, writeCountry)
+				w.Text(e.operator)
+				w.Text(e.contract)
+				w.Time(e.from)
+				w.Time(e.until)
+			})
+			h.Write(w.Bytes)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
