@@ -308,7 +308,7 @@ func TestRestart(t *testing.T) {
 	if a.Nominated() != peerOne {
 		t.Error("the pair in use was let go of")
 	}
-	now := 20 * time.Second
+	now := 2 * time.Second
 	// The peer may go on with the old checks until it has our description; they are consent, and nominate nobody.
 	if out, e := a.Handle(now, check(own, "peer", true).bytes(), peerOne, reply); e.What != Checked {
 		t.Errorf("old check: %d", e.What)
