@@ -33,6 +33,7 @@ var ours = map[string][]string{
 	"media/quality":       {},
 	"media/srtp":          {},
 	"media/ice":           {},
+	"media/dtls":          {"media/srtp"},
 	"approval":            {"audit", "state", "internal/jcs"},
 	"routing":             {"approval", "audit", "healthcheck", "routing/desk", "routing/numbers", "sovereign"},
 	"routing/numbers":     {},
@@ -67,6 +68,8 @@ var free = []string{"", "cmd/", "internal/gen/", "internal/demo", "bench"}
 var owners = map[string][]string{
 	"github.com/emiago/sipgo":       {"sip", "sip/transport", "sip/transaction", "sip/dialog", "internal/carrier", "bench/"},
 	"github.com/pion/":              {"media", "media/plane", "internal/carrier", "bench/"},
+	"github.com/pion/dtls":          {"media/dtls"},
+	"github.com/pion/logging":       {"media/dtls"},
 	"github.com/miekg/dns":          {"healthcheck/resolve"},
 	"github.com/nats-io/":           {"state"},
 	"github.com/transparency-dev/":  {"audit"},
