@@ -150,7 +150,7 @@ func sample(t *testing.T) *report {
 	for i, pps := range p.rates {
 		w := r.row("plain", pps)
 		for round := range 3 {
-			late := []uint32{uint32(i*2) * 1e6}
+			late := []uint32{uint32(i*3) * 1e6}
 			w.cell(nameCordon).add(&window{Passed: 1000, Sent: 1000, CPU: time.Duration(1+round) * time.Millisecond, Delay: []uint32{5000}, Late: late, Checked: 20}, 0)
 			w.cell(namePeer).add(&window{Passed: 900, Sent: 1000, Lost: 100, Worst: 30, CPU: 9 * time.Millisecond, Delay: []uint32{9000}, Late: []uint32{1}, Checked: 20}, 0)
 		}
@@ -197,7 +197,7 @@ func TestResultsAreWritten(t *testing.T) {
 	r := sample(t)
 	var screen bytes.Buffer
 	r.print(&screen)
-	if !strings.Contains(screen.String(), "plain 50000 pps does not count: cordon: the generator was 2ms late") {
+	if !strings.Contains(screen.String(), "plain 50000 pps does not count: cordon: the generator was 3ms late") {
 		t.Error(screen.String())
 	}
 	if err := r.write(); err != nil {

@@ -55,11 +55,12 @@ func (g *generator) far() [2]netip.AddrPort {
 func (g *generator) dropped() uint32 { return g.socks[sideA].dropped() + g.socks[sideB].dropped() }
 
 const (
-	quiet  = 150 * time.Millisecond // without a packet, after the last was sent: nothing more is on its way
-	drain  = 3 * time.Second        // that it may take until then
-	every  = 50                     // one packet in so many is verified wholly
-	kept   = plainSize + 16         // bytes kept of such a one
-	unsent = -1
+	quiet    = 500 * time.Millisecond // without a packet, after the last was sent: nothing more is on its way
+	drain    = 12 * time.Second       // that it may take until then: a relay with thousands of full sockets
+	patience = 200 * time.Millisecond // of who listens: no buffer against jitter holds more
+	every    = 50                     // one packet in so many is verified wholly
+	kept     = plainSize + 16         // bytes kept of such a one
+	unsent   = -1
 )
 
 // play is one load on its way.
@@ -75,6 +76,7 @@ type play struct {
 	sent  []int64       // ns after start, by stream and packet
 	got   []uint8       // how often it came
 	came  time.Duration // the last packet, after start
+	here  int           // packets that came, each once
 	next  int           // slot
 	total int
 	step  float64 // ns from one slot to the next
@@ -86,6 +88,7 @@ type play struct {
 type window struct {
 	Sent, Lost    int // of the counted part
 	Worst         int // of one call, lost
+	Stale         int // came, but later than anybody waits
 	Twice         int
 	Strange       int           // packets that nobody sent so: another size, header or SSRC
 	Bad, Checked  int           // of the sample
@@ -155,7 +158,7 @@ func (p *play) run(ctx context.Context) error {
 			}
 			p.took.CPU, p.took.Beside, p.took.Passed = after-cpu, afterBeside-beside, p.took.Passed-passed
 			p.took.Took, ended = now-p.took.Took, now
-		case ended > 0 && (now > max(ended, p.came)+quiet || now > ended+drain):
+		case ended > 0 && (p.here == p.total || now > max(ended, p.came)+quiet || now > ended+drain):
 			return nil
 		}
 		p.send(now)
@@ -179,7 +182,7 @@ func (p *play) send(now time.Duration) {
 		who, packet := int(p.l.order[p.next%s]), p.next/s
 		st := p.l.streams[who]
 		p.g.socks[st.from].out.add(p.l.packet(who, packet), &st.to)
-		p.sent[who*p.l.packets+packet] = ns
+		p.sent[p.l.index(who, packet)] = ns
 		if p.next >= p.warm {
 			p.took.Late = append(p.took.Late, clamp(ns-due))
 		}
@@ -227,20 +230,25 @@ func (p *play) take(to side, b []byte, now int64, counting bool) {
 	}
 	s := l.streams[who]
 	packet := int(binary.BigEndian.Uint16(b[2:]) - l.first[who])
-	if s.from == to || packet >= l.packets || len(b) != plainSize+tagSize(s.suite[1]) || b[0] != 0x80 || b[1]&0x7f != payloadType || p.sent[who*l.packets+packet] == unsent {
+	at := l.index(who, packet)
+	if s.from == to || packet >= l.packets || len(b) != plainSize+tagSize(s.suite[1]) || b[0] != 0x80 || b[1]&0x7f != payloadType || p.sent[at] == unsent {
 		p.strange()
 		return
 	}
-	at := who*l.packets + packet
 	if p.got[at]++; p.got[at] > 1 {
 		p.took.Twice++
 		return
 	}
+	p.here++
 	if counting {
 		p.took.Passed++
 	}
 	if packet*len(l.streams) >= p.warm {
-		p.took.Delay = append(p.took.Delay, clamp(now-p.sent[at]))
+		delay := now - p.sent[at]
+		p.took.Delay = append(p.took.Delay, clamp(delay))
+		if delay > int64(patience) {
+			p.took.Stale++
+		}
 	}
 	if (who+packet)%every == 0 && len(p.whose) < cap(p.whose) {
 		p.kept = append(append(p.kept, b...), make([]byte, kept-len(b))...)
@@ -261,7 +269,7 @@ func (p *play) count() {
 	for who := range p.l.streams {
 		for packet := p.warm / len(p.l.streams); packet < p.l.packets; packet++ {
 			p.took.Sent++
-			if p.got[who*p.l.packets+packet] == 0 {
+			if p.got[p.l.index(who, packet)] == 0 {
 				p.took.Lost++
 				p.took.byCall[who/2]++
 			}
@@ -301,7 +309,7 @@ func (n *noise) send(g *generator, l *load, now int64) int {
 		s := l.streams[who]
 		b := n.slab[i][:plainSize+tagSize(s.suite[0])]
 		if from := g.forger; n.sent/len(l.streams)%2 == 0 {
-			fill(b, s.ssrc, s.seq+1000+uint16(n.sent), s.stamp)
+			fill(b, s.ssrc, s.seq+1000+uint16(n.sent%20_000), s.stamp) // ahead of what the stream itself will send
 			from.out.add(b, &s.to)
 		} else {
 			n.strange++

@@ -19,6 +19,7 @@ type bench struct {
 	slab   []byte
 	base   uint32 // SSRC of the next calls
 	starts int
+	begun  time.Time
 }
 
 // turn is one system with its calls.
@@ -142,7 +143,7 @@ func (b *bench) mode(ctx context.Context, m int) error {
 		for round := range b.plan.rounds {
 			for i := range turns { // each round begins with the other one
 				t := turns[(round+i)%len(turns)]
-				if err := b.round(ctx, t, rate, r.cell(t.name)); err != nil {
+				if err := b.round(ctx, t, rate, r); err != nil {
 					return fmt.Errorf("%s at %d: %w", t.name, rate, err)
 				}
 			}
@@ -162,22 +163,24 @@ func (b *bench) mode(ctx context.Context, m int) error {
 // learned is how long rtpengine takes note of where packets come from after a call was set up. What it does then is no part of what is measured.
 const learned = 3200 * time.Millisecond
 
-// again is how often a turn is repeated whose figures do not count because the generator was late.
-const again = 2
+// Turns whose figures do not count because the generator was late are repeated: so often in one row, and not when the run has lasted that long.
+const (
+	again   = 2
+	hurried = 4 * time.Minute
+)
 
 // round measures one turn at a rate.
-func (b *bench) round(ctx context.Context, t *turn, rate int, c *cell) error {
-	for try := 0; ; try++ {
+func (b *bench) round(ctx context.Context, t *turn, rate int, r *row) error {
+	for {
 		w, allocs, err := b.window(ctx, t, 2*calls(rate), b.plan.window, nil)
 		if err != nil {
 			return err
 		}
-		if why := w.doubt(); why != "" && try < again {
-			c.repeated++
-			continue
+		if w.doubt() == "" || r.repeated == again || time.Since(b.begun) > hurried {
+			r.cell(t.name).add(w, allocs)
+			return nil
 		}
-		c.add(w, allocs)
-		return nil
+		r.repeated++
 	}
 }
 
@@ -241,7 +244,7 @@ func (b *bench) itself(ctx context.Context) error {
 }
 
 // A turn counts when the generator kept its times within this, and lost nothing itself.
-const tardy = time.Millisecond
+const tardy = packetTime / 10
 
 // doubt says why a window does not count; "" when it does.
 func (w *window) doubt() string {

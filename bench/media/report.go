@@ -30,9 +30,10 @@ type report struct {
 
 // row is one mode at one rate.
 type row struct {
-	mode  string
-	pps   int
-	cells map[string]*cell // by system
+	mode     string
+	pps      int
+	cells    map[string]*cell // by system
+	repeated int              // turns
 }
 
 // cell is one system in a row; slices are by round.
@@ -42,9 +43,9 @@ type cell struct {
 	allocs             []float64 // per packet
 	late               []float64 // us, p99
 	sent, lost, worst  int
+	stale              int
 	twice, strange     int
 	checked, bad, none int
-	repeated           int
 	doubts             []string
 }
 
@@ -132,6 +133,7 @@ func (c *cell) add(w *window, allocs float64) {
 	c.p50, c.p99 = append(c.p50, micros(quantile(w.Delay, 0.5))), append(c.p99, micros(quantile(w.Delay, 0.99)))
 	c.allocs, c.late = append(c.allocs, allocs), append(c.late, micros(quantile(w.Late, 0.99)))
 	c.sent, c.lost, c.worst = c.sent+w.Sent, c.lost+w.Lost, max(c.worst, w.Worst)
+	c.stale += w.Stale
 	c.twice, c.strange, c.checked, c.bad = c.twice+w.Twice, c.strange+w.Strange, c.checked+w.Checked, c.bad+w.Bad
 	if why := w.doubt(); why != "" {
 		c.doubts = append(c.doubts, why)
@@ -168,37 +170,41 @@ func (w *row) ratios() (out []float64) {
 
 // line is one row of the results as JSON. Ratios decide; times belong to this machine.
 type line struct {
-	Mode     string    `json:"mode"`
-	PPS      int       `json:"pps"`
-	Cordon   float64   `json:"cordon_us"`
-	Peer     float64   `json:"peer_us"`
-	Ratio    float64   `json:"ratio"`
-	Ratios   []float64 `json:"ratios_by_round"`
-	Loss     float64   `json:"loss"`
-	PeerLoss float64   `json:"peer_loss"`
-	P50      float64   `json:"p50_us"`
-	P99      float64   `json:"p99_us"`
-	PeerP50  float64   `json:"peer_p50_us"`
-	PeerP99  float64   `json:"peer_p99_us"`
-	Worst    int       `json:"worst_call_lost"`
-	Allocs   float64   `json:"allocs_per_packet"`
-	Late     float64   `json:"generator_late_p99_us"`
-	Again    int       `json:"turns_repeated"`
-	Counts   bool      `json:"counts"`
-	Why      []string  `json:"why,omitempty"`
+	Mode      string    `json:"mode"`
+	PPS       int       `json:"pps"`
+	Cordon    float64   `json:"cordon_us"`
+	Peer      float64   `json:"peer_us"`
+	Ratio     float64   `json:"ratio"`
+	Ratios    []float64 `json:"ratios_by_round"`
+	Loss      float64   `json:"loss"`
+	PeerLoss  float64   `json:"peer_loss"`
+	Stale     float64   `json:"stale"` // the part that came more than 200 ms after it was sent
+	PeerStale float64   `json:"peer_stale"`
+	P50       float64   `json:"p50_us"`
+	P99       float64   `json:"p99_us"`
+	PeerP50   float64   `json:"peer_p50_us"`
+	PeerP99   float64   `json:"peer_p99_us"`
+	Worst     int       `json:"worst_call_lost"`
+	Allocs    float64   `json:"allocs_per_packet"`
+	Late      float64   `json:"generator_late_p99_us"`
+	Again     int       `json:"turns_repeated"`
+	Counts    bool      `json:"counts"`
+	Why       []string  `json:"why,omitempty"`
 }
 
 func (w *row) line() line {
-	l := line{Mode: w.mode, PPS: w.pps, Ratios: w.ratios(), Ratio: median(w.ratios()), Counts: true}
+	l := line{Mode: w.mode, PPS: w.pps, Ratios: w.ratios(), Ratio: median(w.ratios()), Again: w.repeated, Counts: true}
 	for name, c := range w.cells {
-		l.Again += c.repeated
 		l.Late = max(l.Late, median(c.late))
 		for _, why := range append(slices.Clone(c.doubts), c.faults()...) {
 			l.Why, l.Counts = append(l.Why, name+": "+why), false
 		}
+		stale := part(c.stale, c.sent)
 		if name == nameCordon {
+			l.Stale = stale
 			l.Cordon, l.Loss, l.P50, l.P99, l.Worst, l.Allocs = median(c.cpu), c.loss(), median(c.p50), median(c.p99), c.worst, median(c.allocs)
 		} else {
+			l.PeerStale = stale
 			l.Peer, l.PeerLoss, l.PeerP50, l.PeerP99 = median(c.cpu), c.loss(), median(c.p50), median(c.p99)
 		}
 	}
@@ -223,12 +229,15 @@ func (r *report) print(to io.Writer) {
 	p := r.plan
 	fmt.Fprintf(to, "\n%d rounds of %v for each mode and rate, G.711 in 20 ms, UDP on loopback, one core for the relay and one for the generator; %v in all, %v stolen by the machine below.\n",
 		p.rounds, p.window, r.took.Round(time.Second), r.stolen)
-	fmt.Fprintln(to, "CPU is us per packet that came through, the median over the rounds; ratios are of one round each, the median counts. Times are from sending to receiving, the generator's own included.")
+	fmt.Fprintln(to, "CPU is us per packet that came through, the median over the rounds; ratios are of one round each, the median counts. Times are from sending to receiving, the generator's own included; what took over 200 ms is stale.")
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "mode\tpps\tcordon us\trtpengine us\tratio\t(rounds)\tloss\trtpengine loss\tp50 us\tp99 us\trtpengine p50\tp99\tallocs/packet\tcounts\t")
+	fmt.Fprintln(t, "mode\tpps\tcordon us\trtpengine us\tratio\t(rounds)\tloss\trtpengine loss\tstale\trtpengine stale\tp50 us\tp99 us\trtpengine p50\tp99\tallocs/packet\tcounts\t")
 	for _, l := range r.lines() {
-		fmt.Fprintf(t, "%s\t%d\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.2f\t%s\t\n", l.Mode, l.PPS, l.Cordon, l.Peer, l.Ratio, l.Ratios,
-			percent(l.Loss), percent(l.PeerLoss), l.P50, l.P99, l.PeerP50, l.PeerP99, l.Allocs, yes(l.Counts))
+		if l.Again > 0 {
+			fmt.Fprintf(to, "%s %d pps: %d turns repeated\n", l.Mode, l.PPS, l.Again)
+		}
+		fmt.Fprintf(t, "%s\t%d\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t%s\t%s\t%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.2f\t%s\t\n", l.Mode, l.PPS, l.Cordon, l.Peer, l.Ratio, l.Ratios,
+			percent(l.Loss), percent(l.PeerLoss), percent(l.Stale), percent(l.PeerStale), l.P50, l.P99, l.PeerP50, l.PeerP99, l.Allocs, yes(l.Counts))
 	}
 	_ = t.Flush() // the terminal's matter
 	for _, l := range r.lines() {
@@ -252,7 +261,7 @@ func (r *report) printRest(to io.Writer) {
 		fmt.Fprintln(to)
 	}
 	if g := r.garbage; g != nil {
-		fmt.Fprintf(to, "garbage, %.0f MB/s made, %d collections, srtp-srtp %d pps: p99 %.0f us, loss %s %s\n", g.Made, g.Collections, g.PPS, g.P99, percent(part(g.Lost, g.Sent)), g.Doubt)
+		fmt.Fprintf(to, "garbage, %d MB/s by signalling, %.0f MB/s in all, %d collections, srtp-srtp %d pps: p99 %.0f us, loss %s %s\n", g.MB, g.Made, g.Collections, g.PPS, g.P99, percent(part(g.Lost, g.Sent)), g.Doubt)
 	}
 	if c := r.capacity; c != nil {
 		fmt.Fprintf(to, "capacity, %d srtp-srtp calls: %.0f %% of the core, loss %s (worst call %d packets), p99 %.0f us, %d of the sample wrong %s\n",

@@ -20,30 +20,39 @@ const (
 
 // rest measures what is no matter of rounds: garbage, capacity, the flood.
 func (b *bench) rest(ctx context.Context) error {
-	p := b.plan
-	if p.garbage > 0 || p.capacity > 0 {
-		t, err := b.start(ctx, nameCordon, recrypted, max(p.capacity, calls(garbageRate)))
-		if err != nil {
-			return err
-		}
-		defer func() { t.system.stop() }()
-		if p.garbage > 0 {
-			if err := b.littered(ctx, t); err != nil {
-				return fmt.Errorf("garbage: %w", err)
-			}
-		}
-		if p.capacity > 0 {
-			if err := b.full(ctx, t); err != nil {
-				return fmt.Errorf("capacity: %w", err)
-			}
-		}
+	if err := b.loaded(ctx); err != nil {
+		return err
 	}
-	if p.flood == 0 {
+	if b.plan.flood == 0 {
 		return nil
 	}
 	for _, m := range []int{0, recrypted} {
 		if err := b.flooded(ctx, m); err != nil {
 			return fmt.Errorf("flood: %w", err)
+		}
+	}
+	return nil
+}
+
+// loaded measures garbage and capacity, which share a process.
+func (b *bench) loaded(ctx context.Context) error {
+	p := b.plan
+	if p.garbage == 0 && p.capacity == 0 {
+		return nil
+	}
+	t, err := b.start(ctx, nameCordon, recrypted, max(p.capacity, calls(garbageRate)))
+	if err != nil {
+		return err
+	}
+	defer t.system.stop()
+	if p.garbage > 0 {
+		if err := b.littered(ctx, t); err != nil {
+			return fmt.Errorf("garbage: %w", err)
+		}
+	}
+	if p.capacity > 0 {
+		if err := b.full(ctx, t); err != nil {
+			return fmt.Errorf("capacity: %w", err)
 		}
 	}
 	return nil
@@ -121,7 +130,7 @@ func (b *bench) flooded(ctx context.Context, m int) error {
 		return err
 	}
 	lasts := time.Duration(b.plan.flood) * time.Second / floodRate
-	n := &noise{rate: floodRate / 1e9, left: b.plan.flood, strange: 1}
+	n := &noise{rate: floodRate / 1e9, left: b.plan.flood, strange: 1 << 31}
 	w, _, err := b.window(ctx, t, len(t.streams), max(lasts+time.Second, time.Second), n)
 	if err != nil {
 		return err

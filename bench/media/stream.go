@@ -114,7 +114,7 @@ type load struct {
 	order   []int32 // of the streams within the 20 ms
 	packets int     // of each stream
 	first   []uint16
-	slab    []byte // one packet in each stride
+	slab    []byte // one packet in each stride, all first packets first: in the order in which they are sent, but for the one within the 20 ms
 	stride  int
 }
 
@@ -135,9 +135,11 @@ func prepare(streams []*stream, base uint32, packets int, slab []byte) (*load, e
 	}
 	for i, s := range streams {
 		l.first[i] = s.seq
-		for p := range packets {
-			at := (i*packets + p) * l.stride
-			b, err := s.write(l.slab[at : at : at+l.stride][:l.stride])
+	}
+	for p := range packets {
+		for i, s := range streams {
+			at := l.index(i, p) * l.stride
+			b, err := s.write(l.slab[at : at+l.stride : at+l.stride])
 			if err != nil {
 				return nil, err
 			}
@@ -149,8 +151,11 @@ func prepare(streams []*stream, base uint32, packets int, slab []byte) (*load, e
 	return l, nil
 }
 
+// index is where the p-th packet of a stream stands in what is kept of all.
+func (l *load) index(stream, p int) int { return p*len(l.streams) + stream }
+
 // packet is the p-th of a stream.
 func (l *load) packet(stream, p int) []byte {
-	at := (stream*l.packets + p) * l.stride
+	at := l.index(stream, p) * l.stride
 	return l.slab[at : at+plainSize+tagSize(l.streams[stream].suite[0])]
 }
