@@ -47,7 +47,7 @@ fuzz: ## every fuzz target for FUZZTIME (20s); a failing input is kept and fails
 		run || { echo "again, to tell a failing input from the end of the time"; run; }; done; done
 
 bench: ## micro-benchmarks of what stands on the path of a call or packet
-	$(GO) test -run '^$$' -bench . -benchmem ./sovereign ./routing ./media ./sip/... ./audit
+	$(GO) test -run '^$$' -bench . -benchmem ./sovereign ./routing ./media ./media/srtp ./sip/... ./audit
 
 bench-sip: build ## SIPp calls through cordon, Kamailio and sipgo in turns: ratios, memory, losses (installs what is missing; under four minutes; ARGS=-h)
 	./bench/install.sh

@@ -14,11 +14,11 @@ import (
 type keys struct {
 	*portable       // on a processor that lacks an instruction; nil otherwise
 	rounds    int64 // of AES: 10 or 14
-	round     [60]uint32
 
 	// Of HMAC the states of SHA-1 after the inner and after the outer key block, five words each, so that a packet costs neither (RFC 2104 section 4).
 	// Of GCM the first four powers of the key of GHASH, four words each.
-	auth [16]uint32
+	auth  [16]uint32
+	round [60]uint32 // last, because AES-128 leaves its end alone
 }
 
 // state is the chaining value of SHA-1.

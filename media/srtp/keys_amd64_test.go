@@ -137,6 +137,12 @@ func TestWipeOfThePortableKeys(t *testing.T) {
 	}
 }
 
+func TestThePortableKeysAllocateNothing(t *testing.T) {
+	for s := range suites {
+		allocatesNothing(t, newPortable(t, s, 1))
+	}
+}
+
 // TestSizeOfAContext: a context is one piece of memory, small enough that thousands stay near the processor.
 func TestSizeOfAContext(t *testing.T) {
 	if n := unsafe.Sizeof(Context{}); n > 704 {

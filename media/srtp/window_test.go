@@ -92,6 +92,27 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestEveryStepOfTheWindow moves a window in which every third packet was seen ahead by each step, and looks at all that it knows.
+//
+// Conforms: RFC 3711 section 3.3.2
+func TestEveryStepOfTheWindow(t *testing.T) {
+	for step := range uint64(2*window + 3) {
+		const highest = 999
+		var w Window
+		for index := uint64(highest - 2*window*3); index <= highest; index += 3 {
+			w.Take(index)
+		}
+		w.Take(highest)
+		w.Take(highest + step)
+		for index := uint64(highest - 3*window); index < highest+3*window; index++ {
+			seen := index == highest+step || index <= highest && (highest-index)%3 == 0
+			if want := !seen && index+window > highest+step; w.Fresh(index) != want {
+				t.Fatalf("%d ahead: index %d is fresh: %v, want %v", step, index, !want, want)
+			}
+		}
+	}
+}
+
 // FuzzWindow holds the window against a set.
 //
 // Conforms: RFC 3711 section 3.3.2
