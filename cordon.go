@@ -95,6 +95,8 @@ type Node struct {
 	stopped sync.Once
 	cfg     atomic.Pointer[configs.Config]
 
+	unmarked atomic.Bool // it was said that media leaves without its code point
+
 	reloading chan struct{} // has room for the one reload that is under way
 }
 

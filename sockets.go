@@ -64,8 +64,38 @@ func (n *Node) bind(context.Context) error {
 	return nil
 }
 
-// listenMedia binds a socket for media: one that the data plane reads by itself, where the network has such.
+// listenMedia binds a socket for media, and marks what it sends.
 func (n *Node) listenMedia(at netip.AddrPort) (sovereign.UDPConn, error) {
+	c, err := n.mediaSocket(at)
+	if err == nil {
+		n.mark(c)
+	}
+	return c, err
+}
+
+// listenTone is listenMedia for an endpoint of our own, whose sockets nobody but the runtime reads.
+func (n *Node) listenTone(at netip.AddrPort) (sovereign.UDPConn, error) {
+	c, err := n.opts.Net.ListenUDP(at)
+	if err == nil {
+		n.mark(c)
+	}
+	return c, err
+}
+
+// mark gives what a media socket sends its code point. A system that refuses costs no call: unmarked packets arrive, too.
+func (n *Node) mark(c sovereign.UDPConn) {
+	m, ok := c.(interface{ Mark(dscp int) error })
+	dscp := n.opts.Config.Media.DSCP
+	if !ok || dscp < 0 {
+		return
+	}
+	if err := m.Mark(dscp); err != nil && n.unmarked.CompareAndSwap(false, true) {
+		n.logger.Warn("media leaves without its code point", "dscp", dscp, "error", err)
+	}
+}
+
+// mediaSocket is one that the data plane reads by itself, where the network has such.
+func (n *Node) mediaSocket(at netip.AddrPort) (sovereign.UDPConn, error) {
 	type raw interface {
 		Socket(at netip.AddrPort, o osnet.SocketOptions) (*osnet.Socket, error)
 	}

@@ -152,7 +152,7 @@ func (n *Node) rttMin(target string) time.Duration {
 // endpoint opens the media of a synthetic caller, behind the same fence as every call.
 func (n *Node) endpoint(l media.Leg, t media.Tone) (*media.Endpoint, error) {
 	c := n.cfg.Load()
-	return media.NewEndpoint(media.Config{Listen: n.opts.Net.ListenUDP, Fence: n.fence, Bind: c.Media.Address, Logger: n.logger.With("room", "media")}, l, t)
+	return media.NewEndpoint(media.Config{Listen: n.listenTone, Fence: n.fence, Bind: c.Media.Address, Logger: n.logger.With("room", "media")}, l, t)
 }
 
 // profiles fills in what belongs to the node and not to the file: the media address that is advertised.

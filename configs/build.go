@@ -376,6 +376,7 @@ func (b *builder) media(c *Config) {
 	} else if host.IsValid() && host.IsUnspecified() {
 		b.fail("media.advertise", "name the address that peers can reach", "%s is every address", host)
 	}
+	c.Media.DSCP = b.codePoint("media.dscp", m.DSCP)
 	if m.Ports == "" {
 		return
 	}

@@ -93,6 +93,7 @@ type MediaPart struct {
 	Address   netip.Addr
 	Advertise netip.Addr
 	Ports     [2]uint16
+	DSCP      int // of what is sent; -1: as the system has it
 }
 
 // DNSPart is the resolver's share.

@@ -146,6 +146,8 @@ type Media struct {
 	// Port range "20000-29999"; default: chosen by the system. A call takes four ports, which rest for 5 s after it. Their sockets stay open for the next calls, within the
 	// limit of open files (LimitNOFILE): connections and an eighth of all are left to others.
 	Ports string `yaml:"ports,omitempty"`
+	// Code point (RFC 2474) of RTP and RTCP that is sent, 0 to 63; default: 46, expedited forwarding, as RFC 4594 has it of voice. off leaves packets as the system makes them.
+	DSCP string `yaml:"dscp,omitempty"`
 }
 
 // Party is a trunk or an edge group.

@@ -89,7 +89,7 @@ func (s *Socket) adopt(fd int) error {
 // set carries out the options.
 func (s *Socket) set(o SocketOptions) error {
 	if o.DSCP != -1 {
-		if err := s.mark(o.DSCP); err != nil {
+		if err := mark(s.FD(), s.six, o.DSCP); err != nil {
 			return err
 		}
 	}
@@ -107,7 +107,7 @@ func (s *Socket) Mark(dscp int) error {
 	defer s.mu.RUnlock()
 	err := net.ErrClosed
 	if s.FD() >= 0 {
-		err = s.mark(dscp)
+		err = mark(s.FD(), s.six, dscp)
 	}
 	if err != nil {
 		return fmt.Errorf("osnet: mark what %s sends: %w", s.bound, err)
@@ -116,13 +116,13 @@ func (s *Socket) Mark(dscp int) error {
 }
 
 // mark obeys RFC 2474 section 3: the code point is the upper six bits; the lower two are of RFC 3168, and none of ours.
-func (s *Socket) mark(dscp int) error {
+func mark(fd int, six bool, dscp int) error {
 	if dscp < 0 || dscp > 63 {
 		return fmt.Errorf("a code point of %d: %w", dscp, unix.EINVAL)
 	}
-	err := unix.SetsockoptInt(s.FD(), unix.IPPROTO_IP, unix.IP_TOS, dscp<<2) // also for IPv4 in IPv6
-	if s.six && err == nil {
-		err = unix.SetsockoptInt(s.FD(), unix.IPPROTO_IPV6, unix.IPV6_TCLASS, dscp<<2)
+	err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, dscp<<2) // also for IPv4 in IPv6
+	if six && err == nil {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, dscp<<2)
 	}
 	return os.NewSyscallError("setsockopt", err)
 }

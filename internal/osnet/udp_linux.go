@@ -140,6 +140,16 @@ func (c *udpConn) Widen(bytes int) error {
 	return nil
 }
 
+// Mark gives all that is sent from now on a code point, 0 to 63.
+func (c *udpConn) Mark(dscp int) error {
+	var err error
+	ctl := c.raw.Control(func(fd uintptr) { err = mark(int(fd), c.six, dscp) })
+	if err = errors.Join(ctl, err); err != nil {
+		return fmt.Errorf("osnet: mark what %s sends: %w", c.LocalAddr(), err)
+	}
+	return nil
+}
+
 // Overflowed implements sovereign.Backlog. SO_MEMINFO gives nine numbers of a socket (linux/sock_diag.h); the last are the drops, modulo 2**32.
 func (c *udpConn) Overflowed() (n uint64, ok bool) {
 	var info [9]uint32
