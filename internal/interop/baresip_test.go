@@ -48,6 +48,8 @@ type phoneOptions struct {
 	source string // tone (the file) or echo (what it hears)
 	pki    *world // for secure
 	name   string // of its certificate's files
+	params string // further parameters of its account
+	config string // further lines of its configuration
 }
 
 // phoneConfig records what the phone hears, after decryption and decoding, as dump-...-dec.wav.
@@ -93,6 +95,10 @@ func newPhone(t *testing.T, o phoneOptions) *phone {
 		text += fmt.Sprintf("sip_certificate %s\nsip_cafile %s\n", filepath.Join(o.pki.dir, o.name+".pem"), filepath.Join(o.pki.dir, "roots.pem"))
 		account = fmt.Sprintf("<sip:%s@%s;transport=tls>;regint=0;audio_codecs=pcma;answermode=auto;mediaenc=srtp-mand\n", o.user, o.addr)
 	}
+	if o.params != "" {
+		account = strings.TrimSuffix(account, "\n") + ";" + o.params + "\n"
+	}
+	text += o.config
 	writeFile(t, filepath.Join(p.dir, "config"), []byte(text))
 	writeFile(t, filepath.Join(p.dir, "accounts"), []byte(account))
 	writeFile(t, filepath.Join(p.dir, "contacts"), nil)

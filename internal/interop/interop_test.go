@@ -2,7 +2,7 @@
 
 // Package interop calls a real cordon with real peers: SIPp over UDP and TCP, baresip over TLS with SRTP. Every scenario asserts what the peers counted, what
 // the node's receipts say, and that the node's log verifies afterwards. It runs the binary that CORDON_BIN names, as a user would, and imports no room but for
-// types and test certificates.
+// types and test certificates, and where what one room makes is held against a peer by itself.
 package interop
 
 import (

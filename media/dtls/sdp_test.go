@@ -3,6 +3,7 @@ package dtls
 import (
 	"crypto/sha256"
 	"crypto/x509"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -208,5 +209,28 @@ func TestWhatIsWritten(t *testing.T) {
 	}
 	if p := params(t, text); p.Setup != Passive || !slices.Equal(p.Fingerprints, []Fingerprint{c.Fingerprint()}) {
 		t.Errorf("wrote %q, read back as %+v", text, p)
+	}
+}
+
+// What baresip 1.0.0 offers, as it came from the wire: setup and fingerprint stand before the media section, and the name of the hash function in capitals.
+func TestOffersOfBaresip(t *testing.T) {
+	for _, name := range []string{"dtls", "dtls_mux", "dtls_ice", "dtls_ice_mux"} {
+		b, err := os.ReadFile("../testdata/webrtc/baresip_" + name + ".sdp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p Params
+		for l := range strings.SplitSeq(string(b), "\r\n") {
+			if strings.HasPrefix(l, "m=") {
+				p = p.Section()
+			}
+			if attribute, ok := strings.CutPrefix(l, "a="); ok {
+				key, value, _ := strings.Cut(attribute, ":")
+				p.Take(key, value)
+			}
+		}
+		if p.Usable() != nil || p.Setup != ActPass || len(p.Fingerprints) != 1 || !strings.HasPrefix(string(p.Fingerprints[0]), "sha-256 ") || p.Weak {
+			t.Errorf("%s is read as %+v", name, p)
+		}
 	}
 }

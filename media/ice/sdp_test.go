@@ -2,6 +2,7 @@ package ice
 
 import (
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -153,5 +154,33 @@ func TestWhatIsWritten(t *testing.T) {
 	}
 	if strings.Contains(string(AppendMedia(nil, own, nil, false)), "end-of-candidates") {
 		t.Error("end-of-candidates for a peer that doesn't trickle")
+	}
+}
+
+// What baresip 1.0.0 offers, as it came from the wire: with rtcp-mux one component, else two, of which the second is not for us. It names no options: it is a peer of
+// RFC 5245, which goes on with no checks once it has nominated.
+func TestOffersOfBaresip(t *testing.T) {
+	for name, port := range map[string]uint16{"dtls_ice_mux": 10690, "dtls_ice": 9936, "sdes_ice": 31698} {
+		b, err := os.ReadFile("../testdata/webrtc/baresip_" + name + ".sdp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p Params
+		for l := range strings.SplitSeq(string(b), "\r\n") {
+			if attribute, ok := strings.CutPrefix(l, "a="); ok {
+				key, value, _ := strings.Cut(attribute, ":")
+				p.Take(key, value)
+			}
+		}
+		rtp := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.10"), port)
+		if !p.Usable(rtp) || len(p.Candidates) != 2 || p.Candidates[0].Addr != rtp || p.ICE2 || p.Trickle || p.Lite {
+			t.Errorf("%s is read as %+v", name, p)
+		}
+		if p.Usable(netip.AddrPortFrom(rtp.Addr(), port+1)) {
+			t.Errorf("%s: with RTP at the address of RTCP", name)
+		}
+		if _, err := New(NewCredentials(), p.Ufrag); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
