@@ -327,3 +327,18 @@ func TestGarbageIsMade(t *testing.T) {
 	}
 	litter(1)() // it ends when told to
 }
+
+func TestATurnIsDoubted(t *testing.T) {
+	t.Parallel()
+	for want, w := range map[string]window{
+		"":                           {Late: []uint32{1e6}, Others: 0.02},
+		"the generator was 2.5ms":    {Late: []uint32{25e5}},
+		"3 packets the generator":    {Failed: 3},
+		"4 packets lost at the gene": {Dropped: 4},
+		"the other system had 10 %":  {Others: 0.1},
+	} {
+		if got := w.doubt(); !strings.HasPrefix(got, want) || (want == "") != (got == "") {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -100,6 +100,7 @@ type window struct {
 	Failed        int      // system calls of the generator's that failed
 	Dropped       int      // at the generator's sockets
 	Noise, Echoes int      // forged packets sent, and of them those that came to a far end
+	Others        float64  // the part of the core that systems had whose turn it was not
 	byCall        []int32
 }
 

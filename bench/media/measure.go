@@ -143,7 +143,8 @@ func (b *bench) mode(ctx context.Context, m int) error {
 		for round := range b.plan.rounds {
 			for i := range turns { // each round begins with the other one
 				t := turns[(round+i)%len(turns)]
-				if err := b.round(ctx, t, rate, r); err != nil {
+				others := slices.DeleteFunc(slices.Clone(turns), func(o *turn) bool { return o == t })
+				if err := b.round(ctx, t, others, rate, r); err != nil {
 					return fmt.Errorf("%s at %d: %w", t.name, rate, err)
 				}
 			}
@@ -169,19 +170,41 @@ const (
 	hurried = 4 * time.Minute
 )
 
-// round measures one turn at a rate.
-func (b *bench) round(ctx context.Context, t *turn, rate int, r *row) error {
+// round measures one turn at a rate, while others shall have nothing to do.
+func (b *bench) round(ctx context.Context, t *turn, others []*turn, rate int, r *row) error {
 	for {
+		begun := time.Now()
+		before, err := used(others)
+		if err != nil {
+			return err
+		}
 		w, allocs, err := b.window(ctx, t, 2*calls(rate), b.plan.window, nil)
 		if err != nil {
 			return err
 		}
+		after, err := used(others)
+		if err != nil {
+			return err
+		}
+		w.Others = float64(after-before) / float64(time.Since(begun))
 		if w.doubt() == "" || r.repeated == again || time.Since(b.begun) > hurried {
 			r.cell(t.name).add(w, allocs)
 			return nil
 		}
 		r.repeated++
 	}
+}
+
+// used is the CPU time of some systems so far.
+func used(turns []*turn) (sum time.Duration, err error) {
+	for _, t := range turns {
+		d, _, err := t.meter()
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
 }
 
 // window plays the first streams of a turn for a time after the time to warm up, and says how many allocations a packet took.
@@ -246,6 +269,10 @@ func (b *bench) itself(ctx context.Context) error {
 // A turn counts when the generator kept its times within this, and lost nothing itself.
 const tardy = packetTime / 10
 
+// busy is the part of the core that a system may have out of its turn: it has a thousand calls and looks after them. One that has more keeps the core awake, and
+// waking it is what costs most at low rates.
+const busy = 0.03
+
 // doubt says why a window does not count; "" when it does.
 func (w *window) doubt() string {
 	switch late := quantile(w.Late, 0.99); {
@@ -253,6 +280,8 @@ func (w *window) doubt() string {
 		return fmt.Sprintf("%d packets the generator could not send", w.Failed)
 	case w.Dropped > 0:
 		return fmt.Sprintf("%d packets lost at the generator", w.Dropped)
+	case w.Others > busy:
+		return fmt.Sprintf("the other system had %.0f %% of the core meanwhile", 100*w.Others)
 	case time.Duration(late) > tardy:
 		return fmt.Sprintf("the generator was %v late", time.Duration(late).Round(10*time.Microsecond))
 	}
