@@ -33,6 +33,7 @@ type Snapshot struct {
 	parties      map[string]*Party
 	policyDigest string
 	factsDigest  string
+	ground       [sha256.Size]byte // of the form of what is neither grant nor suspension, where the snapshot travelled
 
 	trials *sync.Pool // of *trial: each call is judged a dozen times
 	memory *memory    // of this snapshot alone

@@ -17,7 +17,8 @@ import (
 // A snapshot travels from the process that has the configuration to one that has a fence of its own. The receiver builds it anew with the code that builds every
 // snapshot, and takes it only if it comes out the same: the digests of policy and facts, the digest of where each prefix lies, and every byte when the copy is
 // written again. The fact tables travel with it, packed (some 20 KB, packed once per process), because the receiver may be a version of the program with other
-// tables; one that has the same unpacks nothing.
+// tables; one that has the same unpacks nothing. What
+// changes often, grants and suspensions, stands in front of all that, so that it can change alone: see Next.
 //
 // Suspensions bring their signatures, because the digest of the facts covers them, and are not verified again: the sender did, and the receiver has to believe it the
 // allow-list, the parties and the grants, which nobody signs. Whoever could forge a suspension here could forge those, and a suspension only makes stricter.
@@ -39,16 +40,32 @@ func (s *Snapshot) AppendBinary(b []byte) ([]byte, error) {
 	if s == nil {
 		return b, errors.New("sovereign: snapshot: there is none to write")
 	}
-	return s.appendForm(b, s.cfg.Law.packed(), s.cfg.Catalogue.table.packed())
+	w := &octets.Writer{Bytes: b}
+	s.writeHead(w)
+	s.writeGround(w, s.cfg.Law.packed(), s.cfg.Catalogue.table.packed())
+	if err := w.Err(); err != nil {
+		return b, fmt.Errorf("sovereign: snapshot: %w", err)
+	}
+	if n := len(w.Bytes) - len(b) + sha256.Size; n > MaxSnapshot {
+		return b, fmt.Errorf("sovereign: snapshot: %d bytes are more than the %d that may travel: declare fewer, larger prefixes", n, MaxSnapshot)
+	}
+	sum := sha256.Sum256(w.Bytes[len(b):])
+	w.Raw(sum[:])
+	return w.Bytes, nil
 }
 
-// appendForm writes s with its fact tables as they were packed.
-func (s *Snapshot) appendForm(b, law, regions []byte) ([]byte, error) {
-	w := &octets.Writer{Bytes: b}
+// writeHead writes the name of the form and what changes while a node runs.
+func (s *Snapshot) writeHead(w *octets.Writer) {
 	w.Raw([]byte(snapshotForm))
 	w.Uint(s.cfg.Generation)
-	w.Text(s.policyDigest)
 	w.Text(s.factsDigest)
+	octets.Put(w, s.cfg.Suspended, writeSuspension)
+	octets.Put(w, s.cfg.Grants, writeGrant)
+}
+
+// writeGround writes the rest, with the fact tables as they were packed.
+func (s *Snapshot) writeGround(w *octets.Writer, law, regions []byte) {
+	w.Text(s.policyDigest)
 	w.Text(s.cfg.Atlas.digest())
 	table{s.cfg.Law.digest, law}.write(w)
 	table{s.cfg.Catalogue.table.digest, regions}.write(w)
@@ -61,30 +78,61 @@ func (s *Snapshot) appendForm(b, law, regions []byte) ([]byte, error) {
 	if s.cfg.Atlas != nil {
 		octets.Put(w, s.cfg.Atlas.declarations, writeDeclaration)
 	}
-	octets.Put(w, s.cfg.Suspended, writeSuspension)
-	octets.Put(w, s.cfg.Grants, writeGrant)
-	if err := w.Err(); err != nil {
-		return b, fmt.Errorf("sovereign: snapshot: %w", err)
-	}
-	if n := len(w.Bytes) - len(b) + sha256.Size; n > MaxSnapshot {
-		return b, fmt.Errorf("sovereign: snapshot: %d bytes are more than the %d that may travel: declare fewer, larger prefixes", n, MaxSnapshot)
-	}
-	sum := sha256.Sum256(w.Bytes[len(b):])
-	w.Raw(sum[:])
-	return w.Bytes, nil
 }
 
 // DecodeSnapshot reads what AppendBinary wrote and keeps nothing of b. The snapshot rules as the one that was written does; anything else is an error, and whoever
 // gets one keeps the snapshot that is in force.
-func DecodeSnapshot(b []byte) (*Snapshot, error) {
-	s, err := decodeSnapshot(b)
+func DecodeSnapshot(b []byte) (*Snapshot, error) { return (*Snapshot)(nil).Next(b) }
+
+// Next is DecodeSnapshot for whoever has the snapshot before, which may be nil: where b brings the same policy, region tables and prefixes, they are shared and not
+// built again, so that a revocation takes no longer for ten thousand prefixes than for ten. It gives what DecodeSnapshot gives; which one came before changes nothing
+// else, and an older one than s is read as well.
+func (s *Snapshot) Next(b []byte) (*Snapshot, error) {
+	next, err := s.next(b)
 	if err != nil {
 		return nil, fmt.Errorf("sovereign: snapshot: %w", err)
 	}
-	return s, nil
+	return next, nil
 }
 
-func decodeSnapshot(b []byte) (*Snapshot, error) {
+func (s *Snapshot) next(b []byte) (*Snapshot, error) {
+	body, err := openForm(b)
+	if err != nil {
+		return nil, err
+	}
+	r := octets.NewReader(body[len(snapshotForm):])
+	t := readHead(r)
+	ground := r.Rest()
+	sum := sha256.Sum256(ground)
+	known := s != nil && s.ground == sum && r.Err() == nil
+	var next *Snapshot
+	if known {
+		next, err = t.upon(s)
+	} else {
+		t.readGround(r)
+		if err := r.End(); err != nil {
+			return nil, err
+		}
+		next, err = t.snapshot()
+	}
+	if err != nil {
+		return nil, err
+	}
+	next.ground = sum
+	again := &octets.Writer{}
+	if next.writeHead(again); known {
+		body = body[:len(body)-len(ground)]
+	} else {
+		next.writeGround(again, t.law.packed, t.regions.packed)
+	}
+	if again.Err() != nil || !bytes.Equal(again.Bytes, body) {
+		return nil, errors.New("it is not written as this program writes it")
+	}
+	return next, nil
+}
+
+// openForm gives what stands before the checksum of a whole form.
+func openForm(b []byte) ([]byte, error) {
 	const name = len(snapshotForm) - 1
 	if len(b) > MaxSnapshot {
 		return nil, fmt.Errorf("%d bytes are more than the %d that may travel", len(b), MaxSnapshot)
@@ -98,20 +146,7 @@ func decodeSnapshot(b []byte) (*Snapshot, error) {
 	case !bytes.Equal(sum[:], b[len(body):]):
 		return nil, errors.New("its checksum does not fit: it is cut off, or was changed on the way")
 	}
-	r := octets.NewReader(body[name+1:])
-	t := readTravelled(r)
-	if err := r.End(); err != nil {
-		return nil, err
-	}
-	s, err := t.snapshot()
-	if err != nil {
-		return nil, err
-	}
-	again, err := s.appendForm(make([]byte, 0, len(b)), t.law.packed, t.regions.packed)
-	if err == nil && !bytes.Equal(again, b) {
-		err = errors.New("it is not written as this program writes it")
-	}
-	return s, err
+	return body, nil
 }
 
 // travelled is a snapshot as it came, before anything of it is believed.
@@ -128,19 +163,29 @@ type travelled struct {
 	grants                                  []Grant
 }
 
-func readTravelled(r *octets.Reader) *travelled {
-	t := &travelled{
-		generation: r.Uint(), policyDigest: r.Text(), factsDigest: r.Text(), placesDigest: r.Text(),
-		law: readTable(r), regions: readTable(r),
+func readHead(r *octets.Reader) *travelled {
+	return &travelled{
+		generation: r.Uint(), factsDigest: r.Text(), suspended: octets.List(r, readSuspension), grants: octets.List(r, readGrant),
 	}
+}
+
+func (t *travelled) readGround(r *octets.Reader) {
+	t.policyDigest, t.placesDigest, t.law, t.regions = r.Text(), r.Text(), readTable(r), readTable(r)
 	t.own = octets.List(r, func(r *octets.Reader) []RegionFact { return octets.List(r, readRegionFact) })
 	t.policy = Policy{Preset: Preset(r.Text()), Home: readRegion(r), Allow: octets.List(r, readRegion)}
 	t.parties = octets.List(r, readParty)
 	if t.placed = r.Bool(); t.placed {
 		t.declarations = octets.List(r, readDeclaration)
 	}
-	t.suspended, t.grants = octets.List(r, readSuspension), octets.List(r, readGrant)
-	return t
+}
+
+// upon builds what came on s, which rests on the same ground.
+func (t *travelled) upon(s *Snapshot) (*Snapshot, error) {
+	next := s.WithGrants(t.grants).WithSuspensions(t.suspended)
+	if next.cfg.Generation = t.generation; next.factsDigest != t.factsDigest {
+		return nil, t.otherFacts(next)
+	}
+	return next, nil
 }
 
 // snapshot builds what came, and holds it against the digests that came with it.
@@ -152,11 +197,15 @@ func (t *travelled) snapshot() (*Snapshot, error) {
 	case s.policyDigest != t.policyDigest:
 		return nil, fmt.Errorf("its policy has the digest %s here, and had %s: the processes differ in how they read it", s.policyDigest, t.policyDigest)
 	case s.factsDigest != t.factsDigest:
-		return nil, fmt.Errorf("its facts have the digest %s here, and had %s: the processes differ in how they read them", s.factsDigest, t.factsDigest)
+		return nil, t.otherFacts(s)
 	case s.cfg.Atlas.digest() != t.placesDigest:
 		return nil, errors.New("its prefixes lie elsewhere here: its atlas was made with another region table, or the processes differ in how they read it")
 	}
 	return s, nil
+}
+
+func (t *travelled) otherFacts(s *Snapshot) error {
+	return fmt.Errorf("its facts have the digest %s here, and had %s: the processes differ in how they read them", s.factsDigest, t.factsDigest)
 }
 
 func (t *travelled) build() (*Snapshot, error) {

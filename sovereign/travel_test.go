@@ -28,9 +28,7 @@ func travel(t testing.TB, s *Snapshot) *Snapshot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range form { // nothing of the bytes is kept
-		form[i] = 0xff
-	}
+	clear(form) // nothing of the bytes is kept
 	return copied
 }
 
@@ -99,6 +97,19 @@ func TestACopyRulesAlike(t *testing.T) {
 			if back, err := DecodeRuling(form[len("before"):]); err != nil || !reflect.DeepEqual(back, r) {
 				t.Fatalf("%+v, and there %+v: %v", r, back, err)
 			}
+		}
+		later := s.WithGrants(d.grants()).WithSuspensions(d.suspensions())
+		form, err := later.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := copied.Next(form)
+		if err != nil || next.Atlas() != copied.Atlas() {
+			t.Fatalf("seed %d: the prefixes are built again, %v", seed, err)
+		}
+		equal(t, later, next)
+		for range 6 {
+			same(t, later, next, d.ask())
 		}
 		for _, plane := range []Plane{Signalling, Media} {
 			if one, two := s.JudgeParty("p1", plane, Production, now), copied.JudgeParty("p1", plane, Production, now); !reflect.DeepEqual(one, two) {
@@ -209,6 +220,65 @@ func TestWhatTravels(t *testing.T) {
 	}
 }
 
+// What stays is shared, what changed is not, and which snapshot came before changes no answer.
+func TestNextShares(t *testing.T) {
+	s := world(t, nil)
+	form := func(s *Snapshot) []byte {
+		b, err := s.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	first := travel(t, s)
+	granted := s.WithGrants([]Grant{{ID: "g", Groups: []string{"iad"}, Regions: []Region{virginia}, NotBefore: now.Add(-time.Hour), Until: now.Add(time.Hour)}})
+	narrow := world(t, func(c *SnapshotConfig) { c.Policy.Allow = []Region{zurich} })
+	moved := world(t, func(c *SnapshotConfig) {
+		c.Atlas, _ = NewAtlas(nil, []Declaration{{Prefix: "192.0.2.0/24", Region: dublin}})
+	})
+	for name, c := range map[string]struct {
+		before, sent *Snapshot
+		shares       bool
+	}{
+		"the same again":             {first, s, true},
+		"a grant":                    {first, granted, true},
+		"a grant ends":               {travel(t, granted), s, true},
+		"a suspension":               {first, s.WithSuspensions([]Suspension{{Instrument: "2000/518/EC", Since: now.Add(-time.Hour)}}), true},
+		"a suspension, then a grant": {first.WithSuspensions([]Suspension{{Instrument: "2000/518/EC"}}), granted, true},
+		"another policy":             {first, narrow, false},
+		"other prefixes":             {first, moved, false},
+		"other law":                  {first, world(t, func(c *SnapshotConfig) { c.Law = lawOfOnesOwn(t) }), false},
+		"one that did not travel":    {s, granted, false},
+		"none":                       {nil, granted, false},
+	} {
+		b := form(c.sent)
+		next, err := c.before.Next(b)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		clear(b)
+		if shares := c.before != nil && next.Atlas() == c.before.Atlas(); shares != c.shares {
+			t.Errorf("%s: shares the prefixes: %t", name, shares)
+		}
+		equal(t, c.sent, next)
+		for _, a := range asks() {
+			same(t, c.sent, next, a)
+		}
+		if c.before != nil && c.before.Generation() != 7 && c.before.Generation() != 8 {
+			t.Errorf("%s: the snapshot before became generation %d", name, c.before.Generation())
+		}
+	}
+	for want, b := range map[string][]byte{
+		"its facts have the digest": sealed(bytes.Replace(form(granted)[len(snapshotForm):len(form(granted))-sha256.Size], []byte(granted.FactsDigest()), []byte(strings.Repeat("0", 64)), 1)),
+		"checksum":                  form(granted)[:5000],
+	} {
+		if got, err := first.Next(b); got != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %q", err, want)
+		}
+	}
+}
+
 // A reading of a monotonic clock means nothing to another process: the end of a grant is a moment of the wall clock.
 func TestGrantsTravelByTheWallClock(t *testing.T) {
 	g := grantFor("iad", time.Hour, virginia)
@@ -303,19 +373,8 @@ func TestDecodeSnapshotRefuses(t *testing.T) {
 	_ = w.Close()
 	law := lawOfOnesOwn(t)
 	_, parts := apart(s)
-	facts := func(l, regions table) []byte {
-		t.Helper()
-		w := &octets.Writer{}
-		w.Uint(s.Generation())
-		w.Text(s.PolicyDigest())
-		w.Text(s.FactsDigest())
-		w.Text(s.cfg.Atlas.digest())
-		l.write(w)
-		regions.write(w)
-		w.Raw(parts)
-		return sealed(w.Bytes)
-	}
-	ours, our := table{s.cfg.Law.digest, s.cfg.Law.packed()}, table{s.cfg.Catalogue.table.digest, s.cfg.Catalogue.table.packed()}
+	facts := func(l, regions table) []byte { return sealed(joined(s, liveParts(s), l, regions, parts)) }
+	ours, our := tablesOf(s)
 	if _, err := DecodeSnapshot(facts(ours, our)); err != nil {
 		t.Fatal(err)
 	}
@@ -422,23 +481,27 @@ func FuzzDecodeSnapshot(f *testing.F) {
 			c.Grants = []Grant{{ID: "g", Trunks: []string{"carrier"}, Regions: []Region{virginia}, Until: now.Add(time.Hour)}}
 		},
 	} {
-		_, parts := apart(world(f, change))
-		f.Add(parts, false)
-		f.Add(parts, true)
+		live, parts := apart(world(f, change))
+		f.Add(live, parts, false)
+		f.Add(live, parts, true)
 	}
-	tables := map[bool]*Law{false: Shipped(), true: lawOfOnesOwn(f)}
-	f.Fuzz(func(t *testing.T, parts []byte, foreign bool) {
-		for _, b := range [][]byte{parts, sealed(parts)} {
+	laws := map[bool]*Law{false: Shipped(), true: lawOfOnesOwn(f)}
+	before := travel(f, world(f, nil))
+	f.Fuzz(func(t *testing.T, live, parts []byte, foreign bool) {
+		for _, b := range [][]byte{parts, sealed(parts), sealed(live)} {
 			if s, err := DecodeSnapshot(b); err == nil || s != nil {
 				t.Fatal("parts are taken for a whole form")
 			}
 		}
-		l := tables[foreign]
-		s := &Snapshot{cfg: SnapshotConfig{Law: l, Catalogue: ShippedRegions(), Generation: 7}}
-		head, _ := apart(s)
-		r := octets.NewReader(append(head, parts...))
-		came := readTravelled(r)
-		if r.End() != nil {
+		s := &Snapshot{cfg: SnapshotConfig{Law: laws[foreign], Catalogue: ShippedRegions(), Generation: 7}}
+		l, regions := tablesOf(s)
+		alone := octets.NewReader(live)
+		octets.List(alone, readSuspension)
+		octets.List(alone, readGrant)
+		r := octets.NewReader(joined(s, live, l, regions, parts))
+		came := readHead(r)
+		came.readGround(r)
+		if r.End() != nil || alone.End() != nil {
 			return
 		}
 		built, err := came.build()
@@ -447,30 +510,64 @@ func FuzzDecodeSnapshot(f *testing.F) {
 		}
 		takenAsNamed(t, travel(t, built))
 		s.policyDigest, s.factsDigest, s.cfg.Atlas = built.policyDigest, built.factsDigest, built.cfg.Atlas
-		head, _ = apart(s)
-		if s, err := DecodeSnapshot(sealed(append(head, parts...))); err == nil {
-			takenAsNamed(t, s)
-		} else if !strings.Contains(err.Error(), "not written as this program") {
-			t.Fatal(err)
+		form := sealed(joined(s, live, l, regions, parts))
+		taken, err := DecodeSnapshot(form)
+		if err != nil {
+			if !strings.Contains(err.Error(), "not written as this program") {
+				t.Fatal(err)
+			}
+			if _, err := before.Next(form); err == nil {
+				t.Fatal("taken after another one alone")
+			}
+			return
+		}
+		takenAsNamed(t, taken)
+		for _, first := range []*Snapshot{before, taken} {
+			next, err := first.Next(form)
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, taken, next)
+			takenAsNamed(t, next)
 		}
 	})
 }
 
-// apart cuts a body in two: up to its fact tables, and what follows.
-func apart(s *Snapshot) (head, parts []byte) {
-	form, err := s.AppendBinary(nil)
-	if err != nil {
-		panic(err)
-	}
-	body := form[len(snapshotForm) : len(form)-sha256.Size]
+// apart gives of a form what changes while a node runs, and what follows the fact tables; joined puts them together again as s says, with such tables.
+func apart(s *Snapshot) (live, parts []byte) {
+	w := &octets.Writer{}
+	s.writeGround(w, nil, nil)
+	skip := &octets.Writer{}
+	l, regions := tablesOf(s)
+	skip.Text(s.policyDigest)
+	skip.Text(s.cfg.Atlas.digest())
+	table{l.digest, nil}.write(skip)
+	table{regions.digest, nil}.write(skip)
+	return liveParts(s), w.Bytes[len(skip.Bytes):]
+}
+
+func liveParts(s *Snapshot) []byte {
+	w := &octets.Writer{}
+	octets.Put(w, s.cfg.Suspended, writeSuspension)
+	octets.Put(w, s.cfg.Grants, writeGrant)
+	return w.Bytes
+}
+
+func tablesOf(s *Snapshot) (law, regions table) {
+	return table{s.cfg.Law.digest, s.cfg.Law.packed()}, table{s.cfg.Catalogue.table.digest, s.cfg.Catalogue.table.packed()}
+}
+
+func joined(s *Snapshot, live []byte, law, regions table, parts []byte) []byte {
 	w := &octets.Writer{}
 	w.Uint(s.Generation())
-	w.Text(s.policyDigest)
 	w.Text(s.factsDigest)
+	w.Raw(live)
+	w.Text(s.policyDigest)
 	w.Text(s.cfg.Atlas.digest())
-	table{s.cfg.Law.digest, s.cfg.Law.packed()}.write(w)
-	table{s.cfg.Catalogue.table.digest, s.cfg.Catalogue.table.packed()}.write(w)
-	return body[:len(w.Bytes):len(w.Bytes)], body[len(w.Bytes):]
+	law.write(w)
+	regions.write(w)
+	w.Raw(parts)
+	return w.Bytes
 }
 
 // takenAsNamed holds s against a snapshot that is built of what s says of itself.
@@ -600,6 +697,20 @@ func BenchmarkSnapshotTravels(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				form, _ = s.AppendBinary(form[:0])
+			}
+		})
+		first := travel(b, s)
+		later, err := s.WithGrants(nil).MarshalBinary()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("next/%d", n), func(b *testing.B) {
+			b.SetBytes(int64(len(later)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := first.Next(later); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 		b.Run(fmt.Sprintf("read/%d", n), func(b *testing.B) {

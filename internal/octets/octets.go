@@ -112,6 +112,9 @@ func (r *Reader) End() error {
 	return r.err
 }
 
+// Rest is what was not read yet; nil after an error.
+func (r *Reader) Rest() []byte { return r.rest }
+
 // Raw is the next n bytes, which are part of what is read.
 func (r *Reader) Raw(n int) []byte {
 	if r.err != nil || n > len(r.rest) {

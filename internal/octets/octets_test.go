@@ -56,6 +56,10 @@ func TestRoundTrip(t *testing.T) {
 		var w Writer
 		e.write(&w)
 		r := NewReader(w.Bytes)
+		if r.Byte(); !bytes.Equal(r.Rest(), w.Bytes[1:]) {
+			t.Errorf("%s: %x is left", name, r.Rest())
+		}
+		r = NewReader(w.Bytes)
 		got := read(r)
 		if err := r.End(); err != nil || w.Err() != nil {
 			t.Errorf("%s: %v, %v", name, err, w.Err())
@@ -135,7 +139,7 @@ func TestFirstErrorStays(t *testing.T) {
 	r := NewReader([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
 	r.Fail("the first %d", 1)
 	r.Fail("the second")
-	if e := read(r); !reflect.DeepEqual(e, everything{}) {
+	if e := read(r); !reflect.DeepEqual(e, everything{}) || r.Rest() != nil {
 		t.Errorf("%+v", e)
 	}
 	if err := r.End(); err == nil || !strings.Contains(err.Error(), "the first 1") {
