@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +57,9 @@ func outlive(t *testing.T, tune func(*Config), f func(w *lasting)) {
 		wg.Go(func() { _ = w.relay.Run(ctx) })
 		w.serve()
 		defer func() { // also after a Fatal: a bubble waits for its goroutines
+			if h, ok := w.c.Log.(hung); ok {
+				h.release()
+			}
 			_ = w.stop()
 			w.bookEnd()
 			cancel()
@@ -147,6 +152,9 @@ func (w *lasting) kill() {
 	cancel()
 	_ = w.edge.Leave(over)
 	w.shut()
+	if h, ok := w.c.Log.(hung); ok {
+		h.release()
+	}
 	_ = w.stop()
 	w.bookEnd()
 	if err := os.WriteFile(w.path, raw, 0o600); err != nil {
@@ -192,20 +200,12 @@ func (w *lasting) leave() {
 func (w *lasting) again(tune func(*Config)) Resumed {
 	w.t.Helper()
 	w.openBook()
-	udp, err := w.host.ListenUDP(edgeAddr)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	tcp, err := w.host.ListenTCP(edgeAddr)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	old := w.c.Listeners
-	w.c.Listeners = append([]transport.Listener{{Proto: transport.UDP, UDP: w.fence.UDP(udp)}, {Proto: transport.TCP, Stream: tcp}}, old[2:]...)
+	w.c.Listeners = w.listen(w.c.Listeners)
 	w.c.Outlive.Book = w.book
 	if tune != nil {
 		tune(&w.c)
 	}
+	var err error
 	if w.edge, err = New(w.c); err != nil {
 		w.t.Fatal(err)
 	}
@@ -215,6 +215,28 @@ func (w *lasting) again(tune func(*Config)) Resumed {
 	}
 	out := w.edge.Restore(list, w.recorded)
 	w.serve()
+	return out
+}
+
+// listen binds the addresses of listeners that were shut.
+func (w *lasting) listen(old []transport.Listener) []transport.Listener {
+	w.t.Helper()
+	out := slices.Clone(old)
+	for i := range out {
+		if l := &out[i]; l.Proto == transport.UDP {
+			udp, err := w.host.ListenUDP(edgeAddr)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			l.UDP = w.fence.UDP(udp)
+		} else {
+			ln, err := w.host.ListenTCP(netip.MustParseAddrPort(l.Stream.Addr().String()))
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			l.Stream = ln
+		}
+	}
 	return out
 }
 
