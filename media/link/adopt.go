@@ -1,0 +1,193 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/cordonsip/cordon/internal/osnet"
+	"github.com/cordonsip/cordon/media/plane"
+)
+
+var errNotes = errors.New("link: there is no room for another note")
+
+// Inventory is what a media process held when the control process before this one had gone. Keys in it are for whoever goes on with the legs.
+type Inventory struct {
+	Build string // of the media process
+	PID   int
+	Pairs []plane.Pair
+	Legs  []Leg
+	Notes map[string][]byte // by session
+}
+
+// Leg is one leg as it was commanded last.
+type Leg struct {
+	Open     plane.Open
+	Set      plane.Set // zero where Known is false
+	Known    bool      // there was a Set
+	Muted    bool
+	Silenced bool
+	Joined   [2]plane.Ref // the last Join in which it was; zero for none
+	Watched  bool
+}
+
+// adopt has a media process tell all that it holds. The policy of this process goes before everything else.
+func (c *Client) adopt(p *peer) (inv Inventory, err error) {
+	c.law.mu.Lock()
+	defer c.law.mu.Unlock()
+	if _, err := c.law.newest(); err != nil {
+		return inv, err
+	}
+	if err := p.l.c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return inv, err
+	}
+	if err := p.l.say(func(q *batch) { q.b = bare(putPolicy(q.b, c.law.push, c.law.bytes), kindAdopt) }); err != nil {
+		return inv, err
+	}
+	c.workers = int(p.hello.Workers)
+	book, err := c.inherit(p)
+	if err != nil {
+		book.abandon()
+		return inv, fmt.Errorf("link: inventory: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.book, c.orphans, c.inherited = book, map[string]bool{}, map[uint32]bool{}
+	c.peer, c.line = p, p.l
+	for _, l := range book.legs {
+		c.orphans[l.session] = true
+	}
+	for id := range book.pairs {
+		c.inherited[id] = true
+	}
+	inv = book.inventory()
+	inv.Build, inv.PID = p.hello.Build, int(p.hello.PID)
+	return inv, p.l.c.SetReadDeadline(time.Time{})
+}
+
+// inherit reads an inventory.
+func (c *Client) inherit(p *peer) (*ledger, error) {
+	book := newLedger()
+	for {
+		k, r, files, err := p.l.next()
+		switch {
+		case err != nil:
+			return book, err
+		case k == kindHeld && c.memory == nil:
+			return book, fmt.Errorf("%w: an inventory without memory", errFrame)
+		case k == kindHeld:
+			return book, nil
+		case k == kindMemory && len(files) == 1 && c.memory == nil:
+			if c.memory, err = osnet.OpenShared(files[0], false); err == nil {
+				c.view = plane.NewView(c.memory.Bytes(), c.workers)
+			}
+		case commands(k):
+			var o order
+			if o, err = commanded(k, r, files); err == nil {
+				o.book(book)
+			}
+		default:
+			err = c.heard(k, r, files)
+		}
+		if err != nil {
+			return book, err
+		}
+	}
+}
+
+// abandon closes the sockets of a book that nobody goes on with.
+func (l *ledger) abandon() {
+	for _, h := range l.pairs {
+		h.rtp.Close()
+		h.rtcp.Close()
+	}
+}
+
+// inventory is the book for somebody who has none.
+func (l *ledger) inventory() Inventory {
+	inv := Inventory{Notes: map[string][]byte{}}
+	for _, id := range slices.Sorted(maps.Keys(l.pairs)) {
+		h := l.pairs[id]
+		rtp, _ := h.rtp.(*osnet.Socket)
+		rtcp, _ := h.rtcp.(*osnet.Socket)
+		inv.Pairs = append(inv.Pairs, plane.Pair{ID: id, RTP: rtp, RTCP: rtcp})
+	}
+	for _, slot := range slices.Sorted(maps.Keys(l.legs)) {
+		inv.Legs = append(inv.Legs, l.legs[slot].leg())
+	}
+	for session, frame := range l.notes {
+		r := body{b: frame[headerSize:]}
+		_, inv.Notes[session] = r.note()
+	}
+	return inv
+}
+
+func (c *record) leg() Leg {
+	r := body{b: c.open[headerSize:]}
+	out := Leg{Open: r.open(), Muted: c.rest != 0, Silenced: c.rest == kindSilence, Watched: c.watched}
+	if c.set != nil {
+		r = body{b: c.set[headerSize:]}
+		out.Set, out.Known = r.set(), true
+	}
+	if c.join != nil {
+		r = body{b: c.join[headerSize:]}
+		out.Joined = [2]plane.Ref{r.ref(), r.ref()}
+	}
+	return out
+}
+
+// TakeUp says that a session of the inventory lives on.
+func (c *Client) TakeUp(session string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.orphans, session)
+}
+
+// Keep says that a pair of the inventory is used on, though no leg has it now.
+func (c *Client) Keep(pair uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.inherited, pair)
+}
+
+// Settle says that no more sessions of the inventory are taken up. The legs of the others are closed after the grace time, and pairs that no leg has are withdrawn.
+func (c *Client) Settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.orphans != nil && c.settle.IsZero() {
+		c.settle = time.Now().Add(c.cfg.Grace)
+	}
+}
+
+// forsake closes what nobody took up, when its time has come.
+func (c *Client) forsake(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.settle.IsZero() || now.Before(c.settle) {
+		return
+	}
+	n := 0
+	for _, l := range slices.Collect(maps.Values(c.book.legs)) {
+		if c.orphans[l.session] {
+			c.closeLeg(l.ref)
+			n++
+		}
+	}
+	for session := range c.book.notes {
+		if frame, err := putNote(nil, session, nil); c.orphans[session] && err == nil {
+			c.book.note(session, nil, frame)
+			c.pass(frame)
+		}
+	}
+	for _, id := range c.book.free() {
+		if c.inherited[id] {
+			c.withdraw(id)
+		}
+	}
+	c.orphans, c.inherited, c.settle = nil, nil, time.Time{}
+	if n > 0 {
+		c.cfg.Logger.Warn("media: legs that nobody took up were closed", "legs", n)
+	}
+}

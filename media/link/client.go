@@ -1,0 +1,278 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cordonsip/cordon/internal/osnet"
+	"github.com/cordonsip/cordon/media/plane"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// Config of a Client.
+type Config struct {
+	Socket  string   // path of the Unix socket; its folder belongs to this user alone
+	Command []string // starts a media process; nil: this program with "media"
+	Env     []string // of the media process; nil: that of this one
+	Build   string   // for people
+	Fence   *sovereign.Fence
+	Legs    int           // how many there may be at one time
+	Workers int           // of the plane; 0 means 1
+	Alone   time.Duration // how long a media process goes on without us and without packets; 0 means an hour
+	Grace   time.Duration // how long after Settle sessions that nobody took up live on; 0 means 10 s
+	Events  plane.Events
+	Died    func(Death) // a media process ended and another has taken over; may be nil, must not block
+	Logger  *slog.Logger
+}
+
+// Death is a media process that ended, and what it took until another one carried its legs on.
+type Death struct {
+	At   time.Time
+	Gap  time.Duration
+	Legs int
+	Why  error
+}
+
+// Client is the data plane as the control process sees it. Safe for concurrent use.
+type Client struct {
+	cfg    Config
+	law    policies
+	ours   Greeting
+	unhook func()
+
+	memory  *osnet.Shared // to be read only; from Connect until Run ends
+	view    plane.View    // of it
+	workers int
+
+	mu        sync.Mutex // guards what follows, and the end of memory; held briefly
+	book      *ledger
+	line      *line           // nil while there is none: commands are remembered
+	orphans   map[string]bool // sessions of the inventory that nobody took up
+	inherited map[uint32]bool // pairs of the inventory
+	settle    time.Time       // when the orphans are closed; zero: not yet
+	leaving   bool
+	counted   plane.Totals // of media processes before this one
+	said      pong         // by this one, last
+	inForce   uint64       // push that the other fence has
+
+	peer *peer // of Connect, then of Run
+	turn chan handover
+
+	deaths, lost atomic.Uint64
+}
+
+var _ plane.Commands = (*Client)(nil)
+
+// New checks c and starts nothing.
+func New(c Config) (*Client, error) {
+	if c.Fence == nil || c.Events == nil || c.Socket == "" {
+		return nil, errors.New("link: want a fence, a path and somebody who hears of events")
+	}
+	if len(c.Socket)+len(nextPath) > maxPath {
+		return nil, fmt.Errorf("link: %s: a path of %d bytes at most is needed", c.Socket, maxPath-len(nextPath))
+	}
+	if c.Command == nil {
+		c.Command = []string{program, "media"}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Alone <= 0 {
+		c.Alone = time.Hour
+	}
+	if c.Grace <= 0 {
+		c.Grace = 10 * time.Second
+	}
+	c.Workers, c.Legs = max(c.Workers, 1), max(c.Legs, 1)
+	return &Client{
+		cfg: c, law: policies{fence: c.Fence}, book: newLedger(), turn: make(chan handover), workers: c.Workers,
+		ours: Greeting{Major: Major, Minor: Minor, Layout: plane.Layout, Build: c.Build, PID: uint32(os.Getpid()), Workers: uint32(c.Workers)},
+	}, nil
+}
+
+const (
+	maxPath  = 107 // of sockaddr_un
+	nextPath = ".next"
+)
+
+// Connect finds a media process or starts one. What it holds from a control process before this one is given back in the inventory; its sessions are then taken
+// up, and Settle says that these were all. Call it once, before Run.
+func (c *Client) Connect(ctx context.Context) (Inventory, error) {
+	c.unhook = c.cfg.Fence.OnSwap(func(*sovereign.Snapshot) { c.swapped() })
+	inv, err := c.attach(ctx)
+	if err != nil {
+		c.unhook()
+		return Inventory{}, err
+	}
+	return inv, nil
+}
+
+// attach connects to a media process, and tells it all or has it tell all.
+func (c *Client) attach(ctx context.Context) (Inventory, error) {
+	p, err := c.reach(ctx, c.cfg.Socket)
+	if err != nil {
+		return Inventory{}, err
+	}
+	if p.hello.Workers == 0 {
+		return Inventory{}, c.begin(p)
+	}
+	inv, err := c.adopt(p)
+	if err != nil {
+		p.l.c.Close()
+		p.l.drop()
+	}
+	return inv, err
+}
+
+// reach connects to a media process that fits: to one that runs, or to a new one.
+func (c *Client) reach(ctx context.Context, path string) (*peer, error) {
+	p, err := connect(path)
+	if errors.Is(err, ErrForeign) {
+		return nil, err
+	}
+	if err == nil {
+		keep, err := c.fitting(p)
+		if keep {
+			return p, nil
+		}
+		p.l.c.Close()
+		p.l.drop()
+		if err != nil {
+			return nil, err
+		}
+		p.kill()
+	}
+	if err := c.start(ctx, path); err != nil {
+		return nil, err
+	}
+	if p, err = connect(path); err != nil {
+		return nil, err
+	}
+	if err = p.greet(c.ours); err == nil {
+		err = fits(c.ours, p.hello)
+	}
+	if err != nil {
+		p.l.c.Close()
+		p.kill()
+		return nil, err
+	}
+	return p, nil
+}
+
+// fitting says whether a media process that runs is kept. One that cannot be understood and carries nothing is not, nor is one that carries what we know already:
+// it was lost, and what it missed nobody knows. One that carries calls and cannot be understood is an error: people must decide which calls end.
+func (c *Client) fitting(p *peer) (keep bool, err error) {
+	if err := p.greet(c.ours); err != nil {
+		return false, err
+	}
+	err = fits(c.ours, p.hello)
+	switch {
+	case err != nil && p.hello.Holds():
+		return false, fmt.Errorf("%w: it goes on carrying its calls; end it when they have ended", err)
+	case err != nil, c.memory != nil && p.hello.Workers != 0:
+		return false, nil
+	}
+	return true, nil
+}
+
+// begin tells a new media process all that it needs.
+func (c *Client) begin(p *peer) error {
+	if err := c.ensureMemory(); err != nil {
+		return err
+	}
+	c.law.mu.Lock()
+	defer c.law.mu.Unlock()
+	if _, err := c.law.newest(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.take(p)
+	p.l.put(func(q *batch) {
+		q.b = putPolicy(q.b, c.law.push, c.law.bytes)
+		q.files = append(q.files, file{len(q.b), c.memory})
+		at := len(q.b)
+		q.b, _ = end(append(begin(q.b, kindMemory, 1), byte(c.workers), byte(c.workers>>8)), at)
+		q.b = c.book.tell(q.b, func(at int, h held) { q.files = append(q.files, file{at, h.rtp}, file{at, h.rtcp}) })
+		q.b = bare(q.b, kindReady)
+	})
+	return nil
+}
+
+// take makes p the one that commands go to, with c.mu held.
+func (c *Client) take(p *peer) {
+	c.peer, c.line = p, p.l
+	c.counted.Control += c.said.control
+	c.counted.Dropped += c.said.dropped
+	c.lost.Add(c.said.unheard)
+	c.said, c.inForce = pong{}, 0
+}
+
+func (c *Client) ensureMemory() error {
+	if c.memory != nil {
+		return nil
+	}
+	mem, err := osnet.NewShared("cordon-media", plane.Memory(c.cfg.Legs, c.workers))
+	if err != nil {
+		return err
+	}
+	c.memory, err = looking(mem)
+	if err != nil {
+		return err
+	}
+	c.view = plane.NewView(c.memory.Bytes(), c.workers)
+	return nil
+}
+
+// swapped sends the snapshot in force. Two swaps at once may be told of in either order: the newest is sent, once.
+func (c *Client) swapped() {
+	c.law.mu.Lock()
+	defer c.law.mu.Unlock()
+	fresh, err := c.law.newest()
+	if err != nil {
+		c.cfg.Logger.Error("media: a policy cannot be sent: the media process goes on under the one before", "error", err)
+		return
+	}
+	if !fresh {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.send(func(q *batch) { q.b = putPolicy(q.b, c.law.push, c.law.bytes) })
+}
+
+// send has frames sent, if there is somebody to send them to; with c.mu held. What is not sent is remembered all the same.
+func (c *Client) send(fill func(*batch)) bool { return c.line != nil && c.line.put(fill) }
+
+// Status says how it stands with the media process.
+type Status struct {
+	Connected bool
+	Deaths    uint64 // of media processes
+	Behind    uint64 // snapshots that it has not put in force yet
+	Waiting   int    // bytes of commands that have not left yet
+	Lost      uint64 // events that were not told
+	Legs      int
+}
+
+// Status gives the present one.
+func (c *Client) Status() Status {
+	c.law.mu.Lock()
+	push := c.law.push
+	c.law.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := Status{Connected: c.line != nil, Deaths: c.deaths.Load(), Behind: push - c.inForce, Lost: c.lost.Load() + c.said.unheard, Legs: len(c.book.legs)}
+	if c.line != nil {
+		s.Waiting = c.line.waiting()
+	}
+	return s
+}
+
+// Workers is how many the plane has: those of an adopted media process are its own.
+func (c *Client) Workers() int { return c.workers }

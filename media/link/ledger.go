@@ -1,0 +1,216 @@
+package link
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/cordonsip/cordon/media/plane"
+)
+
+// Bounds of what is remembered.
+const (
+	maxPairs = 1 << 17
+	maxLegs  = 1 << 17
+	maxNotes = 16 << 20 // bytes of all notes together
+)
+
+// ledger remembers what was commanded last of each leg, as frames: what must be told to whoever begins in the middle. Frames that it is given are its own, but that of
+// a Set, which it copies: keys lie in few places, and are wiped there. Not safe for concurrent use.
+type ledger struct {
+	pairs map[uint32]held
+	legs  map[uint32]*record // by slot
+	notes map[string][]byte  // frames
+	noted int                // their bytes
+	turn  uint64             // counts joins
+}
+
+// held are the sockets of a pair.
+type held struct{ rtp, rtcp socket }
+
+// socket is an open one that goes to another process by its descriptor.
+type socket interface {
+	FD() int
+	Close() error
+}
+
+// record is one leg.
+type record struct {
+	ref     plane.Ref
+	pair    uint32
+	session string
+	open    []byte
+	set     []byte
+	rest    kind // kindMute or kindSilence when one of them came after set; else 0
+	join    []byte
+	turn    uint64 // of join
+	watched bool
+}
+
+func newLedger() *ledger {
+	return &ledger{pairs: map[uint32]held{}, legs: map[uint32]*record{}, notes: map[string][]byte{}}
+}
+
+// at gives the leg; nil when it is gone.
+func (l *ledger) at(r plane.Ref) *record {
+	if c := l.legs[r.Slot]; c != nil && c.ref == r {
+		return c
+	}
+	return nil
+}
+
+func (l *ledger) give(id uint32, h held) bool {
+	if _, there := l.pairs[id]; there || len(l.pairs) >= maxPairs {
+		return false
+	}
+	l.pairs[id] = h
+	return true
+}
+
+// withdraw gives the sockets back to be closed.
+func (l *ledger) withdraw(id uint32) (held, bool) {
+	h, ok := l.pairs[id]
+	delete(l.pairs, id)
+	return h, ok
+}
+
+func (l *ledger) open(o plane.Open, frame []byte) bool {
+	if old := l.legs[o.Slot]; old != nil {
+		old.wipe()
+	} else if len(l.legs) >= maxLegs {
+		return false
+	}
+	l.legs[o.Slot] = &record{ref: o.Ref, pair: o.Pair, session: o.Session, open: frame}
+	return true
+}
+
+// set keeps n. Where it leaves a lane where it was, what is kept says where that is: who begins with it has no lane yet.
+func (l *ledger) set(n plane.Set, frame []byte) {
+	c := l.at(n.Ref)
+	if c == nil {
+		return
+	}
+	if was, ok := c.aims(); ok && (n.RTP.Stay || n.RTCP.Stay) {
+		if n.RTP.Stay {
+			n.RTP = was[0]
+		}
+		if n.RTCP.Stay {
+			n.RTCP = was[1]
+		}
+		if whole, err := putSet(nil, n); err == nil {
+			frame = whole
+		}
+	}
+	next := append(make([]byte, 0, len(frame)), frame...)
+	clear(c.set)
+	c.set, c.rest = next, 0
+}
+
+// aims are where the lanes were pointed last; false before the first Set.
+func (c *record) aims() (was [2]plane.Aim, ok bool) {
+	if c.set == nil {
+		return was, false
+	}
+	if c.rest == kindSilence {
+		return was, true // nowhere
+	}
+	r := body{b: c.set[headerSize:]}
+	s := r.set()
+	clear(s.In.Master)
+	clear(s.Out.Master)
+	return [2]plane.Aim{s.RTP, s.RTCP}, true
+}
+
+// still keeps a Mute or a Silence. A Mute leaves the lanes that a Silence pointed nowhere there.
+func (l *ledger) still(r plane.Ref, k kind) {
+	if c := l.at(r); c != nil && c.rest != kindSilence {
+		c.rest = k
+	}
+}
+
+func (l *ledger) join(x, y plane.Ref, frame []byte) {
+	l.turn++
+	for _, r := range [2]plane.Ref{x, y} {
+		if c := l.at(r); c != nil {
+			c.join, c.turn = frame, l.turn
+		}
+	}
+}
+
+func (l *ledger) watch(r plane.Ref, on bool) {
+	if c := l.at(r); c != nil {
+		c.watched = on
+	}
+}
+
+func (l *ledger) close(r plane.Ref) {
+	if c := l.at(r); c != nil {
+		c.wipe()
+		delete(l.legs, r.Slot)
+	}
+}
+
+func (c *record) wipe() { clear(c.set) }
+
+// note keeps a note of a session; an empty one takes it away. False: there is no room.
+func (l *ledger) note(session string, note, frame []byte) bool {
+	l.noted -= len(l.notes[session])
+	delete(l.notes, session)
+	switch {
+	case len(note) == 0:
+		return true
+	case l.noted+len(frame) > maxNotes:
+		return false
+	}
+	l.notes[session] = frame
+	l.noted += len(frame)
+	return true
+}
+
+// tell appends all that is remembered, in an order in which each frame finds what it needs. files are called for each pair, with the place of its frame.
+func (l *ledger) tell(b []byte, files func(at int, h held)) []byte {
+	for _, id := range slices.Sorted(maps.Keys(l.pairs)) {
+		files(len(b), l.pairs[id])
+		b = putGive(b, id)
+	}
+	var joined []*record
+	for _, slot := range slices.Sorted(maps.Keys(l.legs)) {
+		c := l.legs[slot]
+		b = append(append(b, c.open...), c.set...)
+		if c.rest != 0 {
+			b = one(b, c.rest, c.ref)
+		}
+		if c.watched {
+			b = putWatch(b, c.ref, true)
+		}
+		if c.join != nil {
+			joined = append(joined, c)
+		}
+	}
+	slices.SortFunc(joined, func(x, y *record) int { return cmp.Compare(x.turn, y.turn) })
+	for i, c := range joined {
+		if i == 0 || joined[i-1].turn != c.turn { // both sides have the same one
+			b = append(b, c.join...)
+		}
+	}
+	for _, session := range slices.Sorted(maps.Keys(l.notes)) {
+		b = append(b, l.notes[session]...)
+	}
+	return b
+}
+
+// free gives the pairs that no leg has.
+func (l *ledger) free() []uint32 {
+	used := map[uint32]bool{}
+	for _, c := range l.legs {
+		used[c.pair] = true
+	}
+	var out []uint32
+	for id := range l.pairs {
+		if !used[id] {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

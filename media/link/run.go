@@ -1,0 +1,254 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	pingEvery  = time.Second
+	maxUnheard = 5 // pings in a row that are not answered, until a media process counts as stuck
+	backoffLo  = 100 * time.Millisecond
+	backoffHi  = 5 * time.Second
+	steady     = 30 * time.Second // a media process that lived so long is started again at once
+)
+
+// errEnded is a media process that ended by itself.
+var errEnded = errors.New("link: the media process ended")
+
+// handover asks for a media process of this build.
+type handover struct {
+	ctx  context.Context
+	done chan handed
+}
+
+type handed struct {
+	gap time.Duration
+	err error
+}
+
+// Run follows the media process, and starts another one when it dies, until ctx ends. Then it is told to end, unless Leave was called.
+func (c *Client) Run(ctx context.Context) error {
+	defer c.end()
+	var wait time.Duration
+	for began := time.Now(); ; began = time.Now() {
+		err := c.follow(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) > steady {
+			wait = 0
+		}
+		if !c.replace(ctx, err, wait) {
+			return nil
+		}
+		wait = min(max(2*wait, backoffLo), backoffHi)
+	}
+}
+
+// end gives back what Connect took.
+func (c *Client) end() {
+	c.unhook()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.memory.Close()
+	c.memory = nil
+	c.book.abandon()
+}
+
+// replace starts another media process, at first after wait; false when ctx ended before there was one.
+func (c *Client) replace(ctx context.Context, why error, wait time.Duration) bool {
+	d := Death{At: time.Now(), Why: why}
+	c.mu.Lock()
+	c.line = nil
+	d.Legs = len(c.book.legs)
+	c.mu.Unlock()
+	c.deaths.Add(1)
+	c.cfg.Logger.Error("media: the media process is gone", "pid", c.peer.p.Pid, "legs", d.Legs, "why", why)
+	c.peer.kill()
+	for ; ; wait = min(max(2*wait, backoffLo), backoffHi) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(wait):
+		}
+		_, err := c.attach(ctx)
+		if err == nil {
+			break
+		}
+		c.cfg.Logger.Error("media: no media process could be started", "error", err)
+	}
+	d.Gap = time.Since(d.At)
+	c.cfg.Logger.Info("media: another media process carries the legs on", "pid", c.peer.p.Pid, "legs", d.Legs, "gap", d.Gap)
+	if c.cfg.Died != nil {
+		c.cfg.Died(d)
+	}
+	return true
+}
+
+// follow serves one media process after the other as they are handed over, until one dies or ctx ends.
+func (c *Client) follow(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		p, ended := c.peer, make(chan error, 1)
+		wg.Go(func() { ended <- p.l.run(c.heard) })
+		if again, err := c.serve(ctx, p, ended); !again {
+			return err
+		}
+	}
+}
+
+// serve looks after one media process; again when another one has taken its place in peace.
+func (c *Client) serve(ctx context.Context, p *peer, ended <-chan error) (again bool, err error) {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for seq := uint64(1); ; {
+		select {
+		case err := <-ended:
+			return false, errors.Join(errEnded, err)
+		case <-ctx.Done():
+			c.part(p, ended)
+			return false, ctx.Err()
+		case h := <-c.turn:
+			gap, err := c.hand(h.ctx, p, ended)
+			h.done <- handed{gap, err}
+			if err == nil {
+				return true, nil
+			}
+		case now := <-tick.C:
+			c.forsake(now)
+			c.mu.Lock()
+			answered := c.said.seq
+			c.mu.Unlock()
+			if seq-answered > maxUnheard { // by ticks, not by the clock: this process may have been stopped itself
+				p.l.end(errStuck)
+				continue
+			}
+			p.l.put(func(q *batch) { q.b = putNumber(q.b, kindPing, seq) })
+			seq++
+		}
+	}
+}
+
+// part ends the connection: the media process is told to end, or left alone with its legs.
+func (c *Client) part(p *peer, ended <-chan error) {
+	c.mu.Lock()
+	c.line = nil
+	stay := c.leaving
+	c.mu.Unlock()
+	if !stay {
+		p.l.put(func(q *batch) { q.b = bare(q.b, kindStop) })
+	}
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for stay && p.l.waiting() > 0 {
+		select {
+		case <-ended:
+			return
+		case <-limit.C:
+			stay = false
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if stay {
+		p.l.end(context.Canceled)
+		<-ended
+		return
+	}
+	select {
+	case <-ended:
+	case <-limit.C:
+		p.l.end(errStuck)
+		<-ended
+	}
+	p.kill() // it is gone, or stuck
+	os.Remove(p.path)
+}
+
+// Leave has Run end without ending the media process: its calls go on until a control process connects to it again.
+func (c *Client) Leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving = true
+}
+
+// Handover starts a media process of this build and moves everything over, while Run runs. The gap is how long no packet was carried; what came meanwhile waited.
+// On an error the old one goes on.
+func (c *Client) Handover(ctx context.Context) (gap time.Duration, err error) {
+	h := handover{ctx, make(chan handed, 1)}
+	select {
+	case c.turn <- h:
+	case <-ctx.Done():
+		return 0, fmt.Errorf("link: handover: %w", ctx.Err())
+	}
+	r := <-h.done
+	return r.gap, r.err
+}
+
+// hand is Handover. From the moment on at which the old one is told to stop there is no way back: what goes wrong later is as if it had died.
+func (c *Client) hand(ctx context.Context, old *peer, ended <-chan error) (time.Duration, error) {
+	path := c.cfg.Socket + nextPath
+	os.Remove(path) // of an attempt that did not come to its end
+	next, err := c.reach(ctx, path)
+	if err != nil {
+		return 0, fmt.Errorf("link: handover: %w", err)
+	}
+	c.mu.Lock()
+	c.line = nil // commands are remembered meanwhile
+	c.mu.Unlock()
+	begun := time.Now()
+	old.l.put(func(q *batch) { q.b = bare(q.b, kindStop) })
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	select {
+	case <-ended:
+	case <-limit.C:
+		old.l.end(errStuck)
+		<-ended
+		old.kill()
+	}
+	if err := c.begin(next); err != nil {
+		next.l.c.Close()
+		next.kill()
+		return 0, fmt.Errorf("link: handover: %w", err)
+	}
+	gap := time.Since(begun)
+	if err := os.Rename(path, c.cfg.Socket); err != nil {
+		c.cfg.Logger.Error("media: the socket of the new media process keeps the name of the next one", "error", err)
+	}
+	old.kill() // it has ended, or does nothing any more
+	c.cfg.Logger.Info("media: handed over to another media process", "from", old.p.Pid, "to", next.p.Pid, "gap", gap)
+	return gap, nil
+}
+
+// heard takes a frame of the media process.
+func (c *Client) heard(k kind, r *body, files []int) error {
+	switch k {
+	case kindMoved:
+		if m := r.moved(); r.end() == nil {
+			c.cfg.Events.Moved(m)
+		}
+	case kindPassed:
+		if p := r.passed(); r.end() == nil {
+			c.cfg.Events.Passed(p.leg, p.in, time.Unix(0, p.at), p.peer, p.header, p.size)
+		}
+	case kindInForce:
+		c.mu.Lock()
+		c.inForce = r.u64()
+		c.mu.Unlock()
+	case kindPong:
+		if said := r.pong(); r.end() == nil {
+			c.mu.Lock()
+			c.said = said
+			c.mu.Unlock()
+		}
+	default: // of a later version
+		closeAll(files)
+	}
+	return r.end()
+}
