@@ -32,6 +32,7 @@ var ours = map[string][]string{
 	"media/plane":         {"media/srtp", "sovereign", "internal/osnet"},
 	"media/quality":       {},
 	"media/srtp":          {},
+	"media/link":          {"media/plane", "media/srtp", "sovereign", "internal/osnet"},
 	"media/ice":           {},
 	"media/dtls":          {"media/srtp"},
 	"approval":            {"audit", "state", "internal/jcs"},

@@ -44,6 +44,7 @@ type cli struct {
 	Forget   forgetCmd   `cmd:"" help:"Make a reference of the log name nobody any more."`
 	Law      lawCmd      `cmd:"" help:"The law table and its local suspensions."`
 	Schema   schemaCmd   `cmd:"" help:"Print the JSON schema of the configuration, for editors."`
+	Media    mediaCmd    `cmd:"" hidden:"" help:"Carry the media of a control process; cordon run starts it."`
 
 	Version kong.VersionFlag `help:"Print the version and leave." short:"V"`
 }

@@ -89,7 +89,7 @@ func (c *Client) inherit(p *peer) (*ledger, error) {
 				o.book(book)
 			}
 		default:
-			err = c.heard(k, r, files)
+			err = c.heard(p, k, r, files)
 		}
 		if err != nil {
 			return book, err

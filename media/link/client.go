@@ -63,6 +63,7 @@ type Client struct {
 
 	peer *peer // of Connect, then of Run
 	turn chan handover
+	beat time.Duration // between two pings
 
 	deaths, lost atomic.Uint64
 }
@@ -91,7 +92,7 @@ func New(c Config) (*Client, error) {
 	}
 	c.Workers, c.Legs = max(c.Workers, 1), max(c.Legs, 1)
 	return &Client{
-		cfg: c, law: policies{fence: c.Fence}, book: newLedger(), turn: make(chan handover), workers: c.Workers,
+		cfg: c, law: policies{fence: c.Fence}, book: newLedger(), turn: make(chan handover), beat: pingEvery, workers: c.Workers,
 		ours: Greeting{Major: Major, Minor: Minor, Layout: plane.Layout, Build: c.Build, PID: uint32(os.Getpid()), Workers: uint32(c.Workers)},
 	}, nil
 }

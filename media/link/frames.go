@@ -18,6 +18,7 @@ const (
 	maxMKI      = 128 // RFC 4568 section 6.1
 	maxNote     = 32 << 10
 	maxHeader   = 256 // of a packet that a watched leg took or sent
+	maxRuling   = 60 << 10
 )
 
 // one appends a frame that has no fields but a leg.
@@ -160,20 +161,20 @@ func putMoved(b []byte, m plane.Move) ([]byte, error) {
 	b = putBool(putRef(begin(b, kindMoved, 0), m.Leg), m.RTCP)
 	b = putMarshalled(putMarshalled(putTime(b, m.At), m.From), m.To)
 	b = putBool(putText(b, m.Cause), m.Allowed)
-	ruling, err := m.Ruling.MarshalBinary()
-	if err != nil {
-		return b[:at], fmt.Errorf("link: a ruling: %w", err)
+	from := len(b)
+	b, err := m.Ruling.AppendBinary(append(b, 0, 0))
+	if n := len(b) - from - 2; err != nil || n > maxRuling {
+		return b[:at], fmt.Errorf("link: a ruling of %d bytes: %w", n, err)
 	}
-	return end(putBytes(b, ruling), at)
+	binary.LittleEndian.PutUint16(b[from:], uint16(len(b)-from-2))
+	return end(b, at)
 }
 
 func (r *body) moved() (m plane.Move) {
 	m.Leg, m.RTCP, m.At = r.ref(), r.bool(), r.time()
 	m.From, m.To, m.Cause, m.Allowed = r.addrPort(), r.addrPort(), r.text(), r.bool()
-	m.Ruling = &sovereign.Ruling{}
-	if b := r.bytes(maxBody); !r.bad {
-		r.bad = m.Ruling.UnmarshalBinary(b) != nil
-	}
+	ruling, err := sovereign.DecodeRuling(r.take(int(r.u16())))
+	m.Ruling, r.bad = &ruling, r.bad || err != nil
 	return m
 }
 
@@ -216,7 +217,7 @@ type policyPart struct {
 }
 
 const (
-	maxPolicy = 16 << 20
+	maxPolicy = sovereign.MaxSnapshot
 	partSize  = 32 << 10
 )
 
@@ -282,10 +283,17 @@ func putPong(b []byte, p pong) []byte {
 
 func (r *body) pong() pong { return pong{r.u64(), r.u64(), r.u64(), r.u64()} }
 
-// putNumber is a frame with one number: ping, and the push that is in force.
-func putNumber(b []byte, k kind, n uint64) []byte {
+// putInForce says that the snapshot of a push is in force.
+func putInForce(b []byte, push uint64) []byte {
 	at := len(b)
-	b, _ = end(binary.LittleEndian.AppendUint64(begin(b, k, 0), n), at)
+	b, _ = end(binary.LittleEndian.AppendUint64(begin(b, kindInForce, 0), push), at)
+	return b
+}
+
+// putPing asks for a pong, and says how many moves were heard over this connection.
+func putPing(b []byte, seq, moves uint64) []byte {
+	at := len(b)
+	b, _ = end(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(begin(b, kindPing, 0), seq), moves), at)
 	return b
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxWaiting = 64 << 20        // bytes that wait to be written: all calls told anew, and more
+	maxWaiting = 128 << 20       // bytes that wait to be written: the largest policy, and all calls told anew
 	patience   = 5 * time.Second // how long a media process may take nothing, and
 	leniency   = time.Minute     // how long a control process may
 	maxStored  = 4 * osnet.MaxFiles

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"github.com/cordonsip/cordon/internal/osnet"
@@ -13,8 +14,17 @@ import (
 // program is the one that runs, whatever lies under its name by now.
 const program = "/proc/self/exe"
 
-// detach gives a process that is to be started a session of its own: what ends or stops the group of this one does not reach it.
-func detach(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+// detach gives a process that is to be started a session of its own: what ends or stops the group of this one does not reach it. What this process itself was
+// started with, and never looked at, is not handed on.
+func detach(c *exec.Cmd) {
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	open, _ := os.ReadDir("/proc/self/fd") // without /proc there is no program to start either
+	for _, f := range open {
+		if fd, err := strconv.Atoi(f.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
+}
 
 // looking maps the same memory once more, to be read only, and gives the first mapping back.
 func looking(s *osnet.Shared) (*osnet.Shared, error) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/cordonsip/cordon/internal/osnet"
@@ -25,6 +26,7 @@ type peer struct {
 	p     *os.Process
 	path  string
 	hello Greeting
+	moves atomic.Uint64 // that were heard
 }
 
 // start starts a media process that listens on path, and waits until it does.

@@ -96,7 +96,9 @@ func (c *Client) follow(ctx context.Context) error {
 	defer wg.Wait()
 	for {
 		p, ended := c.peer, make(chan error, 1)
-		wg.Go(func() { ended <- p.l.run(c.heard) })
+		wg.Go(func() {
+			ended <- p.l.run(func(k kind, r *body, files []int) error { return c.heard(p, k, r, files) })
+		})
 		if again, err := c.serve(ctx, p, ended); !again {
 			return err
 		}
@@ -105,7 +107,7 @@ func (c *Client) follow(ctx context.Context) error {
 
 // serve looks after one media process; again when another one has taken its place in peace.
 func (c *Client) serve(ctx context.Context, p *peer, ended <-chan error) (again bool, err error) {
-	tick := time.NewTicker(pingEvery)
+	tick := time.NewTicker(c.beat)
 	defer tick.Stop()
 	for seq := uint64(1); ; {
 		select {
@@ -129,7 +131,7 @@ func (c *Client) serve(ctx context.Context, p *peer, ended <-chan error) (again 
 				p.l.end(errStuck)
 				continue
 			}
-			p.l.put(func(q *batch) { q.b = putNumber(q.b, kindPing, seq) })
+			p.l.put(func(q *batch) { q.b = putPing(q.b, seq, p.moves.Load()) })
 			seq++
 		}
 	}
@@ -227,15 +229,16 @@ func (c *Client) hand(ctx context.Context, old *peer, ended <-chan error) (time.
 }
 
 // heard takes a frame of the media process.
-func (c *Client) heard(k kind, r *body, files []int) error {
+func (c *Client) heard(p *peer, k kind, r *body, files []int) error {
 	switch k {
 	case kindMoved:
 		if m := r.moved(); r.end() == nil {
 			c.cfg.Events.Moved(m)
+			p.moves.Add(1)
 		}
 	case kindPassed:
-		if p := r.passed(); r.end() == nil {
-			c.cfg.Events.Passed(p.leg, p.in, time.Unix(0, p.at), p.peer, p.header, p.size)
+		if s := r.passed(); r.end() == nil {
+			c.cfg.Events.Passed(s.leg, s.in, time.Unix(0, s.at), s.peer, s.header, s.size)
 		}
 	case kindInForce:
 		c.mu.Lock()

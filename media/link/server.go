@@ -7,10 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cordonsip/cordon/internal/osnet"
@@ -246,7 +244,9 @@ func (s *Server) handle(l *line, k kind, r *body, files []int) error {
 		s.halt()
 		return errStopped
 	case kindPing:
-		s.answer(l, r.u64())
+		seq := r.u64()
+		s.ears.heard(l, r.u64())
+		s.answer(l, seq)
 	}
 	return nil // what a later version adds is left out
 }
@@ -337,12 +337,12 @@ func (s *Server) learn(l *line, part policyPart, err error) error {
 	if err != nil || whole == nil {
 		return err
 	}
-	var next sovereign.Snapshot
-	if err := next.UnmarshalBinary(whole); err != nil {
+	next, err := sovereign.DecodeSnapshot(whole)
+	if err != nil {
 		return fmt.Errorf("link: a policy that does not read: %w", err)
 	}
-	s.fence.Swap(&next)
-	l.put(func(q *batch) { q.b = putNumber(q.b, kindInForce, part.push) })
+	s.fence.Swap(next)
+	l.put(func(q *batch) { q.b = putInForce(q.b, part.push) })
 	return nil
 }
 
@@ -373,62 +373,4 @@ func (s *Server) answer(l *line, seq uint64) {
 		a.control, a.dropped = t.Control, t.Dropped
 	}
 	l.put(func(q *batch) { q.b = putPong(q.b, a) })
-}
-
-const (
-	maxMissed = 1 << 20 // bytes of moves that are kept for a control process that is not there
-	maxEvents = 8 << 20 // bytes of moves that wait for one that is slow
-	maxShown  = 1 << 20 // bytes that may wait when a header of a watched leg comes
-)
-
-// ears hears of what happens while a worker is locked, and passes it on. Moves are kept for a while when nobody is connected: they belong into the log.
-type ears struct {
-	mu      sync.Mutex
-	line    *line
-	missed  []byte
-	unheard atomic.Uint64
-}
-
-// hear has l told of what happens, and of what was missed.
-func (e *ears) hear(l *line) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.line = l
-	l.put(func(q *batch) { q.b = append(q.b, e.missed...) })
-	e.missed = nil
-}
-
-func (e *ears) forget(l *line) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.line == l {
-		e.line = nil
-	}
-}
-
-// Moved implements plane.Events.
-func (e *ears) Moved(m plane.Move) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	ok := true
-	var err error
-	if fill := func(q *batch) { q.b, err = putMoved(q.b, m) }; e.line == nil || !e.line.offer(maxEvents, fill) {
-		was := len(e.missed)
-		if e.missed, err = putMoved(e.missed, m); len(e.missed) > maxMissed {
-			e.missed, ok = e.missed[:was], false
-		}
-	}
-	if err != nil || !ok {
-		e.unheard.Add(1)
-	}
-}
-
-// Passed implements plane.Events.
-func (e *ears) Passed(leg plane.Ref, in bool, at time.Time, peer netip.AddrPort, header []byte, size int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	p := passed{leg, in, at.UnixNano(), peer, size, header}
-	if e.line == nil || !e.line.offer(maxShown, func(q *batch) { q.b = putPassed(q.b, p) }) {
-		e.unheard.Add(1)
-	}
 }

@@ -100,7 +100,8 @@ func putTime(b []byte, t time.Time) []byte {
 // putMarshalled appends a netip value with its length.
 func putMarshalled(b []byte, v interface {
 	AppendBinary(b []byte) ([]byte, error)
-}) []byte {
+},
+) []byte {
 	at := len(b)
 	b, _ = v.AppendBinary(append(b, 0)) // netip never fails
 	b[at] = byte(len(b) - at - 1)
