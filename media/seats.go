@@ -1,6 +1,7 @@
 package media
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"time"
@@ -24,7 +25,8 @@ type seat struct {
 }
 
 func newSeats(workers int) *seats {
-	return &seats{workers: uint32(workers), free: make([][]uint32, workers), rows: make([]seat, 1)}
+	// A slot may have been another process's: a leg of the same serial would go on where that one was.
+	return &seats{workers: uint32(workers), free: make([][]uint32, workers), rows: make([]seat, 1), serial: rand.Uint32()}
 }
 
 // take gives a leg a slot of a worker.

@@ -24,6 +24,7 @@ type Config struct {
 	Fence   *sovereign.Fence
 	Legs    int           // how many there may be at one time
 	Workers int           // of the plane; 0 means 1
+	Tick    time.Duration // of the plane
 	Alone   time.Duration // how long a media process goes on without us and without packets; 0 means an hour
 	Grace   time.Duration // how long after Settle sessions that nobody took up live on; 0 means 10 s
 	Events  plane.Events
@@ -198,8 +199,7 @@ func (c *Client) begin(p *peer) error {
 	p.l.put(func(q *batch) {
 		q.b = putPolicy(q.b, c.law.push, c.law.bytes)
 		q.files = append(q.files, file{len(q.b), c.memory})
-		at := len(q.b)
-		q.b, _ = end(append(begin(q.b, kindMemory, 1), byte(c.workers), byte(c.workers>>8)), at)
+		q.b = putMemory(q.b, c.workers, c.cfg.Tick)
 		q.b = c.book.tell(q.b, func(at int, h held) { q.files = append(q.files, file{at, h.rtp}, file{at, h.rtcp}) })
 		q.b = bare(q.b, kindReady)
 	})

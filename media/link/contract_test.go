@@ -36,9 +36,7 @@ func up(t *testing.T, r *rig, secure bool) *call {
 func carried(t *testing.T, r *rig, secure bool) {
 	c := up(t, r, secure)
 	c.talk(t, 50)
-	if !r.events.moved(c.la, c.a.at, true) || !r.events.moved(c.lb, c.b.at, true) {
-		t.Error("nobody was told where the legs point")
-	}
+	eventually(t, "somebody was told where the legs point", func() bool { return r.events.moved(c.la, c.a.at, true) && r.events.moved(c.lb, c.b.at, true) })
 }
 
 // moves: with SRTP a far end that sends from elsewhere is followed, once it was judged.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/cordonsip/cordon/media/plane"
 	"github.com/cordonsip/cordon/media/srtp"
@@ -262,6 +263,18 @@ func (g *gathered) add(p policyPart) (whole []byte, err error) {
 	}
 	whole, g.bytes = g.bytes, nil
 	return whole, nil
+}
+
+// putMemory says what the plane of a memory is like; its descriptor goes beside the frame.
+func putMemory(b []byte, workers int, tick time.Duration) []byte {
+	at := len(b)
+	b = binary.LittleEndian.AppendUint16(begin(b, kindMemory, 1), uint16(workers))
+	b, _ = end(binary.LittleEndian.AppendUint64(b, uint64(tick)), at)
+	return b
+}
+
+func (r *body) memory() (workers int, tick time.Duration) {
+	return int(r.u16()), time.Duration(r.u64())
 }
 
 // pong is what a media process says of itself.

@@ -365,16 +365,18 @@ func (c *call) session() string { return "call-" + strconv.Itoa(int(c.n)) }
 // up has the call carried.
 func (c *call) up(t testing.TB, p plane.Commands) {
 	t.Helper()
-	for i, far := range []*phone{c.a, c.b} {
+	for i := range 2 {
 		pair, at := pairOf(t, 2*c.n+uint32(i)+1)
 		c.at[i] = at
 		p.Give(pair)
 		p.Open(plane.Open{
 			Ref: []plane.Ref{c.la, c.lb}[i], Pair: pair.ID, Session: c.session(), Side: uint8(i), Party: []string{"carrier", "fra"}[i], Shown: at,
 		})
-		p.Set(c.negotiated(i, far))
 	}
 	p.Join(c.la, c.lb)
+	for i, far := range []*phone{c.a, c.b} { // behind the Join: who sees where B is sees a call that is whole
+		p.Set(c.negotiated(i, far))
+	}
 }
 
 func (c *call) negotiated(side int, far *phone) plane.Set {

@@ -164,6 +164,7 @@ func TestHandover(t *testing.T) {
 	}
 	for _, c := range calls {
 		c.ready(t, r)
+		c.talk(t, 1)
 	}
 	tr := talking(t, calls)
 	tr.goesOn(t, "packets flow")

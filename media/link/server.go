@@ -120,7 +120,10 @@ func (s *Server) serve(ctx context.Context, conn *net.UnixConn) {
 	defer l.drop()
 	defer l.end(nil)
 	ours := s.greeting()
-	if err := s.welcome(l, ours); err != nil {
+	switch err := s.welcome(l, ours); {
+	case errors.Is(err, io.EOF): // who looks whether somebody listens
+		return
+	case err != nil:
 		s.cfg.Logger.Error("media: a connection was refused", "error", err)
 		l.say(func(q *batch) { q.b = putRefusal(q.b, err) }) // as far as it is heard
 		return
@@ -230,7 +233,7 @@ func (s *Server) handle(l *line, k kind, r *body, files []int) error {
 		return s.obey(k, o)
 	}
 	if k == kindMemory && len(files) == 1 {
-		return s.begin(l, int(r.u16()), files[0])
+		return s.begin(l, r, files[0])
 	}
 	closeAll(files)
 	switch k {
@@ -266,10 +269,11 @@ func (s *Server) obey(k kind, o order) error {
 }
 
 // begin makes the plane, once.
-func (s *Server) begin(l *line, workers, fd int) error {
+func (s *Server) begin(l *line, r *body, fd int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.plane != nil || workers < 1 || workers > maxWorkers {
+	workers, tick := r.memory()
+	if s.plane != nil || r.end() != nil || workers < 1 || workers > maxWorkers {
 		closeAll([]int{fd})
 		return fmt.Errorf("%w: memory for %d workers", errFrame, workers)
 	}
@@ -285,7 +289,7 @@ func (s *Server) begin(l *line, workers, fd int) error {
 		s.cfg.Began(workers)
 	}
 	s.ears.hear(l)
-	p, err := plane.New(plane.Config{Fence: s.fence, Workers: workers, Memory: mem.Bytes(), Events: &s.ears, Logger: s.cfg.Logger})
+	p, err := plane.New(plane.Config{Fence: s.fence, Workers: workers, Memory: mem.Bytes(), Tick: tick, Events: &s.ears, Logger: s.cfg.Logger})
 	if err != nil {
 		s.owner.Close()
 		mem.Close()
@@ -355,8 +359,7 @@ func (s *Server) tell(l *line) {
 	}
 	l.put(func(q *batch) {
 		q.files = append(q.files, file{len(q.b), s.memory})
-		at := len(q.b)
-		q.b, _ = end(begin(q.b, kindMemory, 1), at)
+		q.b = putMemory(q.b, s.workers, 0)
 		q.b = s.book.tell(q.b, func(at int, h held) { q.files = append(q.files, file{at, h.rtp}, file{at, h.rtcp}) })
 		q.b = bare(q.b, kindHeld)
 	})

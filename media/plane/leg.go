@@ -74,7 +74,8 @@ func (p *Plane) Open(o Open) {
 		p.cfg.Logger.Error("plane: no slot or no sockets for a leg", "session", o.Session, "slot", o.Slot, "pair", o.Pair)
 		return
 	}
-	if s.serial != o.Serial {
+	resumed := s.serial == o.Serial
+	if !resumed {
 		*s = slot{serial: o.Serial}
 	} else {
 		s.outRTCP += rtcpLeap
@@ -82,7 +83,9 @@ func (p *Plane) Open(o Open) {
 	s.flags, s.other = 0, 0
 	*b = beside{open: o, pair: pr, six: pr.six}
 	pr.leg = o.Slot
-	w.drop(pr)
+	if !resumed { // what came while no plane was there is the leg's
+		w.drop(pr)
+	}
 }
 
 // Set implements Commands.
