@@ -21,6 +21,7 @@ import (
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/healthcheck/resolve"
 	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/media/link"
 	"github.com/cordonsip/cordon/notify"
 	"github.com/cordonsip/cordon/notify/spans"
 	"github.com/cordonsip/cordon/routing"
@@ -47,6 +48,7 @@ type Options struct {
 	Software string // version and commit, for the log
 	// Memory keeps log, state and keys in memory: for tests in virtual time and for trying things out. Nothing outlives the process.
 	Memory  bool
+	Media   []string  // starts a media process, where the configuration wants one; nil: this program with "media"
 	Console io.Writer // where console notices go; nil discards them
 	Logger  *slog.Logger
 	Metrics *prometheus.Registry // nil makes one
@@ -78,6 +80,7 @@ type Node struct {
 	router    *routing.Router
 	ruling    sync.Mutex // rules are swapped by one at a time: a reload, a changed number table
 	relay     *media.Relay
+	media     *link.Client // nil: this process carries the packets
 	edge      *sip.Edge
 	book      *trace.Book // nil: no call is remembered
 	collector *trace.Collector
@@ -142,6 +145,9 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("answers", n.answers.Run)
 	n.run("certs", n.certs.Run)
 	n.run("gate", n.gate.Run)
+	if n.media != nil {
+		n.run("media process", n.media.Run)
+	}
 	n.run("media", n.relay.Run)
 	if n.book != nil {
 		n.run("trace", n.book.Run)
@@ -212,6 +218,9 @@ func (n *Node) Close(ctx context.Context) {
 	}
 	if n.api != nil {
 		n.api.Close()
+	}
+	if n.media != nil {
+		n.media.Disconnect()
 	}
 	for _, c := range []io.Closer{closerOf(n.kv), closerOf(n.intents), closerOf(n.names)} {
 		if c != nil {

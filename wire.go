@@ -104,11 +104,14 @@ func people(c *configs.Config) []approval.Person {
 }
 
 // buildDoors builds the relay, the edge, the notices and the HTTP interface.
-func (n *Node) buildDoors(context.Context) error {
+func (n *Node) buildDoors(ctx context.Context) error {
 	c := n.opts.Config
 	var err error
+	if err = n.meterMedia(); err != nil {
+		return err
+	}
 	n.relay, err = media.New(media.Config{
-		Listen: n.listenMedia, Fence: n.fence, Bind: c.Media.Address, Ports: c.Media.Ports, Sockets: n.mediaSockets(), Calls: c.Limits.MaxCalls,
+		Plane: n.apart(ctx, c), Listen: n.listenMedia, Fence: n.fence, Bind: c.Media.Address, Ports: c.Media.Ports, Sockets: n.mediaSockets(), Calls: c.Limits.MaxCalls,
 		Moved: func(session string, m media.Move) { n.edge.MediaMoved(session, m) }, Logger: n.logger.With("room", "media"), Metrics: n.opts.Metrics,
 	})
 	if err != nil {

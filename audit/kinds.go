@@ -29,6 +29,7 @@ const (
 	KindIngressRefused    Kind = "ingress.refused"
 	KindFenceRefused      Kind = "fence.refused"
 	KindMediaMoved        Kind = "media.moved"
+	KindMediaRestarted    Kind = "media.restarted"
 	KindCallEnded         Kind = "call.ended"
 	KindCallTransferred   Kind = "call.transferred"
 	KindMessageRelayed    Kind = "message.relayed"
@@ -244,6 +245,13 @@ type CertRefused struct {
 	Why string `json:"why"`
 }
 
+// MediaRestarted says that the process that carries packets ended, and that another one went on with all calls.
+type MediaRestarted struct {
+	At    time.Time `json:"ended_at"`
+	GapMS float64   `json:"gap_ms"` // in which no packet was carried; what came meanwhile waited
+	Legs  int       `json:"legs"`   // that were carried on
+}
+
 // Gap says that records are missing and why: never a silent hole. RTS (EU) 2024/1774 Art. 12(2)(e).
 type Gap struct {
 	From  time.Time `json:"from"`
@@ -255,6 +263,7 @@ type Gap struct {
 
 func (NodeStarted) Kind() Kind       { return KindNodeStarted }
 func (NodeStopped) Kind() Kind       { return KindNodeStopped }
+func (MediaRestarted) Kind() Kind    { return KindMediaRestarted }
 func (PolicyApplied) Kind() Kind     { return KindPolicyApplied }
 func (ReloadRefused) Kind() Kind     { return KindReloadRefused }
 func (TableChanged) Kind() Kind      { return KindTableChanged }
@@ -293,6 +302,8 @@ func Decode(e Entry) (Event, error) {
 		return decodeAs[NodeStarted](e)
 	case KindNodeStopped:
 		return decodeAs[NodeStopped](e)
+	case KindMediaRestarted:
+		return decodeAs[MediaRestarted](e)
 	case KindPolicyApplied:
 		return decodeAs[PolicyApplied](e)
 	case KindReloadRefused:
@@ -369,7 +380,7 @@ func (k Kind) Known() bool {
 	case KindNodeStarted, KindNodeStopped, KindPolicyApplied, KindReloadRefused, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
 		KindApprovalNotified, KindGateChanged,
-		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
+		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
 		KindCertExpiring, KindCertReplaced, KindCertRefused:
 		return true
 	}

@@ -366,6 +366,7 @@ func (b *builder) roots(path, file string) *x509.CertPool {
 
 func (b *builder) media(c *Config) {
 	m := b.doc.file.Media
+	c.Media.InProcess = m.InProcess == nil || *m.InProcess
 	c.Media.Address = b.addr("media.address", m.Address)
 	c.Media.Advertise = b.addr("media.advertise", m.Advertise)
 	if !c.Media.Address.IsValid() && len(c.Listeners) > 0 {

@@ -94,6 +94,7 @@ type MediaPart struct {
 	Advertise netip.Addr
 	Ports     [2]uint16
 	DSCP      int // of what is sent; -1: as the system has it
+	InProcess bool
 }
 
 // DNSPart is the resolver's share.

@@ -148,6 +148,8 @@ type Media struct {
 	Ports string `yaml:"ports,omitempty"`
 	// Code point (RFC 2474) of RTP and RTCP that is sent, 0 to 63; default: 46, expedited forwarding, as RFC 4594 has it of voice. off leaves packets as the system makes them.
 	DSCP string `yaml:"dscp,omitempty"`
+	// Whether this process carries the packets itself (default). false: `cordon media` does, which is started by itself and goes on when this process dies.
+	InProcess *bool `yaml:"inprocess,omitempty"`
 }
 
 // Party is a trunk or an edge group.

@@ -52,6 +52,7 @@ var fields = map[audit.Kind]struct {
 	audit.KindApprovalNotified: {"ticket", []string{"ticket", "channel", "failure"}},
 	audit.KindIngressRefused:   {"trunk", []string{"trunk", "ground", "count"}},
 	audit.KindFenceRefused:     {"party", []string{"party", "plane", "ground", "count"}},
+	audit.KindMediaRestarted:   {"", []string{"gap_ms", "legs"}},
 	audit.KindCertExpiring:     {"subject", []string{"fingerprint", "role", "uses", "subject", "issuer", "names", "not_after", "threshold_days", "days_left"}},
 	audit.KindCertReplaced:     {"use", []string{"use", "cause", "before", "after", "not_after"}},
 	audit.KindCertRefused:      {"use", []string{"use", "why"}},
@@ -65,7 +66,7 @@ func DefaultKinds() []string {
 	return []string{
 		"failover.*", string(audit.KindGateChanged), "law.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
-		"certificate.*",
+		string(audit.KindMediaRestarted), "certificate.*",
 	}
 }
 

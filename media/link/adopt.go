@@ -161,13 +161,23 @@ func (c *Client) Settle() {
 	}
 }
 
+// Forsake closes at once what nobody took up: for who does not know what to do with an inventory, before it gives numbers of its own.
+func (c *Client) Forsake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forsakeLocked()
+}
+
 // forsake closes what nobody took up, when its time has come.
 func (c *Client) forsake(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.settle.IsZero() || now.Before(c.settle) {
-		return
+	if !c.settle.IsZero() && !now.Before(c.settle) {
+		c.forsakeLocked()
 	}
+}
+
+func (c *Client) forsakeLocked() {
 	n := 0
 	for _, l := range slices.Collect(maps.Values(c.book.legs)) {
 		if c.orphans[l.session] {

@@ -58,6 +58,7 @@ type Client struct {
 	inherited map[uint32]bool // pairs of the inventory
 	settle    time.Time       // when the orphans are closed; zero: not yet
 	leaving   bool
+	ran       bool         // Run was called, or Disconnect: what Connect took is given back
 	counted   plane.Totals // of media processes before this one
 	said      pong         // by this one, last
 	inForce   uint64       // push that the other fence has

@@ -34,6 +34,9 @@ type handed struct {
 // Run follows the media process, and starts another one when it dies, until ctx ends. Then it is told to end, unless Leave was called.
 func (c *Client) Run(ctx context.Context) error {
 	defer c.end()
+	c.mu.Lock()
+	c.ran = true
+	c.mu.Unlock()
 	var wait time.Duration
 	for began := time.Now(); ; began = time.Now() {
 		err := c.follow(ctx)
@@ -50,11 +53,25 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 }
 
+// Disconnect gives back what Connect took, when Run was never called: the media process goes on as if this process had died.
+func (c *Client) Disconnect() {
+	c.mu.Lock()
+	ran := c.ran
+	c.ran = true
+	c.mu.Unlock()
+	if !ran {
+		c.peer.l.end(context.Canceled)
+		c.peer.l.drop()
+		c.end()
+	}
+}
+
 // end gives back what Connect took.
 func (c *Client) end() {
 	c.unhook()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.line = nil
 	c.memory.Close()
 	c.memory = nil
 	c.book.abandon()
