@@ -96,7 +96,7 @@ func TestKinds(t *testing.T) {
 		words []string
 		n     int // -1: refused
 	}{
-		{nil, 17},
+		{nil, 18},
 		{[]string{"failover.*"}, 4},
 		{[]string{"gate.changed", "gate.changed"}, 1},
 		{[]string{"residency_receipt"}, -1},
