@@ -17,8 +17,7 @@ import (
 // A snapshot travels from the process that has the configuration to one that has a fence of its own. The receiver builds it anew with the code that builds every
 // snapshot, and takes it only if it comes out the same: the digests of policy and facts, the digest of where each prefix lies, and every byte when the copy is
 // written again. The fact tables travel with it, packed (some 20 KB, packed once per process), because the receiver may be a version of the program with other
-// tables; one that has the same unpacks nothing. What
-// changes often, grants and suspensions, stands in front of all that, so that it can change alone: see Next.
+// tables; one that has the same unpacks nothing. What changes often, grants and suspensions, stands in front of all that, so that it can change alone: see Next.
 //
 // Suspensions bring their signatures, because the digest of the facts covers them, and are not verified again: the sender did, and the receiver has to believe it the
 // allow-list, the parties and the grants, which nobody signs. Whoever could forge a suspension here could forge those, and a suspension only makes stricter.
