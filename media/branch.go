@@ -159,28 +159,27 @@ func (b *Branch) Meet(offer []byte) (toB, toA []byte, alone *Branch, err error) 
 	if ref != nil {
 		return nil, nil, nil, s.refused(ref)
 	}
-	offered := b.l.layout[b.x.rem.audio].formats
-	if rem.off || b.x.rem.off || !rem.line.only(offered) || rem.line.speech() == "" {
+	offered := &b.l.layout[b.x.rem.audio]
+	if rem.off || b.x.rem.off || !rem.line.only(rem.line.shared(offered)) || rem.line.speech() == "" {
 		return nil, nil, nil, s.refused(refuse(305, "no format in common with the caller"))
 	}
 	alone = b.take()
 	a, asked := s.legs[A].Load(), b.x.rem
 	if a.remote != nil && !a.remote.off && len(a.layout) > a.remote.audio {
-		a.stale = len(both(a.agreed(), rem.line.formats)) < len(a.agreed())
+		a.stale = a.loses(&rem.line)
 	}
 	if err := s.agree(a, b.x, rem, "answer"); err != nil {
 		return nil, nil, alone, err
 	}
 	b.x.answered = true
-	toB = b.l.concede(rem, asked, rem.line.formats)
-	toA = a.concede(asked, rem, rem.line.formats)
+	toB = b.l.concede(rem, asked)
+	toA = a.concede(asked, rem)
 	return toB, toA, alone, nil
 }
 
 // concede answers the offer of one far end with what another one offered: what both take, in the directions that both wish. RFC 3264 section 6.1.
-func (l *leg) concede(offer, other *remote, formats []string) []byte {
-	out := other.line
-	out.only(formats)
+func (l *leg) concede(offer, other *remote) []byte {
+	out := other.line.as(&offer.line)
 	mine, theirs := offer.toward(), other.toward()
 	out.dir, out.hold = directed(theirs.sends() && mine.receives(), theirs.receives() && mine.sends()), false
 	lines := make([]line, 0, len(offer.lines))

@@ -24,6 +24,7 @@ type clock struct {
 type timing struct {
 	clock
 	pt uint8
+	to uint8 // the number under which it leaves to the other side
 }
 
 // timings are the clocks of a line: few of the 128 payload types have one.
@@ -58,7 +59,7 @@ func (t timings) set(pt uint8, c clock) timings {
 			return t
 		}
 	}
-	return append(t, timing{c, pt})
+	return append(t, timing{c, pt, pt})
 }
 
 // fill takes over what only o knows.
@@ -74,7 +75,7 @@ func (t timings) fill(o timings) timings {
 // paces appends the timings as the plane needs them.
 func (t timings) paces(out []plane.Clock) []plane.Clock {
 	for i := range t {
-		out = append(out, plane.Clock{PT: t[i].pt, Event: t[i].event, Rate: t[i].rate})
+		out = append(out, plane.Clock{PT: t[i].pt, To: t[i].to, Event: t[i].event, Rate: t[i].rate})
 	}
 	return out
 }

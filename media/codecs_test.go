@@ -90,7 +90,7 @@ func TestCodecsOfADelayedOffer(t *testing.T) {
 	}
 }
 
-// Conforms: RFC 3264 section 6.1; the caller is told nothing that was not offered to the side that answers, and formats keep their meaning under other numbers.
+// Conforms: RFC 3264 section 6.1; the caller is told nothing that was not offered to the side that answers, and formats keep their meaning in the numbers of who offered.
 func TestAnAnswerHoldsOnlyWhatWasOffered(t *testing.T) {
 	answer := func(formats string, maps ...string) []byte {
 		s := "v=0\r\no=- 1 1 IN IP4 127.0.2.10\r\ns=-\r\nc=IN IP4 127.0.2.10\r\nt=0 0\r\nm=audio 5000 RTP/AVP " + formats + "\r\n"
@@ -107,7 +107,7 @@ func TestAnAnswerHoldsOnlyWhatWasOffered(t *testing.T) {
 		"its own order":              {answer("9 8"), "9 8"},
 		"one that was filtered":      {answer("0 8"), "8"},
 		"one that nobody offered":    {answer("3 8"), "8"},
-		"another number":             {answer("9 97", "97 telephone-event/8000"), "9 97"},
+		"another number":             {answer("9 97", "97 telephone-event/8000"), "9 101"},
 		"another clock":              {answer("8 101", "101 telephone-event/16000"), "8"},
 		"a number with other speech": {answer("101", "101 AMR/8000"), ""},
 		"only what was filtered":     {answer("0 18"), ""},

@@ -44,7 +44,9 @@ type leg struct {
 	layout  []line           // m-lines of the last description that was sent
 	told    [usualLines]line // the first ones
 	formats []string
-	stale   bool // the last answer took formats away that it was told of before
+	numbers timings // what payload types meant to the far end, before what it said and was told last
+	renames bool    // what comes leaves under other numbers
+	stale   bool    // the last answer took formats away that it was told of before
 }
 
 // spoken is what was agreed on last, for who reads reports.
@@ -137,10 +139,17 @@ func (l *leg) silence(rem *remote) {
 
 // commit puts rem in force. Keys that stay keep their rollover counter, and a new key starts at 0 (RFC 3711 section 3.3.1): that is the plane's.
 func (l *leg) commit(rem *remote, clocks timings, codec, cause string) error {
+	l.remember()
+	return l.put(rem, clocks, codec, cause)
+}
+
+// put is commit; without a cause packets go on to where they go.
+func (l *leg) put(rem *remote, clocks timings, codec, cause string) error {
 	next := plane.Set{
 		Ref: l.ref, Mux: rem.line.mux, Wants: !rem.line.hold && rem.line.dir.receives(), Clocks: clocks.paces(l.usual.clocks[:0]),
 		RTP: plane.Aim{Stay: true}, RTCP: plane.Aim{Stay: true},
 	}
+	l.renames = clocks.differ()
 	said := &l.usual.spoken
 	if l.usual.taken[0] {
 		said = &spoken{}
@@ -155,7 +164,7 @@ func (l *leg) commit(rem *remote, clocks timings, codec, cause string) error {
 		next.In, next.Out = rem.key.forPlane(), ours.forPlane()
 		said.suite = rem.key.suite
 	}
-	if !rem.line.hold {
+	if !rem.line.hold && cause != "" {
 		next.RTP = plane.Aim{To: rem.line.addr, Pass: rem.pass, Cause: cause}
 		next.RTCP = plane.Aim{Cause: cause}
 		if !rem.line.mux {
@@ -166,6 +175,20 @@ func (l *leg) commit(rem *remote, clocks timings, codec, cause string) error {
 	l.s.r.plane.Set(next)
 	l.remote, l.proto = rem, rem.line.proto
 	return nil
+}
+
+// renumber puts other numbers in force under which what comes leaves, because the other far end has new ones. other is what it said.
+func (l *leg) renumber(other *line) error {
+	if l.remote == nil || l.remote.off || l.remote.audio >= len(l.layout) {
+		return nil
+	}
+	var room [usualTimings]timing
+	clocks := across(room[:0], &l.layout[l.remote.audio], &l.remote.line, other)
+	said := l.spoken.Load()
+	if said == nil || !l.renames && !clocks.differ() {
+		return nil
+	}
+	return l.put(l.remote, clocks, said.codec, "")
 }
 
 // ours is our key for a far end that chose that one: one per suite, for as long as the leg lives.

@@ -102,12 +102,16 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 	if ref != nil {
 		return nil, ref
 	}
-	out := l.layout[l.remote.audio]
-	if rem.off || !out.only(both(rem.line.formats, o.agreed())) || out.speech() == "" {
+	told := l.layout[l.remote.audio]
+	out := told.as(&rem.line)
+	in := o.remote.line
+	if rem.off || !in.only(o.agreed()) || !out.only(out.shared(&in)) || out.speech() == "" {
 		return nil, refuse(305, "no format in use is offered")
 	}
-	clocks := rem.line.clocks(nil).fill(l.remote.line.clocks(nil)).fill(o.remote.line.clocks(nil)) // each side sends under the numbers of the other, too
-	if err := l.commit(rem, clocks, out.speech(), "reinvite"); err != nil {
+	if err := l.commit(rem, across(nil, &rem.line, &told, &in), out.speech(), "reinvite"); err != nil {
+		return nil, err
+	}
+	if err := o.renumber(&rem.line); err != nil {
 		return nil, err
 	}
 	if s.open != nil && s.open.from == from {
@@ -123,12 +127,13 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 	return l.write(lines), nil
 }
 
-// agreed are the formats in use with the far end of l: those that it named and that we named to it.
-func (l *leg) agreed() []string { return both(l.layout[l.remote.audio].formats, l.remote.line.formats) }
+// agreed are the formats in use with the far end of l, in its numbers: those that it named and that we named to it.
+func (l *leg) agreed() []string { return l.remote.line.shared(&l.layout[l.remote.audio]) }
 
-// both are the members of a that are in b too.
-func both(a, b []string) []string {
-	return slices.DeleteFunc(slices.Clone(a), func(f string) bool { return !slices.Contains(b, f) })
+// loses says that a format in use with the far end of l is not among those of by.
+func (l *leg) loses(by *line) bool {
+	in := l.remote.line
+	return in.only(l.agreed()) && len(in.shared(by)) < len(in.formats)
 }
 
 // wantsToSend says whether a side would send if the other one did not ask it not to: an answer that was not free to say so does not count.

@@ -37,6 +37,8 @@ func (s *Session) replace(side Side, to Leg, o *Origin) (*Replacement, []byte, e
 	if l := r.e.l; o != nil {
 		l.id, l.version, l.sum, l.proto, l.layout = o.id, o.version, o.sum, o.proto, o.layout
 		r.offer.lines, r.offer.audio = o.lines, o.audio
+		l.learn(&o.lines[o.audio])
+		l.learn(&o.layout[o.audio])
 	}
 	lines, ref := s.relayed(r.offer, r.e.l, false)
 	if ref == nil && r.offer.off {
@@ -62,7 +64,7 @@ func (s *Session) Receive(side Side, to Leg, offer []byte) (*Replacement, error)
 		return nil, s.refused(ref)
 	}
 	have := s.agreed(1-side, stay)
-	if have.off || r.rem.off || !have.line.only(r.rem.line.formats) || have.line.speech() == "" {
+	if have.off || r.rem.off || !have.line.only(have.line.shared(&r.rem.line)) || have.line.speech() == "" {
 		r.e.l.close()
 		return nil, s.refused(refuse(305, "no format in common with the far end that stays"))
 	}
@@ -155,12 +157,14 @@ func (r *Replacement) Commit() (Patch, error) {
 	stay, old := s.legs[1-side].Load(), s.legs[side].Load()
 	have := s.agreed(1-side, stay)
 	spoken := r.rem.line
-	if r.offer == nil && !spoken.only(have.line.formats) {
+	told := &spoken // the answer is in numbers of the offer
+	if r.offer != nil {
+		told = &r.e.l.layout[r.offer.audio]
+	} else if !spoken.only(spoken.shared(&have.line)) {
 		r.drop()
 		return Patch{}, s.refused(refuse(305, "no format in common with the far end that stays"))
 	}
-	theirs := r.rem.line.clocks(nil).fill(have.line.clocks(nil))
-	if err := r.e.l.commit(r.rem, theirs, spoken.codec(theirs), "refer"); err != nil {
+	if err := r.e.l.commit(r.rem, across(nil, told, &r.rem.line, &stay.remote.line), spoken.speech(), "refer"); err != nil {
 		r.drop()
 		return Patch{}, err
 	}
@@ -168,6 +172,9 @@ func (r *Replacement) Commit() (Patch, error) {
 	s.cfg[side] = r.e.cfg
 	s.seats(side, r.e.l)
 	s.retire(side, old)
+	if err := stay.renumber(&r.rem.line); err != nil {
+		return Patch{}, err
+	}
 	return r.patch(stay, have, spoken), nil
 }
 
@@ -179,7 +186,7 @@ func (r *Replacement) patch(stay *leg, have *remote, spoken line) Patch {
 	rem.line = spoken
 	if r.offer == nil {
 		answer := *have
-		answer.line.only(spoken.formats)
+		answer.line = answer.line.as(&spoken)
 		answer.line.dir = mirror(rem.toward())
 		if have.line.dir != sendrecv {
 			answer.line.dir = have.line.dir
@@ -189,13 +196,11 @@ func (r *Replacement) patch(stay *leg, have *remote, spoken line) Patch {
 			lines = append(lines, r.rem.lines[i].refused())
 		}
 		lines[r.rem.audio] = r.e.l.reply(r.rem, &answer)
-		r.e.l.formats = answer.line.formats
+		r.e.l.formats = lines[r.rem.audio].formats
 		p.Answer = r.e.l.write(lines)
 	}
 	at := stay.remote.audio
-	same := at < len(stay.layout) && stay.layout[at].dir == rem.toward() && !slices.ContainsFunc(have.line.formats, func(f string) bool {
-		return !slices.Contains(spoken.formats, f)
-	})
+	same := at < len(stay.layout) && stay.layout[at].dir == rem.toward() && len(have.line.shared(&spoken)) == len(have.line.formats)
 	s.open = &exchange{from: side, rem: r.rem, to: stay, answered: true}
 	if same {
 		return p
@@ -233,8 +238,11 @@ func (r *Replacement) Settle(answer []byte) error {
 		stay.silence(rem)
 		return nil
 	}
-	clocks := rem.line.clocks(nil)
-	return stay.commit(rem, clocks, rem.line.codec(clocks), "reinvite")
+	clocks := across(nil, &stay.layout[stay.remote.audio], &rem.line, &r.e.l.remote.line)
+	if err := stay.commit(rem, clocks, rem.line.speech(), "reinvite"); err != nil {
+		return err
+	}
+	return r.e.l.renumber(&rem.line)
 }
 
 // retire closes the leg that was replaced and keeps what it counted.

@@ -234,6 +234,7 @@ func (s *Session) relayed(rem *remote, l *leg, fresh bool) ([]line, *Refusal) {
 	if ref := l.cfg.Codecs.outgoing(&out); ref != nil {
 		return nil, ref
 	}
+	out = l.known(out)
 	if l.remote != nil {
 		out.mux = l.remote.line.mux
 	}
@@ -332,7 +333,7 @@ func (s *Session) answer(from Side, sdp []byte) ([]byte, error) {
 	}
 	l := s.legs[x.from].Load()
 	if l.remote != nil && !l.remote.off && len(l.layout) > l.remote.audio {
-		l.stale = len(both(l.agreed(), rem.line.formats)) < len(l.agreed())
+		l.stale = l.loses(&rem.line)
 	}
 	s.slab.kept[from] = true
 	if err := s.agree(l, x, rem, cause); err != nil {
@@ -345,16 +346,17 @@ func (s *Session) answer(from Side, sdp []byte) ([]byte, error) {
 	}
 	if !x.rem.off && !rem.off {
 		lines[x.rem.audio] = l.reply(x.rem, rem)
-		l.formats = rem.line.formats
+		l.formats = lines[x.rem.audio].formats
 	}
 	return l.write(lines), nil
 }
 
-// reply is the audio line of an answer: the profile, tag and mux of the offer, everything else as the other side answered.
+// reply is the audio line of an answer: the profile, tag, mux and numbers of the offer, everything else as the other side answered.
 func (l *leg) reply(offer, answer *remote) line {
+	said := answer.line.as(&offer.line)
 	out := line{
-		kind: "audio", proto: offer.line.proto, port: l.pair.port, formats: answer.line.formats,
-		attrs: answer.line.attrs, dir: answer.toward(), mux: offer.line.mux,
+		kind: "audio", proto: offer.line.proto, port: l.pair.port, formats: said.formats,
+		attrs: said.attrs, dir: answer.toward(), mux: offer.line.mux,
 	}
 	if offer.key != nil {
 		c := l.keys[offer.key.suite]
@@ -375,11 +377,14 @@ func (s *Session) agree(l *leg, x *exchange, answer *remote, cause string) error
 		x.to.silence(answer)
 		return nil
 	}
-	var rooms [2][usualTimings]timing
-	ours, theirs := x.rem.line.clocks(rooms[0][:0]), answer.line.clocks(rooms[1][:0])
-	ours = ours.fill(theirs)
-	theirs = theirs.fill(ours)
-	codec := answer.line.codec(theirs)
+	var rooms [3][usualTimings]timing
+	ours := across(rooms[0][:0], &x.rem.line, &x.rem.line, &answer.line) // the answer is in numbers of the offer
+	told := &x.to.layout[x.rem.audio]
+	if answer.told == "" { // it is an offer of its own, and gets an answer in its numbers
+		told = &answer.line
+	}
+	theirs := across(rooms[1][:0], told, &answer.line, &x.rem.line)
+	codec := answer.line.codec(answer.line.clocks(rooms[2][:0]).fill(theirs))
 	if err := x.to.commit(answer, theirs, codec, cause); err != nil {
 		return err
 	}

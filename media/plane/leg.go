@@ -45,6 +45,17 @@ func (o *beside) clock(pt uint8) Clock {
 	return Clock{}
 }
 
+// rename gives an RTP packet the payload type of the side to which it goes. Marker, time stamp and payload stay: events of RFC 4733 keep their durations.
+func (o *beside) rename(b []byte) {
+	pt := b[1] & 0x7f
+	for i := range o.clocks {
+		if o.clocks[i].PT == pt {
+			b[1] = b[1]&0x80 | o.clocks[i].To&0x7f
+			return
+		}
+	}
+}
+
 // leg gives the leg in a slot; false when there is none.
 func (w *worker) leg(number uint32) (leg, bool) {
 	s, o := w.at(number / w.every)
@@ -122,6 +133,11 @@ func (p *Plane) Set(n Set) {
 		l.clocks = l.usual[:0]
 	}
 	l.clocks = append(l.clocks[:0], n.Clocks...)
+	for _, c := range n.Clocks {
+		if c.To != c.PT {
+			flags |= flagRenames
+		}
+	}
 	l.flags = flags
 	if !n.RTP.Stay {
 		w.aim(&l, &l.rtp, n.RTP)

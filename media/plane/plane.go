@@ -77,7 +77,8 @@ type Set struct {
 // Clock is how the time stamps of a payload type run.
 type Clock struct {
 	PT    uint8
-	Event bool // RFC 4733: they do not advance
+	To    uint8 // the number under which it leaves to the leg that this one is joined to; PT where it stays as it is
+	Event bool  // RFC 4733: they do not advance
 	Rate  uint32
 }
 

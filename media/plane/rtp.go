@@ -52,7 +52,11 @@ func (w *worker) media(l *leg, ln *lane, b []byte, from *osnet.Name) {
 	v := l.tally(l.beside, h, n, w.now)
 	if l.other != 0 {
 		if o, ok := w.leg(l.other); ok {
-			w.send(&o, bare(b, h), h, v)
+			b = bare(b, h)
+			if l.flags&flagRenames != 0 {
+				l.rename(b)
+			}
+			w.send(&o, b, h, v)
 		}
 	} else if l.open.Sink != nil {
 		l.open.Sink(Turn{w, l.number}, b[h.Full:], h)

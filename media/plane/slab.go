@@ -22,6 +22,7 @@ const (
 	flagOpens                      // what comes is SRTP
 	flagSeals                      // what goes is SRTP
 	flagWatched                    // somebody sees the headers
+	flagRenames                    // payload types leave under other numbers
 )
 
 // slot is what the packets of one leg need. One worker writes it, under its lock.
