@@ -213,14 +213,15 @@ func (h *Handshake) export() (Keys, error) {
 
 // linger answers a client that sends its last flight again, because ours was lost, until it can have given up. What else it sends is read and dropped.
 func (h *Handshake) linger(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() { _ = h.conn.SetReadDeadline(time.Now()) })
+	conn := h.conn // the function below may still run when h has let go of it
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })
 	defer stop()
-	if err := h.conn.SetReadDeadline(time.Now().Add(lingering)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(lingering)); err != nil {
 		return
 	}
 	b := make([]byte, maxDatagram)
 	for ctx.Err() == nil {
-		if _, err := h.conn.Read(b); err != nil {
+		if _, err := conn.Read(b); err != nil {
 			return
 		}
 	}
