@@ -30,6 +30,7 @@ const (
 	KindFenceRefused      Kind = "fence.refused"
 	KindMediaMoved        Kind = "media.moved"
 	KindMediaRestarted    Kind = "media.restarted"
+	KindMediaSilent       Kind = "media.silent"
 	KindCallEnded         Kind = "call.ended"
 	KindCallTransferred   Kind = "call.transferred"
 	KindMessageRelayed    Kind = "message.relayed"
@@ -157,6 +158,19 @@ type MediaMoved struct {
 	Move
 }
 
+// MediaSilent says that one side of an answered call fell silent, went unheard, died or is alive again.
+type MediaSilent struct {
+	CallRef string    `json:"call_ref"`
+	T       time.Time `json:"t"`
+	Leg     string    `json:"leg"` // a | b
+	Party   string    `json:"party"`
+	State   string    `json:"state"` // silent | unheard | dead | alive
+	Was     string    `json:"was"`
+	ForMS   float64   `json:"for_ms"`         // it is so already; of a side that is alive again, it was in trouble
+	Held    bool      `json:"held,omitempty"` // alive because the call is on hold, and nothing is expected of it
+	Ends    bool      `json:"ends,omitempty"` // the call is ended for it
+}
+
 // CallEnded is the short record of every call, answered or not.
 type CallEnded struct {
 	CallRef  string  `json:"call_ref"`
@@ -171,6 +185,8 @@ type CallEnded struct {
 	Attempts int     `json:"attempts"`
 	SetupMS  float64 `json:"setup_ms"`
 	TalkMS   float64 `json:"talk_ms"`
+	// Quality is what was received from each side, as in the receipt; absent without media, and in records of older versions.
+	Quality []LegQuality `json:"quality,omitempty"`
 }
 
 // CallTransferred says what became of one transfer that a leg asked for. The receipt of the call holds it, too.
@@ -276,6 +292,7 @@ func (ApprovalNotified) Kind() Kind  { return KindApprovalNotified }
 func (IngressRefused) Kind() Kind    { return KindIngressRefused }
 func (FenceRefused) Kind() Kind      { return KindFenceRefused }
 func (MediaMoved) Kind() Kind        { return KindMediaMoved }
+func (MediaSilent) Kind() Kind       { return KindMediaSilent }
 func (CallEnded) Kind() Kind         { return KindCallEnded }
 func (CallTransferred) Kind() Kind   { return KindCallTransferred }
 func (MessageRelayed) Kind() Kind    { return KindMessageRelayed }
@@ -337,6 +354,8 @@ func Decode(e Entry) (Event, error) {
 		return decodeAs[FenceRefused](e)
 	case KindMediaMoved:
 		return decodeAs[MediaMoved](e)
+	case KindMediaSilent:
+		return decodeAs[MediaSilent](e)
 	case KindCallEnded:
 		return decodeAs[CallEnded](e)
 	case KindCallTransferred:
@@ -380,7 +399,7 @@ func (k Kind) Known() bool {
 	case KindNodeStarted, KindNodeStopped, KindPolicyApplied, KindReloadRefused, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
 		KindApprovalNotified, KindGateChanged,
-		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
+		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
 		KindCertExpiring, KindCertReplaced, KindCertRefused:
 		return true
 	}

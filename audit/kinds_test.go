@@ -42,7 +42,8 @@ func examples() []Event {
 		FenceRefused{Party: "iad", Plane: "media", Addr: "192.0.2.9:4000", Ground: "deny", Count: 5},
 		MediaMoved{CallRef: call, Move: move},
 		MediaRestarted{At: at, GapMS: 8.5, Legs: 400},
-		CallEnded{CallRef: call, Trunk: "carrier-de", Group: "fra", Route: "inbound", SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Session: "a;remote=b", Attempts: 2, SetupMS: 12.5, TalkMS: 60000},
+		MediaSilent{CallRef: call, T: at, Leg: "b", Party: "fra", State: "dead", Was: "silent", ForMS: 30000, Held: true, Ends: true},
+		CallEnded{CallRef: call, Trunk: "carrier-de", Group: "fra", Route: "inbound", SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Session: "a;remote=b", Attempts: 2, SetupMS: 12.5, TalkMS: 60000, Quality: exampleQuality()},
 		CallTransferred{CallRef: call, Transfer: exampleTransfer(at)},
 		exampleMessage(at, call),
 		Forgotten{What: "call", Ref: call, By: "p-a", Why: "erasure request 17"},
@@ -54,6 +55,13 @@ func examples() []Event {
 		exampleReceipt(at, call, move),
 		Gap{From: at, To: at.Add(time.Second), Cause: CauseCrash, Lost: 1, Calls: []string{call}},
 	}
+}
+
+func exampleQuality() []LegQuality {
+	return []LegQuality{{
+		Leg: "a", Packets: 3000, Lost: -1, JitterMS: 1.5, MOS: 4.3, MOSMin: 3.2, MOSMean: 4.2, Windows: 12, Poor: 1, LossPct: 0.5, FarLossPct: 0.25, JitterMaxMS: 12.5, RTTMS: 40, SilenceS: 7.5,
+		Liveness: "silent",
+	}}
 }
 
 func exampleTransfer(at time.Time) Transfer {
@@ -97,7 +105,7 @@ func exampleReceipt(at time.Time, call string, move Move) Receipt {
 		Recording: RecordingState{
 			Required: true, Started: true, Country: "CH", Session: "s1",
 		},
-		Outcome:      Outcome{SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Quality: []LegQuality{{Leg: "a", Packets: 3000, Lost: -1, JitterMS: 1.5, MOS: 4.3}}},
+		Outcome:      Outcome{SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Quality: exampleQuality()},
 		Overall:      "compliant_by_gate",
 		PolicyDigest: "sha256:p", Generation: 3,
 	}
@@ -144,7 +152,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 30 {
+	if len(g) != len(w) || len(seen) != 31 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -231,6 +231,8 @@ func callRefOf(e Event) string {
 		return e.CallRef
 	case MediaMoved:
 		return e.CallRef
+	case MediaSilent:
+		return e.CallRef
 	}
 	return ""
 }

@@ -164,4 +164,15 @@ type LegQuality struct {
 	Lost     int64   `json:"lost"`
 	JitterMS float64 `json:"jitter_ms"`
 	MOS      float64 `json:"mos"` // ITU-T G.107 estimate; 0 when it cannot be computed
+	// What follows is of windows of five seconds, and absent in records of older versions and where nothing is to be said.
+	MOSMin      float64 `json:"mos_min,omitempty"`       // of the worst window
+	MOSMean     float64 `json:"mos_mean,omitempty"`      // of all of them
+	Windows     int     `json:"windows,omitempty"`       // that could be rated
+	Poor        int     `json:"windows_poor,omitempty"`  // of them, with a MOS below 3.6
+	LossPct     float64 `json:"loss_pct,omitempty"`      // of what came from it
+	FarLossPct  float64 `json:"far_loss_pct,omitempty"`  // of what went to it, by its own reports
+	JitterMaxMS float64 `json:"jitter_max_ms,omitempty"` // JitterMS is the last one
+	RTTMS       float64 `json:"rtt_ms,omitempty"`        // the last one, from RTCP
+	SilenceS    float64 `json:"silence_s,omitempty"`     // nothing came although it might send
+	Liveness    string  `json:"liveness,omitempty"`      // silent | unheard | dead: as it stood at the end; absent when it was alive
 }

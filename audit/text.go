@@ -115,6 +115,13 @@ func (t *text) float(key string, v float64) {
 }
 
 // time writes RFC 3339 with nanoseconds.
+// more writes a number unless it is zero.
+func (t *text) more(key string, v float64) {
+	if v != 0 {
+		t.float(key, v)
+	}
+}
+
 func (t *text) time(key string, v time.Time) {
 	t.raw(key)
 	t.b = append(t.b, '"')
@@ -219,6 +226,9 @@ func (c *CallEnded) text(t *text) {
 	t.num(`,"attempts":`, c.Attempts)
 	t.float(`,"setup_ms":`, c.SetupMS)
 	t.float(`,"talk_ms":`, c.TalkMS)
+	if len(c.Quality) > 0 {
+		list(t, `,"quality":`, c.Quality, qualityText)
+	}
 	t.raw("}")
 }
 
@@ -381,5 +391,19 @@ func qualityText(t *text, q *LegQuality) {
 	t.b = strconv.AppendInt(t.b, q.Lost, 10)
 	t.float(`,"jitter_ms":`, q.JitterMS)
 	t.float(`,"mos":`, q.MOS)
+	t.more(`,"mos_min":`, q.MOSMin)
+	t.more(`,"mos_mean":`, q.MOSMean)
+	if q.Windows != 0 {
+		t.num(`,"windows":`, q.Windows)
+	}
+	if q.Poor != 0 {
+		t.num(`,"windows_poor":`, q.Poor)
+	}
+	t.more(`,"loss_pct":`, q.LossPct)
+	t.more(`,"far_loss_pct":`, q.FarLossPct)
+	t.more(`,"jitter_max_ms":`, q.JitterMaxMS)
+	t.more(`,"rtt_ms":`, q.RTTMS)
+	t.more(`,"silence_s":`, q.SilenceS)
+	t.some(`,"liveness":`, q.Liveness)
 	t.raw("}")
 }

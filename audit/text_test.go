@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -106,5 +107,23 @@ func TestTextCannot(t *testing.T) {
 		if _, err := json.Marshal(ev); err == nil || got.err == nil {
 			t.Errorf("%+v: %v by hand, %v by encoding/json", ev, got.err, err)
 		}
+	}
+}
+
+// TestOlderQuality holds that records from before windows were rated read, and are written, as they were.
+func TestOlderQuality(t *testing.T) {
+	t.Parallel()
+	const old = `{"call_ref":"c","trunk_id":"t","edge_group_id":"g","route":"r","sip_final":200,"ended_by":"a","attempts":1,"setup_ms":1,"talk_ms":2}`
+	const leg = `{"leg":"a","packets":3000,"lost":-1,"jitter_ms":1.5,"mos":4.3}`
+	var ended CallEnded
+	var q LegQuality
+	if err := errors.Join(json.Unmarshal([]byte(old), &ended), json.Unmarshal([]byte(leg), &q)); err != nil {
+		t.Fatal(err)
+	}
+	var a, b text
+	ended.text(&a)
+	qualityText(&b, &q)
+	if string(a.b) != old || string(b.b) != leg {
+		t.Errorf("\n%s\n%s", a.b, b.b)
 	}
 }

@@ -369,6 +369,7 @@ func (b *builder) media(c *Config) {
 	c.Media.InProcess = m.InProcess == nil || *m.InProcess
 	c.Media.Address = b.addr("media.address", m.Address)
 	c.Media.Advertise = b.addr("media.advertise", m.Advertise)
+	c.Media.Limits = b.liveness()
 	if !c.Media.Address.IsValid() && len(c.Listeners) > 0 {
 		c.Media.Address = c.Listeners[0].Address.Addr()
 	}

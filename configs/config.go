@@ -13,6 +13,7 @@ import (
 
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip"
 	"github.com/cordonsip/cordon/sovereign"
@@ -92,6 +93,7 @@ type RootsPart struct {
 type MediaPart struct {
 	Address   netip.Addr
 	Advertise netip.Addr
+	Limits    media.Limits
 	Ports     [2]uint16
 	DSCP      int // of what is sent; -1: as the system has it
 	InProcess bool

@@ -150,6 +150,8 @@ type Media struct {
 	DSCP string `yaml:"dscp,omitempty"`
 	// Whether this process carries the packets itself (default). false: `cordon media` does, which is started by itself and goes on when this process dies.
 	InProcess *bool `yaml:"inprocess,omitempty"`
+	// When a side of an answered call counts as silent, unheard or dead.
+	Liveness Liveness `yaml:"liveness,omitempty"`
 }
 
 // Party is a trunk or an edge group.
@@ -288,6 +290,8 @@ type PartyMedia struct {
 	InsecureLab bool `yaml:"insecure_lab,omitempty"`
 	// Further prefixes that plain RTP may come from.
 	Prefixes []string `yaml:"prefixes,omitempty"`
+	// What happens to a call when its media is dead: report or end; default: media.liveness.on_dead.
+	OnDead string `yaml:"on_dead,omitempty"`
 }
 
 // PartyTLS is the TLS identity toward a party.

@@ -222,6 +222,7 @@ func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at stri
 	b.partyGuard(&prof, p, at)
 	prof.LargeByTCP = b.oneOf(at+".large_requests", p.LargeRequests, "udp", "tcp") == "tcp"
 	prof.Fallback = b.fallback(p, leg, at)
+	prof.EndDead = b.endsDead(p, at)
 	prof.Cross = b.crossing(p, at)
 	prof.Refresh = b.interval(at, p.SessionInterval)
 	prof.TLS = b.tlsProfile(p, at)

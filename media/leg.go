@@ -32,6 +32,8 @@ type leg struct {
 		clocks [usualPaces]plane.Clock
 		taken  [2]bool // that of spoken, and that of far; the latter is changed only while the leg is told of a move
 	}
+	pulse pulse
+	hears atomic.Bool // its far end wants to be sent to
 
 	// negotiation, guarded by s.mu
 	id      uint64
@@ -134,6 +136,7 @@ func (l *leg) silence(rem *remote) {
 	l.s.r.plane.Silence(l.ref)
 	l.spoken.Store(nil)
 	l.far.Store(nil)
+	l.hears.Store(false)
 	l.remote = rem
 }
 
@@ -173,6 +176,7 @@ func (l *leg) put(rem *remote, clocks timings, codec, cause string) error {
 	}
 	l.spoken.Store(said)
 	l.s.r.plane.Set(next)
+	l.hears.Store(next.Wants)
 	l.remote, l.proto = rem, rem.line.proto
 	return nil
 }
@@ -241,8 +245,8 @@ func (l *leg) report() SideReport {
 	}
 	if said := l.spoken.Load(); said != nil {
 		r.Codec, r.Suite = said.codec, said.suite
-		r.MOS = mos(said.codec, r.RxPackets, r.Lost, c.Gaps, r.Jitter, r.RTT)
 	}
+	r.Quality, r.MOS = l.quality(time.Now(), l.counted(&c))
 	return r
 }
 

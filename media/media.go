@@ -90,7 +90,10 @@ type Config struct {
 	// Plane gives what carries the packets, which tells e of what happened; nil: the relay carries them itself, while Run does.
 	Plane func(e plane.Events) (plane.Commands, error)
 	// Moved is told of each latch, re-latch and refusal; must not block.
-	Moved   func(session string, m Move)
+	Moved func(session string, m Move)
+	// Heard is told of sides of answered calls that fall silent, go unheard, die or come back; must not block, nor call back.
+	Heard   func(session string, e Liveness)
+	Limits  Limits // when they do
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -134,6 +137,7 @@ type SideReport struct {
 	FirstRx    time.Time
 	LastRx     time.Time
 	PerCountry map[sovereign.Country]uint64 // packets; nil for none
+	Quality    Quality
 }
 
 // Refusal is an SDP or address that cannot be honoured, in SIP's terms.

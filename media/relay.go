@@ -32,8 +32,9 @@ type Relay struct {
 	moves    [2]atomic.Uint64
 	refusals *prometheus.CounterVec
 
-	seed  maphash.Seed
-	spare spares
+	seed     maphash.Seed
+	spare    spares
+	follower follower
 }
 
 // New checks c and starts nothing.
@@ -81,6 +82,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	} else {
 		carried <- nil
 	}
+	defer r.followed(ctx)()
 	r.ports.run(ctx)
 	r.mu.Lock()
 	r.closed = true
@@ -175,6 +177,7 @@ func (r *Relay) register(reg prometheus.Registerer) error {
 	r.refusals = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "cordon_media_refusals_total", Help: "Session descriptions that were refused, by SIP status.",
 	}, []string{"status"})
+	followed := r.follower.metrics()
 	if reg == nil {
 		return nil
 	}
@@ -187,7 +190,7 @@ func (r *Relay) register(reg prometheus.Registerer) error {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "cordon_media_dropped_packets_total", Help: "Packets that could not be passed on."},
 			func() float64 { return float64(r.plane.Totals().Dropped) }),
 	}
-	all = append(all, r.ports.metrics()...)
+	all = append(append(all, r.ports.metrics()...), followed...)
 	for i, allowed := range []string{"false", "true"} {
 		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "cordon_media_moves_total", Help: "Far ends latched, moved or refused.", ConstLabels: prometheus.Labels{"allowed": allowed},

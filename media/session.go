@@ -17,13 +17,15 @@ const maxMoves = 64 // bounds the moves that a report holds; Config.Moved is tol
 
 // Session is the media of one call. Offer and Answer may be called from one goroutine at a time.
 type Session struct {
-	id     string
-	r      *Relay
-	opened time.Time
-	slab   *slab  // guarded by mu; nil when the session has ended
-	worker uint32 // that carries the packets of both sides
-	legs   [2]atomic.Pointer[leg]
-	sink   plane.Sink // gets what A sends when there is no B side: the session of an Endpoint
+	id       string
+	r        *Relay
+	opened   time.Time
+	slab     *slab  // guarded by mu; nil when the session has ended
+	worker   uint32 // that carries the packets of both sides
+	legs     [2]atomic.Pointer[leg]
+	sink     plane.Sink  // gets what A sends when there is no B side: the session of an Endpoint
+	answered atomic.Bool // it is followed who falls silent
+	look     sync.Mutex  // pulses, and that no leg is wiped while it is looked at; taken after mu
 	// watch sees the headers of RTP packets while somebody asked for them; nil else.
 	watch atomic.Pointer[func(Header)]
 
@@ -496,9 +498,11 @@ func (s *Session) close() Report {
 	s.end = &r
 	s.r.leave(s)
 	// A call is remembered for a while after its end, in case its peers repeat themselves: what it keeps of its media should be small.
+	s.look.Lock()
 	for side := range s.legs {
 		s.legs[side].Store(nil)
 	}
+	s.look.Unlock()
 	s.open, s.seat = nil, nil
 	s.shed()
 	return r

@@ -303,6 +303,7 @@ func (c *call) connected(from *msg.Response, sdp []byte, onAck func([]byte)) {
 	c.answer = time.Now()
 	stopTimer(&c.setup)
 	c.setState("up")
+	c.followed()
 	if c.synth != nil {
 		c.synth.answered()
 		return

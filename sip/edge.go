@@ -53,6 +53,7 @@ type Party struct {
 	Trusted  bool          // RFC 3325: P-Asserted-Identity is taken from it and sent to it
 	Rel100   string        // "end" (default: ended here) | "pass"
 	Early    string        // early media that it sends: "pass" (default) | "authorised" (by its P-Early-Media, RFC 5009) | "block"
+	EndDead  bool          // a call is ended when media on its leg is dead, emergency calls apart; else it is told alone
 	Hold     string        // "relay" (default: it is told of holds of the other side) | "local": they are answered here
 	Refresh  time.Duration // session interval, RFC 4028; 0: 30 min; negative: off
 	Within   Deadlines

@@ -163,7 +163,7 @@ func newWorld(t *testing.T, tune func(*Config)) *world {
 	w.intents = audit.MemoryIntents()
 	if w.relay, err = media.New(media.Config{
 		Listen: w.host.ListenUDP, Fence: w.fence, Bind: edgeAddr.Addr(),
-		Moved: func(id string, m media.Move) { w.edge.MediaMoved(id, m) },
+		Moved: func(id string, m media.Move) { w.edge.MediaMoved(id, m) }, Heard: func(id string, m media.Liveness) { w.edge.MediaHeard(id, m) },
 	}); err != nil {
 		t.Fatal(err)
 	}

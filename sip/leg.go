@@ -53,6 +53,7 @@ type leg struct {
 	bare    bool // the first INVITE was ours and carried no offer; told once the call is up
 	update  bool // the peer allows UPDATE
 	ended   bool
+	dead    bool  // its media is
 	guest   bool  // its Call-ID belongs to another loop
 	accepts bool  // it came out of the last run, and its connection was the far end's
 	torn    *torn // what was under way when the last run ended; nil: nothing

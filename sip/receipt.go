@@ -44,6 +44,7 @@ func (s *sheet) close() {
 	}
 	e.rated(s.target, &s.report)
 	s.mediaHops(e, &s.report, s.names)
+	s.ended.Quality = s.rec.Outcome.Quality
 	s.keep()
 	s.record(e)
 }
@@ -281,7 +282,7 @@ func (s *sheet) mediaHop(e *Edge, m *media.SideReport, name, remote string, unti
 	for country, n := range m.PerCountry {
 		r.Packets[string(country)] += n
 	}
-	r.Outcome.Quality = append(r.Outcome.Quality, audit.LegQuality{Leg: name, Packets: m.RxPackets, Lost: m.Lost, JitterMS: ms(m.Jitter), MOS: m.MOS})
+	r.Outcome.Quality = append(r.Outcome.Quality, legQuality(name, m))
 	switch {
 	case m.RxPackets+m.TxPackets == 0:
 	case !m.Ruling.Permitted():

@@ -176,6 +176,7 @@ func (e *Edge) takeUp(s *savedCall) *reason {
 		why = &reason{"SIP", 500, "the media was lost in a restart"}
 	} else {
 		c.media.Store(session)
+		c.followed()
 	}
 	for _, x := range [...]*savedLeg{&s.a, &s.b} {
 		if r := e.wayBack(x); r != nil {

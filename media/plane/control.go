@@ -132,7 +132,11 @@ func (l *leg) blocks(in []rtcp.ReceptionReport) []rtcp.ReceptionReport {
 // heardOf reads what the far end of l says of the stream that we send it. RFC 3550 section 6.4.1: round trip = A - LSR - DLSR, with the
 // moment at which we passed that sender report on in place of its own clock, so only this leg is measured.
 func (l *leg) heardOf(in []rtcp.ReceptionReport, now int64) {
+	l.reports++
+	l.lastReport = now
+	highest := uint32(0)
 	for _, b := range in {
+		highest += b.LastSequenceNumber
 		l.lostThere = int64(int32(b.TotalLost<<8) >> 8)
 		if b.LastSenderReport == 0 {
 			continue
@@ -140,6 +144,9 @@ func (l *leg) heardOf(in []rtcp.ReceptionReport, now int64) {
 		if at, ok := l.passed.when(b.LastSenderReport); ok {
 			l.rtt = max(now-at-int64(b.Delay)*int64(time.Second)/65536, 0)
 		}
+	}
+	if len(in) > 0 { // else it heard nothing, or nothing more
+		l.highest = highest
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // Layout names the form of a slab. It grows when slot changes: processes of different layouts do not share one.
-const Layout = 1
+const Layout = 2
 
 // flags of a slot.
 const (
@@ -69,10 +69,12 @@ type tallies struct {
 	lost                          int64
 	lostPast                      int64 // of sources that were dropped or started anew
 	gaps, gapsPast                uint32
-	jitter                        int64 // ns
-	first, last                   int64 // unix ns
-	rtt                           int64 // ns
-	lostThere                     int64 // what the far end says it lost
+	jitter                        int64  // ns
+	first, last                   int64  // unix ns
+	rtt                           int64  // ns
+	lostThere                     int64  // what the far end says it lost
+	lastReport                    int64  // unix ns
+	reports, highest              uint32 // of the far end: how many, and the sequence numbers in the blocks of the last one, together
 	from                          [maxPlaces + 1]uint64
 	countries                     [maxPlaces + 1][4]byte // the last one is none
 	places                        uint32                 // that are in use
@@ -84,8 +86,11 @@ type Counters struct {
 	Lost                          int64 // RFC 3550 A.3
 	Gaps                          uint32
 	Jitter, RTT                   time.Duration
-	LostThere                     int64 // what the far end says it lost of what was sent
-	First, Last                   int64 // unix ns
+	LostThere                     int64  // what the far end says it lost of what was sent
+	First, Last                   int64  // unix ns
+	LastReport                    int64  // when it reported last, unix ns; 0 never
+	Reports                       uint32 // sender and receiver reports of the far end
+	Highest                       uint32 // highest sequence numbers in the blocks of the last one, together: as long as it hears, they change
 	Peer                          netip.AddrPort
 	Places                        [maxPlaces + 1]PlaceCount
 }
@@ -197,7 +202,7 @@ func (v View) Read(r Ref) (Counters, bool) {
 func (s *slot) counters() Counters {
 	c := Counters{
 		Packets: s.packets, Bytes: s.bytes, Refused: s.refused, Sent: s.sent, Lost: s.lost, Gaps: s.gaps, Jitter: time.Duration(s.jitter), RTT: time.Duration(s.rtt),
-		LostThere: s.lostThere, First: s.first, Last: s.tallies.last,
+		LostThere: s.lostThere, First: s.first, Last: s.tallies.last, LastReport: s.lastReport, Reports: s.reports, Highest: s.highest,
 	}
 	if s.rtp.aimed {
 		c.Peer = s.rtp.peer.AddrPort()
@@ -210,8 +215,23 @@ func (s *slot) counters() Counters {
 	return c
 }
 
+// codes are all words of two letters, so that reading a slot needs no memory.
+var codes = func() string {
+	var b []byte
+	for i := range byte(26) {
+		for j := range byte(26) {
+			b = append(b, 'A'+i, 'A'+j)
+		}
+	}
+	return string(b)
+}()
+
 // text is what a name of fixed size holds, without the zeros behind it.
 func text(b [4]byte) string {
+	if b[2] == 0 && b[0] >= 'A' && b[0] <= 'Z' && b[1] >= 'A' && b[1] <= 'Z' {
+		at := 2 * (26*int(b[0]-'A') + int(b[1]-'A'))
+		return codes[at : at+2]
+	}
 	n := 0
 	for n < len(b) && b[n] != 0 {
 		n++

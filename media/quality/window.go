@@ -22,12 +22,11 @@ type Counts struct {
 // Window cuts the counters of one side into windows and sums those up. The zero Window is ready. It is fed about once a second; counters that
 // fall back are those of a new stream, which begins at nothing.
 type Window struct {
-	start int64  // of the window; 0 before the first look
-	base  Counts // as they stood then
-	peak  int64  // ns of jitter, the worst look of the window
+	start int64 // of the window; 0 before the first look
+	base  reached
 
-	last     Counts // of the look before
-	received uint64 // of the whole call, over all streams
+	last     reached // as of the look before
+	received uint64  // of the whole call, over all streams, like the next ones
 	sent     uint64
 	lost     int64
 	farLost  int64
@@ -38,9 +37,24 @@ type Window struct {
 	latest   Score
 	sumMOS   float32
 	sumR     float32
-	jitter   int64 // worst of the call
-	rtt      int64 // last known
-	delay    int64 // ns, of the last window; the worst may be one moment's
+	peak     micros // jitter, the worst look of the window
+	jitter   micros // worst of the call
+	rtt      micros // last known
+	delay    micros // of the last window; the worst may be one moment's
+}
+
+// micros is a short time in microseconds: less room than a time.Duration.
+type micros uint32
+
+func short(d time.Duration) micros { return micros(min(max(d/time.Microsecond, 0), 1<<32-1)) }
+
+func (m micros) long() time.Duration { return time.Duration(m) * time.Microsecond }
+
+// reached is how far the counters of a stream were.
+type reached struct {
+	received, sent uint64
+	lost, farLost  int64
+	gaps           uint32
 }
 
 // Summary of one direction of a call.
@@ -83,32 +97,32 @@ func (w *Window) take(now int64, c Counts) {
 	case now < w.start:
 		w.start = now // the clock was put back
 	}
-	if c.Received < w.last.Received || c.Gaps < w.last.Gaps || c.Sent < w.last.Sent {
+	if c.Received < w.last.received || c.Gaps < w.last.gaps || c.Sent < w.last.sent {
 		// Another stream. What the window had of the old one stays in the sums of the call.
-		w.start, w.base, w.last, w.peak = now, Counts{}, Counts{}, 0
+		w.start, w.base, w.last, w.peak = now, reached{}, reached{}, 0
 	}
-	w.received += c.Received - w.last.Received
-	w.sent += c.Sent - w.last.Sent
-	w.lost += c.Lost - w.last.Lost
-	w.farLost += c.FarLost - w.last.FarLost
-	w.gaps += c.Gaps - w.last.Gaps
-	w.last = c
-	w.peak = max(w.peak, int64(c.Jitter))
-	w.jitter = max(w.jitter, int64(c.Jitter))
+	w.received += c.Received - w.last.received
+	w.sent += c.Sent - w.last.sent
+	w.lost += c.Lost - w.last.lost
+	w.farLost += c.FarLost - w.last.farLost
+	w.gaps += c.Gaps - w.last.gaps
+	w.last = reached{c.Received, c.Sent, c.Lost, c.FarLost, c.Gaps}
+	w.peak = max(w.peak, short(c.Jitter))
+	w.jitter = max(w.jitter, w.peak)
 	if c.RTT > 0 {
-		w.rtt = int64(c.RTT)
+		w.rtt = short(c.RTT)
 	}
 }
 
 // cut ends the window and begins the next.
 func (w *Window) cut(now int64, k Codec) (Score, bool) {
 	p := Path{
-		Received: w.last.Received - w.base.Received, Lost: w.last.Lost - w.base.Lost, Gaps: w.last.Gaps - w.base.Gaps,
-		Jitter: time.Duration(w.peak), RTT: time.Duration(w.rtt),
+		Received: w.last.received - w.base.received, Lost: w.last.lost - w.base.lost, Gaps: w.last.gaps - w.base.gaps,
+		Jitter: w.peak.long(), RTT: w.rtt.long(),
 	}
 	w.start, w.base, w.peak = now, w.last, 0
 	if p.Received >= leastRated {
-		w.delay = int64(k.OneWay(p))
+		w.delay = short(k.OneWay(p))
 	}
 	s := k.Rate(p)
 	if s.MOS == 0 {
@@ -132,7 +146,7 @@ func (w *Window) Summary() Summary {
 	p := Path{Received: w.received, Lost: w.lost, Gaps: w.gaps}
 	s := Summary{
 		Windows: w.windows, Poor: w.poor, Worst: w.worst, Last: w.latest, Received: w.received, Lost: uint64(max(w.lost, 0)),
-		Loss: float32(p.Loss()), Burst: float32(p.Burst()), Jitter: time.Duration(w.jitter), Delay: time.Duration(w.delay),
+		Loss: float32(p.Loss()), Burst: float32(p.Burst()), Jitter: w.jitter.long(), Delay: w.delay.long(),
 	}
 	if w.sent > 0 {
 		s.FarLoss = min(1, float32(max(w.farLost, 0))/float32(w.sent))
