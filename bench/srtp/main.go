@@ -37,18 +37,24 @@ func main() {
 	payload := flag.Int("payload", 160, "bytes of payload")
 	rounds := flag.Int("rounds", 15, "rounds of each measure")
 	turn := flag.Duration("turn", 12*time.Millisecond, "length of one side's turn in a round, about")
+	limit := flag.Duration("limit", 50*time.Second, "time for the whole run, on a busy machine with fewer rounds")
 	flag.Parse()
-	if err := run(*out, *sessions, *payload, *rounds, *turn); err != nil {
+	if *sessions < 1 || *payload < 0 {
+		fmt.Fprintln(os.Stderr, "bench: there is at least one session, and no payload is shorter than nothing")
+		os.Exit(1)
+	}
+	if err := run(*out, *sessions, *payload, *rounds, *turn, *limit); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out string, sessions, payload, rounds int, turn time.Duration) error {
+func run(out string, sessions, payload, rounds int, turn, limit time.Duration) error {
 	runtime.LockOSThread()
-	fmt.Printf("SRTP of packets with %d bytes of payload, ns per packet (B and allocations per packet), medians of %d rounds; %s\n\n", payload, rounds, clock)
+	fmt.Printf("SRTP of packets with %d bytes of payload, ns per packet (B and allocations per packet), medians of up to %d rounds; %s\n\n", payload, rounds, clock)
 	fmt.Printf("%-24s %-5s %9s %26s %26s %7s\n", "suite", "does", "sessions", "pion v2", "ours", "ratio")
 	var rows []row
+	begin, all := time.Now(), 4*len(suites)
 	for _, s := range suites {
 		for _, n := range []int{1, sessions} {
 			for _, does := range []string{"seal", "open"} {
@@ -56,7 +62,8 @@ func run(out string, sessions, payload, rounds int, turn time.Duration) error {
 				if err != nil {
 					return err
 				}
-				r := compare(a, b, n, rounds, turn)
+				until := begin.Add(limit * time.Duration(len(rows)+1) / time.Duration(all))
+				r := compare(a, b, n, rounds, turn, until)
 				r.Suite, r.Does, r.Sessions = s.ours.String(), does, n
 				rows = append(rows, r)
 				fmt.Printf("%-24s %-5s %9d %26s %26s %7.2f\n", r.Suite, r.Does, n,
@@ -71,8 +78,11 @@ func run(out string, sessions, payload, rounds int, turn time.Duration) error {
 	return os.WriteFile(filepath.Join(out, "srtp.json"), append(b, '\n'), 0o644)
 }
 
-// compare lets both have their turns. A side does one packet of session i.
-func compare(ours, pions func(i int), sessions, rounds int, turn time.Duration) row {
+// fewest is the fewest rounds of which a median is taken.
+const fewest = 3
+
+// compare lets both have their turns, for so many rounds or until that time. A side does one packet of session i.
+func compare(ours, pions func(i int), sessions, rounds int, turn time.Duration, until time.Time) row {
 	packets := max(1000, sessions)
 	for packets < 1<<20 {
 		if d := measure(pions, sessions, packets); d.ns*float64(packets) > float64(turn) {
@@ -83,14 +93,14 @@ func compare(ours, pions func(i int), sessions, rounds int, turn time.Duration) 
 	measure(ours, sessions, packets)
 	var a, b []cost
 	var ratios []float64
-	for range rounds {
+	for n := 0; n < max(rounds, fewest) && (n < fewest || time.Now().Before(until)); n++ {
 		x, y := measure(ours, sessions, packets), measure(pions, sessions, packets)
 		a, b, ratios = append(a, x), append(b, y), append(ratios, x.ns/y.ns)
 	}
 	x, y := middle(a), middle(b)
 	slices.Sort(ratios)
 	return row{
-		OursNS: x.ns, PionNS: y.ns, Ratio: ratios[rounds/2],
+		OursNS: x.ns, PionNS: y.ns, Ratio: ratios[len(ratios)/2],
 		OursBytes: x.bytes, PionBytes: y.bytes, OursAlloc: x.allocs, PionAlloc: y.allocs,
 	}
 }
