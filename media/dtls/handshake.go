@@ -124,13 +124,13 @@ func (h *Handshake) open(profiles []dtls.SRTPProtectionProfile) (*dtls.Conn, err
 // Feed takes a datagram that ice.KindOf calls DTLS, from the address that media is exchanged with. It never blocks and keeps no slice of it. It says whether the
 // datagram was taken: not when it is malformed, when more came than a handshake can need, or when all is over.
 func (h *Handshake) Feed(datagram []byte) bool {
-	if !wellFormed(datagram) || !h.pipe.put(datagram) {
+	if !wellFormed(datagram) {
 		return false
 	}
 	if description, ok := fatalAlert(datagram); ok {
-		h.alert.Store(1 + uint32(description))
+		h.alert.Store(1 + uint32(description)) // before pion sees it, and ends
 	}
-	return true
+	return h.pipe.put(datagram)
 }
 
 // Close ends it, and with it everything that it holds. Neither Send nor Done is called any more once it has returned. It may be called more than once, and had better
