@@ -175,7 +175,7 @@ func (w *worker) originate(l *leg, ssrc, ts, packets, octets uint32) {
 	sr := &rtcp.SenderReport{SSRC: ssrc, NTPTime: ntp, RTPTime: ts, PacketCount: packets, OctetCount: octets}
 	if g := l.got; g.at != 0 {
 		sr.Reports = []rtcp.ReceptionReport{{
-			SSRC: g.ssrc, TotalLost: uint32(max(l.lost, 0)) & 0xffffff, LastSenderReport: g.ntp,
+			SSRC: g.ssrc, TotalLost: uint32(max(l.counters().Lost, 0)) & 0xffffff, LastSenderReport: g.ntp,
 			Delay: uint32((w.now - g.at) * 65536 / int64(time.Second)),
 		}}
 	}

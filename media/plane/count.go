@@ -67,6 +67,8 @@ const (
 type source struct {
 	on       bool
 	timed    bool
+	pt       uint8  // of the last packet that
+	rate     uint32 // was timed at that clock; 0: none was
 	ssrc     uint32
 	first    uint32 // extended
 	ext      uint32 // highest extended sequence number
@@ -86,7 +88,7 @@ type verdict struct {
 }
 
 func (s *source) restart(seq uint16) {
-	*s = source{on: true, ssrc: s.ssrc, first: uint32(seq), ext: uint32(seq), bad: seqMod + 1, received: 1, used: s.used}
+	*s = source{on: true, pt: s.pt, rate: s.rate, ssrc: s.ssrc, first: uint32(seq), ext: uint32(seq), bad: seqMod + 1, received: 1, used: s.used}
 }
 
 // take updates the sequence state, A.1.
@@ -152,16 +154,21 @@ func (s *slot) tally(o *beside, h Header, n int, now int64) verdict {
 	if v.stray {
 		return v
 	}
-	if ck := o.clock(h.PT); ck.Rate > 0 && !ck.Event {
+	if c.rate > 0 && c.pt == h.PT {
+		c.time(now, h.TS, c.rate)
+	} else if ck := o.clock(h.PT); ck.Rate > 0 && !ck.Event {
+		c.pt, c.rate = h.PT, ck.Rate
 		c.time(now, h.TS, ck.Rate)
-		s.jitter = int64(c.jitter * float64(time.Second) / float64(ck.Rate))
-	}
-	s.lost, s.gaps = s.lostPast+c.lost(), s.gapsPast+c.gaps
-	for i := range o.sources {
-		s.lost += o.sources[i].lost()
-		s.gaps += o.sources[i].gaps
 	}
 	return v
+}
+
+// shake is the jitter as a time.
+func (s *source) shake() time.Duration {
+	if s.rate == 0 {
+		return 0
+	}
+	return time.Duration(s.jitter * float64(time.Second) / float64(s.rate))
 }
 
 // find makes the source of h the current one; a new one is fresh and holds its first packet already.
@@ -172,26 +179,28 @@ func (s *slot) find(o *beside, h Header) verdict {
 	}
 	o.turn++
 	c.used = o.turn
+	if c.on {
+		s.lostPast += c.lost()
+		s.gapsPast += c.gaps
+	}
 	for i := range o.sources {
 		if o.sources[i].ssrc == h.SSRC {
 			o.sources[i], *c = *c, o.sources[i]
+			s.lostPast -= c.lost()
+			s.gapsPast -= c.gaps
 			return verdict{}
 		}
 	}
-	if c.on {
-		if len(o.sources) < maxSources-1 {
-			o.sources = append(o.sources, *c)
-		} else {
-			old := 0
-			for i := range o.sources {
-				if o.sources[i].used < o.sources[old].used {
-					old = i
-				}
+	if c.on && len(o.sources) < maxSources-1 {
+		o.sources = append(o.sources, *c)
+	} else if c.on {
+		old := 0
+		for i := range o.sources {
+			if o.sources[i].used < o.sources[old].used {
+				old = i
 			}
-			s.lostPast += o.sources[old].lost()
-			s.gapsPast += o.sources[old].gaps
-			o.sources[old] = *c
 		}
+		o.sources[old] = *c
 	}
 	*c = source{ssrc: h.SSRC}
 	c.restart(h.Seq)

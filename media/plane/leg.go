@@ -91,9 +91,9 @@ func (p *Plane) Open(o Open) {
 	} else {
 		s.outRTCP += rtcpLeap
 	}
-	s.flags, s.other = 0, 0
+	s.flags, s.other, s.fds = 0, 0, pr.fds
 	*b = beside{open: o, pair: pr, six: pr.six}
-	pr.leg = o.Slot
+	w.owns[o.Pair/w.every].leg = o.Slot
 	if !resumed { // what came while no plane was there is the leg's
 		w.drop(pr)
 	}
@@ -283,8 +283,8 @@ func (p *Plane) Close(r Ref) {
 	}
 	w.part(&l)
 	l.flags = 0
-	if l.pair != nil && l.pair.leg == r.Slot {
-		l.pair.leg = 0
+	if w.owner(l.pair) == r.Slot {
+		w.owns[l.pair.id/w.every].leg, l.pair.left = 0, w.now
 	}
 	for _, in := range l.ins {
 		in.forget()

@@ -19,21 +19,28 @@ type pair struct {
 	conns [2]*sovereign.PacketConn
 	hands [2]func(b []byte, from netip.AddrPort)
 	six   bool
-	leg   uint32 // slot of the leg that has it; 0 none. Guarded by the worker's lock, like
-	left  int64  // when the last leg left it, unix ns
+	fds   [2]int32 // below 0 for others
+	left  int64    // when the last leg left it, unix ns; guarded by the worker's lock
 
 	reading sync.WaitGroup // goroutines that read, until
 	closed  chan struct{}
 }
 
+// owned is a pair as its packets see it: the slot of the leg that has it, 0 for none, and its descriptors.
+type owned struct {
+	leg uint32
+	fds [2]int32
+}
+
 // Give implements Commands.
 func (p *Plane) Give(g Pair) {
 	w := p.worker(g.ID)
-	pr := &pair{id: g.ID, closed: make(chan struct{})}
+	pr := &pair{id: g.ID, closed: make(chan struct{}), fds: [2]int32{-1, -1}}
 	rtp, ok := g.RTP.(*osnet.Socket)
 	rtcp, both := g.RTCP.(*osnet.Socket)
 	if ok && both {
 		pr.socks, pr.six = [2]*osnet.Socket{rtp, rtcp}, rtp.Six()
+		pr.fds = [2]int32{int32(rtp.FD()), int32(rtcp.FD())}
 	} else {
 		pr.conns = [2]*sovereign.PacketConn{p.cfg.Fence.UDP(g.RTP), p.cfg.Fence.UDP(g.RTCP)}
 		pr.six = !pr.conns[0].LocalAddr().Addr().Is4()
@@ -58,15 +65,16 @@ func (w *worker) admit(pr *pair) error {
 		return errors.New("the number of a pair is too large")
 	}
 	for len(w.pairs) <= n {
-		w.pairs = append(w.pairs, nil)
+		w.pairs, w.owns = append(w.pairs, nil), append(w.owns, owned{})
 	}
+	w.owns[n] = owned{fds: pr.fds}
 	pr.left = w.now
 	w.pairs[n] = pr
 	for i, s := range pr.socks {
 		if s == nil {
 			return nil
 		}
-		if err := w.poll(s.FD(), uint64(pr.id)<<1|uint64(i)); err != nil {
+		if err := w.poll(s.FD(), uint64(n)<<33|uint64(i)<<32|uint64(uint32(pr.fds[i]))); err != nil {
 			w.pairs[n] = nil
 			return err
 		}
@@ -95,6 +103,14 @@ func (w *worker) paired(id uint32) *pair {
 	return nil
 }
 
+// owner is the slot of the leg that has a pair; 0 none.
+func (w *worker) owner(pr *pair) uint32 {
+	if w.paired(pr.id) != pr {
+		return 0
+	}
+	return w.owns[pr.id/w.every].leg
+}
+
 // pair gives a pair; nil when there is none.
 func (p *Plane) pair(id uint32) *pair {
 	w := p.worker(id)
@@ -109,7 +125,7 @@ func (p *Plane) Withdraw(id uint32) {
 	w.mu.Lock()
 	pr := w.paired(id)
 	if pr != nil {
-		w.pairs[id/w.every] = nil
+		w.pairs[id/w.every], w.owns[id/w.every] = nil, owned{fds: [2]int32{-1, -1}}
 		for _, s := range pr.socks {
 			if s != nil {
 				_ = w.set.Remove(s.FD()) // a socket that is not in it needs no removal
@@ -151,7 +167,7 @@ func (pr *pair) begin() {
 func (w *worker) take(pr *pair, i int, b []byte, from netip.AddrPort) {
 	w.lock()
 	defer w.mu.Unlock()
-	l, ok := w.leg(pr.leg)
+	l, ok := w.leg(w.owner(pr))
 	name, fits := osnet.NameOf(from, pr.six)
 	if ok && fits && len(b) < maxPacket {
 		w.packet(&l, l.lane(i), w.buf[:copy(w.buf[:], b)], &name)

@@ -98,17 +98,12 @@ func (w *worker) write(l *leg, ln *lane, b []byte) bool {
 	if ln == &l.rtcp {
 		i = 1
 	}
-	switch pr := l.pair; {
-	case pr == nil:
-		return false
-	case pr.socks[i] != nil:
-		if osnet.Send(pr.socks[i].FD(), b, &ln.peer) == 0 {
+	if fd := l.fds[i]; fd >= 0 {
+		if osnet.Send(int(fd), b, &ln.peer) == 0 {
 			return true
 		}
-	case pr.conns[i] != nil:
-		if _, err := pr.conns[i].Write(b, l.tower(ln).pass); err == nil {
-			return true
-		}
+	} else if _, err := l.pair.conns[i].Write(b, l.tower(ln).pass); err == nil {
+		return true
 	}
 	w.p.dropped.Add(1)
 	return false

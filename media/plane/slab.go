@@ -25,16 +25,17 @@ const (
 	flagRenames                    // payload types leave under other numbers
 )
 
-// slot is what the packets of one leg need. One worker writes it, under its lock.
+// slot is what the packets of one leg need, what each of them needs first. One worker writes it, under its lock.
 type slot struct {
 	serial  uint32 // of the leg that has it; 0 none
 	flags   uint32
-	other   uint32 // slot of the leg that it is joined to; 0 nobody
+	other   uint32   // slot of the leg that it is joined to; 0 nobody
+	fds     [2]int32 // of RTP and RTCP; below 0 where the worker does not write by descriptor
 	rtp     lane
+	current source // that is in use
+	tallies
 	in      stream  // of what comes: the one in use, of the key in use
 	out     sending // of what goes: likewise
-	current source  // that is in use
-	tallies
 	rtcp    lane
 	inRTCP  stream
 	outRTCP uint32 // the next index
@@ -42,15 +43,15 @@ type slot struct {
 
 // lane is one socket of a leg with its far end: where packets go to, and the only source that is listened to.
 type lane struct {
-	clear  sovereign.Clearance
-	last   int64      // unix ns of the last packet
 	peer   osnet.Name // what is used
-	said   osnet.Name // what the far end said of itself
-	home   uint8      // the place of peer, in tallies
-	left   int8       // how often it may still move before the next offer and answer; RFC 4961 needs once
 	aimed  bool       // it points somewhere
 	heard  bool
-	fenced bool // the pass died, and that was told
+	fenced bool  // the pass died, and that was told
+	left   int8  // how often it may still move before the next offer and answer; RFC 4961 needs once
+	home   uint8 // the place of peer, in tallies
+	clear  sovereign.Clearance
+	last   int64      // unix ns of the last packet
+	said   osnet.Name // what the far end said of itself
 }
 
 // stream is an SSRC that came, and which of its packets were seen.
@@ -65,19 +66,19 @@ const maxPlaces = 6
 
 // tallies are counted for one leg.
 type tallies struct {
-	packets, bytes, refused, sent uint64
-	lost                          int64
-	lostPast                      int64 // of sources that were dropped or started anew
-	gaps, gapsPast                uint32
-	jitter                        int64  // ns
-	first, last                   int64  // unix ns
-	rtt                           int64  // ns
-	lostThere                     int64  // what the far end says it lost
-	lastReport                    int64  // unix ns
-	reports, highest              uint32 // of the far end: how many, and the sequence numbers in the blocks of the last one, together
-	from                          [maxPlaces + 1]uint64
-	countries                     [maxPlaces + 1][4]byte // the last one is none
-	places                        uint32                 // that are in use
+	packets, bytes, sent uint64
+	last                 int64 // unix ns
+	refused              uint64
+	lostPast             int64 // of sources that were dropped or started anew, or are not in use
+	gapsPast             uint32
+	first                int64  // unix ns
+	rtt                  int64  // ns
+	lostThere            int64  // what the far end says it lost
+	lastReport           int64  // unix ns
+	reports, highest     uint32 // of the far end: how many, and the sequence numbers in the blocks of the last one, together
+	from                 [maxPlaces + 1]uint64
+	countries            [maxPlaces + 1][4]byte // the last one is none
+	places               uint32                 // that are in use
 }
 
 // Counters are a copy of what was counted for a leg. What came is what its far end sent.
@@ -101,38 +102,26 @@ type PlaceCount struct {
 	Packets uint64
 }
 
-// perPage is how many slots come into memory together.
-const perPage = 64
-
-type page [perPage]slot
-
-// Memory is how many bytes of memory n slots of workers workers need.
-func Memory(n, workers int) int {
-	per := (n/workers)/perPage + 1
-	return per * workers * int(unsafe.Sizeof(page{}))
-}
+// Memory is how many bytes of memory n slots of so many workers need.
+func Memory(n, workers int) int { return (n/workers + 1) * workers * int(unsafe.Sizeof(slot{})) }
 
 // slots are those of one worker, with what lies beside them.
 type slots struct {
-	pages  []*page
-	beside []*[perPage]beside
+	slots  []slot
+	beside []beside
 	fixed  bool // there is no more memory than what was given
 }
 
-// share gives the memory of slots to workers, page by page.
+// share gives each worker its part of the memory of slots.
 func share(mem []byte, ws []*worker) error {
-	size := int(unsafe.Sizeof(page{}))
-	if len(mem) < size*len(ws) || uintptr(unsafe.Pointer(unsafe.SliceData(mem)))%8 != 0 {
+	each := len(mem) / int(unsafe.Sizeof(slot{})) / len(ws)
+	if each == 0 || uintptr(unsafe.Pointer(unsafe.SliceData(mem)))%8 != 0 {
 		return errors.New("plane: the memory of slots is too small or not aligned")
 	}
-	for _, w := range ws {
-		w.fixed = true
-	}
-	for n := 0; len(mem) >= size; n++ {
-		w := ws[n%len(ws)]
-		w.pages = append(w.pages, (*page)(unsafe.Pointer(unsafe.SliceData(mem))))
-		w.beside = append(w.beside, nil)
-		mem = mem[size:]
+	all := unsafe.Slice((*slot)(unsafe.Pointer(unsafe.SliceData(mem))), each*len(ws))
+	for i, w := range ws {
+		w.slots.slots, w.fixed = all[i*each:(i+1)*each:(i+1)*each], true
+		w.beside = make([]beside, each)
 	}
 	return nil
 }
@@ -140,69 +129,64 @@ func share(mem []byte, ws []*worker) error {
 // maxSlots bounds the slots of one worker: no machine has as many sockets.
 const maxSlots = 1 << 17
 
-// at gives a slot of the worker and what lies beside it; nil when there is none. n is counted among the worker's own.
+// at gives a slot of the worker and what lies beside it; nil when there is none. n is counted among the worker's own. Both may move when another slot is made.
 func (s *slots) at(n uint32) (*slot, *beside) {
-	p := n / perPage
-	if int(p) >= len(s.pages) || s.pages[p] == nil || s.beside[p] == nil {
+	if int(n) >= len(s.slots) {
 		return nil, nil
 	}
-	return &s.pages[p][n%perPage], &s.beside[p][n%perPage]
+	return &s.slots[n], &s.beside[n]
 }
 
 // make is at, with memory for the slot if there may be any.
 func (s *slots) make(n uint32) (*slot, *beside) {
-	p := n / perPage
-	for int(p) >= len(s.pages) {
+	if int(n) >= len(s.slots) {
 		if s.fixed || n >= maxSlots {
 			return nil, nil
 		}
-		s.pages, s.beside = append(s.pages, nil), append(s.beside, nil)
-	}
-	if s.pages[p] == nil {
-		s.pages[p] = new(page)
-	}
-	if s.beside[p] == nil {
-		s.beside[p] = new([perPage]beside)
+		for size := max(64, 2*int(n)); len(s.slots) < size; {
+			s.slots, s.beside = append(s.slots, make([]slot, size-len(s.slots))...), append(s.beside, make([]beside, size-len(s.beside))...)
+		}
 	}
 	return s.at(n)
 }
 
 // View reads a slab that another process writes.
 type View struct {
-	mem     []byte
-	workers uint32
+	mem           []byte
+	workers, each uint32
 }
 
 // NewView looks at the memory of a plane with so many workers.
-func NewView(mem []byte, workers int) View { return View{mem, uint32(max(workers, 1))} }
+func NewView(mem []byte, workers int) View {
+	workers = max(workers, 1)
+	return View{mem, uint32(workers), uint32(len(mem) / int(unsafe.Sizeof(slot{})) / workers)}
+}
 
 // Read copies what was counted for a leg; false when its slot has another leg. The writer does not wait: the words of the copy may be of different packets.
 func (v View) Read(r Ref) (Counters, bool) {
-	if r.Slot == 0 {
+	if r.Slot == 0 || r.Slot/v.workers >= v.each {
 		return Counters{}, false
 	}
-	mine := r.Slot / v.workers
-	n := int(mine/perPage*v.workers+r.Slot%v.workers)*int(unsafe.Sizeof(page{})) + int(mine%perPage)*int(unsafe.Sizeof(slot{}))
-	if n+int(unsafe.Sizeof(slot{})) > len(v.mem) {
-		return Counters{}, false
-	}
+	n := int(r.Slot%v.workers*v.each+r.Slot/v.workers) * int(unsafe.Sizeof(slot{}))
 	s := (*slot)(unsafe.Pointer(&v.mem[n]))
-	if s.serial != r.Serial {
-		return Counters{}, false
-	}
-	for {
+	for range maxViews {
 		c := s.counters()
 		if again := s.rtp.peer; again.AddrPort() == c.Peer || !s.rtp.aimed {
 			return c, s.serial == r.Serial
 		}
 	}
+	return Counters{}, false
 }
+
+// maxViews is how often a copy is taken anew when the far end moved meanwhile.
+const maxViews = 10
 
 // counters copies what was counted.
 func (s *slot) counters() Counters {
 	c := Counters{
-		Packets: s.packets, Bytes: s.bytes, Refused: s.refused, Sent: s.sent, Lost: s.lost, Gaps: s.gaps, Jitter: time.Duration(s.jitter), RTT: time.Duration(s.rtt),
-		LostThere: s.lostThere, First: s.first, Last: s.tallies.last, LastReport: s.lastReport, Reports: s.reports, Highest: s.highest,
+		Packets: s.packets, Bytes: s.bytes, Refused: s.refused, Sent: s.sent, Lost: s.lostPast + s.current.lost(), Gaps: s.gapsPast + s.current.gaps,
+		Jitter: s.current.shake(), RTT: time.Duration(s.rtt), LostThere: s.lostThere, First: s.first, Last: s.tallies.last,
+		LastReport: s.lastReport, Reports: s.reports, Highest: s.highest,
 	}
 	if s.rtp.aimed {
 		c.Peer = s.rtp.peer.AddrPort()

@@ -28,6 +28,7 @@ type worker struct {
 	mu sync.Mutex // held while packets are carried, a few at a time, and by commands
 	slots
 	pairs []*pair // by their number among the worker's own
+	owns  []owned // what a packet needs of each of them
 	now   int64   // unix ns, of the packet or command at hand
 	buf   [maxPacket + slack]byte
 	spare [maxPacket + slack]byte
@@ -114,28 +115,29 @@ func (w *worker) serve(tags []uint64) {
 		w.lock()
 		w.idle = false
 		for _, tag := range some {
-			if pr := w.paired(uint32(tag >> 1)); pr != nil {
-				w.receive(pr, int(tag&1))
-			}
+			w.receive(tag)
 		}
 		w.mu.Unlock()
 	}
 }
 
 // receive reads one datagram of a socket, or, when no leg has it, all that wait.
-func (w *worker) receive(pr *pair, i int) {
-	fd := pr.socks[i].FD()
-	l, ok := w.leg(pr.leg)
+func (w *worker) receive(tag uint64) {
+	fd, i := int(int32(tag)), int(tag>>32&1)
+	n := int(tag >> 33)
+	if n >= len(w.owns) || int(w.owns[n].fds[i]) != fd {
+		return // it was withdrawn meanwhile, and the descriptor may be somebody else's
+	}
+	l, ok := w.leg(w.owns[n].leg)
 	if !ok {
 		w.drain(fd)
 		return
 	}
 	var from osnet.Name
-	n, errno := osnet.Receive(fd, w.buf[:maxPacket], &from)
-	if errno != 0 || n == maxPacket {
-		return
+	size, errno := osnet.Receive(fd, w.buf[:maxPacket], &from)
+	if errno == 0 && size < maxPacket {
+		w.packet(&l, l.lane(i), w.buf[:size], &from)
 	}
-	w.packet(&l, l.lane(i), w.buf[:n], &from)
 }
 
 // drain throws away what waits in a socket.
