@@ -27,7 +27,8 @@ type Relay struct {
 	mu       sync.Mutex
 	sessions map[*Session]struct{}
 	closed   bool
-	past     totals // of sessions that are gone
+	held     map[plane.Ref]plane.Held // legs that the plane has from before, and nobody took up
+	past     totals                   // of sessions that are gone
 
 	moves    [2]atomic.Uint64
 	refusals *prometheus.CounterVec
@@ -69,8 +70,12 @@ func (r *Relay) begin() error {
 		r.own, err = plane.New(plane.Config{Fence: r.cfg.Fence, Workers: r.cfg.Workers, Tick: r.cfg.Tick, Events: heard{r}, Logger: r.cfg.Logger})
 		r.plane = r.own
 	}
+	if err != nil {
+		return err
+	}
 	r.ports.plane = r.plane
-	return err
+	r.remember()
+	return nil
 }
 
 // Run serves until ctx ends, then closes every session.

@@ -348,3 +348,30 @@ func (l *leg) lane(i int) *lane {
 	}
 	return &l.slot.rtcp
 }
+
+// Held implements Commands.
+func (p *Plane) Held() []Held {
+	var out []Held
+	for i, w := range p.workers {
+		w.mu.Lock()
+		for n := range w.slots.slots {
+			l, ok := w.leg(uint32(n)*w.every + uint32(i))
+			if !ok || l.pair == nil {
+				continue
+			}
+			h := Held{Open: l.open}
+			if l.theirs != nil {
+				h.In = l.theirs.key.own()
+			}
+			if l.ours != nil {
+				h.Out = l.ours.key.own()
+			}
+			if o, ok := w.leg(l.other); ok && l.other != 0 {
+				h.Joined = o.ref()
+			}
+			out = append(out, h)
+		}
+		w.mu.Unlock()
+	}
+	return out
+}

@@ -105,6 +105,15 @@ type Commands interface {
 	// Read copies what was counted; false when the slot has another leg.
 	Read(Ref) (Counters, bool)
 	Totals() Totals
+	// Held gives the legs that were opened before whoever asks began.
+	Held() []Held
+}
+
+// Held is a leg as a plane has it, for a control that begins anew: it knows where packets go, and that control knows why.
+type Held struct {
+	Open    Open
+	In, Out Key
+	Joined  Ref
 }
 
 // Totals are counted for all legs together.

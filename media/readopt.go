@@ -1,0 +1,334 @@
+package media
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/cordonsip/cordon/media/plane"
+)
+
+// A session outlives the process that negotiated it when its packets are carried in another one: what was said of it is written down (Save), and found again
+// (Readopt). No key is written down: the plane has them, and gives those in use back.
+
+const savedVersion = 1
+
+// saved is a session as it is written down.
+type saved struct {
+	Version int
+	Opened  time.Time
+	Worker  uint32
+	From    Side // of the last offer
+	Legs    [2]savedLeg
+	Former  []Former `json:",omitempty"`
+	Moves   []Move   `json:",omitempty"`
+}
+
+type savedLeg struct {
+	Ref         plane.Ref
+	Pair        uint32
+	At          netip.AddrPort // of the pair, as it was asked for
+	Port        uint16
+	Host        netip.Addr
+	Bind        netip.AddrPort
+	Config      Leg
+	ID, Version uint64
+	Tags        int
+	Proto       string `json:",omitempty"`
+	Codec       string
+	Suite       Suite `json:",omitempty"`
+	Remote      savedRemote
+	Layout      []savedLine
+	Formats     []string
+	Stale       bool `json:",omitempty"`
+}
+
+type savedRemote struct {
+	Audio int
+	Lines []savedLine
+	Line  savedLine
+	Key   *savedKey `json:",omitempty"`
+	Off   bool      `json:",omitempty"`
+	Told  direction `json:",omitempty"`
+}
+
+type savedLine struct {
+	Kind, Proto string
+	Port        uint16
+	Formats     []string
+	Addr, RTCP  netip.AddrPort
+	Dir         direction
+	Hold, Mux   bool        `json:",omitempty"`
+	Attrs       [][2]string `json:",omitempty"`
+	Keys        []savedKey  `json:",omitempty"`
+}
+
+// savedKey is a crypto attribute without its key.
+type savedKey struct {
+	Tag   string
+	Suite Suite
+}
+
+// Save gives what Readopt needs in another process to go on with the session; nil when nothing is agreed yet, or it has ended. No key is in it.
+func (s *Session) Save() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := saved{Version: savedVersion, Opened: s.opened, Worker: s.worker, Former: s.former}
+	if s.end != nil || s.open == nil {
+		return nil
+	}
+	out.From = s.open.from
+	for side := range s.legs {
+		l := s.legs[side].Load()
+		if l == nil || l.remote == nil {
+			return nil
+		}
+		out.Legs[side] = l.saved()
+	}
+	s.log.Lock()
+	out.Moves = s.moves
+	b, err := json.Marshal(out)
+	s.log.Unlock()
+	if err != nil {
+		s.r.cfg.Logger.Error("media: a session cannot be written down", "session", s.id, "err", err)
+		return nil
+	}
+	return b
+}
+
+func (l *leg) saved() savedLeg {
+	out := savedLeg{
+		Ref: l.ref, Pair: l.pair.id, At: l.pair.at, Port: l.pair.port, Host: l.host, Bind: l.bind, Config: *l.cfg, ID: l.id, Version: l.version, Tags: l.tags,
+		Proto: l.proto, Formats: l.formats, Stale: l.stale, Layout: savedLines(l.layout),
+		Remote: savedRemote{Audio: l.remote.audio, Lines: savedLines(l.remote.lines), Line: savedLines([]line{l.remote.line})[0], Off: l.remote.off, Told: l.remote.told},
+	}
+	if k := l.remote.key; k != nil {
+		out.Remote.Key = &savedKey{k.tag, k.suite}
+	}
+	if said := l.spoken.Load(); said != nil {
+		out.Codec, out.Suite = said.codec, said.suite
+	}
+	return out
+}
+
+func savedLines(lines []line) []savedLine {
+	out := make([]savedLine, len(lines))
+	for i, l := range lines {
+		out[i] = savedLine{Kind: l.kind, Proto: l.proto, Port: l.port, Formats: l.formats, Addr: l.addr, RTCP: l.rtcp, Dir: l.dir, Hold: l.hold, Mux: l.mux}
+		for _, a := range l.attrs {
+			out[i].Attrs = append(out[i].Attrs, [2]string{a.key, a.value})
+		}
+		for _, c := range l.crypto {
+			out[i].Keys = append(out[i].Keys, savedKey{c.tag, c.suite})
+		}
+	}
+	return out
+}
+
+// again makes the lines of what was written down. key gives the keys that are known.
+func again(lines []savedLine, key func(savedKey) crypto) []line {
+	out := make([]line, len(lines))
+	for i, l := range lines {
+		out[i] = line{kind: l.Kind, proto: l.Proto, port: l.Port, formats: l.Formats, addr: l.Addr, rtcp: l.RTCP, dir: l.Dir, hold: l.Hold, mux: l.Mux}
+		for _, a := range l.Attrs {
+			out[i].attrs = append(out[i].attrs, attr{a[0], a[1]})
+		}
+		for _, k := range l.Keys {
+			out[i].crypto = append(out[i].crypto, key(k))
+		}
+	}
+	return out
+}
+
+// errGone means that the plane has no such legs any more.
+var errGone = errors.New("media: the session is gone")
+
+// Readopt takes a session up that another process began, by what Save gave there. Its packets never stopped; what it is judged by is asked anew: packets go on to
+// where they went only if the fence of today lets them. The error says that it cannot be taken up; what the plane still has of it then goes with Settle.
+func (r *Relay) Readopt(id string, b []byte) (*Session, error) {
+	var in saved
+	if err := json.Unmarshal(b, &in); err != nil {
+		return nil, fmt.Errorf("media: what was written down of a session cannot be read: %w", err)
+	}
+	if in.Version != savedVersion {
+		return nil, fmt.Errorf("media: what was written down of a session has version %d, this program knows %d", in.Version, savedVersion)
+	}
+	if err := r.knows(&in); err != nil {
+		return nil, err
+	}
+	s := &Session{id: id, r: r, opened: in.Opened, worker: in.Worker, slab: &slab{}, beside: true, former: in.Former, moves: in.Moves}
+	for side := range in.Legs {
+		s.cfg[side] = &in.Legs[side].Config
+		s.legs[side].Store(r.takeUp(s, Side(side), &in.Legs[side]))
+	}
+	from, to := s.legs[in.From].Load(), s.legs[1-in.From].Load()
+	s.open = &exchange{from: in.From, rem: from.remote, to: to, answered: true}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, errors.New("media: relay is closed")
+	}
+	r.sessions[s] = struct{}{}
+	return s, nil
+}
+
+// knows checks what was written down against what the plane has.
+func (r *Relay) knows(in *saved) error {
+	if in.Worker >= uint32(r.cfg.Workers) {
+		return errGone
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range in.Legs {
+		l := &in.Legs[i]
+		h, ok := r.held[l.Ref]
+		if !ok || h.Open.Pair != l.Pair || l.Remote.Audio < 0 || l.Remote.Audio >= max(len(l.Remote.Lines), 1) || (l.Remote.Key == nil) != (h.Out.Suite == 0) {
+			return errGone
+		}
+		if k := l.Remote.Key; k != nil {
+			if (&crypto{suite: k.Suite}).forPlane().Suite != h.Out.Suite {
+				return errGone
+			}
+		}
+		if err := r.check(&l.Config); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeUp makes a leg of what was written down and of what the plane has.
+func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
+	r.mu.Lock()
+	h := r.held[in.Ref]
+	delete(r.held, in.Ref)
+	r.mu.Unlock()
+	l := &leg{
+		s: s, side: side, cfg: &in.Config, host: in.Host, bind: in.Bind, ref: in.Ref, id: in.ID, version: in.Version, tags: in.Tags,
+		proto: in.Proto, formats: in.Formats, stale: in.Stale, pair: &pair{id: in.Pair, at: in.At, port: in.Port, work: s.worker},
+	}
+	l.spoken.Store(&spoken{in.Codec, in.Suite})
+	ours := func(k savedKey) crypto {
+		c := crypto{tag: k.Tag, suite: k.Suite}
+		if (&c).forPlane().Suite == h.Out.Suite {
+			c.key = h.Out.Master
+		}
+		return c
+	}
+	theirs := func(k savedKey) crypto { return crypto{tag: k.Tag, suite: k.Suite} }
+	l.layout = again(in.Layout, ours)
+	l.remote = &remote{
+		audio: in.Remote.Audio, lines: again(in.Remote.Lines, theirs), line: again([]savedLine{in.Remote.Line}, theirs)[0], off: in.Remote.Off, told: in.Remote.Told,
+	}
+	if k := in.Remote.Key; k != nil {
+		l.remote.key = &crypto{tag: k.Tag, suite: k.Suite, key: h.In.Master, mki: h.In.MKI}
+		l.keep(crypto{tag: k.Tag, suite: k.Suite, key: h.Out.Master})
+	}
+	r.ports.claim(l.pair)
+	r.seats.claim(l.ref, l)
+	return l
+}
+
+// Settle ends what the plane still has of calls that nobody took up. It is called once, after the last Readopt and before the first Open.
+func (r *Relay) Settle() (ended int) {
+	r.mu.Lock()
+	rest := r.held
+	r.held = nil
+	r.mu.Unlock()
+	for ref, h := range rest {
+		r.plane.Close(ref)
+		r.plane.Withdraw(h.Open.Pair)
+		r.seats.vacate(ref)
+		r.ports.vacate(h.Open.Pair)
+	}
+	return len(rest)
+}
+
+// remember asks the plane what it has from before.
+func (r *Relay) remember() {
+	r.held = map[plane.Ref]plane.Held{}
+	for _, h := range r.plane.Held() {
+		r.held[h.Open.Ref] = h
+		r.ports.skip(h.Open.Pair)
+		r.seats.skip(h.Open.Ref)
+	}
+}
+
+// Told is the description that the far end of a side was sent last, under the next version, which it has not seen; nil when nothing is agreed with it.
+func (s *Session) Told(side Side) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.legs[side].Load()
+	if s.end != nil || l == nil || len(l.layout) == 0 {
+		return nil
+	}
+	for i := range l.layout {
+		for j := range l.layout[i].crypto {
+			if len(l.layout[i].crypto[j].key) == 0 { // a key that was offered and not taken: it is not there any more
+				l.layout[i].crypto = l.layout[i].crypto[:j]
+				break
+			}
+		}
+	}
+	return l.write(l.layout)
+}
+
+// skip counts a pair that the plane has from before among the open ones.
+func (p *ports) skip(id uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next = max(p.next, id+1)
+}
+
+// vacate gives the number of a closed pair back.
+func (p *ports) vacate(id uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	worker := id % uint32(len(p.ids))
+	p.ids[worker] = append(p.ids[worker], id)
+}
+
+// claim takes a pair up that the plane has from before.
+func (p *ports) claim(pr *pair) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open++
+	if pr.at.Port() != 0 {
+		p.used[pr.at] = time.Time{}
+	}
+}
+
+// skip leaves a slot out that the plane has from before.
+func (s *seats) skip(r plane.Ref) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.rows) <= int(r.Slot) {
+		n := uint32(len(s.rows))
+		s.rows = append(s.rows, seat{})
+		s.free[n%s.workers] = append(s.free[n%s.workers], n)
+	}
+	free := s.free[r.Slot%s.workers]
+	for i := range free {
+		if free[i] == r.Slot {
+			s.free[r.Slot%s.workers] = append(free[:i], free[i+1:]...)
+			break
+		}
+	}
+	s.serial = max(s.serial, r.Serial)
+}
+
+// vacate gives a slot back that nobody claimed.
+func (s *seats) vacate(r plane.Ref) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free[r.Slot%s.workers] = append(s.free[r.Slot%s.workers], r.Slot)
+}
+
+// claim gives a leg the slot that it had before.
+func (s *seats) claim(r plane.Ref, l *leg) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rows[r.Slot] = seat{l, r.Serial}
+}
