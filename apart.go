@@ -41,14 +41,9 @@ func (n *Node) apart(ctx context.Context, c *configs.Config) func(plane.Events) 
 		if err != nil {
 			return nil, err
 		}
-		inv, err := client.Connect(ctx)
-		if err != nil {
+		if _, err := client.Connect(ctx); err != nil {
 			return nil, fmt.Errorf("media: %w", err)
 		}
-		if len(inv.Legs) > 0 {
-			n.logger.Warn("media: the calls of the last run end: nobody knows their other half", "legs", len(inv.Legs))
-		}
-		client.Forsake()
 		n.media = client
 		return client, nil
 	}

@@ -138,6 +138,31 @@ func (c *record) leg() Leg {
 	return out
 }
 
+// Held implements plane.Commands: the legs of the inventory. Who asks answers for them from then on; pairs that none of them has are withdrawn.
+func (c *Client) Held() []plane.Held {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.orphans == nil {
+		return nil
+	}
+	for _, id := range c.book.free() {
+		if c.inherited[id] {
+			c.withdraw(id)
+		}
+	}
+	var out []plane.Held
+	for _, slot := range slices.Sorted(maps.Keys(c.book.legs)) {
+		l := c.book.legs[slot].leg()
+		h := plane.Held{Open: l.Open, In: l.Set.In, Out: l.Set.Out, Joined: l.Joined[0]}
+		if h.Joined == l.Open.Ref {
+			h.Joined = l.Joined[1]
+		}
+		out = append(out, h)
+	}
+	c.orphans, c.inherited, c.settle = nil, nil, time.Time{}
+	return out
+}
+
 // TakeUp says that a session of the inventory lives on.
 func (c *Client) TakeUp(session string) {
 	c.mu.Lock()

@@ -273,6 +273,7 @@ func (both) Close(plane.Ref)                           {}
 func (both) Watch(plane.Ref, bool)                     {}
 func (both) Read(plane.Ref) (c plane.Counters, _ bool) { return c, false }
 func (both) Totals() (t plane.Totals)                  { return t }
+func (both) Held() []plane.Held                        { return nil }
 
 // TestNoMediaProcess: what cannot be started is an error that says so.
 func TestNoMediaProcess(t *testing.T) {
