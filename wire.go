@@ -166,8 +166,12 @@ func (n *Node) endpoint(l media.Leg, t media.Tone) (*media.Endpoint, error) {
 func (n *Node) profiles(c *configs.Config) []sip.Party {
 	out := append([]sip.Party(nil), c.Profiles...)
 	for i := range out {
-		out[i].Leg.Bind = c.Media.Address
-		out[i].Leg.Advertise = c.Media.Advertise
+		if l := &out[i].Leg; !l.Bind.IsValid() {
+			l.Bind = c.Media.Address
+			if !l.Advertise.IsValid() {
+				l.Advertise = c.Media.Advertise
+			}
+		}
 		n.certs.lend(c, &out[i])
 	}
 	return out

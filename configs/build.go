@@ -373,11 +373,7 @@ func (b *builder) media(c *Config) {
 	if !c.Media.Address.IsValid() && len(c.Listeners) > 0 {
 		c.Media.Address = c.Listeners[0].Address.Addr()
 	}
-	if host := c.Media.Advertise; c.Media.Address.IsUnspecified() && (!host.IsValid() || host.IsUnspecified()) {
-		b.fail("media.address", "bind one address, or add advertise: session descriptions must carry an address that peers can reach", "%s is every address", c.Media.Address)
-	} else if host.IsValid() && host.IsUnspecified() {
-		b.fail("media.advertise", "name the address that peers can reach", "%s is every address", host)
-	}
+	b.reachable("media", c.Media.Address, c.Media.Advertise)
 	c.Media.DSCP = b.codePoint("media.dscp", m.DSCP)
 	if m.Ports == "" {
 		return

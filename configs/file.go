@@ -282,7 +282,7 @@ type Member struct {
 
 // PartyMedia is the media protection of a party.
 type PartyMedia struct {
-	// srtp (default: required), optional, plain.
+	// srtp (default: required), optional (SRTP is offered, and what is offered is taken), best_effort (RTP/AVP with keys that need not be answered, RFC 8643; without keys over a hop that is not TLS), plain.
 	Security string `yaml:"security,omitempty"`
 	// SDES suites in order of preference; default: all, AEAD first.
 	Suites []string `yaml:"suites,omitempty"`
@@ -292,6 +292,14 @@ type PartyMedia struct {
 	Prefixes []string `yaml:"prefixes,omitempty"`
 	// What happens to a call when its media is dead: report or end; default: media.liveness.on_dead.
 	OnDead string `yaml:"on_dead,omitempty"`
+	// What it is offered: avp (default: RTP/AVP or RTP/SAVP) or avpf (RTP/AVPF or RTP/SAVPF, for who takes nothing else; no feedback messages cross). What it offers is taken either way.
+	Profile string `yaml:"profile,omitempty"`
+	// Whether it is offered RTP and RTCP on one port (RFC 5761): pass (default: as the other side does) or offer (always, for who takes nothing else, RFC 8858).
+	Mux string `yaml:"rtcp_mux,omitempty"`
+	// Local address of its media sockets, e.g. one of IPv6 for a party that has no other; default: that of media.
+	Address string `yaml:"address,omitempty"`
+	// Address written into SDP for it, when it differs (NAT); default: address, or else that of media.
+	Advertise string `yaml:"advertise,omitempty"`
 }
 
 // PartyTLS is the TLS identity toward a party.

@@ -1,6 +1,9 @@
 package configs
 
-import "strconv"
+import (
+	"net/netip"
+	"strconv"
+)
 
 // expedited is the code point of expedited forwarding, RFC 3246: that of voice, RFC 4594 section 4.1.
 const expedited = 46
@@ -22,4 +25,13 @@ func (b *builder) codePoint(path, s string) int {
 		return -1
 	}
 	return int(n)
+}
+
+// reachable refuses what peers could not be told.
+func (b *builder) reachable(at string, bind, host netip.Addr) {
+	if bind.IsUnspecified() && (!host.IsValid() || host.IsUnspecified()) {
+		b.fail(at+".address", "bind one address, or add advertise: session descriptions must carry an address that peers can reach", "%s is every address", bind)
+	} else if host.IsValid() && host.IsUnspecified() {
+		b.fail(at+".advertise", "name the address that peers can reach", "%s is every address", host)
+	}
 }

@@ -149,14 +149,14 @@ func (b *builder) lintMember(path string, m Member) {
 	}
 }
 
-var securities = map[string]media.Security{"": media.SRTPRequired, "srtp": media.SRTPRequired, "optional": media.SRTPOptional, "plain": media.Plain}
+var securities = map[string]media.Security{"": media.SRTPRequired, "srtp": media.SRTPRequired, "optional": media.SRTPOptional, "best_effort": media.SRTPBestEffort, "plain": media.Plain}
 
 var suites = []media.Suite{media.AEAD_AES_256_GCM, media.AEAD_AES_128_GCM, media.AES_256_CM_SHA1_80, media.AES_CM_128_HMAC_SHA1_80, media.AES_CM_128_HMAC_SHA1_32}
 
 func (b *builder) leg(p *Party, at string) media.Leg {
 	sec, ok := securities[p.Media.Security]
 	if !ok {
-		b.fail(at+".media.security", "one of srtp, optional, plain", "%q is unknown", p.Media.Security)
+		b.fail(at+".media.security", "one of srtp, optional, best_effort, plain", "%q is unknown", p.Media.Security)
 	}
 	leg := media.Leg{Party: p.Name, Security: sec, InsecureLab: p.Media.InsecureLab}
 	for i, s := range p.Media.Suites {
@@ -172,6 +172,10 @@ func (b *builder) leg(p *Party, at string) media.Leg {
 		leg.Suites = append(leg.Suites, media.Suite(s))
 	}
 	leg.Codecs = b.codecs(p, at)
+	leg.Feedback = b.oneOf(at+".media.profile", p.Media.Profile, "avp", "avpf") == "avpf"
+	leg.Mux = b.oneOf(at+".media.rtcp_mux", p.Media.Mux, "pass", "offer") == "offer"
+	leg.Bind, leg.Advertise = b.addr(at+".media.address", p.Media.Address), b.addr(at+".media.advertise", p.Media.Advertise)
+	b.reachable(at+".media", leg.Bind, leg.Advertise)
 	leg.Prefixes = b.prefixes(at+".media.prefixes", p.Media.Prefixes)
 	if p.Media.InsecureLab {
 		b.warn(at+".media.insecure_lab", "for laboratories alone: whoever reads the signalling can listen to the call", "media keys may travel in the clear")

@@ -101,7 +101,7 @@ func (l *Leg) pick(d *description, now *leg) (int, *Refusal) {
 	switch {
 	case best >= 0:
 		return best, nil
-	case first >= 0 && l.Security == SRTPOptional:
+	case first >= 0 && (l.Security == SRTPOptional || l.Security == SRTPBestEffort):
 		return first, nil
 	case first >= 0 && l.Security == Plain:
 		return 0, refuse(302, "this side takes RTP/AVP only")
@@ -129,29 +129,45 @@ func (e end) keyed(rem *remote, answer bool) *Refusal {
 		return refuse(302, "this side takes RTP/AVP only")
 	case !p.secure() && cfg.Security == SRTPRequired:
 		return refuse(302, "this side takes RTP/SAVP only")
-	case !p.secure():
+	case !p.secure() && !e.opportune(rem, answer):
 		return nil
-	case !cfg.Secure && !cfg.InsecureLab:
+	case !cfg.keys():
 		return refuse(399, "SDES keys are not taken over a hop without TLS")
 	}
 	if answer {
 		return rem.answered(l.layout[rem.audio].crypto)
 	}
-	c, ok := cfg.choose(p.crypto)
+	c, ok := e.choose(p)
+	switch {
+	case ok:
+		rem.key = &c
+	case p.secure():
+		return refuse(399, "no crypto suite in common")
+	}
+	return nil
+}
+
+// opportune says whether a line of RTP/AVP has keys that count: RFC 8643 section 3. An answer has them only where they were offered, and then they must be right.
+func (e end) opportune(rem *remote, answer bool) bool {
+	if e.cfg.Security != SRTPBestEffort || !e.cfg.keys() || len(rem.line.crypto) == 0 {
+		return false
+	}
+	return !answer || len(e.l.layout[rem.audio].crypto) > 0
+}
+
+// choose takes one of the keys of an offer.
+func (e end) choose(p *line) (crypto, bool) {
+	l := e.l
+	c, ok := e.cfg.choose(p.crypto)
 	if l != nil && l.remote != nil && l.remote.key != nil {
 		// A re-offer keeps the suite in use as long as it is still offered: so do our key and its rollover counter.
 		for _, o := range p.crypto {
 			if o.suite == l.remote.key.suite {
-				c, ok = o, true
-				break
+				return o, true
 			}
 		}
 	}
-	if !ok {
-		return refuse(399, "no crypto suite in common")
-	}
-	rem.key = &c
-	return nil
+	return c, ok
 }
 
 // answered takes the one crypto line of an answer; it must have tag and suite of one that was offered, RFC 4568 section 5.1.3.

@@ -53,6 +53,8 @@ const (
 	SRTPRequired Security = iota // RTP/SAVP with SDES; an offer without is refused with 488
 	SRTPOptional                 // takes what is offered; offers SAVP
 	Plain                        // RTP/AVP
+	// SRTPBestEffort is SRTP within RTP/AVP, RFC 8643: it offers keys without asking for an answer to them, and takes what is offered. Over a hop that must not see keys it is plain.
+	SRTPBestEffort
 )
 
 // Leg is how media toward one side must look, and for whom it is judged.
@@ -62,6 +64,8 @@ type Leg struct {
 	Security Security
 	Suites   []Suite // allowed, in order of preference; nil means all
 	Codecs   Codecs  // formats that it may offer and that it is offered
+	Feedback bool    // it is offered AVPF and SAVPF (RFC 4585, RFC 5124), without feedback; what it offers itself is taken either way
+	Mux      bool    // it is offered rtcp-mux whether the other side has it or not; else what the other side offers
 	// Secure is true when the signalling hop that carries this SDP is TLS; SDES keys are neither sent nor accepted without it, unless InsecureLab.
 	Secure      bool
 	InsecureLab bool

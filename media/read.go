@@ -260,7 +260,7 @@ func (r *reader) attribute(name, a string) {
 		return
 	}
 	switch name {
-	case "rtcp-mux":
+	case "rtcp-mux", "rtcp-mux-only": // RFC 8858 section 4.2: who takes nothing else says both
 		l.mux = true
 	case "rtcp":
 		r.media.rtcp, r.media.said = value, true

@@ -120,6 +120,22 @@ func lifetime(s string) bool {
 	return err == nil && n > 0 && n <= 1<<48
 }
 
+// profile is what the side is offered first.
+func (l *Leg) profile() string {
+	switch plain := l.Security == Plain || l.Security == SRTPBestEffort; {
+	case plain && l.Feedback:
+		return protoAVPF
+	case plain:
+		return protoAVP
+	case l.Feedback:
+		return protoSAVPF
+	}
+	return protoSAVP
+}
+
+// keys says whether the hop may see keys.
+func (l *Leg) keys() bool { return l.Secure || l.InsecureLab }
+
 // suites that the leg allows, in order.
 func (l *Leg) suites() []Suite {
 	if len(l.Suites) == 0 {
@@ -147,7 +163,7 @@ func (l *Leg) check() error {
 			return fmt.Errorf("media: leg of %s: unknown suite %q", l.Party, s)
 		}
 	}
-	if l.Security > Plain {
+	if l.Security > SRTPBestEffort {
 		return fmt.Errorf("media: leg of %s: unknown security %d", l.Party, l.Security)
 	}
 	return nil

@@ -227,7 +227,7 @@ func (s *Session) relayed(rem *remote, l *leg, fresh bool) ([]line, *Refusal) {
 	}
 	out := line{
 		kind: "audio", proto: l.proto, port: l.pair.port, formats: rem.line.formats,
-		attrs: rem.line.attrs, dir: rem.toward(), mux: rem.line.mux,
+		attrs: rem.line.attrs, dir: rem.toward(), mux: rem.line.mux || l.cfg.Mux,
 	}
 	// A new attempt after an early answer: the other side was already told which formats to use.
 	if other := s.legs[1-l.side].Load(); fresh && other != nil && len(other.formats) > 0 && !out.only(other.formats) {
@@ -240,17 +240,13 @@ func (s *Session) relayed(rem *remote, l *leg, fresh bool) ([]line, *Refusal) {
 	if l.remote != nil {
 		out.mux = l.remote.line.mux
 	}
-	switch {
-	case out.proto != "":
-	case l.cfg.Security == Plain:
-		out.proto = protoAVP
-	default:
-		out.proto = protoSAVP
+	if out.proto == "" {
+		out.proto = l.cfg.profile()
 	}
-	if out.secure() {
-		if !l.cfg.Secure && !l.cfg.InsecureLab {
-			return nil, refuse(399, "SDES keys do not go over a hop without TLS")
-		}
+	switch {
+	case out.secure() && !l.cfg.keys():
+		return nil, refuse(399, "SDES keys do not go over a hop without TLS")
+	case out.secure() || l.tries():
 		out.crypto = l.offerKeys()
 	}
 	lines[rem.audio] = out
@@ -269,6 +265,11 @@ func (r *remote) toward() direction {
 		return inactive
 	}
 	return r.line.dir
+}
+
+// tries says whether an offer of RTP/AVP has keys, RFC 8643 section 3.1. A far end that went without them is not asked again.
+func (l *leg) tries() bool {
+	return l.cfg.Security == SRTPBestEffort && l.cfg.keys() && (l.remote == nil || l.remote.key != nil)
 }
 
 // offerKeys are our crypto lines: one key per suite, made once per leg; after an agreement only the agreed one.
