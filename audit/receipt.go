@@ -171,6 +171,7 @@ type LegQuality struct {
 	Poor        int     `json:"windows_poor,omitempty"`  // of them, with a MOS below 3.6
 	LossPct     float64 `json:"loss_pct,omitempty"`      // of what came from it
 	FarLossPct  float64 `json:"far_loss_pct,omitempty"`  // of what went to it, by its own reports
+	FarMOS      float64 `json:"far_mos,omitempty"`       // of what went to it, by its own extended reports (RFC 3611)
 	JitterMaxMS float64 `json:"jitter_max_ms,omitempty"` // JitterMS is the last one
 	RTTMS       float64 `json:"rtt_ms,omitempty"`        // the last one, from RTCP
 	SilenceS    float64 `json:"silence_s,omitempty"`     // nothing came although it might send

@@ -401,6 +401,7 @@ func qualityText(t *text, q *LegQuality) {
 	}
 	t.more(`,"loss_pct":`, q.LossPct)
 	t.more(`,"far_loss_pct":`, q.FarLossPct)
+	t.more(`,"far_mos":`, q.FarMOS)
 	t.more(`,"jitter_max_ms":`, q.JitterMaxMS)
 	t.more(`,"rtt_ms":`, q.RTTMS)
 	t.more(`,"silence_s":`, q.SilenceS)

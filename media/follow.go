@@ -40,6 +40,7 @@ type Quality struct {
 	Loss      float64 // share of what came from it that was lost on the way, 0 to 1
 	Burst     float64 // G.107's BurstR: 1 for losses one by one
 	FarLoss   float64 // share of what we sent that it lost, by its own reports
+	FarMOS    float64 // of what we sent, by its own extended reports (RFC 3611); 0 unknown
 	JitterMax time.Duration
 	Delay     time.Duration // estimate of one way on this leg, with play-out buffer and codec
 	Silence   time.Duration // in sum, while it might send; gaps shorter than Limits.Silent do not count
@@ -62,6 +63,7 @@ type counted struct {
 	rtp, rtcp int64  // when the last packet of either came, unix ns; 0 never
 	reports   uint32 // SR and RR of the far end
 	highest   uint32 // in their blocks, together: whether it changes is what counts
+	scored    uint8  // by the far end, in tenths
 	codec     string
 }
 
@@ -168,7 +170,7 @@ func (l *leg) quality(now time.Time, c counted) (q Quality, mos float64) {
 	all := k.Rate(quality.Path{Received: c.Received, Lost: c.Lost, Gaps: c.Gaps, Jitter: c.Jitter, RTT: c.RTT})
 	return Quality{
 		Windows: int(s.Windows), Poor: int(s.Poor), MOSMin: float64(s.Worst.MOS), MOSMean: float64(s.Mean.MOS), MOSLast: float64(s.Last.MOS),
-		Loss: float64(s.Loss), Burst: float64(s.Burst), FarLoss: float64(s.FarLoss), JitterMax: s.Jitter, Delay: s.Delay,
+		Loss: float64(s.Loss), Burst: float64(s.Burst), FarLoss: float64(s.FarLoss), FarMOS: float64(c.scored) / 10, JitterMax: s.Jitter, Delay: s.Delay,
 		Silence: life.Silence(now.UnixNano()), State: life.State().String(),
 	}, float64(all.MOS)
 }
@@ -177,7 +179,7 @@ func (l *leg) quality(now time.Time, c counted) (q Quality, mos float64) {
 func (l *leg) counted(c *plane.Counters) counted {
 	out := counted{
 		Counts: quality.Counts{Received: c.Packets, Lost: c.Lost, Gaps: c.Gaps, Jitter: c.Jitter, RTT: c.RTT, Sent: c.Sent, FarLost: c.LostThere},
-		rtp:    c.Last, rtcp: c.LastReport, reports: c.Reports, highest: c.Highest,
+		rtp:    c.Last, rtcp: c.LastReport, reports: c.Reports, highest: c.Highest, scored: c.Scored,
 	}
 	if said := l.spoken.Load(); said != nil {
 		out.codec = said.codec

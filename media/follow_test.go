@@ -113,6 +113,25 @@ func TestFollowWhoHearsNothing(t *testing.T) {
 		same(t, "reports stand still", told, "b 26: unheard after 15s")
 		c.report(c.b, 4000)
 		same(t, "they advance", c.pass(1, c.a, c.b), "b 32: alive after 21s")
+		// RFC 3611 section 4.7: what B itself thinks of it goes no further than here.
+		xr := []byte{
+			0x80, 207, 0, 10, 0, 0, 0, 9, 7, 0, 0, 8, 0, 0, 0, 1, 5, 16, 208, 32, 1, 44, 19, 136, 0, 75, 0, 120, 0xe2, 0xce, 65, 16, 93, 127, 42, 41, 0xb4, 0, 0, 40, 0, 80, 0, 120,
+		}
+		c.a.got(c.a.rtcp)
+		to := c.b.to
+		c.b.to = netip.AddrPortFrom(to.Addr(), to.Port()+1)
+		c.b.from(c.b.rtcp, append(compound(t, &rtcp.ReceiverReport{SSRC: c.b.ssrc}), xr...))
+		c.b.to = to
+		for _, b := range c.a.got(c.a.rtcp) {
+			for _, p := range ok(rtcp.Unmarshal(b))(t) {
+				if _, is := p.(*rtcp.ExtendedReport); is {
+					t.Errorf("an extended report crossed: %x", b)
+				}
+			}
+		}
+		if both := c.s.Report().Sides; both[B].Quality.FarMOS != 4.1 || both[A].Quality.FarMOS != 0 {
+			t.Errorf("by the far ends: %v and %v", both[A].Quality.FarMOS, both[B].Quality.FarMOS)
+		}
 		q := c.s.Report().Sides[B].Quality
 		if q.FarLoss < 0.0035 || q.FarLoss > 0.0045 {
 			t.Errorf("the far end lost 6 of %d: %v", c.s.Report().Sides[B].TxPackets, q.FarLoss)

@@ -67,7 +67,7 @@ func legQuality(name string, m *media.SideReport) audit.LegQuality {
 	q := &m.Quality
 	out := audit.LegQuality{
 		Leg: name, Packets: m.RxPackets, Lost: m.Lost, JitterMS: ms(m.Jitter), MOS: m.MOS,
-		MOSMin: hundredths(q.MOSMin), MOSMean: hundredths(q.MOSMean), Windows: q.Windows, Poor: q.Poor, LossPct: hundredths(100 * q.Loss), FarLossPct: hundredths(100 * q.FarLoss),
+		MOSMin: hundredths(q.MOSMin), MOSMean: hundredths(q.MOSMean), Windows: q.Windows, Poor: q.Poor, LossPct: hundredths(100 * q.Loss), FarLossPct: hundredths(100 * q.FarLoss), FarMOS: q.FarMOS,
 		JitterMaxMS: ms(q.JitterMax), RTTMS: ms(m.RTT), SilenceS: hundredths(float64(q.Silence) / float64(time.Second)),
 	}
 	if q.State != media.StateAlive {

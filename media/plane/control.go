@@ -2,11 +2,13 @@ package plane
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/pion/rtcp"
 
 	"github.com/cordonsip/cordon/internal/osnet"
+	"github.com/cordonsip/cordon/media/quality"
 )
 
 // report takes one RTCP packet and passes it on.
@@ -32,10 +34,28 @@ func (w *worker) report(l *leg, ln *lane, b []byte, from *osnet.Name) {
 		return
 	}
 	w.p.control.Add(1)
+	l.extended(b)
 	if l.other == 0 {
 		w.listenTo(l, packets)
 	} else if o, ok := w.leg(l.other); ok {
 		w.relay(&o, l, packets)
+	}
+}
+
+// extended reads what the far end itself thinks of what it hears: the VoIP metrics of extended reports, RFC 3611 section 4.7. They stay here.
+func (l *leg) extended(b []byte) {
+	for {
+		kind, _, p, rest, ok := quality.Next(b)
+		if !ok {
+			return
+		}
+		var x quality.XR
+		if kind == quality.TypeXR && quality.ParseXR(p, &x) == nil && x.Has&quality.HasVoIP != 0 {
+			if s := x.VoIP.Score(); s.MOS > 0 {
+				l.scored = uint8(math.Round(10 * float64(s.MOS)))
+			}
+		}
+		b = rest
 	}
 }
 

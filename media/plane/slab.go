@@ -12,7 +12,7 @@ import (
 )
 
 // Layout names the form of a slab. It grows when slot changes: processes of different layouts do not share one.
-const Layout = 2
+const Layout = 3
 
 // flags of a slot.
 const (
@@ -78,6 +78,7 @@ type tallies struct {
 	reports, highest     uint32 // of the far end: how many, and the sequence numbers in the blocks of the last one, together
 	from                 [maxPlaces + 1]uint64
 	countries            [maxPlaces + 1][4]byte // the last one is none
+	scored               uint8                  // MOS by the far end's own extended reports, in tenths; 0 none
 	places               uint32                 // that are in use
 }
 
@@ -91,6 +92,7 @@ type Counters struct {
 	First, Last                   int64  // unix ns
 	LastReport                    int64  // when it reported last, unix ns; 0 never
 	Reports                       uint32 // sender and receiver reports of the far end
+	Scored                        uint8  // MOS of what it hears, by its own extended reports, in tenths; 0 unknown
 	Highest                       uint32 // highest sequence numbers in the blocks of the last one, together: as long as it hears, they change
 	Peer                          netip.AddrPort
 	Places                        [maxPlaces + 1]PlaceCount
@@ -186,7 +188,7 @@ func (s *slot) counters() Counters {
 	c := Counters{
 		Packets: s.packets, Bytes: s.bytes, Refused: s.refused, Sent: s.sent, Lost: s.lostPast + s.current.lost(), Gaps: s.gapsPast + s.current.gaps,
 		Jitter: s.current.shake(), RTT: time.Duration(s.rtt), LostThere: s.lostThere, First: s.first, Last: s.tallies.last,
-		LastReport: s.lastReport, Reports: s.reports, Highest: s.highest,
+		LastReport: s.lastReport, Reports: s.reports, Highest: s.highest, Scored: s.scored,
 	}
 	if s.rtp.aimed {
 		c.Peer = s.rtp.peer.AddrPort()
