@@ -75,7 +75,7 @@ func (t timings) fill(o timings) timings {
 // paces appends the timings as the plane needs them.
 func (t timings) paces(out []plane.Clock) []plane.Clock {
 	for i := range t {
-		out = append(out, plane.Clock{PT: t[i].pt, To: t[i].to, Event: t[i].event, Rate: t[i].rate})
+		out = append(out, plane.Clock{PT: t[i].pt, To: t[i].to, Moves: t[i].to != t[i].pt, Event: t[i].event, Rate: t[i].rate})
 	}
 	return out
 }

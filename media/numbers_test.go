@@ -307,3 +307,27 @@ func TestRenumberingDoesNotAllocate(t *testing.T) {
 		t.Errorf("%+v", r.Sides)
 	}
 }
+
+// A session that another process takes up goes on with its numbers, and a later offer changes them.
+func TestNumbersOutliveTheRelay(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork()
+		c := &talking{bed: newBed(t, n.door), n: n}
+		c.surviving()
+		c.restart()
+		c.a, c.b = newPeer(t, n, aliceAddr, 4000, ""), newPeer(t, n, bobAddr, 5000, "")
+		c.s = ok(c.relay.Open("call", plainLeg("carrier")))(t)
+		c.b.reads(ok(c.s.Offer(A, c.a.sdp(), plainLeg("fra")))(t))
+		c.a.reads(ok(c.s.Answer(B, c.b.numbered("8 96", event96)))(t))
+		note := c.s.Save()
+		c.restart()
+		crossesAs(t, c.a, c.b, 101, 96)
+		s := ok(c.relay.Readopt("call", note))(t)
+		c.relay.Settle()
+		crossesAs(t, c.a, c.b, 101, 96)
+		ok(s.Reoffer(B, c.b.sdp()))(t)
+		crossesAs(t, c.a, c.b, 101, 101)
+		crossesAs(t, c.b, c.a, 101, 101)
+		s.Close()
+	})
+}

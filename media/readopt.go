@@ -209,6 +209,7 @@ func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
 		s: s, side: side, cfg: &in.Config, host: in.Host, bind: in.Bind, ref: in.Ref, id: in.ID, version: in.Version, tags: in.Tags,
 		proto: in.Proto, formats: in.Formats, stale: in.Stale, pair: &pair{id: in.Pair, at: in.At, port: in.Port, work: s.worker},
 	}
+	l.renames = true // perhaps: the plane knows
 	l.spoken.Store(&spoken{in.Codec, in.Suite})
 	ours := func(k savedKey) crypto {
 		c := crypto{tag: k.Tag, suite: k.Suite}

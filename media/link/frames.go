@@ -114,7 +114,7 @@ func putSet(b []byte, s plane.Set) ([]byte, error) {
 	b = putBool(putBool(b, s.Mux), s.Wants)
 	b = append(b, byte(len(s.Clocks)))
 	for _, c := range s.Clocks {
-		b = binary.LittleEndian.AppendUint32(putBool(append(b, c.PT), c.Event), c.Rate)
+		b = binary.LittleEndian.AppendUint32(putBool(putBool(append(b, c.PT, c.To), c.Moves), c.Event), c.Rate)
 	}
 	return end(putAim(putAim(b, s.RTP), s.RTCP), at)
 }
@@ -127,7 +127,7 @@ func (r *body) set() (s plane.Set) {
 		r.bad = true
 	}
 	for i := 0; i < n && !r.bad; i++ {
-		s.Clocks = append(s.Clocks, plane.Clock{PT: r.u8(), Event: r.bool(), Rate: r.u32()})
+		s.Clocks = append(s.Clocks, plane.Clock{PT: r.u8(), To: r.u8(), Moves: r.bool(), Event: r.bool(), Rate: r.u32()})
 	}
 	s.RTP, s.RTCP = r.aim(), r.aim()
 	return s

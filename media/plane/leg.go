@@ -49,8 +49,8 @@ func (o *beside) clock(pt uint8) Clock {
 func (o *beside) rename(b []byte) {
 	pt := b[1] & 0x7f
 	for i := range o.clocks {
-		if o.clocks[i].PT == pt {
-			b[1] = b[1]&0x80 | o.clocks[i].To&0x7f
+		if c := &o.clocks[i]; c.PT == pt && c.Moves {
+			b[1] = b[1]&0x80 | c.To&0x7f
 			return
 		}
 	}
@@ -134,7 +134,7 @@ func (p *Plane) Set(n Set) {
 	}
 	l.clocks = append(l.clocks[:0], n.Clocks...)
 	for _, c := range n.Clocks {
-		if c.To != c.PT {
+		if c.Moves {
 			flags |= flagRenames
 		}
 	}

@@ -77,7 +77,8 @@ type Set struct {
 // Clock is how the time stamps of a payload type run.
 type Clock struct {
 	PT    uint8
-	To    uint8 // the number under which it leaves to the leg that this one is joined to; PT where it stays as it is
+	To    uint8 // with Moves: the number under which it leaves to the leg that this one is joined to
+	Moves bool  // it leaves under another number
 	Event bool  // RFC 4733: they do not advance
 	Rate  uint32
 }
