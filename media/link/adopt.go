@@ -54,15 +54,14 @@ func (c *Client) adopt(p *peer) (inv Inventory, err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.book, c.orphans, c.inherited = book, map[string]bool{}, map[uint32]bool{}
-	c.peer, c.line = p, p.l
-	for _, l := range book.legs {
-		c.orphans[l.session] = true
-	}
-	for id := range book.pairs {
-		c.inherited[id] = true
+	c.book, c.peer, c.line = book, p, p.l
+	for _, id := range book.free() { // they rested, and whoever rests them now has other numbers
+		c.withdraw(id)
 	}
 	inv = book.inventory()
+	for _, l := range inv.Legs {
+		c.inherited = append(c.inherited, l.Open.Ref)
+	}
 	inv.Build, inv.PID = p.hello.Build, int(p.hello.PID)
 	return inv, p.l.c.SetReadDeadline(time.Time{})
 }
@@ -138,91 +137,34 @@ func (c *record) leg() Leg {
 	return out
 }
 
-// Held implements plane.Commands: the legs of the inventory. Who asks answers for them from then on; pairs that none of them has are withdrawn.
+// Held implements plane.Commands: the legs of the inventory, as long as nobody closed them.
 func (c *Client) Held() []plane.Held {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.orphans == nil {
-		return nil
-	}
-	for _, id := range c.book.free() {
-		if c.inherited[id] {
-			c.withdraw(id)
-		}
-	}
 	var out []plane.Held
-	for _, slot := range slices.Sorted(maps.Keys(c.book.legs)) {
-		l := c.book.legs[slot].leg()
-		h := plane.Held{Open: l.Open, In: l.Set.In, Out: l.Set.Out, Joined: l.Joined[0]}
-		if h.Joined == l.Open.Ref {
-			h.Joined = l.Joined[1]
+	for _, r := range c.inherited {
+		l := c.book.at(r)
+		if l == nil {
+			continue
 		}
-		out = append(out, h)
+		k := l.leg()
+		out = append(out, plane.Held{Open: k.Open, In: k.Set.In, Out: k.Set.Out, Joined: c.book.partner(l)})
 	}
-	c.orphans, c.inherited, c.settle = nil, nil, time.Time{}
 	return out
 }
 
-// TakeUp says that a session of the inventory lives on.
-func (c *Client) TakeUp(session string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.orphans, session)
-}
-
-// Keep says that a pair of the inventory is used on, though no leg has it now.
-func (c *Client) Keep(pair uint32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.inherited, pair)
-}
-
-// Settle says that no more sessions of the inventory are taken up. The legs of the others are closed after the grace time, and pairs that no leg has are withdrawn.
-func (c *Client) Settle() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.orphans != nil && c.settle.IsZero() {
-		c.settle = time.Now().Add(c.cfg.Grace)
+// partner is the leg that a leg is joined to: the last Join of both was the same. The zero Ref is nobody.
+func (l *ledger) partner(c *record) plane.Ref {
+	if c.join == nil {
+		return plane.Ref{}
 	}
-}
-
-// Forsake closes at once what nobody took up: for who does not know what to do with an inventory, before it gives numbers of its own.
-func (c *Client) Forsake() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.forsakeLocked()
-}
-
-// forsake closes what nobody took up, when its time has come.
-func (c *Client) forsake(now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.settle.IsZero() && !now.Before(c.settle) {
-		c.forsakeLocked()
+	r := body{b: c.join[headerSize:]}
+	x, y := r.ref(), r.ref()
+	if x == c.ref {
+		x = y
 	}
-}
-
-func (c *Client) forsakeLocked() {
-	n := 0
-	for _, l := range slices.Collect(maps.Values(c.book.legs)) {
-		if c.orphans[l.session] {
-			c.closeLeg(l.ref)
-			n++
-		}
+	if o := l.at(x); o == nil || o.turn != c.turn {
+		return plane.Ref{}
 	}
-	for session := range c.book.notes {
-		if frame, err := putNote(nil, session, nil); c.orphans[session] && err == nil {
-			c.book.note(session, nil, frame)
-			c.pass(frame)
-		}
-	}
-	for _, id := range c.book.free() {
-		if c.inherited[id] {
-			c.withdraw(id)
-		}
-	}
-	c.orphans, c.inherited, c.settle = nil, nil, time.Time{}
-	if n > 0 {
-		c.cfg.Logger.Warn("media: legs that nobody took up were closed", "legs", n)
-	}
+	return x
 }

@@ -26,7 +26,6 @@ type Config struct {
 	Workers int           // of the plane; 0 means 1
 	Tick    time.Duration // of the plane
 	Alone   time.Duration // how long a media process goes on without us and without packets; 0 means an hour
-	Grace   time.Duration // how long after Settle sessions that nobody took up live on; 0 means 10 s
 	Events  plane.Events
 	Died    func(Death) // a media process ended and another has taken over; may be nil, must not block
 	Logger  *slog.Logger
@@ -53,10 +52,8 @@ type Client struct {
 
 	mu        sync.Mutex // guards what follows, and the end of memory; held briefly
 	book      *ledger
-	line      *line           // nil while there is none: commands are remembered
-	orphans   map[string]bool // sessions of the inventory that nobody took up
-	inherited map[uint32]bool // pairs of the inventory
-	settle    time.Time       // when the orphans are closed; zero: not yet
+	line      *line       // nil while there is none: commands are remembered
+	inherited []plane.Ref // legs of the inventory
 	leaving   bool
 	ran       bool         // Run was called, or Disconnect: what Connect took is given back
 	counted   plane.Totals // of media processes before this one
@@ -89,9 +86,6 @@ func New(c Config) (*Client, error) {
 	if c.Alone <= 0 {
 		c.Alone = time.Hour
 	}
-	if c.Grace <= 0 {
-		c.Grace = 10 * time.Second
-	}
 	c.Workers, c.Legs = max(c.Workers, 1), max(c.Legs, 1)
 	return &Client{
 		cfg: c, law: policies{fence: c.Fence}, book: newLedger(), turn: make(chan handover), beat: pingEvery, workers: c.Workers,
@@ -104,8 +98,8 @@ const (
 	nextPath = ".next"
 )
 
-// Connect finds a media process or starts one. What it holds from a control process before this one is given back in the inventory; its sessions are then taken
-// up, and Settle says that these were all. Call it once, before Run.
+// Connect finds a media process or starts one. What it holds from a control process before this one is given back in the inventory: its legs go on until
+// they are closed, under their numbers; pairs that no leg has are withdrawn. Call it once, before Run and before any command.
 func (c *Client) Connect(ctx context.Context) (Inventory, error) {
 	c.unhook = c.cfg.Fence.OnSwap(func(*sovereign.Snapshot) { c.swapped() })
 	inv, err := c.attach(ctx)

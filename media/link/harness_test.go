@@ -195,7 +195,7 @@ func config(t testing.TB, r *rig) Config {
 	}
 	return Config{
 		Socket: filepath.Join(folder(t), "media.sock"), Command: []string{exe}, Env: append(os.Environ(), roleVar+"=media"), Build: "test", Fence: r.fence, Legs: 1000,
-		Grace: 100 * time.Millisecond, Events: r.events, Logger: quiet(t),
+		Events: r.events, Logger: quiet(t),
 	}
 }
 

@@ -336,10 +336,17 @@ func takenUp(t *testing.T, r *rig, inv Inventory, calls []*call) {
 		if string(inv.Notes[c.session()]) != c.at[0].String()+" "+c.at[1].String() {
 			t.Errorf("%s: a note that says %q", c.session(), inv.Notes[c.session()])
 		}
-		r.client.TakeUp(c.session())
 	}
-	r.client.Settle()
-	eventually(t, "nobody took up the first call", func() bool { return r.client.Status().Legs == 2*len(calls)-2 })
+	if h := r.client.Held(); len(h) != 2*len(calls) || h[0].Open.Ref != calls[0].la || h[0].Joined != calls[0].lb || h[1].Joined != calls[0].la || !h[0].In.Same(calls[0].a.out) {
+		t.Errorf("%d legs are held: %+v", len(h), h[0])
+	}
+	for i, l := range []plane.Ref{calls[0].la, calls[0].lb} { // nobody takes up the first call
+		r.Close(l)
+		r.Withdraw(inv.Pairs[i].ID)
+	}
+	if h := r.client.Held(); len(h) != 2*len(calls)-2 {
+		t.Errorf("%d legs are held after a call was closed", len(h))
+	}
 	c := calls[1]
 	c.b.win.Resume(c.sequence - 1)
 	again := c.negotiated(0, c.a) // a re-INVITE that changes nothing
@@ -352,6 +359,9 @@ func takenUp(t *testing.T, r *rig, inv Inventory, calls []*call) {
 	c.a.send(t, c.sequence, c.at[0])
 	if got, ok := c.b.hear(50 * time.Millisecond); ok {
 		t.Errorf("B heard packet %d in a place that is held by now", got)
+	}
+	if s := r.client.Status(); s.Legs != 2*len(calls)-2 {
+		t.Errorf("%+v", s)
 	}
 	calls[0].a.send(t, calls[0].sequence, calls[0].at[0])
 	if _, ok := calls[0].b.hear(20 * time.Millisecond); ok {

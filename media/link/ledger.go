@@ -20,6 +20,7 @@ const (
 type ledger struct {
 	pairs map[uint32]held
 	legs  map[uint32]*record // by slot
+	count map[string]int     // legs of a session
 	notes map[string][]byte  // frames
 	noted int                // their bytes
 	turn  uint64             // counts joins
@@ -48,7 +49,7 @@ type record struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{pairs: map[uint32]held{}, legs: map[uint32]*record{}, notes: map[string][]byte{}}
+	return &ledger{pairs: map[uint32]held{}, legs: map[uint32]*record{}, count: map[string]int{}, notes: map[string][]byte{}}
 }
 
 // at gives the leg; nil when it is gone.
@@ -76,10 +77,11 @@ func (l *ledger) withdraw(id uint32) (held, bool) {
 
 func (l *ledger) open(o plane.Open, frame []byte) bool {
 	if old := l.legs[o.Slot]; old != nil {
-		old.wipe()
+		l.close(old.ref)
 	} else if len(l.legs) >= maxLegs {
 		return false
 	}
+	l.count[o.Session]++
 	l.legs[o.Slot] = &record{ref: o.Ref, pair: o.Pair, session: o.Session, open: frame}
 	return true
 }
@@ -143,14 +145,19 @@ func (l *ledger) watch(r plane.Ref, on bool) {
 	}
 }
 
+// close forgets a leg, and with the last one of a session its note.
 func (l *ledger) close(r plane.Ref) {
-	if c := l.at(r); c != nil {
-		c.wipe()
-		delete(l.legs, r.Slot)
+	c := l.at(r)
+	if c == nil {
+		return
+	}
+	clear(c.set)
+	delete(l.legs, r.Slot)
+	if l.count[c.session]--; l.count[c.session] == 0 {
+		delete(l.count, c.session)
+		l.note(c.session, nil, nil)
 	}
 }
-
-func (c *record) wipe() { clear(c.set) }
 
 // note keeps a note of a session; an empty one takes it away. False: there is no room.
 func (l *ledger) note(session string, note, frame []byte) bool {

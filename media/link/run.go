@@ -139,8 +139,7 @@ func (c *Client) serve(ctx context.Context, p *peer, ended <-chan error) (again 
 			if err == nil {
 				return true, nil
 			}
-		case now := <-tick.C:
-			c.forsake(now)
+		case <-tick.C:
 			c.mu.Lock()
 			answered := c.said.seq
 			c.mu.Unlock()

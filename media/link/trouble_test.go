@@ -157,8 +157,6 @@ func TestLeave(t *testing.T) {
 	if err != nil || len(inv.Legs) != 2 || inv.PID == 0 {
 		t.Fatalf("%d legs: %v", len(inv.Legs), err)
 	}
-	next.client.TakeUp(c.session())
-	next.client.Settle()
 	end := runs(t, next.client.Run)
 	c.talk(t, 3)
 	eventually(t, "the refusal of the stranger is heard", func() bool { return next.events.moved(c.la, other.at, false) })
