@@ -43,27 +43,32 @@ type plan struct {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "relay" { // this very program, started again as the system under test
-		if err := relay(os.Args[2:], os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "bench-media:", err)
-			os.Exit(1)
-		}
-		return
-	}
-	p, err := parse(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
-	if err == nil {
-		err = p.run(ctx)
+	var err error
+	switch first := append(os.Args, "")[1]; first {
+	case "relay": // this very program, started again as the system under test
+		err = relay(os.Args[2:], os.Stdin, os.Stdout)
+	case "media": // and as its media process
+		err = carry(os.Args[2:])
+	default:
+		err = measured()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench-media:", err)
-		cancel()
 		os.Exit(1)
 	}
+}
+
+// measured is a run as the flags want it.
+func measured() error {
+	p, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	return p.run(ctx)
 }
 
 func parse(args []string) (*plan, error) {
@@ -81,7 +86,7 @@ func parse(args []string) (*plan, error) {
 	f.IntVar(&p.flood, "flood", 1e6, "send so many forged packets to live calls; 0 for not")
 	f.IntVar(&p.threads, "threads", 1, "worker threads of rtpengine, which has one core; 0 leaves the number to it, which costs it more")
 	f.IntVar(&p.nice, "nice", -20, "priority of relays and generator, where the system lets us")
-	f.BoolVar(&p.split, "split", false, "have cordon's media in a process of its own")
+	f.BoolVar(&p.split, "split", false, "have cordon's media in a process of its own; allocations are then those of the other one")
 	f.StringVar(&p.profile, "cpuprofile", "", "write a CPU profile of cordon's relay here; with several modes or measures, of the last")
 	f.BoolVar(&p.keep, "keep", false, "keep the folder of the run, with what the systems said")
 	if err := f.Parse(args); err != nil {
@@ -120,8 +125,8 @@ func (p *plan) check() error {
 		return fmt.Errorf("-window %v -warm %v: want 200ms to 1m and 20ms to 1m", p.window, p.warm)
 	case p.capacity < 0 || p.capacity > 4000 || p.flood < 0 || p.flood > 2e6 || p.threads < 0 || p.garbage < 0 || p.garbage > 1000:
 		return errors.New("-capacity wants 0 to 4000 calls, -flood 0 to 2000000 packets, -garbage 0 to 1000, -threads no less than 0")
-	case p.split:
-		return errNoSplit
+	case p.split && p.profile != "":
+		return errors.New("-cpuprofile: not with -split, where the process that carries packets is told to end at once")
 	case runtime.NumCPU() < 2:
 		return errors.New("two cores are needed: one for the relay, one for the generator")
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/cordonsip/cordon/internal/osnet"
 	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/media/plane"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -71,9 +72,6 @@ func relay(args []string, in io.Reader, out io.Writer) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if *split {
-		return errNoSplit
-	}
 	bind, err := netip.ParseAddr(*at)
 	if err != nil {
 		return err
@@ -83,18 +81,24 @@ func relay(args []string, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r := &relayed{sessions: map[string]*media.Session{}, legs: legs(), profile: *profile}
-	r.relay, err = media.New(media.Config{
-		Listen: listen, Fence: fence, Bind: bind, Ports: [2]uint16{10000, 59999}, Quarantine: time.Second, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = r.relay.Run(ctx) }) // it ends with ctx alone, without an error
 	defer wg.Wait()
 	defer cancel()
+	r := &relayed{sessions: map[string]*media.Session{}, legs: legs(), profile: *profile}
+	c := media.Config{Listen: listen, Fence: fence, Bind: bind, Ports: [2]uint16{10000, 59999}, Quarantine: time.Second, Logger: slog.New(slog.DiscardHandler)}
+	var other *apart
+	if *split {
+		other = &apart{}
+		c.Plane = func(e plane.Events) (plane.Commands, error) { return other.connect(ctx, fence, e) }
+	}
+	if r.relay, err = media.New(c); err != nil {
+		return err
+	}
+	if other != nil {
+		wg.Go(func() { _ = other.client.Run(ctx) }) // both end with ctx alone, without an error
+	}
+	wg.Go(func() { _ = r.relay.Run(ctx) })
 	return r.serve(in, out)
 }
 
@@ -102,8 +106,6 @@ func relay(args []string, in io.Reader, out io.Writer) error {
 func listen(at netip.AddrPort) (sovereign.UDPConn, error) {
 	return osnet.Net{}.Socket(at, osnet.SocketOptions{DSCP: -1})
 }
-
-var errNoSplit = errors.New("-split: the door of media offers no process of its own; media runs in the process that opens its sessions")
 
 // permits is a fence that permits the addresses of the bench.
 func permits() (*sovereign.Fence, error) {
