@@ -17,7 +17,7 @@ import (
 
 // everyDoor runs f with a relay that runs, over each way to get sockets.
 func everyDoor(b *testing.B, f func(b *testing.B, r *Relay)) {
-	for name, many := range map[string]bool{"goroutines": false, "poller": true} {
+	for name, many := range map[string]bool{"goroutines": false, "worker": true} {
 		b.Run(name, func(b *testing.B) {
 			r, err := New(Config{
 				Listen: loopback(b, many), Fence: sovereign.NewFence(europe(b), nil), Bind: relayAddr, Ports: [2]uint16{10000, 29999}, Quarantine: time.Nanosecond,

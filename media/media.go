@@ -81,7 +81,7 @@ type Config struct {
 	Bind   netip.Addr
 	Ports  [2]uint16 // inclusive range of even RTP ports; RTCP takes the odd ones above them; 0,0 lets the system choose
 	// Quarantine is how long a freed pair of ports rests before another call gets it; 0 means 5 s. What comes meanwhile is dropped, but for what comes
-	// sovereign.Lately before the next call.
+	// 20 ms before the next call.
 	Quarantine time.Duration
 	// Sockets bounds how many media sockets are open at one time, those included that stay open between two calls; 0 sets no bound. Calls for help go beyond it.
 	Sockets int

@@ -41,17 +41,6 @@ type Receiver interface {
 	Receive(take func(b []byte, from netip.AddrPort))
 }
 
-// Lately is how long before a ReceivePair a datagram may have come that is handed over all the same.
-const Lately = 20 * time.Millisecond
-
-// PairReceiver is a Receiver that begins with two sockets at once, for less than with one after the other.
-type PairReceiver interface {
-	Receiver
-	// ReceivePair is Receive of this socket with take, and of other with others, but for what came Lately: it need not be dropped. False when other is of another
-	// network: then nothing was done.
-	ReceivePair(take func(b []byte, from netip.AddrPort), other UDPConn, others func(b []byte, from netip.AddrPort)) bool
-}
-
 // Refusals that need no judgement. They are made once because they may be returned for each packet of a flood.
 var (
 	errNoPass = &Refusal{Ruling{Ground: GroundUndeclaredAddress, Standing: StandingUnknown, Why: "there is no pass"}}
@@ -105,14 +94,6 @@ func (c *PacketConn) Receive(take func(b []byte, from netip.AddrPort)) bool {
 		r.Receive(take)
 	}
 	return can
-}
-
-// ReceivePair is Receive of c and of other, a socket of the same network. False when one of them can't.
-func (c *PacketConn) ReceivePair(take func(b []byte, from netip.AddrPort), other *PacketConn, others func(b []byte, from netip.AddrPort)) bool {
-	if r, can := c.conn.(PairReceiver); can && r.ReceivePair(take, other.conn, others) {
-		return true
-	}
-	return c.Receive(take) && other.Receive(others)
 }
 
 // Write sends b to the address of p. ErrFenced when p is not live.

@@ -1,13 +1,11 @@
 // Package osnet is the network of the operating system: the real sockets behind the network parameter of the hall, what a media worker needs from the kernel
 // besides them, and what the kernel knows of the clock.
 //
-// There are three kinds of UDP sockets. All of them are a sovereign.UDPConn, so whoever has one can write; they differ in who reads:
+// There are two kinds of UDP sockets. Both are a sovereign.UDPConn, so whoever has one can write; they differ in who reads:
 //
 //   - Net.ListenUDP is for signalling: few sockets, each with a goroutine of its own that waits in ReadFromUDPAddrPort, with deadlines. On Linux they keep the
 //     ICMP errors of earlier datagrams with their destinations (IP_RECVERR), so that a dead next hop is known after one round trip instead of after a timer, and
 //     their queues can be widened and asked for what they lost; elsewhere they are plain.
-//   - Poller.ListenUDP is for very many sockets in a process that does other things, too: a few goroutines of the Poller read them all and hand each datagram to
-//     the function that Receive was given. Linux; elsewhere they are those of Net.
 //   - Net.Socket is for a media worker, a thread that does nothing else: nobody reads the socket but who has it, by Receive and Send with its descriptor, when a
 //     Set says that something waits in it. The worker decides when it looks, so that it can look at all its sockets once in a tick. The descriptor can be given to
 //     another process, and what waits in the socket with it. Linux only: elsewhere it gives errors.ErrUnsupported, and the caller takes another kind.

@@ -78,31 +78,3 @@ func six(fd uintptr) (bool, error) {
 	}
 	return domain == unix.AF_INET6, nil
 }
-
-// ask is epoll_pwait(2) without a mask and without waiting: how many events there are; -1 on an error.
-func ask(set uintptr, events []unix.EpollEvent) int {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, set, uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
-	if errno != 0 {
-		return -1
-	}
-	return int(n)
-}
-
-// watch puts a socket into the set.
-func watch(set uintptr, fd int) error {
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
-	if _, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, set, unix.EPOLL_CTL_ADD, uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0); errno != 0 {
-		return errno
-	}
-	return nil
-}
-
-// filled says of each of two sockets whether anything may wait in it, by one ppoll(2) that does not wait. A descriptor below 0 is none, and has nothing.
-func filled(one, two int) (first, second bool) {
-	fds := [2]unix.PollFd{{Fd: int32(one), Events: unix.POLLIN}, {Fd: int32(two), Events: unix.POLLIN}}
-	var now unix.Timespec
-	if _, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds)), uintptr(len(fds)), uintptr(unsafe.Pointer(&now)), 0, 0, 0); errno != 0 {
-		return true, true // who asks looks
-	}
-	return fds[0].Revents != 0, fds[1].Revents != 0
-}

@@ -16,7 +16,7 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
-// Socket is a UDP socket for media that neither the runtime of Go nor a Poller reads: who has it asks a Set when something waits in it, and calls Receive and Send
+// Socket is a UDP socket for media that the runtime of Go does not read: who has it asks a Set when something waits in it, and calls Receive and Send
 // with its descriptor. Its other methods may be called by many at once; reading by them is not supported. ICMP errors are not reported to it.
 type Socket struct {
 	bound netip.AddrPort

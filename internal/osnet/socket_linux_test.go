@@ -80,7 +80,7 @@ func TestSocket(t *testing.T) {
 		if errno := Send(a.FD(), []byte("raw"), &to); errno != 0 {
 			t.Fatal(errno)
 		}
-		if n, err := a.WriteToUDPAddrPort([]byte("conn"), port(b)); n != 4 || err != nil {
+		if n, err := a.WriteToUDPAddrPort([]byte("conn"), b.Bound()); n != 4 || err != nil {
 			t.Fatal(n, err)
 		}
 		for _, want := range []string{"raw", "conn"} {

@@ -159,7 +159,8 @@ func (w *worker) listen(pr *pair, i int, c *sovereign.PacketConn) {
 // begin drops what waits in the sockets of a pair that the network reads.
 func (pr *pair) begin() {
 	if pr.hands[0] != nil && pr.hands[1] != nil {
-		pr.conns[0].ReceivePair(pr.hands[0], pr.conns[1], pr.hands[1])
+		pr.conns[0].Receive(pr.hands[0])
+		pr.conns[1].Receive(pr.hands[1])
 	}
 }
 

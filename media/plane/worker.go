@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/internal/osnet"
-	"github.com/cordonsip/cordon/sovereign"
 )
 
 const (
@@ -18,6 +17,7 @@ const (
 	busyUntil = 1000                  // and below which they do not any more
 	maxDrain  = 256                   // datagrams that nobody wants which are thrown away at once
 	usualTick = time.Millisecond
+	lately    = 20 * time.Millisecond // what came to a resting pair so shortly before its next leg may reach it: it need not be looked for
 )
 
 // worker carries the packets of its legs, both sides of each call. Where the system can, it is one thread with a set of sockets of its own.
@@ -152,7 +152,7 @@ func (w *worker) drain(fd int) {
 
 // drop throws away what came on a pair before the leg that gets it now, but for what came lately.
 func (w *worker) drop(pr *pair) {
-	if w.idle || w.empty > pr.left && w.now-w.empty <= int64(sovereign.Lately) {
+	if w.idle || w.empty > pr.left && w.now-w.empty <= int64(lately) {
 		return
 	}
 	for _, s := range pr.socks {
