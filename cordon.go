@@ -31,6 +31,7 @@ import (
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/cordonsip/cordon/state"
+	"github.com/cordonsip/cordon/state/book"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -67,6 +68,8 @@ type Node struct {
 	intents audit.Intents
 	names   audit.Pseudonyms
 	kv      state.KV
+	calls   *book.Book // that are up; nil: they end with us
+	left    []sip.Kept // of the last run, until they are taken up
 
 	fence     *sovereign.Fence
 	policy    *policyKeeper
@@ -155,6 +158,12 @@ func (n *Node) Start(ctx context.Context) error {
 	if n.collector != nil {
 		n.run("hep", n.collector.Run)
 	}
+	if err := n.resume(ctx); err != nil {
+		return fmt.Errorf("cordon: start: taking up calls: %w", err)
+	}
+	if n.calls != nil {
+		n.run("calls", n.calls.Run)
+	}
 	n.run("sip", n.edge.Run)
 	n.run("routing", n.router.Run)
 	n.run("tables", (&tableWatch{node: n}).Run)
@@ -170,7 +179,8 @@ func (n *Node) Start(ctx context.Context) error {
 	return nil
 }
 
-// Run is Start, then waits until ctx ends or a room fails, then drains for at most drain and stops.
+// Run is Start, then waits until ctx ends or a room fails, then stops: it drains for at most drain, or where calls outlive us leaves them up, unless the cause of
+// the end of ctx is ErrEndCalls.
 func (n *Node) Run(ctx context.Context, drain time.Duration) error {
 	if err := n.Start(ctx); err != nil {
 		n.Close(ctx)
@@ -184,22 +194,17 @@ func (n *Node) Run(ctx context.Context, drain time.Duration) error {
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain+10*time.Second)
 	defer cancel()
-	return errors.Join(err, n.Stop(stopping, drain))
+	return errors.Join(err, n.stop(stopping, drain, context.Cause(ctx)))
 }
 
-// Stop refuses new calls, waits for live ones for at most drain, ends the rooms last-in-first-out, writes the last entry and closes everything.
-func (n *Node) Stop(ctx context.Context, drain time.Duration) error {
+// Stop refuses new calls, waits for live ones for at most drain, or where they outlive us for what is under way in them, ends the rooms last-in-first-out, writes the
+// last entry and closes everything.
+func (n *Node) Stop(ctx context.Context, drain time.Duration) error { return n.stop(ctx, drain, nil) }
+
+func (n *Node) stop(ctx context.Context, drain time.Duration, why error) error {
 	var err error
 	n.stopped.Do(func() {
-		left := len(n.edge.Calls())
-		if drain > 0 && len(n.stages) > 0 {
-			dctx, cancel := context.WithTimeout(ctx, drain)
-			if e := n.edge.Drain(dctx); e != nil {
-				n.logger.Warn("calls were still up when the drain time ended", "calls", len(n.edge.Calls()))
-			}
-			cancel()
-			left = len(n.edge.Calls())
-		}
+		left := n.drain(ctx, drain, why)
 		for i := len(n.stages) - 1; i >= 0; i-- {
 			err = errors.Join(err, n.stages[i].end())
 		}
@@ -221,6 +226,11 @@ func (n *Node) Close(ctx context.Context) {
 	}
 	if n.media != nil {
 		n.media.Disconnect()
+	}
+	if n.calls != nil {
+		if err := n.calls.Close(); err != nil {
+			n.logger.Warn("closing the book of calls", "error", err)
+		}
 	}
 	for _, c := range []io.Closer{closerOf(n.kv), closerOf(n.intents), closerOf(n.names)} {
 		if c != nil {
@@ -281,8 +291,11 @@ func (n *Node) firstEntries(ctx context.Context) error {
 	if _, err := n.log.Commit(ctx, audit.NodeStarted{Addrs: n.Addrs(), Crash: n.crashed, Name: tenant.Name, LEI: tenant.LEI}); err != nil {
 		return err
 	}
-	if open := n.intents.Open(); n.crashed {
-		gap := audit.Gap{From: n.lastEntry(ctx), To: time.Now().UTC(), Cause: "crash", Lost: uint64(len(open)), Calls: open}
+	if open := n.lost(); n.crashed || n.calls != nil && len(open) > 0 {
+		gap := audit.Gap{From: n.lastEntry(ctx), To: time.Now().UTC(), Cause: "restart", Lost: uint64(len(open)), Calls: open}
+		if n.crashed {
+			gap.Cause = "crash"
+		}
 		if _, err := n.log.Commit(ctx, gap); err != nil {
 			return err
 		}

@@ -118,8 +118,8 @@ func (n *Node) buildDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if legs := n.relay.Settle(); legs > 0 {
-		n.logger.Warn("media: the calls of the last run end: nobody knows their other half", "legs", legs)
+	if err = n.openCalls(c); err != nil {
+		return err
 	}
 	n.edge, err = sip.New(sip.Config{
 		Listeners: n.sipListeners(), Dial: n.streams(c), Scanners: c.Guard.Scanners,
@@ -127,7 +127,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		Parties: n.profiles(c), Planner: n.router, AsksForHelp: n.router.AsksForHelp, Outcome: n.checker.Outcome, Try: n.checker.Try, Spend: n.gate.Spend, Refund: n.gate.Refund,
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.opts.Tap,
-		Endpoint: n.endpoint, RTTMin: n.rttMin, Trace: n.book,
+		Endpoint: n.endpoint, RTTMin: n.rttMin, Trace: n.book, Outlive: n.outlives(),
 	})
 	if err != nil {
 		return err
@@ -381,6 +381,7 @@ func (n *Node) fixed(cfg *configs.Config) error {
 		"log":                 old.Log == cfg.Log,
 		"trace":               old.Trace == cfg.Trace,
 		"hep":                 reflect.DeepEqual(old.File.HEP, cfg.File.HEP),
+		"restart":             n.calls != nil || !cfg.Restart.Must,
 		"spans":               (old.File.Spans == nil) == (cfg.File.Spans == nil),
 		"api.address":         old.API.Off == cfg.API.Off && old.API.Address == cfg.API.Address,
 		"api.cert_file":       (old.API.Cert == nil) == (cfg.API.Cert == nil),

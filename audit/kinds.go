@@ -10,6 +10,7 @@ import (
 const (
 	KindNodeStarted       Kind = "node.started"
 	KindNodeStopped       Kind = "node.stopped"
+	KindNodeResumed       Kind = "node.resumed"
 	KindPolicyApplied     Kind = "policy.applied" // start, reload, suspension, grant: the stamp changed
 	KindReloadRefused     Kind = "policy.reload_refused"
 	KindTableChanged      Kind = "routing.table_changed"
@@ -55,6 +56,15 @@ type NodeStarted struct {
 type NodeStopped struct {
 	Reason string `json:"reason"`
 	Calls  int    `json:"calls_open"`
+}
+
+// NodeResumed says what became of the calls that were up when the last run ended and whose media went on.
+type NodeResumed struct {
+	Calls   int   `json:"calls"`         // that are up again
+	Ended   int   `json:"ended"`         // that could not go on: each has its own records
+	Records int   `json:"records"`       // that had ended before; what the log did not have of them is written
+	Unread  int   `json:"unread"`        // records of calls that were not understood: a gap names them
+	Damage  int64 `json:"damaged_bytes"` // at the end of the book of calls
 }
 
 // PolicyApplied says that another snapshot is in force.
@@ -272,7 +282,7 @@ type MediaRestarted struct {
 type Gap struct {
 	From  time.Time `json:"from"`
 	To    time.Time `json:"to"`
-	Cause string    `json:"cause"` // crash | log_unwritable | reserve_spent
+	Cause string    `json:"cause"` // crash | restart | log_unwritable | reserve_spent
 	Lost  uint64    `json:"lost"`  // entries known to be missing
 	Calls []string  `json:"calls"` // references of calls that were up or waiting for their receipt
 }
@@ -280,6 +290,7 @@ type Gap struct {
 func (NodeStarted) Kind() Kind       { return KindNodeStarted }
 func (NodeStopped) Kind() Kind       { return KindNodeStopped }
 func (MediaRestarted) Kind() Kind    { return KindMediaRestarted }
+func (NodeResumed) Kind() Kind       { return KindNodeResumed }
 func (PolicyApplied) Kind() Kind     { return KindPolicyApplied }
 func (ReloadRefused) Kind() Kind     { return KindReloadRefused }
 func (TableChanged) Kind() Kind      { return KindTableChanged }
@@ -321,6 +332,8 @@ func Decode(e Entry) (Event, error) {
 		return decodeAs[NodeStopped](e)
 	case KindMediaRestarted:
 		return decodeAs[MediaRestarted](e)
+	case KindNodeResumed:
+		return decodeAs[NodeResumed](e)
 	case KindPolicyApplied:
 		return decodeAs[PolicyApplied](e)
 	case KindReloadRefused:
@@ -396,7 +409,7 @@ func decodeBody(e Entry, into any) error {
 // Known says whether this version has a word for the kind.
 func (k Kind) Known() bool {
 	switch k {
-	case KindNodeStarted, KindNodeStopped, KindPolicyApplied, KindReloadRefused, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
+	case KindNodeStarted, KindNodeStopped, KindNodeResumed, KindPolicyApplied, KindReloadRefused, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
 		KindApprovalNotified, KindGateChanged,
 		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,

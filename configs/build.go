@@ -50,6 +50,7 @@ func (b *builder) build() *Config {
 	b.places(c)
 	b.listeners(c)
 	b.media(c)
+	b.restart(c)
 	for i := range f.Trunks {
 		b.party(c, &f.Trunks[i], sovereign.KindTrunk, fmt.Sprintf("trunks[%d]", i))
 	}

@@ -34,6 +34,7 @@ type Config struct {
 
 	Listeners []ListenerPart
 	Media     MediaPart
+	Restart   RestartPart
 	Profiles  []sip.Party
 	Watched   []healthcheck.Watched
 	Health    healthcheck.Settings

@@ -20,6 +20,8 @@ type File struct {
 	Listeners []Listener `yaml:"listeners"`
 	// Media sockets.
 	Media Media `yaml:"media,omitempty"`
+	// What becomes of live calls when the process ends.
+	Restart Restart `yaml:"restart,omitempty"`
 	// Carrier side.
 	Trunks []Party `yaml:"trunks"`
 	// Contact-centre side.

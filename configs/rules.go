@@ -215,7 +215,7 @@ const maxChannelName = 64
 
 // tellable are the kinds of entries that may leave the log as notices. What is about single calls stays in it.
 var tellable = []string{
-	"node.started", "node.stopped", "policy.applied", "policy.reload_refused", "law.suspended", "law.suspension_refused", "health.changed", "dns.answers_moved", "failover.applied", "failover.held",
+	"node.started", "node.stopped", "node.resumed", "policy.applied", "policy.reload_refused", "law.suspended", "law.suspension_refused", "health.changed", "dns.answers_moved", "failover.applied", "failover.held",
 	"failover.refused", "failover.failback", "service.changed", "route.switched", "route.migrated", "approval.notified", "gate.changed", "ingress.refused", "fence.refused", "media.restarted", "log.gap",
 	"certificate.expiring", "certificate.replaced", "certificate.refused",
 }

@@ -23,6 +23,7 @@ type Relay struct {
 	own   *plane.Plane // the plane, when it is in this process
 	seats *seats
 	turns atomic.Uint32 // sessions begun, which the workers get in turns
+	left  atomic.Bool   // the end of Run leaves the sessions as they are
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{}
@@ -97,7 +98,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 	for _, s := range open {
-		s.Close()
+		if !r.left.Load() {
+			s.Close()
+		}
 	}
 	r.ports.sweep(false)
 	stop()

@@ -32,6 +32,7 @@ var fields = map[audit.Kind]struct {
 }{
 	audit.KindNodeStarted:       {"", []string{"after_crash"}},
 	audit.KindNodeStopped:       {"", []string{"reason", "calls_open"}},
+	audit.KindNodeResumed:       {"", []string{"calls", "ended", "records", "unread", "damaged_bytes"}},
 	audit.KindPolicyApplied:     {"policy_digest", []string{"cause", "policy_digest", "facts_digest", "generation", "preset"}},
 	audit.KindReloadRefused:     {"", nil},
 	audit.KindLawSuspended:      {"instrument", []string{"instrument", "since"}},

@@ -66,6 +66,21 @@ func isEnd(key string) (id string, is bool) {
 	return key, false
 }
 
+// KeptRefs are the references of the calls that Restore will tell of.
+func KeptRefs(list []Kept) (refs []string) {
+	for _, k := range list {
+		if _, is := isEnd(k.Key); is {
+			var x epitaph
+			if len(k.Value) > 0 && k.Value[0] == savedVersion && json.Unmarshal(k.Value[1:], &x) == nil && x.Receipt.CallRef != "" {
+				refs = append(refs, x.Receipt.CallRef)
+			}
+		} else if s, err := readCall(k.Value); err == nil {
+			refs = append(refs, s.ref)
+		}
+	}
+	return refs
+}
+
 // discard forgets a call and closes its media, if that is there.
 func (e *Edge) discard(id string, saved []byte) {
 	e.c.Outlive.Book.Delete(id)

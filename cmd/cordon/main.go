@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	cordon "github.com/cordonsip/cordon"
 )
 
 // streams are what a command reads and writes, so that tests can hold them.
@@ -79,20 +80,25 @@ func main() {
 	os.Exit(realMain(ctx, os.Args[1:], streams{os.Stdout, os.Stderr, os.Stdin}))
 }
 
-// untilSignal ends at the first SIGINT or SIGTERM. From then on signals do what they always do: a second one ends the process at once, whatever still drains.
+// untilSignal ends at the first SIGINT or SIGTERM; that of SIGINT has the cause cordon.ErrEndCalls. From then on signals do what they always do: a second one ends the process at
+// once, whatever still drains.
 func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(parent)
+	ctx, cancel := context.WithCancelCause(parent)
 	first := make(chan os.Signal, 1)
 	signal.Notify(first, os.Interrupt, syscall.SIGTERM)
 	go func() {
+		var why error
 		select {
-		case <-first:
+		case sig := <-first:
+			if sig == os.Interrupt {
+				why = cordon.ErrEndCalls
+			}
 		case <-ctx.Done():
 		}
 		signal.Stop(first)
-		cancel()
+		cancel(why)
 	}()
-	return ctx, cancel
+	return ctx, func() { cancel(nil) }
 }
 
 // realMain parses args and runs the command. Exit codes: 0 done, 1 failed, 2 the command line was wrong.
