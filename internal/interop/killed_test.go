@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -162,8 +163,7 @@ func killMedia(t *testing.T) {
 	l.dialAll(callsUnderFire)
 	talk := converse(t, l.calls)
 	talk.goesOn(t, "two seconds of audio", 100)
-	before, late := talk.look()
-	t.Logf("the sender itself was late by up to %s", ms(late))
+	before := talk.look()
 	was := l.mediaProcess()
 	if was == 0 || was == l.cmd.Process.Pid {
 		t.Fatalf("process %d listens for the control process %d", was, l.cmd.Process.Pid)
@@ -172,22 +172,23 @@ func killMedia(t *testing.T) {
 		t.Fatal(err)
 	}
 	talk.goesOn(t, "audio goes on", 75)
-	after, late := talk.look()
-	t.Logf("the sender itself was late by up to %s", ms(late))
+	after := talk.look()
 	if now := l.mediaProcess(); now == 0 || now == was {
 		t.Errorf("process %d listens after %d was killed", now, was)
 	}
 	talk.end()
 	a := talk.account(t)
 	a.print(t, "kill -9 of the media process", before, after)
-	measured(t, "kill -9 of the media process, longest gap of 200 SRTP calls", spread(after)[2], time.Second)
-	lost := sum(a.lost)
-	noted(t, "kill -9 of the media process, packets lost of all", fmt.Sprintf("%d of %d", lost, sum(a.sent)), "<= 2")
-	if lost > 2 { // what the killed thread had taken and not yet sent; all others waited
+	measured(t, "kill -9 of the media process, longest gap of 200 SRTP calls", spread(after.gaps)[2], time.Second)
+	// A packet that a thread had taken and not yet sent died with it; all others waited.
+	lost, inHand := sum(a.lost), runtime.NumCPU()
+	noted(t, "kill -9 of the media process, packets lost of 200 SRTP calls", fmt.Sprintf("%d of %d", lost, sum(a.sent)), fmt.Sprintf("<= %d", inHand))
+	if lost > inHand {
 		t.Errorf("%d packets lost", lost)
 	}
 	l.hangUp(l.calls)
 	l.faultless()
+	l.errors = []string{"media: the media process is gone"}
 	if list := l.receipts(callsUnderFire); len(list) != callsUnderFire {
 		t.Errorf("%d receipts", len(list))
 	}
@@ -200,12 +201,11 @@ func killControl(t *testing.T) {
 	l.dialAll(callsUnderFire)
 	talk := converse(t, l.calls)
 	talk.goesOn(t, "two seconds of audio", 100)
-	before, _ := talk.look()
+	before := talk.look()
 	media := l.mediaProcess()
 	l.killControl()
 	talk.goesOn(t, "audio goes on", 150)
-	after, late := talk.look()
-	t.Logf("the sender itself was late by up to %s", ms(late))
+	after := talk.look()
 	if now := l.mediaProcess(); now != media {
 		t.Errorf("process %d carries the calls, not %d", now, media)
 	}

@@ -371,16 +371,22 @@ func (c *conversation) state() string {
 		silent, len(c.pairs), p.a.sent, p.b.sent, p.a.heard, p.b.heard, c.late, first)
 }
 
-// look gives the longest gap of each call since the last look, and the longest time by which the sender itself was late.
-func (c *conversation) look() (gaps []time.Duration, late time.Duration) {
+// silence is the longest gap of each call in a part of a conversation, and how much of it may be the sender's own: by how much it was late.
+type silence struct {
+	gaps []time.Duration
+	late time.Duration
+}
+
+// look gives that of the part since the last look.
+func (c *conversation) look() (s silence) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, p := range c.pairs {
-		gaps = append(gaps, max(p.a.gap, p.b.gap))
+		s.gaps = append(s.gaps, max(p.a.gap, p.b.gap))
 		p.a.gap, p.b.gap = 0, 0
 	}
-	late, c.late = c.late, 0
-	return gaps, late
+	s.late, c.late = c.late, 0
+	return s
 }
 
 // account is what a conversation that has ended came to, call by call.
@@ -417,7 +423,7 @@ func spread[T int | time.Duration](list []T) [3]T {
 }
 
 // print logs the table per call.
-func (a account) print(t *testing.T, title string, before, after []time.Duration) {
+func (a account) print(t *testing.T, title string, before, after silence) {
 	t.Helper()
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 4, 2, ' ', tabwriter.AlignRight)
@@ -431,10 +437,10 @@ func (a account) print(t *testing.T, title string, before, after []time.Duration
 	}
 	for _, row := range []struct {
 		name string
-		list []time.Duration
+		silence
 	}{{"longest gap before", before}, {"longest gap after", after}} {
-		s := spread(row.list)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t\t\n", row.name, ms(s[0]), ms(s[1]), ms(s[2]))
+		s := spread(row.gaps)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\tsender late by up to %s\t\n", row.name, ms(s[0]), ms(s[1]), ms(s[2]), ms(row.late))
 	}
 	w.Flush()
 	t.Logf("per call, %d calls:\n%s", len(a.sent), text.String())
