@@ -2,6 +2,7 @@ package plane
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -53,6 +54,15 @@ type sending struct {
 // own copies a key: its giver may overwrite it.
 func (k Key) own() Key {
 	return Key{k.Suite, slices.Clone(k.Master), slices.Clone(k.MKI)}
+}
+
+// mark tells keys apart in a slot, and tells nothing of them.
+func (k Key) mark() uint64 {
+	h := sha256.New()
+	h.Write([]byte{byte(k.Suite), byte(len(k.Master))})
+	h.Write(k.Master)
+	h.Write(k.MKI)
+	return binary.BigEndian.Uint64(h.Sum(nil))
 }
 
 // forget overwrites it.

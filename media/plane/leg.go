@@ -24,6 +24,7 @@ type beside struct {
 	passed  *sentReports  // nil before the first
 	got     gotReport     // by a leg that is joined to nobody
 	cname   string        // under which our reports go to the far end; made when it is first needed
+	floor   uint32        // where our SRTCP begins under each key: above what another plane used for the leg; 0: there was none
 }
 
 func (l *leg) ref() Ref { return Ref{l.number, l.serial} }
@@ -59,13 +60,13 @@ func (o *beside) rename(b []byte) {
 // leg gives the leg in a slot; false when there is none.
 func (w *worker) leg(number uint32) (leg, bool) {
 	s, o := w.at(number / w.every)
-	return leg{s, o, number}, s != nil && s.serial != 0
+	return leg{s, o, number}, number != 0 && s != nil && s.serial != 0
 }
 
-// of gives the leg that a command is for; false when it is gone.
+// of gives the leg that a command is for; false when it is gone, or is what another plane left and nobody opened here.
 func (w *worker) of(r Ref) (leg, bool) {
 	l, ok := w.leg(r.Slot)
-	return l, ok && l.serial == r.Serial
+	return l, ok && l.serial == r.Serial && l.pair != nil
 }
 
 // Open implements Commands.
@@ -81,18 +82,25 @@ func (p *Plane) Open(o Open) {
 	w.lock()
 	defer w.mu.Unlock()
 	s, b := w.make(o.Slot / w.every)
-	if s == nil || pr == nil {
+	if s == nil || pr == nil || w.paired(o.Pair) != pr {
 		p.cfg.Logger.Error("plane: no slot or no sockets for a leg", "session", o.Session, "slot", o.Slot, "pair", o.Pair)
 		return
 	}
-	resumed := s.serial == o.Serial
+	if b.pair != nil {
+		w.end(&leg{s, b, o.Slot})
+	}
+	if l, ok := w.leg(w.owner(pr)); ok && l.pair == pr {
+		w.end(&l)
+	}
+	resumed, floor := s.serial == o.Serial, uint32(0)
 	if !resumed {
 		*s = slot{serial: o.Serial}
 	} else {
 		s.outRTCP += rtcpLeap
+		floor = s.outRTCP
 	}
 	s.flags, s.other, s.fds = 0, 0, pr.fds
-	*b = beside{open: o, pair: pr, six: pr.six}
+	*b = beside{open: o, pair: pr, six: pr.six, floor: floor}
 	w.owns[o.Pair/w.every].leg = o.Slot
 	if !resumed { // what came while no plane was there is the leg's
 		w.drop(pr)
@@ -182,9 +190,12 @@ func (l *leg) opens(k Key) bool {
 		if l.inRTCP.on {
 			l.theirs.rtcp = append(l.theirs.rtcp, l.inRTCP)
 		}
+	}
+	mark := k.mark()
+	if l.theirs != nil || l.inKey != mark { // else another plane heard the stream under this key
 		l.in, l.inRTCP = stream{}, stream{}
 	}
-	l.theirs = next
+	l.theirs, l.inKey = next, mark
 	return true
 }
 
@@ -209,9 +220,11 @@ func (l *leg) seals(k Key) bool {
 		if err != nil {
 			return false
 		}
-		next = &outbound{key: k.own(), ctx: ctx}
+		// Another plane may have sent under any key of the leg.
+		next = &outbound{key: k.own(), ctx: ctx, rtcp: l.floor, lost: l.floor > 0}
 		l.outs = append(l.outs, next)
 	}
+	mark := k.mark()
 	switch {
 	case l.ours != nil:
 		if l.out.on {
@@ -219,10 +232,12 @@ func (l *leg) seals(k Key) bool {
 		}
 		l.ours.rtcp, l.outRTCP = l.outRTCP, next.rtcp
 		l.out = sending{}
+	case l.outKey != mark:
+		l.out = sending{}
 	case l.out.on: // of the plane before this one
-		next.names, next.lost = append(next.names, l.out.alias), true
+		next.names = append(next.names, l.out.alias)
 	}
-	l.ours = next
+	l.ours, l.outKey = next, mark
 	return true
 }
 
@@ -277,13 +292,16 @@ func (p *Plane) Close(r Ref) {
 	w := p.worker(r.Slot)
 	w.lock()
 	defer w.mu.Unlock()
-	l, ok := w.of(r)
-	if !ok {
-		return
+	if l, ok := w.of(r); ok {
+		w.end(&l)
 	}
-	w.part(&l)
+}
+
+// end stops a leg, and forgets all of it but what was counted.
+func (w *worker) end(l *leg) {
+	w.part(l)
 	l.flags = 0
-	if w.owner(l.pair) == r.Slot {
+	if w.owner(l.pair) == l.number {
 		w.owns[l.pair.id/w.every].leg, l.pair.left = 0, w.now
 	}
 	for _, in := range l.ins {
@@ -314,8 +332,8 @@ func (p *Plane) Read(r Ref) (Counters, bool) {
 	w := p.worker(r.Slot)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	l, ok := w.of(r)
-	if !ok {
+	l, ok := w.leg(r.Slot) // one that was closed as well
+	if !ok || l.serial != r.Serial {
 		return Counters{}, false
 	}
 	return l.counters(), true

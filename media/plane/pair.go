@@ -45,8 +45,10 @@ func (p *Plane) Give(g Pair) {
 		pr.conns = [2]*sovereign.PacketConn{p.cfg.Fence.UDP(g.RTP), p.cfg.Fence.UDP(g.RTCP)}
 		pr.six = !pr.conns[0].LocalAddr().Addr().Is4()
 	}
+	p.Withdraw(g.ID) // of whoever had the number before
 	if err := w.admit(pr); err != nil {
 		p.cfg.Logger.Error("plane: sockets cannot be read", "err", err)
+		pr.close()
 		return
 	}
 	for i, c := range pr.conns {
@@ -75,7 +77,7 @@ func (w *worker) admit(pr *pair) error {
 			return nil
 		}
 		if err := w.poll(s.FD(), uint64(n)<<33|uint64(i)<<32|uint64(uint32(pr.fds[i]))); err != nil {
-			w.pairs[n] = nil
+			w.remove(pr)
 			return err
 		}
 	}
@@ -125,17 +127,30 @@ func (p *Plane) Withdraw(id uint32) {
 	w.mu.Lock()
 	pr := w.paired(id)
 	if pr != nil {
-		w.pairs[id/w.every], w.owns[id/w.every] = nil, owned{fds: [2]int32{-1, -1}}
-		for _, s := range pr.socks {
-			if s != nil {
-				_ = w.set.Remove(s.FD()) // a socket that is not in it needs no removal
-			}
+		if l, ok := w.leg(w.owner(pr)); ok && l.pair == pr {
+			w.end(&l)
 		}
+		w.remove(pr)
 	}
 	w.mu.Unlock()
-	if pr == nil {
-		return
+	if pr != nil {
+		pr.close()
 	}
+}
+
+// remove takes a pair out of what the worker reads.
+func (w *worker) remove(pr *pair) {
+	n := pr.id / w.every
+	w.pairs[n], w.owns[n] = nil, owned{fds: [2]int32{-1, -1}}
+	for _, s := range pr.socks {
+		if s != nil && w.set != nil {
+			_ = w.set.Remove(s.FD()) // a socket that is not in it needs no removal
+		}
+	}
+}
+
+// close closes the sockets of a pair that the worker has no more.
+func (pr *pair) close() {
 	close(pr.closed)
 	for i := range pr.socks {
 		if pr.socks[i] != nil {

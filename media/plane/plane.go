@@ -36,7 +36,7 @@ type Pair struct {
 }
 
 // Open begins a leg on a pair. It takes nothing and sends nothing before Set. A leg that its slot holds already, of the same serial, goes on with what it
-// counted, where it was latched and which packets it saw: that is how a plane takes over from one that died.
+// counted, where it was latched and which packets it saw: that is how a plane takes over from one that died. A leg that the slot or the pair has otherwise is closed.
 type Open struct {
 	Ref
 	Pair     uint32
@@ -95,7 +95,7 @@ type Aim struct {
 // (a leg that is gone) is left undone.
 type Commands interface {
 	Give(Pair)
-	Withdraw(pair uint32) // closes the sockets
+	Withdraw(pair uint32) // closes the sockets, and the leg that has them
 	Open(Open)
 	Set(Set)
 	Mute(Ref)    // the leg takes nothing and sends nothing until Set

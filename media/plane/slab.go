@@ -12,7 +12,7 @@ import (
 )
 
 // Layout names the form of a slab. It grows when slot changes: processes of different layouts do not share one.
-const Layout = 3
+const Layout = 4
 
 // flags of a slot.
 const (
@@ -39,6 +39,8 @@ type slot struct {
 	rtcp    lane
 	inRTCP  stream
 	outRTCP uint32 // the next index
+	inKey   uint64 // which key the streams of what comes are under
+	outKey  uint64 // and that of what goes
 }
 
 // lane is one socket of a leg with its far end: where packets go to, and the only source that is listened to.

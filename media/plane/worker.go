@@ -67,6 +67,7 @@ func (w *worker) run(ctx context.Context) {
 		return
 	case <-w.ready:
 	}
+	defer w.set.Close()
 	runtime.LockOSThread()
 	if err := osnet.Sharpen(); err != nil {
 		w.p.cfg.Logger.Debug("plane: the timer of a worker is not sharp", "err", err)
