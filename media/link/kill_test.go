@@ -267,6 +267,7 @@ func TestControlProcessIsKilled(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { cmd.Process.Kill() }) // its media process then ends by itself
 	var at [][2]netip.AddrPort
 	if err := json.NewDecoder(out).Decode(&at); err != nil {
 		t.Fatal(err)
