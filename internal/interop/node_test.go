@@ -148,6 +148,7 @@ type node struct {
 	http  *http.Client
 
 	errors []string // parts of the log lines of level ERROR that the scenario causes
+	gaps   int      // how often it kills the node, each of which the audit log tells as a gap
 }
 
 // defaults of a world's parts.
@@ -262,17 +263,23 @@ func boot(t *testing.T, w *world, up ...string) *node {
 	}
 	file := w.write(n)
 	n.http = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: w.at.dial, DisableKeepAlives: true}}
-	n.process = start(t, w.at, n.dir, cordonBin, "run", "-c", file, "--drain", "30s", "--level", "debug")
-	until(t, "the node is ready", 20*time.Second, func() bool {
-		if n.ended() {
-			t.Fatalf("cordon ended: %v\n%s", n.err, n.output())
-		}
-		return n.ready()
-	})
+	n.run(file)
 	for _, name := range up {
 		n.waitFor(name, "up")
 	}
 	return n
+}
+
+// run starts cordon with a configuration and waits until it is ready.
+func (n *node) run(file string) {
+	n.t.Helper()
+	n.process = start(n.t, n.w.at, n.dir, cordonBin, "run", "-c", file, "--drain", "30s", "--level", "debug")
+	until(n.t, "the node is ready", 20*time.Second, func() bool {
+		if n.ended() {
+			n.t.Fatalf("cordon ended: %v\n%s", n.err, n.output())
+		}
+		return n.ready()
+	})
 }
 
 // ready asks the door of load balancers.
@@ -414,7 +421,7 @@ func (n *node) stop() {
 func (n *node) verify() {
 	n.t.Helper()
 	out := n.mustCLI("ops", "verify", "state")
-	if !strings.Contains(out, "receipts, 0 gaps") {
+	if !strings.Contains(out, fmt.Sprintf("receipts, %d gaps", n.gaps)) {
 		n.t.Errorf("verify: %s", out)
 	}
 	for line := range strings.Lines(n.output()) {

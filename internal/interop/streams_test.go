@@ -256,6 +256,7 @@ func converse(t *testing.T, pairs []pair) *conversation {
 	c := &conversation{pairs: pairs, set: set, done: make(chan struct{})}
 	for i, p := range pairs {
 		for side, e := range p.ends() {
+			e.last = 0 // a pause before is no gap
 			if err := set.Add(e.fd, uint64(2*i+side)); err != nil {
 				t.Fatal(err)
 			}
