@@ -11,6 +11,7 @@ import (
 const (
 	rebindIdle = time.Second
 	strangers  = 20 // packets of unknown sources that are looked at, per second and socket
+	newSources = 1  // sources of a leg without SRTP, per second, after the first ones
 	maxTold    = 8  // refused sources that are told apart per lane and negotiation; the others are only counted
 )
 
@@ -47,6 +48,23 @@ func (w *worker) admissible(l *leg, ln *lane, from *osnet.Name) bool {
 	}
 	// Two sources at once on a plain leg are an injection: only a far end that fell silent can have moved.
 	return !ln.heard || now-ln.last >= int64(rebindIdle)
+}
+
+// newcomer says whether a leg without SRTP takes a source that is not the one in use. Anybody can write the far end's address into a packet, and each new source
+// makes its stream begin anew over there: few of them come in a call, so no more than a few are taken.
+func (w *worker) newcomer(l *leg, ssrc uint32) bool {
+	for i := range l.sources {
+		if l.sources[i].ssrc == ssrc {
+			return true
+		}
+	}
+	l.ration = min(l.ration+float64(w.now-l.rationed)/1e9*newSources, maxSources)
+	l.rationed = w.now
+	if l.ration < 1 {
+		return false
+	}
+	l.ration--
+	return true
 }
 
 // far takes an admitted packet from `from` for the lane. A source that is not the latched one is judged and latched first; false refuses the packet.

@@ -9,22 +9,24 @@ type leg struct {
 
 // beside is what is needed of a leg seldom, or has pointers.
 type beside struct {
-	open    Open
-	pair    *pair
-	six     bool
-	theirs  *inbound    // key in use of what comes; nil before the first
-	ours    *outbound   // of what goes
-	ins     []*inbound  // the last keys of the far end, so that a key that comes back finds its rollover counter
-	outs    []*outbound // one per key of ours, for as long as the leg lives: its indexes are never used twice
-	clocks  []Clock
-	usual   [8]Clock // the memory of the first ones
-	sources []source // but for the one in use
-	turn    uint64
-	towers  [2]watchtower // of RTP and of RTCP
-	passed  *sentReports  // nil before the first
-	got     gotReport     // by a leg that is joined to nobody
-	cname   string        // under which our reports go to the far end; made when it is first needed
-	floor   uint32        // where our SRTCP begins under each key: above what another plane used for the leg; 0: there was none
+	open     Open
+	pair     *pair
+	six      bool
+	theirs   *inbound    // key in use of what comes; nil before the first
+	ours     *outbound   // of what goes
+	ins      []*inbound  // the last keys of the far end, so that a key that comes back finds its rollover counter
+	outs     []*outbound // one per key of ours, for as long as the leg lives: its indexes are never used twice
+	clocks   []Clock
+	usual    [8]Clock // the memory of the first ones
+	sources  []source // but for the one in use
+	turn     uint64
+	ration   float64       // of new sources, where nothing authenticates them
+	rationed int64         // unix ns
+	towers   [2]watchtower // of RTP and of RTCP
+	passed   *sentReports  // nil before the first
+	got      gotReport     // by a leg that is joined to nobody
+	cname    string        // under which our reports go to the far end; made when it is first needed
+	floor    uint32        // where our SRTCP begins under each key: above what another plane used for the leg; 0: there was none
 }
 
 func (l *leg) ref() Ref { return Ref{l.number, l.serial} }

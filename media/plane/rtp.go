@@ -40,6 +40,9 @@ func (w *worker) media(l *leg, ln *lane, b []byte, from *osnet.Name) {
 			l.refused++
 			return
 		}
+	} else if l.current.ssrc != h.SSRC && !w.newcomer(l, h.SSRC) {
+		l.refused++
+		return
 	}
 	if !w.far(l, ln, from) {
 		l.refused++
