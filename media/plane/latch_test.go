@@ -173,6 +173,18 @@ func TestLatchOfReports(t *testing.T) {
 	}
 }
 
+// TestPlainLatchOfReports: without SRTP the source must be one that was said or declared.
+func TestPlainLatchOfReports(t *testing.T) {
+	b := newBed(t, Config{})
+	alice, bob := b.call(0, 0)
+	for at, want := range map[netip.AddrPort]int{netip.MustParseAddrPort("127.0.1.99:4001"): 0, heldAddr: 0, port(alice.at, 4001): 1} {
+		was := bob.rtcp.sent
+		if alice.rtcp.take(report(alice.ssrc, 0), at); bob.rtcp.sent-was != want {
+			t.Errorf("%d reports of %v cross", bob.rtcp.sent-was, at)
+		}
+	}
+}
+
 // TestStrangersAreBounded: how often a stranger is looked at, how many are told of, and that the latched far end waits for none of them.
 func TestStrangersAreBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -31,11 +31,24 @@ func TestMuteAndSilence(t *testing.T) {
 			{func(Ref) { b.Set(alice.set()) }, [2]int{2, 2}, alice.at},
 		} {
 			step.do(alice.Ref)
+			reports := alice.rtcp.sent
+			bob.rtcp.take(control(t, bob, uint32(i+1)), port(bob.at, bob.at.Port()+1))
+			if l, _ := b.worker(1).of(alice.Ref); alice.rtcp.sent > reports != (l.flags&flagLive != 0 && l.slot.rtcp.aimed) {
+				t.Errorf("step %d: %d reports leave", i, alice.rtcp.sent-reports)
+			}
 			if got := both(); got != step.want || b.read(alice.Ref).Peer != step.peer {
 				t.Errorf("step %d: %v cross, and it points to %v", i, got, b.read(alice.Ref).Peer)
 			}
 		}
 	}
+}
+
+// control is a report of a far end, as it goes over the wire.
+func control(t *testing.T, e *end, index uint32) []byte {
+	if e.seal == nil {
+		return report(e.ssrc, 0)
+	}
+	return sealedRTCP(t, e.in, report(e.ssrc, 0), index)
 }
 
 // TestJoin: who is joined to whom, and that nobody hears a former other half.
@@ -97,6 +110,7 @@ func TestASlotIsUsedAgain(t *testing.T) {
 		b.Emit(old, packet(1, 1, 1, []byte("x")), 1, true)
 		b.Report(old, 1, 1, 1, 1)
 		alice.rtp.take(alice.next(), alice.at)
+		bob.crosses(next, 2)
 		if _, ok := b.Read(old); ok {
 			t.Error("the former leg can be read")
 		}
@@ -195,6 +209,10 @@ func TestPairsOfOthers(t *testing.T) {
 		next.Ref = Ref{other, 9}
 		b.Open(next) // on the same pair
 		alice.rtp.take(alice.next(), alice.at)
+		b.Emit(alice.Ref, packet(1, 1, 1, []byte("x")), 1, true)
+		if alice.rtp.sent != 0 {
+			t.Errorf("%d workers: a leg sends on a pair that another one has", workers)
+		}
 		if a, n := b.read(alice.Ref), b.read(next.Ref); a.Packets+a.Refused != 0 || n.Refused != 1 {
 			t.Errorf("%d workers: two legs have one pair", workers)
 		}
@@ -214,11 +232,14 @@ func TestMux(t *testing.T) {
 	alice, bob := b.call(0, 0)
 	cross := func(s *wire, at netip.AddrPort) [2]int {
 		rtp, rtcp := bob.rtp.sent, bob.rtcp.sent
-		s.take(report(alice.ssrc, 0), at)
+		s.take(report(alice.ssrc, 8), at)
 		return [2]int{bob.rtp.sent - rtp, bob.rtcp.sent - rtcp}
 	}
 	if got := cross(alice.rtcp, port(alice.at, alice.at.Port()+1)); got != [2]int{0, 1} {
 		t.Errorf("on a port of its own: %v", got)
+	}
+	if got := cross(alice.rtp, alice.at); got != [2]int{1, 0} {
+		t.Errorf("muxed without being asked: %v", got)
 	}
 	set := alice.set()
 	set.Mux, set.RTCP = true, Aim{}
