@@ -57,6 +57,7 @@ var ours = map[string][]string{
 	"internal/jcs":        {},
 	"internal/octets":     {},
 	"internal/cdr":        {},
+	"internal/ng":         {},
 	"internal/osnet":      {"sovereign"},
 	"internal/vnet":       {"sovereign"},
 	"internal/carrier":    {"sovereign"},

@@ -11,58 +11,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 )
-
-func TestBencodeBothWays(t *testing.T) {
-	t.Parallel()
-	for text, v := range map[string]any{
-		"0:": "", "4:spam": "spam", "i0e": int64(0), "i-42e": int64(-42), "le": []any{}, "l4:spami7ee": []any{"spam", int64(7)}, "de": map[string]any{},
-		"d7:command4:ping3:sdp7:v=0\r\nx:e": map[string]any{"sdp": "v=0\r\nx:", "command": "ping"}, // keys in order
-		"d1:ad1:bl1:cee2:zzi1ee":            map[string]any{"zz": int64(1), "a": map[string]any{"b": []any{"c"}}},
-	} {
-		if got := string(bencode(nil, v)); got != text {
-			t.Errorf("%v: %q, want %q", v, got, text)
-		}
-		if got, err := bdecode([]byte(text)); err != nil || !reflect.DeepEqual(got, v) {
-			t.Errorf("%q: %v, %v, want %v", text, got, err, v)
-		}
-	}
-}
-
-func TestBencodeRefuses(t *testing.T) {
-	t.Parallel()
-	for _, text := range []string{
-		"", "4:spa", "04:spam", "-1:", "99999999999999999999:", "i7", "ie", "i07e", "i-0e", "i 7e", "l", "l4:spam", "d", "d4:spam", "di1e4:spame", "d1:ai1e1:ai2ee", "4:spamx", "x",
-		strings.Repeat("l", 40) + strings.Repeat("e", 40), "70000:" + strings.Repeat("a", 70000),
-	} {
-		if v, err := bdecode([]byte(text)); !errors.Is(err, errBencode) {
-			t.Errorf("%.30q: %v, %v", text, v, err)
-		}
-	}
-}
-
-// FuzzBencode holds that what can be read can be written, and that what is written reads as the same.
-func FuzzBencode(f *testing.F) {
-	for _, s := range []string{"d6:result2:ok3:sdp3:v=0e", "li1e0:dee", "i-9223372036854775808e", "d1:", "8:abc", "l"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		v, err := bdecode(b)
-		if err != nil {
-			return
-		}
-		out := bencode(nil, v)
-		again, err := bdecode(out)
-		if err != nil || !reflect.DeepEqual(v, again) {
-			t.Fatalf("%q: %v, written %q, read %v, %v", b, v, out, again, err)
-		}
-	})
-}
 
 func TestDescriptionsAreRead(t *testing.T) {
 	t.Parallel()

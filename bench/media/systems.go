@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"os"
 	"time"
+
+	"github.com/cordonsip/cordon/internal/ng"
 )
 
 const (
@@ -149,7 +151,7 @@ func (c *cordon) stop() {
 // rtpengine is Debian's, without its kernel module.
 type rtpengine struct {
 	proc *process
-	ng   *ng
+	ng   *ng.Client
 }
 
 func startPeer(p *plan, dir string) (*rtpengine, error) {
@@ -165,8 +167,8 @@ func startPeer(p *plan, dir string) (*rtpengine, error) {
 	if e.proc, err = launch(dir, namePeer, p.nice, false, "rtpengine", args...); err != nil {
 		return nil, err
 	}
-	if e.ng, err = dialNG(peerAsks); err == nil {
-		_, err = e.ng.ask(map[string]any{"command": "ping"})
+	if e.ng, err = ng.Dial(peerAsks); err == nil {
+		_, err = e.ng.Ask(map[string]any{"command": "ping"})
 	}
 	if err != nil {
 		e.stop()
@@ -184,7 +186,7 @@ func (e *rtpengine) exchange(command, id, suite string, sdp []byte) ([]byte, err
 	if command == "answer" {
 		q["to-tag"] = "b"
 	}
-	a, err := e.ng.ask(q)
+	a, err := e.ng.Ask(q)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +206,7 @@ func (e *rtpengine) process() *process { return e.proc }
 
 func (e *rtpengine) stop() {
 	if e.ng != nil {
-		_ = e.ng.conn.Close() // nothing waits in it
+		_ = e.ng.Close() // nothing waits in it
 	}
 	e.proc.end(5 * time.Second)
 }

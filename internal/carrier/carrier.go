@@ -49,11 +49,16 @@ type Config struct {
 	Seed       uint64         // of ids and of Behaviour.Loss; 0: random
 	Behaviour  Behaviour
 	Registrar  *Registrar // takes registrations
+	// Relay is a media relay of this side's network, which every description passes on its way in and out; nil: there is none. It must answer soon, and not call the Peer.
+	Relay Relay
 	// ForbiddenBytes must not occur in any message received here, e.g. the addresses of the other side of a topology-hiding element.
 	ForbiddenBytes [][]byte
 	// Trace sees each SIP message; may be nil, must not block or call the Peer.
 	Trace func(Message)
 }
+
+// Relay makes the description that goes on of one that an offerer or an answerer wrote, and which leaves our network, or comes into it.
+type Relay func(call string, offer, leaves bool, sdp []byte) ([]byte, error)
 
 // Message is one SIP message as it crossed the socket.
 type Message struct {

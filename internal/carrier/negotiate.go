@@ -17,11 +17,27 @@ func (c *Call) describeOffer() []byte {
 			c.offered = append(c.offered, c.sdp.key(i+1, s))
 		}
 	}
-	return c.sdp.describe(c.media.addr(), c.offered, true, true, c.dir)
+	offer, err := c.relayed(true, true, c.sdp.describe(c.media.addr(), c.offered, true, true, c.dir))
+	if err != nil {
+		c.p.fault("our own media relay: %v", err)
+	}
+	return offer
+}
+
+// relayed is a description after our media relay.
+func (c *Call) relayed(offer, leaves bool, sdp []byte) ([]byte, error) {
+	if c.p.cfg.Relay == nil {
+		return sdp, nil
+	}
+	return c.p.cfg.Relay(c.id, offer, leaves, sdp)
 }
 
 // answer takes an offer into force and writes our answer to it.
 func (c *Call) answer(offer []byte) ([]byte, error) {
+	offer, err := c.relayed(true, false, offer)
+	if err != nil {
+		return nil, err
+	}
 	s, err := parseSDP(offer)
 	if err != nil {
 		return nil, err
@@ -52,11 +68,16 @@ func (c *Call) answer(offer []byte) ([]byte, error) {
 	if err := c.media.apply(s.addr, ours, theirs, c.dir); err != nil {
 		return nil, err
 	}
-	return c.sdp.describe(c.media.addr(), keys, slices.Contains(s.formats, fmt.Sprint(telEvent)), s.mux, c.dir), nil
+	return c.relayed(false, true, c.sdp.describe(c.media.addr(), keys, slices.Contains(s.formats, fmt.Sprint(telEvent)), s.mux, c.dir))
 }
 
 // applyAnswer takes the answer to our latest offer into force, early or final.
 func (c *Call) applyAnswer(body []byte) {
+	body, err := c.relayed(false, false, body)
+	if err != nil {
+		c.p.fault("our own media relay: %v", err)
+		return
+	}
 	s, err := parseSDP(body)
 	if err != nil {
 		c.p.fault("answer: %v", err)

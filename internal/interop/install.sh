@@ -7,4 +7,4 @@ if [ "$(id -u)" != 0 ]; then
 	exit 1
 fi
 exec "$(dirname "$0")/need.sh" interop sipp=sip-tester baresip=baresip-core linphone-daemon=linphone-cli kamailio=kamailio,kamailio-tls-modules \
-	svmap=sipvicious sngrep=sngrep tshark=tshark tcpdump=tcpdump ip=iproute2
+	svmap=sipvicious sngrep=sngrep tshark=tshark tcpdump=tcpdump ip=iproute2 rtpengine=rtpengine-daemon

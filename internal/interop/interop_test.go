@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	for _, p := range []string{"sipp", "baresip", "tshark", "tcpdump", "ip", "svmap", "svwar", "sngrep"} {
+	for _, p := range []string{"sipp", "baresip", "tshark", "tcpdump", "ip", "svmap", "svwar", "sngrep", "rtpengine"} {
 		if _, err := exec.LookPath(p); err != nil {
 			fmt.Fprintf(os.Stderr, "interop: %s is missing: run internal/interop/install.sh as root\n", p)
 			return 1

@@ -81,6 +81,12 @@ func newPeer(t *testing.T, addr string, suites ...string) *peer {
 		t.Fatal(err)
 	}
 	p.net.media.Store(true)
+	runPeer(t, p.Peer)
+	return p
+}
+
+// runPeer runs a peer for the length of the test.
+func runPeer(t *testing.T, p *carrier.Peer) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
@@ -90,7 +96,6 @@ func newPeer(t *testing.T, addr string, suites ...string) *peer {
 			t.Error(err)
 		}
 	})
-	return p
 }
 
 // as makes a party of a peer; more are further keys of its media.

@@ -1,6 +1,6 @@
-//go:build linux
-
-package main
+// Package ng is a client of rtpengine's control protocol, for whoever measures cordon beside it or puts it at the far end of a call: questions and answers in
+// Bencode over UDP. It imports the standard library alone.
+package ng
 
 import (
 	"bytes"
@@ -13,33 +13,37 @@ import (
 	"time"
 )
 
-// ng asks rtpengine by its ng protocol: a datagram with a cookie and a dictionary, and one back with the same cookie.
-type ng struct {
+// Client asks one rtpengine: a datagram with a cookie and a dictionary, and one back with the same cookie. It is for one question at a time.
+type Client struct {
 	conn *net.UDPConn
 	next int
 	buf  []byte
 }
 
-func dialNG(to netip.AddrPort) (*ng, error) {
+// Dial opens the socket; nobody needs to listen yet.
+func Dial(to netip.AddrPort) (*Client, error) {
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("ng: %w", err)
 	}
-	return &ng{conn: c, buf: make([]byte, longest)}, nil
+	return &Client{conn: c, buf: make([]byte, longest)}, nil
 }
 
 // The time for an answer, and how often a question is put: rtpengine gives the same answer to the same cookie.
 const (
-	ngPatience = time.Second
-	ngTries    = 5
+	patience = time.Second
+	tries    = 5
 )
 
-// ask puts a question and gives the answer; an answer whose result is no success is an error.
-func (c *ng) ask(question map[string]any) (map[string]any, error) {
+// Close gives the socket back.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Ask puts a question and gives the answer: strings, int64, []any and map[string]any. An answer whose result is no success is an error.
+func (c *Client) Ask(question map[string]any) (map[string]any, error) {
 	c.next++
 	cookie := strconv.Itoa(c.next)
 	out := bencode([]byte(cookie+" "), question)
-	for range ngTries {
+	for range tries {
 		_, err := c.conn.Write(out)
 		var answer map[string]any
 		if err == nil {
@@ -47,7 +51,7 @@ func (c *ng) ask(question map[string]any) (map[string]any, error) {
 		}
 		if err != nil {
 			if !errors.Is(err, os.ErrDeadlineExceeded) { // nobody listens yet
-				time.Sleep(ngPatience)
+				time.Sleep(patience)
 			}
 			continue
 		}
@@ -62,8 +66,8 @@ func (c *ng) ask(question map[string]any) (map[string]any, error) {
 }
 
 // hear waits for the answer with that cookie; others, which are late, are thrown away.
-func (c *ng) hear(cookie string) (map[string]any, error) {
-	if err := c.conn.SetReadDeadline(time.Now().Add(ngPatience)); err != nil {
+func (c *Client) hear(cookie string) (map[string]any, error) {
+	if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
 	for {
