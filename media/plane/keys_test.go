@@ -333,6 +333,24 @@ func TestRolloverStaysInStep(t *testing.T) {
 	}
 }
 
+// TestStrayPackets: a packet whose number is far off leaves under no index before the next one says that the source began anew, and then under another SSRC.
+func TestStrayPackets(t *testing.T) {
+	b := newBed(t, Config{})
+	alice, bob := b.call(0, ours.AES128CM80)
+	far := pion(t, bob.out)
+	alice.crosses(bob, 5)
+	alice.ext += 20000
+	if alice.crosses(bob, 1) != 0 || b.Totals().Dropped != 0 {
+		t.Error("a stray packet leaves")
+	}
+	if alice.crosses(bob, 3) != 3 || binary.BigEndian.Uint32(bob.rtp.last[8:]) == alice.ssrc {
+		t.Error("a source that began anew goes on as it was")
+	}
+	if _, err := far.DecryptRTP(nil, bob.rtp.last, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFirstPacketAroundTheWrap: a stream whose first packet that is seen lies behind a wrap that nobody saw is at counter 1, and goes on there.
 // Conforms: RFC 3711 section 3.3.1
 func TestFirstPacketAroundTheWrap(t *testing.T) {
