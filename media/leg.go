@@ -38,8 +38,8 @@ type leg struct {
 	// negotiation, guarded by s.mu
 	id      uint64
 	version uint64
-	sum     uint64 // of what was sent last, without its version
-	keys    map[Suite]crypto
+	sum     uint64   // of what was sent last, without its version
+	keys    []crypto // ours, one per suite
 	tags    int
 	proto   string // as agreed; "" before
 	remote  *remote
@@ -197,7 +197,7 @@ func (l *leg) renumber(other *line) error {
 
 // ours is our key for a far end that chose that one: one per suite, for as long as the leg lives.
 func (l *leg) ours(theirs *crypto) (crypto, error) {
-	c, ok := l.keys[theirs.suite]
+	c, ok := l.key(theirs.suite)
 	if !ok {
 		c = newCrypto(theirs.tag, theirs.suite)
 		l.keep(c)
@@ -208,12 +208,25 @@ func (l *leg) ours(theirs *crypto) (crypto, error) {
 	return c, nil
 }
 
+// key is our key for a suite, if there is one.
+func (l *leg) key(s Suite) (c crypto, ok bool) {
+	for _, k := range l.keys {
+		if k.suite == s {
+			return k, true
+		}
+	}
+	return crypto{}, false
+}
+
 // keep remembers a key of ours.
 func (l *leg) keep(c crypto) {
-	if l.keys == nil {
-		l.keys = map[Suite]crypto{}
+	for i := range l.keys {
+		if l.keys[i].suite == c.suite {
+			l.keys[i] = c
+			return
+		}
 	}
-	l.keys[c.suite] = c
+	l.keys = append(l.keys, c)
 }
 
 // forPlane is the key as the plane has it.

@@ -275,11 +275,12 @@ func (l *leg) tries() bool {
 // offerKeys are our crypto lines: one key per suite, made once per leg; after an agreement only the agreed one.
 func (l *leg) offerKeys() []crypto {
 	if l.remote != nil && l.remote.key != nil {
-		return []crypto{l.keys[l.remote.key.suite]}
+		c, _ := l.key(l.remote.key.suite)
+		return []crypto{c}
 	}
 	var out []crypto
 	for _, suite := range l.cfg.suites() {
-		c, ok := l.keys[suite]
+		c, ok := l.key(suite)
 		if !ok {
 			l.tags++
 			c = newCrypto(strconv.Itoa(l.tags), suite)
@@ -362,7 +363,7 @@ func (l *leg) reply(offer, answer *remote) line {
 		attrs: said.attrs, dir: answer.toward(), mux: offer.line.mux,
 	}
 	if offer.key != nil {
-		c := l.keys[offer.key.suite]
+		c, _ := l.key(offer.key.suite)
 		c.tag = offer.key.tag
 		out.crypto = []crypto{c}
 	}

@@ -31,7 +31,8 @@ func TestASlabHoldsNothingOfItsCall(t *testing.T) {
 				t.Error("the memory of the last call lies idle")
 			}
 			l := s.legs[A].Load()
-			ours, theirs := l.keys[AES_CM_128_HMAC_SHA1_80].key, l.remote.key.key
+			mine, _ := l.key(AES_CM_128_HMAC_SHA1_80)
+			ours, theirs := mine.key, l.remote.key.key
 			if l != &m.legs[A] || l.remote != &m.says[A].rem || len(ours) != 30 || len(theirs) != 30 || reflect.ValueOf(theirs).IsZero() {
 				t.Fatalf("the call does not lie in its slab: %d and %d bytes of keys", len(ours), len(theirs))
 			}

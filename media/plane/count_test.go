@@ -9,7 +9,11 @@ import (
 )
 
 // counting is a leg of which nothing but the counters is used.
-func counting(clocks ...Clock) leg { return leg{slot: &slot{}, beside: &beside{clocks: clocks}} }
+func counting(clocks ...Clock) leg {
+	l := leg{slot: &slot{}, beside: &beside{}}
+	l.known(clocks)
+	return l
+}
 
 func (l *leg) count(h Header, n int, at time.Time) verdict {
 	return l.tally(l.beside, h, n, at.UnixNano())

@@ -16,8 +16,9 @@ type beside struct {
 	ours     *outbound   // of what goes
 	ins      []*inbound  // the last keys of the far end, so that a key that comes back finds its rollover counter
 	outs     []*outbound // one per key of ours, for as long as the leg lives: its indexes are never used twice
-	clocks   []Clock
-	usual    [8]Clock // the memory of the first ones
+	clocks   [8]Clock    // the first ones, as many as
+	timed    uint8       // says, and
+	further  []Clock
 	sources  []source // but for the one in use
 	turn     uint64
 	ration   float64       // of new sources, where nothing authenticates them
@@ -38,11 +39,19 @@ func (l *leg) tower(ln *lane) *watchtower {
 	return &l.towers[0]
 }
 
+// known keeps the clocks.
+func (o *beside) known(clocks []Clock) {
+	o.timed = uint8(copy(o.clocks[:], clocks))
+	o.further = append(o.further[:0], clocks[o.timed:]...)
+}
+
 // clock of a payload type; zero when it is not known.
 func (o *beside) clock(pt uint8) Clock {
-	for i := range o.clocks {
-		if o.clocks[i].PT == pt {
-			return o.clocks[i]
+	for _, known := range [2][]Clock{o.clocks[:o.timed], o.further} {
+		for i := range known {
+			if known[i].PT == pt {
+				return known[i]
+			}
 		}
 	}
 	return Clock{}
@@ -50,12 +59,8 @@ func (o *beside) clock(pt uint8) Clock {
 
 // rename gives an RTP packet the payload type of the side to which it goes. Marker, time stamp and payload stay: events of RFC 4733 keep their durations.
 func (o *beside) rename(b []byte) {
-	pt := b[1] & 0x7f
-	for i := range o.clocks {
-		if c := &o.clocks[i]; c.PT == pt && c.Moves {
-			b[1] = b[1]&0x80 | c.To&0x7f
-			return
-		}
+	if c := o.clock(b[1] & 0x7f); c.Moves {
+		b[1] = b[1]&0x80 | c.To&0x7f
 	}
 }
 
@@ -139,10 +144,7 @@ func (p *Plane) Set(n Set) {
 		}
 		flags |= flagSeals
 	}
-	if l.clocks == nil {
-		l.clocks = l.usual[:0]
-	}
-	l.clocks = append(l.clocks[:0], n.Clocks...)
+	l.known(n.Clocks)
 	for _, c := range n.Clocks {
 		if c.Moves {
 			flags |= flagRenames

@@ -147,9 +147,11 @@ func (s *slots) make(n uint32) (*slot, *beside) {
 		if s.fixed || n >= maxSlots {
 			return nil, nil
 		}
-		for size := max(64, 2*int(n)); len(s.slots) < size; {
-			s.slots, s.beside = append(s.slots, make([]slot, size-len(s.slots))...), append(s.beside, make([]beside, size-len(s.beside))...)
-		}
+		size := int(n) + max(64, int(n)/4)
+		grown, besides := make([]slot, size), make([]beside, size)
+		copy(grown, s.slots)
+		copy(besides, s.beside)
+		s.slots, s.beside = grown, besides
 	}
 	return s.at(n)
 }
