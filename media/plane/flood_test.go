@@ -17,7 +17,7 @@ type flood struct {
 }
 
 // shout sends n packets: from places that are held, from permitted ones, from other ports of the far end; with numbers and SSRCs that never come twice, and such
-// as were there before. Under SRTP also with the far end's own address, which anybody can write into a packet: what is plain cannot tell those from its own.
+// as were there before; and with the far end's own address, which anybody can write into a packet. What is plain cannot tell a replay from its own then, so that is left out.
 func (f *flood) shout(n int) {
 	for range n {
 		f.n++
@@ -29,7 +29,7 @@ func (f *flood) shout(n int) {
 			at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 66, byte(f.n)}), uint16(f.n>>8))
 		case kind == 1:
 			at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 2, byte(f.n)}), uint16(f.n>>8))
-		case kind == 2 || f.e.seal == nil:
+		case kind == 2 || kind == 3 && f.e.seal == nil:
 			if b, at = f.replayed, port(at, uint16(f.n)); at.Port() == f.e.at.Port() {
 				continue
 			}
@@ -69,7 +69,11 @@ func TestFlood(t *testing.T) {
 					t.Errorf("%d packets make the heap grow by %d B", total, grown)
 				}
 				c := b.read(alice.Ref)
-				if want := beside * (rounds + 1); live != want || c.Packets != uint64(want+1) || c.Lost != 0 || c.Gaps != 0 || c.Peer != alice.at {
+				fresh := uint64(0) // sources that a plain leg takes for new ones of its far end
+				if suite == 0 {
+					fresh = maxSources + 50*rounds/1000*newSources
+				}
+				if want := beside * (rounds + 1); live != want || c.Packets < uint64(want+1) || c.Packets > uint64(want+1)+fresh || c.Lost != 0 || c.Gaps != 0 || c.Peer != alice.at {
 					t.Errorf("%d of %d packets of the live stream cross, %d are counted, %d lost, it points to %v", live, want, c.Packets, c.Lost, c.Peer)
 				}
 				want := maxTold
@@ -80,7 +84,7 @@ func TestFlood(t *testing.T) {
 					t.Errorf("%d strangers are told of", n)
 				}
 				l, _ := b.worker(1).of(alice.Ref)
-				if len(l.sources) != 0 || l.theirs != nil && len(l.theirs.rtp)+len(l.theirs.rtcp) != 0 {
+				if len(l.sources) > min(int(fresh), maxSources-1) || l.theirs != nil && len(l.theirs.rtp)+len(l.theirs.rtcp) != 0 {
 					t.Error("the leg remembers what it refused")
 				}
 			})
