@@ -30,6 +30,7 @@ type phone struct {
 	t    *testing.T
 	dir  string
 	addr string
+	user string
 	port uint16 // of UDP and TCP; TLS is one above
 	ctl  net.Conn
 
@@ -82,7 +83,7 @@ ctrl_tcp_listen 127.0.0.1:%d
 // ring up a phone.
 func newPhone(t *testing.T, o phoneOptions) *phone {
 	t.Helper()
-	p := &phone{t: t, dir: t.TempDir(), addr: o.addr, port: o.at.freePort(t, o.addr)}
+	p := &phone{t: t, dir: t.TempDir(), addr: o.addr, user: o.user, port: o.at.freePort(t, o.addr)}
 	source := "aubridge,line"
 	if o.source == "tone" {
 		writeFile(t, filepath.Join(p.dir, "tone.wav"), toneWav(20))
@@ -304,7 +305,7 @@ func securePhones(t *testing.T, plainCarrier bool, numbers ...int) *secureLab {
 		certs = append(certs, names[n]+".lab.example,"+lan(n, 10))
 	}
 	l.w.pki(t, certs...)
-	l.carrier = newPhone(t, phoneOptions{at: l.net.in[1], addr: lan(1, 10), user: "caller", secure: !plainCarrier, source: "tone", pki: l.w, name: "carrier"})
+	l.carrier = newPhone(t, phoneOptions{at: l.net.in[1], addr: lan(1, 10), user: "+4989123456", secure: !plainCarrier, source: "tone", pki: l.w, name: "carrier"})
 	transport := "tls"
 	if plainCarrier {
 		transport = "udp"
@@ -321,19 +322,26 @@ func securePhones(t *testing.T, plainCarrier bool, numbers ...int) *secureLab {
 
 // dial places one call from the carrier phone. It gives the time until it heard a 180 of a group.
 func (l *secureLab) dial(n *node, transport string, group *phone) time.Duration {
-	l.carrier.forget()
-	group.forget()
+	return l.carrier.dial(n, transport, group)
+}
+
+// dial places one call to a phone at the other side of the node.
+func (p *phone) dial(n *node, transport string, to *phone) time.Duration {
+	p.forget()
+	to.forget()
 	began := time.Now()
-	l.carrier.command("dial", fmt.Sprintf("sip:+4969123456@%s:%d;transport=%s", n.w.edge, n.sip[transport], transport))
-	took := l.carrier.await("CALL_RINGING").Sub(began)
-	l.carrier.await("CALL_ESTABLISHED")
-	group.await("CALL_ESTABLISHED")
+	p.command("dial", fmt.Sprintf("sip:%s@%s:%d;transport=%s", to.user, n.w.edge, n.sip[transport], transport))
+	took := p.await("CALL_RINGING").Sub(began)
+	p.await("CALL_ESTABLISHED")
+	to.await("CALL_ESTABLISHED")
 	return took
 }
 
-func (l *secureLab) hangUp(group *phone) {
-	l.carrier.command("hangup", "")
-	group.await("CALL_CLOSED")
+func (l *secureLab) hangUp(group *phone) { l.carrier.hangUp(group) }
+
+func (p *phone) hangUp(to *phone) {
+	p.command("hangup", "")
+	to.await("CALL_CLOSED")
 }
 
 // converse lets a second of tone come back from the group before it hangs up.
@@ -350,37 +358,54 @@ func (l *secureLab) converse(t *testing.T, n *node, transport string, group *pho
 	}
 }
 
-// A calling baresip offers one suite alone; an answering one takes each of its four, so the node is told to offer that.
+// A calling baresip offers one suite alone; an answering one takes the first that it knows of those it is offered, and it knows four.
+const baresipOffers = "AES_CM_128_HMAC_SHA1_80"
+
+// Each suite is spoken with a group that is called, and with a carrier that is called, while the caller speaks another one, or none; and a carrier in clear is called.
 // Conforms: RFC 4568 section 6; RFC 7714 section 14; RFC 6188 section 4
 func TestSRTPToSRTPWithEverySuite(t *testing.T) {
-	const offered = "AES_CM_128_HMAC_SHA1_80"
-	for _, suite := range []string{"AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"} {
-		t.Run(suite, func(t *testing.T) {
-			l := securePhones(t, false, 10)
-			l.w.groups[0].media = "{security: srtp, suites: [" + suite + "]}"
-			n := boot(t, l.w, "fra")
-			l.converse(t, n, "tls", l.groups[0])
-			r := n.oneReceipt()
-			wantAnswered(t, r, "fra", "primary")
-			if a, b := suites(r); a != offered || b != suite {
-				t.Errorf("the receipt names %q and %q, want %s and %s: %+v", a, b, offered, suite, r.Hops)
-			}
-			if a, b := packets(r, "a"), packets(r, "b"); a < 50 || b < 50 {
-				t.Errorf("the receipt counts %d and %d packets", a, b)
-			}
-			n.stop()
-		})
+	for _, suite := range []string{baresipOffers, "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"} {
+		t.Run(suite+", group called", func(t *testing.T) { oneWay(t, suite, false, false) })
+		t.Run(suite+", group called in clear", func(t *testing.T) { oneWay(t, suite, true, false) })
+		t.Run(suite+", carrier called", func(t *testing.T) { oneWay(t, suite, false, true) })
 	}
+	t.Run("carrier called in clear", func(t *testing.T) { oneWay(t, "", true, true) })
 }
 
-func TestRTPToSRTP(t *testing.T) {
-	l := securePhones(t, true, 10)
-	n := boot(t, l.w, "fra", "carrier")
-	l.converse(t, n, "udp", l.groups[0])
+// oneWay calls one side with a suite: the group, or with out the carrier. With plain the carrier speaks RTP.
+func oneWay(t *testing.T, suite string, plain, out bool) {
+	l := securePhones(t, plain, 10)
+	transport, offered, name, called := "tls", baresipOffers, "fra", &l.w.groups[0]
+	switch {
+	case out: // the echo of a phone that calls says nothing: it has a tone
+		l.groups[0].kill()
+		l.groups[0] = newPhone(t, phoneOptions{at: l.net.in[10], addr: lan(10, 10), user: "+4969123456", secure: true, source: "tone", pki: l.w, name: "fra"})
+		l.w.groups = []party{l.groups[0].as("fra", "tls")}
+		name, called = "carrier", &l.w.trunks[0]
+	case plain:
+		transport, offered = "udp", ""
+	}
+	if suite != "" {
+		called.media = "{security: srtp, suites: [" + suite + "]}"
+	}
+	n := boot(t, l.w, name)
+	if out {
+		l.groups[0].dial(n, transport, l.carrier)
+		l.groups[0].streams()
+		l.carrier.streams()
+		l.groups[0].hangUp(l.carrier)
+	} else {
+		l.converse(t, n, transport, l.groups[0])
+	}
 	r := n.oneReceipt()
-	wantAnswered(t, r, "fra", "primary")
-	if a, b := suites(r); b == "" || strings.Contains(a, "AE") {
-		t.Errorf("the receipt names %q and %q: %+v", a, b, r.Hops)
+	if !out {
+		wantAnswered(t, r, "fra", "primary")
+	}
+	if a, b := suites(r); a != offered || b != suite {
+		t.Errorf("the receipt names %q and %q, want %q and %q: %+v", a, b, offered, suite, r.Hops)
+	}
+	if a, b := packets(r, "a"), packets(r, "b"); a < 50 || b < 50 {
+		t.Errorf("the receipt counts %d and %d packets", a, b)
 	}
 	n.stop()
 }
