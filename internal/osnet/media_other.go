@@ -51,12 +51,6 @@ func (*Socket) SetReadDeadline(time.Time) error { return os.ErrNoDeadline }
 // Close has nothing to close.
 func (*Socket) Close() error { return net.ErrClosed }
 
-// NameOf is not supported here.
-func NameOf(netip.AddrPort, bool) (Name, bool) { return Name{}, false }
-
-// AddrPort is nowhere.
-func (*Name) AddrPort() netip.AddrPort { return netip.AddrPort{} }
-
 // Receive is not supported here.
 func Receive(int, []byte, *Name) (int, syscall.Errno) { return 0, syscall.ENOSYS }
 
@@ -91,6 +85,9 @@ var start = time.Now()
 
 // Monotonic is in nanoseconds, of this process only.
 func Monotonic() int64 { return int64(time.Since(start)) }
+
+// NapUntil is SleepUntil.
+func NapUntil(monotonic int64) { SleepUntil(monotonic) }
 
 // SleepUntil waits until Monotonic is that much.
 func SleepUntil(monotonic int64) { time.Sleep(time.Duration(monotonic - Monotonic())) }

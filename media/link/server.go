@@ -289,7 +289,7 @@ func (s *Server) begin(l *line, r *body, fd int) error {
 		s.cfg.Began(workers)
 	}
 	s.ears.hear(l)
-	p, err := plane.New(plane.Config{Fence: s.fence, Workers: workers, Memory: mem.Bytes(), Tick: tick, Events: &s.ears, Logger: s.cfg.Logger})
+	p, err := plane.New(plane.Config{Fence: s.fence, Workers: workers, Memory: mem.Bytes(), Tick: tick, Alone: true, Events: &s.ears, Logger: s.cfg.Logger})
 	if err != nil {
 		s.owner.Close()
 		mem.Close()

@@ -148,6 +148,7 @@ type Config struct {
 	Workers int           // 0 means 1. Leg and pair n belong to worker n modulo Workers
 	Memory  []byte        // of the slots, all of it zero or from a plane of the same layout; nil: the plane allocates as it needs
 	Tick    time.Duration // how long packets wait for each other at most when there are many; 0 means 1 ms, less than 0 never
+	Alone   bool          // the process does nothing else: a worker that sleeps for a tick keeps its processor
 	Events  Events
 	Logger  *slog.Logger
 }

@@ -76,7 +76,10 @@ func (w *worker) run(ctx context.Context) {
 		w.p.cfg.Logger.Debug("plane: a worker has no higher priority", "err", err)
 	}
 	var tags [maxReady]uint64
-	t := tick{every: w.p.cfg.Tick, since: osnet.Monotonic()}
+	t := tick{every: w.p.cfg.Tick, since: osnet.Monotonic(), sleep: osnet.SleepUntil}
+	if w.p.cfg.Alone {
+		t.sleep = osnet.NapUntil
+	}
 	if t.every == 0 {
 		t.every = usualTick
 	}
@@ -86,7 +89,7 @@ func (w *worker) run(ctx context.Context) {
 		switch {
 		case n == maxReady: // there may be more
 		case t.count(n):
-			t.sleep()
+			t.wait()
 		case n == 0:
 			n = w.set.Wait(tags[:], -1)
 			w.serve(tags[:n])
@@ -170,6 +173,7 @@ type tick struct {
 	n     int   // packets since
 	since int64 // monotonic ns
 	next  int64
+	sleep func(monotonic int64)
 }
 
 // count says whether packets wait, now that n more came.
@@ -187,12 +191,12 @@ func (t *tick) count(n int) bool {
 	return t.busy
 }
 
-// sleep waits for the next moment at which packets are carried. The moments stand in a grid, so that work does not add to the distance between two.
-func (t *tick) sleep() {
+// wait waits for the next moment at which packets are carried. The moments stand in a grid, so that work does not add to the distance between two.
+func (t *tick) wait() {
 	now := osnet.Monotonic()
 	if t.next += int64(t.every); t.next < now {
 		t.next = now
 		return
 	}
-	osnet.SleepUntil(t.next)
+	t.sleep(t.next)
 }

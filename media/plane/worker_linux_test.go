@@ -382,16 +382,16 @@ func TestTick(t *testing.T) {
 			c.n = 0
 		}
 	}
-	c := tick{every: 2 * time.Millisecond, next: osnet.Monotonic()}
+	c := tick{every: 2 * time.Millisecond, next: osnet.Monotonic(), sleep: osnet.NapUntil}
 	begin := osnet.Monotonic()
 	for range 5 {
-		c.sleep()
+		c.wait()
 	}
 	if took := time.Duration(osnet.Monotonic() - begin); took < 7*time.Millisecond {
 		t.Errorf("five of 2 ms took %v", took)
 	}
 	c.next = begin - int64(time.Hour) // it was held up: no packet waits for what is over
-	if c.sleep(); c.next < begin {
+	if c.wait(); c.next < begin {
 		t.Error("it runs after what it missed")
 	}
 }
