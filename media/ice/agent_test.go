@@ -242,12 +242,12 @@ func TestABetterPairThatIsStillNamedStays(t *testing.T) {
 	a.Agree(0, e)
 	worse := check(own, "peer", true)
 	worse.priority--
-	for now := time.Duration(0); now < time.Minute; now += 3 * time.Second {
-		if _, e := a.Handle(now, check(own, "peer", true).bytes(), peerOne, reply); e.What != Checked {
-			t.Fatalf("after %v: the better one is %d", now, e.What)
+	for at := time.Duration(0); at < time.Minute; at += 3 * time.Second {
+		if _, e := a.Handle(at, check(own, "peer", true).bytes(), peerOne, reply); e.What != Checked {
+			t.Fatalf("after %v: the better one is %d", at, e.What)
 		}
-		if _, e := a.Handle(now, worse.bytes(), peerTwo, reply); e.What != Checked {
-			t.Fatalf("after %v: the worse one is %d", now, e.What)
+		if _, e := a.Handle(at, worse.bytes(), peerTwo, reply); e.What != Checked {
+			t.Fatalf("after %v: the worse one is %d", at, e.What)
 		}
 	}
 }
