@@ -1,7 +1,6 @@
 package link
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,15 +10,12 @@ import (
 	"github.com/cordonsip/cordon/media/plane"
 )
 
-var errNotes = errors.New("link: there is no room for another note")
-
 // Inventory is what a media process held when the control process before this one had gone. Keys in it are for whoever goes on with the legs.
 type Inventory struct {
 	Build string // of the media process
 	PID   int
 	Pairs []plane.Pair
 	Legs  []Leg
-	Notes map[string][]byte // by session
 }
 
 // Leg is one leg as it was commanded last.
@@ -106,7 +102,7 @@ func (l *ledger) abandon() {
 
 // inventory is the book for somebody who has none.
 func (l *ledger) inventory() Inventory {
-	inv := Inventory{Notes: map[string][]byte{}}
+	inv := Inventory{}
 	for _, id := range slices.Sorted(maps.Keys(l.pairs)) {
 		h := l.pairs[id]
 		rtp, _ := h.rtp.(*osnet.Socket)
@@ -115,10 +111,6 @@ func (l *ledger) inventory() Inventory {
 	}
 	for _, slot := range slices.Sorted(maps.Keys(l.legs)) {
 		inv.Legs = append(inv.Legs, l.legs[slot].leg())
-	}
-	for session, frame := range l.notes {
-		r := body{b: frame[headerSize:]}
-		_, inv.Notes[session] = r.note()
 	}
 	return inv
 }

@@ -83,9 +83,6 @@ func TestFramesReadAsTheyWereWritten(t *testing.T) {
 	same(r.greeting(), g, r)
 	r = whole(t, putPong(nil, pong{1, 2, 3, 4}), kindPong)
 	same(r.pong(), pong{1, 2, 3, 4}, r)
-	r = whole(t, must(t)(putNote(nil, "s", []byte("note"))), kindNote)
-	session, note := r.note()
-	same([]string{session, string(note)}, []string{"s", "note"}, r)
 	r = whole(t, putJoin(nil, plane.Ref{Slot: 1, Serial: 2}, plane.Ref{Slot: 3}), kindJoin)
 	same([2]plane.Ref{r.ref(), r.ref()}, [2]plane.Ref{{Slot: 1, Serial: 2}, {Slot: 3}}, r)
 }
@@ -107,7 +104,6 @@ func TestFramesAreBounded(t *testing.T) {
 		"party":    second(putOpen(nil, plane.Open{Party: long})),
 		"prefixes": second(putOpen(nil, plane.Open{Prefixes: make([]netip.Prefix, maxPrefixes+1)})),
 		"clocks":   second(putSet(nil, plane.Set{Clocks: make([]plane.Clock, maxClocks+1)})),
-		"note":     second(putNote(nil, "s", make([]byte, maxNote+1))),
 		"ruling":   second(putMoved(nil, plane.Move{Ruling: &sovereign.Ruling{Why: strings.Repeat("x", maxBody+1)}})),
 	} {
 		if err == nil {
@@ -183,7 +179,7 @@ func FuzzFrames(f *testing.F) {
 	o, s, m := examples()
 	for _, b := range [][]byte{
 		must(f)(putOpen(nil, o)), must(f)(putSet(nil, s)), must(f)(putMoved(nil, m)), putGreeting(nil, Greeting{Build: "x"}), putPassed(nil, passed{header: []byte{1}}),
-		putPolicy(nil, 1, []byte("{}")), must(f)(putNote(nil, "s", []byte("n"))), putPong(nil, pong{}), putJoin(nil, o.Ref, o.Ref), putWatch(nil, o.Ref, true),
+		putPolicy(nil, 1, []byte("{}")), putPong(nil, pong{}), putJoin(nil, o.Ref, o.Ref), putWatch(nil, o.Ref, true),
 		putWithdraw(nil, 3), one(nil, kindMute, o.Ref), one(nil, kindClose, o.Ref),
 	} {
 		f.Add(b[4], b[headerSize:])

@@ -137,19 +137,3 @@ func (c *Client) Totals() plane.Totals {
 	defer c.mu.Unlock()
 	return plane.Totals{Control: c.counted.Control + c.said.control, Dropped: c.counted.Dropped + c.said.dropped}
 }
-
-// Note leaves a note of a session with the media process, for a control process that comes after this one: until it is replaced, taken away by an empty one, or the last
-// leg of the session is closed. It holds up to 32 KiB.
-func (c *Client) Note(session string, note []byte) error {
-	frame, err := putNote(nil, session, note)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.book.note(session, note, frame) {
-		return errNotes
-	}
-	c.pass(frame)
-	return nil
-}

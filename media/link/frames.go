@@ -17,7 +17,6 @@ const (
 	maxPrefixes = 1024
 	maxClocks   = 128 // payload types
 	maxMKI      = 128 // RFC 4568 section 6.1
-	maxNote     = 32 << 10
 	maxHeader   = 256 // of a packet that a watched leg took or sent
 	maxRuling   = 60 << 10
 )
@@ -144,17 +143,6 @@ func putWatch(b []byte, r plane.Ref, on bool) []byte {
 	b, _ = end(putBool(putRef(begin(b, kindWatch, 0), r), on), at)
 	return b
 }
-
-// putNote: an empty note takes the former one away.
-func putNote(b []byte, session string, note []byte) ([]byte, error) {
-	if len(session) > maxText || len(note) > maxNote {
-		return b, fmt.Errorf("link: a note of %d bytes: %d are allowed", len(note), maxNote)
-	}
-	at := len(b)
-	return end(putBytes(putText(begin(b, kindNote, 0), session), note), at)
-}
-
-func (r *body) note() (session string, note []byte) { return r.text(), r.bytes(maxNote) }
 
 // putMoved has the ruling in the form that sovereign gives it.
 func putMoved(b []byte, m plane.Move) ([]byte, error) {

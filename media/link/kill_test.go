@@ -223,9 +223,6 @@ func controlMain() int {
 		k.b.out, k.b.in = testKey(byte(2*n+1)), testKey(byte(2*n+1)+100)
 		k.up(fatal{}, c)
 		at = append(at, k.at)
-		if c.Note(k.session(), []byte(k.at[0].String()+" "+k.at[1].String())) != nil {
-			return 5
-		}
 	}
 	if json.NewEncoder(os.Stdout).Encode(at) != nil {
 		return 6
@@ -319,8 +316,8 @@ func TestControlProcessIsKilled(t *testing.T) {
 // takenUp holds what the inventory says, and that the calls can be gone on with.
 func takenUp(t *testing.T, r *rig, inv Inventory, calls []*call) {
 	t.Helper()
-	if inv.Build != "" || len(inv.Legs) != 2*len(calls) || len(inv.Pairs) != 2*len(calls) || len(inv.Notes) != len(calls) {
-		t.Fatalf("build %q, %d legs, %d pairs, %d notes", inv.Build, len(inv.Legs), len(inv.Pairs), len(inv.Notes))
+	if inv.Build != "" || len(inv.Legs) != 2*len(calls) || len(inv.Pairs) != 2*len(calls) {
+		t.Fatalf("build %q, %d legs, %d pairs", inv.Build, len(inv.Legs), len(inv.Pairs))
 	}
 	for i, l := range inv.Legs {
 		c := calls[i/2]
@@ -331,11 +328,6 @@ func takenUp(t *testing.T, r *rig, inv Inventory, calls []*call) {
 		}
 		if at := inv.Pairs[i].RTP.(*osnet.Socket).Bound(); at != c.at[i%2] {
 			t.Fatalf("pair %d is bound to %v, not %v", i, at, c.at[i%2])
-		}
-	}
-	for _, c := range calls[1:] {
-		if string(inv.Notes[c.session()]) != c.at[0].String()+" "+c.at[1].String() {
-			t.Errorf("%s: a note that says %q", c.session(), inv.Notes[c.session()])
 		}
 	}
 	if h := r.client.Held(); len(h) != 2*len(calls) || h[0].Open.Ref != calls[0].la || h[0].Joined != calls[0].lb || h[1].Joined != calls[0].la || !h[0].In.Same(calls[0].a.out) {

@@ -12,7 +12,6 @@ import (
 const (
 	maxPairs = 1 << 17
 	maxLegs  = 1 << 17
-	maxNotes = 16 << 20 // bytes of all notes together
 )
 
 // ledger remembers what was commanded last of each leg, as frames: what must be told to whoever begins in the middle. Frames that it is given are its own, but that of
@@ -20,9 +19,6 @@ const (
 type ledger struct {
 	pairs map[uint32]held
 	legs  map[uint32]*record // by slot
-	count map[string]int     // legs of a session
-	notes map[string][]byte  // frames
-	noted int                // their bytes
 	turn  uint64             // counts joins
 }
 
@@ -39,7 +35,6 @@ type socket interface {
 type record struct {
 	ref     plane.Ref
 	pair    uint32
-	session string
 	open    []byte
 	set     []byte
 	rest    kind // kindMute or kindSilence when one of them came after set; else 0
@@ -49,7 +44,7 @@ type record struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{pairs: map[uint32]held{}, legs: map[uint32]*record{}, count: map[string]int{}, notes: map[string][]byte{}}
+	return &ledger{pairs: map[uint32]held{}, legs: map[uint32]*record{}}
 }
 
 // at gives the leg; nil when it is gone.
@@ -81,8 +76,7 @@ func (l *ledger) open(o plane.Open, frame []byte) bool {
 	} else if len(l.legs) >= maxLegs {
 		return false
 	}
-	l.count[o.Session]++
-	l.legs[o.Slot] = &record{ref: o.Ref, pair: o.Pair, session: o.Session, open: frame}
+	l.legs[o.Slot] = &record{ref: o.Ref, pair: o.Pair, open: frame}
 	return true
 }
 
@@ -145,7 +139,7 @@ func (l *ledger) watch(r plane.Ref, on bool) {
 	}
 }
 
-// close forgets a leg, and with the last one of a session its note.
+// close forgets a leg.
 func (l *ledger) close(r plane.Ref) {
 	c := l.at(r)
 	if c == nil {
@@ -153,25 +147,6 @@ func (l *ledger) close(r plane.Ref) {
 	}
 	clear(c.set)
 	delete(l.legs, r.Slot)
-	if l.count[c.session]--; l.count[c.session] == 0 {
-		delete(l.count, c.session)
-		l.note(c.session, nil, nil)
-	}
-}
-
-// note keeps a note of a session; an empty one takes it away. False: there is no room.
-func (l *ledger) note(session string, note, frame []byte) bool {
-	l.noted -= len(l.notes[session])
-	delete(l.notes, session)
-	switch {
-	case len(note) == 0:
-		return true
-	case l.noted+len(frame) > maxNotes:
-		return false
-	}
-	l.notes[session] = frame
-	l.noted += len(frame)
-	return true
 }
 
 // tell appends all that is remembered, in an order in which each frame finds what it needs. files are called for each pair, with the place of its frame.
@@ -199,9 +174,6 @@ func (l *ledger) tell(b []byte, files func(at int, h held)) []byte {
 		if i == 0 || joined[i-1].turn != c.turn { // both sides have the same one
 			b = append(b, c.join...)
 		}
-	}
-	for _, session := range slices.Sorted(maps.Keys(l.notes)) {
-		b = append(b, l.notes[session]...)
 	}
 	return b
 }

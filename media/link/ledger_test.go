@@ -57,11 +57,9 @@ func TestLedgerTellsWhatWasCommandedLast(t *testing.T) {
 	l.still(c, kindSilence)
 	l.still(c, kindMute)
 	l.watch(a, true)
-	noted(l, "x", []byte("first"))
-	noted(l, "x", []byte("second"))
 
 	got, kinds := replayed(t, l)
-	want := []kind{kindOpen, kindSet, kindWatch, kindOpen, kindSet, kindMute, kindOpen, kindSet, kindSilence, kindJoin, kindJoin, kindNote}
+	want := []kind{kindOpen, kindSet, kindWatch, kindOpen, kindSet, kindMute, kindOpen, kindSet, kindSilence, kindJoin, kindJoin}
 	if !slices.Equal(kinds, want) {
 		t.Fatalf("%v, want %v", kinds, want)
 	}
@@ -74,9 +72,6 @@ func TestLedgerTellsWhatWasCommandedLast(t *testing.T) {
 	}
 	if !legs[0].Watched || legs[1].Silenced || !legs[1].Muted || !legs[2].Silenced {
 		t.Errorf("%+v", legs)
-	}
-	if string(got.inventory().Notes["x"]) != "second" {
-		t.Errorf("%q", got.inventory().Notes)
 	}
 	// A Silence is nowhere, also for who stays where it was; and it is over with the next Set.
 	settled(l, plane.Set{Ref: c, RTP: plane.Aim{Stay: true}})
@@ -110,15 +105,5 @@ func TestLedgerForgets(t *testing.T) {
 	l.close(a)
 	if len(l.legs) != 0 || bytes.Contains(was, testKey(8).Master) {
 		t.Error("the key of a leg that ended was kept")
-	}
-	noted(l, "x", []byte("n"))
-	noted(l, "x", nil)
-	if len(l.notes) != 0 || l.noted != 0 {
-		t.Errorf("%d notes of %d bytes", len(l.notes), l.noted)
-	}
-	for n := 0; noted(l, string(rune(n+100)), make([]byte, maxNote)); n++ {
-	}
-	if l.noted > maxNotes || l.noted < maxNotes-2*maxNote {
-		t.Errorf("%d bytes of notes", l.noted)
 	}
 }

@@ -14,8 +14,8 @@ type order struct {
 	do   func(plane.Commands)
 }
 
-// commands says whether frames of a kind are commands.
-func commands(k kind) bool { return k >= kindGive && k <= kindNote }
+// commands says whether frames of a kind are commands, those of a later version included.
+func commands(k kind) bool { return k >= kindGive && k < kindMoved }
 
 // commanded reads a command. The descriptors are used up.
 func commanded(k kind, r *body, files []int) (o order, err error) {
@@ -43,9 +43,6 @@ func commanded(k kind, r *body, files []int) (o order, err error) {
 	case kindWatch:
 		ref, on := r.ref(), r.bool()
 		o = order{func(l *ledger) bool { l.watch(ref, on); return true }, func(p plane.Commands) { p.Watch(ref, on) }}
-	case kindNote:
-		session, note := r.note()
-		o = order{func(l *ledger) bool { return noted(l, session, note) }, func(plane.Commands) {}}
 	default:
 		closeAll(files)
 		return order{func(*ledger) bool { return true }, func(plane.Commands) {}}, nil
@@ -112,11 +109,6 @@ func hush(p plane.Commands, k kind, ref plane.Ref) {
 	} else {
 		p.Silence(ref)
 	}
-}
-
-func noted(l *ledger, session string, note []byte) bool {
-	frame, err := putNote(nil, session, note)
-	return err == nil && l.note(session, note, frame)
 }
 
 // closeAll closes descriptors that nobody wants.

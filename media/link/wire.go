@@ -41,7 +41,7 @@ const (
 	kindJoin     kind = 38
 	kindClose    kind = 39
 	kindWatch    kind = 40
-	kindNote     kind = 41
+	// 41 was a note of a session, which nobody left.
 
 	kindMoved  kind = 64 // server
 	kindPassed kind = 65

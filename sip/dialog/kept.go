@@ -3,7 +3,7 @@ package dialog
 import (
 	"errors"
 
-	"github.com/cordonsip/cordon/sip/tlv"
+	"github.com/cordonsip/cordon/internal/tlv"
 	"github.com/cordonsip/cordon/sip/transport"
 	msg "github.com/emiago/sipgo/sip"
 )
