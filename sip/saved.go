@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 
 	"github.com/cordonsip/cordon/audit"
-	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/internal/tlv"
+	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
 	msg "github.com/emiago/sipgo/sip"

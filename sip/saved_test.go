@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/internal/tlv"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip/dialog"
 	"github.com/cordonsip/cordon/sip/header"
-	"github.com/cordonsip/cordon/internal/tlv"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
 	msg "github.com/emiago/sipgo/sip"

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/internal/tlv"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip/dialog"
-	"github.com/cordonsip/cordon/internal/tlv"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
 )
