@@ -28,9 +28,10 @@ var ours = map[string][]string{
 	"state/book":          {},
 	"healthcheck/resolve": {"sovereign"},
 	"healthcheck":         {"healthcheck/resolve", "sovereign"},
-	"media":               {"media/plane", "media/quality", "media/srtp", "sovereign"},
+	"media":               {"media/clip", "media/plane", "media/quality", "media/srtp", "sovereign"},
 	"media/plane":         {"media/quality", "media/srtp", "sovereign", "internal/osnet"},
 	"media/quality":       {},
+	"media/clip":          {},
 	"media/srtp":          {},
 	"media/link":          {"media/plane", "media/srtp", "sovereign", "internal/osnet"},
 	"media/ice":           {},
@@ -51,7 +52,7 @@ var ours = map[string][]string{
 	"notify":              {"audit", "sovereign", "state"},
 	"notify/spans":        {"audit", "notify", "sovereign", "state"},
 	"admin":               {"approval", "audit", "audit/report", "healthcheck", "routing", "routing/desk", "sovereign", "certs", "sip/trace"},
-	"configs":             {"approval", "healthcheck", "media", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "internal/jcs", "routing/numbers"},
+	"configs":             {"approval", "healthcheck", "media", "media/clip", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "internal/jcs", "routing/numbers"},
 	"internal/background": {},
 	"internal/jcs":        {},
 	"internal/octets":     {},
@@ -87,7 +88,7 @@ var owners = map[string][]string{
 }
 
 // pure rooms may not touch files, processes, the web or chance.
-var pure = map[string][]string{"sovereign": {"os", "os/exec", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/jcs": {"os", "net"}, "internal/octets": {"os", "net"}, "internal/tlv": {"os", "net"}, "media/quality": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}}
+var pure = map[string][]string{"sovereign": {"os", "os/exec", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/jcs": {"os", "net"}, "internal/octets": {"os", "net"}, "internal/tlv": {"os", "net"}, "media/quality": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}, "media/clip": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}}
 
 type pkg struct {
 	ImportPath, Dir string

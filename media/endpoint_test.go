@@ -1,7 +1,6 @@
 package media
 
 import (
-	"math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -10,25 +9,6 @@ import (
 
 	"github.com/cordonsip/cordon/sovereign"
 )
-
-func TestALaw(t *testing.T) {
-	// ITU-T G.711: the codes of silence and of both full scales, as they stand on the line.
-	for v, want := range map[int]byte{0: 0xd5, -1: 0x55, 32767: 0xaa, -32768: 0x2a} {
-		if got := encodeA(v); got != want {
-			t.Errorf("%d: %02x, want %02x", v, got, want)
-		}
-	}
-	for c := range 256 {
-		if got := encodeA(decodeA(byte(c))); got != byte(c) {
-			t.Errorf("code %02x comes back as %02x", c, got)
-		}
-	}
-	for v := -32768; v < 32768; v += 7 {
-		if d := math.Abs(float64(decodeA(encodeA(v)) - v)); d > 16 && d > math.Abs(float64(v))/30 {
-			t.Fatalf("%d comes back off by %v", v, d)
-		}
-	}
-}
 
 func TestShare(t *testing.T) {
 	frame := make([]byte, frameSamples)
