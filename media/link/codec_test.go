@@ -37,7 +37,7 @@ func examples() (plane.Open, plane.Set, plane.Move) {
 	}
 	gcm := plane.Key{Suite: srtp.AES256GCM, Master: bytes.Repeat([]byte{9}, 44), MKI: []byte{1, 2}}
 	s := plane.Set{
-		Ref: ref, In: gcm, Out: testKey(3), Mux: true, Wants: true, Clocks: []plane.Clock{{PT: 8, Rate: 8000}, {PT: 101, To: 96, Moves: true, Event: true, Rate: 8000}},
+		Ref: ref, In: gcm, Out: testKey(3), Mux: true, Wants: true, Opaque: true, Clocks: []plane.Clock{{PT: 8, Rate: 8000}, {PT: 101, To: 96, Moves: true, Event: true, Rate: 8000}},
 		RTP: plane.Aim{To: netip.MustParseAddrPort("198.51.100.7:5004"), Cause: "answer"}, RTCP: plane.Aim{Stay: true, Cause: "reinvite"},
 	}
 	m := plane.Move{

@@ -14,7 +14,7 @@ func TestContract(t *testing.T) {
 	rigs := map[string]func(testing.TB) *rig{"in process": inProcess, "over a connection": served, "a process": child}
 	stories := map[string]func(*testing.T, *rig){
 		"plain": func(t *testing.T, r *rig) { carried(t, r, false) }, "srtp": func(t *testing.T, r *rig) { carried(t, r, true) },
-		"move": moves, "stranger": stranger, "mute": muted, "close": closed, "watch": watched, "forbid": forbidden, "counters": counted,
+		"move": moves, "stranger": stranger, "mute": muted, "close": closed, "watch": watched, "forbid": forbidden, "counters": counted, "opaque": opaque,
 	}
 	for how, make := range rigs {
 		t.Run(how, func(t *testing.T) {

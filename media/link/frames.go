@@ -115,7 +115,7 @@ func putSet(b []byte, s plane.Set) ([]byte, error) {
 	for _, c := range s.Clocks {
 		b = binary.LittleEndian.AppendUint32(putBool(putBool(append(b, c.PT, c.To), c.Moves), c.Event), c.Rate)
 	}
-	return end(putAim(putAim(b, s.RTP), s.RTCP), at)
+	return end(putBool(putAim(putAim(b, s.RTP), s.RTCP), s.Opaque), at)
 }
 
 func (r *body) set() (s plane.Set) {
@@ -128,7 +128,7 @@ func (r *body) set() (s plane.Set) {
 	for i := 0; i < n && !r.bad; i++ {
 		s.Clocks = append(s.Clocks, plane.Clock{PT: r.u8(), To: r.u8(), Moves: r.bool(), Event: r.bool(), Rate: r.u32()})
 	}
-	s.RTP, s.RTCP = r.aim(), r.aim()
+	s.RTP, s.RTCP, s.Opaque = r.aim(), r.aim(), r.bool()
 	return s
 }
 

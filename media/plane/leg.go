@@ -127,8 +127,15 @@ func (p *Plane) Set(n Set) {
 	if n.Wants {
 		flags |= flagWants
 	}
-	if n.Mux {
+	if n.Mux && !n.Opaque {
 		flags |= flagMux
+	}
+	if n.Opaque {
+		if n.In.Suite != 0 || n.Out.Suite != 0 {
+			p.refuse(&l)
+			return
+		}
+		flags |= flagOpaque
 	}
 	if n.In.Suite != 0 {
 		if !l.opens(n.In) {
@@ -162,7 +169,7 @@ func (p *Plane) Set(n Set) {
 // refuse leaves a leg mute whose keys cannot be used: its giver checked them.
 func (p *Plane) refuse(l *leg) {
 	l.flags &^= flagLive
-	p.cfg.Logger.Error("plane: a key that is none", "session", l.open.Session)
+	p.cfg.Logger.Error("plane: a key that is none, or that is for something else than RTP", "session", l.open.Session)
 }
 
 // opens puts the key of the far end in use.

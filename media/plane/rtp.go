@@ -16,6 +16,8 @@ func (w *worker) packet(l *leg, ln *lane, b []byte, from *osnet.Name) {
 	switch {
 	case l.flags&flagLive == 0 || !ln.aimed:
 		l.refused++
+	case l.flags&flagOpaque != 0:
+		w.opaque(l, ln, b, from)
 	case ln == &l.rtcp || l.flags&flagMux != 0 && isRTCP(b):
 		w.report(l, ln, b, from)
 	default:
@@ -71,7 +73,7 @@ const maxShown = 128
 
 // send passes one plain RTP packet on to the far end of l. It may change b, which has slack behind it.
 func (w *worker) send(l *leg, b []byte, h Header, v verdict) {
-	if l.flags&(flagLive|flagWants) != flagLive|flagWants || !l.rtp.aimed {
+	if l.flags&(flagLive|flagWants|flagOpaque) != flagLive|flagWants || !l.rtp.aimed {
 		return
 	}
 	if l.flags&flagSeals != 0 {

@@ -12,7 +12,7 @@ import (
 )
 
 // Layout names the form of a slab. It grows when slot changes: processes of different layouts do not share one.
-const Layout = 4
+const Layout = 5
 
 // flags of a slot.
 const (
@@ -23,6 +23,7 @@ const (
 	flagSeals                      // what goes is SRTP
 	flagWatched                    // somebody sees the headers
 	flagRenames                    // payload types leave under other numbers
+	flagOpaque                     // what comes and goes is no RTP
 )
 
 // slot is what the packets of one leg need, what each of them needs first. One worker writes it, under its lock.
@@ -41,6 +42,7 @@ type slot struct {
 	outRTCP uint32 // the next index
 	inKey   uint64 // which key the streams of what comes are under
 	outKey  uint64 // and that of what goes
+	crossed Crossed
 }
 
 // lane is one socket of a leg with its far end: where packets go to, and the only source that is listened to.
@@ -98,6 +100,7 @@ type Counters struct {
 	Highest                       uint32 // highest sequence numbers in the blocks of the last one, together: as long as it hears, they change
 	Peer                          netip.AddrPort
 	Places                        [maxPlaces + 1]PlaceCount
+	Crossed                       Crossed // what is no RTP; of the others, only Refused and Places count it
 }
 
 // PlaceCount is how many packets came from a country; "" for what has none.
@@ -190,9 +193,12 @@ const maxViews = 10
 // counters copies what was counted.
 func (s *slot) counters() Counters {
 	c := Counters{
-		Packets: s.packets, Bytes: s.bytes, Refused: s.refused, Sent: s.sent, Lost: s.lostPast + s.current.lost(), Gaps: s.gapsPast + s.current.gaps,
+		Packets: s.packets, Bytes: s.bytes, Refused: s.refused, Sent: s.sent, Lost: s.lostPast, Gaps: s.gapsPast + s.current.gaps,
 		Jitter: s.current.shake(), RTT: time.Duration(s.rtt), LostThere: s.lostThere, First: s.first, Last: s.tallies.last,
-		LastReport: s.lastReport, Reports: s.reports, Highest: s.highest, Scored: s.scored,
+		LastReport: s.lastReport, Reports: s.reports, Highest: s.highest, Scored: s.scored, Crossed: s.crossed,
+	}
+	if s.current.on { // else nothing came, and nothing is missing
+		c.Lost += s.current.lost()
 	}
 	if s.rtp.aimed {
 		c.Peer = s.rtp.peer.AddrPort()
