@@ -29,7 +29,7 @@ var ours = map[string][]string{
 	"healthcheck/resolve": {"sovereign"},
 	"healthcheck":         {"healthcheck/resolve", "sovereign"},
 	"media":               {"media/clip", "media/plane", "media/quality", "media/srtp", "sovereign"},
-	"media/plane":         {"media/quality", "media/srtp", "sovereign", "internal/osnet"},
+	"media/plane":         {"media/quality", "media/srtp", "sovereign", "internal/osnet", "internal/tlv"},
 	"media/quality":       {},
 	"media/clip":          {},
 	"media/srtp":          {},

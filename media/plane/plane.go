@@ -10,7 +10,7 @@
 // Nothing is sent to an address that the fence of the plane did not pass: a lane has a clearance of its pass, which is good for one epoch of the fence, and
 // asks again in the next one.
 //
-// It imports sovereign, media/srtp, media/quality and internal/osnet, and parses RTCP with pion.
+// It imports sovereign, media/srtp, media/quality, internal/osnet and internal/tlv, and parses RTCP with pion.
 package plane
 
 import (

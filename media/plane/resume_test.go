@@ -27,8 +27,37 @@ func (e *end) again(b *bed) *end {
 	return &n
 }
 
-// TestResume: a plane that takes over from one that died goes on with what that one counted, heard and sent.
+// exported gives a memory of another size with what a plane knows of its legs, and ends that plane.
+func (b *bed) exported(legs ...*end) []byte {
+	b.t.Helper()
+	mem := memory(25, 1)
+	x := b.Pause()
+	for _, e := range legs {
+		record, ok := x.Export(nil, e.Ref)
+		if !ok {
+			b.t.Fatalf("no leg %v", e.Ref)
+		}
+		if err := NewView(mem, 1).Import(e.Slot, record); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	x.End()
+	return mem
+}
+
+// TestResume: a plane that takes over from one that died, or that told it all in another form, goes on with what that one counted, heard and sent.
 func TestResume(t *testing.T) {
+	t.Run("the same memory", func(t *testing.T) { resume(t, func(*bed, []byte, ...*end) {}) })
+	t.Run("an export", func(t *testing.T) {
+		resume(t, func(b *bed, mem []byte, legs ...*end) {
+			next := b.exported(legs...)
+			clear(mem)
+			copy(mem, next)
+		})
+	})
+}
+
+func resume(t *testing.T, between func(one *bed, mem []byte, legs ...*end)) {
 	mem := memory(10, 1)
 	fence := sovereign.NewFence(europe(t), nil)
 	one := newBed(t, Config{Memory: mem, Fence: fence})
@@ -55,6 +84,7 @@ func TestResume(t *testing.T) {
 	before := reports(alice, bob, 5)
 	was := one.read(alice.Ref)
 
+	between(one, mem, alice, bob)
 	two := newBed(t, Config{Memory: mem, Fence: fence})
 	alice.at = aliceAddr // what its giver knows
 	a, z := alice.again(two), bob.again(two)

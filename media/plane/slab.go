@@ -11,7 +11,7 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
-// Layout names the form of a slab. It grows when slot changes: processes of different layouts do not share one.
+// Layout names the form of a slab. It grows when slot changes: processes of different layouts do not share one, they tell each other (export.go).
 const Layout = 5
 
 // flags of a slot.
@@ -171,13 +171,21 @@ func NewView(mem []byte, workers int) View {
 	return View{mem, uint32(workers), uint32(len(mem) / int(unsafe.Sizeof(slot{})) / workers)}
 }
 
+// slot gives a slot by its number; nil when the memory has none of it.
+func (v View) slot(number uint32) *slot {
+	if number == 0 || number/v.workers >= v.each {
+		return nil
+	}
+	n := int(number%v.workers*v.each+number/v.workers) * int(unsafe.Sizeof(slot{}))
+	return (*slot)(unsafe.Pointer(&v.mem[n]))
+}
+
 // Read copies what was counted for a leg; false when its slot has another leg. The writer does not wait: the words of the copy may be of different packets.
 func (v View) Read(r Ref) (Counters, bool) {
-	if r.Slot == 0 || r.Slot/v.workers >= v.each {
+	s := v.slot(r.Slot)
+	if s == nil {
 		return Counters{}, false
 	}
-	n := int(r.Slot%v.workers*v.each+r.Slot/v.workers) * int(unsafe.Sizeof(slot{}))
-	s := (*slot)(unsafe.Pointer(&v.mem[n]))
 	for range maxViews {
 		c := s.counters()
 		if again := s.rtp.peer; again.AddrPort() == c.Peer || !s.rtp.aimed {

@@ -77,3 +77,10 @@ func (w *Window) Highest() (uint64, bool) { return w.next - 1, w.next > 0 }
 func (w *Window) Resume(highest uint64) {
 	*w = Window{next: highest + 1, seen: [2]uint64{^uint64(0), ^uint64(0)}}
 }
+
+// State gives all that a window knows, and WindowOf makes one of it: the highest index + 1, and which of the packets below it were seen, bit n of both words together for
+// the packet n below the highest one.
+func (w *Window) State() (next uint64, seen [2]uint64) { return w.next, w.seen }
+
+// WindowOf is the reverse of State.
+func WindowOf(next uint64, seen [2]uint64) Window { return Window{next, seen} }
