@@ -29,7 +29,7 @@ var ours = map[string][]string{
 	"healthcheck/resolve": {"sovereign"},
 	"healthcheck":         {"healthcheck/resolve", "sovereign"},
 	"media":               {"media/clip", "media/plane", "media/quality", "media/srtp", "sovereign"},
-	"media/plane":         {"media/quality", "media/srtp", "sovereign", "internal/osnet", "internal/tlv"},
+	"media/plane":         {"media/ice", "media/quality", "media/srtp", "sovereign", "internal/osnet", "internal/tlv"},
 	"media/quality":       {},
 	"media/clip":          {},
 	"media/srtp":          {},
@@ -62,6 +62,7 @@ var ours = map[string][]string{
 	"internal/osnet":      {"sovereign"},
 	"internal/vnet":       {"sovereign"},
 	"internal/carrier":    {"sovereign"},
+	"internal/browser":    {"media/dtls", "media/ice", "media/srtp", "sovereign"},
 }
 
 // free rooms may see everything of ours: the hall, the command, and the workshop's programs.

@@ -19,6 +19,10 @@ type survivor struct {
 
 func (s *survivor) Moved(m plane.Move) { (*s.heard.Load()).Moved(m) }
 
+func (s *survivor) Aside(leg plane.Ref, from netip.AddrPort, b []byte) {
+	(*s.heard.Load()).Aside(leg, from, b)
+}
+
 func (s *survivor) Passed(leg plane.Ref, in bool, at time.Time, peer netip.AddrPort, header []byte, size int) {
 	(*s.heard.Load()).Passed(leg, in, at, peer, header, size)
 }

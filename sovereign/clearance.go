@@ -42,6 +42,12 @@ func (c Clearance) Good(epoch uint64, now int64) bool {
 	return c.epoch == epoch && now < c.until && epoch != 0
 }
 
+// Until is c for no longer than until at, in nanoseconds since 1970: something besides the law must be looked at again by then.
+func (c Clearance) Until(at int64) Clearance {
+	c.until = min(c.until, at)
+	return c
+}
+
 // nanos is an end, where zero means open, as nanoseconds since 1970. What lies outside of what they can say is clamped.
 func nanos(until time.Time) int64 {
 	switch s := until.Unix(); {

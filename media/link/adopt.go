@@ -119,8 +119,7 @@ func (c *record) leg() Leg {
 	r := body{b: c.open[headerSize:]}
 	out := Leg{Open: r.open(), Muted: c.rest != 0, Silenced: c.rest == kindSilence, Watched: c.watched}
 	if c.set != nil {
-		r = body{b: c.set[headerSize:]}
-		out.Set, out.Known = r.set(), true
+		out.Set, out.Known = setIn(c.set), true
 	}
 	if c.join != nil {
 		r = body{b: c.join[headerSize:]}
@@ -140,7 +139,7 @@ func (c *Client) Held() []plane.Held {
 			continue
 		}
 		k := l.leg()
-		out = append(out, plane.Held{Open: k.Open, In: k.Set.In, Out: k.Set.Out, Joined: c.book.partner(l)})
+		out = append(out, plane.Held{Open: k.Open, In: k.Set.In, Out: k.Set.Out, Checks: k.Set.Checks, Joined: c.book.partner(l)})
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/internal/osnet"
+	"github.com/cordonsip/cordon/media/ice"
 	"github.com/cordonsip/cordon/media/plane"
 	"github.com/cordonsip/cordon/media/srtp"
 	"github.com/cordonsip/cordon/sovereign"
@@ -73,6 +74,12 @@ func TestFramesReadAsTheyWereWritten(t *testing.T) {
 	same(r.set(), s, r)
 	r = whole(t, must(t)(putSet(nil, plane.Set{})), kindSet)
 	same(r.set(), plane.Set{}, r)
+	s.Aside, s.Wait, s.Checks = true, true, plane.Checks{Own: ice.Credentials{Ufrag: "abcd", Pwd: "0123456789012345678901"}, Peer: "peer"}
+	r = whole(t, must(t)(putSet(nil, s)), kindSetAside)
+	same(r.setting(kindSetAside), s, r)
+	d := said{leg: m.Leg, at: m.To, bytes: []byte{22, 254, 253}}
+	r = whole(t, must(t)(putSaid(nil, kindSay, d)), kindSay)
+	same(r.said(), d, r)
 	r = whole(t, must(t)(putMoved(nil, m)), kindMoved)
 	same(r.moved(), m, r)
 	p := passed{leg: m.Leg, in: true, at: 12, peer: m.To, size: 172, header: []byte{0x80, 1, 2}}
@@ -104,6 +111,7 @@ func TestFramesAreBounded(t *testing.T) {
 		"party":    second(putOpen(nil, plane.Open{Party: long})),
 		"prefixes": second(putOpen(nil, plane.Open{Prefixes: make([]netip.Prefix, maxPrefixes+1)})),
 		"clocks":   second(putSet(nil, plane.Set{Clocks: make([]plane.Clock, maxClocks+1)})),
+		"datagram": second(putSaid(nil, kindAside, said{bytes: make([]byte, maxAside+1)})),
 		"ruling":   second(putMoved(nil, plane.Move{Ruling: &sovereign.Ruling{Why: strings.Repeat("x", maxBody+1)}})),
 	} {
 		if err == nil {
@@ -121,7 +129,12 @@ func TestFramesAreBounded(t *testing.T) {
 		}
 	}
 	// Each frame that ends too early is refused.
-	for k, b := range map[kind][]byte{kindOpen: must(t)(putOpen(nil, o)), kindSet: must(t)(putSet(nil, s)), kindMoved: must(t)(putMoved(nil, m))} {
+	web := s
+	web.Aside, web.Checks.Peer = true, "peer"
+	for k, b := range map[kind][]byte{
+		kindOpen: must(t)(putOpen(nil, o)), kindSet: must(t)(putSet(nil, s)), kindMoved: must(t)(putMoved(nil, m)), kindSetAside: must(t)(putSet(nil, web)),
+		kindAside: must(t)(putSaid(nil, kindAside, said{leg: m.Leg, at: m.To, bytes: []byte{20}})),
+	} {
 		for n := headerSize; n < len(b); n++ {
 			r := body{b: b[headerSize:n]}
 			switch k {
@@ -131,6 +144,10 @@ func TestFramesAreBounded(t *testing.T) {
 				r.set()
 			case kindMoved:
 				r.moved()
+			case kindSetAside:
+				r.setting(k)
+			case kindAside:
+				r.said()
 			}
 			if r.end() == nil {
 				t.Fatalf("kind %d: the first %d of %d bytes were taken", k, n, len(b))
@@ -177,7 +194,10 @@ func TestPolicyInParts(t *testing.T) {
 // FuzzFrames: whatever comes is refused or reads as something that can be written, and reads the same again.
 func FuzzFrames(f *testing.F) {
 	o, s, m := examples()
+	web := s
+	web.Aside, web.Wait, web.Checks = true, true, plane.Checks{Own: ice.Credentials{Ufrag: "abcd", Pwd: "0123456789012345678901"}}
 	for _, b := range [][]byte{
+		must(f)(putSet(nil, web)), must(f)(putSaid(nil, kindSay, said{leg: o.Ref, at: o.Shown, bytes: []byte{22}})), must(f)(putSaid(nil, kindAside, said{leg: o.Ref, at: o.Shown})),
 		must(f)(putOpen(nil, o)), must(f)(putSet(nil, s)), must(f)(putMoved(nil, m)), putGreeting(nil, Greeting{Build: "x"}), putPassed(nil, passed{header: []byte{1}}),
 		putPolicy(nil, 1, []byte("{}")), putPong(nil, pong{}), putJoin(nil, o.Ref, o.Ref), putWatch(nil, o.Ref, true),
 		putWithdraw(nil, 3), one(nil, kindMute, o.Ref), one(nil, kindClose, o.Ref),
@@ -221,6 +241,21 @@ func again(t *testing.T, k kind, b []byte) {
 				t.Errorf("%+v\n%+v", v, w)
 			}
 		}
+	case kindSetAside:
+		if v := r.setting(k); r.end() == nil {
+			b := must(t)(putSet(nil, v))
+			r = &body{b: b[headerSize:]} // of the other kind where nothing stands aside
+			if w := r.setting(kind(b[4])); r.end() != nil || !reflect.DeepEqual(v, w) {
+				t.Errorf("%+v\n%+v", v, w)
+			}
+		}
+	case kindAside:
+		if v := r.said(); r.end() == nil {
+			r = whole(t, must(t)(putSaid(nil, k, v)), k)
+			if w := r.said(); r.end() != nil || v.leg != w.leg || v.at != w.at || !bytes.Equal(v.bytes, w.bytes) {
+				t.Errorf("%+v\n%+v", v, w)
+			}
+		}
 	case kindHello:
 		if v := r.greeting(); r.end() == nil {
 			r = whole(t, putGreeting(nil, v), k)
@@ -248,6 +283,8 @@ func (deaf) Silence(plane.Ref)     {}
 func (deaf) Join(_, _ plane.Ref)   {}
 func (deaf) Close(plane.Ref)       {}
 func (deaf) Watch(plane.Ref, bool) {}
+
+func (deaf) Say(plane.Ref, netip.AddrPort, []byte) {}
 
 // lines are two ends of a connection.
 func lines(t testing.TB) (*line, *line) {

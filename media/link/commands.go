@@ -2,6 +2,7 @@ package link
 
 import (
 	"io"
+	"net/netip"
 
 	"github.com/cordonsip/cordon/media/plane"
 )
@@ -119,6 +120,18 @@ func (c *Client) Watch(r plane.Ref, on bool) {
 	defer c.mu.Unlock()
 	c.book.watch(r, on)
 	c.send(func(q *batch) { q.b = putWatch(q.b, r, on) })
+}
+
+// Say implements plane.Commands. What finds no media process is lost, as on the wire: who says it says it again.
+func (c *Client) Say(r plane.Ref, to netip.AddrPort, datagram []byte) {
+	frame, err := putSaid(nil, kindSay, said{r, to, datagram})
+	if err != nil {
+		c.cfg.Logger.Error("media: a datagram that does not go into a frame", "error", err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pass(frame)
 }
 
 // Read implements plane.Commands. It looks into the memory of the other process and asks nobody. False after Run has ended.

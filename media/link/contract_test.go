@@ -3,9 +3,13 @@
 package link
 
 import (
+	"bytes"
+	"os"
 	"testing"
 	"time"
 
+	"github.com/cordonsip/cordon/internal/browser"
+	"github.com/cordonsip/cordon/media/ice"
 	"github.com/cordonsip/cordon/media/plane"
 )
 
@@ -14,7 +18,7 @@ func TestContract(t *testing.T) {
 	rigs := map[string]func(testing.TB) *rig{"in process": inProcess, "over a connection": served, "a process": child}
 	stories := map[string]func(*testing.T, *rig){
 		"plain": func(t *testing.T, r *rig) { carried(t, r, false) }, "srtp": func(t *testing.T, r *rig) { carried(t, r, true) },
-		"move": moves, "stranger": stranger, "mute": muted, "close": closed, "watch": watched, "forbid": forbidden, "counters": counted, "opaque": opaque,
+		"move": moves, "stranger": stranger, "mute": muted, "close": closed, "watch": watched, "forbid": forbidden, "counters": counted, "opaque": opaque, "aside": spoken, "checks": checked,
 	}
 	for how, make := range rigs {
 		t.Run(how, func(t *testing.T) {
@@ -169,4 +173,80 @@ func counted(t *testing.T, r *rig) {
 	if _, ok := r.Read(plane.Ref{Slot: c.la.Slot, Serial: c.la.Serial + 1}); ok {
 		t.Error("counters of a leg that never was")
 	}
+}
+
+// spoken: what is no media goes to who hears of events, and out by Say.
+func spoken(t *testing.T, r *rig) {
+	c := up(t, r, true)
+	s := c.negotiated(0, c.a)
+	s.Aside, s.RTP = true, plane.Aim{Stay: true}
+	r.Set(s)
+	record := append([]byte{22, 254, 253}, make([]byte, 40)...)
+	eventually(t, "a datagram is given aside", func() bool {
+		if _, err := c.a.c.WriteToUDPAddrPort(record, c.at[0]); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+		r.events.mu.Lock()
+		defer r.events.mu.Unlock()
+		return len(r.events.asides) > 0 && r.events.asides[0].at == c.a.at && bytes.Equal(r.events.asides[0].bytes, record)
+	})
+	held := newPhone(t, "127.0.66.10", 1, false)
+	r.Say(c.la, held.at, record)
+	r.Say(c.la, c.a.at, record)
+	b := make([]byte, 2048)
+	c.a.c.SetReadDeadline(time.Now().Add(3 * time.Second))
+	if n, err := c.a.c.Read(b); err != nil || !bytes.Equal(b[:n], record) {
+		t.Errorf("A got %x: %v", b[:n], err)
+	}
+	held.c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if n, err := held.c.Read(b); err == nil {
+		t.Errorf("%d bytes went to a place that is held", n)
+	}
+	c.talk(t, 5)
+}
+
+// checked: the far end's checks are answered where packets are carried, and say where they go; a media process that takes over knows it.
+func checked(t *testing.T, r *rig) {
+	c := newCall(t, 0, true)
+	c.up(t, r)
+	c.ready(t, r)
+	own := ice.NewCredentials()
+	s := c.negotiated(0, c.a)
+	s.Mux, s.Checks, s.RTP = true, plane.Checks{Own: own, Peer: "peer"}, plane.Aim{Stay: true}
+	r.Silence(c.la)
+	r.Set(s)
+	nominates := func(p *phone) func() bool {
+		return func() bool {
+			if _, err := p.c.WriteToUDPAddrPort(browser.Check(own, "peer", true), c.at[0]); err != nil {
+				t.Fatal(err)
+			}
+			b := make([]byte, 2048)
+			p.c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			n, err := p.c.Read(b)
+			return err == nil && browser.Answered(b[:n])
+		}
+	}
+	eventually(t, "a check is answered", nominates(c.a))
+	eventually(t, "the nomination is told of", func() bool { return r.events.moved(c.la, c.a.at, true) })
+	c.talk(t, 3)
+	held := newPhone(t, "127.0.66.10", 1, false)
+	for range 3 {
+		if nominates(held)() {
+			t.Fatal("a check from a place that is held was answered")
+		}
+	}
+	if r.client == nil || r.client.peer.p.Pid == os.Getpid() {
+		return
+	}
+	r.client.peer.kill()
+	eventually(t, "another media process carries on", func() bool { s := r.client.Status(); return s.Deaths == 1 && s.Connected })
+	eventually(t, "A is heard", func() bool {
+		c.a.send(t, c.sequence, c.at[0])
+		c.sequence++
+		_, heard := c.b.hear(20 * time.Millisecond)
+		return heard
+	})
+	c.talk(t, 3)
+	eventually(t, "a check is answered", nominates(c.a))
 }

@@ -79,3 +79,13 @@ func (e *ears) Passed(leg plane.Ref, in bool, at time.Time, peer netip.AddrPort,
 		e.unheard.Add(1)
 	}
 }
+
+// Aside implements plane.Events.
+func (e *ears) Aside(leg plane.Ref, from netip.AddrPort, b []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	frame, err := putSaid(nil, kindAside, said{leg, from, b})
+	if err != nil || e.line == nil || !e.line.offer(maxShown, func(q *batch) { q.b = append(q.b, frame...) }) {
+		e.unheard.Add(1)
+	}
+}

@@ -107,15 +107,40 @@ func putSet(b []byte, s plane.Set) ([]byte, error) {
 		return b, fmt.Errorf("link: a leg with %d clocks and key identifiers of %d and %d bytes: %d and %d are allowed",
 			len(s.Clocks), len(s.In.MKI), len(s.Out.MKI), maxClocks, maxMKI)
 	}
+	k, aside := kindSet, s.Aside || s.Wait || s.Checks != (plane.Checks{})
+	if aside {
+		k = kindSetAside
+	}
 	at := len(b)
-	b = putRef(begin(b, kindSet, 0), s.Ref)
+	b = putRef(begin(b, k, 0), s.Ref)
 	b = putKey(putKey(b, s.In), s.Out)
 	b = putBool(putBool(b, s.Mux), s.Wants)
 	b = append(b, byte(len(s.Clocks)))
 	for _, c := range s.Clocks {
 		b = binary.LittleEndian.AppendUint32(putBool(putBool(append(b, c.PT, c.To), c.Moves), c.Event), c.Rate)
 	}
-	return end(putBool(putAim(putAim(b, s.RTP), s.RTCP), s.Opaque), at)
+	b = putBool(putAim(putAim(b, s.RTP), s.RTCP), s.Opaque)
+	if aside {
+		b = putBool(putBool(b, s.Aside), s.Wait)
+		b = putText(putText(putText(b, s.Checks.Own.Ufrag), s.Checks.Own.Pwd), s.Checks.Peer)
+	}
+	return end(b, at)
+}
+
+// setting reads a Set of either kind.
+func (r *body) setting(k kind) plane.Set {
+	s := r.set()
+	if k == kindSetAside {
+		s.Aside, s.Wait = r.bool(), r.bool()
+		s.Checks.Own.Ufrag, s.Checks.Own.Pwd, s.Checks.Peer = r.text(), r.text(), r.text()
+	}
+	return s
+}
+
+// setIn reads the Set in a frame.
+func setIn(frame []byte) plane.Set {
+	r := body{b: frame[headerSize:]}
+	return r.setting(kind(frame[4]))
 }
 
 func (r *body) set() (s plane.Set) {
@@ -196,6 +221,35 @@ func (r *body) passed() (p passed) {
 	}
 	p.header = r.take(n)
 	return p
+}
+
+// said is a datagram that is no media, on its way out or on its way in.
+type said struct {
+	leg   plane.Ref
+	at    netip.AddrPort // where it goes, or came from
+	bytes []byte
+}
+
+const maxAside = 1500
+
+func putSaid(b []byte, k kind, s said) ([]byte, error) {
+	if len(s.bytes) > maxAside {
+		return b, fmt.Errorf("link: a datagram of %d bytes: %d are allowed", len(s.bytes), maxAside)
+	}
+	at := len(b)
+	return end(putBytes(putMarshalled(putRef(begin(b, k, 0), s.leg), s.at), s.bytes), at)
+}
+
+// said does not copy the datagram: it is valid as long as the frame is.
+func (r *body) said() (s said) {
+	s.leg, s.at = r.ref(), r.addrPort()
+	n := int(r.u16())
+	if n > maxAside {
+		r.bad = true
+		return s
+	}
+	s.bytes = r.take(n)
+	return s
 }
 
 // policyPart is a part of a snapshot. Its push counts the snapshots of one control process.

@@ -98,6 +98,7 @@ type events struct {
 	moves  []plane.Move
 	passed int
 	shown  []byte
+	asides []said
 }
 
 func (e *events) Moved(m plane.Move) {
@@ -111,6 +112,12 @@ func (e *events) Passed(_ plane.Ref, _ bool, _ time.Time, _ netip.AddrPort, head
 	defer e.mu.Unlock()
 	e.passed++
 	e.shown = bytes.Clone(header)
+}
+
+func (e *events) Aside(_ plane.Ref, from netip.AddrPort, b []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asides = append(e.asides, said{at: from, bytes: bytes.Clone(b)})
 }
 
 func (e *events) seen() int {

@@ -87,7 +87,7 @@ func (l *ledger) set(n plane.Set, frame []byte) {
 		return
 	}
 	if was, ok := c.aims(); ok && (n.RTP.Stay || n.RTCP.Stay) {
-		if n.RTP.Stay {
+		if n.RTP.Stay && n.Checks == (plane.Checks{}) { // else the far end said where, and the slot has it
 			n.RTP = was[0]
 		}
 		if n.RTCP.Stay {
@@ -110,8 +110,7 @@ func (c *record) aims() (was [2]plane.Aim, ok bool) {
 	if c.rest == kindSilence {
 		return was, true // nowhere
 	}
-	r := body{b: c.set[headerSize:]}
-	s := r.set()
+	s := setIn(c.set)
 	clear(s.In.Master)
 	clear(s.Out.Master)
 	return [2]plane.Aim{s.RTP, s.RTCP}, true

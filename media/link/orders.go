@@ -28,8 +28,8 @@ func commanded(k kind, r *body, files []int) (o order, err error) {
 	case kindOpen:
 		n := r.open()
 		o = order{func(l *ledger) bool { return opened(l, n) }, func(p plane.Commands) { p.Open(n) }}
-	case kindSet:
-		n := r.set()
+	case kindSet, kindSetAside:
+		n := r.setting(k)
 		o = order{func(l *ledger) bool { return settled(l, n) }, func(p plane.Commands) { carry(p, n) }}
 	case kindMute, kindSilence:
 		ref := r.ref()
@@ -43,6 +43,9 @@ func commanded(k kind, r *body, files []int) (o order, err error) {
 	case kindWatch:
 		ref, on := r.ref(), r.bool()
 		o = order{func(l *ledger) bool { l.watch(ref, on); return true }, func(p plane.Commands) { p.Watch(ref, on) }}
+	case kindSay:
+		s := r.said()
+		o = order{func(*ledger) bool { return true }, func(p plane.Commands) { p.Say(s.leg, s.at, s.bytes) }}
 	default:
 		closeAll(files)
 		return order{func(*ledger) bool { return true }, func(plane.Commands) {}}, nil

@@ -256,6 +256,10 @@ func (c *Client) heard(p *peer, k kind, r *body, files []int) error {
 		if s := r.passed(); r.end() == nil {
 			c.cfg.Events.Passed(s.leg, s.in, time.Unix(0, s.at), s.peer, s.header, s.size)
 		}
+	case kindAside:
+		if s := r.said(); r.end() == nil {
+			c.cfg.Events.Aside(s.leg, s.at, s.bytes)
+		}
 	case kindInForce:
 		c.mu.Lock()
 		c.inForce = r.u64()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -269,6 +270,7 @@ func (both) Mute(plane.Ref)                            {}
 func (both) Silence(plane.Ref)                         {}
 func (both) Close(plane.Ref)                           {}
 func (both) Watch(plane.Ref, bool)                     {}
+func (both) Say(plane.Ref, netip.AddrPort, []byte)     {}
 func (both) Read(plane.Ref) (c plane.Counters, _ bool) { return c, false }
 func (both) Totals() (t plane.Totals)                  { return t }
 func (both) Held() []plane.Held                        { return nil }

@@ -42,9 +42,12 @@ const (
 	kindClose    kind = 39
 	kindWatch    kind = 40
 	// 41 was a note of a session, which nobody left.
+	kindSay      kind = 42
+	kindSetAside kind = 43 // Set with what stands aside from media; who does not know it leaves the leg without media
 
 	kindMoved  kind = 64 // server
 	kindPassed kind = 65
+	kindAside  kind = 66
 )
 
 // errFrame is a frame that does not read.

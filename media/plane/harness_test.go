@@ -67,6 +67,19 @@ type heard struct {
 	moves  []Move
 	passed map[Ref]int
 	header []byte // the last one that was shown
+	asides []said
+}
+
+// said is a datagram that was given aside.
+type said struct {
+	from netip.AddrPort
+	b    []byte
+}
+
+func (e *heard) Aside(_ Ref, from netip.AddrPort, b []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asides = append(e.asides, said{from, bytes.Clone(b)})
 }
 
 func (e *heard) Moved(m Move) {

@@ -26,6 +26,9 @@ type watchtower struct {
 // admissible is the cheap half of taking a source that is not the latched one: how often strangers are looked at, and whether a plain
 // leg may ever take this one. An SRTP leg decides by authentication afterwards.
 func (w *worker) admissible(l *leg, ln *lane, from *osnet.Name) bool {
+	if l.web != nil && l.web.checks != (Checks{}) {
+		return false // it moves by nomination alone
+	}
 	t := l.tower(ln)
 	now := w.now
 	t.tokens = min(t.tokens+float64(now-t.filled)/1e9*strangers, strangers)
@@ -37,17 +40,22 @@ func (w *worker) admissible(l *leg, ln *lane, from *osnet.Name) bool {
 	if l.flags&flagOpens != 0 {
 		return true
 	}
-	addr := from.AddrPort().Addr()
-	ok := addr == ln.said.AddrPort().Addr()
-	for _, n := range l.open.Prefixes {
-		ok = ok || n.Contains(addr)
-	}
-	if !ok {
+	if !l.announced(ln, from) {
 		w.turnAway(l, ln, from, &sovereign.Ruling{Why: "the source is neither the address in the session description nor in a declared prefix"})
 		return false
 	}
 	// Two sources at once on a plain leg are an injection: only a far end that fell silent can have moved.
 	return !ln.heard || now-ln.last >= int64(rebindIdle)
+}
+
+// announced says whether a source is at the address of the session description, whatever its port, or in a declared prefix.
+func (l *leg) announced(ln *lane, from *osnet.Name) bool {
+	addr := from.AddrPort().Addr()
+	ok := addr == ln.said.AddrPort().Addr()
+	for _, n := range l.open.Prefixes {
+		ok = ok || n.Contains(addr)
+	}
+	return ok
 }
 
 // newcomer says whether a leg without SRTP takes a source that is not the one in use. Anybody can write the far end's address into a packet, and each new source
@@ -79,18 +87,24 @@ func (w *worker) far(l *leg, ln *lane, from *osnet.Name) bool {
 	return true
 }
 
-// clear says whether the fence lets packets go to the far end of the lane. A pass that died is told once, and once more when it lives again.
+// clear says whether the fence lets packets go to the far end of the lane, and, with ICE, whether that wants them. A pass that died is told once, and once more when
+// it lives again.
 func (w *worker) clear(l *leg, ln *lane) bool {
 	if ln.clear.Good(w.p.cfg.Fence.Epoch(), w.now) {
 		return true
 	}
 	t, ok := l.tower(ln), false
-	if ln.clear, ok = t.pass.Clear(time.Unix(0, w.now)); ok == !ln.fenced {
+	ln.clear, ok = t.pass.Clear(time.Unix(0, w.now))
+	m := Move{Cause: "law", Ruling: t.pass.Ruled()}
+	if ok && l.web != nil && ln == &l.slot.rtp {
+		ok = w.consented(l, ln, &m)
+	}
+	if ok == !ln.fenced {
 		return ok
 	}
 	ln.fenced = !ok
-	at := ln.peer.AddrPort()
-	w.tell(l, ln, Move{From: at, To: at, Cause: "law", Allowed: ok, Ruling: t.pass.Ruled()})
+	m.From, m.To, m.Allowed = ln.peer.AddrPort(), ln.peer.AddrPort(), ok
+	w.tell(l, ln, m)
 	return ok
 }
 

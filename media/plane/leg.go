@@ -27,6 +27,7 @@ type beside struct {
 	passed   *sentReports  // nil before the first
 	got      gotReport     // by a leg that is joined to nobody
 	cname    string        // under which our reports go to the far end; made when it is first needed
+	web      *web          // nil where all that comes is RTP and RTCP
 	floor    uint32        // where our SRTCP begins under each key: above what another plane used for the leg; 0: there was none
 }
 
@@ -123,7 +124,10 @@ func (p *Plane) Set(n Set) {
 	if !ok {
 		return
 	}
-	flags := flagLive | l.flags&flagWatched
+	flags := l.flags&flagWatched | w.attend(&l, n)
+	if !n.Wait {
+		flags |= flagLive
+	}
 	if n.Wants {
 		flags |= flagWants
 	}
@@ -160,6 +164,8 @@ func (p *Plane) Set(n Set) {
 	l.flags = flags
 	if !n.RTP.Stay {
 		w.aim(&l, &l.rtp, n.RTP)
+	} else if l.web != nil {
+		w.goOn(&l)
 	}
 	if !n.RTCP.Stay {
 		w.aim(&l, &l.rtcp, n.RTCP)
@@ -268,6 +274,8 @@ func (p *Plane) mute(r Ref, nowhere bool) {
 	}
 	l.flags &^= flagLive
 	if nowhere {
+		l.flags &^= flagAside
+		l.web = nil
 		w.aim(&l, &l.rtp, Aim{})
 		w.aim(&l, &l.rtcp, Aim{})
 	}
@@ -394,6 +402,9 @@ func (p *Plane) Held() []Held {
 			}
 			if l.ours != nil {
 				h.Out = l.ours.key.own()
+			}
+			if l.web != nil {
+				h.Checks = l.web.checks
 			}
 			if o, ok := w.leg(l.other); ok && l.other != 0 {
 				h.Joined = o.ref()

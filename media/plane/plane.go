@@ -10,7 +10,10 @@
 // Nothing is sent to an address that the fence of the plane did not pass: a lane has a clearance of its pass, which is good for one epoch of the fence, and
 // asks again in the next one.
 //
-// It imports sovereign, media/srtp, media/quality, internal/osnet and internal/tlv, and parses RTCP with pion.
+// What is neither RTP nor RTCP (RFC 7983) is aside from that: it answers checks of ICE itself, because the far end's consent must not wait for anybody, and gives
+// DTLS to who hears of events.
+//
+// It imports sovereign, media/srtp, media/quality, media/ice, internal/osnet and internal/tlv, and parses RTCP with pion.
 package plane
 
 import (
@@ -73,6 +76,9 @@ type Set struct {
 	Opaque    bool // it speaks no RTP for now (T.38 over UDPTL): its datagrams cross as they are. Not with keys: there is no SRTP for them
 	Clocks    []Clock
 	RTP, RTCP Aim
+	Aside     bool   // what comes of DTLS is given to Events.Aside, and Say is heard
+	Wait      bool   // keys are to come: no media is taken or sent before another Set
+	Checks    Checks // the far end checks by ICE, and nominates where its packets go; RTP is Stay then
 }
 
 // Clock is how the time stamps of a payload type run.
@@ -104,6 +110,9 @@ type Commands interface {
 	Join(a, b Ref)
 	Close(Ref)
 	Watch(Ref, bool)
+	// Say sends a datagram that is no media from the RTP socket of a leg with Aside, if the fence permits it: to where its packets go, or, without Checks, to
+	// another address.
+	Say(r Ref, to netip.AddrPort, datagram []byte)
 	// Read copies what was counted; false when the slot has another leg.
 	Read(Ref) (Counters, bool)
 	Totals() Totals
@@ -115,6 +124,7 @@ type Commands interface {
 type Held struct {
 	Open    Open
 	In, Out Key
+	Checks  Checks
 	Joined  Ref
 }
 
@@ -141,6 +151,8 @@ type Events interface {
 	Moved(Move)
 	// Passed tells of a packet of a watched leg. in: it came; else it went. header is valid during the call.
 	Passed(leg Ref, in bool, at time.Time, peer netip.AddrPort, header []byte, size int)
+	// Aside gives a datagram of DTLS that came for a leg. b is valid during the call.
+	Aside(leg Ref, from netip.AddrPort, b []byte)
 }
 
 // Config of a Plane.

@@ -13,6 +13,9 @@ const (
 
 // packet takes one datagram that came on a lane of a leg. b has slack behind it.
 func (w *worker) packet(l *leg, ln *lane, b []byte, from *osnet.Name) {
+	if l.flags&flagAside != 0 && w.aside(l, ln, b, from) {
+		return
+	}
 	switch {
 	case l.flags&flagLive == 0 || !ln.aimed:
 		l.refused++

@@ -24,6 +24,7 @@ const (
 	flagWatched                    // somebody sees the headers
 	flagRenames                    // payload types leave under other numbers
 	flagOpaque                     // what comes and goes is no RTP
+	flagAside                      // what comes may be STUN or DTLS
 )
 
 // slot is what the packets of one leg need, what each of them needs first. One worker writes it, under its lock.

@@ -34,6 +34,7 @@ type worker struct {
 	spare [maxPacket + slack]byte
 	made  [maxPacket + slack]byte
 	shown [maxShown]byte // a header for a watcher
+	given ration         // datagrams that are given to who hears of events
 	idle  bool           // it waits, and nothing came
 	empty int64          // unix ns: when the sockets that no leg has were known to be empty
 
