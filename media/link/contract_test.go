@@ -247,6 +247,9 @@ func checked(t *testing.T, r *rig) {
 		_, heard := c.b.hear(20 * time.Millisecond)
 		return heard
 	})
+	for heard := true; heard; { // what waited for the next media process
+		_, heard = c.b.hear(50 * time.Millisecond)
+	}
 	c.talk(t, 3)
 	eventually(t, "a check is answered", nominates(c.a))
 }
