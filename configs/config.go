@@ -98,6 +98,7 @@ type MediaPart struct {
 	Ports     [2]uint16
 	DSCP      int // of what is sent; -1: as the system has it
 	InProcess bool
+	Reports   time.Duration // after how long without RTCP of one side the other one gets reports of ours; 0: never
 }
 
 // DNSPart is the resolver's share.

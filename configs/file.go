@@ -150,6 +150,8 @@ type Media struct {
 	Ports string `yaml:"ports,omitempty"`
 	// Code point (RFC 2474) of RTP and RTCP that is sent, 0 to 63; default: 46, expedited forwarding, as RFC 4594 has it of voice. off leaves packets as the system makes them.
 	DSCP string `yaml:"dscp,omitempty"`
+	// What a peer gets whose other side sends no RTCP: fill (default): after ten seconds, reports that are made here, of what is sent to it and comes from it (RFC 3550); pass: nothing.
+	RTCP string `yaml:"rtcp,omitempty"`
 	// Whether this process carries the packets itself (default). false: `cordon media` does, which is started by itself and goes on when this process dies.
 	InProcess *bool `yaml:"inprocess,omitempty"`
 	// When a side of an answered call counts as silent, unheard or dead.

@@ -29,7 +29,7 @@ func (p *peer) reports(s *socket, in *inbound) []rtcp.Packet {
 	return out
 }
 
-var aName = regexp.MustCompile(`^[0-9a-f]{8}$`)
+var aName = regexp.MustCompile(`^[0-9A-Za-z+/]{16}$`)
 
 // Conforms: RFC 3550 section 6.4
 func TestReportsCross(t *testing.T) {

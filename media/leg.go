@@ -150,7 +150,7 @@ func (l *leg) commit(rem *remote, clocks timings, codec, cause string) error {
 func (l *leg) put(rem *remote, clocks timings, codec, cause string) error {
 	next := plane.Set{
 		Ref: l.ref, Mux: rem.line.mux, Wants: !rem.line.hold && rem.line.dir.receives(), Clocks: clocks.paces(l.usual.clocks[:0]),
-		RTP: plane.Aim{Stay: true}, RTCP: plane.Aim{Stay: true},
+		RTP: plane.Aim{Stay: true}, RTCP: plane.Aim{Stay: true}, Reports: l.reports(&rem.line),
 	}
 	l.renames = clocks.differ()
 	said := &l.usual.spoken
@@ -179,6 +179,14 @@ func (l *leg) put(rem *remote, clocks timings, codec, cause string) error {
 	l.hears.Store(next.Wants)
 	l.remote, l.proto = rem, rem.line.proto
 	return nil
+}
+
+// reports are those that are made to a far end that said so. One that said to be nowhere gets none, RFC 3264 section 8.4, nor one that allows none, RFC 3556.
+func (l *leg) reports(said *line) plane.Reports {
+	if said.hold || said.control == noControl {
+		return plane.Reports{}
+	}
+	return plane.Reports{After: l.s.r.cfg.Reports, Octets: said.control}
 }
 
 // renumber puts other numbers in force under which what comes leaves, because the other far end has new ones. other is what it said.

@@ -7,6 +7,7 @@
 // ptime and direction are taken over by an allow-list, everything else is ours. AVPF and SAVPF are taken as AVP and SAVP, without feedback. SDES keys
 // travel only on legs marked Secure (or InsecureLab); an MKI that a peer announces is honoured in what it sends, we send none; session parameters
 // that weaken a stream make a crypto line unusable. Header extensions and every RTCP packet but reports and goodbyes stay on their side.
+// Where a far end sends no RTCP, the relay reports to the other one itself (Config.Reports).
 //
 // The packets are carried by media/plane, in this process or in one of its own. This half negotiates, and tells the plane what was agreed.
 //
@@ -91,6 +92,8 @@ type Config struct {
 	Workers int
 	// Tick is how long packets wait for each other at most, when there are many; 0 means 1 ms, less than 0 never.
 	Tick time.Duration
+	// Reports is after how long without RTCP of one far end the relay makes reports of its own to the other one; 0: what no far end sends nobody gets.
+	Reports time.Duration
 	// Plane gives what carries the packets, which tells e of what happened; nil: the relay carries them itself, while Run does.
 	Plane func(e plane.Events) (plane.Commands, error)
 	// Moved is told of each latch, re-latch and refusal; must not block.

@@ -48,24 +48,26 @@ const usualAttrs = 16
 
 // reader is a session description that is being read.
 type reader struct {
-	d     description
-	last  byte // kind of the last line, 'm' for all of a media section; 0 before the first
-	count int
-	dir   direction // of the session; "" when it does not say
-	conn  connection
-	media section
-	room  [usualAttrs]attr // attributes of the section that cross: the first n, and
-	n     int
-	more  []attr // those behind
+	d      description
+	last   byte // kind of the last line, 'm' for all of a media section; 0 before the first
+	count  int
+	dir    direction // of the session; "" when it does not say
+	allows allowance // of the session
+	conn   connection
+	media  section
+	room   [usualAttrs]attr // attributes of the section that cross: the first n, and
+	n      int
+	more   []attr // those behind
 }
 
 // section is the media section at hand.
 type section struct {
-	on   bool // it is looked into
-	conn connection
-	rtcp string // value of an rtcp attribute
-	said bool   // there was one
-	over bool   // it has a fault: its further attributes don't matter
+	on     bool // it is looked into
+	conn   connection
+	rtcp   string // value of an rtcp attribute
+	said   bool   // there was one
+	over   bool   // it has a fault: its further attributes don't matter
+	allows allowance
 }
 
 // connection is the last c-line.
@@ -169,6 +171,7 @@ func (r *reader) end() {
 			}
 			l.place(c.addr, r.media.rtcp, r.media.said)
 		}
+		l.control = r.media.allows.or(r.allows).octets()
 	}
 	r.media, r.n, r.more = section{}, 0, nil
 }
@@ -204,7 +207,7 @@ func (r *reader) inSession(kind byte, value string) *Refusal {
 	case 'c':
 		r.conn, ok = readConnection(value)
 	case 'b':
-		ok = isBandwidth(value)
+		ok = r.allows.read(value)
 	case 't':
 		_, rest, first := readNumber(value)
 		_, rest, second := readNumber(rest)
@@ -231,7 +234,7 @@ func (r *reader) inMedia(kind byte, value string) *Refusal {
 	case 'c':
 		r.media.conn, ok = readConnection(value)
 	case 'b':
-		ok = isBandwidth(value)
+		ok = r.media.allows.read(value)
 	case 'a':
 		if !r.media.over {
 			r.attribute(nameOf(value), value)
@@ -355,20 +358,6 @@ func readConnection(s string) (connection, bool) {
 	family, s := field(s)
 	addr, s := field(s)
 	return connection{true, addr}, network == "IN" && (family == "IP4" || family == "IP6") && s == ""
-}
-
-// isBandwidth checks "AS:64", RFC 8866 section 5.8, RFC 3890, RFC 3556.
-func isBandwidth(s string) bool {
-	kind, value, _ := strings.Cut(s, ":")
-	switch kind {
-	case "CT", "AS", "TIAS", "RS", "RR":
-	default:
-		if !strings.HasPrefix(kind, "X-") {
-			return false
-		}
-	}
-	_, err := strconv.ParseUint(value, 10, 64)
-	return err == nil
 }
 
 // isRepeat checks "interval duration offset ...", RFC 8866 section 5.10.

@@ -57,6 +57,7 @@ type savedRemote struct {
 type savedLine struct {
 	Kind, Proto string
 	Port        uint16
+	Control     uint32 `json:",omitempty"`
 	Formats     []string
 	Addr, RTCP  netip.AddrPort
 	Dir         direction
@@ -116,7 +117,7 @@ func (l *leg) saved() savedLeg {
 func savedLines(lines []line) []savedLine {
 	out := make([]savedLine, len(lines))
 	for i, l := range lines {
-		out[i] = savedLine{Kind: l.kind, Proto: l.proto, Port: l.port, Formats: l.formats, Addr: l.addr, RTCP: l.rtcp, Dir: l.dir, Hold: l.hold, Mux: l.mux}
+		out[i] = savedLine{Kind: l.kind, Proto: l.proto, Port: l.port, Control: l.control, Formats: l.formats, Addr: l.addr, RTCP: l.rtcp, Dir: l.dir, Hold: l.hold, Mux: l.mux}
 		for _, a := range l.attrs {
 			out[i].Attrs = append(out[i].Attrs, [2]string{a.key, a.value})
 		}
@@ -131,7 +132,7 @@ func savedLines(lines []line) []savedLine {
 func again(lines []savedLine, key func(savedKey) crypto) []line {
 	out := make([]line, len(lines))
 	for i, l := range lines {
-		out[i] = line{kind: l.Kind, proto: l.Proto, port: l.Port, formats: l.Formats, addr: l.Addr, rtcp: l.RTCP, dir: l.Dir, hold: l.Hold, mux: l.Mux}
+		out[i] = line{kind: l.Kind, proto: l.Proto, port: l.Port, control: l.Control, formats: l.Formats, addr: l.Addr, rtcp: l.RTCP, dir: l.Dir, hold: l.Hold, mux: l.Mux}
 		for _, a := range l.Attrs {
 			out[i].attrs = append(out[i].attrs, attr{a[0], a[1]})
 		}

@@ -43,6 +43,7 @@ type line struct {
 	kind    string
 	proto   string
 	port    uint16
+	control uint32 // octets per second that it allows for RTCP; 0: it does not say; noControl: it allows none
 	formats []string
 	addr    netip.AddrPort
 	rtcp    netip.AddrPort // RFC 3605, or port+1; the RTP address when mux is agreed

@@ -40,6 +40,7 @@ func examples() (plane.Open, plane.Set, plane.Move) {
 	s := plane.Set{
 		Ref: ref, In: gcm, Out: testKey(3), Mux: true, Wants: true, Opaque: true, Clocks: []plane.Clock{{PT: 8, Rate: 8000}, {PT: 101, To: 96, Moves: true, Event: true, Rate: 8000}},
 		RTP: plane.Aim{To: netip.MustParseAddrPort("198.51.100.7:5004"), Cause: "answer"}, RTCP: plane.Aim{Stay: true, Cause: "reinvite"},
+		Reports: plane.Reports{After: 10 * time.Second, Octets: 400},
 	}
 	m := plane.Move{
 		Leg: ref, RTCP: true, At: time.Unix(1_800_000_000, 5), From: netip.MustParseAddrPort("192.0.2.1:9"), To: netip.MustParseAddrPort("[2001:db8::1]:9"), Cause: "rebind",

@@ -4,6 +4,7 @@ package link
 
 import (
 	"bytes"
+	"encoding/binary"
 	"os"
 	"testing"
 	"time"
@@ -252,4 +253,32 @@ func checked(t *testing.T, r *rig) {
 	}
 	c.talk(t, 3)
 	eventually(t, "a check is answered", nominates(c.a))
+}
+
+// TestContractOfReports: where one far end sends no RTCP, the plane reports to the other one, wherever it runs.
+func TestContractOfReports(t *testing.T) {
+	for how, has := range map[string]func(testing.TB) *rig{"in process": inProcess, "over a connection": served, "a process": child} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel() // the first report takes a second or three
+			r := has(t)
+			c := up(t, r, true)
+			set := c.negotiated(1, c.b)
+			set.Mux, set.Reports = true, plane.Reports{After: time.Millisecond}
+			r.Set(set)
+			c.talk(t, 5)
+			var b [2048]byte
+			c.b.c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			n, _, err := c.b.c.ReadFromUDPAddrPort(b[:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, _, ok := c.b.get.OpenRTCP(make([]byte, 0, n), b[:n])
+			if !ok || out[1] != 200 || binary.BigEndian.Uint32(out[4:]) != c.a.ssrc || binary.BigEndian.Uint32(out[20:]) != 5 || binary.BigEndian.Uint32(out[24:]) != 5*160 {
+				t.Fatalf("%v %x: %x", ok, out, b[:n])
+			}
+			if binary.BigEndian.Uint32(out[28:]) != c.b.ssrc || binary.BigEndian.Uint32(out[36:]) != uint32(c.sequence-1) {
+				t.Errorf("the block about B: %x", out)
+			}
+		})
+	}
 }

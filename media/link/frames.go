@@ -120,6 +120,7 @@ func putSet(b []byte, s plane.Set) ([]byte, error) {
 		b = binary.LittleEndian.AppendUint32(putBool(putBool(append(b, c.PT, c.To), c.Moves), c.Event), c.Rate)
 	}
 	b = putBool(putAim(putAim(b, s.RTP), s.RTCP), s.Opaque)
+	b = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint64(b, uint64(s.Reports.After)), s.Reports.Octets)
 	if aside {
 		b = putBool(putBool(b, s.Aside), s.Wait)
 		b = putText(putText(putText(b, s.Checks.Own.Ufrag), s.Checks.Own.Pwd), s.Checks.Peer)
@@ -154,6 +155,7 @@ func (r *body) set() (s plane.Set) {
 		s.Clocks = append(s.Clocks, plane.Clock{PT: r.u8(), To: r.u8(), Moves: r.bool(), Event: r.bool(), Rate: r.u32()})
 	}
 	s.RTP, s.RTCP, s.Opaque = r.aim(), r.aim(), r.bool()
+	s.Reports = plane.Reports{After: time.Duration(r.u64()), Octets: r.u32()}
 	return s
 }
 

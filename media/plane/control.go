@@ -1,7 +1,8 @@
 package plane
 
 import (
-	"fmt"
+	"crypto/rand"
+	"encoding/base64"
 	"math"
 	"time"
 
@@ -72,11 +73,7 @@ func (w *worker) relay(l, by *leg, packets []rtcp.Packet) {
 
 // post sends a compound packet to the far end of l.
 func (w *worker) post(l *leg, packets []rtcp.Packet) {
-	ln := &l.rtcp
-	if l.flags&flagMux != 0 {
-		ln = &l.rtp
-	}
-	if !ln.aimed {
+	if !l.control().aimed {
 		return
 	}
 	b, err := rtcp.Marshal(packets)
@@ -84,10 +81,23 @@ func (w *worker) post(l *leg, packets []rtcp.Packet) {
 		w.p.dropped.Add(1)
 		return
 	}
+	w.mail(l, b)
+}
+
+// control is the lane on which RTCP goes to the far end.
+func (l *leg) control() *lane {
+	if l.flags&flagMux != 0 {
+		return &l.slot.rtp
+	}
+	return &l.slot.rtcp
+}
+
+// mail sends a compound packet, which does not lie in w.made, to the far end of l.
+func (w *worker) mail(l *leg, b []byte) {
 	if l.flags&flagSeals != 0 {
 		b = l.ours.sealRTCP(l.slot, w.made[:], b)
 	}
-	w.write(l, ln, b)
+	w.write(l, l.control(), b)
 }
 
 // rewrite turns reports of `by`'s far end into ours for l's: SSRCs as they leave, a canonical name of ours, no extensions. It reads
@@ -99,7 +109,8 @@ func (w *worker) rewrite(l, by *leg, packets []rtcp.Packet) []rtcp.Packet {
 		switch r := p.(type) {
 		case *rtcp.SenderReport:
 			sender = l.sealer().outgoing(r.SSRC)
-			l.noted(uint32(r.NTPTime>>16), w.now)
+			l.noted(uint32(r.NTPTime>>16), w.now, false)
+			by.got = gotReport{ssrc: r.SSRC, ntp: uint32(r.NTPTime >> 16), at: w.now}
 			by.heardOf(r.Reports, w.now)
 			out = append(out, &rtcp.SenderReport{
 				SSRC: sender, NTPTime: r.NTPTime, RTPTime: r.RTPTime,
@@ -139,11 +150,14 @@ func (l *leg) sealer() *outbound {
 	return l.ours
 }
 
-// blocks maps the SSRCs that the far end of l reports on back to those that the other side sent.
+// blocks maps the SSRCs that the far end of l reports on back to those that the other side sent. What answers a sender report of our own tells that side nothing.
 func (l *leg) blocks(in []rtcp.ReceptionReport) []rtcp.ReceptionReport {
 	out := make([]rtcp.ReceptionReport, len(in))
 	for i, b := range in {
 		b.SSRC = l.sealer().incoming(b.SSRC)
+		if l.passed.made(b.LastSenderReport) {
+			b.LastSenderReport, b.Delay = 0, 0
+		}
 		out[i] = b
 	}
 	return out
@@ -188,10 +202,8 @@ func (w *worker) originate(l *leg, ssrc, ts, packets, octets uint32) {
 	if l.flags&flagLive == 0 {
 		return
 	}
-	// NTP time, RFC 3550 section 4: seconds since 1900 and a binary fraction.
-	now := time.Unix(0, w.now)
-	ntp := uint64(now.Unix()+2208988800)<<32 | uint64(now.Nanosecond())<<32/1e9
-	l.noted(uint32(ntp>>16), w.now)
+	ntp := quality.NTP(w.now)
+	l.noted(quality.Middle(ntp), w.now, true)
 	sr := &rtcp.SenderReport{SSRC: ssrc, NTPTime: ntp, RTPTime: ts, PacketCount: packets, OctetCount: octets}
 	if g := l.got; g.at != 0 {
 		sr.Reports = []rtcp.ReceptionReport{{
@@ -208,39 +220,56 @@ type gotReport struct {
 	at        int64 // unix ns; 0 none
 }
 
-// sentReports remembers when the last sender reports were passed on, by the middle 32 bits of their NTP time.
+// sentReports remembers when the last sender reports left, by the middle 32 bits of their NTP time.
 type sentReports struct {
 	at   [8]int64
 	ntp  [8]uint32
+	own  [8]bool // we made it
 	next int
 }
 
 // noted remembers that a sender report leaves to the far end of l.
-func (l *leg) noted(ntp uint32, at int64) {
+func (l *leg) noted(ntp uint32, at int64, own bool) {
 	if l.passed == nil {
 		l.passed = &sentReports{}
 	}
 	s := l.passed
-	s.at[s.next], s.ntp[s.next] = at, ntp
+	s.at[s.next], s.ntp[s.next], s.own[s.next] = at, ntp, own
 	s.next = (s.next + 1) % len(s.at)
 }
 
-func (s *sentReports) when(ntp uint32) (int64, bool) {
+// find gives the place of a report; below 0 when it is not remembered.
+func (s *sentReports) find(ntp uint32) int {
 	if s == nil {
-		return 0, false
+		return -1
 	}
 	for i := range s.at {
 		if s.ntp[i] == ntp && s.at[i] != 0 {
-			return s.at[i], true
+			return i
 		}
+	}
+	return -1
+}
+
+func (s *sentReports) when(ntp uint32) (int64, bool) {
+	if i := s.find(ntp); i >= 0 {
+		return s.at[i], true
 	}
 	return 0, false
 }
 
-// canonical is the name under which reports to the far end of l leave.
+// made says whether a report was ours.
+func (s *sentReports) made(ntp uint32) bool {
+	i := s.find(ntp)
+	return i >= 0 && s.own[i]
+}
+
+// canonical is the name under which reports to the far end of l leave, RFC 3550 section 6.5.1.
 func (l *leg) canonical() string {
 	if l.cname == "" {
-		l.cname = fmt.Sprintf("%08x", random32())
+		var b [12]byte // RFC 7022 section 4.2
+		rand.Read(b[:])
+		l.cname = base64.StdEncoding.EncodeToString(b[:])
 	}
 	return l.cname
 }

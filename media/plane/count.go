@@ -76,6 +76,8 @@ type source struct {
 	received uint32
 	gaps     uint32 // runs of missing packets, for the burst ratio
 	transit  uint32
+	passed   uint32  // packets that went to the leg that this one is joined to, and
+	octets   uint32  // their payload; padding, of which voice has none, counts with it
 	jitter   float64 // in time stamp units
 	used     uint64
 }
@@ -120,14 +122,16 @@ func (s *source) take(seq uint16) verdict {
 
 // time updates the jitter, A.8. now is the arrival, in unix ns.
 func (s *source) time(now int64, ts, rate uint32) {
-	arrival := uint32(now / 1000 * int64(rate) / 1e6)
-	transit := arrival - ts
+	transit := stamp(now, rate) - ts
 	if s.timed {
 		d := math.Abs(float64(int32(transit - s.transit)))
 		s.jitter += (d - s.jitter) / 16
 	}
 	s.transit, s.timed = transit, true
 }
+
+// stamp is a moment, in unix ns, on a clock of that rate.
+func stamp(at int64, rate uint32) uint32 { return uint32(at / 1000 * int64(rate) / 1e6) }
 
 // lost is the cumulative number of packets lost, A.3. Duplicates make it negative.
 func (s *source) lost() int64 {

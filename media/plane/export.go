@@ -69,6 +69,8 @@ const (
 	sourceGaps     = 10
 	sourceTransit  = 11
 	sourceJitter   = 12
+	sourcePassed   = 13
+	sourceOctets   = 14
 
 	streamSSRC = 1
 	streamOn   = 2
@@ -213,7 +215,8 @@ func (s *source) export(b []byte) []byte {
 	b = tlv.Uint(b, sourceReceived, uint64(s.received))
 	b = tlv.Uint(b, sourceGaps, uint64(s.gaps))
 	b = tlv.Uint(b, sourceTransit, uint64(s.transit))
-	return tlv.Uint(b, sourceJitter, math.Float64bits(s.jitter))
+	b = tlv.Uint(b, sourceJitter, math.Float64bits(s.jitter))
+	return tlv.Uint(tlv.Uint(b, sourcePassed, uint64(s.passed)), sourceOctets, uint64(s.octets))
 }
 
 func (s *stream) export(b []byte) []byte {
@@ -406,6 +409,10 @@ func (s *source) read(r *tlv.Reader) {
 			s.transit = in.Uint32()
 		case sourceJitter:
 			s.jitter = math.Float64frombits(in.Uint())
+		case sourcePassed:
+			s.passed = in.Uint32()
+		case sourceOctets:
+			s.octets = in.Uint32()
 		}
 	})
 }

@@ -25,10 +25,11 @@ type beside struct {
 	rationed int64         // unix ns
 	towers   [2]watchtower // of RTP and of RTCP
 	passed   *sentReports  // nil before the first
-	got      gotReport     // by a leg that is joined to nobody
-	cname    string        // under which our reports go to the far end; made when it is first needed
-	web      *web          // nil where all that comes is RTP and RTCP
-	floor    uint32        // where our SRTCP begins under each key: above what another plane used for the leg; 0: there was none
+	got      gotReport     // of the far end
+	reporting
+	cname string // under which our reports go to the far end; made when it is first needed
+	web   *web   // nil where all that comes is RTP and RTCP
+	floor uint32 // where our SRTCP begins under each key: above what another plane used for the leg; 0: there was none
 }
 
 func (l *leg) ref() Ref { return Ref{l.number, l.serial} }
@@ -154,6 +155,9 @@ func (p *Plane) Set(n Set) {
 			return
 		}
 		flags |= flagSeals
+	}
+	if !n.Opaque && w.reports(&l, n.Reports) {
+		flags |= flagReports
 	}
 	l.known(n.Clocks)
 	for _, c := range n.Clocks {
@@ -295,15 +299,22 @@ func (p *Plane) Join(a, b Ref) {
 	lb, okB := w.of(b)
 	if okA && okB {
 		la.other, lb.other = b.Slot, a.Slot
+		w.await(&la, &lb)
+		w.await(&lb, &la)
 	}
 }
 
-// part ends what a leg is joined to.
+// part ends what a leg is joined to. What is passed on to another one begins anew.
 func (w *worker) part(l *leg) {
-	if o, ok := w.leg(l.other); ok && l.other != 0 && o.other == l.number {
+	if l.other == 0 {
+		return
+	}
+	if o, ok := w.leg(l.other); ok && o.other == l.number {
 		o.other = 0
+		o.unpassed()
 	}
 	l.other = 0
+	l.unpassed()
 }
 
 // Close implements Commands. When it returns nothing of the leg runs; its counters can be read until its slot has another leg.

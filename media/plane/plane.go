@@ -79,6 +79,14 @@ type Set struct {
 	Aside     bool   // what comes of DTLS is given to Events.Aside, and Say is heard
 	Wait      bool   // keys are to come: no media is taken or sent before another Set
 	Checks    Checks // the far end checks by ICE, and nominates where its packets go; RTP is Stay then
+	Reports   Reports
+}
+
+// Reports are those that the plane makes itself to a far end, about what goes to it and what comes from it, while the far end of the leg that its own is joined to makes
+// none: RFC 3550 section 6.4. The zero Reports are none.
+type Reports struct {
+	After  time.Duration // how long the other far end must have been silent; 0: none are made
+	Octets uint32        // that the session may spend on reports, per second; 0: as much as a call of 64 kbit/s
 }
 
 // Clock is how the time stamps of a payload type run.

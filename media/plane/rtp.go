@@ -64,7 +64,10 @@ func (w *worker) media(l *leg, ln *lane, b []byte, from *osnet.Name) {
 			if l.flags&flagRenames != 0 {
 				l.rename(b)
 			}
-			w.send(&o, b, h, v)
+			if w.send(&o, b, h, v) {
+				l.current.passed++
+				l.current.octets += uint32(len(b) - h.Base)
+			}
 		}
 	} else if l.open.Sink != nil {
 		l.open.Sink(Turn{w, l.number}, b[h.Full:], h)
@@ -74,27 +77,29 @@ func (w *worker) media(l *leg, ln *lane, b []byte, from *osnet.Name) {
 // maxShown is how much of a header a watcher sees.
 const maxShown = 128
 
-// send passes one plain RTP packet on to the far end of l. It may change b, which has slack behind it.
-func (w *worker) send(l *leg, b []byte, h Header, v verdict) {
+// send passes one plain RTP packet on to the far end of l, and says whether it left. It may change b, which has slack behind it.
+func (w *worker) send(l *leg, b []byte, h Header, v verdict) bool {
 	if l.flags&(flagLive|flagWants|flagOpaque) != flagLive|flagWants || !l.rtp.aimed {
-		return
+		return false
 	}
 	if l.flags&flagSeals != 0 {
 		if v.stray {
-			return // its index can't be told yet
+			return false // its index can't be told yet
 		}
 		var ok bool
 		if b, ok = l.ours.seal(l.slot, b, h.Base, h.SSRC, v.ext, v.fresh); !ok {
 			w.p.dropped.Add(1)
-			return
+			return false
 		}
 	}
-	if w.write(l, &l.rtp, b) {
-		l.sent++
-		if l.flags&flagWatched != 0 {
-			w.p.cfg.Events.Passed(l.ref(), false, time.Unix(0, w.now), l.rtp.peer.AddrPort(), b[:min(h.Base, len(b))], len(b))
-		}
+	if !w.write(l, &l.rtp, b) {
+		return false
 	}
+	l.sent++
+	if l.flags&flagWatched != 0 {
+		w.p.cfg.Events.Passed(l.ref(), false, time.Unix(0, w.now), l.rtp.peer.AddrPort(), b[:min(h.Base, len(b))], len(b))
+	}
+	return true
 }
 
 // write sends b to the far end of a lane. It is the only place where media leaves.

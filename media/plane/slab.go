@@ -12,7 +12,7 @@ import (
 )
 
 // Layout names the form of a slab. It grows when slot changes: processes of different layouts do not share one, they tell each other (export.go).
-const Layout = 5
+const Layout = 6
 
 // flags of a slot.
 const (
@@ -25,6 +25,7 @@ const (
 	flagRenames                    // payload types leave under other numbers
 	flagOpaque                     // what comes and goes is no RTP
 	flagAside                      // what comes may be STUN or DTLS
+	flagReports                    // where nobody else reports to the far end, we do
 )
 
 // slot is what the packets of one leg need, what each of them needs first. One worker writes it, under its lock.

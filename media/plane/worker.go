@@ -40,10 +40,15 @@ type worker struct {
 
 	set   *osnet.Set    // nil until there is a socket that the worker reads; then it stays
 	ready chan struct{} // closed when there is one
+
+	agenda  agenda
+	stirred chan struct{} // holds one after the agenda was empty and is not any more
+	turn    bool          // the worker's thread alone: the last look found a turn of the agenda that has come
+	rests   time.Duration // likewise: how long it may wait for packets; below 0: for ever
 }
 
 func newWorker(p *Plane) *worker {
-	return &worker{p: p, every: uint32(p.cfg.Workers), ready: make(chan struct{})}
+	return &worker{p: p, every: uint32(p.cfg.Workers), ready: make(chan struct{}), stirred: make(chan struct{}, 1), agenda: agenda{began: time.Now()}}
 }
 
 // lock takes the worker for a command.
@@ -63,10 +68,8 @@ func (w *worker) wake() {
 
 // run carries packets until ctx ends. The goroutine has a thread of its own, which ends with it.
 func (w *worker) run(ctx context.Context) {
-	select {
-	case <-ctx.Done():
+	if !w.expect(ctx) {
 		return
-	case <-w.ready:
 	}
 	defer w.set.Close()
 	runtime.LockOSThread()
@@ -87,27 +90,54 @@ func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		n := w.look(tags[:])
 		w.serve(tags[:n])
+		more := w.turn && w.sweep()
 		switch {
-		case n == maxReady: // there may be more
+		case n == maxReady || more: // there may be more
 		case t.count(n):
 			t.wait()
 		case n == 0:
-			n = w.set.Wait(tags[:], -1)
+			n = w.set.Wait(tags[:], w.rests)
 			w.serve(tags[:n])
 			t.count(n)
 		}
 	}
 }
 
+// expect waits for a socket that the worker reads; false when ctx ended before. Without one it has its agenda alone.
+func (w *worker) expect(ctx context.Context) bool {
+	var turn <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-w.ready:
+			return true
+		case <-w.stirred:
+		case <-turn:
+			for w.sweep() {
+			}
+		}
+		w.mu.Lock()
+		if turn = nil; w.agenda.size > 0 {
+			turn = time.After(turnLength)
+		}
+		w.mu.Unlock()
+	}
+}
+
 // look asks the set what came.
 func (w *worker) look(tags []uint64) int {
-	at := time.Now().UnixNano()
+	now := time.Now()
+	at := now.UnixNano()
 	n := w.set.Ready(tags)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if n < maxReady {
-		w.mu.Lock()
 		// What no leg has and was not reported is empty; what was reported is emptied before anything else happens to it.
 		w.empty, w.idle = at, n == 0
-		w.mu.Unlock()
+	}
+	if w.turn, w.rests = w.agenda.due(int64(now.Sub(w.agenda.began))), -1; w.agenda.size > 0 {
+		w.rests = turnLength
 	}
 	return n
 }

@@ -16,8 +16,9 @@ type Reception struct {
 // Reporter writes the reports of one side whose far end's own cannot be passed on, because it sends none: what goes to the other end comes from here then. RFC 3550 section 6.4. The
 // zero Reporter has to be started.
 type Reporter struct {
-	SSRC uint32
-	Name [16]byte // canonical name, random and readable; the same for the whole session (section 6.5.1)
+	SSRC      uint32   // for where nothing is sent
+	Bandwidth uint32   // octets per second that the session may spend on reports; 0: those of a call of 64 kbit/s
+	Name      [16]byte // canonical name, random and readable; the same for the whole session (section 6.5.1)
 
 	due      int64
 	average  float32   // octets of our compound packets with their headers, section 6.3.3
@@ -50,8 +51,16 @@ func Interval(members int, octets, average float64, first bool, dice uint32) tim
 
 // Start plans the first report.
 func (r *Reporter) Start(now int64, dice uint32) {
-	*r = Reporter{SSRC: r.SSRC, Name: r.Name, average: guessed + overhead}
-	r.due = now + int64(Interval(2, bandwidth, float64(r.average), true, dice))
+	*r = Reporter{SSRC: r.SSRC, Bandwidth: r.Bandwidth, Name: r.Name, average: guessed + overhead}
+	r.due = now + r.interval(true, dice)
+}
+
+func (r *Reporter) interval(first bool, dice uint32) int64 {
+	octets := float64(r.Bandwidth)
+	if octets == 0 {
+		octets = bandwidth
+	}
+	return int64(Interval(2, octets, float64(r.average), first, dice))
 }
 
 // Due says whether a report should leave now. One that was never started has none.
@@ -59,20 +68,20 @@ func (r *Reporter) Due(now int64) bool { return r.due != 0 && now >= r.due }
 
 // Defer puts the next report off: the far end's own was just passed on.
 func (r *Reporter) Defer(now int64, dice uint32) {
-	r.due = now + int64(Interval(2, bandwidth, float64(r.average), false, dice))
+	r.due = now + r.interval(false, dice)
 }
 
+// Next is how long it is until the next report; 0 when it is due.
+func (r *Reporter) Next(now int64) time.Duration { return max(time.Duration(r.due-now), 0) }
+
 // Append appends a compound packet to b and plans the next one: a sender report when something was sent since the last report but one (RFC 3550 section 6.4), else a
-// receiver report; a block about from, which is nil while nothing came; and the canonical name. unix is now by the wall clock, when s.RTPTime is. s.SSRC is ours where nothing is sent.
+// receiver report; a block about from, when something came since the report before; and the canonical name. from is nil while nothing came. unix is now by the wall clock, when s.RTPTime is. s.SSRC is given where nothing is sent, too.
 func (r *Reporter) Append(b []byte, now, unix int64, s Sending, from *Reception, dice uint32) []byte {
 	n := len(b)
 	var room [1]Block
 	blocks := room[:0]
-	if from != nil {
+	if from != nil && (!r.known || r.source != from.SSRC || r.received != from.Received) {
 		blocks = append(blocks, r.block(now, from))
-	}
-	if s.SSRC == 0 {
-		s.SSRC = r.SSRC
 	}
 	if s.Packets != r.sent[1] {
 		b = AppendSR(b, unix, s, blocks...)

@@ -222,7 +222,7 @@ func TestReporter(t *testing.T) {
 	from = nil
 	r.Defer(at, half)
 	send(101)
-	if p, _ := read(r.Append(nil, at, 0, Sending{Packets: 101}, nil, half)); p.(*rtcp.ReceiverReport).SSRC != 42 {
+	if p, _ := read(r.Append(nil, at, 0, Sending{SSRC: r.SSRC, Packets: 101}, nil, half)); p.(*rtcp.ReceiverReport).SSRC != 42 {
 		t.Errorf("%+v", p)
 	}
 }
