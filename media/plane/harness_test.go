@@ -66,6 +66,7 @@ type heard struct {
 	mu     sync.Mutex
 	moves  []Move
 	passed map[Ref]int
+	played []Played
 	header []byte // the last one that was shown
 	asides []said
 }
@@ -98,6 +99,21 @@ func (e *heard) Passed(leg Ref, _ bool, _ time.Time, _ netip.AddrPort, header []
 	e.header = bytes.Clone(header)
 }
 
+func (e *heard) Played(p Played) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.played = append(e.played, p)
+}
+
+// ends gives the endings that were told since it was asked last.
+func (e *heard) ends() []Played {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := e.played
+	e.played = nil
+	return out
+}
+
 // of gives what was told of a leg since it was asked last, with that cause.
 func (e *heard) of(leg Ref, cause string) (out []Move) {
 	e.mu.Lock()
@@ -121,6 +137,7 @@ type wire struct {
 	sent   int
 	to     netip.AddrPort // of the last one
 	last   []byte
+	tape   func(b []byte) // what is sent; may be nil
 	closed bool
 }
 
@@ -135,6 +152,9 @@ func (s *wire) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	}
 	s.sent++
 	s.to, s.last = to, append(s.last[:0], b...)
+	if s.tape != nil {
+		s.tape(b)
+	}
 	return len(b), nil
 }
 func (s *wire) LocalAddr() net.Addr           { return net.UDPAddrFromAddrPort(s.at) }

@@ -18,6 +18,7 @@ type beside struct {
 	outs     []*outbound // one per key of ours, for as long as the leg lives: its indexes are never used twice
 	clocks   [8]Clock    // the first ones, as many as
 	timed    uint8       // says, and
+	moment   uint8       // of the grid at which it plays, counted from 1; 0: it plays nothing
 	further  []Clock
 	sources  []source // but for the one in use
 	turn     uint64
@@ -277,6 +278,7 @@ func (p *Plane) mute(r Ref, nowhere bool) {
 		return
 	}
 	l.flags &^= flagLive
+	w.stop(&l)
 	if nowhere {
 		l.flags &^= flagAside
 		l.web = nil
@@ -293,6 +295,7 @@ func (p *Plane) Join(a, b Ref) {
 	for _, r := range [2]Ref{a, b} {
 		if l, ok := w.of(r); ok {
 			w.part(&l)
+			w.stop(&l)
 		}
 	}
 	la, okA := w.of(a)
@@ -330,6 +333,7 @@ func (p *Plane) Close(r Ref) {
 // end stops a leg, and forgets all of it but what was counted.
 func (w *worker) end(l *leg) {
 	w.part(l)
+	w.hush(l)
 	l.flags = 0
 	if w.owner(l.pair) == l.number {
 		w.owns[l.pair.id/w.every].leg, l.pair.left = 0, w.now

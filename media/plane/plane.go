@@ -117,6 +117,9 @@ type Commands interface {
 	Silence(Ref) // Mute, and both lanes point nowhere
 	Join(a, b Ref)
 	Close(Ref)
+	Stock([]Clip) // takes the place of all clips there are; who plays one of those goes on
+	Play(Play)
+	Stop(Ref)
 	Watch(Ref, bool)
 	// Say sends a datagram that is no media from the RTP socket of a leg with Aside, if the fence permits it: to where its packets go, or, without Checks, to
 	// another address.
@@ -161,6 +164,7 @@ type Events interface {
 	Passed(leg Ref, in bool, at time.Time, peer netip.AddrPort, header []byte, size int)
 	// Aside gives a datagram of DTLS that came for a leg. b is valid during the call.
 	Aside(leg Ref, from netip.AddrPort, b []byte)
+	Played(Played)
 }
 
 // Config of a Plane.

@@ -38,17 +38,21 @@ type worker struct {
 	idle  bool           // it waits, and nothing came
 	empty int64          // unix ns: when the sockets that no leg has were known to be empty
 
+	stage stage
+
 	set   *osnet.Set    // nil until there is a socket that the worker reads; then it stays
 	ready chan struct{} // closed when there is one
 
 	agenda  agenda
-	stirred chan struct{} // holds one after the agenda was empty and is not any more
+	stirred chan struct{} // holds one after there was nothing to do at its time, and is now
 	turn    bool          // the worker's thread alone: the last look found a turn of the agenda that has come
 	rests   time.Duration // likewise: how long it may wait for packets; below 0: for ever
 }
 
 func newWorker(p *Plane) *worker {
-	return &worker{p: p, every: uint32(p.cfg.Workers), ready: make(chan struct{}), stirred: make(chan struct{}, 1), agenda: agenda{began: time.Now()}}
+	return &worker{
+		p: p, every: uint32(p.cfg.Workers), ready: make(chan struct{}), stirred: make(chan struct{}, 1), agenda: agenda{began: time.Now()}, stage: stage{base: time.Now()},
+	}
 }
 
 // lock takes the worker for a command.
@@ -91,38 +95,56 @@ func (w *worker) run(ctx context.Context) {
 		n := w.look(tags[:])
 		w.serve(tags[:n])
 		more := w.turn && w.sweep()
+		frame := w.perform()
 		switch {
 		case n == maxReady || more: // there may be more
 		case t.count(n):
 			t.wait()
 		case n == 0:
-			n = w.set.Wait(tags[:], w.rests)
+			n = w.set.Wait(tags[:], sooner(w.rests, frame))
 			w.serve(tags[:n])
 			t.count(n)
 		}
 	}
 }
 
-// expect waits for a socket that the worker reads; false when ctx ended before. Without one it has its agenda alone.
+// expect waits for a socket that the worker reads; false when ctx ended before. Without one it has its agenda and what it plays.
 func (w *worker) expect(ctx context.Context) bool {
 	var turn <-chan time.Time
+	frames := time.NewTimer(time.Hour)
+	defer frames.Stop()
 	for {
+		if due := w.perform(); due >= 0 {
+			frames.Reset(due)
+		}
+		w.mu.Lock()
+		if w.agenda.size == 0 {
+			turn = nil
+		} else if turn == nil {
+			turn = time.After(turnLength)
+		}
+		w.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return false
 		case <-w.ready:
 			return true
 		case <-w.stirred:
+		case <-frames.C:
 		case <-turn:
+			turn = nil
 			for w.sweep() {
 			}
 		}
-		w.mu.Lock()
-		if turn = nil; w.agenda.size > 0 {
-			turn = time.After(turnLength)
-		}
-		w.mu.Unlock()
 	}
+}
+
+// sooner is the shorter one of two times to wait; below 0 is for ever.
+func sooner(a, b time.Duration) time.Duration {
+	if a < 0 || b >= 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // look asks the set what came.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -393,5 +394,37 @@ func TestTick(t *testing.T) {
 	c.next = begin - int64(time.Hour) // it was held up: no packet waits for what is over
 	if c.wait(); c.next < begin {
 		t.Error("it runs after what it missed")
+	}
+}
+
+// TestAWorkerPlays: a worker that sleeps because nothing comes wakes up for each frame, and one that is busy sends them in between.
+func TestAWorkerPlays(t *testing.T) {
+	for name, tick := range map[string]time.Duration{"asleep": -1, "busy": 0} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, Config{Tick: tick})
+			b.runs()
+			b.Stock([]Clip{three()})
+			alice, bob, carol := b.phone(Ref{1, 7}, "127.0.1.10", "127.0.1.1", 0), b.phone(Ref{2, 8}, "127.0.2.10", "127.0.1.1", 0), b.phone(Ref{3, 9}, "127.0.1.10", "127.0.1.1", 0)
+			b.Join(alice.Ref, bob.Ref)
+			if tick == 0 && alice.talks(bob, 500, 50) != 500 {
+				t.Fatal("packets were lost")
+			}
+			begun := time.Now()
+			b.Play(Play{Ref: carol.Ref, Clip: 3, PT: 8, Step: 160, Frames: 10})
+			for i := range 10 {
+				if tick == 0 && alice.talks(bob, 50, 50) != 50 {
+					t.Fatal("packets were lost")
+				}
+				if carol.hears(0, 1) != 1 || carol.buf[12] != byte(i%3+1) {
+					t.Fatalf("frame %d: %d", i, carol.buf[12])
+				}
+			}
+			if took := time.Since(begun); took < 170*time.Millisecond {
+				t.Errorf("200 ms of sound came in %s", took)
+			}
+			eventually(t, "it is told that all has gone", func() bool {
+				return slices.Contains(b.events.ends(), Played{Leg: carol.Ref, Frames: 10, End: Whole})
+			})
+		})
 	}
 }
