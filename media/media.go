@@ -99,8 +99,10 @@ type Config struct {
 	// Moved is told of each latch, re-latch and refusal; must not block.
 	Moved func(session string, m Move)
 	// Heard is told of sides of answered calls that fall silent, go unheard, die or come back; must not block, nor call back.
-	Heard   func(session string, e Liveness)
-	Limits  Limits // when they do
+	Heard  func(session string, e Liveness)
+	Limits Limits // when they do
+	// Played is told of announcements that came to their end by themselves; must not block, nor call back.
+	Played  func(session string, p Played)
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 }

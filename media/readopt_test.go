@@ -27,6 +27,8 @@ func (s *survivor) Passed(leg plane.Ref, in bool, at time.Time, peer netip.AddrP
 	(*s.heard.Load()).Passed(leg, in, at, peer, header, size)
 }
 
+func (s *survivor) Played(p plane.Played) { (*s.heard.Load()).Played(p) }
+
 // surviving makes relays, one after the other, over one plane.
 func (b *bed) surviving() *survivor {
 	s := &survivor{}

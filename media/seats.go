@@ -90,3 +90,8 @@ func (h heard) Passed(ref plane.Ref, in bool, at time.Time, peer netip.AddrPort,
 		}
 	})
 }
+
+// Played implements plane.Events.
+func (h heard) Played(p plane.Played) {
+	h.r.seats.with(p.Leg, func(l *leg) { l.played(p) })
+}

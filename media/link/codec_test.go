@@ -91,6 +91,12 @@ func TestFramesReadAsTheyWereWritten(t *testing.T) {
 	same(r.greeting(), g, r)
 	r = whole(t, putPong(nil, pong{1, 2, 3, 4}), kindPong)
 	same(r.pong(), pong{1, 2, 3, 4}, r)
+	play := plane.Play{Ref: m.Leg, Clip: 1 << 63, PT: 8, Step: 160, Frames: 77}
+	r = whole(t, putPlay(nil, play), kindPlay)
+	same(r.play(), play, r)
+	played := plane.Played{Leg: m.Leg, Frames: 12, End: plane.Forbade}
+	r = whole(t, putPlayed(nil, played), kindPlayed)
+	same(r.played(), played, r)
 	r = whole(t, putJoin(nil, plane.Ref{Slot: 1, Serial: 2}, plane.Ref{Slot: 3}), kindJoin)
 	same([2]plane.Ref{r.ref(), r.ref()}, [2]plane.Ref{{Slot: 1, Serial: 2}, {Slot: 3}}, r)
 }
@@ -202,6 +208,7 @@ func FuzzFrames(f *testing.F) {
 		must(f)(putOpen(nil, o)), must(f)(putSet(nil, s)), must(f)(putMoved(nil, m)), putGreeting(nil, Greeting{Build: "x"}), putPassed(nil, passed{header: []byte{1}}),
 		putPolicy(nil, 1, []byte("{}")), putPong(nil, pong{}), putJoin(nil, o.Ref, o.Ref), putWatch(nil, o.Ref, true),
 		putWithdraw(nil, 3), one(nil, kindMute, o.Ref), one(nil, kindClose, o.Ref),
+		putClip(nil, clip(7, 2)), putDrop(nil, 7), putPlay(nil, plane.Play{Ref: o.Ref, Clip: 7}), one(nil, kindHush, o.Ref), putPlayed(nil, plane.Played{Leg: o.Ref}),
 	} {
 		f.Add(b[4], b[headerSize:])
 	}
@@ -219,7 +226,7 @@ func FuzzFrames(f *testing.F) {
 			}
 		}
 		again(t, kind(k), b)
-		c := &Client{cfg: Config{Events: &events{}}}
+		c := &Client{cfg: Config{Events: &events{}}, book: newLedger()}
 		c.heard(&peer{}, kind(k), &body{b: b}, nil)
 	})
 }
@@ -257,6 +264,13 @@ func again(t *testing.T, k kind, b []byte) {
 				t.Errorf("%+v\n%+v", v, w)
 			}
 		}
+	case kindPlay:
+		if v := r.play(); r.end() == nil {
+			r = whole(t, putPlay(nil, v), k)
+			if w := r.play(); r.end() != nil || v != w {
+				t.Errorf("%+v\n%+v", v, w)
+			}
+		}
 	case kindHello:
 		if v := r.greeting(); r.end() == nil {
 			r = whole(t, putGreeting(nil, v), k)
@@ -284,6 +298,9 @@ func (deaf) Silence(plane.Ref)     {}
 func (deaf) Join(_, _ plane.Ref)   {}
 func (deaf) Close(plane.Ref)       {}
 func (deaf) Watch(plane.Ref, bool) {}
+func (deaf) Stock([]plane.Clip)    {}
+func (deaf) Play(plane.Play)       {}
+func (deaf) Stop(plane.Ref)        {}
 
 func (deaf) Say(plane.Ref, netip.AddrPort, []byte) {}
 

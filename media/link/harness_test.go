@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -99,6 +100,20 @@ type events struct {
 	passed int
 	shown  []byte
 	asides []said
+	played []plane.Played
+}
+
+func (e *events) Played(p plane.Played) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.played = append(e.played, p)
+}
+
+// ended says whether it was told that a leg played so much, and why no more.
+func (e *events) ended(p plane.Played) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Contains(e.played, p)
 }
 
 func (e *events) Moved(m plane.Move) {

@@ -20,6 +20,7 @@ type ledger struct {
 	pairs map[uint32]held
 	legs  map[uint32]*record // by slot
 	turn  uint64             // counts joins
+	shelf
 }
 
 // held are the sockets of a pair.
@@ -41,6 +42,7 @@ type record struct {
 	join    []byte
 	turn    uint64 // of join
 	watched bool
+	play    []byte
 }
 
 func newLedger() *ledger {
@@ -97,6 +99,9 @@ func (l *ledger) set(n plane.Set, frame []byte) {
 			frame = whole
 		}
 	}
+	if n.Opaque {
+		c.play = nil
+	}
 	next := append(make([]byte, 0, len(frame)), frame...)
 	clear(c.set)
 	c.set, c.rest = next, 0
@@ -119,7 +124,7 @@ func (c *record) aims() (was [2]plane.Aim, ok bool) {
 // still keeps a Mute or a Silence. A Mute leaves the lanes that a Silence pointed nowhere there.
 func (l *ledger) still(r plane.Ref, k kind) {
 	if c := l.at(r); c != nil && c.rest != kindSilence {
-		c.rest = k
+		c.rest, c.play = k, nil
 	}
 }
 
@@ -127,7 +132,7 @@ func (l *ledger) join(x, y plane.Ref, frame []byte) {
 	l.turn++
 	for _, r := range [2]plane.Ref{x, y} {
 		if c := l.at(r); c != nil {
-			c.join, c.turn = frame, l.turn
+			c.join, c.turn, c.play = frame, l.turn, nil
 		}
 	}
 }
@@ -154,7 +159,9 @@ func (l *ledger) tell(b []byte, files func(at int, h held)) []byte {
 		files(len(b), l.pairs[id])
 		b = putGive(b, id)
 	}
+	b = l.shelf.tell(b)
 	var joined []*record
+	var plays [][]byte
 	for _, slot := range slices.Sorted(maps.Keys(l.legs)) {
 		c := l.legs[slot]
 		b = append(append(b, c.open...), c.set...)
@@ -167,12 +174,18 @@ func (l *ledger) tell(b []byte, files func(at int, h held)) []byte {
 		if c.join != nil {
 			joined = append(joined, c)
 		}
+		if c.play != nil {
+			plays = append(plays, c.play)
+		}
 	}
 	slices.SortFunc(joined, func(x, y *record) int { return cmp.Compare(x.turn, y.turn) })
 	for i, c := range joined {
 		if i == 0 || joined[i-1].turn != c.turn { // both sides have the same one
 			b = append(b, c.join...)
 		}
+	}
+	for _, frame := range plays { // a join would end them
+		b = append(b, frame...)
 	}
 	return b
 }

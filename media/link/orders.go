@@ -46,6 +46,9 @@ func commanded(k kind, r *body, files []int) (o order, err error) {
 	case kindSay:
 		s := r.said()
 		o = order{func(*ledger) bool { return true }, func(p plane.Commands) { p.Say(s.leg, s.at, s.bytes) }}
+	case kindClip, kindDrop, kindPlay, kindHush:
+		closeAll(files)
+		return playing(k, r)
 	default:
 		closeAll(files)
 		return order{func(*ledger) bool { return true }, func(plane.Commands) {}}, nil

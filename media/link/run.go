@@ -260,6 +260,10 @@ func (c *Client) heard(p *peer, k kind, r *body, files []int) error {
 		if s := r.said(); r.end() == nil {
 			c.cfg.Events.Aside(s.leg, s.at, s.bytes)
 		}
+	case kindPlayed:
+		if played := r.played(); r.end() == nil {
+			c.over(played)
+		}
 	case kindInForce:
 		c.mu.Lock()
 		c.inForce = r.u64()

@@ -274,6 +274,9 @@ func (both) Say(plane.Ref, netip.AddrPort, []byte)     {}
 func (both) Read(plane.Ref) (c plane.Counters, _ bool) { return c, false }
 func (both) Totals() (t plane.Totals)                  { return t }
 func (both) Held() []plane.Held                        { return nil }
+func (both) Stock([]plane.Clip)                        {}
+func (both) Play(plane.Play)                           {}
+func (both) Stop(plane.Ref)                            {}
 
 // TestNoMediaProcess: what cannot be started is an error that says so.
 func TestNoMediaProcess(t *testing.T) {

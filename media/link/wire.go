@@ -44,10 +44,15 @@ const (
 	// 41 was a note of a session, which nobody left.
 	kindSay      kind = 42
 	kindSetAside kind = 43 // Set with what stands aside from media; who does not know it leaves the leg without media
+	kindClip     kind = 46 // a part of a clip
+	kindDrop     kind = 47
+	kindPlay     kind = 48
+	kindHush     kind = 49
 
 	kindMoved  kind = 64 // server
 	kindPassed kind = 65
 	kindAside  kind = 66
+	kindPlayed kind = 68
 )
 
 // errFrame is a frame that does not read.

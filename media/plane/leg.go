@@ -166,7 +166,9 @@ func (p *Plane) Set(n Set) {
 			flags |= flagRenames
 		}
 	}
-	l.flags = flags
+	if l.flags = flags; n.Opaque {
+		w.stop(&l)
+	}
 	if !n.RTP.Stay {
 		w.aim(&l, &l.rtp, n.RTP)
 	} else if l.web != nil {

@@ -22,7 +22,7 @@ func (c *Clip) valid() bool {
 }
 
 // Play has a leg send a clip to its far end, from the beginning, over and over, under an SSRC of its own: until so many frames have gone, or until it is stopped by
-// Stop, or by what makes the leg's way another one: Mute, Silence, Join, Close. A Play takes the place of the one before. What comes in meanwhile is taken as ever.
+// Stop, or by what makes the leg's way another one: Mute, Silence, Join, Close, a Set that is Opaque. A Play takes the place of the one before. What comes in meanwhile is taken as ever.
 type Play struct {
 	Ref
 	Clip   uint64
@@ -101,7 +101,7 @@ func (p *Plane) Play(n Play) {
 	}
 	w.hush(&l)
 	c, there := w.stage.clips[n.Clip]
-	if !there || l.flags&flagLive == 0 || l.other != 0 {
+	if !there || l.flags&(flagLive|flagOpaque) != flagLive || l.other != 0 {
 		p.cfg.Events.Played(Played{Leg: n.Ref, End: Unplayed})
 		return
 	}

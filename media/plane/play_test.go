@@ -131,10 +131,16 @@ func TestWhatEndsAClip(t *testing.T) {
 		do   func(b *bed, alice, bob *end)
 		want []Played
 	}{
-		"stop":     {func(b *bed, alice, _ *end) { b.Stop(alice.Ref) }, []Played{{Ref{1, 7}, 5, Stopped}}},
-		"mute":     {func(b *bed, alice, _ *end) { b.Mute(alice.Ref) }, []Played{{Ref{1, 7}, 5, Stopped}}},
-		"silence":  {func(b *bed, alice, _ *end) { b.Silence(alice.Ref) }, []Played{{Ref{1, 7}, 5, Stopped}}},
-		"join":     {func(b *bed, alice, bob *end) { b.Join(alice.Ref, bob.Ref) }, []Played{{Ref{1, 7}, 5, Stopped}}},
+		"stop":    {func(b *bed, alice, _ *end) { b.Stop(alice.Ref) }, []Played{{Ref{1, 7}, 5, Stopped}}},
+		"mute":    {func(b *bed, alice, _ *end) { b.Mute(alice.Ref) }, []Played{{Ref{1, 7}, 5, Stopped}}},
+		"silence": {func(b *bed, alice, _ *end) { b.Silence(alice.Ref) }, []Played{{Ref{1, 7}, 5, Stopped}}},
+		"join":    {func(b *bed, alice, bob *end) { b.Join(alice.Ref, bob.Ref) }, []Played{{Ref{1, 7}, 5, Stopped}}},
+		"opaque": {func(b *bed, alice, _ *end) {
+			n := alice.set()
+			n.Opaque = true
+			b.Set(n)
+		}, []Played{{Ref{1, 7}, 5, Stopped}}},
+		"again":    {func(b *bed, alice, _ *end) { b.Set(alice.set()) }, []Played{{Ref{1, 7}, 50, Whole}}}, // a further offer is no end
 		"close":    {func(b *bed, alice, _ *end) { b.Close(alice.Ref) }, nil},
 		"withdraw": {func(b *bed, alice, _ *end) { b.Withdraw(alice.Pair) }, nil},
 		"another leg": {func(b *bed, alice, _ *end) {
@@ -197,11 +203,15 @@ func TestWhatIsNotPlayed(t *testing.T) {
 	b.Play(Play{Ref: Ref{1, 6}, Clip: 3}) // of a leg that is gone nothing is told
 	b.Mute(alice.Ref)
 	b.Play(Play{Ref: alice.Ref, Clip: 3, PT: 8, Step: 160})
+	n := alice.set()
+	n.Opaque = true
+	b.Set(n)
+	b.Play(Play{Ref: alice.Ref, Clip: 3, PT: 8, Step: 160})
 	b.Set(alice.set())
 	bob := b.leg(Ref{2, 8}, bobAddr, 0)
 	b.Join(alice.Ref, bob.Ref)
 	b.Play(Play{Ref: alice.Ref, Clip: 3, PT: 8, Step: 160})
-	if ends := b.events.ends(); len(ends) != 2 || ends[0].End != Unplayed || ends[1].End != Unplayed {
+	if ends := b.events.ends(); len(ends) != 3 || ends[0].End != Unplayed || ends[1].End != Unplayed || ends[2].End != Unplayed {
 		t.Errorf("%+v", ends)
 	}
 	b.Stop(bob.Ref)
