@@ -41,19 +41,25 @@ func (n *Node) apart(ctx context.Context, c *configs.Config) func(plane.Events) 
 		if err != nil {
 			return nil, err
 		}
-		if _, err := client.Connect(ctx); err != nil {
+		had, err := client.Connect(ctx)
+		if err != nil {
 			return nil, fmt.Errorf("media: %w", err)
 		}
 		n.media = client
+		if had.Upgraded {
+			n.upgraded = &audit.MediaRestarted{At: had.At.UTC(), GapMS: milliseconds(had.Gap), Legs: len(had.Legs), From: had.Build}
+		}
 		return client, nil
 	}
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // mediaDied tells the log that another media process took over.
 func (n *Node) mediaDied(d link.Death) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	ev := audit.MediaRestarted{At: d.At.UTC(), GapMS: float64(d.Gap) / float64(time.Millisecond), Legs: d.Legs}
+	ev := audit.MediaRestarted{At: d.At.UTC(), GapMS: milliseconds(d.Gap), Legs: d.Legs}
 	if _, err := n.log.Append(ctx, ev); err != nil {
 		n.logger.Error("a new media process could not be logged", "error", err)
 	}

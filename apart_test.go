@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		flags[os.Args[i]] = os.Args[i+1]
 	}
 	ready, _ := strconv.Atoi(flags["--ready"])
-	s, err := apart.NewServer(apart.ServerConfig{Socket: flags["--socket"], Ready: os.NewFile(uintptr(ready), "ready")})
+	s, err := apart.NewServer(apart.ServerConfig{Socket: flags["--socket"], Build: flags["--build"], Ready: os.NewFile(uintptr(ready), "ready")})
 	if err != nil || s.Run(context.Background()) != nil {
 		os.Exit(1)
 	}
@@ -115,7 +115,7 @@ func TestMediaInAProcessOfItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := cordon.New(t.Context(), cordon.Options{Config: cfg, Net: osnet.Net{}, Software: "test", Media: []string{exe, mediaProcess}})
+	n, err := cordon.New(t.Context(), cordon.Options{Config: cfg, Net: osnet.Net{}, Software: "test", Media: []string{exe, mediaProcess, "--build", "test"}})
 	if err != nil {
 		t.Fatal(err)
 	}

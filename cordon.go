@@ -83,7 +83,8 @@ type Node struct {
 	router    *routing.Router
 	ruling    sync.Mutex // rules are swapped by one at a time: a reload, a changed number table
 	relay     *media.Relay
-	media     *link.Client // nil: this process carries the packets
+	media     *link.Client          // nil: this process carries the packets
+	upgraded  *audit.MediaRestarted // a media process of another build left us its calls; nil once the log has it
 	edge      *sip.Edge
 	book      *trace.Book // nil: no call is remembered
 	collector *trace.Collector
@@ -148,10 +149,6 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("answers", n.answers.Run)
 	n.run("certs", n.certs.Run)
 	n.run("gate", n.gate.Run)
-	if n.media != nil {
-		n.run("media process", n.media.Run)
-	}
-	n.run("media", n.relay.Run)
 	if n.book != nil {
 		n.run("trace", n.book.Run)
 	}
@@ -161,6 +158,10 @@ func (n *Node) Start(ctx context.Context) error {
 	if err := n.resume(ctx); err != nil {
 		return fmt.Errorf("cordon: start: taking up calls: %w", err)
 	}
+	if n.media != nil { // what it has to tell is of calls that are taken up
+		n.run("media process", n.media.Run)
+	}
+	n.run("media", n.relay.Run)
 	if n.calls != nil {
 		n.run("calls", n.calls.Run)
 	}

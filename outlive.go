@@ -73,6 +73,12 @@ func (n *Node) resume(ctx context.Context) error {
 	if n.calls == nil {
 		return nil
 	}
+	if n.upgraded != nil {
+		if _, err := n.log.Append(ctx, *n.upgraded); err != nil {
+			return err
+		}
+		n.upgraded = nil
+	}
 	list := n.left
 	n.left = nil
 	var recorded map[string]bool

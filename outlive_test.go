@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 type survivors struct {
 	t            *testing.T
 	dir          string
+	build        string
 	port         uint16 // of the listener; 0 until it is known
 	node         *cordon.Node
 	carrier, fra *carrier.Peer
@@ -37,7 +39,7 @@ func newSurvivors(t *testing.T) *survivors {
 	for _, name := range []string{"T1", "T2", "CORDON_TEST_CLARA"} {
 		t.Setenv(name, "a token of "+name+", which is long enough to be one")
 	}
-	s := &survivors{t: t, dir: dir}
+	s := &survivors{t: t, dir: dir, build: "test"}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for name, p := range map[string]**carrier.Peer{"127.1.0.10": &s.carrier, "127.1.0.11": &s.fra} {
@@ -65,7 +67,7 @@ func (s *survivors) boot(more string) error {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	n, err := cordon.New(s.t.Context(), cordon.Options{Config: cfg, Net: osnet.Net{}, Software: "test", Media: []string{exe, mediaProcess}})
+	n, err := cordon.New(s.t.Context(), cordon.Options{Config: cfg, Net: osnet.Net{}, Software: s.build, Media: []string{exe, mediaProcess, "--build", s.build}})
 	if err != nil {
 		return err
 	}
@@ -192,6 +194,36 @@ func TestANodeLeavesItsCallsToTheNext(t *testing.T) {
 	case <-ctx.Done():
 		t.Error("restart: {calls: end} left a call up")
 	}
+}
+
+// A node of another build has a media process of that build carry the calls on, and says so.
+func TestANodeOfAnotherBuild(t *testing.T) {
+	s := newSurvivors(t)
+	if err := s.boot(""); err != nil {
+		t.Fatal(err)
+	}
+	one, _ := s.call()
+	was := listener(t, filepath.Join(s.dir, "state", "run", "media.sock"))
+	s.stop()
+	s.build = "another"
+	if err := s.boot(""); err != nil {
+		t.Fatal(err)
+	}
+	if now := listener(t, filepath.Join(s.dir, "state", "run", "media.sock")); now == was || syscall.Kill(was, 0) == nil {
+		t.Errorf("process %d listens, and %d did", now, was)
+	}
+	if r := said[audit.MediaRestarted](s, audit.KindMediaRestarted); len(r) != 1 || r[0].From != "test" || r[0].Legs != 2 || r[0].GapMS <= 0 || r[0].At.IsZero() {
+		t.Errorf("restarted %+v", r)
+	}
+	if r := said[audit.NodeResumed](s, audit.KindNodeResumed); len(r) != 1 || r[0] != (audit.NodeResumed{Calls: 1}) {
+		t.Errorf("resumed %+v", r)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := one.Hangup(ctx); err != nil {
+		t.Error(err)
+	}
+	s.stop()
 }
 
 // To keep calls takes media that goes on.

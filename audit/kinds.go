@@ -272,10 +272,12 @@ type CertRefused struct {
 }
 
 // MediaRestarted says that the process that carries packets ended, and that another one went on with all calls.
+// From is the build of the former one where that did not die, but was replaced by a newer one.
 type MediaRestarted struct {
 	At    time.Time `json:"ended_at"`
 	GapMS float64   `json:"gap_ms"` // in which no packet was carried; what came meanwhile waited
 	Legs  int       `json:"legs"`   // that were carried on
+	From  string    `json:"from_build,omitempty"`
 }
 
 // Gap says that records are missing and why: never a silent hole. RTS (EU) 2024/1774 Art. 12(2)(e).

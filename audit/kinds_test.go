@@ -42,7 +42,7 @@ func examples() []Event {
 		IngressRefused{Trunk: "carrier-de", Source: "192.0.2.9:5060", Ground: "no_adequacy", Why: "source in US", Count: 4},
 		FenceRefused{Party: "iad", Plane: "media", Addr: "192.0.2.9:4000", Ground: "deny", Count: 5},
 		MediaMoved{CallRef: call, Move: move},
-		MediaRestarted{At: at, GapMS: 8.5, Legs: 400},
+		MediaRestarted{At: at, GapMS: 8.5, Legs: 400, From: "cordon 1.0"},
 		MediaSilent{CallRef: call, T: at, Leg: "b", Party: "fra", State: "dead", Was: "silent", ForMS: 30000, Held: true, Ends: true},
 		CallEnded{CallRef: call, Trunk: "carrier-de", Group: "fra", Route: "inbound", SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Session: "a;remote=b", Attempts: 2, SetupMS: 12.5, TalkMS: 60000, Quality: exampleQuality()},
 		CallTransferred{CallRef: call, Transfer: exampleTransfer(at)},

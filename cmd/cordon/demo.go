@@ -22,7 +22,7 @@ func (d *demoCmd) Run(ctx context.Context, s streams) error {
 		logger = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	return demo.Run(ctx, demo.Options{
-		Out: s.out, Color: isTerminal(s.out), Dir: d.Dir, Serve: d.Serve, Software: "cordon " + version(), Logger: logger, Suspend: suspender(s),
+		Out: s.out, Color: isTerminal(s.out), Dir: d.Dir, Serve: d.Serve, Software: software(), Logger: logger, Suspend: suspender(s),
 	})
 }
 

@@ -151,6 +151,9 @@ func version() string {
 	return versionOf(info, commit)
 }
 
+// software is what the log and other processes are told that this one is.
+func software() string { return "cordon " + version() }
+
 func versionOf(info *debug.BuildInfo, commit string) string {
 	v := info.Main.Version
 	if v == "" || v == "(devel)" {

@@ -34,7 +34,7 @@ func (m *mediaCmd) Run(ctx context.Context, s streams) error {
 		ready = os.NewFile(uintptr(m.Ready), "ready")
 	}
 	server, err := link.NewServer(link.ServerConfig{
-		Socket: m.Socket, Build: version(), Alone: m.Alone, Ready: ready, Began: tuneMedia(os.Getenv),
+		Socket: m.Socket, Build: software(), Alone: m.Alone, Ready: ready, Began: tuneMedia(os.Getenv),
 		Logger: slog.New(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: level})),
 	})
 	if err == nil {

@@ -46,7 +46,7 @@ func (r *runCmd) Run(ctx context.Context, s streams) error {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(liveHeap)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	node, err := cordon.New(ctx, cordon.Options{
-		Config: cfg, Net: osnet.Net{}, Software: "cordon " + version(), Console: s.out, Logger: logger, Metrics: metrics,
+		Config: cfg, Net: osnet.Net{}, Software: software(), Console: s.out, Logger: logger, Metrics: metrics,
 	})
 	if err != nil {
 		return withHint(err, "an address in use, a folder without rights and a log in use by another process are the usual causes")

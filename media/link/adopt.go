@@ -12,8 +12,13 @@ import (
 
 // Inventory is what a media process held when the control process before this one had gone. Keys in it are for whoever goes on with the legs.
 type Inventory struct {
-	Build string // of the media process
+	Build string // of the media process that held it
 	PID   int
+	// It was replaced by one of this build, at that moment, which went on with the legs after so long: what came meanwhile waited.
+	Upgraded bool
+	At       time.Time
+	Gap      time.Duration
+
 	Pairs []plane.Pair
 	Legs  []Leg
 }

@@ -60,8 +60,9 @@ type Client struct {
 	said      pong         // by this one, last
 	inForce   uint64       // push that the other fence has
 
-	peer *peer // of Connect, then of Run
-	turn chan handover
+	missed []plane.Move // of a media process that was relieved: heard of when Run begins
+
+	peer *peer         // of Connect, then of Run
 	beat time.Duration // between two pings
 
 	deaths, lost atomic.Uint64
@@ -88,7 +89,7 @@ func New(c Config) (*Client, error) {
 	}
 	c.Workers, c.Legs = max(c.Workers, 1), max(c.Legs, 1)
 	return &Client{
-		cfg: c, law: policies{fence: c.Fence}, book: newLedger(), turn: make(chan handover), beat: pingEvery, workers: c.Workers,
+		cfg: c, law: policies{fence: c.Fence}, book: newLedger(), beat: pingEvery, workers: c.Workers,
 		ours: Greeting{Major: Major, Minor: Minor, Layout: plane.Layout, Build: c.Build, PID: uint32(os.Getpid()), Workers: uint32(c.Workers)},
 	}, nil
 }
@@ -99,7 +100,7 @@ const (
 )
 
 // Connect finds a media process or starts one. What it holds from a control process before this one is given back in the inventory: its legs go on until
-// they are closed, under their numbers; pairs that no leg has are withdrawn. Call it once, before Run and before any command.
+// they are closed, under their numbers; pairs that no leg has are withdrawn. One of another build is replaced by one of this build, which goes on with its legs. Call it once, before Run and before any command.
 func (c *Client) Connect(ctx context.Context) (Inventory, error) {
 	c.unhook = c.cfg.Fence.OnSwap(func(*sovereign.Snapshot) { c.swapped() })
 	inv, err := c.attach(ctx)
@@ -110,76 +111,112 @@ func (c *Client) Connect(ctx context.Context) (Inventory, error) {
 	return inv, nil
 }
 
-// attach connects to a media process, and tells it all or has it tell all.
-func (c *Client) attach(ctx context.Context) (Inventory, error) {
-	p, err := c.reach(ctx, c.cfg.Socket)
-	if err != nil {
-		return Inventory{}, err
+// attach connects to a media process, or starts one, and tells it all or has it tell all.
+func (c *Client) attach(ctx context.Context) (inv Inventory, err error) {
+	p, verdict, err := c.find()
+	if verdict == relieved {
+		gone := false
+		if inv, gone, err = c.relieve(ctx, p); err == nil || gone || fits(c.ours, p.hello) != nil {
+			if err != nil {
+				err = fmt.Errorf("link: take over from %s: %w", p.hello.who(), err)
+			}
+			return inv, err
+		}
+		c.cfg.Logger.Error("media: no media process of this build could take over: the one before goes on", "error", err)
+		if p, err = connect(c.cfg.Socket); err == nil {
+			err = p.greet(c.ours)
+		}
+		verdict = adopted
 	}
-	if p.hello.Workers == 0 {
-		return Inventory{}, c.begin(p)
+	if verdict == none && err == nil {
+		p, err = c.fresh(ctx, c.cfg.Socket)
+		verdict = begun
 	}
-	inv, err := c.adopt(p)
 	if err != nil {
-		p.l.c.Close()
-		p.l.drop()
+		if p != nil {
+			p.leave()
+		}
+		return inv, err
+	}
+	if verdict == begun {
+		return inv, c.begin(p, false)
+	}
+	if inv, err = c.adopt(p); err != nil {
+		p.leave()
 	}
 	return inv, err
 }
 
-// reach connects to a media process that fits: to one that runs, or to a new one.
-func (c *Client) reach(ctx context.Context, path string) (*peer, error) {
-	p, err := connect(path)
-	if errors.Is(err, ErrForeign) {
-		return nil, err
+// verdict is what becomes of a media process that runs already.
+type verdict int
+
+const (
+	none     verdict = iota // there is none, or none any more: another one is started
+	begun                   // it has nothing yet
+	adopted                 // it goes on
+	relieved                // one of this build takes its place
+)
+
+// find connects to a media process that runs. One that carries no leg and does not fit is ended, and so is one that carries what we know already: it was lost, and what it
+// missed nobody knows. One that carries calls and cannot be understood is an error: people must decide which calls end.
+func (c *Client) find() (*peer, verdict, error) {
+	p, err := connect(c.cfg.Socket)
+	switch {
+	case errors.Is(err, ErrForeign):
+		return nil, none, err
+	case err != nil:
+		return nil, none, nil
 	}
-	if err == nil {
-		keep, err := c.fitting(p)
-		if keep {
-			return p, nil
-		}
-		p.l.c.Close()
-		p.l.drop()
-		if err != nil {
-			return nil, err
-		}
+	if err := p.greet(c.ours); err != nil {
+		return p, none, err
+	}
+	theirs, misfit := p.hello, fits(c.ours, p.hello)
+	same := misfit == nil && theirs.Build == c.ours.Build
+	switch {
+	case misfit == nil && theirs.Workers == 0:
+		return p, begun, nil
+	case c.memory != nil, theirs.Legs == 0 && !(same && theirs.Workers == c.ours.Workers):
+		p.leave()
 		p.kill()
+		return nil, none, nil
+	case same:
+		return p, adopted, nil
+	case theirs.Major == c.ours.Major && theirs.Minor >= yields:
+		return p, relieved, nil
+	case misfit == nil:
+		return p, adopted, nil
 	}
+	return p, none, fmt.Errorf("%w: it goes on carrying its calls; end it when they have ended", misfit)
+}
+
+// leave ends a connection over which nothing was asked yet.
+func (p *peer) leave() {
+	p.l.c.Close()
+	p.l.drop()
+}
+
+// fresh starts a media process that listens on path.
+func (c *Client) fresh(ctx context.Context, path string) (*peer, error) {
 	if err := c.start(ctx, path); err != nil {
 		return nil, err
 	}
-	if p, err = connect(path); err != nil {
+	p, err := connect(path)
+	if err != nil {
 		return nil, err
 	}
 	if err = p.greet(c.ours); err == nil {
 		err = fits(c.ours, p.hello)
 	}
 	if err != nil {
-		p.l.c.Close()
+		p.leave()
 		p.kill()
 		return nil, err
 	}
 	return p, nil
 }
 
-// fitting says whether a media process that runs is kept. One that cannot be understood and carries nothing is not, nor is one that carries what we know already:
-// it was lost, and what it missed nobody knows. One that carries calls and cannot be understood is an error: people must decide which calls end.
-func (c *Client) fitting(p *peer) (keep bool, err error) {
-	if err := p.greet(c.ours); err != nil {
-		return false, err
-	}
-	err = fits(c.ours, p.hello)
-	switch {
-	case err != nil && p.hello.Holds():
-		return false, fmt.Errorf("%w: it goes on carrying its calls; end it when they have ended", err)
-	case err != nil, c.memory != nil && p.hello.Workers != 0:
-		return false, nil
-	}
-	return true, nil
-}
-
-// begin tells a new media process all that it needs.
-func (c *Client) begin(p *peer) error {
+// begin tells a new media process all that it needs: now, or as soon as Run runs.
+func (c *Client) begin(p *peer, now bool) error {
 	if err := c.ensureMemory(); err != nil {
 		return err
 	}
@@ -191,13 +228,17 @@ func (c *Client) begin(p *peer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.take(p)
-	p.l.put(func(q *batch) {
+	all := func(q *batch) {
 		q.b = putPolicy(q.b, c.law.push, c.law.bytes)
 		q.files = append(q.files, file{len(q.b), c.memory})
 		q.b = putMemory(q.b, c.workers, c.cfg.Tick)
 		q.b = c.book.tell(q.b, func(at int, h held) { q.files = append(q.files, file{at, h.rtp}, file{at, h.rtcp}) })
 		q.b = bare(q.b, kindReady)
-	})
+	}
+	if now {
+		return p.l.say(all)
+	}
+	p.l.put(all)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,7 +136,8 @@ func TestFramesAreBounded(t *testing.T) {
 			t.Errorf("%+v was taken", k)
 		}
 	}
-	// Each frame that ends too early is refused.
+	// Each frame that ends too early is refused, but for one that ends before what a later minor version added.
+	added := map[kind][]int{kindSet: {13, 12}}
 	web := s
 	web.Aside, web.Checks.Peer = true, "peer"
 	for k, b := range map[kind][]byte{
@@ -143,6 +145,9 @@ func TestFramesAreBounded(t *testing.T) {
 		kindAside: must(t)(putSaid(nil, kindAside, said{leg: m.Leg, at: m.To, bytes: []byte{20}})),
 	} {
 		for n := headerSize; n < len(b); n++ {
+			if slices.Contains(added[k], len(b)-n) {
+				continue
+			}
 			r := body{b: b[headerSize:n]}
 			switch k {
 			case kindOpen:

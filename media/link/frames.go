@@ -154,10 +154,24 @@ func (r *body) set() (s plane.Set) {
 	for i := 0; i < n && !r.bad; i++ {
 		s.Clocks = append(s.Clocks, plane.Clock{PT: r.u8(), To: r.u8(), Moves: r.bool(), Event: r.bool(), Rate: r.u32()})
 	}
-	s.RTP, s.RTCP, s.Opaque = r.aim(), r.aim(), r.bool()
-	s.Reports = plane.Reports{After: time.Duration(r.u64()), Octets: r.u32()}
+	s.RTP, s.RTCP = r.aim(), r.aim()
+	if r.more() { // since version 1.1
+		s.Opaque = r.bool()
+	}
+	if r.more() { // since version 1.2
+		s.Reports = plane.Reports{After: time.Duration(r.u64()), Octets: r.u32()}
+	}
 	return s
 }
+
+// putState says what is known of a leg.
+func putState(b []byte, p plane.Ref, record []byte) ([]byte, error) {
+	at := len(b)
+	return end(append(putRef(begin(b, kindState, 0), p), record...), at)
+}
+
+// state does not copy the record: it is valid as long as the frame is.
+func (r *body) state() (p plane.Ref, record []byte) { return r.ref(), r.take(len(r.b)) }
 
 func putJoin(b []byte, x, y plane.Ref) []byte {
 	at := len(b)

@@ -51,6 +51,9 @@ func mediaMain(args []string) int {
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err == nil {
+		if n, _ := strconv.Atoi(os.Getenv("CORDON_LINK_LAYOUT")); n > 0 {
+			s.layout = uint32(n)
+		}
 		err = s.Run(context.Background())
 	}
 	if err != nil {
@@ -209,6 +212,11 @@ func inProcess(t testing.TB) *rig {
 	return r
 }
 
+// environ is that of a media process of some build, and of some layout unless it is 0.
+func environ(build string, layout int) []string {
+	return append(os.Environ(), roleVar+"=media", "CORDON_LINK_BUILD="+build, "CORDON_LINK_LAYOUT="+strconv.Itoa(layout))
+}
+
 // config of a client whose media processes are this test again.
 func config(t testing.TB, r *rig) Config {
 	exe, err := os.Executable()
@@ -216,7 +224,7 @@ func config(t testing.TB, r *rig) Config {
 		t.Fatal(err)
 	}
 	return Config{
-		Socket: filepath.Join(folder(t), "media.sock"), Command: []string{exe}, Env: append(os.Environ(), roleVar+"=media"), Build: "test", Fence: r.fence, Legs: 1000,
+		Socket: filepath.Join(folder(t), "media.sock"), Command: []string{exe}, Env: environ("test", 0), Build: "test", Fence: r.fence, Legs: 1000,
 		Events: r.events, Logger: quiet(t),
 	}
 }

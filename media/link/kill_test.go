@@ -155,41 +155,6 @@ func TestMediaProcessIsKilled(t *testing.T) {
 	}
 }
 
-// TestHandover: another process takes over in peace.
-func TestHandover(t *testing.T) {
-	r := child(t)
-	calls := newCalls(t, callsUnderTest())
-	for _, c := range calls {
-		c.up(t, r)
-	}
-	for _, c := range calls {
-		c.ready(t, r)
-		c.talk(t, 1)
-	}
-	tr := talking(t, calls)
-	tr.goesOn(t, "packets flow")
-	was := r.client.peer.p.Pid
-	gap, err := r.client.Handover(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr.goesOn(t, "packets flow again")
-	sent, lost, silence := tr.end()
-	t.Logf("%d calls: %d of %d packets lost, gap %v, longest silence %v", len(calls), lost, sent, gap, silence)
-	if lost != 0 {
-		t.Errorf("%d of %d packets lost", lost, sent)
-	}
-	if s := r.client.Status(); s.Deaths != 0 || !s.Connected {
-		t.Errorf("%+v", s)
-	}
-	eventually(t, "the old process is gone", func() bool { return syscall.Kill(was, 0) != nil })
-	if p, err := connect(r.client.cfg.Socket); err != nil {
-		t.Errorf("the new process has not the name of the old one: %v", err)
-	} else {
-		p.l.c.Close()
-	}
-}
-
 // script is what a control process of its own is told.
 type script struct {
 	Socket string
@@ -206,7 +171,7 @@ func controlMain() int {
 	}
 	exe, _ := os.Executable()
 	c, err := New(Config{
-		Socket: s.Socket, Command: []string{exe}, Env: append(os.Environ(), roleVar+"=media"), Build: "old", Fence: sovereign.NewFence(europe(), nil), Legs: 1000,
+		Socket: s.Socket, Command: []string{exe}, Env: environ("test", 0), Build: "test", Fence: sovereign.NewFence(europe(), nil), Legs: 1000,
 		Events: &events{},
 	})
 	if err != nil {
@@ -316,7 +281,7 @@ func TestControlProcessIsKilled(t *testing.T) {
 // takenUp holds what the inventory says, and that the calls can be gone on with.
 func takenUp(t *testing.T, r *rig, inv Inventory, calls []*call) {
 	t.Helper()
-	if inv.Build != "" || len(inv.Legs) != 2*len(calls) || len(inv.Pairs) != 2*len(calls) {
+	if inv.Build != "test" || inv.Upgraded || len(inv.Legs) != 2*len(calls) || len(inv.Pairs) != 2*len(calls) {
 		t.Fatalf("build %q, %d legs, %d pairs", inv.Build, len(inv.Legs), len(inv.Pairs))
 	}
 	for i, l := range inv.Legs {

@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -20,23 +19,16 @@ const (
 // errEnded is a media process that ended by itself.
 var errEnded = errors.New("link: the media process ended")
 
-// handover asks for a media process of this build.
-type handover struct {
-	ctx  context.Context
-	done chan handed
-}
-
-type handed struct {
-	gap time.Duration
-	err error
-}
-
 // Run follows the media process, and starts another one when it dies, until ctx ends. Then it is told to end, unless Leave was called.
 func (c *Client) Run(ctx context.Context) error {
 	defer c.end()
 	c.mu.Lock()
 	c.ran = true
 	c.mu.Unlock()
+	for _, m := range c.missed {
+		c.cfg.Events.Moved(m)
+	}
+	c.missed = nil
 	var wait time.Duration
 	for began := time.Now(); ; began = time.Now() {
 		err := c.follow(ctx)
@@ -107,38 +99,23 @@ func (c *Client) replace(ctx context.Context, why error, wait time.Duration) boo
 	return true
 }
 
-// follow serves one media process after the other as they are handed over, until one dies or ctx ends.
+// follow looks after the media process until it dies or ctx ends.
 func (c *Client) follow(ctx context.Context) error {
+	p, ended := c.peer, make(chan error, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for {
-		p, ended := c.peer, make(chan error, 1)
-		wg.Go(func() {
-			ended <- p.l.run(func(k kind, r *body, files []int) error { return c.heard(p, k, r, files) })
-		})
-		if again, err := c.serve(ctx, p, ended); !again {
-			return err
-		}
-	}
-}
-
-// serve looks after one media process; again when another one has taken its place in peace.
-func (c *Client) serve(ctx context.Context, p *peer, ended <-chan error) (again bool, err error) {
+	wg.Go(func() {
+		ended <- p.l.run(func(k kind, r *body, files []int) error { return c.heard(p, k, r, files) })
+	})
 	tick := time.NewTicker(c.beat)
 	defer tick.Stop()
 	for seq := uint64(1); ; {
 		select {
 		case err := <-ended:
-			return false, errors.Join(errEnded, err)
+			return errors.Join(errEnded, err)
 		case <-ctx.Done():
 			c.part(p, ended)
-			return false, ctx.Err()
-		case h := <-c.turn:
-			gap, err := c.hand(h.ctx, p, ended)
-			h.done <- handed{gap, err}
-			if err == nil {
-				return true, nil
-			}
+			return ctx.Err()
 		case <-tick.C:
 			c.mu.Lock()
 			answered := c.said.seq
@@ -193,55 +170,6 @@ func (c *Client) Leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leaving = true
-}
-
-// Handover starts a media process of this build and moves everything over, while Run runs. The gap is how long no packet was carried; what came meanwhile waited.
-// On an error the old one goes on.
-func (c *Client) Handover(ctx context.Context) (gap time.Duration, err error) {
-	h := handover{ctx, make(chan handed, 1)}
-	select {
-	case c.turn <- h:
-	case <-ctx.Done():
-		return 0, fmt.Errorf("link: handover: %w", ctx.Err())
-	}
-	r := <-h.done
-	return r.gap, r.err
-}
-
-// hand is Handover. From the moment on at which the old one is told to stop there is no way back: what goes wrong later is as if it had died.
-func (c *Client) hand(ctx context.Context, old *peer, ended <-chan error) (time.Duration, error) {
-	path := c.cfg.Socket + nextPath
-	os.Remove(path) // of an attempt that did not come to its end
-	next, err := c.reach(ctx, path)
-	if err != nil {
-		return 0, fmt.Errorf("link: handover: %w", err)
-	}
-	c.mu.Lock()
-	c.line = nil // commands are remembered meanwhile
-	c.mu.Unlock()
-	begun := time.Now()
-	old.l.put(func(q *batch) { q.b = bare(q.b, kindStop) })
-	limit := time.NewTimer(patience)
-	defer limit.Stop()
-	select {
-	case <-ended:
-	case <-limit.C:
-		old.l.end(errStuck)
-		<-ended
-		old.kill()
-	}
-	if err := c.begin(next); err != nil {
-		next.l.c.Close()
-		next.kill()
-		return 0, fmt.Errorf("link: handover: %w", err)
-	}
-	gap := time.Since(begun)
-	if err := os.Rename(path, c.cfg.Socket); err != nil {
-		c.cfg.Logger.Error("media: the socket of the new media process keeps the name of the next one", "error", err)
-	}
-	old.kill() // it has ended, or does nothing any more
-	c.cfg.Logger.Info("media: handed over to another media process", "from", old.p.Pid, "to", next.p.Pid, "gap", gap)
-	return gap, nil
 }
 
 // heard takes a frame of the media process.

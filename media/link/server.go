@@ -28,10 +28,11 @@ type ServerConfig struct {
 
 // Server is a media process: a plane, and a fence that has the snapshot of the control process.
 type Server struct {
-	cfg   ServerConfig
-	fence *sovereign.Fence
-	quit  context.CancelFunc
-	wg    sync.WaitGroup
+	cfg    ServerConfig
+	layout uint32 // of its slots, as it says in its greeting
+	fence  *sovereign.Fence
+	quit   context.CancelFunc
+	wg     sync.WaitGroup
 
 	control chan struct{} // holds one when somebody is connected
 	policy  gathered      // of who is connected
@@ -44,6 +45,7 @@ type Server struct {
 	memory  *osnet.Shared
 	owner   *os.File // holds the lock of memory
 	runs    bool
+	still   *plane.Pause       // while a control process of another build may take all of it over
 	stop    context.CancelFunc // stops the plane
 	stopped chan struct{}
 	lonely  time.Time // since when nobody is connected; zero: somebody is
@@ -60,7 +62,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 	if c.Alone <= 0 {
 		c.Alone = time.Hour
 	}
-	return &Server{cfg: c, fence: sovereign.NewFence(nil, nil), control: make(chan struct{}, 1), book: newLedger(), lonely: time.Now()}, nil
+	return &Server{cfg: c, layout: plane.Layout, fence: sovereign.NewFence(nil, nil), control: make(chan struct{}, 1), book: newLedger(), lonely: time.Now()}, nil
 }
 
 // Run listens and carries packets, until ctx ends, or the control process says so, or there is nothing to carry and nobody to tell.
@@ -143,6 +145,7 @@ func (s *Server) serve(ctx context.Context, conn *net.UnixConn) {
 		}
 	})
 	err := l.run(func(k kind, r *body, files []int) error { return s.handle(l, k, r, files) })
+	s.goOn()
 	s.attend(l, false)
 	if errors.Is(err, errStopped) {
 		s.quit()
@@ -163,7 +166,7 @@ func (s *Server) greeting() Greeting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Greeting{
-		Major: Major, Minor: Minor, Layout: plane.Layout, Build: s.cfg.Build, PID: uint32(os.Getpid()),
+		Major: Major, Minor: Minor, Layout: s.layout, Build: s.cfg.Build, PID: uint32(os.Getpid()),
 		Workers: uint32(s.workers), Legs: uint32(len(s.book.legs)), Pairs: uint32(len(s.book.pairs)),
 	}
 }
@@ -243,6 +246,8 @@ func (s *Server) handle(l *line, k kind, r *body, files []int) error {
 		return s.start()
 	case kindAdopt:
 		s.tell(l)
+	case kindYield:
+		return s.standStill(l)
 	case kindStop:
 		s.halt()
 		return errStopped
@@ -258,6 +263,9 @@ func (s *Server) handle(l *line, k kind, r *body, files []int) error {
 func (s *Server) obey(k kind, o order) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.still != nil {
+		return fmt.Errorf("%w: a command for a process that stands still", errFrame)
+	}
 	if !o.book(s.book) {
 		s.cfg.Logger.Error("media: a command for which there is no room", "kind", int(k))
 		return nil
@@ -323,6 +331,10 @@ func (s *Server) halt() {
 	defer s.mu.Unlock()
 	if s.runs {
 		s.stop()
+		if s.still != nil {
+			s.still.End()
+			s.still = nil
+		}
 		<-s.stopped
 		s.runs = false
 	}

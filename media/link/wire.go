@@ -31,6 +31,8 @@ const (
 	kindStop     kind = 9 // client: stop carrying, and end; the end of the connection says that it is done
 	kindPing     kind = 10
 	kindPong     kind = 11
+	kindYield    kind = 12 // client: stand still, and tell all that you hold, with the state of each leg
+	kindState    kind = 13 // server: what is known of a leg, as plane.Export has it
 
 	kindGive     kind = 32 // with two descriptors
 	kindWithdraw kind = 33
@@ -121,6 +123,9 @@ type body struct {
 	b   []byte
 	bad bool
 }
+
+// more says that a field follows. Those that a later minor version added are asked for so: who speaks an earlier one ends before them.
+func (r *body) more() bool { return !r.bad && len(r.b) > 0 }
 
 // take gives the next n bytes; they are of the frame.
 func (r *body) take(n int) []byte {
