@@ -142,6 +142,7 @@ type node struct {
 	t     *testing.T
 	w     *world
 	dir   string
+	bin   string // the program
 	api   string
 	sip   map[string]uint16 // port by transport
 	token map[string]string
@@ -245,7 +246,7 @@ func boot(t *testing.T, w *world, up ...string) *node {
 	if w.dir == "" {
 		w.dir = t.TempDir()
 	}
-	n := &node{t: t, w: w, dir: w.dir, sip: map[string]uint16{}, token: map[string]string{}}
+	n := &node{t: t, w: w, dir: w.dir, bin: cordonBin, sip: map[string]uint16{}, token: map[string]string{}}
 	for _, p := range slices.Concat(w.trunks, w.groups) {
 		if _, ok := n.sip[p.transport]; !ok {
 			if n.sip[p.transport] = w.ports[p.transport]; n.sip[p.transport] == 0 {
@@ -273,7 +274,7 @@ func boot(t *testing.T, w *world, up ...string) *node {
 // run starts cordon with a configuration and waits until it is ready.
 func (n *node) run(file string) {
 	n.t.Helper()
-	n.process = start(n.t, n.w.at, n.dir, cordonBin, "run", "-c", file, "--drain", "30s", "--level", "debug")
+	n.process = start(n.t, n.w.at, n.dir, n.bin, "run", "-c", file, "--drain", "30s", "--level", "debug")
 	until(n.t, "the node is ready", 20*time.Second, func() bool {
 		if n.ended() {
 			n.t.Fatalf("cordon ended: %v\n%s", n.err, n.output())
