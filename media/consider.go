@@ -65,7 +65,7 @@ func (s *Session) weigh(e end, d *description, audio int, cause string) (*remote
 // fitting takes away the formats that the side may not offer, or that it was not offered.
 func (e end) fitting(rem *remote, clocks timings, answer bool) *Refusal {
 	if !answer {
-		return e.cfg.Codecs.incoming(&rem.line)
+		return e.cfg.codecs().incoming(&rem.line)
 	}
 	if offer := &e.l.layout[rem.audio]; offer.port != 0 {
 		return rem.line.within(clocks, offer)

@@ -36,19 +36,20 @@ type leg struct {
 	hears atomic.Bool // its far end wants to be sent to
 
 	// negotiation, guarded by s.mu
-	id      uint64
-	version uint64
-	sum     uint64   // of what was sent last, without its version
-	keys    []crypto // ours, one per suite
-	tags    int
-	proto   string // as agreed; "" before
-	remote  *remote
-	layout  []line           // m-lines of the last description that was sent
-	told    [usualLines]line // the first ones
-	formats []string
-	numbers timings // what payload types meant to the far end, before what it said and was told last
-	renames bool    // what comes leaves under other numbers
-	stale   bool    // the last answer took formats away that it was told of before
+	id       uint64
+	version  uint64
+	sum      uint64   // of what was sent last, without its version
+	keys     []crypto // ours, one per suite
+	tags     int
+	proto    string // as agreed; "" before
+	remote   *remote
+	layout   []line           // m-lines of the last description that was sent
+	told     [usualLines]line // the first ones
+	formats  []string
+	numbers  timings // what payload types meant to the far end, before what it said and was told last
+	dialling dialling
+	renames  bool // what comes leaves under other numbers
+	stale    bool // the last answer took formats away that it was told of before
 }
 
 // spoken is what was agreed on last, for who reads reports.
@@ -137,6 +138,7 @@ func (l *leg) silence(rem *remote) {
 	l.spoken.Store(nil)
 	l.far.Store(nil)
 	l.hears.Store(false)
+	l.dialling.opens.Store(false)
 	l.remote = rem
 }
 
@@ -149,9 +151,10 @@ func (l *leg) commit(rem *remote, clocks timings, codec, cause string) error {
 // put is commit; without a cause packets go on to where they go.
 func (l *leg) put(rem *remote, clocks timings, codec, cause string) error {
 	next := plane.Set{
-		Ref: l.ref, Mux: rem.line.mux, Wants: !rem.line.hold && rem.line.dir.receives(), Clocks: clocks.paces(l.usual.clocks[:0]),
+		Ref: l.ref, Mux: rem.line.mux, Wants: rem.wants(), Clocks: clocks.paces(l.usual.clocks[:0]),
 		RTP: plane.Aim{Stay: true}, RTCP: plane.Aim{Stay: true}, Reports: l.reports(&rem.line),
 	}
+	l.dialled(&next)
 	l.renames = clocks.differ()
 	said := &l.usual.spoken
 	if l.usual.taken[0] {
@@ -197,7 +200,7 @@ func (l *leg) renumber(other *line) error {
 	var room [usualTimings]timing
 	clocks := across(room[:0], &l.layout[l.remote.audio], &l.remote.line, other)
 	said := l.spoken.Load()
-	if said == nil || !l.renames && !clocks.differ() {
+	if said == nil || !l.renames && !clocks.differ() && !l.redials() {
 		return nil
 	}
 	return l.put(l.remote, clocks, said.codec, "")
@@ -259,7 +262,7 @@ func (l *leg) report() SideReport {
 	c := l.counters()
 	r := SideReport{
 		Local: netip.AddrPortFrom(l.host, l.pair.port), RxPackets: c.Packets, RxBytes: c.Bytes, TxPackets: c.Sent, Lost: c.Lost, Jitter: c.Jitter, RTT: c.RTT,
-		TxLost: c.LostThere, Refused: c.Refused, FirstRx: moment(c.First), LastRx: moment(c.Last), PerCountry: perCountry(&c),
+		TxLost: c.LostThere, Refused: c.Refused, DigitsIn: uint64(c.DialledIn), DigitsOut: uint64(c.DialledOut), Ignored: uint64(c.Ignored), FirstRx: moment(c.First), LastRx: moment(c.Last), PerCountry: perCountry(&c),
 	}
 	if c.Peer.IsValid() {
 		r.Remote, r.Ruling = c.Peer, l.ruling(c.Peer)
@@ -304,3 +307,6 @@ func moment(ns int64) time.Time {
 	}
 	return time.Unix(0, ns)
 }
+
+// wants says that a far end wants to be sent to.
+func (r *remote) wants() bool { return !r.line.hold && r.line.dir.receives() }

@@ -63,10 +63,12 @@ type Leg struct {
 	Party    string // the fence judges media addresses for it
 	Purpose  sovereign.Purpose
 	Security Security
-	Suites   []Suite // allowed, in order of preference; nil means all
-	Codecs   Codecs  // formats that it may offer and that it is offered
-	Feedback bool    // it is offered AVPF and SAVPF (RFC 4585, RFC 5124), without feedback; what it offers itself is taken either way
-	Mux      bool    // it is offered rtcp-mux whether the other side has it or not; else what the other side offers
+	Suites   []Suite     // allowed, in order of preference; nil means all
+	Codecs   Codecs      // formats that it may offer and that it is offered
+	Digits   Digits      // how it sends and gets them
+	Info     *Signalling // of its dialog; nil: nothing is known
+	Feedback bool        // it is offered AVPF and SAVPF (RFC 4585, RFC 5124), without feedback; what it offers itself is taken either way
+	Mux      bool        // it is offered rtcp-mux whether the other side has it or not; else what the other side offers
 	// Secure is true when the signalling hop that carries this SDP is TLS; SDES keys are neither sent nor accepted without it, unless InsecureLab.
 	Secure      bool
 	InsecureLab bool
@@ -102,7 +104,10 @@ type Config struct {
 	Heard  func(session string, e Liveness)
 	Limits Limits // when they do
 	// Played is told of announcements that came to their end by themselves; must not block, nor call back.
-	Played  func(session string, p Played)
+	Played func(session string, p Played)
+	// Pressed is told of digits that came as telephone events, for a far end that has digits in its signalling; must not block, nor call back.
+	Pressed func(session string, d Digit)
+	Digits  DigitLimits
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -142,6 +147,9 @@ type SideReport struct {
 	RTT        time.Duration // from RTCP, 0 unknown
 	TxLost     int64         // what the far end says it lost of what we sent, from RTCP
 	MOS        float64       // ITU-T G.107 estimate of what came from this side; 0 unknown
+	DigitsIn   uint64        // digits that came as telephone events and were converted
+	DigitsOut  uint64        // that were converted to telephone events
+	Ignored    uint64        // telephone events that are no digits where digits are converted, and digits that could not be said
 	Refused    uint64        // packets from a source that was not admitted, or that failed authentication
 	FirstRx    time.Time
 	LastRx     time.Time

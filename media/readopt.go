@@ -42,7 +42,14 @@ type savedLeg struct {
 	Remote      savedRemote
 	Layout      []savedLine
 	Formats     []string
-	Stale       bool `json:",omitempty"`
+	Stale       bool        `json:",omitempty"`
+	Digits      savedDigits `json:",omitzero"`
+}
+
+// savedDigits is how a leg has digits.
+type savedDigits struct {
+	Agreed, Taken bool         `json:",omitempty"`
+	Heard         []plane.Tone `json:",omitempty"`
 }
 
 type savedRemote struct {
@@ -105,6 +112,8 @@ func (l *leg) saved() savedLeg {
 		Proto: l.proto, Formats: l.formats, Stale: l.stale, Layout: savedLines(l.layout),
 		Remote: savedRemote{Audio: l.remote.audio, Lines: savedLines(l.remote.lines), Line: savedLines([]line{l.remote.line})[0], Off: l.remote.off, Told: l.remote.told},
 	}
+	d := &l.dialling
+	out.Digits = savedDigits{d.agreed, d.taken, d.heard}
 	if k := l.remote.key; k != nil {
 		out.Remote.Key = &savedKey{k.tag, k.suite}
 	}
@@ -212,6 +221,10 @@ func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
 	}
 	l.renames = true // perhaps: the plane knows
 	l.spoken.Store(&spoken{in.Codec, in.Suite})
+	d := &l.dialling
+	d.agreed, d.taken, d.heard = in.Digits.Agreed, in.Digits.Taken, in.Digits.Heard
+	d.put = d.taken || len(d.heard) > 0
+	d.opens.Store(len(d.heard) > 0)
 	ours := func(k savedKey) crypto {
 		c := crypto{tag: k.Tag, suite: k.Suite}
 		if (&c).forPlane().Suite == h.Out.Suite {
@@ -224,6 +237,7 @@ func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
 	l.remote = &remote{
 		audio: in.Remote.Audio, lines: again(in.Remote.Lines, theirs), line: again([]savedLine{in.Remote.Line}, theirs)[0], off: in.Remote.Off, told: in.Remote.Told,
 	}
+	l.hears.Store(!l.remote.off && l.remote.wants())
 	if k := in.Remote.Key; k != nil {
 		l.remote.key = &crypto{tag: k.Tag, suite: k.Suite, key: h.In.Master, mki: h.In.MKI}
 		l.keep(crypto{tag: k.Tag, suite: k.Suite, key: h.Out.Master})

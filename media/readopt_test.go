@@ -212,3 +212,5 @@ func FuzzReadopt(f *testing.F) {
 		}
 	})
 }
+
+func (s *survivor) Pressed(d plane.Digit) { (*s.heard.Load()).Pressed(d) }

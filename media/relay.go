@@ -162,7 +162,7 @@ func (r *Relay) leave(s *Session) {
 }
 
 // totals of packets, by side.
-type totals struct{ rx, bytes, tx, refused [2]uint64 }
+type totals struct{ rx, bytes, tx, refused, digitsIn, digitsOut, ignored [2]uint64 }
 
 func (t *totals) add(s *Session) {
 	for side := range s.legs {
@@ -178,6 +178,9 @@ func (t *totals) leg(side int, l *leg) {
 	t.bytes[side] += c.Bytes
 	t.tx[side] += c.Sent
 	t.refused[side] += c.Refused
+	t.digitsIn[side] += uint64(c.DialledIn)
+	t.digitsOut[side] += uint64(c.DialledOut)
+	t.ignored[side] += uint64(c.Ignored)
 }
 
 // register publishes the metrics. Packets are summed when somebody asks, so that none costs more than its own counter.
@@ -215,6 +218,12 @@ func (r *Relay) register(reg prometheus.Registerer) error {
 			{
 				"cordon_media_refused_packets_total", "Packets from a source that was not admitted, or that failed authentication.",
 				func(t *totals) [2]uint64 { return t.refused },
+			},
+			{"cordon_media_digits_in_total", "Digits taken as telephone events and converted.", func(t *totals) [2]uint64 { return t.digitsIn }},
+			{"cordon_media_digits_out_total", "Digits converted to telephone events.", func(t *totals) [2]uint64 { return t.digitsOut }},
+			{
+				"cordon_media_digits_ignored_total", "Telephone events that are no digits where digits are converted, and digits that could not be said.",
+				func(t *totals) [2]uint64 { return t.ignored },
 			},
 		} {
 			all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{

@@ -108,6 +108,7 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 	if rem.off || !in.only(o.agreed()) || !out.only(out.shared(&in)) || out.speech() == "" {
 		return nil, refuse(305, "no format in use is offered")
 	}
+	converts(l, o, &rem.line, &in)
 	if err := l.commit(rem, across(nil, &rem.line, &told, &in), out.speech(), "reinvite"); err != nil {
 		return nil, err
 	}
@@ -133,6 +134,9 @@ func (l *leg) agreed() []string { return l.remote.line.shared(&l.layout[l.remote
 // loses says that a format in use with the far end of l is not among those of by.
 func (l *leg) loses(by *line) bool {
 	in := l.remote.line
+	if o := l.s.legs[1-l.side].Load(); o != nil && o.cfg.informed() {
+		in = in.without() // they are converted
+	}
 	return in.only(l.agreed()) && len(in.shared(by)) < len(in.formats)
 }
 

@@ -164,6 +164,11 @@ func (r *Replacement) Commit() (Patch, error) {
 		r.drop()
 		return Patch{}, s.refused(refuse(305, "no format in common with the far end that stays"))
 	}
+	if r.offer != nil {
+		converts(stay, r.e.l, &have.line, &r.rem.line)
+	} else {
+		converts(r.e.l, stay, &r.rem.line, &have.line)
+	}
 	if err := r.e.l.commit(r.rem, across(nil, told, &r.rem.line, &stay.remote.line), spoken.speech(), "refer"); err != nil {
 		r.drop()
 		return Patch{}, err
@@ -200,6 +205,9 @@ func (r *Replacement) patch(stay *leg, have *remote, spoken line) Patch {
 		p.Answer = r.e.l.write(lines)
 	}
 	at := stay.remote.audio
+	if r.e.l.cfg.informed() && !r.e.l.dialling.agreed {
+		have.line = have.line.without() // they are converted, and stay
+	}
 	same := at < len(stay.layout) && stay.layout[at].dir == rem.toward() && len(have.line.shared(&spoken)) == len(have.line.formats)
 	s.open = &exchange{from: side, rem: r.rem, to: stay, answered: true}
 	if same {
@@ -238,6 +246,7 @@ func (r *Replacement) Settle(answer []byte) error {
 		stay.silence(rem)
 		return nil
 	}
+	converts(r.e.l, stay, &r.e.l.remote.line, &rem.line)
 	clocks := across(nil, &stay.layout[stay.remote.audio], &rem.line, &r.e.l.remote.line)
 	if err := stay.commit(rem, clocks, rem.line.speech(), "reinvite"); err != nil {
 		return err

@@ -95,3 +95,8 @@ func (h heard) Passed(ref plane.Ref, in bool, at time.Time, peer netip.AddrPort,
 func (h heard) Played(p plane.Played) {
 	h.r.seats.with(p.Leg, func(l *leg) { l.played(p) })
 }
+
+// Pressed implements plane.Events.
+func (h heard) Pressed(d plane.Digit) {
+	h.r.seats.with(d.Leg, func(l *leg) { l.pressed(d) })
+}

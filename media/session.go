@@ -233,9 +233,10 @@ func (s *Session) relayed(rem *remote, l *leg, fresh bool) ([]line, *Refusal) {
 	if other := s.legs[1-l.side].Load(); fresh && other != nil && len(other.formats) > 0 && !out.only(other.formats) {
 		return nil, refuse(305, "no format is left that was answered already")
 	}
-	if ref := l.cfg.Codecs.outgoing(&out); ref != nil {
+	if ref := l.cfg.codecs().outgoing(&out); ref != nil {
 		return nil, ref
 	}
+	l.dials(&out)
 	out = l.known(out)
 	if l.remote != nil {
 		out.mux = l.remote.line.mux
@@ -358,6 +359,7 @@ func (s *Session) answer(from Side, sdp []byte) ([]byte, error) {
 // reply is the audio line of an answer: the profile, tag, mux and numbers of the offer, everything else as the other side answered.
 func (l *leg) reply(offer, answer *remote) line {
 	said := answer.line.as(&offer.line)
+	l.replies(&said, &offer.line)
 	out := line{
 		kind: "audio", proto: offer.line.proto, port: l.pair.port, formats: said.formats,
 		attrs: said.attrs, dir: answer.toward(), mux: offer.line.mux,
@@ -389,6 +391,7 @@ func (s *Session) agree(l *leg, x *exchange, answer *remote, cause string) error
 	}
 	theirs := across(rooms[1][:0], told, &answer.line, &x.rem.line)
 	codec := answer.line.codec(answer.line.clocks(rooms[2][:0]).fill(theirs))
+	converts(l, x.to, &x.rem.line, &answer.line)
 	if err := x.to.commit(answer, theirs, codec, cause); err != nil {
 		return err
 	}

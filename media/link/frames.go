@@ -103,9 +103,9 @@ func (r *body) aim() plane.Aim {
 }
 
 func putSet(b []byte, s plane.Set) ([]byte, error) {
-	if len(s.Clocks) > maxClocks || len(s.In.MKI) > maxMKI || len(s.Out.MKI) > maxMKI {
-		return b, fmt.Errorf("link: a leg with %d clocks and key identifiers of %d and %d bytes: %d and %d are allowed",
-			len(s.Clocks), len(s.In.MKI), len(s.Out.MKI), maxClocks, maxMKI)
+	if len(s.Clocks) > maxClocks || len(s.Tones) > maxTones || len(s.In.MKI) > maxMKI || len(s.Out.MKI) > maxMKI {
+		return b, fmt.Errorf("link: a leg with %d clocks, %d tones and key identifiers of %d and %d bytes: %d, %d and %d are allowed",
+			len(s.Clocks), len(s.Tones), len(s.In.MKI), len(s.Out.MKI), maxClocks, maxTones, maxMKI)
 	}
 	k, aside := kindSet, s.Aside || s.Wait || s.Checks != (plane.Checks{})
 	if aside {
@@ -125,7 +125,7 @@ func putSet(b []byte, s plane.Set) ([]byte, error) {
 		b = putBool(putBool(b, s.Aside), s.Wait)
 		b = putText(putText(putText(b, s.Checks.Own.Ufrag), s.Checks.Own.Pwd), s.Checks.Peer)
 	}
-	return end(b, at)
+	return end(putTones(b, &s), at)
 }
 
 // setting reads a Set of either kind.
@@ -134,6 +134,9 @@ func (r *body) setting(k kind) plane.Set {
 	if k == kindSetAside {
 		s.Aside, s.Wait = r.bool(), r.bool()
 		s.Checks.Own.Ufrag, s.Checks.Own.Pwd, s.Checks.Peer = r.text(), r.text(), r.text()
+	}
+	if r.more() { // since version 1.5
+		r.tones(&s)
 	}
 	return s
 }

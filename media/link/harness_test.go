@@ -104,6 +104,7 @@ type events struct {
 	shown  []byte
 	asides []said
 	played []plane.Played
+	digits []plane.Digit
 }
 
 func (e *events) Played(p plane.Played) {
@@ -136,6 +137,18 @@ func (e *events) Aside(_ plane.Ref, from netip.AddrPort, b []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.asides = append(e.asides, said{at: from, bytes: bytes.Clone(b)})
+}
+
+func (e *events) Pressed(d plane.Digit) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.digits = append(e.digits, d)
+}
+
+func (e *events) dialled() []plane.Digit {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.digits)
 }
 
 func (e *events) seen() int {

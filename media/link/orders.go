@@ -40,6 +40,9 @@ func commanded(k kind, r *body, files []int) (o order, err error) {
 	case kindClose:
 		ref := r.ref()
 		o = order{func(l *ledger) bool { l.close(ref); return true }, func(p plane.Commands) { p.Close(ref) }}
+	case kindPress:
+		n := r.press()
+		o = order{func(*ledger) bool { return true }, func(p plane.Commands) { p.Press(n) }}
 	case kindWatch:
 		ref, on := r.ref(), r.bool()
 		o = order{func(l *ledger) bool { l.watch(ref, on); return true }, func(p plane.Commands) { p.Watch(ref, on) }}

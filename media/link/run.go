@@ -192,6 +192,10 @@ func (c *Client) heard(p *peer, k kind, r *body, files []int) error {
 		if played := r.played(); r.end() == nil {
 			c.over(played)
 		}
+	case kindPressed:
+		if d := r.pressed(); r.end() == nil {
+			c.cfg.Events.Pressed(d)
+		}
 	case kindInForce:
 		c.mu.Lock()
 		c.inForce = r.u64()

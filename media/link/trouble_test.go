@@ -272,6 +272,7 @@ func (both) Silence(plane.Ref)                         {}
 func (both) Close(plane.Ref)                           {}
 func (both) Watch(plane.Ref, bool)                     {}
 func (both) Say(plane.Ref, netip.AddrPort, []byte)     {}
+func (both) Press(plane.Press)                         {}
 func (both) Read(plane.Ref) (c plane.Counters, _ bool) { return c, false }
 func (both) Totals() (t plane.Totals)                  { return t }
 func (both) Held() []plane.Held                        { return nil }

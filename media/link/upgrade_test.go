@@ -224,7 +224,7 @@ func TestNothingToYield(t *testing.T) {
 // what is new stands at the end, and is asked for with more.
 func TestFramesOfEarlierVersions(t *testing.T) {
 	o, s, _ := examples()
-	s.Opaque, s.Reports = false, plane.Reports{} // since 1.1 and 1.2
+	s.Opaque, s.Reports, s.Taken, s.Tones = false, plane.Reports{}, false, nil // since 1.1, 1.2 and 1.5
 	for _, version := range []string{"1.0"} {
 		text, err := os.ReadFile("testdata/leg-" + version + ".hex")
 		if err != nil {
@@ -241,7 +241,7 @@ func TestFramesOfEarlierVersions(t *testing.T) {
 			t.Errorf("%s: %v\n%+v\n%+v", version, r.end(), got, o)
 		}
 		r = whole(t, set, kindSet)
-		if got := r.set(); r.end() != nil || !reflect.DeepEqual(got, s) {
+		if got := r.setting(kindSet); r.end() != nil || !reflect.DeepEqual(got, s) {
 			t.Errorf("%s: %v\n%+v\n%+v", version, r.end(), got, s)
 		}
 	}

@@ -46,15 +46,17 @@ const (
 	// 41 was a note of a session, which nobody left.
 	kindSay      kind = 42
 	kindSetAside kind = 43 // Set with what stands aside from media; who does not know it leaves the leg without media
+	kindPress    kind = 44
 	kindClip     kind = 46 // a part of a clip
 	kindDrop     kind = 47
 	kindPlay     kind = 48
 	kindHush     kind = 49
 
-	kindMoved  kind = 64 // server
-	kindPassed kind = 65
-	kindAside  kind = 66
-	kindPlayed kind = 68
+	kindMoved   kind = 64 // server
+	kindPassed  kind = 65
+	kindAside   kind = 66
+	kindPressed kind = 67
+	kindPlayed  kind = 68
 )
 
 // errFrame is a frame that does not read.

@@ -28,6 +28,7 @@ const (
 	slotInKey   = 11
 	slotOutKey  = 12
 	slotCrossed = 13
+	slotBefore  = 14
 
 	slotPackets    = 20
 	slotBytes      = 21
@@ -43,6 +44,9 @@ const (
 	slotReports    = 31
 	slotHighest    = 32
 	slotScored     = 33
+	slotDialledIn  = 34
+	slotDialledOut = 35
+	slotIgnored    = 36
 
 	// Of the records within.
 	placeCountry = 1
@@ -90,6 +94,10 @@ const (
 	crossedBytes   = 2
 	crossedSent    = 3
 	crossedLast    = 4
+
+	beforeOn   = 1
+	beforeSSRC = 2
+	beforeTS   = 3
 )
 
 // errRecord is a record of a slot that does not read, or that says what cannot be.
@@ -164,7 +172,8 @@ func (s *slot) export(b []byte) []byte {
 	b = tlv.Uint(b, slotOutRTCP, uint64(s.outRTCP))
 	b = tlv.Uint(b, slotInKey, s.inKey)
 	b = tlv.Uint(b, slotOutKey, s.outKey)
-	return within(b, slotCrossed, s.crossed.export)
+	b = within(b, slotCrossed, s.crossed.export)
+	return within(b, slotBefore, s.before.export)
 }
 
 func (t *tallies) export(b []byte) []byte {
@@ -187,7 +196,10 @@ func (t *tallies) export(b []byte) []byte {
 	b = tlv.Uint(b, slotLastReport, uint64(t.lastReport))
 	b = tlv.Uint(b, slotReports, uint64(t.reports))
 	b = tlv.Uint(b, slotHighest, uint64(t.highest))
-	return tlv.Uint(b, slotScored, uint64(t.scored))
+	b = tlv.Uint(b, slotScored, uint64(t.scored))
+	b = tlv.Uint(b, slotDialledIn, uint64(t.dialledIn))
+	b = tlv.Uint(b, slotDialledOut, uint64(t.dialledOut))
+	return tlv.Uint(b, slotIgnored, uint64(t.ignored))
 }
 
 func (ln *lane) export(b []byte, home string) []byte {
@@ -272,6 +284,8 @@ func (s *slot) read(record []byte) error {
 			s.outKey = r.Uint()
 		case slotCrossed:
 			s.crossed.read(&r)
+		case slotBefore:
+			s.before.read(&r)
 		default:
 			s.tallies.read(&r)
 		}
@@ -316,6 +330,12 @@ func (t *tallies) read(r *tlv.Reader) {
 		t.highest = r.Uint32()
 	case slotScored:
 		t.scored = uint8(r.Uint())
+	case slotDialledIn:
+		t.dialledIn = r.Uint32()
+	case slotDialledOut:
+		t.dialledOut = r.Uint32()
+	case slotIgnored:
+		t.ignored = r.Uint32()
 	}
 }
 
@@ -469,6 +489,25 @@ func (c *Crossed) read(r *tlv.Reader) {
 			c.Sent = in.Uint()
 		case crossedLast:
 			c.Last = int64(in.Uint())
+		}
+	})
+}
+
+func (d *dialledBefore) export(b []byte) []byte {
+	b = tlv.Bool(b, beforeOn, d.on)
+	b = tlv.Uint(b, beforeSSRC, uint64(d.ssrc))
+	return tlv.Uint(b, beforeTS, uint64(d.ts))
+}
+
+func (d *dialledBefore) read(r *tlv.Reader) {
+	inner(r, func(in *tlv.Reader) {
+		switch in.Tag {
+		case beforeOn:
+			d.on = in.Bool()
+		case beforeSSRC:
+			d.ssrc = in.Uint32()
+		case beforeTS:
+			d.ts = in.Uint32()
 		}
 	})
 }

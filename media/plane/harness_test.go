@@ -67,6 +67,7 @@ type heard struct {
 	moves  []Move
 	passed map[Ref]int
 	played []Played
+	digits []Digit
 	header []byte // the last one that was shown
 	asides []said
 }
@@ -111,6 +112,21 @@ func (e *heard) ends() []Played {
 	defer e.mu.Unlock()
 	out := e.played
 	e.played = nil
+	return out
+}
+
+func (e *heard) Pressed(d Digit) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.digits = append(e.digits, d)
+}
+
+// dialled gives the digits that were told of since it was asked last.
+func (e *heard) dialled() []Digit {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := e.digits
+	e.digits = nil
 	return out
 }
 

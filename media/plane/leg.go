@@ -28,9 +28,12 @@ type beside struct {
 	passed   *sentReports  // nil before the first
 	got      gotReport     // of the far end
 	reporting
-	cname string // under which our reports go to the far end; made when it is first needed
-	web   *web   // nil where all that comes is RTP and RTCP
-	floor uint32 // where our SRTCP begins under each key: above what another plane used for the leg; 0: there was none
+	cname  string   // under which our reports go to the far end; made when it is first needed
+	web    *web     // nil where all that comes is RTP and RTCP
+	dials  *dialled // the telephone event that comes; nil: events go on
+	keypad *keypad  // those that go; nil before the first
+	tones  []Tone
+	floor  uint32 // where our SRTCP begins under each key: above what another plane used for the leg; 0: there was none
 }
 
 func (l *leg) ref() Ref { return Ref{l.number, l.serial} }
@@ -166,7 +169,7 @@ func (p *Plane) Set(n Set) {
 			flags |= flagRenames
 		}
 	}
-	if l.flags = flags; n.Opaque {
+	if l.flags = flags | l.keyed(&n); n.Opaque {
 		w.stop(&l)
 	}
 	if !n.RTP.Stay {

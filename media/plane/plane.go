@@ -80,6 +80,8 @@ type Set struct {
 	Wait      bool   // keys are to come: no media is taken or sent before another Set
 	Checks    Checks // the far end checks by ICE, and nominates where its packets go; RTP is Stay then
 	Reports   Reports
+	Taken     bool   // telephone events that come are told by Events.Pressed, and go nowhere
+	Tones     []Tone // how the far end takes telephone events that are pressed, the one of the agreed codec's clock first; none: it takes none
 }
 
 // Reports are those that the plane makes itself to a far end, about what goes to it and what comes from it, while the far end of the leg that its own is joined to makes
@@ -124,6 +126,7 @@ type Commands interface {
 	// Say sends a datagram that is no media from the RTP socket of a leg with Aside, if the fence permits it: to where its packets go, or, without Checks, to
 	// another address.
 	Say(r Ref, to netip.AddrPort, datagram []byte)
+	Press(Press)
 	// Read copies what was counted; false when the slot has another leg.
 	Read(Ref) (Counters, bool)
 	Totals() Totals
@@ -165,6 +168,7 @@ type Events interface {
 	// Aside gives a datagram of DTLS that came for a leg. b is valid during the call.
 	Aside(leg Ref, from netip.AddrPort, b []byte)
 	Played(Played)
+	Pressed(Digit)
 }
 
 // Config of a Plane.

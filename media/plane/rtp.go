@@ -64,6 +64,11 @@ func (w *worker) media(l *leg, ln *lane, b []byte, from *osnet.Name) {
 			if l.flags&flagRenames != 0 {
 				l.rename(b)
 			}
+			if (l.flags|o.flags)&flagDigits != 0 {
+				if b, ok = w.digits(l, &o, b, h, v); !ok {
+					return
+				}
+			}
 			if w.send(&o, b, h, v) {
 				l.current.passed++
 				l.current.octets += uint32(len(b) - h.Base)

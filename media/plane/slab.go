@@ -12,7 +12,7 @@ import (
 )
 
 // Layout names the form of a slab. It grows when slot changes: processes of different layouts do not share one, they tell each other (export.go).
-const Layout = 6
+const Layout = 7
 
 // flags of a slot.
 const (
@@ -26,7 +26,12 @@ const (
 	flagOpaque                     // what comes and goes is no RTP
 	flagAside                      // what comes may be STUN or DTLS
 	flagReports                    // where nobody else reports to the far end, we do
+	flagTaken                      // telephone events that come are told and go nowhere
+	flagPresses                    // the far end is to hear digits
 )
+
+// flagDigits is that a packet may be a digit, or make room for one.
+const flagDigits = flagTaken | flagPresses
 
 // slot is what the packets of one leg need, what each of them needs first. One worker writes it, under its lock.
 type slot struct {
@@ -45,6 +50,7 @@ type slot struct {
 	inKey   uint64 // which key the streams of what comes are under
 	outKey  uint64 // and that of what goes
 	crossed Crossed
+	before  dialledBefore // the telephone event that was told of last
 }
 
 // lane is one socket of a leg with its far end: where packets go to, and the only source that is listened to.
@@ -84,6 +90,9 @@ type tallies struct {
 	reports, highest     uint32 // of the far end: how many, and the sequence numbers in the blocks of the last one, together
 	from                 [maxPlaces + 1]uint64
 	countries            [maxPlaces + 1][4]byte // the last one is none
+	dialledIn            uint32                 // digits that were told
+	dialledOut           uint32                 // that were pressed
+	ignored              uint32                 // telephone events that are no digits, and digits that could not be pressed
 	scored               uint8                  // MOS by the far end's own extended reports, in tenths; 0 none
 	places               uint32                 // that are in use
 }
@@ -100,6 +109,8 @@ type Counters struct {
 	Reports                       uint32 // sender and receiver reports of the far end
 	Scored                        uint8  // MOS of what it hears, by its own extended reports, in tenths; 0 unknown
 	Highest                       uint32 // highest sequence numbers in the blocks of the last one, together: as long as it hears, they change
+	DialledIn, DialledOut         uint32 // digits that came as telephone events and were told, and that were pressed
+	Ignored                       uint32 // telephone events that are no digits, and digits that could not be pressed
 	Peer                          netip.AddrPort
 	Places                        [maxPlaces + 1]PlaceCount
 	Crossed                       Crossed // what is no RTP; of the others, only Refused and Places count it
@@ -206,6 +217,7 @@ func (s *slot) counters() Counters {
 		Packets: s.packets, Bytes: s.bytes, Refused: s.refused, Sent: s.sent, Lost: s.lostPast, Gaps: s.gapsPast + s.current.gaps,
 		Jitter: s.current.shake(), RTT: time.Duration(s.rtt), LostThere: s.lostThere, First: s.first, Last: s.tallies.last,
 		LastReport: s.lastReport, Reports: s.reports, Highest: s.highest, Scored: s.scored, Crossed: s.crossed,
+		DialledIn: s.dialledIn, DialledOut: s.dialledOut, Ignored: s.ignored,
 	}
 	if s.current.on { // else nothing came, and nothing is missing
 		c.Lost += s.current.lost()

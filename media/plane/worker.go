@@ -37,6 +37,7 @@ type worker struct {
 	given ration         // datagrams that are given to who hears of events
 	idle  bool           // it waits, and nothing came
 	empty int64          // unix ns: when the sockets that no leg has were known to be empty
+	dues  dues
 
 	stage stage
 
@@ -95,7 +96,7 @@ func (w *worker) run(ctx context.Context) {
 		n := w.look(tags[:])
 		w.serve(tags[:n])
 		more := w.turn && w.sweep()
-		frame := w.perform()
+		frame := sooner(w.perform(), w.ask())
 		switch {
 		case n == maxReady || more: // there may be more
 		case t.count(n):
@@ -114,7 +115,7 @@ func (w *worker) expect(ctx context.Context) bool {
 	frames := time.NewTimer(time.Hour)
 	defer frames.Stop()
 	for {
-		if due := w.perform(); due >= 0 {
+		if due := sooner(w.perform(), w.ask()); due >= 0 {
 			frames.Reset(due)
 		}
 		w.mu.Lock()
