@@ -105,6 +105,7 @@ func sample(t *testing.T) *report {
 		for round := range 3 {
 			late := []uint32{uint32(i*3) * 1e6}
 			w.cell(nameCordon).add(&window{Passed: 1000, Sent: 1000, CPU: time.Duration(1+round) * time.Millisecond, Delay: []uint32{5000}, Late: late, Checked: 20}, 0)
+			w.cell(nameBare).add(&window{Passed: 1000, Sent: 1000, CPU: time.Millisecond, Checked: 20}, 0)
 			w.cell(namePeer).add(&window{Passed: 900, Sent: 1000, Lost: 100, Worst: 30, CPU: 9 * time.Millisecond, Delay: []uint32{9000}, Late: []uint32{1}, Checked: 20}, 0)
 		}
 	}
@@ -120,6 +121,9 @@ func TestRowsAreMediansOfRounds(t *testing.T) {
 	l := sample(t).lines()
 	if len(l) != 2 || l[0].Cordon != 2 || l[0].Peer != 10 || !slices.Equal(l[0].Ratios, []float64{0.1, 0.2, 0.3}) || l[0].Ratio != 0.2 {
 		t.Errorf("%+v", l)
+	}
+	if l[0].Bare != 1 {
+		t.Errorf("bare: %v", l[0].Bare)
 	}
 	if l[0].Loss != 0 || l[0].PeerLoss != 0.1 || l[0].P50 != 5 || l[0].PeerP99 != 9 || !l[0].Counts {
 		t.Errorf("%+v", l[0])
@@ -248,6 +252,40 @@ func TestTheDoor(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// TestABareRelay sets a call up with it and sends a packet through it each way.
+func TestABareRelay(t *testing.T) {
+	questions, in := io.Pipe()
+	out, replies := io.Pipe()
+	go func() { _ = bare([]string{"127.20.4.6"}, questions, replies) }() // its relay ends with the test's process
+	c := barest{&cordon{asks: json.NewEncoder(in), replies: json.NewDecoder(out)}}
+	g, err := newGenerator([2]netip.AddrPort{netip.MustParseAddrPort("127.20.4.7:0"), netip.MustParseAddrPort("127.20.4.8:0")}, netip.MustParseAddrPort("127.20.4.9:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.close()
+	k, err := establish(c, g.far(), 0, "one", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ask(question{Op: "relay"}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := prepare(k.streams[:], 1000, 4*every, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := play{l: l, g: g, took: &window{}, sent: make([]int64, 2*l.packets), got: make([]uint8, 2*l.packets), whose: make([]int32, 0, 100)}
+	p.through(t)
+	p.check()
+	if w := p.took; w.Passed != 8*every || w.Twice+w.Strange+w.Bad != 0 {
+		t.Errorf("%+v", w)
+	}
+	if _, err := c.ask(question{Op: "answer", ID: "two", SDP: describe(g.far()[0], "", 0, master{})}); err == nil {
+		t.Error("an answer without an offer is taken")
+	}
+	in.Close()
 }
 
 // through sends every packet of a load and waits for it, one at a time.

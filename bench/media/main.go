@@ -49,6 +49,8 @@ func main() {
 		err = relay(os.Args[2:], os.Stdin, os.Stdout)
 	case "media": // and as its media process
 		err = carry(os.Args[2:])
+	case "bare": // and as the least that a relay can be
+		err = bare(os.Args[2:], os.Stdin, os.Stdout)
 	default:
 		err = measured()
 	}

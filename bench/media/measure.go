@@ -57,9 +57,12 @@ func (b *bench) start(ctx context.Context, name string, m, calls int) (t *turn, 
 	}
 	t = &turn{name: name, base: b.base + 1<<16}
 	b.base = t.base
-	if name == nameCordon {
+	switch name {
+	case nameCordon:
 		t.system, err = startCordon(b.plan, dir)
-	} else {
+	case nameBare:
+		t.system, err = startBare(b.plan, dir)
+	default:
 		t.system, err = startPeer(b.plan, dir)
 	}
 	if err != nil {
@@ -83,10 +86,14 @@ func (b *bench) start(ctx context.Context, name string, m, calls int) (t *turn, 
 			return nil, err
 		}
 	}
-	if c, ok := t.system.(*cordon); ok {
-		if _, err := c.ask(question{Op: "profile"}); err != nil {
-			return nil, err
-		}
+	switch c := t.system.(type) {
+	case *cordon:
+		_, err = c.ask(question{Op: "profile"})
+	case barest:
+		_, err = c.ask(question{Op: "relay"})
+	}
+	if err != nil {
+		return nil, err
 	}
 	t.meter, err = meter(t.system.process().family())
 	return t, err
@@ -112,12 +119,16 @@ func (t *turn) memory() (perCall, livePerCall float64, err error) {
 	return float64(bytes-t.before) / n, (float64(live) - float64(t.live)) / n, err
 }
 
-// names are the systems of this run.
-func (p *plan) names() []string {
+// names are the systems that a mode is measured with.
+func (p *plan) names(m int) []string {
 	if p.only != "" {
 		return []string{p.only}
 	}
-	return []string{nameCordon, namePeer}
+	names := []string{nameCordon, namePeer}
+	if modes()[m].suites == [2]string{} {
+		names = append(names, nameBare)
+	}
+	return names
 }
 
 // mode measures one mode: both systems with all their calls up at the same time, having their turns.
@@ -128,7 +139,7 @@ func (b *bench) mode(ctx context.Context, m int) error {
 			t.system.stop()
 		}
 	}()
-	for _, name := range b.plan.names() {
+	for _, name := range b.plan.names(m) {
 		t, err := b.start(ctx, name, m, calls(slices.Max(b.plan.rates)))
 		if err != nil {
 			return err
@@ -152,6 +163,9 @@ func (b *bench) mode(ctx context.Context, m int) error {
 		b.report.progress(os.Stderr, r)
 	}
 	for _, t := range turns {
+		if t.name == nameBare {
+			continue
+		}
 		per, live, err := t.memory()
 		if err != nil {
 			return err

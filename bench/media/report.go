@@ -174,6 +174,7 @@ type line struct {
 	PPS       int       `json:"pps"`
 	Cordon    float64   `json:"cordon_us"`
 	Peer      float64   `json:"peer_us"`
+	Bare      float64   `json:"bare_us,omitempty"` // of a relay that does nothing but read and send
 	Ratio     float64   `json:"ratio"`
 	Ratios    []float64 `json:"ratios_by_round"`
 	Loss      float64   `json:"loss"`
@@ -200,10 +201,13 @@ func (w *row) line() line {
 			l.Why, l.Counts = append(l.Why, name+": "+why), false
 		}
 		stale := part(c.stale, c.sent)
-		if name == nameCordon {
+		switch name {
+		case nameBare:
+			l.Bare = median(c.cpu)
+		case nameCordon:
 			l.Stale = stale
 			l.Cordon, l.Loss, l.P50, l.P99, l.Worst, l.Allocs = median(c.cpu), c.loss(), median(c.p50), median(c.p99), c.worst, median(c.allocs)
-		} else {
+		default:
 			l.PeerStale = stale
 			l.Peer, l.PeerLoss, l.PeerP50, l.PeerP99 = median(c.cpu), c.loss(), median(c.p50), median(c.p99)
 		}
@@ -229,14 +233,14 @@ func (r *report) print(to io.Writer) {
 	p := r.plan
 	fmt.Fprintf(to, "\n%d rounds of %v for each mode and rate, G.711 in 20 ms, UDP on loopback, one core for the relay and one for the generator; %v in all, %v stolen by the machine below.\n",
 		p.rounds, p.window, r.took.Round(time.Second), r.stolen)
-	fmt.Fprintln(to, "CPU is us per packet that came through, the median over the rounds; ratios are of one round each, the median counts. Times are from sending to receiving, the generator's own included; what took over 200 ms is stale.")
+	fmt.Fprintln(to, "CPU is us per packet that came through, the median over the rounds; ratios are of one round each, the median counts. Times are from sending to receiving, the generator's own included; what took over 200 ms is stale. Bare is a relay that reads and sends and does nothing else: what the kernel takes.")
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "mode\tpps\tcordon us\trtpengine us\tratio\t(rounds)\tloss\trtpengine loss\tstale\trtpengine stale\tp50 us\tp99 us\trtpengine p50\tp99\tallocs/packet\tcounts\t")
+	fmt.Fprintln(t, "mode\tpps\tcordon us\trtpengine us\tbare us\tratio\t(rounds)\tloss\trtpengine loss\tstale\trtpengine stale\tp50 us\tp99 us\trtpengine p50\tp99\tallocs/packet\tcounts\t")
 	for _, l := range r.lines() {
 		if l.Again > 0 {
 			fmt.Fprintf(to, "%s %d pps: %d turns repeated\n", l.Mode, l.PPS, l.Again)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t%s\t%s\t%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.2f\t%s\t\n", l.Mode, l.PPS, l.Cordon, l.Peer, l.Ratio, l.Ratios,
+		fmt.Fprintf(t, "%s\t%d\t%.2f\t%.2f\t%s\t%.2f\t%.2f\t%s\t%s\t%s\t%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.2f\t%s\t\n", l.Mode, l.PPS, l.Cordon, l.Peer, shown(l.Bare), l.Ratio, l.Ratios,
 			percent(l.Loss), percent(l.PeerLoss), percent(l.Stale), percent(l.PeerStale), l.P50, l.P99, l.PeerP50, l.PeerP99, l.Allocs, yes(l.Counts))
 	}
 	_ = t.Flush() // the terminal's matter
@@ -271,6 +275,14 @@ func (r *report) printRest(to io.Writer) {
 		fmt.Fprintf(to, "flood, %s, %d forged packets: %d came to a far end, %d refused by count; live calls lost %d of %d (worst call %d), %d wrong, p99 %.0f us; live memory %+d B, PSS %+d B %s\n",
 			f.Mode, f.Forged, f.Relayed, f.Refused, f.Lost, f.Sent, f.Worst, f.Bad, f.P99, f.Live, f.RSS, f.Doubt)
 	}
+}
+
+// shown shows a time, or that there was none.
+func shown(us float64) string {
+	if us == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", us)
 }
 
 func part(n, of int) float64 { return float64(n) / float64(max(1, of)) }

@@ -23,6 +23,7 @@ var (
 	cordonAt = netip.MustParseAddr("127.20.0.1")
 	peerAt   = netip.MustParseAddr("127.20.0.2")
 	peerAsks = netip.MustParseAddrPort("127.20.0.2:2223")
+	bareAt   = netip.MustParseAddr("127.20.0.3")
 	farEnds  = [2]netip.AddrPort{netip.MustParseAddrPort("127.20.1.1:40000"), netip.MustParseAddrPort("127.20.2.1:40000")}
 	forgerAt = netip.MustParseAddrPort("127.20.3.1:40000")
 )
@@ -106,6 +107,22 @@ func startCordon(p *plan, dir string) (*cordon, error) {
 		return nil, fmt.Errorf("%w: %s", err, c.proc.tail())
 	}
 	return c, nil
+}
+
+// barest is the bare relay, asked as cordon is.
+type barest struct{ *cordon }
+
+func startBare(p *plan, dir string) (barest, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return barest{}, err
+	}
+	c := &cordon{}
+	if c.proc, err = launch(dir, nameBare, p.nice, true, self, "bare", bareAt.String()); err != nil {
+		return barest{}, err
+	}
+	c.asks, c.replies = json.NewEncoder(c.proc.in), json.NewDecoder(c.proc.out)
+	return barest{c}, nil
 }
 
 func (c *cordon) ask(q question) (a reply, err error) {
