@@ -96,7 +96,7 @@ func (s *Session) Save() []byte {
 		out.Legs[side] = l.saved()
 	}
 	s.log.Lock()
-	out.Moves = s.moves
+	out.Moves = s.moves.list()
 	b, err := json.Marshal(out)
 	s.log.Unlock()
 	if err != nil {
@@ -168,7 +168,10 @@ func (r *Relay) Readopt(id string, b []byte) (*Session, error) {
 	if err := r.knows(&in); err != nil {
 		return nil, err
 	}
-	s := &Session{id: id, r: r, opened: in.Opened, worker: in.Worker, slab: &slab{}, beside: true, former: in.Former, moves: in.Moves}
+	s := &Session{id: id, r: r, opened: in.Opened, worker: in.Worker, slab: &slab{}, beside: true, former: in.Former}
+	for _, m := range in.Moves {
+		s.moves.add(m)
+	}
 	for side := range in.Legs {
 		s.cfg[side] = &in.Legs[side].Config
 		s.legs[side].Store(r.takeUp(s, Side(side), &in.Legs[side]))

@@ -13,8 +13,6 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
-const maxMoves = 64 // bounds the moves that a report holds; Config.Moved is told of all
-
 // Session is the media of one call. Offer and Answer may be called from one goroutine at a time.
 type Session struct {
 	id       string
@@ -38,7 +36,7 @@ type Session struct {
 	end    *Report
 
 	log   sync.Mutex // moves; taken last
-	moves []Move
+	moves course
 }
 
 // exchange is one offer and what came of it.
@@ -430,9 +428,7 @@ func (s *Session) refused(err error) error {
 func (s *Session) moved(m Move) {
 	if m.From.IsValid() || !m.Allowed {
 		s.log.Lock()
-		if len(s.moves) < maxMoves {
-			s.moves = append(s.moves, m)
-		}
+		s.moves.add(m)
 		s.log.Unlock()
 	}
 	i := 0
@@ -464,7 +460,7 @@ func (s *Session) report() Report {
 	}
 	r.Former = slices.Clone(s.former)
 	s.log.Lock()
-	r.Moves = slices.Clone(s.moves)
+	r.Moves = s.moves.list()
 	s.log.Unlock()
 	return r
 }
@@ -494,12 +490,11 @@ func (s *Session) close() Report {
 			l.close()
 		}
 	}
-	s.log.Lock()
-	moves := s.moves // nobody adds to them any more
-	s.moves = nil
-	s.log.Unlock()
 	r := s.report()
-	r.Moves, r.Closed = moves, time.Now()
+	r.Closed = time.Now()
+	s.log.Lock()
+	s.moves = course{} // nobody adds to them any more
+	s.log.Unlock()
 	s.end = &r
 	s.r.leave(s)
 	// A call is remembered for a while after its end, in case its peers repeat themselves: what it keeps of its media should be small.

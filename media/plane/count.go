@@ -60,6 +60,8 @@ const (
 	maxMisorder = 100
 	seqMod      = 1 << 16
 	maxSources  = 8
+	// plainSources are told apart where nobody authenticates them. There is room for them from the beginning: who forges packets makes no memory grow.
+	plainSources = 4
 )
 
 // source is one SSRC of a far end, RFC 3550 appendices A.1, A.3 and A.8. The first packet counts at once: the probation of A.1 protects
@@ -175,6 +177,13 @@ func (s *source) shake() time.Duration {
 	return time.Duration(s.jitter * float64(time.Second) / float64(s.rate))
 }
 
+// furnish makes room for the sources of a leg that nobody authenticates, once in a slot.
+func (o *beside) furnish() {
+	if o.sources == nil {
+		o.sources = make([]source, 0, plainSources-1)
+	}
+}
+
 // find makes the source of h the current one; a new one is fresh and holds its first packet already.
 func (s *slot) find(o *beside, h Header) verdict {
 	c := &s.current
@@ -195,7 +204,11 @@ func (s *slot) find(o *beside, h Header) verdict {
 			return verdict{}
 		}
 	}
-	if c.on && len(o.sources) < maxSources-1 {
+	most := plainSources
+	if s.flags&flagOpens != 0 {
+		most = maxSources
+	}
+	if c.on && len(o.sources) < most-1 {
 		o.sources = append(o.sources, *c)
 	} else if c.on {
 		old := 0

@@ -64,41 +64,50 @@ func TestSequence(t *testing.T) {
 	}
 }
 
+// told apart are more sources where they are authenticated.
+var bounds = map[uint32]int{0: plainSources, flagOpens: maxSources}
+
 func TestSourcesAreBounded(t *testing.T) {
-	l := counting()
-	at := time.Unix(1, 0)
-	for round := range 2 {
-		for ssrc := range uint32(20) {
-			for seq := range uint16(3) {
-				v := l.count(Header{Seq: seq*2 + uint16(round*6), SSRC: ssrc}, 10, at)
-				if v.fresh != (seq == 0) {
-					t.Fatalf("ssrc %d, packet %d: %+v", ssrc, seq, v)
+	for flags, most := range bounds {
+		l := counting()
+		l.flags = flags
+		at := time.Unix(1, 0)
+		for round := range 2 {
+			for ssrc := range uint32(20) {
+				for seq := range uint16(3) {
+					v := l.count(Header{Seq: seq*2 + uint16(round*6), SSRC: ssrc}, 10, at)
+					if v.fresh != (seq == 0) {
+						t.Fatalf("ssrc %d, packet %d: %+v", ssrc, seq, v)
+					}
 				}
 			}
 		}
-	}
-	if k := l.counters(); len(l.sources) != maxSources-1 || k.Lost != 80 || k.Gaps != 80 || k.Packets != 120 {
-		t.Errorf("%d sources rest, %d lost of %d in %d gaps", len(l.sources), k.Lost, k.Packets, k.Gaps)
+		if k := l.counters(); len(l.sources) != most-1 || k.Lost != 80 || k.Gaps != 80 || k.Packets != 120 {
+			t.Errorf("%d sources rest, %d lost of %d in %d gaps", len(l.sources), k.Lost, k.Packets, k.Gaps)
+		}
 	}
 }
 
 // TestSourcesComeBack: as many as are told apart take turns, and each goes on where it was.
 func TestSourcesComeBack(t *testing.T) {
-	l := counting()
-	for i := range uint16(10) {
-		for ssrc := range uint32(maxSources) {
-			seq := 65530 + i // over the end
-			if i > 4 {
-				seq++ // one is lost
-			}
-			v := l.count(Header{Seq: seq, SSRC: ssrc}, 10, time.Unix(int64(i), 0))
-			if want := 65530 + uint32(seq-65530); v.stray || v.fresh != (i == 0) || v.ext != want {
-				t.Fatalf("ssrc %d, %d: %+v, want %d", ssrc, seq, v, want)
+	for flags, most := range bounds {
+		l := counting()
+		l.flags = flags
+		for i := range uint16(10) {
+			for ssrc := range uint32(most) {
+				seq := 65530 + i // over the end
+				if i > 4 {
+					seq++ // one is lost
+				}
+				v := l.count(Header{Seq: seq, SSRC: ssrc}, 10, time.Unix(int64(i), 0))
+				if want := 65530 + uint32(seq-65530); v.stray || v.fresh != (i == 0) || v.ext != want {
+					t.Fatalf("ssrc %d, %d: %+v, want %d", ssrc, seq, v, want)
+				}
 			}
 		}
-	}
-	if k := l.counters(); k.Lost != maxSources || k.Gaps != maxSources {
-		t.Errorf("%d lost in %d gaps", k.Lost, k.Gaps)
+		if k := l.counters(); k.Lost != int64(most) || k.Gaps != uint32(most) {
+			t.Errorf("%d lost in %d gaps", k.Lost, k.Gaps)
+		}
 	}
 }
 

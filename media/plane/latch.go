@@ -1,6 +1,7 @@
 package plane
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"time"
 
@@ -19,9 +20,15 @@ const (
 type watchtower struct {
 	pass   *sovereign.Pass
 	tokens float64
-	filled int64 // unix ns
-	told   []osnet.Name
+	filled int64           // unix ns
+	told   [maxTold]uint32 // marks of refused sources that were told of; 0 none
 }
+
+// Why sources are refused that nobody asks the fence about. They are shared: nobody changes them.
+var (
+	elsewhere  = &sovereign.Ruling{Why: "the source is neither the address in the session description nor in a declared prefix"}
+	movedTwice = &sovereign.Ruling{Why: "the far end moved already since the last offer and answer"}
+)
 
 // admissible is the cheap half of taking a source that is not the latched one: how often strangers are looked at, and whether a plain
 // leg may ever take this one. An SRTP leg decides by authentication afterwards.
@@ -41,7 +48,7 @@ func (w *worker) admissible(l *leg, ln *lane, from *osnet.Name) bool {
 		return true
 	}
 	if !l.announced(ln, from) {
-		w.turnAway(l, ln, from, &sovereign.Ruling{Why: "the source is neither the address in the session description nor in a declared prefix"})
+		w.turnAway(l, ln, from, elsewhere)
 		return false
 	}
 	// Two sources at once on a plain leg are an injection: only a far end that fell silent can have moved.
@@ -66,7 +73,7 @@ func (w *worker) newcomer(l *leg, ssrc uint32) bool {
 			return true
 		}
 	}
-	l.ration = min(l.ration+float64(w.now-l.rationed)/1e9*newSources, maxSources)
+	l.ration = min(l.ration+float64(w.now-l.rationed)/1e9*newSources, plainSources)
 	l.rationed = w.now
 	if l.ration < 1 {
 		return false
@@ -115,7 +122,7 @@ func (w *worker) move(l *leg, ln *lane, from *osnet.Name) bool {
 		left--
 	}
 	if left < 0 {
-		w.turnAway(l, ln, from, &sovereign.Ruling{Why: "the far end moved already since the last offer and answer"})
+		w.turnAway(l, ln, from, movedTwice)
 		return false
 	}
 	to, was := from.AddrPort(), ln.peer.AddrPort()
@@ -134,18 +141,17 @@ func (w *worker) move(l *leg, ln *lane, from *osnet.Name) bool {
 	return true
 }
 
-// turnAway tells of a refused source, once each.
+// turnAway tells of a refused source, once each, but for two of them in some hundred millions that share a mark.
 func (w *worker) turnAway(l *leg, ln *lane, from *osnet.Name, r *sovereign.Ruling) {
-	t := l.tower(ln)
-	for i := range t.told {
-		if t.told[i] == *from {
-			return
-		}
+	t, mark := l.tower(ln), max(uint32(maphash.Bytes(w.seed, from[:])), 1)
+	i := 0
+	for i < len(t.told) && t.told[i] != 0 && t.told[i] != mark {
+		i++
 	}
-	if len(t.told) == maxTold {
+	if i == len(t.told) || t.told[i] == mark {
 		return
 	}
-	t.told = append(t.told, *from)
+	t.told[i] = mark
 	w.tell(l, ln, Move{From: ln.peer.AddrPort(), To: from.AddrPort(), Cause: "rebind", Ruling: r})
 }
 
@@ -170,7 +176,7 @@ func home(r *sovereign.Ruling) sovereign.Country {
 // aim points the lane at what a session description said. Where the same was said before, what is latched stays, and may move once more.
 func (w *worker) aim(l *leg, ln *lane, a Aim) {
 	t := l.tower(ln)
-	t.told = t.told[:0]
+	t.told = [maxTold]uint32{}
 	said, fits := osnet.NameOf(a.To, l.six)
 	if a.To.IsValid() && fits && a.Pass == nil {
 		a.Pass, _ = w.judge(l, a.To)

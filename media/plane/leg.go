@@ -113,7 +113,7 @@ func (p *Plane) Open(o Open) {
 		floor = s.outRTCP
 	}
 	s.flags, s.other, s.fds = 0, 0, pr.fds
-	*b = beside{open: o, pair: pr, six: pr.six, floor: floor}
+	*b = beside{open: o, pair: pr, six: pr.six, floor: floor, sources: b.sources[:0]}
 	w.owns[o.Pair/w.every].leg = o.Slot
 	if !resumed { // what came while no plane was there is the leg's
 		w.drop(pr)
@@ -169,7 +169,10 @@ func (p *Plane) Set(n Set) {
 			flags |= flagRenames
 		}
 	}
-	if l.flags = flags | l.keyed(&n); n.Opaque {
+	if l.flags = flags | l.keyed(&n); flags&flagOpens == 0 {
+		l.furnish()
+	}
+	if n.Opaque {
 		w.stop(&l)
 	}
 	if !n.RTP.Stay {
@@ -350,7 +353,7 @@ func (w *worker) end(l *leg) {
 		out.key.forget()
 		out.ctx.Wipe()
 	}
-	*l.beside = beside{}
+	*l.beside = beside{sources: l.sources[:0]} // its memory is the next leg's
 }
 
 // Watch implements Commands.

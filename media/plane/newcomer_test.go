@@ -16,10 +16,10 @@ func TestNewSourcesAreRationed(t *testing.T) {
 		for i := range uint32(1000) {
 			alice.rtp.take(packet(0x9000+i, 1, 1, make([]byte, 160)), alice.at)
 		}
-		if n := bob.rtp.sent - sent; n > maxSources {
+		if n := bob.rtp.sent - sent; n > plainSources {
 			t.Errorf("%d of 1000 sources were taken in no time", n)
 		}
-		if n := read(b, alice).Refused - refused; n < 1000-maxSources {
+		if n := read(b, alice).Refused - refused; n < 1000-plainSources {
 			t.Errorf("%d packets of new sources were refused", n)
 		}
 		sent = bob.rtp.sent

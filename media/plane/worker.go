@@ -2,6 +2,7 @@ package plane
 
 import (
 	"context"
+	"hash/maphash"
 	"runtime"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ const (
 type worker struct {
 	p     *Plane
 	every uint32 // how many workers there are
+	seed  maphash.Seed
 
 	mu sync.Mutex // held while packets are carried, a few at a time, and by commands
 	slots
@@ -52,7 +54,7 @@ type worker struct {
 
 func newWorker(p *Plane) *worker {
 	return &worker{
-		p: p, every: uint32(p.cfg.Workers), ready: make(chan struct{}), stirred: make(chan struct{}, 1), agenda: agenda{began: time.Now()}, stage: stage{base: time.Now()},
+		p: p, every: uint32(p.cfg.Workers), seed: maphash.MakeSeed(), ready: make(chan struct{}), stirred: make(chan struct{}, 1), agenda: agenda{began: time.Now()}, stage: stage{base: time.Now()},
 	}
 }
 
