@@ -16,7 +16,7 @@ func (s *Session) Origin(side Side) (Origin, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.legs[side].Load()
-	if s.end != nil || l == nil || l.remote == nil || l.remote.off {
+	if s.end != nil || l == nil || l.remote == nil || l.remote.off || l.remote.line.fax() {
 		return Origin{}, false
 	}
 	return Origin{

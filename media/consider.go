@@ -40,6 +40,12 @@ func (s *Session) weigh(e end, d *description, audio int, cause string) (*remote
 		rem.off = true
 		return rem, nil
 	}
+	if rem.line.kind == kindImage || answer && e.l.layout[audio].kind == kindImage {
+		if ref := e.faxed(rem, answer); ref != nil {
+			return nil, ref
+		}
+		return rem, s.admit(e, rem, cause)
+	}
 	if ref := e.keyed(rem, answer); ref != nil {
 		return nil, ref
 	}
@@ -73,19 +79,16 @@ func (e end) fitting(rem *remote, clocks timings, answer bool) *Refusal {
 	return nil
 }
 
-// pick chooses the audio line of an offer: the one in use, else the first whose profile suits the leg. Some peers offer SAVP and AVP side
+// pick chooses the line of an offer: the one in use, else the first audio whose profile suits the leg, else a fax. Some peers offer SAVP and AVP side
 // by side.
 func (l *Leg) pick(d *description, now *leg) (int, *Refusal) {
+	if now != nil && now.remote != nil {
+		return l.refax(d, now.remote)
+	}
 	first, best := -1, -1
 	for i := range d.lines {
 		p := &d.lines[i]
 		if !p.audio() {
-			continue
-		}
-		if now != nil && now.remote != nil {
-			if i == now.remote.audio {
-				return i, nil
-			}
 			continue
 		}
 		if p.port == 0 {
@@ -108,12 +111,7 @@ func (l *Leg) pick(d *description, now *leg) (int, *Refusal) {
 	case first >= 0:
 		return 0, refuse(302, "this side takes RTP/SAVP only")
 	}
-	for i := range d.lines {
-		if d.lines[i].kind == "audio" && d.lines[i].port != 0 {
-			return 0, refuse(302, "no audio over a transport that the relay carries")
-		}
-	}
-	return 0, refuse(304, "no audio")
+	return l.pickFax(d)
 }
 
 // keyed checks the profile of the line and finds the peer's key.
@@ -159,10 +157,13 @@ func (e end) opportune(rem *remote, answer bool) bool {
 func (e end) choose(p *line) (crypto, bool) {
 	l := e.l
 	c, ok := e.cfg.choose(p.crypto)
-	if l != nil && l.remote != nil && l.remote.key != nil {
+	if l == nil {
+		return c, ok
+	}
+	if was := l.audible(); was != nil && was.key != nil {
 		// A re-offer keeps the suite in use as long as it is still offered: so do our key and its rollover counter.
 		for _, o := range p.crypto {
-			if o.suite == l.remote.key.suite {
+			if o.suite == was.key.suite {
 				return o, true
 			}
 		}
@@ -198,7 +199,7 @@ func (s *Session) admit(e end, rem *remote, cause string) *Refusal {
 	if rem.pass, ref = s.judge(e, rem.line.addr, cause); ref != nil {
 		return ref
 	}
-	if !rem.line.mux {
+	if !rem.line.mux && !rem.line.fax() {
 		rem.rtcp, ref = s.judge(e, rem.line.rtcp, cause)
 	}
 	return ref

@@ -21,7 +21,7 @@ type Liveness struct {
 	State string
 	Was   string
 	For   time.Duration // how long it is so already; of a side that is alive again, how long it was in trouble
-	Held  bool          // alive because nothing is expected of it any more: the call is on hold
+	Held  bool          // alive because nothing is expected of it any more: the call is on hold, or carries a fax
 }
 
 // The words of Liveness.State that somebody acts on.
@@ -121,7 +121,8 @@ func (s *Session) follow(now time.Time) {
 	s.look.Lock()
 	if a, b := s.legs[A].Load(), s.legs[B].Load(); a != nil && b != nil {
 		// With a hold, or another direction than both, a silence is nobody's fault.
-		flows := s.answered.Load() && a.hears.Load() && b.hears.Load()
+		// Nor is that of a fax, which has no RTCP either.
+		flows := s.answered.Load() && a.hears.Load() && b.hears.Load() && !a.faxing() && !b.faxing()
 		heard = a.follow(now, flows, heard)
 		heard = b.follow(now, flows, heard)
 	}
@@ -140,8 +141,10 @@ func (l *leg) follow(now time.Time, flows bool, heard []Liveness) []Liveness {
 	c, p, f := l.counted(&all), &l.pulse, &l.s.r.follower
 	at := now.UnixNano()
 	k, _ := quality.CodecOf(c.codec)
-	if score, ok := p.window.Sample(at, c.Counts, k); ok {
-		f.scores[l.side].Observe(float64(score.MOS))
+	if !l.faxing() { // a fax has no score
+		if score, ok := p.window.Sample(at, c.Counts, k); ok {
+			f.scores[l.side].Observe(float64(score.MOS))
+		}
 	}
 	e, ok := p.life.Step(l.s.r.cfg.Limits, quality.Look{
 		Now: at, RTP: c.rtp, RTCP: c.rtcp, Sent: c.Sent, Reports: c.reports, Highest: c.highest, Sends: flows, Hears: flows,

@@ -48,14 +48,16 @@ type leg struct {
 	formats  []string
 	numbers  timings // what payload types meant to the far end, before what it said and was told last
 	dialling dialling
-	renames  bool // what comes leaves under other numbers
-	stale    bool // the last answer took formats away that it was told of before
+	renames  bool    // what comes leaves under other numbers
+	voice    *remote // what was agreed of the audio before the fax that has its place; nil else
+	stale    bool    // the last answer took formats away that it was told of before
 }
 
 // spoken is what was agreed on last, for who reads reports.
 type spoken struct {
-	codec string
+	codec string // of the audio: with fax, of that before it
 	suite Suite
+	fax   bool
 }
 
 // far is where the packets of a leg go to and come from, as the plane told last.
@@ -180,7 +182,7 @@ func (l *leg) put(rem *remote, clocks timings, codec, cause string) error {
 	l.spoken.Store(said)
 	l.s.r.plane.Set(next)
 	l.hears.Store(next.Wants)
-	l.remote, l.proto = rem, rem.line.proto
+	l.remote, l.proto, l.voice = rem, rem.line.proto, nil
 	return nil
 }
 
@@ -194,7 +196,7 @@ func (l *leg) reports(said *line) plane.Reports {
 
 // renumber puts other numbers in force under which what comes leaves, because the other far end has new ones. other is what it said.
 func (l *leg) renumber(other *line) error {
-	if l.remote == nil || l.remote.off || l.remote.audio >= len(l.layout) {
+	if l.remote == nil || l.remote.off || l.remote.line.fax() || l.remote.audio >= len(l.layout) {
 		return nil
 	}
 	var room [usualTimings]timing
@@ -263,12 +265,16 @@ func (l *leg) report() SideReport {
 	r := SideReport{
 		Local: netip.AddrPortFrom(l.host, l.pair.port), RxPackets: c.Packets, RxBytes: c.Bytes, TxPackets: c.Sent, Lost: c.Lost, Jitter: c.Jitter, RTT: c.RTT,
 		TxLost: c.LostThere, Refused: c.Refused, DigitsIn: uint64(c.DialledIn), DigitsOut: uint64(c.DialledOut), Ignored: uint64(c.Ignored), FirstRx: moment(c.First), LastRx: moment(c.Last), PerCountry: perCountry(&c),
+		Fax: Fax{RxPackets: c.Crossed.Packets, RxBytes: c.Crossed.Bytes, TxPackets: c.Crossed.Sent},
 	}
 	if c.Peer.IsValid() {
 		r.Remote, r.Ruling = c.Peer, l.ruling(c.Peer)
 	}
 	if said := l.spoken.Load(); said != nil {
 		r.Codec, r.Suite = said.codec, said.suite
+		if said.fax {
+			r.Codec = codecT38
+		}
 	}
 	r.Quality, r.MOS = l.quality(time.Now(), l.counted(&c))
 	return r

@@ -3,7 +3,7 @@
 //
 // Every address, in every SDP and at every latch, is judged by the fence before a packet leaves for it.
 //
-// One audio stream crosses, its payload untouched; other media lines are refused with port 0. A description is written anew for each leg: formats,
+// One audio stream crosses, its payload untouched, or in its place a fax by T.38 over UDPTL, where both sides may; other media lines are refused with port 0. A description is written anew for each leg: formats,
 // ptime and direction are taken over by an allow-list, everything else is ours. AVPF and SAVPF are taken as AVP and SAVP, without feedback. SDES keys
 // travel only on legs marked Secure (or InsecureLab); an MKI that a peer announces is honoured in what it sends, we send none; session parameters
 // that weaken a stream make a crypto line unusable. Header extensions and every RTCP packet but reports and goodbyes stay on their side.
@@ -68,6 +68,7 @@ type Leg struct {
 	Digits   Digits      // how it sends and gets them
 	Info     *Signalling // of its dialog; nil: nothing is known
 	Feedback bool        // it is offered AVPF and SAVPF (RFC 4585, RFC 5124), without feedback; what it offers itself is taken either way
+	T38      bool        // it may offer fax by T.38 over UDPTL, and is offered it. That goes in the clear: not with SRTPRequired
 	Mux      bool        // it is offered rtcp-mux whether the other side has it or not; else what the other side offers
 	// Secure is true when the signalling hop that carries this SDP is TLS; SDES keys are neither sent nor accepted without it, unless InsecureLab.
 	Secure      bool
@@ -155,6 +156,7 @@ type SideReport struct {
 	LastRx     time.Time
 	PerCountry map[sovereign.Country]uint64 // packets; nil for none
 	Quality    Quality
+	Fax        Fax // the others count RTP alone, but for Refused and PerCountry
 }
 
 // Refusal is an SDP or address that cannot be honoured, in SIP's terms.

@@ -11,7 +11,7 @@ import (
 // parseSDP reads b. The error is a *Refusal with 488.
 //
 // It is strict about the order of lines and about every value that has a form, RFC 8866 section 9, and takes no more than the relay needs. A media section that is
-// no RTP audio is not looked into: one line of an image or of a data channel must not cost the audio.
+// neither RTP audio nor T.38 is not looked into: one line of a picture or of a data channel must not cost the audio.
 func parseSDP(b []byte) (description, *Refusal) { return parseInto(nil, b) }
 
 // parseInto is parseSDP into memory of the caller's, which the description has from then on, as far as it suffices: it is for the first media section. nil for none.
@@ -63,6 +63,7 @@ type reader struct {
 // section is the media section at hand.
 type section struct {
 	on     bool // it is looked into
+	fax    bool // it is T.38, of which what can be read is
 	conn   connection
 	rtcp   string // value of an rtcp attribute
 	said   bool   // there was one
@@ -90,6 +91,9 @@ func (r *reader) take(raw string) *Refusal {
 	}
 	media := strings.HasPrefix(raw, "m=")
 	switch {
+	case !media && r.last == 'm' && r.media.fax:
+		r.inFax(raw)
+		return nil
 	case !media && r.last == 'm' && !r.media.on:
 		return nil
 	case len(raw) < 2 || raw[1] != '=' || strings.IndexByte(follows(r.last), raw[0]) < 0:
@@ -149,9 +153,9 @@ func (r *reader) begin(value string) *Refusal {
 		if !plainMLine(value, &l) {
 			return unreadable()
 		}
-		if r.dir != "" {
-			l.dir = r.dir
-		}
+	}
+	if r.media.fax = l.fax(); (r.media.on || r.media.fax) && r.dir != "" {
+		l.dir = r.dir
 	}
 	r.d.lines = append(r.d.lines, l)
 	return nil
@@ -159,7 +163,7 @@ func (r *reader) begin(value string) *Refusal {
 
 // end puts together what the section at hand said.
 func (r *reader) end() {
-	if r.media.on {
+	if r.media.on || r.media.fax {
 		l := &r.d.lines[len(r.d.lines)-1]
 		if r.n > 0 {
 			l.attrs = append(append(r.attrs(r.n+len(r.more)), r.room[:r.n]...), r.more...)

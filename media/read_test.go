@@ -37,6 +37,7 @@ func agree(t *testing.T, b []byte) (read bool) {
 	}
 	for _, d := range []*description{&got, want} {
 		for i := range d.lines {
+			sameFax(&d.lines[i])
 			if l := &d.lines[i]; len(l.attrs) == 0 {
 				l.attrs = nil
 			}

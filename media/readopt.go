@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/media/plane"
+	"github.com/cordonsip/cordon/media/srtp"
 )
 
 // A session outlives the process that negotiated it when its packets are carried in another one: what was said of it is written down (Save), and found again
@@ -40,6 +41,7 @@ type savedLeg struct {
 	Codec       string
 	Suite       Suite `json:",omitempty"`
 	Remote      savedRemote
+	Voice       *savedRemote `json:",omitempty"`
 	Layout      []savedLine
 	Formats     []string
 	Stale       bool        `json:",omitempty"`
@@ -84,10 +86,12 @@ func (s *Session) Save() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := saved{Version: savedVersion, Opened: s.opened, Worker: s.worker, Former: s.former}
-	if s.end != nil || s.open == nil {
+	if s.end != nil {
 		return nil
 	}
-	out.From = s.open.from
+	if s.open != nil { // else an offer was refused, and all is as it was
+		out.From = s.open.from
+	}
 	for side := range s.legs {
 		l := s.legs[side].Load()
 		if l == nil || l.remote == nil {
@@ -110,17 +114,47 @@ func (l *leg) saved() savedLeg {
 	out := savedLeg{
 		Ref: l.ref, Pair: l.pair.id, At: l.pair.at, Port: l.pair.port, Host: l.host, Bind: l.bind, Config: *l.cfg, ID: l.id, Version: l.version, Tags: l.tags,
 		Proto: l.proto, Formats: l.formats, Stale: l.stale, Layout: savedLines(l.layout),
-		Remote: savedRemote{Audio: l.remote.audio, Lines: savedLines(l.remote.lines), Line: savedLines([]line{l.remote.line})[0], Off: l.remote.off, Told: l.remote.told},
+		Remote: l.remote.saved(),
 	}
 	d := &l.dialling
 	out.Digits = savedDigits{d.agreed, d.taken, d.heard}
-	if k := l.remote.key; k != nil {
-		out.Remote.Key = &savedKey{k.tag, k.suite}
+	if l.voice != nil {
+		voice := l.voice.saved()
+		out.Voice = &voice
 	}
 	if said := l.spoken.Load(); said != nil {
 		out.Codec, out.Suite = said.codec, said.suite
 	}
 	return out
+}
+
+func (r *remote) saved() savedRemote {
+	out := savedRemote{Audio: r.audio, Lines: savedLines(r.lines), Line: savedLines([]line{r.line})[0], Off: r.off, Told: r.told}
+	if r.key != nil {
+		out.Key = &savedKey{r.key.tag, r.key.suite}
+	}
+	return out
+}
+
+// again makes what a far end said of what was written down, with its key if the plane has it.
+func (in *savedRemote) again(h *plane.Held) *remote {
+	theirs := func(k savedKey) crypto { return crypto{tag: k.Tag, suite: k.Suite} }
+	r := &remote{audio: in.Audio, lines: again(in.Lines, theirs), line: again([]savedLine{in.Line}, theirs)[0], off: in.Off, told: in.Told}
+	if k := in.Key; k != nil && k.plane() == h.Out.Suite {
+		r.key = &crypto{tag: k.Tag, suite: k.Suite, key: h.In.Master, mki: h.In.MKI}
+	}
+	return r
+}
+
+// plane is the suite as the plane has it.
+func (k *savedKey) plane() srtp.Suite { return (&crypto{suite: k.Suite}).forPlane().Suite }
+
+// key is the one whose streams the plane has: that of the audio before a fax, too.
+func (in *savedLeg) key() *savedKey {
+	if in.Voice != nil {
+		return in.Voice.Key
+	}
+	return in.Remote.Key
 }
 
 func savedLines(lines []line) []savedLine {
@@ -150,6 +184,12 @@ func again(lines []savedLine, key func(savedKey) crypto) []line {
 		}
 	}
 	return out
+}
+
+// fax says whether the leg carried a fax.
+func (in *savedLeg) fax() bool {
+	l := line{kind: in.Remote.Line.Kind, proto: in.Remote.Line.Proto, formats: in.Remote.Line.Formats}
+	return !in.Remote.Off && l.fax()
 }
 
 // errGone means that the plane has no such legs any more.
@@ -197,11 +237,11 @@ func (r *Relay) knows(in *saved) error {
 	for i := range in.Legs {
 		l := &in.Legs[i]
 		h, ok := r.held[l.Ref]
-		if !ok || h.Open.Pair != l.Pair || l.Remote.Audio < 0 || l.Remote.Audio >= max(len(l.Remote.Lines), 1) || (l.Remote.Key == nil) != (h.Out.Suite == 0) {
+		if !ok || h.Open.Pair != l.Pair || l.Remote.Audio < 0 || l.Remote.Audio >= max(len(l.Remote.Lines), 1) || !l.fax() && (l.Remote.Key == nil) != (h.Out.Suite == 0) {
 			return errGone
 		}
 		if k := l.Remote.Key; k != nil {
-			if (&crypto{suite: k.Suite}).forPlane().Suite != h.Out.Suite {
+			if k.plane() != h.Out.Suite {
 				return errGone
 			}
 		}
@@ -223,7 +263,7 @@ func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
 		proto: in.Proto, formats: in.Formats, stale: in.Stale, pair: &pair{id: in.Pair, at: in.At, port: in.Port, work: s.worker},
 	}
 	l.renames = true // perhaps: the plane knows
-	l.spoken.Store(&spoken{in.Codec, in.Suite})
+	l.spoken.Store(&spoken{in.Codec, in.Suite, in.fax()})
 	d := &l.dialling
 	d.agreed, d.taken, d.heard = in.Digits.Agreed, in.Digits.Taken, in.Digits.Heard
 	d.put = d.taken || len(d.heard) > 0
@@ -235,14 +275,13 @@ func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
 		}
 		return c
 	}
-	theirs := func(k savedKey) crypto { return crypto{tag: k.Tag, suite: k.Suite} }
 	l.layout = again(in.Layout, ours)
-	l.remote = &remote{
-		audio: in.Remote.Audio, lines: again(in.Remote.Lines, theirs), line: again([]savedLine{in.Remote.Line}, theirs)[0], off: in.Remote.Off, told: in.Remote.Told,
+	l.remote = in.Remote.again(&h)
+	if in.Voice != nil {
+		l.voice = in.Voice.again(&h)
 	}
 	l.hears.Store(!l.remote.off && l.remote.wants())
-	if k := in.Remote.Key; k != nil {
-		l.remote.key = &crypto{tag: k.Tag, suite: k.Suite, key: h.In.Master, mki: h.In.MKI}
+	if k := in.key(); k != nil && k.plane() == h.Out.Suite {
 		l.keep(crypto{tag: k.Tag, suite: k.Suite, key: h.Out.Master})
 	}
 	r.ports.claim(l.pair)

@@ -162,7 +162,7 @@ func (r *Relay) leave(s *Session) {
 }
 
 // totals of packets, by side.
-type totals struct{ rx, bytes, tx, refused, digitsIn, digitsOut, ignored [2]uint64 }
+type totals struct{ rx, bytes, tx, refused, digitsIn, digitsOut, ignored, fax [2]uint64 }
 
 func (t *totals) add(s *Session) {
 	for side := range s.legs {
@@ -181,6 +181,7 @@ func (t *totals) leg(side int, l *leg) {
 	t.digitsIn[side] += uint64(c.DialledIn)
 	t.digitsOut[side] += uint64(c.DialledOut)
 	t.ignored[side] += uint64(c.Ignored)
+	t.fax[side] += c.Crossed.Packets
 }
 
 // register publishes the metrics. Packets are summed when somebody asks, so that none costs more than its own counter.
@@ -214,6 +215,7 @@ func (r *Relay) register(reg prometheus.Registerer) error {
 		}{
 			{"cordon_media_rx_packets_total", "RTP packets taken.", func(t *totals) [2]uint64 { return t.rx }},
 			{"cordon_media_rx_bytes_total", "Bytes of RTP packets taken.", func(t *totals) [2]uint64 { return t.bytes }},
+			{"cordon_media_fax_packets_total", "UDPTL packets taken.", func(t *totals) [2]uint64 { return t.fax }},
 			{"cordon_media_tx_packets_total", "RTP packets sent.", func(t *totals) [2]uint64 { return t.tx }},
 			{
 				"cordon_media_refused_packets_total", "Packets from a source that was not admitted, or that failed authentication.",

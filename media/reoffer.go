@@ -102,6 +102,13 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 	if ref != nil {
 		return nil, ref
 	}
+	lines := make([]line, 0, len(d.lines))
+	for i := range d.lines {
+		lines = append(lines, d.lines[i].refused())
+	}
+	if rem.line.fax() || l.remote.line.fax() || o.remote.line.fax() {
+		return s.reofferFax(l, o, rem, lines)
+	}
 	told := l.layout[l.remote.audio]
 	out := told.as(&rem.line)
 	in := o.remote.line
@@ -120,10 +127,6 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 	}
 	want := rem.toward()
 	out.dir, out.hold = directed(o.remote.wantsToSend() && want.receives(), o.remote.wantsToReceive() && want.sends()), false
-	lines := make([]line, 0, len(d.lines))
-	for i := range d.lines {
-		lines = append(lines, d.lines[i].refused())
-	}
 	lines[rem.audio] = l.reply(rem, &remote{line: out})
 	return l.write(lines), nil
 }

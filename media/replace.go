@@ -77,6 +77,8 @@ func (s *Session) replacement(side Side, to Leg) (*Replacement, *leg, error) {
 	switch {
 	case s.end != nil:
 		return nil, nil, errClosed
+	case stay != nil && stay.remote != nil && stay.remote.line.fax():
+		return nil, nil, refuse(304, "a fax is under way")
 	case stay == nil || stay.remote == nil || s.legs[side].Load() == nil:
 		return nil, nil, errors.New("media: nothing is established that could be replaced")
 	}

@@ -163,6 +163,9 @@ func (l *Leg) check() error {
 			return fmt.Errorf("media: leg of %s: unknown suite %q", l.Party, s)
 		}
 	}
+	if l.T38 && l.Security == SRTPRequired {
+		return fmt.Errorf("media: leg of %s: T.38 goes in the clear, and the leg demands SRTP", l.Party)
+	}
 	if l.Security > SRTPBestEffort {
 		return fmt.Errorf("media: leg of %s: unknown security %d", l.Party, l.Security)
 	}

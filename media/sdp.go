@@ -186,7 +186,9 @@ func (l *line) render(b []byte) []byte {
 			b = attribute(b, a.key, a.value)
 		}
 	}
-	b = attribute(b, string(l.dir), "")
+	if l.dir != sendrecv || l.kind != kindImage { // who faxes knows few words beside those of T.38, and this one is understood
+		b = attribute(b, string(l.dir), "")
+	}
 	if l.mux {
 		b = attribute(b, "rtcp-mux", "")
 	}

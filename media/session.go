@@ -51,7 +51,7 @@ type exchange struct {
 // remote is what one side said of itself in one description.
 type remote struct {
 	line  line
-	audio int // index of line
+	audio int // index of line: the audio, or the fax that has its place
 	lines []line
 	key   *crypto // the peer's, nil for plain
 	pass  *sovereign.Pass
@@ -223,6 +223,14 @@ func (s *Session) relayed(rem *remote, l *leg, fresh bool) ([]line, *Refusal) {
 	if rem.off {
 		return lines, nil
 	}
+	if rem.line.fax() {
+		out, ref := l.faxOffer(rem)
+		if ref != nil {
+			return nil, ref
+		}
+		lines[rem.audio] = out
+		return lines, nil
+	}
 	out := line{
 		kind: "audio", proto: l.proto, port: l.pair.port, formats: rem.line.formats,
 		attrs: rem.line.attrs, dir: rem.toward(), mux: rem.line.mux || l.cfg.Mux,
@@ -236,8 +244,8 @@ func (s *Session) relayed(rem *remote, l *leg, fresh bool) ([]line, *Refusal) {
 	}
 	l.dials(&out)
 	out = l.known(out)
-	if l.remote != nil {
-		out.mux = l.remote.line.mux
+	if was := l.audible(); was != nil {
+		out.mux = was.line.mux
 	}
 	if out.proto == "" {
 		out.proto = l.cfg.profile()
@@ -268,13 +276,14 @@ func (r *remote) toward() direction {
 
 // tries says whether an offer of RTP/AVP has keys, RFC 8643 section 3.1. A far end that went without them is not asked again.
 func (l *leg) tries() bool {
-	return l.cfg.Security == SRTPBestEffort && l.cfg.keys() && (l.remote == nil || l.remote.key != nil)
+	was := l.audible()
+	return l.cfg.Security == SRTPBestEffort && l.cfg.keys() && (was == nil || was.key != nil)
 }
 
 // offerKeys are our crypto lines: one key per suite, made once per leg; after an agreement only the agreed one.
 func (l *leg) offerKeys() []crypto {
-	if l.remote != nil && l.remote.key != nil {
-		c, _ := l.key(l.remote.key.suite)
+	if was := l.audible(); was != nil && was.key != nil {
+		c, _ := l.key(was.key.suite)
 		return []crypto{c}
 	}
 	var out []crypto
@@ -335,7 +344,7 @@ func (s *Session) answer(from Side, sdp []byte) ([]byte, error) {
 		return nil, ref
 	}
 	l := s.legs[x.from].Load()
-	if l.remote != nil && !l.remote.off && len(l.layout) > l.remote.audio {
+	if l.remote != nil && !l.remote.off && len(l.layout) > l.remote.audio && !l.remote.line.fax() && !rem.line.fax() {
 		l.stale = l.loses(&rem.line)
 	}
 	s.slab.kept[from] = true
@@ -349,13 +358,18 @@ func (s *Session) answer(from Side, sdp []byte) ([]byte, error) {
 	}
 	if !x.rem.off && !rem.off {
 		lines[x.rem.audio] = l.reply(x.rem, rem)
-		l.formats = lines[x.rem.audio].formats
+		if !rem.line.fax() {
+			l.formats = lines[x.rem.audio].formats
+		}
 	}
 	return l.write(lines), nil
 }
 
-// reply is the audio line of an answer: the profile, tag, mux and numbers of the offer, everything else as the other side answered.
+// reply is the line of an answer that crosses: the profile, tag, mux and numbers of the offer, everything else as the other side answered.
 func (l *leg) reply(offer, answer *remote) line {
+	if answer.line.fax() {
+		return l.faxReply(offer, answer)
+	}
 	said := answer.line.as(&offer.line)
 	l.replies(&said, &offer.line)
 	out := line{
@@ -379,6 +393,11 @@ func (s *Session) agree(l *leg, x *exchange, answer *remote, cause string) error
 	if x.rem.off || answer.off {
 		l.silence(x.rem)
 		x.to.silence(answer)
+		return nil
+	}
+	if answer.line.fax() {
+		x.to.facsimile(answer, cause)
+		l.facsimile(x.rem, offerCause)
 		return nil
 	}
 	var rooms [3][usualTimings]timing

@@ -94,8 +94,10 @@ func (l *leg) forget() {
 	for _, c := range l.keys {
 		clear(c.key)
 	}
-	if l.remote != nil && l.remote.key != nil {
-		clear(l.remote.key.key)
+	for _, rem := range [...]*remote{l.remote, l.voice} {
+		if rem != nil && rem.key != nil {
+			clear(rem.key.key)
+		}
 	}
 }
 

@@ -8,6 +8,12 @@ func wellKnown(s string) string {
 		return "audio"
 	case "video":
 		return "video"
+	case kindImage:
+		return kindImage
+	case protoUDPTL:
+		return protoUDPTL
+	case formatT38:
+		return formatT38
 	case protoAVP:
 		return protoAVP
 	case protoSAVP:
