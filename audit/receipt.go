@@ -175,5 +175,8 @@ type LegQuality struct {
 	JitterMaxMS float64 `json:"jitter_max_ms,omitempty"` // JitterMS is the last one
 	RTTMS       float64 `json:"rtt_ms,omitempty"`        // the last one, from RTCP
 	SilenceS    float64 `json:"silence_s,omitempty"`     // nothing came although it might send
-	Liveness    string  `json:"liveness,omitempty"`      // silent | unheard | dead: as it stood at the end; absent when it was alive
+	FaxPackets  uint64  `json:"fax_packets,omitempty"`   // of T.38 over UDPTL that came from it; Packets counts RTP alone
+	FaxBytes    uint64  `json:"fax_bytes,omitempty"`
+	FaxSent     uint64  `json:"fax_sent,omitempty"` // packets to it
+	Liveness    string  `json:"liveness,omitempty"` // silent | unheard | dead: as it stood at the end; absent when it was alive
 }

@@ -91,6 +91,13 @@ func (t *text) count(key string, v uint64) {
 	t.b = strconv.AppendUint(t.b, v, 10)
 }
 
+// above writes a count unless it is zero.
+func (t *text) above(key string, v uint64) {
+	if v != 0 {
+		t.count(key, v)
+	}
+}
+
 func (t *text) flag(key string, v bool) {
 	t.raw(key)
 	t.b = strconv.AppendBool(t.b, v)
@@ -405,6 +412,9 @@ func qualityText(t *text, q *LegQuality) {
 	t.more(`,"jitter_max_ms":`, q.JitterMaxMS)
 	t.more(`,"rtt_ms":`, q.RTTMS)
 	t.more(`,"silence_s":`, q.SilenceS)
+	t.above(`,"fax_packets":`, q.FaxPackets)
+	t.above(`,"fax_bytes":`, q.FaxBytes)
+	t.above(`,"fax_sent":`, q.FaxSent)
 	t.some(`,"liveness":`, q.Liveness)
 	t.raw("}")
 }

@@ -172,6 +172,7 @@ func (b *builder) leg(p *Party, at string) media.Leg {
 		leg.Suites = append(leg.Suites, media.Suite(s))
 	}
 	leg.Codecs = b.codecs(p, at)
+	leg.T38 = b.fax(p, leg, at)
 	leg.Feedback = b.oneOf(at+".media.profile", p.Media.Profile, "avp", "avpf") == "avpf"
 	leg.Mux = b.oneOf(at+".media.rtcp_mux", p.Media.Mux, "pass", "offer") == "offer"
 	leg.Bind, leg.Advertise = b.addr(at+".media.address", p.Media.Address), b.addr(at+".media.advertise", p.Media.Advertise)

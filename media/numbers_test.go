@@ -75,7 +75,7 @@ func TestEachSideGetsItsOwnNumbers(t *testing.T) {
 				b.picks(toB, 0)
 				toA := ok(s.Answer(B, b.numbered("8 97 96", "97 CN/8000", event96)))(t)
 				a.reads(toA)
-				if !strings.HasSuffix(mediaLine(t, toB), "8 13 101") || !strings.HasSuffix(mediaLine(t, toA), "8 13 101") || strings.Contains(string(toA), "96 ") {
+				if !strings.HasSuffix(mediaLine(t, toB), "8 13 101") || !strings.HasSuffix(mediaLine(t, toA), "8 13 101") || strings.Contains(string(toA), ":96 ") {
 					t.Errorf("told\n%s%s", toB, toA)
 				}
 				for _, c := range []struct {

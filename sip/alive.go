@@ -70,6 +70,7 @@ func legQuality(name string, m *media.SideReport) audit.LegQuality {
 		MOSMin: hundredths(q.MOSMin), MOSMean: hundredths(q.MOSMean), Windows: q.Windows, Poor: q.Poor, LossPct: hundredths(100 * q.Loss), FarLossPct: hundredths(100 * q.FarLoss), FarMOS: q.FarMOS,
 		JitterMaxMS: ms(q.JitterMax), RTTMS: ms(m.RTT), SilenceS: hundredths(float64(q.Silence) / float64(time.Second)),
 	}
+	out.FaxPackets, out.FaxBytes, out.FaxSent = m.Fax.RxPackets, m.Fax.RxBytes, m.Fax.TxPackets
 	if q.State != media.StateAlive {
 		out.Liveness = q.State
 	}

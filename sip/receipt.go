@@ -273,8 +273,12 @@ func (s *sheet) mediaHop(e *Edge, m *media.SideReport, name, remote string, unti
 	h.Operator = e.operatorOf(s, m.Ruling)
 	h.RemoteAddr, h.RemoteName, h.Until = m.Remote.String(), remote, until
 	h.SRTP = s.protection(audit.SRTPSeen{Suite: string(m.Suite), Keying: "SDES"})
-	if m.Suite == "" {
+	fax := m.Fax.RxPackets + m.Fax.TxPackets
+	switch {
+	case m.Suite == "":
 		h.SRTP.Keying, h.SRTP.Cleartext = "none", true
+	case fax > 0: // there is no SRTP for UDPTL
+		h.SRTP.Cleartext = true
 	}
 	if m.RTT > 0 {
 		bound(h, m.RTT)
@@ -284,7 +288,7 @@ func (s *sheet) mediaHop(e *Edge, m *media.SideReport, name, remote string, unti
 	}
 	r.Outcome.Quality = append(r.Outcome.Quality, legQuality(name, m))
 	switch {
-	case m.RxPackets+m.TxPackets == 0:
+	case m.RxPackets+m.TxPackets+fax == 0:
 	case !m.Ruling.Permitted():
 		r.Overall = "violation"
 	case m.Ruling.Ground == sovereign.GroundGrant && r.Overall == "compliant":
