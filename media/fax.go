@@ -227,7 +227,8 @@ func (l *leg) facsimile(rem *remote, cause string) {
 	if said := l.spoken.Load(); said != nil {
 		codec = said.codec
 	}
-	l.spoken.Store(&spoken{codec: codec, fax: true})
+	l.spoken.Store(&spoken{codec: codec})
+	l.fax.Store(true)
 	d := &l.dialling
 	d.taken, d.heard, d.put = false, nil, false // there are no digits in a fax
 	d.opens.Store(false)
@@ -242,12 +243,6 @@ func (l *leg) audible() *remote {
 		return l.voice
 	}
 	return l.remote
-}
-
-// faxing says whether the leg carries a fax.
-func (l *leg) faxing() bool {
-	said := l.spoken.Load()
-	return said != nil && said.fax
 }
 
 // reofferFax answers a further offer of a side within a fax: with what it was told before, and the direction that the other side's wish allows.

@@ -122,7 +122,7 @@ func (s *Session) follow(now time.Time) {
 	if a, b := s.legs[A].Load(), s.legs[B].Load(); a != nil && b != nil {
 		// With a hold, or another direction than both, a silence is nobody's fault.
 		// Nor is that of a fax, which has no RTCP either.
-		flows := s.answered.Load() && a.hears.Load() && b.hears.Load() && !a.faxing() && !b.faxing()
+		flows := s.answered.Load() && a.hears.Load() && b.hears.Load() && !a.fax.Load() && !b.fax.Load()
 		heard = a.follow(now, flows, heard)
 		heard = b.follow(now, flows, heard)
 	}
@@ -141,7 +141,7 @@ func (l *leg) follow(now time.Time, flows bool, heard []Liveness) []Liveness {
 	c, p, f := l.counted(&all), &l.pulse, &l.s.r.follower
 	at := now.UnixNano()
 	k, _ := quality.CodecOf(c.codec)
-	if !l.faxing() { // a fax has no score
+	if !l.fax.Load() { // a fax has no score
 		if score, ok := p.window.Sample(at, c.Counts, k); ok {
 			f.scores[l.side].Observe(float64(score.MOS))
 		}

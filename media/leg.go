@@ -34,6 +34,7 @@ type leg struct {
 	}
 	pulse pulse
 	hears atomic.Bool // its far end wants to be sent to
+	fax   atomic.Bool // it carries a fax
 
 	// negotiation, guarded by s.mu
 	id       uint64
@@ -55,9 +56,8 @@ type leg struct {
 
 // spoken is what was agreed on last, for who reads reports.
 type spoken struct {
-	codec string // of the audio: with fax, of that before it
+	codec string // of the audio: within a fax, of that before it
 	suite Suite
-	fax   bool
 }
 
 // far is where the packets of a leg go to and come from, as the plane told last.
@@ -140,6 +140,7 @@ func (l *leg) silence(rem *remote) {
 	l.spoken.Store(nil)
 	l.far.Store(nil)
 	l.hears.Store(false)
+	l.fax.Store(false)
 	l.dialling.opens.Store(false)
 	l.remote = rem
 }
@@ -183,6 +184,7 @@ func (l *leg) put(rem *remote, clocks timings, codec, cause string) error {
 	l.s.r.plane.Set(next)
 	l.hears.Store(next.Wants)
 	l.remote, l.proto, l.voice = rem, rem.line.proto, nil
+	l.fax.Store(false)
 	return nil
 }
 
@@ -272,7 +274,7 @@ func (l *leg) report() SideReport {
 	}
 	if said := l.spoken.Load(); said != nil {
 		r.Codec, r.Suite = said.codec, said.suite
-		if said.fax {
+		if l.fax.Load() {
 			r.Codec = codecT38
 		}
 	}

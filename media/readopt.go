@@ -263,7 +263,8 @@ func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
 		proto: in.Proto, formats: in.Formats, stale: in.Stale, pair: &pair{id: in.Pair, at: in.At, port: in.Port, work: s.worker},
 	}
 	l.renames = true // perhaps: the plane knows
-	l.spoken.Store(&spoken{in.Codec, in.Suite, in.fax()})
+	l.spoken.Store(&spoken{in.Codec, in.Suite})
+	l.fax.Store(in.fax())
 	d := &l.dialling
 	d.agreed, d.taken, d.heard = in.Digits.Agreed, in.Digits.Taken, in.Digits.Heard
 	d.put = d.taken || len(d.heard) > 0
