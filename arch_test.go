@@ -28,7 +28,7 @@ var ours = map[string][]string{
 	"state/book":          {},
 	"healthcheck/resolve": {"sovereign"},
 	"healthcheck":         {"healthcheck/resolve", "sovereign"},
-	"media":               {"media/clip", "media/plane", "media/quality", "media/srtp", "sovereign"},
+	"media":               {"media/clip", "media/dtls", "media/ice", "media/plane", "media/quality", "media/srtp", "sovereign"},
 	"media/plane":         {"media/ice", "media/quality", "media/srtp", "sovereign", "internal/osnet", "internal/tlv"},
 	"media/quality":       {},
 	"media/clip":          {},

@@ -32,6 +32,7 @@ const (
 	KindMediaMoved        Kind = "media.moved"
 	KindMediaRestarted    Kind = "media.restarted"
 	KindMediaSilent       Kind = "media.silent"
+	KindMediaUnkeyed      Kind = "media.unkeyed"
 	KindCallEnded         Kind = "call.ended"
 	KindCallTransferred   Kind = "call.transferred"
 	KindMessageRelayed    Kind = "message.relayed"
@@ -181,6 +182,17 @@ type MediaSilent struct {
 	Ends    bool      `json:"ends,omitempty"` // the call is ended for it
 }
 
+// MediaUnkeyed says that no keys could be made with one side of a call (DTLS-SRTP).
+type MediaUnkeyed struct {
+	CallRef string    `json:"call_ref"`
+	T       time.Time `json:"t"`
+	Leg     string    `json:"leg"` // a | b
+	Party   string    `json:"party"`
+	Reason  string    `json:"reason"`         // fingerprint | profile | alert | timeout | unreachable | protocol
+	Bare    bool      `json:"bare,omitempty"` // there are none from before either
+	Ends    bool      `json:"ends,omitempty"` // the call is ended for it
+}
+
 // CallEnded is the short record of every call, answered or not.
 type CallEnded struct {
 	CallRef  string  `json:"call_ref"`
@@ -306,6 +318,7 @@ func (IngressRefused) Kind() Kind    { return KindIngressRefused }
 func (FenceRefused) Kind() Kind      { return KindFenceRefused }
 func (MediaMoved) Kind() Kind        { return KindMediaMoved }
 func (MediaSilent) Kind() Kind       { return KindMediaSilent }
+func (MediaUnkeyed) Kind() Kind      { return KindMediaUnkeyed }
 func (CallEnded) Kind() Kind         { return KindCallEnded }
 func (CallTransferred) Kind() Kind   { return KindCallTransferred }
 func (MessageRelayed) Kind() Kind    { return KindMessageRelayed }
@@ -371,6 +384,8 @@ func Decode(e Entry) (Event, error) {
 		return decodeAs[MediaMoved](e)
 	case KindMediaSilent:
 		return decodeAs[MediaSilent](e)
+	case KindMediaUnkeyed:
+		return decodeAs[MediaUnkeyed](e)
 	case KindCallEnded:
 		return decodeAs[CallEnded](e)
 	case KindCallTransferred:
@@ -414,7 +429,7 @@ func (k Kind) Known() bool {
 	case KindNodeStarted, KindNodeStopped, KindNodeResumed, KindPolicyApplied, KindReloadRefused, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
 		KindApprovalNotified, KindGateChanged,
-		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
+		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindMediaUnkeyed, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
 		KindCertExpiring, KindCertReplaced, KindCertRefused:
 		return true
 	}

@@ -43,6 +43,7 @@ func examples() []Event {
 		FenceRefused{Party: "iad", Plane: "media", Addr: "192.0.2.9:4000", Ground: "deny", Count: 5},
 		MediaMoved{CallRef: call, Move: move},
 		MediaRestarted{At: at, GapMS: 8.5, Legs: 400, From: "cordon 1.0"},
+		MediaUnkeyed{CallRef: call, T: at, Leg: "a", Party: "fra", Reason: "fingerprint", Bare: true, Ends: true},
 		MediaSilent{CallRef: call, T: at, Leg: "b", Party: "fra", State: "dead", Was: "silent", ForMS: 30000, Held: true, Ends: true},
 		CallEnded{CallRef: call, Trunk: "carrier-de", Group: "fra", Route: "inbound", SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Session: "a;remote=b", Attempts: 2, SetupMS: 12.5, TalkMS: 60000, Quality: exampleQuality()},
 		CallTransferred{CallRef: call, Transfer: exampleTransfer(at)},
@@ -154,7 +155,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 32 {
+	if len(g) != len(w) || len(seen) != 33 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -233,6 +233,8 @@ func callRefOf(e Event) string {
 		return e.CallRef
 	case MediaSilent:
 		return e.CallRef
+	case MediaUnkeyed:
+		return e.CallRef
 	}
 	return ""
 }

@@ -11,7 +11,7 @@ func (b *builder) fax(p *Party, leg media.Leg, at string) bool {
 		return false
 	}
 	switch leg.Security {
-	case media.SRTPRequired:
+	case media.SRTPRequired, media.DTLS:
 		b.fail(at, "leave it at deny, or write media: {security: optional}, best_effort or plain if its faxes may go in the clear", "T.38 over UDPTL is not encrypted, and media.security demands SRTP")
 		return false
 	case media.SRTPOptional, media.SRTPBestEffort:

@@ -288,17 +288,19 @@ type Member struct {
 
 // PartyMedia is the media protection of a party.
 type PartyMedia struct {
-	// srtp (default: required), optional (SRTP is offered, and what is offered is taken), best_effort (RTP/AVP with keys that need not be answered, RFC 8643; without keys over a hop that is not TLS), plain.
+	// srtp (default: required), optional (SRTP is offered, and what is offered is taken), best_effort (RTP/AVP with keys that need not be answered, RFC 8643; without keys over a hop that is not TLS), plain, dtls (DTLS-SRTP, RFC 5763, and nothing else: for browsers and their gateways). Where optional and best_effort take what is offered, DTLS-SRTP is among it.
 	Security string `yaml:"security,omitempty"`
 	// SDES suites in order of preference; default: all, AEAD first.
 	Suites []string `yaml:"suites,omitempty"`
+	// ICE with it: off (default) or lite (RFC 8445: it checks, and media goes where it nominates; for browsers, and for whoever stands behind a NAT). Who does not speak ICE goes on without.
+	ICE string `yaml:"ice,omitempty"`
 	// Lets SDES keys travel over signalling without TLS. For laboratories alone.
 	InsecureLab bool `yaml:"insecure_lab,omitempty"`
 	// Further prefixes that plain RTP may come from.
 	Prefixes []string `yaml:"prefixes,omitempty"`
 	// What happens to a call when its media is dead: report or end; default: media.liveness.on_dead.
 	OnDead string `yaml:"on_dead,omitempty"`
-	// What it is offered: avp (default: RTP/AVP or RTP/SAVP) or avpf (RTP/AVPF or RTP/SAVPF, for who takes nothing else; no feedback messages cross). What it offers is taken either way.
+	// What it is offered: avp (default: RTP/AVP or RTP/SAVP) or avpf (the default with security dtls: RTP/AVPF or RTP/SAVPF, for who takes nothing else; no feedback messages cross). What it offers is taken either way.
 	Profile string `yaml:"profile,omitempty"`
 	// Whether it is offered RTP and RTCP on one port (RFC 5761): pass (default: as the other side does) or offer (always, for who takes nothing else, RFC 8858).
 	Mux string `yaml:"rtcp_mux,omitempty"`

@@ -149,14 +149,14 @@ func (b *builder) lintMember(path string, m Member) {
 	}
 }
 
-var securities = map[string]media.Security{"": media.SRTPRequired, "srtp": media.SRTPRequired, "optional": media.SRTPOptional, "best_effort": media.SRTPBestEffort, "plain": media.Plain}
+var securities = map[string]media.Security{"": media.SRTPRequired, "srtp": media.SRTPRequired, "optional": media.SRTPOptional, "best_effort": media.SRTPBestEffort, "plain": media.Plain, "dtls": media.DTLS}
 
 var suites = []media.Suite{media.AEAD_AES_256_GCM, media.AEAD_AES_128_GCM, media.AES_256_CM_SHA1_80, media.AES_CM_128_HMAC_SHA1_80, media.AES_CM_128_HMAC_SHA1_32}
 
 func (b *builder) leg(p *Party, at string) media.Leg {
 	sec, ok := securities[p.Media.Security]
 	if !ok {
-		b.fail(at+".media.security", "one of srtp, optional, best_effort, plain", "%q is unknown", p.Media.Security)
+		b.fail(at+".media.security", "one of srtp, optional, best_effort, plain, dtls", "%q is unknown", p.Media.Security)
 	}
 	leg := media.Leg{Party: p.Name, Security: sec, InsecureLab: p.Media.InsecureLab}
 	for i, s := range p.Media.Suites {
@@ -174,6 +174,7 @@ func (b *builder) leg(p *Party, at string) media.Leg {
 	leg.Codecs = b.codecs(p, at)
 	leg.T38 = b.fax(p, leg, at)
 	leg.Feedback = b.oneOf(at+".media.profile", p.Media.Profile, "avp", "avpf") == "avpf"
+	b.web(p, &leg, at)
 	leg.Mux = b.oneOf(at+".media.rtcp_mux", p.Media.Mux, "pass", "offer") == "offer"
 	leg.Bind, leg.Advertise = b.addr(at+".media.address", p.Media.Address), b.addr(at+".media.advertise", p.Media.Advertise)
 	b.reachable(at+".media", leg.Bind, leg.Advertise)
@@ -203,7 +204,7 @@ func (b *builder) prefixes(path string, list []string) []netip.Prefix {
 func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at string) {
 	leg := b.leg(p, at)
 	prof := sip.Party{
-		Name: p.Name, Kind: kind, Sources: b.prefixes(at+".sources", p.Sources), Peers: p.Peers, Keys: leg.Security != media.Plain, Leg: leg,
+		Name: p.Name, Kind: kind, Sources: b.prefixes(at+".sources", p.Sources), Peers: p.Peers, Keys: leg.Security != media.Plain && leg.Security != media.DTLS, Leg: leg,
 		Domain: p.Domain, Contact: p.Contact, Trusted: p.Trusted, Rel100: p.Rel100, Hold: p.Hold, Early: p.EarlyMedia, MaxCalls: p.MaxCalls, Headers: p.Headers, Transfer: b.transfer(p, at), Messages: b.messages(p, at),
 		Within: sip.Deadlines{
 			First: time.Duration(p.Deadlines.First), Progress: time.Duration(p.Deadlines.Progress),
@@ -305,7 +306,7 @@ func (b *builder) rule(c *Config, p *Party, kind sovereign.PartyKind, at string)
 		if c.Rules.Trunks == nil {
 			c.Rules.Trunks = map[string]routing.TrunkRule{}
 		}
-		c.Rules.Trunks[p.Name] = routing.TrunkRule{Country: string(country), Region: region, Within: time.Duration(p.Deadlines.First), Keys: p.Media.Security != "plain", Numbers: plan, Callers: callers}
+		c.Rules.Trunks[p.Name] = routing.TrunkRule{Country: string(country), Region: region, Within: time.Duration(p.Deadlines.First), Keys: p.Media.Security != "plain" && p.Media.Security != "dtls", Numbers: plan, Callers: callers}
 		return
 	}
 	if c.Rules.Groups == nil {

@@ -162,7 +162,7 @@ func (s *Session) announce(rem *remote, a *Announcement, cause string) ([]byte, 
 	}
 	lines := l.sheet(len(rem.lines))
 	for i := range rem.lines {
-		lines = append(lines, rem.lines[i].refused())
+		lines = append(lines, rem.lines[i].declined())
 	}
 	ours := ourLine(format, what.codec)
 	ours.dir = mirror(rem.toward()) // RFC 3264 section 6.1. What comes shows where A is behind a translator, and is heard by nobody

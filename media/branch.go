@@ -184,7 +184,7 @@ func (l *leg) concede(offer, other *remote) []byte {
 	out.dir, out.hold = directed(theirs.sends() && mine.receives(), theirs.receives() && mine.sends()), false
 	lines := make([]line, 0, len(offer.lines))
 	for i := range offer.lines {
-		lines = append(lines, offer.lines[i].refused())
+		lines = append(lines, offer.lines[i].declined())
 	}
 	lines[offer.audio] = l.reply(offer, &remote{line: out})
 	l.formats = out.formats

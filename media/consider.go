@@ -46,6 +46,9 @@ func (s *Session) weigh(e end, d *description, audio int, cause string) (*remote
 		}
 		return rem, s.admit(e, rem, cause)
 	}
+	if ref := e.ices(rem, answer); ref != nil {
+		return nil, ref
+	}
 	if ref := e.keyed(rem, answer); ref != nil {
 		return nil, ref
 	}
@@ -97,7 +100,7 @@ func (l *Leg) pick(d *description, now *leg) (int, *Refusal) {
 		if first < 0 {
 			first = i
 		}
-		if best < 0 && p.secure() == (l.Security != Plain) {
+		if best < 0 && l.suits(p) {
 			best = i
 		}
 	}
@@ -106,12 +109,32 @@ func (l *Leg) pick(d *description, now *leg) (int, *Refusal) {
 		return best, nil
 	case first >= 0 && (l.Security == SRTPOptional || l.Security == SRTPBestEffort):
 		return first, nil
-	case first >= 0 && l.Security == Plain:
-		return 0, refuse(302, "this side takes RTP/AVP only")
 	case first >= 0:
-		return 0, refuse(302, "this side takes RTP/SAVP only")
+		return 0, refuse(302, "this side takes "+l.only()+" only")
 	}
 	return l.pickFax(d)
+}
+
+// suits says whether a line is what the leg would rather have than any other.
+func (l *Leg) suits(p *line) bool {
+	switch l.Security {
+	case Plain:
+		return !p.secure() && !p.tls()
+	case DTLS:
+		return p.tls()
+	}
+	return p.secure()
+}
+
+// only is the profile of a leg that takes no other.
+func (l *Leg) only() string {
+	switch l.Security {
+	case Plain:
+		return protoAVP
+	case DTLS:
+		return protoTLS
+	}
+	return protoSAVP
 }
 
 // keyed checks the profile of the line and finds the peer's key.
@@ -121,8 +144,12 @@ func (e end) keyed(rem *remote, answer bool) *Refusal {
 	switch {
 	case !p.audio():
 		return refuse(302, "no audio over a transport that the relay carries")
-	case answer && p.secure() != l.layout[rem.audio].secure():
+	case answer && (p.secure() != l.layout[rem.audio].secure() || p.tls() != l.layout[rem.audio].tls()):
 		return refuse(302, "the answer has another profile than the offer")
+	case p.tls():
+		return e.shakes(rem, answer)
+	case cfg.Security == DTLS:
+		return refuse(302, "this side takes "+protoTLS+" only")
 	case p.secure() && cfg.Security == Plain:
 		return refuse(302, "this side takes RTP/AVP only")
 	case !p.secure() && cfg.Security == SRTPRequired:
@@ -188,7 +215,7 @@ func (r *remote) answered(offered []crypto) *Refusal {
 
 // admit has the addresses judged.
 func (s *Session) admit(e end, rem *remote, cause string) *Refusal {
-	if rem.line.hold {
+	if rem.line.hold || rem.iced { // by ICE what a description says is a hint: what counts is judged when it is nominated
 		return nil
 	}
 	bind, _ := s.r.address(e.cfg)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"sync"
 	"time"
 
@@ -53,6 +54,9 @@ type EndpointReport struct {
 // NewEndpoint opens the sockets of an endpoint whose far end is l. Only PCMA is spoken. Of c everything but Metrics
 // counts: an endpoint is not part of the relay's figures.
 func NewEndpoint(c Config, l Leg, t Tone) (*Endpoint, error) {
+	if l.Security == DTLS || l.ICE {
+		return nil, errors.New("media: an endpoint speaks neither DTLS-SRTP nor ICE")
+	}
 	c.Metrics, c.Plane, c.Workers = nil, nil, 1
 	r, err := New(c)
 	if err != nil {

@@ -69,9 +69,10 @@ type counted struct {
 
 // follower looks at all sessions of a relay, once a second.
 type follower struct {
-	round    []*Session // room
-	scores   [2]prometheus.Histogram
-	troubles [2][4]prometheus.Counter // by quality.State
+	round      []*Session // room
+	scores     [2]prometheus.Histogram
+	troubles   [2][4]prometheus.Counter // by quality.State
+	handshakes *prometheus.CounterVec
 }
 
 // followEvery is how often a session is looked at.
@@ -112,7 +113,10 @@ func (r *Relay) follow(now time.Time) {
 }
 
 // Answered says that the call is up: from now on it is told of sides that fall silent.
-func (s *Session) Answered() { s.answered.Store(true) }
+func (s *Session) Answered() {
+	s.up.CompareAndSwap(0, time.Now().UnixNano())
+	s.answered.Store(true)
+}
 
 // follow takes one look at both sides. It waits for no negotiation, and none for it: a session that ended has no legs, and those of a look stay until it is over.
 func (s *Session) follow(now time.Time) {
@@ -122,7 +126,7 @@ func (s *Session) follow(now time.Time) {
 	if a, b := s.legs[A].Load(), s.legs[B].Load(); a != nil && b != nil {
 		// With a hold, or another direction than both, a silence is nobody's fault.
 		// Nor is that of a fax, which has no RTCP either.
-		flows := s.answered.Load() && a.hears.Load() && b.hears.Load() && !a.fax.Load() && !b.fax.Load()
+		flows := s.answered.Load() && a.hears.Load() && b.hears.Load() && !a.fax.Load() && !b.fax.Load() && !a.unkeyed() && !b.unkeyed()
 		heard = a.follow(now, flows, heard)
 		heard = b.follow(now, flows, heard)
 	}
@@ -138,6 +142,7 @@ func (s *Session) follow(now time.Time) {
 // follow takes one look at a leg, and adds to heard what has changed.
 func (l *leg) follow(now time.Time, flows bool, heard []Liveness) []Liveness {
 	all := l.counters()
+	l.lags(now, all.Packets)
 	c, p, f := l.counted(&all), &l.pulse, &l.s.r.follower
 	at := now.UnixNano()
 	k, _ := quality.CodecOf(c.codec)
@@ -192,7 +197,10 @@ func (l *leg) counted(c *plane.Counters) counted {
 
 // metrics of what is followed.
 func (f *follower) metrics() []prometheus.Collector {
-	var all []prometheus.Collector
+	f.handshakes = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "cordon_media_handshakes_total", Help: "Handshakes of DTLS-SRTP that ended, by how: done, or the reason that there are no keys.",
+	}, []string{"result"})
+	all := []prometheus.Collector{f.handshakes}
 	for side, name := range []string{"a", "b"} {
 		f.scores[side] = prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "cordon_media_mos", Help: "MOS of each window of five seconds of what came from a side (ITU-T G.107 estimate).",

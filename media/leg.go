@@ -15,7 +15,6 @@ import (
 // leg is the media of one side in one attempt: its sockets, keys and far end. A new attempt is a new leg. Its packets are carried by the plane.
 type leg struct {
 	s    *Session
-	side Side
 	cfg  *Leg // not changed once it is here
 	pair *pair
 	host netip.Addr     // written into SDP
@@ -33,8 +32,7 @@ type leg struct {
 		taken  [2]bool // that of spoken, and that of far; the latter is changed only while the leg is told of a move
 	}
 	pulse pulse
-	hears atomic.Bool // its far end wants to be sent to
-	fax   atomic.Bool // it carries a fax
+	assoc atomic.Pointer[association] // nil where nothing was agreed beyond descriptions
 
 	// negotiation, guarded by s.mu
 	id       uint64
@@ -49,9 +47,12 @@ type leg struct {
 	formats  []string
 	numbers  timings // what payload types meant to the far end, before what it said and was told last
 	dialling dialling
-	renames  bool    // what comes leaves under other numbers
-	voice    *remote // what was agreed of the audio before the fax that has its place; nil else
-	stale    bool    // the last answer took formats away that it was told of before
+	voice    *remote     // what was agreed of the audio before the fax that has its place; nil else
+	renames  bool        // what comes leaves under other numbers
+	stale    bool        // the last answer took formats away that it was told of before
+	side     Side        // not changed once it is here
+	hears    atomic.Bool // not negotiation's alone: its far end wants to be sent to
+	fax      atomic.Bool // likewise: it carries a fax
 }
 
 // spoken is what was agreed on last, for who reads reports.
@@ -96,6 +97,9 @@ func newLeg(s *Session, side Side, cfg *Leg, wait bool) (*leg, error) {
 // close ends the leg and gives its sockets back. What it counted stays readable.
 func (l *leg) close() {
 	r := l.s.r
+	if a := l.assoc.Load(); a != nil {
+		r.part(a.hands.Swap(nil))
+	}
 	r.plane.Close(l.ref)
 	l.usual.end, _ = r.plane.Read(l.ref)
 	l.end.Store(&l.usual.end)
@@ -125,6 +129,9 @@ func (l *leg) moved(m plane.Move) {
 			f.pass, _ = l.judge(m.To)
 		}
 		l.far.Store(f)
+		if m.Cause == "nominate" {
+			l.nominated(m.To)
+		}
 	}
 	l.s.moved(Move{Side: l.side, At: m.At, From: m.From, To: m.To, Cause: m.Cause, Allowed: m.Allowed, Ruling: m.Ruling})
 }
@@ -180,11 +187,22 @@ func (l *leg) put(rem *remote, clocks timings, codec, cause string) error {
 			next.RTCP.To, next.RTCP.Pass = rem.line.rtcp, rem.rtcp
 		}
 	}
+	if rem.iced || rem.line.tls() {
+		if err := l.associate(rem, &next); err != nil {
+			return err
+		}
+		if rem.line.tls() {
+			said.suite = suiteOf(next.Out.Suite)
+		}
+	}
 	l.spoken.Store(said)
 	l.s.r.plane.Set(next)
 	l.hears.Store(next.Wants)
 	l.remote, l.proto, l.voice = rem, rem.line.proto, nil
 	l.fax.Store(false)
+	if rem.line.tls() {
+		return l.shake(rem)
+	}
 	return nil
 }
 

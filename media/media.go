@@ -9,6 +9,8 @@
 // that weaken a stream make a crypto line unusable. Header extensions and every RTCP packet but reports and goodbyes stay on their side.
 // Where a far end sends no RTCP, the relay reports to the other one itself (Config.Reports).
 //
+// Legs toward browsers have DTLS-SRTP (media/dtls) and ICE (media/ice), whose lite side we are: an association beside the leg holds what is made there.
+//
 // The packets are carried by media/plane, in this process or in one of its own. This half negotiates, and tells the plane what was agreed.
 //
 // It imports sovereign and its sub-rooms; it is the only room with pion.
@@ -52,10 +54,12 @@ type Security uint8
 // Securities. The zero Security is mandatory SRTP.
 const (
 	SRTPRequired Security = iota // RTP/SAVP with SDES; an offer without is refused with 488
-	SRTPOptional                 // takes what is offered; offers SAVP
+	SRTPOptional                 // takes what is offered, DTLS-SRTP included; offers SAVP
 	Plain                        // RTP/AVP
 	// SRTPBestEffort is SRTP within RTP/AVP, RFC 8643: it offers keys without asking for an answer to them, and takes what is offered. Over a hop that must not see keys it is plain.
 	SRTPBestEffort
+	// DTLS is mandatory DTLS-SRTP (RFC 5763): UDP/TLS/RTP/SAVP, with rtcp-mux. Keys never travel in signalling, which only says whose they are.
+	DTLS
 )
 
 // Leg is how media toward one side must look, and for whom it is judged.
@@ -70,6 +74,7 @@ type Leg struct {
 	Feedback bool        // it is offered AVPF and SAVPF (RFC 4585, RFC 5124), without feedback; what it offers itself is taken either way
 	T38      bool        // it may offer fax by T.38 over UDPTL, and is offered it. That goes in the clear: not with SRTPRequired
 	Mux      bool        // it is offered rtcp-mux whether the other side has it or not; else what the other side offers
+	ICE      bool        // it may check by ICE (RFC 8445), whose lite side we are: then media goes where it nominates, and nowhere before
 	// Secure is true when the signalling hop that carries this SDP is TLS; SDES keys are neither sent nor accepted without it, unless InsecureLab.
 	Secure      bool
 	InsecureLab bool
@@ -109,6 +114,8 @@ type Config struct {
 	// Pressed is told of digits that came as telephone events, for a far end that has digits in its signalling; must not block, nor call back.
 	Pressed func(session string, d Digit)
 	Digits  DigitLimits
+	// Unkeyed is told of sides whose keys could not be made; must not block, nor call back.
+	Unkeyed func(session string, u Unkeyed)
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 }

@@ -61,6 +61,9 @@ func standIns(b []byte) (string, []line, *Refusal) {
 				out.WriteString("m=audio 0 RTP/AVP 0\r\n")
 			}
 		}
+		if mid, ok := strings.CutPrefix(raw, "a=mid:"); ok && skip {
+			lines[len(lines)-1].web = (*web)(nil).take("mid", mid)
+		}
 		if !skip {
 			out.WriteString(raw + "\r\n")
 		}
@@ -77,9 +80,13 @@ func (l *line) oracle(s *sdp.SessionDescription, m *sdp.MediaDescription) {
 		}
 		return is
 	}
+	var all *web
 	for _, a := range s.Attributes {
-		direct(a.Key)
+		if !direct(a.Key) && webby(a.Key) {
+			all = all.take(a.Key, a.Value)
+		}
 	}
+	l.web = all.section()
 	rtcp, said := "", false
 	for _, a := range m.Attributes {
 		switch {
@@ -94,6 +101,8 @@ func (l *line) oracle(s *sdp.SessionDescription, m *sdp.MediaDescription) {
 				return
 			}
 			l.crypto = append(l.crypto, parseCrypto(a.Value))
+		case webby(a.Key):
+			l.web = l.web.take(a.Key, a.Value)
 		case slices.Contains([]string{"rtpmap", "fmtp", "ptime", "maxptime"}, a.Key) && visible(a.Value, ' '):
 			l.attrs = append(l.attrs, attr{a.Key, a.Value})
 		}

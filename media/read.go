@@ -55,6 +55,7 @@ type reader struct {
 	allows allowance // of the session
 	conn   connection
 	media  section
+	web    *web             // of the session
 	room   [usualAttrs]attr // attributes of the section that cross: the first n, and
 	n      int
 	more   []attr // those behind
@@ -95,6 +96,9 @@ func (r *reader) take(raw string) *Refusal {
 		r.inFax(raw)
 		return nil
 	case !media && r.last == 'm' && !r.media.on:
+		if mid, ok := strings.CutPrefix(raw, "a=mid:"); ok {
+			r.d.lines[len(r.d.lines)-1].web = (*web)(nil).take("mid", mid)
+		}
 		return nil
 	case len(raw) < 2 || raw[1] != '=' || strings.IndexByte(follows(r.last), raw[0]) < 0:
 		return unreadable()
@@ -153,6 +157,7 @@ func (r *reader) begin(value string) *Refusal {
 		if !plainMLine(value, &l) {
 			return unreadable()
 		}
+		l.web = r.web.section()
 	}
 	if r.media.fax = l.fax(); (r.media.on || r.media.fax) && r.dir != "" {
 		l.dir = r.dir
@@ -221,8 +226,11 @@ func (r *reader) inSession(kind byte, value string) *Refusal {
 	case 'z':
 		ok = isZones(value)
 	case 'a':
-		if d, is := directionOf(nameOf(value)); is {
+		name := nameOf(value)
+		if d, is := directionOf(name); is {
 			r.dir = d
+		} else if webby(name) {
+			r.web = r.web.take(name, strings.TrimPrefix(value[len(name):], ":"))
 		}
 	}
 	if !ok {
@@ -278,6 +286,10 @@ func (r *reader) attribute(name, a string) {
 		}
 		l.crypto = append(l.crypto, parseCrypto(value))
 	default:
+		if webby(name) {
+			l.web = l.web.take(name, value)
+			return
+		}
 		key := crosses(name)
 		switch {
 		case key == "" || !visible(value, ' '):

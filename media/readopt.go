@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/cordonsip/cordon/media/dtls"
+	"github.com/cordonsip/cordon/media/ice"
 	"github.com/cordonsip/cordon/media/plane"
 	"github.com/cordonsip/cordon/media/srtp"
 )
@@ -44,8 +46,16 @@ type savedLeg struct {
 	Voice       *savedRemote `json:",omitempty"`
 	Layout      []savedLine
 	Formats     []string
-	Stale       bool        `json:",omitempty"`
-	Digits      savedDigits `json:",omitzero"`
+	Stale       bool              `json:",omitempty"`
+	Association *savedAssociation `json:",omitempty"`
+	Digits      savedDigits       `json:",omitzero"`
+}
+
+// savedAssociation is what was made beyond descriptions, without a key or a password.
+type savedAssociation struct {
+	Print dtls.Fingerprint `json:",omitempty"`
+	Role  dtls.Role        `json:",omitempty"`
+	Peer  dtls.Params
 }
 
 // savedDigits is how a leg has digits.
@@ -61,6 +71,8 @@ type savedRemote struct {
 	Key   *savedKey `json:",omitempty"`
 	Off   bool      `json:",omitempty"`
 	Told  direction `json:",omitempty"`
+	Iced  bool      `json:",omitempty"`
+	Role  dtls.Role `json:",omitempty"`
 }
 
 type savedLine struct {
@@ -73,6 +85,16 @@ type savedLine struct {
 	Hold, Mux   bool        `json:",omitempty"`
 	Attrs       [][2]string `json:",omitempty"`
 	Keys        []savedKey  `json:",omitempty"`
+	Web         *savedWeb   `json:",omitempty"`
+}
+
+// savedWeb is a web without its password.
+type savedWeb struct {
+	Mid, Bundle string           `json:",omitempty"`
+	DTLS        dtls.Params      `json:",omitzero"`
+	Ufrag       string           `json:",omitempty"`
+	Hosts       []netip.AddrPort `json:",omitempty"` // ours
+	Trickle     bool             `json:",omitempty"`
 }
 
 // savedKey is a crypto attribute without its key.
@@ -122,6 +144,9 @@ func (l *leg) saved() savedLeg {
 		voice := l.voice.saved()
 		out.Voice = &voice
 	}
+	if a := l.assoc.Load(); a != nil {
+		out.Association = &savedAssociation{Print: a.print, Role: a.role, Peer: a.peer}
+	}
 	if said := l.spoken.Load(); said != nil {
 		out.Codec, out.Suite = said.codec, said.suite
 	}
@@ -129,7 +154,7 @@ func (l *leg) saved() savedLeg {
 }
 
 func (r *remote) saved() savedRemote {
-	out := savedRemote{Audio: r.audio, Lines: savedLines(r.lines), Line: savedLines([]line{r.line})[0], Off: r.off, Told: r.told}
+	out := savedRemote{Audio: r.audio, Lines: savedLines(r.lines), Line: savedLines([]line{r.line})[0], Off: r.off, Told: r.told, Iced: r.iced, Role: r.role}
 	if r.key != nil {
 		out.Key = &savedKey{r.key.tag, r.key.suite}
 	}
@@ -139,7 +164,7 @@ func (r *remote) saved() savedRemote {
 // again makes what a far end said of what was written down, with its key if the plane has it.
 func (in *savedRemote) again(h *plane.Held) *remote {
 	theirs := func(k savedKey) crypto { return crypto{tag: k.Tag, suite: k.Suite} }
-	r := &remote{audio: in.Audio, lines: again(in.Lines, theirs), line: again([]savedLine{in.Line}, theirs)[0], off: in.Off, told: in.Told}
+	r := &remote{audio: in.Audio, lines: again(in.Lines, theirs), line: again([]savedLine{in.Line}, theirs)[0], off: in.Off, told: in.Told, iced: in.Iced, role: in.Role}
 	if k := in.Key; k != nil && k.plane() == h.Out.Suite {
 		r.key = &crypto{tag: k.Tag, suite: k.Suite, key: h.In.Master, mki: h.In.MKI}
 	}
@@ -167,6 +192,7 @@ func savedLines(lines []line) []savedLine {
 		for _, c := range l.crypto {
 			out[i].Keys = append(out[i].Keys, savedKey{c.tag, c.suite})
 		}
+		out[i].Web = l.web.saved()
 	}
 	return out
 }
@@ -182,6 +208,7 @@ func again(lines []savedLine, key func(savedKey) crypto) []line {
 		for _, k := range l.Keys {
 			out[i].crypto = append(out[i].crypto, key(k))
 		}
+		out[i].web = l.Web.again()
 	}
 	return out
 }
@@ -237,7 +264,7 @@ func (r *Relay) knows(in *saved) error {
 	for i := range in.Legs {
 		l := &in.Legs[i]
 		h, ok := r.held[l.Ref]
-		if !ok || h.Open.Pair != l.Pair || l.Remote.Audio < 0 || l.Remote.Audio >= max(len(l.Remote.Lines), 1) || !l.fax() && (l.Remote.Key == nil) != (h.Out.Suite == 0) {
+		if !ok || h.Open.Pair != l.Pair || l.Remote.Audio < 0 || l.Remote.Audio >= max(len(l.Remote.Lines), 1) || !l.fax() && (l.Remote.Key == nil && l.Remote.Role == 0) != (h.Out.Suite == 0) { // without keys by DTLS: their handshake died with its process
 			return errGone
 		}
 		if k := l.Remote.Key; k != nil {
@@ -263,6 +290,10 @@ func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
 		proto: in.Proto, formats: in.Formats, stale: in.Stale, pair: &pair{id: in.Pair, at: in.At, port: in.Port, work: s.worker},
 	}
 	l.renames = true // perhaps: the plane knows
+	l.resumes(in.Association, h)
+	if in.Remote.Role != 0 {
+		in.Suite = suiteOf(h.Out.Suite) // keys may have come later than what was written down
+	}
 	l.spoken.Store(&spoken{in.Codec, in.Suite})
 	l.fax.Store(in.fax())
 	d := &l.dialling
@@ -277,6 +308,11 @@ func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
 		return c
 	}
 	l.layout = again(in.Layout, ours)
+	for i := range l.layout {
+		if w := l.layout[i].web; w != nil && w.ice.Ufrag == h.Checks.Own.Ufrag {
+			w.ice.Pwd = h.Checks.Own.Pwd
+		}
+	}
 	l.remote = in.Remote.again(&h)
 	if in.Voice != nil {
 		l.voice = in.Voice.again(&h)
@@ -390,4 +426,40 @@ func (s *seats) claim(r plane.Ref, l *leg) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rows[r.Slot] = seat{l, r.Serial}
+}
+
+// saved is what is written down of w.
+func (w *web) saved() *savedWeb {
+	if w == nil {
+		return nil
+	}
+	out := &savedWeb{Mid: w.mid, Bundle: w.bundle, DTLS: w.dtls, Ufrag: w.ice.Ufrag, Trickle: w.ice.Trickle}
+	for _, c := range w.ice.Candidates {
+		out.Hosts = append(out.Hosts, c.Addr)
+	}
+	return out
+}
+
+// again is what was written down; nil of nothing.
+func (w *savedWeb) again() *web {
+	if w == nil {
+		return nil
+	}
+	out := &web{mid: w.Mid, bundle: w.Bundle, dtls: w.DTLS, ice: ice.Params{Credentials: ice.Credentials{Ufrag: w.Ufrag}, Trickle: w.Trickle}}
+	for _, host := range w.Hosts {
+		out.ice.Candidates = append(out.ice.Candidates, ice.Candidate{Addr: host})
+	}
+	return out
+}
+
+// resumes takes an association up. The key of its certificate died with the process that made it: its fingerprint stays, and with it the SRTP keys, until the far end
+// asks for another association.
+func (l *leg) resumes(in *savedAssociation, h plane.Held) {
+	if in == nil {
+		return
+	}
+	a := l.associated()
+	a.own, a.print, a.role, a.peer, a.in, a.out = h.Checks.Own, in.Print, in.Role, in.Peer, h.In, h.Out
+	a.asked.Store(in.Role != 0)
+	a.keyed.Store(in.Role != 0)
 }

@@ -37,6 +37,7 @@ type Relay struct {
 	seed     maphash.Seed
 	spare    spares
 	follower follower
+	errands  errands
 }
 
 // New checks c and starts nothing.
@@ -52,7 +53,7 @@ func New(c Config) (*Relay, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: c, ports: p, seats: newSeats(c.Workers), sessions: map[*Session]struct{}{}, seed: maphash.MakeSeed()}
+	r := &Relay{cfg: c, ports: p, seats: newSeats(c.Workers), sessions: map[*Session]struct{}{}, seed: maphash.MakeSeed(), errands: errands{wake: make(chan struct{}, 1)}}
 	if err := r.begin(); err != nil {
 		return nil, err
 	}
@@ -88,6 +89,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	} else {
 		carried <- nil
 	}
+	defer r.runErrands()()
 	defer r.followed(ctx)()
 	r.ports.run(ctx)
 	r.mu.Lock()

@@ -42,9 +42,17 @@ func (s *Session) Compare(from Side, offer []byte) Change {
 func (l *leg) compare(now *line, o *leg) Change {
 	was := &l.remote.line
 	told := o.layout[o.remote.audio].dir
+	renewed := (l.remote.iced || was.tls()) && now.web.fresh(was.web)
+	if l.remote.iced { // its default address means nothing
+		there := *now
+		there.hold, there.addr, there.rtcp, there.fault = false, was.addr, was.rtcp, nil
+		now = &there
+	}
 	switch next := (&remote{line: *now}).toward(); {
 	case now.fault != nil || !slices.Equal(now.attrs, l.remote.lines[l.remote.audio].attrs) || now.mux != was.mux || !told.covers(next):
 		return Formats
+	case renewed:
+		return Address
 	case !now.hold && !was.hold && (now.addr != was.addr || now.rtcp != was.rtcp), !slices.EqualFunc(now.crypto, was.crypto, crypto.same):
 		return Address
 	case now.dir != was.dir || now.hold != was.hold:
@@ -104,7 +112,7 @@ func (s *Session) reoffer(from Side, offer []byte) ([]byte, error) {
 	}
 	lines := make([]line, 0, len(d.lines))
 	for i := range d.lines {
-		lines = append(lines, d.lines[i].refused())
+		lines = append(lines, d.lines[i].declined())
 	}
 	if rem.line.fax() || l.remote.line.fax() || o.remote.line.fax() {
 		return s.reofferFax(l, o, rem, lines)

@@ -200,7 +200,7 @@ func (r *Replacement) patch(stay *leg, have *remote, spoken line) Patch {
 		}
 		lines := make([]line, 0, len(r.rem.lines))
 		for i := range r.rem.lines {
-			lines = append(lines, r.rem.lines[i].refused())
+			lines = append(lines, r.rem.lines[i].declined())
 		}
 		lines[r.rem.audio] = r.e.l.reply(r.rem, &answer)
 		r.e.l.formats = lines[r.rem.audio].formats

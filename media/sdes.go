@@ -127,6 +127,10 @@ func (l *Leg) profile() string {
 		return protoAVPF
 	case plain:
 		return protoAVP
+	case l.Security == DTLS && l.Feedback:
+		return protoTLSF
+	case l.Security == DTLS:
+		return protoTLS
 	case l.Feedback:
 		return protoSAVPF
 	}
@@ -163,10 +167,13 @@ func (l *Leg) check() error {
 			return fmt.Errorf("media: leg of %s: unknown suite %q", l.Party, s)
 		}
 	}
-	if l.T38 && l.Security == SRTPRequired {
-		return fmt.Errorf("media: leg of %s: T.38 goes in the clear, and the leg demands SRTP", l.Party)
+	if l.T38 && (l.Security == SRTPRequired || l.Security == DTLS || l.ICE) {
+		return fmt.Errorf("media: leg of %s: T.38 goes in the clear and without ICE, which the leg demands", l.Party)
 	}
-	if l.Security > SRTPBestEffort {
+	if l.Security == DTLS && len(l.Suites) > 0 && !slices.ContainsFunc(l.Suites, func(s Suite) bool { return s != AES_256_CM_SHA1_80 }) {
+		return fmt.Errorf("media: leg of %s: none of its suites can be had by DTLS-SRTP", l.Party)
+	}
+	if l.Security > DTLS {
 		return fmt.Errorf("media: leg of %s: unknown security %d", l.Party, l.Security)
 	}
 	return nil

@@ -43,15 +43,16 @@ type line struct {
 	kind    string
 	proto   string
 	port    uint16
+	mux     bool
+	hold    bool   // c= was the unspecified address: nothing may be sent to it, RFC 3264 section 8.4
 	control uint32 // octets per second that it allows for RTCP; 0: it does not say; noControl: it allows none
 	formats []string
 	addr    netip.AddrPort
 	rtcp    netip.AddrPort // RFC 3605, or port+1; the RTP address when mux is agreed
 	dir     direction
-	hold    bool // c= was the unspecified address: nothing may be sent to it, RFC 3264 section 8.4
-	mux     bool
 	attrs   []attr // the allowed ones, in their order
 	crypto  []crypto
+	web     *web     // what it says beyond that; nil: nothing
 	fault   *Refusal // why this line can't be relayed; it only matters when the line is needed
 }
 
@@ -59,7 +60,7 @@ func (l *line) secure() bool { return l.proto == protoSAVP || l.proto == protoSA
 
 // audio says whether the line could be relayed at all.
 func (l *line) audio() bool {
-	return l.kind == "audio" && (l.proto == protoAVP || l.proto == protoAVPF || l.secure())
+	return l.kind == "audio" && (l.proto == protoAVP || l.proto == protoAVPF || l.secure() || l.tls())
 }
 
 // attr is an attribute; a property has no value.
@@ -109,7 +110,10 @@ func (l *line) place(conn, rtcp string, said bool) {
 		return
 	}
 	if len(f) > 4 { // "9 IN IP4 192.0.2.1" and the empty word
-		if a, ref = readAddr(f[3]); ref != nil || a.IsUnspecified() {
+		if a, ref = readAddr(f[3]); ref == nil && a.IsUnspecified() && l.mux {
+			return // browsers write "9 IN IP4 0.0.0.0" where RTCP has no address of its own
+		}
+		if ref != nil || a.IsUnspecified() {
 			l.fault = refuse(301, "rtcp address cannot be used")
 			return
 		}
@@ -159,6 +163,7 @@ func (d *description) tail(b []byte) []byte {
 	b = d.host.AppendTo(append(b, family...))
 	b = append(append(b, "\r\ns=-\r\nc="...), family[1:]...)
 	b = append(d.host.AppendTo(b), "\r\nt=0 0\r\n"...)
+	b = d.session(b)
 	for i := range d.lines {
 		b = d.lines[i].render(b)
 	}
@@ -178,6 +183,9 @@ func (l *line) render(b []byte) []byte {
 		b = append(append(b, ' '), f...)
 	}
 	b = append(b, "\r\n"...)
+	if l.web != nil && l.port == 0 {
+		return l.web.render(b)
+	}
 	if l.port == 0 {
 		return b
 	}
@@ -194,6 +202,9 @@ func (l *line) render(b []byte) []byte {
 	}
 	for _, c := range l.crypto {
 		b = attribute(b, "crypto", c.String())
+	}
+	if l.web != nil {
+		b = l.web.render(b)
 	}
 	return b
 }

@@ -74,8 +74,10 @@ type heard struct{ r *Relay }
 // Moved implements plane.Events.
 func (h heard) Moved(m plane.Move) { h.r.seats.with(m.Leg, func(l *leg) { l.moved(m) }) }
 
-// Aside implements plane.Events. No leg of a relay is set with Aside, so there is nobody to give it to.
-func (heard) Aside(plane.Ref, netip.AddrPort, []byte) {}
+// Aside implements plane.Events.
+func (h heard) Aside(ref plane.Ref, from netip.AddrPort, b []byte) {
+	h.r.seats.with(ref, func(l *leg) { l.aside(from, b) })
+}
 
 // Passed implements plane.Events.
 func (h heard) Passed(ref plane.Ref, in bool, at time.Time, peer netip.AddrPort, header []byte, size int) {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cordonsip/cordon/media/dtls"
 	"github.com/cordonsip/cordon/media/plane"
 	"github.com/cordonsip/cordon/sovereign"
 )
@@ -21,9 +22,10 @@ type Session struct {
 	slab     *slab  // guarded by mu; nil when the session has ended
 	worker   uint32 // that carries the packets of both sides
 	legs     [2]atomic.Pointer[leg]
-	sink     plane.Sink  // gets what A sends when there is no B side: the session of an Endpoint
-	answered atomic.Bool // it is followed who falls silent
-	look     sync.Mutex  // pulses, and that no leg is wiped while it is looked at; taken after mu
+	sink     plane.Sink   // gets what A sends when there is no B side: the session of an Endpoint
+	up       atomic.Int64 // when it was answered, unix ns; 0: it was not
+	answered atomic.Bool  // it is followed who falls silent
+	look     sync.Mutex   // pulses, and that no leg is wiped while it is looked at; taken after mu
 	// watch sees the headers of RTP packets while somebody asked for them; nil else.
 	watch atomic.Pointer[func(Header)]
 
@@ -53,10 +55,13 @@ type remote struct {
 	line  line
 	audio int // index of line: the audio, or the fax that has its place
 	lines []line
-	key   *crypto // the peer's, nil for plain
+	key   *crypto // the peer's, nil for plain and for keys by DTLS
 	pass  *sovereign.Pass
 	rtcp  *sovereign.Pass // nil with mux
 	off   bool            // the stream is refused or was taken away
+	iced  bool            // it checks by ICE, and nominates where media goes
+	asks  bool            // with DTLS: it offered, and we say who begins
+	role  dtls.Role       // with DTLS: ours
 	told  direction       // of an answer: the direction that was offered to it; "" of an offer
 }
 
@@ -244,11 +249,12 @@ func (s *Session) relayed(rem *remote, l *leg, fresh bool) ([]line, *Refusal) {
 	}
 	l.dials(&out)
 	out = l.known(out)
-	if was := l.audible(); was != nil {
-		out.mux = was.line.mux
-	}
 	if out.proto == "" {
 		out.proto = l.cfg.profile()
+	}
+	out.mux = out.mux || out.tls() || l.cfg.ICE // RFC 5764 section 5.1.2 has an association for each port: one is enough
+	if was := l.audible(); was != nil {
+		out.mux = was.line.mux
 	}
 	switch {
 	case out.secure() && !l.cfg.keys():
@@ -256,7 +262,11 @@ func (s *Session) relayed(rem *remote, l *leg, fresh bool) ([]line, *Refusal) {
 	case out.secure() || l.tries():
 		out.crypto = l.offerKeys()
 	}
+	if ref := l.offersWeb(&out); ref != nil {
+		return nil, ref
+	}
 	lines[rem.audio] = out
+	l.named(lines)
 	return lines, nil
 }
 
@@ -354,7 +364,7 @@ func (s *Session) answer(from Side, sdp []byte) ([]byte, error) {
 	x.answered = true
 	lines := l.sheet(len(x.rem.lines))
 	for i := range x.rem.lines {
-		lines = append(lines, x.rem.lines[i].refused())
+		lines = append(lines, x.rem.lines[i].declined())
 	}
 	if !x.rem.off && !rem.off {
 		lines[x.rem.audio] = l.reply(x.rem, rem)
@@ -381,6 +391,7 @@ func (l *leg) reply(offer, answer *remote) line {
 		c.tag = offer.key.tag
 		out.crypto = []crypto{c}
 	}
+	out.web = l.answersWeb(offer)
 	return out
 }
 

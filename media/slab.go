@@ -99,6 +99,9 @@ func (l *leg) forget() {
 			clear(rem.key.key)
 		}
 	}
+	if a := l.assoc.Load(); a != nil {
+		a.forget()
+	}
 }
 
 // shed gives the memory of a closed session back, unless somebody else may still look at it: an attempt beside the one that won, or a far end that was replaced,

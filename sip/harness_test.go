@@ -164,6 +164,7 @@ func newWorld(t *testing.T, tune func(*Config)) *world {
 	if w.relay, err = media.New(media.Config{
 		Listen: w.host.ListenUDP, Fence: w.fence, Bind: edgeAddr.Addr(),
 		Moved: func(id string, m media.Move) { w.edge.MediaMoved(id, m) }, Heard: func(id string, m media.Liveness) { w.edge.MediaHeard(id, m) },
+		Unkeyed: func(id string, u media.Unkeyed) { w.edge.MediaUnkeyed(id, u) },
 	}); err != nil {
 		t.Fatal(err)
 	}
