@@ -112,8 +112,8 @@ func (n *Node) buildDoors(ctx context.Context) error {
 	}
 	n.relay, err = media.New(media.Config{
 		Plane: n.apart(ctx, c), Listen: n.listenMedia, Fence: n.fence, Bind: c.Media.Address, Ports: c.Media.Ports, Sockets: n.mediaSockets(), Calls: c.Limits.MaxCalls, Reports: c.Media.Reports,
-		Moved: func(session string, m media.Move) { n.edge.MediaMoved(session, m) },
-		Heard: func(session string, m media.Liveness) { n.edge.MediaHeard(session, m) },
+		Moved:   func(session string, m media.Move) { n.edge.MediaMoved(session, m) },
+		Heard:   func(session string, m media.Liveness) { n.edge.MediaHeard(session, m) },
 		Unkeyed: func(session string, u media.Unkeyed) { n.edge.MediaUnkeyed(session, u) }, Limits: c.Media.Limits, Logger: n.logger.With("room", "media"), Metrics: n.opts.Metrics,
 	})
 	if err != nil {
