@@ -24,6 +24,8 @@ import (
 //	> BYE | tag=nobody          another tag than the callee's
 //	> BYE | lost=30             lost on the way in 30 of 100 cases, sending and receiving alike
 //	play                        a second of the tone, as RTP; "play long" for twenty
+//	> INVITE | image            send a description of a fax (T.38) in the place of the audio
+//	fax                         the packets of one, as UDPTL
 //	wait 200                    milliseconds
 //
 // A caller's ACK to a refusal and its CANCEL belong to the INVITE's transaction; the script says so with "of=N", N steps back. "of=invite" makes a callee answer
@@ -32,7 +34,7 @@ import (
 // step is one line.
 type step struct {
 	send  bool
-	what  string // method, status, play, wait
+	what  string // method, status, play, fax, wait
 	words []string
 }
 
@@ -50,6 +52,8 @@ func parse(t *testing.T, script string) []step {
 			s.what, s.words = "wait", f[1:]
 		case f[0] == "play":
 			s.what, s.words = "play", append(f[1:], "tone")
+		case f[0] == "fax":
+			s.what = "fax"
 		default:
 			t.Fatalf("script: %q", line)
 		}
@@ -73,6 +77,20 @@ a=rtpmap:101 telephone-event/8000
 a=fmtp:101 0-15
 a=ptime:20
 a=%s
+`
+
+const faxBody = `v=0
+o=sipp 1001 %d IN IP4 [media_ip]
+s=-
+c=IN IP4 [media_ip]
+t=0 0
+m=image [media_port] udptl t38
+a=T38FaxVersion:0
+a=T38MaxBitRate:14400
+a=T38FaxRateManagement:transferredTCF
+a=T38FaxMaxBuffer:1024
+a=T38FaxMaxDatagram:400
+a=T38FaxUdpEC:t38UDPRedundancy
 `
 
 // compiler makes the XML of one side.
@@ -144,6 +162,8 @@ func (c *compiler) step(s step) {
 		fmt.Fprintf(&c.b, "<pause milliseconds=\"%s\"/>\n", s.words[0])
 	case s.what == "play":
 		fmt.Fprintf(&c.b, "<nop><action><exec play_pcap_audio=\"%s.pcap\"/></action></nop>\n", s.words[0])
+	case s.what == "fax":
+		c.b.WriteString("<nop><action><exec play_pcap_image=\"fax.pcap\"/></action></nop>\n")
 	case s.send:
 		c.send(s)
 	default:
@@ -239,6 +259,9 @@ func (c *compiler) send(s step) {
 			}
 			c.sdp++
 			body = fmt.Sprintf(sdpBody, c.sdp, direction)
+		case w == "image":
+			c.sdp++
+			body = fmt.Sprintf(faxBody, c.sdp)
 		case strings.HasPrefix(w, "dtmf="):
 			extra += "Content-Type: application/dtmf-relay\n"
 			text = "Signal=" + strings.TrimPrefix(w, "dtmf=") + "\nDuration=160\n"

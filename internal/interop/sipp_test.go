@@ -49,6 +49,7 @@ func launch(t *testing.T, addr string, port uint16, xml string, o options, args 
 	writeFile(t, filepath.Join(s.dir, "scenario.xml"), []byte(xml))
 	writeFile(t, filepath.Join(s.dir, "tone.pcap"), tonePcap(packetsOfTone))
 	writeFile(t, filepath.Join(s.dir, "long.pcap"), tonePcap(20*packetsOfTone))
+	writeFile(t, filepath.Join(s.dir, "fax.pcap"), pcapOf(faxPackets(), 30*time.Millisecond))
 	all := []string{
 		"-sf", "scenario.xml", "-i", addr, "-p", fmt.Sprint(port), "-mi", addr, "-mp", fmt.Sprint(o.at.freePort(t, addr)), "-t", o.flag(), "-nostdin",
 		"-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_msg", "-message_file", "messages.log", "-trace_err", "-error_file", "errors.log",
@@ -244,15 +245,10 @@ func (s *sipp) echoes() int {
 // packetsOfTone is one second of audio.
 const packetsOfTone = 50
 
-// tonePcap makes a capture that SIPp can play: packets of 20 ms of a 440 Hz tone as G.711 A-law (RTP payload type 8) in UDP over Ethernet.
+// tonePcap makes a capture that SIPp can play: packets of 20 ms of a 440 Hz tone as G.711 A-law (RTP payload type 8).
 func tonePcap(count int) []byte {
-	var b bytes.Buffer
-	le := binary.LittleEndian
-	// Global header: magic, version 2.4, zone, accuracy, snap length, LINKTYPE_ETHERNET.
-	for _, v := range []any{uint32(0xa1b2c3d4), uint16(2), uint16(4), uint32(0), uint32(0), uint32(65535), uint32(1)} {
-		_ = binary.Write(&b, le, v) // a Buffer takes everything
-	}
 	const payload = 160
+	var all [][]byte
 	for i := range count {
 		rtp := make([]byte, 12+payload)
 		rtp[0], rtp[1] = 0x80, 8
@@ -262,11 +258,25 @@ func tonePcap(count int) []byte {
 		for j := range payload {
 			rtp[12+j] = alaw(int16(8000 * math.Sin(2*math.Pi*440*float64(i*payload+j)/8000)))
 		}
-		frame := make([]byte, 14+20+8, 14+20+8+len(rtp))
+		all = append(all, rtp)
+	}
+	return pcapOf(all, 20*time.Millisecond)
+}
+
+// pcapOf makes a capture of datagrams in UDP over Ethernet.
+func pcapOf(datagrams [][]byte, every time.Duration) []byte {
+	var b bytes.Buffer
+	le := binary.LittleEndian
+	// Global header: magic, version 2.4, zone, accuracy, snap length, LINKTYPE_ETHERNET.
+	for _, v := range []any{uint32(0xa1b2c3d4), uint16(2), uint16(4), uint32(0), uint32(0), uint32(65535), uint32(1)} {
+		_ = binary.Write(&b, le, v) // a Buffer takes everything
+	}
+	for i, datagram := range datagrams {
+		frame := make([]byte, 14+20+8, 14+20+8+len(datagram))
 		frame[12], frame[13] = 0x08, 0x00 // IPv4
 		ip := frame[14:34]
 		ip[0], ip[8], ip[9] = 0x45, 64, 17
-		binary.BigEndian.PutUint16(ip[2:], uint16(20+8+len(rtp)))
+		binary.BigEndian.PutUint16(ip[2:], uint16(20+8+len(datagram)))
 		copy(ip[12:], []byte{192, 0, 2, 1})
 		copy(ip[16:], []byte{192, 0, 2, 2})
 		var sum uint32
@@ -280,9 +290,9 @@ func tonePcap(count int) []byte {
 		udp := frame[34:42]
 		binary.BigEndian.PutUint16(udp[0:], 4000)
 		binary.BigEndian.PutUint16(udp[2:], 4000)
-		binary.BigEndian.PutUint16(udp[4:], uint16(8+len(rtp)))
-		frame = append(frame, rtp...)
-		micros := i * 20000
+		binary.BigEndian.PutUint16(udp[4:], uint16(8+len(datagram)))
+		frame = append(frame, datagram...)
+		micros := (time.Duration(i) * every).Microseconds()
 		for _, v := range []uint32{uint32(micros / 1000000), uint32(micros % 1000000), uint32(len(frame)), uint32(len(frame))} {
 			_ = binary.Write(&b, le, v)
 		}
