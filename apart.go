@@ -22,35 +22,50 @@ const legsPerCall = 4
 // mediaSocket is where the media process listens, in a folder of this user alone.
 func mediaSocket(c *configs.Config) string { return filepath.Join(c.StateDir, "run", "media.sock") }
 
-// apart has packets carried by a process of their own, when the configuration says so; nil: by this one.
+// apart has packets carried by a process of their own, when the configuration says so, or leaves it open and there is a program for it; nil: by this one.
 func (n *Node) apart(ctx context.Context, c *configs.Config) func(plane.Events) (plane.Commands, error) {
-	if c.Media.InProcess {
+	_, system := n.opts.Net.(osnet.Net)
+	fits := system && !n.opts.Memory
+	if c.Media.InProcess || !c.Media.Apart && (!fits || n.opts.Media == nil) {
 		return nil
 	}
 	return func(e plane.Events) (plane.Commands, error) {
-		if _, ok := n.opts.Net.(osnet.Net); !ok || n.opts.Memory {
+		if !fits {
 			return nil, errors.New("media.inprocess: a process of its own needs the network of the system, and a state folder")
 		}
-		if err := os.MkdirAll(filepath.Dir(mediaSocket(c)), 0o700); err != nil {
-			return nil, fmt.Errorf("media: %w", err)
+		err := n.connect(ctx, c, e)
+		switch {
+		case err == nil:
+			return n.media, nil
+		case !c.Media.Apart && errors.Is(err, link.ErrUnable):
+			n.logger.Warn("media: this process carries the packets itself, since no other can: media.inprocess: true says that this is meant", "why", err)
+			return nil, nil
 		}
-		client, err := link.New(link.Config{
-			Socket: mediaSocket(c), Command: n.opts.Media, Build: n.opts.Software, Fence: n.fence, Legs: legsPerCall * c.Limits.MaxCalls, Events: e, Died: n.mediaDied,
-			Logger: n.logger.With("room", "media"),
-		})
-		if err != nil {
-			return nil, err
-		}
-		had, err := client.Connect(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("media: %w", err)
-		}
-		n.media = client
-		if had.Upgraded {
-			n.upgraded = &audit.MediaRestarted{At: had.At.UTC(), GapMS: milliseconds(had.Gap), Legs: len(had.Legs), From: had.Build}
-		}
-		return client, nil
+		return nil, fmt.Errorf("media: %w", err)
 	}
+}
+
+// connect finds or starts the media process.
+func (n *Node) connect(ctx context.Context, c *configs.Config, e plane.Events) error {
+	if err := os.MkdirAll(filepath.Dir(mediaSocket(c)), 0o700); err != nil {
+		return err
+	}
+	client, err := link.New(link.Config{
+		Socket: mediaSocket(c), Command: n.opts.Media, Build: n.opts.Software, Fence: n.fence, Legs: legsPerCall * c.Limits.MaxCalls, Events: e, Died: n.mediaDied,
+		Logger: n.logger.With("room", "media"),
+	})
+	if err != nil {
+		return err
+	}
+	had, err := client.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	n.media = client
+	if had.Upgraded {
+		n.upgraded = &audit.MediaRestarted{At: had.At.UTC(), GapMS: milliseconds(had.Gap), Legs: len(had.Legs), From: had.Build}
+	}
+	return nil
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,14 +1,17 @@
 package cordon_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -197,4 +200,66 @@ func listener(t *testing.T, path string) int {
 		t.Fatal(err)
 	}
 	return pid
+}
+
+// TestTheDefault: a file that does not say who carries packets gets a process for it where whoever runs the node has a program for one that works, and one line where it does not.
+func TestTheDefault(t *testing.T) {
+	for _, name := range []string{"T1", "T2", "CORDON_TEST_CLARA"} {
+		t.Setenv(name, "a token of "+name+", which is long enough to be one")
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	works := []string{exe, mediaProcess, "--build", "test"}
+	for name, c := range map[string]struct {
+		more    string
+		program []string
+		apart   bool
+		says    string // in the log
+		fails   bool
+	}{
+		"a program":                      {"", works, true, "", false},
+		"no program":                     {"", nil, false, "", false},
+		"a program that ends":            {"", []string{"/bin/false"}, false, "this process carries the packets itself", false},
+		"in process, by the file":        {"media: {inprocess: true}\n", works, false, "", false},
+		"apart by the file, it ends":     {"media: {inprocess: false}\n", []string{"/bin/false"}, false, "", true},
+		"calls must be kept, it ends":    {"restart: {calls: keep}\n", []string{"/bin/false"}, false, "this process carries", true},
+		"calls must be kept, no program": {"restart: {calls: keep}\n", nil, false, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, err := os.MkdirTemp("", "cordon") // a path of a socket is short
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer os.RemoveAll(dir)
+			cfg, err := configs.Load(writeConfig(t, dir, nodeConfig+c.more))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			n, err := cordon.New(t.Context(), cordon.Options{
+				Config: cfg, Net: osnet.Net{}, Software: "test", Media: c.program, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo})),
+			})
+			if (err != nil) != c.fails || !strings.Contains(log.String(), c.says) || c.says == "" && strings.Contains(log.String(), "carries the packets") {
+				t.Fatalf("%v: %s", err, log.String())
+			}
+			if c.fails {
+				return
+			}
+			defer n.Close(t.Context())
+			conn, err := net.Dial("unix", filepath.Join(cfg.StateDir, "run", "media.sock"))
+			if (err == nil) != c.apart {
+				t.Errorf("somebody listens: %v", err)
+			}
+			if err == nil {
+				pid := listener(t, filepath.Join(cfg.StateDir, "run", "media.sock"))
+				conn.Close()
+				defer syscall.Kill(pid, syscall.SIGTERM) // when nobody is connected any more
+				if folder, err := os.Stat(filepath.Join(cfg.StateDir, "run")); err != nil || folder.Mode().Perm() != 0o700 || pid == os.Getpid() {
+					t.Errorf("process %d listens in %v, %v", pid, folder.Mode(), err)
+				}
+			}
+		})
+	}
 }

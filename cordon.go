@@ -49,7 +49,7 @@ type Options struct {
 	Software string // version and commit, for the log
 	// Memory keeps log, state and keys in memory: for tests in virtual time and for trying things out. Nothing outlives the process.
 	Memory  bool
-	Media   []string  // starts a media process, where the configuration wants one; nil: this program with "media"
+	Media   []string  // starts a media process, where the configuration leaves that open or wants one; nil: where it wants one, and this program with "media" does
 	Console io.Writer // where console notices go; nil discards them
 	Logger  *slog.Logger
 	Metrics *prometheus.Registry // nil makes one

@@ -367,7 +367,9 @@ func (b *builder) roots(path, file string) *x509.CertPool {
 
 func (b *builder) media(c *Config) {
 	m := b.doc.file.Media
-	c.Media.InProcess = m.InProcess == nil || *m.InProcess
+	if m.InProcess != nil {
+		c.Media.InProcess, c.Media.Apart = *m.InProcess, !*m.InProcess
+	}
 	c.Media.Address = b.addr("media.address", m.Address)
 	c.Media.Advertise = b.addr("media.advertise", m.Advertise)
 	c.Media.Limits = b.liveness()

@@ -96,8 +96,9 @@ type MediaPart struct {
 	Advertise netip.Addr
 	Limits    media.Limits
 	Ports     [2]uint16
-	DSCP      int // of what is sent; -1: as the system has it
-	InProcess bool
+	DSCP      int           // of what is sent; -1: as the system has it
+	InProcess bool          // the node carries the packets itself,
+	Apart     bool          // or a process of its own does; neither: where the system can
 	Reports   time.Duration // after how long without RTCP of one side the other one gets reports of ours; 0: never
 }
 

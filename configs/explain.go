@@ -28,8 +28,9 @@ func (c *Config) Explain(at time.Time) (string, error) {
 	p := snap.Policy()
 	fmt.Fprintf(&b, "%s: tenant %s, node %s\n", c.Name, c.File.Tenant.words(), c.File.Node.Name)
 	fmt.Fprintf(&b, "policy  %s; home %s; fails over by itself to: %s\n", p.Preset, p.Home, allowed(p))
-	fmt.Fprintf(&b, "judged  as of %s, law table of %s, %d instruments suspended here; policy digest %.16s\n\n",
+	fmt.Fprintf(&b, "judged  as of %s, law table of %s, %d instruments suspended here; policy digest %.16s\n",
 		at.UTC().Format(time.DateOnly), sovereign.Shipped().AsOf().Format(time.DateOnly), len(overlay), snap.PolicyDigest())
+	fmt.Fprintf(&b, "media   %s\n\n", c.carrying())
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "PARTY\tWHAT\tPLACE\tCOUNTRY\tVERDICT\tGROUND\tWHY")
 	for _, party := range snap.Parties() {
@@ -47,6 +48,21 @@ func (c *Config) Explain(at time.Time) (string, error) {
 		fmt.Fprintf(&b, "\nwarning: %v\n", overlayErr)
 	}
 	return b.String(), nil
+}
+
+// carrying says who carries packets, and what becomes of calls when this process is told to end.
+func (c *Config) carrying() string {
+	if c.Media.InProcess {
+		return "carried by this process; calls end with it, after the drain"
+	}
+	who := "carried by a process of its own where the system can have one (run/media.sock in the state folder)"
+	if c.Media.Apart {
+		who = "carried by a process of its own (run/media.sock in the state folder)"
+	}
+	if c.Restart.End {
+		return who + "; SIGTERM ends calls after the drain"
+	}
+	return who + "; SIGTERM leaves calls up for the next start: the supervisor must let the media process live"
 }
 
 // words names the tenant with whatever is known of it.

@@ -152,7 +152,8 @@ type Media struct {
 	DSCP string `yaml:"dscp,omitempty"`
 	// What a peer gets whose other side sends no RTCP: fill (default): after ten seconds, reports that are made here, of what is sent to it and comes from it (RFC 3550); pass: nothing.
 	RTCP string `yaml:"rtcp,omitempty"`
-	// Whether this process carries the packets itself (default). false: `cordon media` does, which is started by itself and goes on when this process dies.
+	// false: a process of its own, `cordon media`, carries the packets of calls; it is started by itself, and goes on when this process dies. true: this process carries them. Default: a process of its own where the system can
+	// have one (Linux, 512 MiB of memory or more), else this one, which says why.
 	InProcess *bool `yaml:"inprocess,omitempty"`
 	// When a side of an answered call counts as silent, unheard or dead.
 	Liveness Liveness `yaml:"liveness,omitempty"`

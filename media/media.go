@@ -102,7 +102,7 @@ type Config struct {
 	Tick time.Duration
 	// Reports is after how long without RTCP of one far end the relay makes reports of its own to the other one; 0: what no far end sends nobody gets.
 	Reports time.Duration
-	// Plane gives what carries the packets, which tells e of what happened; nil: the relay carries them itself, while Run does.
+	// Plane gives what carries the packets, which tells e of what happened; nil, and where it gives nil: the relay carries them itself, while Run does.
 	Plane func(e plane.Events) (plane.Commands, error)
 	// Moved is told of each latch, re-latch and refusal; must not block.
 	Moved func(session string, m Move)

@@ -68,7 +68,8 @@ func (r *Relay) begin() error {
 	var err error
 	if r.cfg.Plane != nil {
 		r.plane, err = r.cfg.Plane(heard{r})
-	} else {
+	}
+	if r.plane == nil && err == nil {
 		r.own, err = plane.New(plane.Config{Fence: r.cfg.Fence, Workers: r.cfg.Workers, Tick: r.cfg.Tick, Events: heard{r}, Logger: r.cfg.Logger})
 		r.plane = r.own
 	}

@@ -116,7 +116,7 @@ edge_groups:
     media: {security: plain}
 routes:
   - {name: inbound, direction: inbound, to: [{party: fra}], on_hold: {status: 403}}
-media: {ports: 10000-59999}
+media: {ports: 10000-59999, inprocess: true}
 health: {interval: 20s, timeout: 1s, fall: 10, rise: 1, hold_down: 1s}
 gate: {quorum: 2}
 people:

@@ -76,6 +76,10 @@ func main() {
 		loosen(os.Environ())
 	}
 	ctx, stop := untilSignal(context.Background())
+	if len(os.Args) > 1 && os.Args[1] == "media" { // it has manners of its own
+		stop()
+		ctx = context.Background()
+	}
 	defer stop()
 	os.Exit(realMain(ctx, os.Args[1:], streams{os.Stdout, os.Stderr, os.Stdin}))
 }

@@ -45,8 +45,12 @@ func (r *runCmd) Run(ctx context.Context, s streams) error {
 	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(liveHeap)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	program, why := mediaProgram(memory("/"))
+	if program == nil && !cfg.Media.InProcess && !cfg.Media.Apart {
+		logger.Info("media: this process carries the packets itself", "why", why)
+	}
 	node, err := cordon.New(ctx, cordon.Options{
-		Config: cfg, Net: osnet.Net{}, Software: software(), Console: s.out, Logger: logger, Metrics: metrics,
+		Config: cfg, Net: osnet.Net{}, Software: software(), Media: program, Console: s.out, Logger: logger, Metrics: metrics,
 	})
 	if err != nil {
 		return withHint(err, "an address in use, a folder without rights and a log in use by another process are the usual causes")

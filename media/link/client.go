@@ -70,16 +70,19 @@ type Client struct {
 
 var _ plane.Commands = (*Client)(nil)
 
+// Program is the command that starts a media process of this very program.
+func Program() []string { return []string{program, "media"} }
+
 // New checks c and starts nothing.
 func New(c Config) (*Client, error) {
 	if c.Fence == nil || c.Events == nil || c.Socket == "" {
 		return nil, errors.New("link: want a fence, a path and somebody who hears of events")
 	}
 	if len(c.Socket)+len(nextPath) > maxPath {
-		return nil, fmt.Errorf("link: %s: a path of %d bytes at most is needed", c.Socket, maxPath-len(nextPath))
+		return nil, fmt.Errorf("%w: %s: a path of %d bytes at most is needed", ErrUnable, c.Socket, maxPath-len(nextPath))
 	}
 	if c.Command == nil {
-		c.Command = []string{program, "media"}
+		c.Command = Program()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -103,16 +106,22 @@ const (
 // they are closed, under their numbers; pairs that no leg has are withdrawn. One of another build is replaced by one of this build, which goes on with its legs. Call it once, before Run and before any command.
 func (c *Client) Connect(ctx context.Context) (Inventory, error) {
 	c.unhook = c.cfg.Fence.OnSwap(func(*sovereign.Snapshot) { c.swapped() })
-	inv, err := c.attach(ctx)
+	inv, err := c.attach(ctx, true)
 	if err != nil {
 		c.unhook()
+		if c.memory != nil {
+			c.memory.Close()
+		}
 		return Inventory{}, err
 	}
 	return inv, nil
 }
 
-// attach connects to a media process, or starts one, and tells it all or has it tell all.
-func (c *Client) attach(ctx context.Context) (inv Inventory, err error) {
+// ErrUnable is a system that can have no media process: nothing of ours runs, and none can be started.
+var ErrUnable = errors.New("link: no media process can be started")
+
+// attach connects to a media process, or starts one, and tells it all or has it tell all. The first one must show that it can.
+func (c *Client) attach(ctx context.Context, first bool) (inv Inventory, err error) {
 	p, verdict, err := c.find()
 	if verdict == relieved {
 		gone := false
@@ -129,7 +138,9 @@ func (c *Client) attach(ctx context.Context) (inv Inventory, err error) {
 		verdict = adopted
 	}
 	if verdict == none && err == nil {
-		p, err = c.fresh(ctx, c.cfg.Socket)
+		if p, err = c.fresh(ctx, c.cfg.Socket); err != nil {
+			err = fmt.Errorf("%w: %w", ErrUnable, err)
+		}
 		verdict = begun
 	}
 	if err != nil {
@@ -138,13 +149,40 @@ func (c *Client) attach(ctx context.Context) (inv Inventory, err error) {
 		}
 		return inv, err
 	}
-	if verdict == begun {
+	switch {
+	case verdict == begun && first:
+		return inv, c.prove(p)
+	case verdict == begun:
 		return inv, c.begin(p, false)
 	}
 	if inv, err = c.adopt(p); err != nil {
 		p.leave()
 	}
 	return inv, err
+}
+
+// prove tells a media process all, and waits until it has done it: one that cannot, under the rules of a supervisor for example, is found before anybody relies on it.
+func (c *Client) prove(p *peer) error {
+	err := c.begin(p, true)
+	if err == nil {
+		err = p.l.c.SetReadDeadline(time.Now().Add(patience))
+	}
+	if err == nil {
+		err = p.l.say(func(q *batch) { q.b = putPing(q.b, 1, 0) })
+	}
+	for k := kindPing; err == nil && k != kindPong; {
+		var r *body
+		var files []int
+		if k, r, files, err = p.l.next(); err == nil {
+			err = c.heard(p, k, r, files)
+		}
+	}
+	if err == nil {
+		return p.l.c.SetReadDeadline(time.Time{})
+	}
+	p.leave()
+	p.kill()
+	return fmt.Errorf("%w: %w", ErrUnable, err)
 }
 
 // verdict is what becomes of a media process that runs already.

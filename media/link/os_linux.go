@@ -14,6 +14,9 @@ import (
 // program is the one that runs, whatever lies under its name by now.
 const program = "/proc/self/exe"
 
+// Supported says that this system can have media processes.
+const Supported = true
+
 // detach gives a process that is to be started a session of its own: what ends or stops the group of this one does not reach it. What this process itself was
 // started with, and never looked at, is not handed on.
 func detach(c *exec.Cmd) {

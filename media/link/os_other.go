@@ -13,6 +13,9 @@ import (
 // program is found by its name here.
 const program = "cordon"
 
+// Supported says that this system can have media processes.
+const Supported = false
+
 // detach is not known here.
 func detach(*exec.Cmd) {}
 

@@ -85,7 +85,7 @@ func (c *Client) replace(ctx context.Context, why error, wait time.Duration) boo
 			return false
 		case <-time.After(wait):
 		}
-		_, err := c.attach(ctx)
+		_, err := c.attach(ctx, false)
 		if err == nil {
 			break
 		}

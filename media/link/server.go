@@ -49,6 +49,7 @@ type Server struct {
 	stop    context.CancelFunc // stops the plane
 	stopped chan struct{}
 	lonely  time.Time // since when nobody is connected; zero: somebody is
+	ending  bool      // with the connection
 }
 
 // NewServer checks c and starts nothing. Its fence denies everything until it has a snapshot.
@@ -71,8 +72,14 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, s.quit = context.WithCancel(ctx)
-	defer s.quit()
+	ctx, quit := context.WithCancel(ctx)
+	defer quit()
+	s.mu.Lock()
+	s.quit = quit
+	if s.ending {
+		quit()
+	}
+	s.mu.Unlock()
 	s.wg.Go(func() {
 		<-ctx.Done()
 		l.Close()
@@ -221,6 +228,18 @@ func (s *Server) attend(l *line, there bool) {
 	}
 	s.lonely = time.Now()
 	s.ears.forget(l)
+	if s.ending {
+		s.quit()
+	}
+}
+
+// Finish ends Run as soon as no control process is connected. As long as one is, it says when: it may have calls that go on for a while.
+func (s *Server) Finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending = true; s.quit != nil && !s.lonely.IsZero() {
+		s.quit()
+	}
 }
 
 // errStopped ends a connection, and the process, as it should.

@@ -5,6 +5,7 @@ package link
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -296,5 +297,83 @@ func TestNoMediaProcess(t *testing.T) {
 		if _, err := New(c); err == nil {
 			t.Errorf("%s: taken", what)
 		}
+	}
+}
+
+// TestUnable: a system that can have no media process is told from one whose media process carries calls that nobody may lose.
+func TestUnable(t *testing.T) {
+	r := &rig{fence: sovereign.NewFence(europe(), nil), events: &events{}}
+	for what, change := range map[string]func(*Config){
+		"no program":             func(c *Config) { c.Command = []string{"/bin/false"} },
+		"a program that is none": func(c *Config) { c.Command = []string{"/nowhere"} },
+		"no folder":              func(c *Config) { c.Socket = "/nowhere/s" },
+		"one that gets no further": func(c *Config) {
+			impostor(t, c.Socket, Greeting{Major: Major, Minor: Minor, Layout: plane.Layout, Build: "test"})
+		},
+		"a path that is too long": func(c *Config) { c.Socket = strings.Repeat("x", 105) },
+	} {
+		conf := config(t, r)
+		change(&conf)
+		client, err := New(conf)
+		if err == nil {
+			_, err = client.Connect(t.Context())
+		}
+		if !errors.Is(err, ErrUnable) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	conf := config(t, r)
+	impostor(t, conf.Socket, Greeting{Major: Major + 1, Build: "v9", Workers: 1, Legs: 1})
+	client, err := New(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Connect(t.Context()); err == nil || errors.Is(err, ErrUnable) {
+		t.Errorf("one that carries calls: %v", err)
+	}
+}
+
+// TestFinish: who is asked to end by a supervisor ends at once when nobody is connected, else when its control process goes.
+func TestFinish(t *testing.T) {
+	r := &rig{fence: sovereign.NewFence(europe(), nil), events: &events{}}
+	conf := config(t, r)
+	ready, signal := io.Pipe()
+	s, err := NewServer(ServerConfig{Socket: conf.Socket, Ready: signal, Logger: quiet(t), Build: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(context.Background()) }()
+	if _, err := io.ReadAll(ready); err != nil {
+		t.Fatal(err)
+	}
+	client, err := New(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.Commands, r.client = client, client
+	stop := runs(t, client.Run)
+	s.Finish()
+	up(t, r, false).talk(t, 3)
+	select {
+	case err := <-ended:
+		t.Fatalf("it ended with a call: %v", err)
+	default:
+	}
+	client.Leave()
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	alone, err := NewServer(ServerConfig{Socket: folder(t) + "/s", Logger: quiet(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone.Finish()
+	if err := alone.Run(context.Background()); err != nil {
+		t.Error(err)
 	}
 }
