@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -18,6 +19,17 @@ import (
 
 // legsPerCall is how many legs a call may have at one time: both sides, one that is asked beside them, and one that takes a place over.
 const legsPerCall = 4
+
+// perWorker is how many processors there are for each thread that carries packets, unless the configuration says otherwise: signalling needs more of them than packets do.
+const perWorker = 4
+
+// workers is how many threads carry packets.
+func workers(c *configs.Config) int {
+	if c.Media.Workers > 0 {
+		return c.Media.Workers
+	}
+	return max(1, runtime.GOMAXPROCS(0)/perWorker)
+}
 
 // mediaSocket is where the media process listens, in a folder of this user alone.
 func mediaSocket(c *configs.Config) string { return filepath.Join(c.StateDir, "run", "media.sock") }
@@ -52,6 +64,7 @@ func (n *Node) connect(ctx context.Context, c *configs.Config, e plane.Events) e
 	}
 	client, err := link.New(link.Config{
 		Socket: mediaSocket(c), Command: n.opts.Media, Build: n.opts.Software, Fence: n.fence, Legs: legsPerCall * c.Limits.MaxCalls, Events: e, Died: n.mediaDied,
+		Workers: workers(c), Tick: c.Media.Tick,
 		Logger: n.logger.With("room", "media"),
 	})
 	if err != nil {
@@ -62,6 +75,9 @@ func (n *Node) connect(ctx context.Context, c *configs.Config, e plane.Events) e
 		return err
 	}
 	n.media = client
+	if has := client.Workers(); has != workers(c) {
+		n.logger.Info("media: calls are up, and their workers stay", "workers", has, "configured", workers(c))
+	}
 	if had.Upgraded {
 		n.upgraded = &audit.MediaRestarted{At: had.At.UTC(), GapMS: milliseconds(had.Gap), Legs: len(had.Legs), From: had.Build}
 	}

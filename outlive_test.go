@@ -25,6 +25,7 @@ type survivors struct {
 	t            *testing.T
 	dir          string
 	build        string
+	media        string // keys of media
 	port         uint16 // of the listener; 0 until it is known
 	node         *cordon.Node
 	carrier, fra *carrier.Peer
@@ -39,7 +40,7 @@ func newSurvivors(t *testing.T) *survivors {
 	for _, name := range []string{"T1", "T2", "CORDON_TEST_CLARA"} {
 		t.Setenv(name, "a token of "+name+", which is long enough to be one")
 	}
-	s := &survivors{t: t, dir: dir, build: "test"}
+	s := &survivors{t: t, dir: dir, build: "test", media: "inprocess: false"}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for name, p := range map[string]**carrier.Peer{"127.1.0.10": &s.carrier, "127.1.0.11": &s.fra} {
@@ -58,7 +59,7 @@ func newSurvivors(t *testing.T) *survivors {
 func (s *survivors) boot(more string) error {
 	s.t.Helper()
 	text := strings.NewReplacer("127.5.0.10:0", fmt.Sprint("127.5.0.10:", s.port), "{host: 127.1.0.10,", fmt.Sprintf("{host: 127.1.0.10, port: %d,", s.carrier.Addr().Port()),
-		"{host: 127.1.0.11,", fmt.Sprintf("{host: 127.1.0.11, port: %d,", s.fra.Addr().Port())).Replace(nodeConfig) + "media: {inprocess: false}\n" + more
+		"{host: 127.1.0.11,", fmt.Sprintf("{host: 127.1.0.11, port: %d,", s.fra.Addr().Port())).Replace(nodeConfig) + "media: {" + s.media + "}\n" + more
 	cfg, err := configs.Load(writeConfig(s.t, s.dir, text))
 	if err != nil {
 		s.t.Fatal(err)
@@ -196,16 +197,17 @@ func TestANodeLeavesItsCallsToTheNext(t *testing.T) {
 	}
 }
 
-// A node of another build has a media process of that build carry the calls on, and says so.
+// A node of another build has a media process of that build carry the calls on, and says so. Calls that are up keep the workers that they have.
 func TestANodeOfAnotherBuild(t *testing.T) {
 	s := newSurvivors(t)
+	s.media += ", workers: 3, tick: 2ms"
 	if err := s.boot(""); err != nil {
 		t.Fatal(err)
 	}
 	one, _ := s.call()
 	was := listener(t, filepath.Join(s.dir, "state", "run", "media.sock"))
 	s.stop()
-	s.build = "another"
+	s.build, s.media = "another", "inprocess: false, workers: 2"
 	if err := s.boot(""); err != nil {
 		t.Fatal(err)
 	}
@@ -220,8 +222,11 @@ func TestANodeOfAnotherBuild(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := one.Hangup(ctx); err != nil {
-		t.Error(err)
+	two, _ := s.call()
+	for _, c := range []*carrier.Call{one, two} {
+		if err := c.Hangup(ctx); err != nil {
+			t.Error(err)
+		}
 	}
 	s.stop()
 }

@@ -111,7 +111,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		return err
 	}
 	n.relay, err = media.New(media.Config{
-		Plane: n.apart(ctx, c), Listen: n.listenMedia, Fence: n.fence, Bind: c.Media.Address, Ports: c.Media.Ports, Sockets: n.mediaSockets(), Calls: c.Limits.MaxCalls, Reports: c.Media.Reports,
+		Plane: n.apart(ctx, c), Workers: workers(c), Tick: c.Media.Tick, Listen: n.listenMedia, Fence: n.fence, Bind: c.Media.Address, Ports: c.Media.Ports, Sockets: n.mediaSockets(), Calls: c.Limits.MaxCalls, Reports: c.Media.Reports,
 		Moved:   func(session string, m media.Move) { n.edge.MediaMoved(session, m) },
 		Heard:   func(session string, m media.Liveness) { n.edge.MediaHeard(session, m) },
 		Unkeyed: func(session string, u media.Unkeyed) { n.edge.MediaUnkeyed(session, u) }, Limits: c.Media.Limits, Logger: n.logger.With("room", "media"), Metrics: n.opts.Metrics,

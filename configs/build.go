@@ -367,6 +367,7 @@ func (b *builder) roots(path, file string) *x509.CertPool {
 
 func (b *builder) media(c *Config) {
 	m := b.doc.file.Media
+	c.Media.Workers, c.Media.Tick = b.carriers()
 	if m.InProcess != nil {
 		c.Media.InProcess, c.Media.Apart = *m.InProcess, !*m.InProcess
 	}

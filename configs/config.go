@@ -97,6 +97,8 @@ type MediaPart struct {
 	Limits    media.Limits
 	Ports     [2]uint16
 	DSCP      int           // of what is sent; -1: as the system has it
+	Workers   int           // 0: as many as suit the machine
+	Tick      time.Duration // 0: as usual; less than 0: none
 	InProcess bool          // the node carries the packets itself,
 	Apart     bool          // or a process of its own does; neither: where the system can
 	Reports   time.Duration // after how long without RTCP of one side the other one gets reports of ours; 0: never

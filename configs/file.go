@@ -152,6 +152,11 @@ type Media struct {
 	DSCP string `yaml:"dscp,omitempty"`
 	// What a peer gets whose other side sends no RTCP: fill (default): after ten seconds, reports that are made here, of what is sent to it and comes from it (RFC 3550); pass: nothing.
 	RTCP string `yaml:"rtcp,omitempty"`
+	// Threads that carry packets; both sides of a call have the same one. auto (default): one per four processors, one at least. 1 to 64. While calls are up it stays what it was when they began, over restarts and upgrades.
+	Workers string `yaml:"workers,omitempty"`
+	// How long packets wait for each other at most, when there are 2,000 a second and more for a thread: 250us to 5ms; default 1ms. off: each is carried when it comes, which costs more of a processor. It counts from when the process
+	// that carries packets starts.
+	Tick string `yaml:"tick,omitempty"`
 	// false: a process of its own, `cordon media`, carries the packets of calls; it is started by itself, and goes on when this process dies. true: this process carries them. Default: a process of its own where the system can
 	// have one (Linux, 512 MiB of memory or more), else this one, which says why.
 	InProcess *bool `yaml:"inprocess,omitempty"`

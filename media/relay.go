@@ -45,15 +45,10 @@ func New(c Config) (*Relay, error) {
 	if c.Listen == nil || c.Fence == nil {
 		return nil, errors.New("media: a relay needs Listen and Fence")
 	}
-	c.Workers = max(c.Workers, 1)
-	p, err := newPorts(&c, c.Workers)
-	if err != nil {
-		return nil, err
-	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: c, ports: p, seats: newSeats(c.Workers), sessions: map[*Session]struct{}{}, seed: maphash.MakeSeed(), errands: errands{wake: make(chan struct{}, 1)}}
+	r := &Relay{cfg: c, sessions: map[*Session]struct{}{}, seed: maphash.MakeSeed(), errands: errands{wake: make(chan struct{}, 1)}}
 	if err := r.begin(); err != nil {
 		return nil, err
 	}
@@ -63,7 +58,7 @@ func New(c Config) (*Relay, error) {
 	return r, nil
 }
 
-// begin makes the plane.
+// begin makes the plane, and what is numbered by it.
 func (r *Relay) begin() error {
 	var err error
 	if r.cfg.Plane != nil {
@@ -76,7 +71,11 @@ func (r *Relay) begin() error {
 	if err != nil {
 		return err
 	}
-	r.ports.plane = r.plane
+	r.cfg.Workers = r.plane.Workers() // a plane that has calls has the workers that it had
+	if r.ports, err = newPorts(&r.cfg, r.cfg.Workers); err != nil {
+		return err
+	}
+	r.ports.plane, r.seats = r.plane, newSeats(r.cfg.Workers)
 	r.remember()
 	return nil
 }

@@ -349,5 +349,5 @@ func (c *Client) Status() Status {
 	return s
 }
 
-// Workers is how many the plane has: those of an adopted media process are its own.
+// Workers implements plane.Commands: those of an adopted media process are its own.
 func (c *Client) Workers() int { return c.workers }

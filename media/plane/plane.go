@@ -130,6 +130,8 @@ type Commands interface {
 	// Read copies what was counted; false when the slot has another leg.
 	Read(Ref) (Counters, bool)
 	Totals() Totals
+	// Workers is how many there are: slots and pairs are numbered by it.
+	Workers() int
 	// Held gives the legs that were opened before whoever asks began.
 	Held() []Held
 }
@@ -229,6 +231,9 @@ func (p *Plane) Run(ctx context.Context) error {
 
 // Totals implements Commands.
 func (p *Plane) Totals() Totals { return Totals{Control: p.control.Load(), Dropped: p.dropped.Load()} }
+
+// Workers implements Commands.
+func (p *Plane) Workers() int { return len(p.workers) }
 
 // worker of a slot or a pair.
 func (p *Plane) worker(n uint32) *worker { return p.workers[n%uint32(len(p.workers))] }
