@@ -33,8 +33,14 @@ type killLab struct {
 
 func killable(t *testing.T, callers, callees string) *killLab {
 	t.Helper()
+	return carriedBy(t, "media: {inprocess: false}", callers, callees)
+}
+
+// carriedBy is that with these keys for media.
+func carriedBy(t *testing.T, media, callers, callees string) *killLab {
+	t.Helper()
 	l := &killLab{carrier: newPeer(t, loop(1, 11), callers), group: newPeer(t, loop(10, 10), callees)}
-	w := &world{more: "media: {inprocess: false}\nlimits: {rate_per_source: 1000}"}
+	w := &world{more: media + "\nlimits: {rate_per_source: 1000}"}
 	w.trunks = []party{l.carrier.as("carrier", "{security: srtp, insecure_lab: true, suites: ["+callers+"]}")}
 	w.groups = []party{l.group.as("fra", "{security: srtp, insecure_lab: true, suites: ["+callees+"]}")}
 	w.dir = t.TempDir()

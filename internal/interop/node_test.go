@@ -163,6 +163,9 @@ func (w *world) complete() {
 	if w.gate == "" {
 		w.gate = "{quorum: 2}"
 	}
+	if !strings.Contains(w.more, "media:") { // who is killed here takes its calls along
+		w.more += "\nmedia: {inprocess: true}"
+	}
 	if w.health == "" {
 		// Probes are patient: the machine that runs this may be busy, and a missed probe is not what is tested.
 		w.health = "{interval: 1s, timeout: 900ms, fall: 3, rise: 2, hold_down: 1s}"

@@ -106,3 +106,34 @@ func TestUpgrade(t *testing.T) {
 	}
 	l.stop()
 }
+
+// A file that says nothing of who carries packets: a supervisor that signals all processes of a node, as systemd does by default, ends nothing before its time. The node drains with
+// media, and when the last call has ended no process is left.
+func TestStopOfAWholeUnit(t *testing.T) {
+	l := carriedBy(t, "media: {dscp: 46}", carrier.AES128SHA80, carrier.AES128SHA80)
+	l.dialAll(4)
+	talk := converse(t, l.calls)
+	talk.goesOn(t, "audio", 25)
+	media := l.mediaProcess()
+	if media == 0 || media == l.cmd.Process.Pid {
+		t.Fatalf("process %d listens for the control process %d", media, l.cmd.Process.Pid)
+	}
+	if err := syscall.Kill(media, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	l.signal(syscall.SIGTERM)
+	talk.goesOn(t, "audio goes on in the drain", 50)
+	talk.end()
+	if lost := sum(talk.account(t).lost); lost != 0 {
+		t.Errorf("%d packets lost", lost)
+	}
+	l.hangUp(l.calls)
+	l.faultless()
+	if code := l.wait(t, 45*time.Second); code != 0 {
+		t.Errorf("cordon ended with %d", code)
+	}
+	if syscall.Kill(media, 0) == nil {
+		t.Error("the media process is still there")
+	}
+	l.verify()
+}
