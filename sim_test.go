@@ -61,11 +61,11 @@ listeners:
   - {transport: udp, address: "10.5.0.10:5060"}
   - {transport: tcp, address: "10.5.0.10:5060"}
 trunks:
-  - {name: carrier, region: "sim:carrier", country: DE, members: [{host: 10.1.0.10, port: 5060, transport: udp}], sources: [10.1.0.0/16], trusted: true, media: {security: plain}, auth: {user: line, password: {file: LAWFILE.secret}}, register: {aor: "sip:line@carrier.sim", expires: 2m}}
+  - {name: carrier, region: "sim:carrier", country: DE, members: [{host: 10.1.0.10, port: 5060, transport: udp}], sources: [10.1.0.0/16], trusted: true, media: {security: plain}, t38: allow, auth: {user: line, password: {file: LAWFILE.secret}}, register: {aor: "sip:line@carrier.sim", expires: 2m}}
   - {name: swiss, region: "sim:swiss", country: CH, members: [{host: 10.2.0.10, port: 5060, transport: udp}], media: {security: plain}}
 edge_groups:
-  - {name: fra, region: aws:eu-central-1, members: [{host: 10.10.0.10, port: 5060, transport: udp}], media: {security: plain}}
-  - {name: zrh, region: aws:eu-central-2, members: [{host: 10.20.0.10, port: 5060, transport: tcp}], media: {security: plain}}
+  - {name: fra, region: aws:eu-central-1, members: [{host: 10.10.0.10, port: 5060, transport: udp}], media: {security: plain}, t38: allow}
+  - {name: zrh, region: aws:eu-central-2, members: [{host: 10.20.0.10, port: 5060, transport: tcp}], media: {security: plain}, t38: allow}
   - {name: sto, region: aws:eu-north-1, members: [{host: 10.30.0.10, port: 5060, transport: udp}], media: {security: srtp, insecure_lab: true}}
   - name: iad
     region: aws:us-east-1
@@ -168,7 +168,7 @@ type law struct {
 }
 
 // tally counts over all seeds what was put to the test, so that nothing passes by not happening.
-type tally struct{ moves, moved, refused, calls, up, placed, answered, outlived, drained, played, kept atomic.Int64 }
+type tally struct{ faxes, pages, unfaxed, moves, moved, refused, calls, up, placed, answered, outlived, drained, played, kept atomic.Int64 }
 
 func (s *sim) fault(format string, args ...any) {
 	s.mu.Lock()
@@ -642,6 +642,7 @@ type act struct {
 	info   bool
 	move   bool   // to another media address, by re-INVITE
 	late   bool   // the offer comes in the 200
+	fax    bool   // by T.38, and audio again
 	refer  string // number that the caller transfers to
 }
 
@@ -660,6 +661,8 @@ func (s *sim) act() act {
 		a.late = true
 	case 5:
 		a.refer = []string{movedTo, deniedNumber}[s.rng.IntN(2)]
+	case 6:
+		a.fax = true
 	}
 	return a
 }
@@ -710,9 +713,28 @@ func (s *sim) talk(ctx context.Context, c *carrier.Call, a act) {
 		_, _ = c.MoveMedia(ctx, netip.MustParseAddr("10.1.0.10"))
 	case a.refer != "":
 		s.transfer(ctx, c, a)
+	case a.fax:
+		s.fax(ctx, c, a)
 	}
 	time.Sleep(a.talk / 2)
 	_ = c.Hangup(ctx)
+}
+
+// fax switches to T.38 and back. Where the far end must have SRTP that is refused, and the audio goes on.
+func (s *sim) fax(ctx context.Context, c *carrier.Call, a act) {
+	status, err := c.Fax(ctx)
+	if err != nil {
+		return
+	}
+	if status == 200 {
+		s.sos.faxes.Add(1)
+		time.Sleep(a.talk)
+		s.sos.pages.Add(int64(c.Media().FaxMatched))
+		_, _ = c.Voice(ctx)
+	}
+	if status == 488 {
+		s.sos.unfaxed.Add(1)
+	}
 }
 
 // The numbers that callers transfer to: one of two groups in Europe, and one where the policy denies every way.
@@ -928,6 +950,10 @@ func TestWholeNodeHoldsItsInvariants(t *testing.T) {
 	})
 	placed, answered, outlived, drained := sos.placed.Load(), sos.answered.Load(), sos.outlived.Load(), sos.drained.Load()
 	t.Logf("%d calls for help, %d answered, %d outlived a change of the law, %d from a draining node", placed, answered, outlived, drained)
+	t.Logf("%d faxes, of which %d packets came back; %d were refused", sos.faxes.Load(), sos.pages.Load(), sos.unfaxed.Load())
+	if n := int64(seeds); n >= 50 && (sos.faxes.Load() < n/4 || sos.pages.Load() < 50*sos.faxes.Load()/4) {
+		t.Error("hardly any fax came back")
+	}
 	t.Logf("%d transfers taken, %d of them reached their target, %d to a denied place refused", sos.moves.Load(), sos.moved.Load(), sos.refused.Load())
 	if n := int64(seeds); n >= 50 && (sos.moved.Load() < n/10 || sos.refused.Load() < n/10) {
 		t.Error("too few transfers to show anything")

@@ -51,6 +51,7 @@ type Call struct {
 	offered                 []crypto // keys in our latest offer
 	remote                  *session // the other side's latest
 	dir                     string   // our direction
+	image                   bool     // it is a fax, or that is offered
 	media                   *media
 
 	answered, finalCh, done chan struct{}

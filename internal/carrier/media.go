@@ -30,6 +30,9 @@ type MediaStats struct {
 	AuthFailed    int // SRTP refused it: forged, another key, or a replay
 	WrongSource   int // not from the address of the SDP
 	SSRCs         int // of the other side
+	FaxSent       int // packets of our fax
+	FaxMatched    int // of them, echoed back as they were
+	FaxEchoed     int // of the other side's, that we sent back
 	FirstEcho     time.Time
 	LastEcho      time.Time
 	MaxGap        time.Duration // longest time between two echoes
@@ -94,6 +97,8 @@ type media struct {
 	rxKey    crypto
 	txKey    crypto
 	sending  bool
+	faxing   bool
+	faxSeq   uint16
 	started  bool
 	closed   bool
 	ssrc     uint32
@@ -218,7 +223,7 @@ func (m *media) apply(remote netip.AddrPort, ours, theirs crypto, dir string) er
 	if remote != m.remote {
 		m.before = m.remote
 	}
-	m.rxKey, m.txKey, m.remote = theirs, ours, remote
+	m.rxKey, m.txKey, m.remote, m.faxing = theirs, ours, remote, false
 	m.sending = dir == sendrecv || dir == sendonly && !m.tone
 	if m.tone && !m.started {
 		m.started = true
@@ -233,7 +238,9 @@ func (m *media) play() {
 	defer t.Stop()
 	for {
 		m.mu.Lock()
-		if m.sending && !m.closed && !m.mute {
+		if m.faxing && !m.closed && !m.mute {
+			m.page()
+		} else if m.sending && !m.closed && !m.mute {
 			payload := make([]byte, samples)
 			for i := range payload {
 				payload[i] = digitalMilliwatt[i%8]
@@ -303,6 +310,9 @@ func (m *media) take(c sovereign.UDPConn, from netip.AddrPort, b []byte) {
 
 // accept gives a fault to report, or "". Under m.mu.
 func (m *media) accept(c sovereign.UDPConn, from netip.AddrPort, b []byte) string {
+	if m.faxing && !m.closed {
+		return m.paged(c, from, b)
+	}
 	if m.closed || len(b) < 12 || b[0]>>6 != 2 {
 		return ""
 	}

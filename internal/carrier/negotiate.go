@@ -3,6 +3,7 @@ package carrier
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 )
 
@@ -10,6 +11,7 @@ import (
 func (c *Call) describeOffer() []byte {
 	c.offered = nil
 	switch {
+	case c.image:
 	case c.remote != nil && c.media.suite() != "":
 		c.offered = []crypto{c.sdp.key(1, c.media.suite())}
 	case c.remote == nil && (c.opts.SRTP || c.p.cfg.SRTP):
@@ -17,7 +19,11 @@ func (c *Call) describeOffer() []byte {
 			c.offered = append(c.offered, c.sdp.key(i+1, s))
 		}
 	}
-	offer, err := c.relayed(true, true, c.sdp.describe(c.media.addr(), c.offered, true, true, c.dir))
+	text := c.sdp.describeImage
+	if !c.image {
+		text = func(addr netip.AddrPort) []byte { return c.sdp.describe(addr, c.offered, true, true, c.dir) }
+	}
+	offer, err := c.relayed(true, true, text(c.media.addr()))
 	if err != nil {
 		c.p.fault("our own media relay: %v", err)
 	}
@@ -43,6 +49,11 @@ func (c *Call) answer(offer []byte) ([]byte, error) {
 		return nil, err
 	}
 	c.checkSDP(s)
+	if c.image = s.image(); c.image {
+		c.remote = s
+		c.media.fax(s.addr)
+		return c.relayed(false, true, c.sdp.describeImage(c.media.addr()))
+	}
 	if !slices.Contains(s.formats, "8") {
 		return nil, fmt.Errorf("carrier: formats %v without PCMA", s.formats)
 	}
@@ -87,6 +98,15 @@ func (c *Call) applyAnswer(body []byte) {
 	if s.addr.Port() == 0 {
 		return // the stream is refused: nothing else of it counts, RFC 3264 section 6
 	}
+	if s.image() != c.image {
+		c.p.fault("answer: %s to another medium", s.kind)
+		return
+	}
+	if c.image {
+		c.remote = s
+		c.media.fax(s.addr)
+		return
+	}
 	if !slices.Contains(s.formats, "8") {
 		c.p.fault("answer: formats %v without the PCMA we offered", s.formats)
 	}
@@ -125,7 +145,9 @@ func (c *Call) checkSDP(s *session) {
 	if s.addr.Port() != 0 && s.secure() != (len(s.crypto) > 0) {
 		c.p.fault("SDP: %s with %d crypto lines", s.proto, len(s.crypto))
 	}
-	if !s.secure() && s.proto != "RTP/AVP" {
+	if s.image() && s.addr.Port() != 0 {
+		c.checkImage(s)
+	} else if !s.secure() && s.proto != "RTP/AVP" && !s.image() {
 		c.p.fault("SDP: transport %s", s.proto)
 	}
 	if s.media != 1 {

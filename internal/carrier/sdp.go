@@ -38,11 +38,12 @@ const (
 	inactive = "inactive"
 )
 
-// session is what one SDP says about its one audio stream.
+// session is what one SDP says about its one stream: audio, or the fax in its place.
 type session struct {
 	origin  string // o= but its version
 	version uint64
 	addr    netip.AddrPort
+	kind    string // audio or image
 	proto   string
 	formats []string
 	crypto  []crypto
@@ -141,7 +142,7 @@ func parseSDP(b []byte) (*session, error) {
 			}
 			if s.media == 1 {
 				port, err = strconv.ParseUint(f[1], 10, 16)
-				s.proto, s.formats = f[2], f[3:]
+				s.kind, s.proto, s.formats = f[0], f[2], f[3:]
 			}
 		case 'a':
 			err = s.attribute(v)
@@ -201,10 +202,7 @@ type local struct {
 
 // describe writes our SDP; the version goes up by one when anything else changed (RFC 3264 section 8).
 func (d *local) describe(addr netip.AddrPort, keys []crypto, events, mux bool, dir string) []byte {
-	family, proto, formats := "IP4", "RTP/AVP", strconv.Itoa(pcma)
-	if addr.Addr().Is6() {
-		family = "IP6"
-	}
+	proto, formats := "RTP/AVP", strconv.Itoa(pcma)
 	var a strings.Builder
 	for _, k := range keys {
 		proto = "RTP/SAVP"
@@ -218,7 +216,16 @@ func (d *local) describe(addr netip.AddrPort, keys []crypto, events, mux bool, d
 	if mux {
 		a.WriteString("a=rtcp-mux\r\n")
 	}
-	rest := fmt.Sprintf("s=-\r\nc=IN %s %s\r\nt=0 0\r\nm=audio %d %s %s\r\n%sa=ptime:20\r\na=%s\r\n", family, addr.Addr(), addr.Port(), proto, formats, a.String(), dir)
+	return d.write(addr, fmt.Sprintf("m=audio %d %s %s\r\n%sa=ptime:20\r\na=%s\r\n", addr.Port(), proto, formats, a.String(), dir))
+}
+
+// write writes our SDP with a media section.
+func (d *local) write(addr netip.AddrPort, section string) []byte {
+	family := "IP4"
+	if addr.Addr().Is6() {
+		family = "IP6"
+	}
+	rest := fmt.Sprintf("s=-\r\nc=IN %s %s\r\nt=0 0\r\n%s", family, addr.Addr(), section)
 	if d.last == "" {
 		d.origin = addr.Addr()
 	} else if rest != d.last {
