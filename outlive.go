@@ -51,7 +51,7 @@ func (n *Node) outlives() sip.Outlive {
 	if n.calls == nil {
 		return sip.Outlive{}
 	}
-	return sip.Outlive{Book: n.calls, Save: (*media.Session).Save, Readopt: n.relay.Readopt, Told: (*media.Session).Told}
+	return sip.Outlive{Book: n.calls, Save: (*media.Session).Save, Readopt: n.relay.Readopt, Told: (*media.Session).Told, Said: (*media.Session).Said}
 }
 
 // keeps says whether a stop leaves the calls up.

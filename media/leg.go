@@ -37,7 +37,8 @@ type leg struct {
 	// negotiation, guarded by s.mu
 	id       uint64
 	version  uint64
-	sum      uint64   // of what was sent last, without its version
+	sum      uint64   // of what was sent last, without its version; 0: not known
+	draft    uint64   // that of what Told gave, where it is something else; 0: nothing
 	keys     []crypto // ours, one per suite
 	tags     int
 	proto    string // as agreed; "" before

@@ -1,9 +1,12 @@
 package media
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"time"
 
@@ -38,6 +41,7 @@ type savedLeg struct {
 	Bind        netip.AddrPort
 	Config      Leg
 	ID, Version uint64
+	Sum         []byte `json:",omitempty"` // of what was sent last, without its version
 	Tags        int
 	Proto       string `json:",omitempty"`
 	Codec       string
@@ -140,6 +144,7 @@ func (l *leg) saved() savedLeg {
 	}
 	d := &l.dialling
 	out.Digits = savedDigits{d.agreed, d.taken, d.heard}
+	out.Sum = l.digest()
 	if l.voice != nil {
 		voice := l.voice.saved()
 		out.Voice = &voice
@@ -321,6 +326,7 @@ func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
 	if k := in.key(); k != nil && k.plane() == h.Out.Suite {
 		l.keep(crypto{tag: k.Tag, suite: k.Suite, key: h.Out.Master})
 	}
+	l.recall(in.Sum)
 	r.ports.claim(l.pair)
 	r.seats.claim(l.ref, l)
 	return l
@@ -351,7 +357,8 @@ func (r *Relay) remember() {
 	}
 }
 
-// Told is the description that the far end of a side was sent last, under the next version, which it has not seen; nil when nothing is agreed with it.
+// Told is the description that the far end of a side was sent last, in a process before this one; nil when nothing is agreed with it. Where it cannot be made again (a key that was
+// offered and not taken is known to nobody any more) it is what stands now, under the next version: who sends that says so by Said.
 func (s *Session) Told(side Side) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -359,15 +366,54 @@ func (s *Session) Told(side Side) []byte {
 	if s.end != nil || l == nil || len(l.layout) == 0 {
 		return nil
 	}
+	l.strip()
+	tail := l.tail(nil)
+	sum := maphash.Bytes(l.s.r.seed, tail)
+	if sum == l.sum {
+		return l.versioned(l.version, tail)
+	}
+	l.draft = sum
+	return l.versioned(l.version+1, tail)
+}
+
+// Said says that what Told gave was sent: the next change has a version of its own.
+func (s *Session) Said(side Side) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.legs[side].Load(); l != nil && l.draft != 0 {
+		l.sum, l.draft = l.draft, 0
+		l.version++
+	}
+}
+
+// strip takes keys out of what the far end was told that are not known any more.
+func (l *leg) strip() {
 	for i := range l.layout {
 		for j := range l.layout[i].crypto {
-			if len(l.layout[i].crypto[j].key) == 0 { // a key that was offered and not taken: it is not there any more
+			if len(l.layout[i].crypto[j].key) == 0 {
 				l.layout[i].crypto = l.layout[i].crypto[:j]
 				break
 			}
 		}
 	}
-	return l.write(l.layout)
+}
+
+// digest tells whether the description that was sent last can be made again; nil when that one is not known. It says nothing of the keys in it: they are as long as it.
+func (l *leg) digest() []byte {
+	tail := l.tail(nil)
+	if maphash.Bytes(l.s.r.seed, tail) != l.sum {
+		return nil
+	}
+	sum := sha256.Sum256(tail)
+	return sum[:8]
+}
+
+// recall finds out whether what was sent last is known whole.
+func (l *leg) recall(digest []byte) {
+	tail := l.tail(nil)
+	if sum := sha256.Sum256(tail); bytes.Equal(sum[:8], digest) {
+		l.sum = maphash.Bytes(l.s.r.seed, tail)
+	}
 }
 
 // skip counts a pair that the plane has from before among the open ones.

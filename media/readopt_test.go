@@ -3,6 +3,7 @@ package media
 import (
 	"bytes"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -139,7 +140,7 @@ func takenUpLater(t *testing.T, c *talking, told []byte) {
 	answer := ok(c.s.Answer(B, c.b.sdp("a=recvonly")))(t)
 	id, version := origin(t, told)
 	id2, version2 := origin(t, answer)
-	if id2 != id || version2 <= version {
+	if id2 != id || version2 != after(t, version) {
 		t.Errorf("o=%s %s after o=%s %s", id2, version2, id, version)
 	}
 	if c.a.key != nil && !strings.Contains(string(answer), string(keyText(c.a.key))) {
@@ -150,6 +151,70 @@ func takenUpLater(t *testing.T, c *talking, told []byte) {
 	if sdp := c.s.Told(B); len(sdp) == 0 {
 		t.Error("nothing is known of what B was told")
 	}
+}
+
+// TestVersionsOverARestart: what was sent last is sent again as it was, the next description is one version ahead, and one that could not be made again counts when it was sent.
+// Conforms: RFC 3264 section 8
+func TestVersionsOverARestart(t *testing.T) {
+	for name, c := range map[string]struct {
+		leg   Leg
+		whole bool // one key was offered, so all that was said is known
+		said  bool
+		next  string
+	}{
+		"plain":              {plainLeg("fra"), true, false, "2"},
+		"plain, sent again":  {plainLeg("fra"), true, true, "2"},
+		"a key":              {srtpLeg("fra", AES_CM_128_HMAC_SHA1_80), true, true, "2"},
+		"several, not sent":  {srtpLeg("fra"), false, false, "2"},
+		"several, sent anew": {srtpLeg("fra"), false, true, "3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := newNetwork()
+				b := newBed(t, n.door)
+				b.surviving()
+				b.restart()
+				alice, bob := newPeer(t, n, aliceAddr, 4000, ""), newPeer(t, n, bobAddr, 5000, "")
+				s := ok(b.relay.Open("call", plainLeg("carrier")))(t)
+				offer := ok(s.Offer(A, alice.sdp(), c.leg))(t)
+				bob.picks(offer, 0)
+				ok(s.Answer(B, bob.sdp()))(t)
+				for range 2 { // twice, and nothing is said in between
+					note := s.Save()
+					b.restart()
+					s = ok(b.relay.Readopt("call", note))(t)
+				}
+				told := s.Told(B)
+				if id, version := origin(t, told); bytes.Equal(told, offer) != c.whole || id != first(origin(t, offer)) || version != map[bool]string{true: "1", false: "2"}[c.whole] {
+					t.Errorf("%s\nafter\n%s", told, offer)
+				}
+				if c.said {
+					s.Said(B)
+					s.Said(B)
+				}
+				if again := s.Told(B); c.said && !bytes.Equal(again, told) {
+					t.Errorf("%s\nafter\n%s", again, told)
+				}
+				hold := ok(s.Offer(A, alice.sdp("a=sendonly"), c.leg))(t)
+				if _, version := origin(t, hold); version != c.next {
+					t.Errorf("want version %s:\n%s", c.next, hold)
+				}
+				s.Close()
+			})
+		})
+	}
+}
+
+func first[A, B any](a A, _ B) A { return a }
+
+// after is the version after another one.
+func after(t *testing.T, version string) string {
+	t.Helper()
+	n, err := strconv.Atoi(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strconv.Itoa(n + 1)
 }
 
 // keyText is a key as a session description has it, without its padding.

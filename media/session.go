@@ -309,18 +309,29 @@ func (l *leg) offerKeys() []crypto {
 	return out
 }
 
-// write renders a description for the far end of l. The version grows when, and only when, something changed (RFC 3264 section 8).
+// write renders a description for the far end of l. The version grows by one when, and only when, something changed since the last one (RFC 3264 section 8).
 func (l *leg) write(lines []line) []byte {
 	l.layout = lines
-	d := description{id: l.id, host: l.host, lines: lines}
 	var room [1024]byte
-	var front [64]byte // more than the two numbers need
-	tail := d.tail(room[:0])
+	tail := l.tail(room[:0])
 	if sum := maphash.Bytes(l.s.r.seed, tail); sum != l.sum || l.version == 0 {
-		l.sum = sum
+		l.sum, l.draft = sum, 0
 		l.version++
 	}
-	head := strconv.AppendUint(d.head(front[:0]), l.version, 10)
+	return l.versioned(l.version, tail)
+}
+
+// tail is the description for the far end of l behind its version.
+func (l *leg) tail(b []byte) []byte {
+	d := description{host: l.host, lines: l.layout}
+	return d.tail(b)
+}
+
+// versioned puts id and version before the tail of a description.
+func (l *leg) versioned(version uint64, tail []byte) []byte {
+	d := description{id: l.id}
+	var front [64]byte // more than the two numbers need
+	head := strconv.AppendUint(d.head(front[:0]), version, 10)
 	return append(append(make([]byte, 0, len(head)+len(tail)), head...), tail...)
 }
 

@@ -32,8 +32,10 @@ type Outlive struct {
 	Save func(*media.Session) []byte
 	// Readopt finds a session again. An error says that it is gone.
 	Readopt func(id string, saved []byte) (*media.Session, error)
-	// Told gives the description that the far end of a side was sent last, with a version that it has not seen yet; nil when it is not known. A nil Told knows none.
+	// Told gives the description that the far end of a side was sent last, or one that takes its place; nil when neither is known. A nil Told knows none. Said hears that it was sent,
+	// and may be nil.
 	Told func(s *media.Session, side media.Side) []byte
+	Said func(s *media.Session, side media.Side)
 }
 
 // endOf is the key of the records of a call that has ended, until the log has them: who is killed in between writes them with its next breath.

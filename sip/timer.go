@@ -147,6 +147,14 @@ func (s *sessionTimer) later(l *leg) {
 	l.c.gone(l, 408)
 }
 
+// repeated is the description that the peer was sent last, which is sent once more.
+func (l *leg) repeated() []byte {
+	if s, said := l.c.media.Load(), l.c.sh.e.c.Outlive.Said; s != nil && said != nil && len(l.sent) > 0 {
+		said(s, l.side)
+	}
+	return l.sent
+}
+
 // refreshBy asks by a method.
 func (l *leg) refreshBy(method msg.RequestMethod) {
 	hs := []msg.Header{
@@ -158,7 +166,7 @@ func (l *leg) refreshBy(method msg.RequestMethod) {
 	}
 	req := l.build(method, hs...)
 	if method == msg.INVITE {
-		setSDP(req, l.sent)
+		setSDP(req, l.repeated())
 	} else {
 		fill(req, nil)
 	}
