@@ -25,10 +25,8 @@ type leg struct {
 	spoken atomic.Pointer[spoken]
 	far    atomic.Pointer[far]
 	usual  struct { // the memory of the first ones, which most legs keep
-		end    plane.Counters
 		spoken spoken
 		far    far
-		clocks [usualPaces]plane.Clock
 		taken  [2]bool // that of spoken, and that of far; the latter is changed only while the leg is told of a move
 	}
 	pulse pulse
@@ -102,8 +100,9 @@ func (l *leg) close() {
 		r.part(a.hands.Swap(nil))
 	}
 	r.plane.Close(l.ref)
-	l.usual.end, _ = r.plane.Read(l.ref)
-	l.end.Store(&l.usual.end)
+	end := r.spare.counters()
+	*end, _ = r.plane.Read(l.ref)
+	l.end.Store(end)
 	r.seats.leave(l.ref)
 	r.ports.free(l.pair)
 }
@@ -162,7 +161,7 @@ func (l *leg) commit(rem *remote, clocks timings, codec, cause string) error {
 // put is commit; without a cause packets go on to where they go.
 func (l *leg) put(rem *remote, clocks timings, codec, cause string) error {
 	next := plane.Set{
-		Ref: l.ref, Mux: rem.line.mux, Wants: rem.wants(), Clocks: clocks.paces(l.usual.clocks[:0]),
+		Ref: l.ref, Mux: rem.line.mux, Wants: rem.wants(), Clocks: clocks.paces(l.s.slab.clocks[:0]),
 		RTP: plane.Aim{Stay: true}, RTCP: plane.Aim{Stay: true}, Reports: l.reports(&rem.line),
 	}
 	l.dialled(&next)

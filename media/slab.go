@@ -1,6 +1,10 @@
 package media
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/cordonsip/cordon/media/plane"
+)
 
 // slab is the memory of the media of one call: what nearly every call needs, in one piece. It goes from a call that ended to the next one, so that setting up a
 // call costs neither an allocation for each part nor memory that is in no cache. A call that needs more (another attempt, a further description) takes it from
@@ -12,6 +16,8 @@ type slab struct {
 	says [2]saying // the first description that each side gave
 	kept [2]bool   // it counts, or did
 	open exchange  // the last one that is none of a branch or of a replacement
+
+	clocks [usualPaces]plane.Clock // while what was negotiated is put in force
 }
 
 // usual sizes of a description; what is larger is on the heap.
@@ -37,6 +43,7 @@ const maxSpare = 128
 type spares struct {
 	sync.Mutex
 	list []*slab
+	ends []*plane.Counters // what legs counted that are closed: a call that is up needs none
 }
 
 func (p *spares) get() *slab {
@@ -51,13 +58,31 @@ func (p *spares) get() *slab {
 	return m
 }
 
-// put takes a slab that was wiped.
-func (p *spares) put(m *slab) {
+// put takes a slab that was wiped, and what its legs counted in the end.
+func (p *spares) put(m *slab, ends [2]*plane.Counters) {
 	p.Lock()
 	defer p.Unlock()
 	if len(p.list) < maxSpare {
 		p.list = append(p.list, m)
 	}
+	for _, c := range ends {
+		if c != nil && len(p.ends) < 2*maxSpare {
+			p.ends = append(p.ends, c)
+		}
+	}
+}
+
+// counters gives the memory for those of a leg that is closed.
+func (p *spares) counters() *plane.Counters {
+	p.Lock()
+	defer p.Unlock()
+	last := len(p.ends) - 1
+	if last < 0 {
+		return &plane.Counters{}
+	}
+	c := p.ends[last]
+	p.ends[last], p.ends = nil, p.ends[:last]
+	return c
 }
 
 // leg gives the memory of a leg, which is zero.
@@ -113,8 +138,9 @@ func (s *Session) shed() {
 	if s.beside || s.sink != nil {
 		return
 	}
+	ends := [2]*plane.Counters{m.legs[A].end.Load(), m.legs[B].end.Load()}
 	m.wipe()
-	s.r.spare.put(m)
+	s.r.spare.put(m, ends)
 }
 
 // read reads a description of a side. It lies in the memory of the session until one of that side counts.
