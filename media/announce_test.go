@@ -76,7 +76,7 @@ func TestACallerHearsAnAnnouncement(t *testing.T) {
 				}
 				alice, s := newPeer(t, st.n, aliceAddr, 4000, suite), st.open(leg)
 				answer := ok(s.Announce(alice.sdp(), a))(t)
-				if alice.reads(answer); !bytes.Contains(answer, []byte(" 8\r\n")) || !bytes.Contains(answer, []byte("a=sendrecv")) || bytes.Contains(answer, []byte("101")) {
+				if alice.reads(answer); !bytes.Contains(answer, []byte(" 8\r\n")) || !bytes.Contains(answer, []byte("a=sendrecv")) || bytes.Contains(answer, []byte("rtpmap:101")) {
 					t.Errorf("%s", answer)
 				}
 				wait(time.Second)
