@@ -271,3 +271,65 @@ func TestBaresipDTLS(t *testing.T) {
 		})
 	}
 }
+
+// A baresip with DTLS-SRTP calls, or is called, through a node: the other phone speaks plain RTP, or SDES over TLS, and each hears the other's tone, or its own come back. With ICE the node is the
+// lite side, and media goes where baresip nominates.
+// Conforms: RFC 5763 section 5; RFC 5764 section 4.2; RFC 8445 section 2.5
+func TestBaresipDTLSThroughANode(t *testing.T) {
+	const modules = "module dtls_srtp.so\nmodule stun.so\nmodule ice.so\nrtcp_mux yes\n"
+	for _, c := range []struct {
+		name          string
+		ice, sdes     bool
+		webIsCarriers bool // the one with DTLS calls; else it is called
+	}{
+		{"it is called, with ICE, by a phone in clear", true, false, false},
+		{"it is called, without ICE, by a phone with SDES", false, true, false},
+		{"it calls, with ICE, a phone with SDES", true, true, true},
+		{"it calls, without ICE, a phone in clear", false, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := connect(t, 1, 5, 10)
+			w := &world{at: l.in[5], edge: lan(5, 10)}
+			w.pki(t, "edge.lab.example,"+lan(5, 10), "web.lab.example,"+lan(10, 10), "other.lab.example,"+lan(1, 10))
+			params, leg := "mediaenc=dtls_srtp", "{security: dtls}"
+			if c.ice {
+				params, leg = params+";medianat=ice", "{security: dtls, ice: lite}"
+			}
+			webAt, otherAt := 10, 1
+			if c.webIsCarriers {
+				webAt, otherAt = 1, 10
+			}
+			source := map[bool]string{true: "tone", false: "echo"}
+			web := newPhone(t, phoneOptions{at: l.in[webAt], addr: lan(webAt, 10), user: "+4969123456", source: source[c.webIsCarriers], params: params, config: modules})
+			other := newPhone(t, phoneOptions{at: l.in[otherAt], addr: lan(otherAt, 10), user: "+4989123456", secure: c.sdes, source: source[!c.webIsCarriers], pki: w, name: "other"})
+			transport := map[bool]string{true: "tls", false: "udp"}[c.sdes]
+			webParty, otherParty := web.as("web", "udp"), other.as("other", transport)
+			webParty.media = leg
+			caller, callee, way := other, web, transport
+			w.trunks, w.groups = []party{otherParty}, []party{webParty}
+			if c.webIsCarriers {
+				caller, callee, way = web, other, "udp"
+				w.trunks, w.groups = []party{webParty}, []party{otherParty}
+			}
+			n := boot(t, w, w.groups[0].name)
+			caller.dial(n, way, callee)
+			callee.talk(2 * time.Second)
+			caller.talk(2 * time.Second)
+			caller.hangUp(callee)
+			if there, back := callee.loudness(), caller.loudness(); there < 1000 || back < 1000 {
+				t.Errorf("loudness at the callee %.0f, of the echo at the caller %.0f: too low", there, back)
+			}
+			r := n.oneReceipt()
+			wantAnswered(t, r, w.groups[0].name, "primary")
+			a, b := suites(r)
+			if c.webIsCarriers {
+				a, b = b, a
+			}
+			if a == "" && c.sdes || b == "" || packets(r, "a") < 100 || packets(r, "b") < 100 {
+				t.Errorf("suites %q at the other phone, %q by DTLS; packets %d and %d", a, b, packets(r, "a"), packets(r, "b"))
+			}
+			noted(t, "DTLS-SRTP of baresip through the node, "+c.name, fmt.Sprintf("%s, %d and %d packets", b, packets(r, "a"), packets(r, "b")), "audio both ways")
+			n.stop()
+		})
+	}
+}
