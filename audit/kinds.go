@@ -209,6 +209,8 @@ type CallEnded struct {
 	TalkMS   float64 `json:"talk_ms"`
 	// Quality is what was received from each side, as in the receipt; absent without media, and in records of older versions.
 	Quality []LegQuality `json:"quality,omitempty"`
+	// Announced is what the caller was played in the place of a call; absent when it was nothing.
+	Announced *Announced `json:"announced,omitempty"`
 }
 
 // CallTransferred says what became of one transfer that a leg asked for. The receipt of the call holds it, too.

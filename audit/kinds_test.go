@@ -45,7 +45,7 @@ func examples() []Event {
 		MediaRestarted{At: at, GapMS: 8.5, Legs: 400, From: "cordon 1.0"},
 		MediaUnkeyed{CallRef: call, T: at, Leg: "a", Party: "fra", Reason: "fingerprint", Bare: true, Ends: true},
 		MediaSilent{CallRef: call, T: at, Leg: "b", Party: "fra", State: "dead", Was: "silent", ForMS: 30000, Held: true, Ends: true},
-		CallEnded{CallRef: call, Trunk: "carrier-de", Group: "fra", Route: "inbound", SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Session: "a;remote=b", Attempts: 2, SetupMS: 12.5, TalkMS: 60000, Quality: exampleQuality()},
+		CallEnded{CallRef: call, Trunk: "carrier-de", Group: "fra", Route: "inbound", SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Session: "a;remote=b", Attempts: 2, SetupMS: 12.5, TalkMS: 60000, Quality: exampleQuality(), Announced: exampleAnnounced()},
 		CallTransferred{CallRef: call, Transfer: exampleTransfer(at)},
 		exampleMessage(at, call),
 		Forgotten{What: "call", Ref: call, By: "p-a", Why: "erasure request 17"},
@@ -110,8 +110,12 @@ func exampleReceipt(at time.Time, call string, move Move) Receipt {
 		},
 		Outcome:      Outcome{SIPFinal: 200, EndedBy: "a", Cause: "normal", Q850: 16, Quality: exampleQuality()},
 		Overall:      "compliant_by_gate",
-		PolicyDigest: "sha256:p", Generation: 3,
+		PolicyDigest: "sha256:p", Generation: 3, Announced: exampleAnnounced(),
 	}
+}
+
+func exampleAnnounced() *Announced {
+	return &Announced{Sound: "file", Codec: "PCMA", Answered: true, ForMS: 4020, Whole: true}
 }
 
 // TestKindsGolden holds every word that is ever written to a log.

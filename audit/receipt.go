@@ -34,6 +34,16 @@ type Receipt struct {
 	Overall      string            `json:"overall"` // compliant | compliant_by_gate | refused_by_policy | violation | indeterminate
 	PolicyDigest string            `json:"policy_digest"`
 	Generation   uint64            `json:"generation"`
+	Announced    *Announced        `json:"announced,omitempty"` // what the caller was played in the place of a call
+}
+
+// Announced is an announcement that a caller was played by the edge itself, over its own leg.
+type Announced struct {
+	Sound    string  `json:"sound"` // tone | file
+	Codec    string  `json:"codec"`
+	Answered bool    `json:"answered"` // the call was answered for it; else it was early media
+	ForMS    float64 `json:"for_ms"`
+	Whole    bool    `json:"whole"` // until its end
 }
 
 // Kind of the entry that a receipt makes.

@@ -236,6 +236,20 @@ func (c *CallEnded) text(t *text) {
 	if len(c.Quality) > 0 {
 		list(t, `,"quality":`, c.Quality, qualityText)
 	}
+	c.Announced.text(t)
+	t.raw("}")
+}
+
+// text writes the field with its name; nothing of none.
+func (a *Announced) text(t *text) {
+	if a == nil {
+		return
+	}
+	t.str(`,"announced":{"sound":`, a.Sound)
+	t.str(`,"codec":`, a.Codec)
+	t.flag(`,"answered":`, a.Answered)
+	t.float(`,"for_ms":`, a.ForMS)
+	t.flag(`,"whole":`, a.Whole)
 	t.raw("}")
 }
 
@@ -275,6 +289,7 @@ func (r *Receipt) text(t *text) {
 	t.str(`},"overall":`, r.Overall)
 	t.str(`,"policy_digest":`, r.PolicyDigest)
 	t.count(`,"generation":`, r.Generation)
+	r.Announced.text(t)
 	t.raw("}")
 }
 

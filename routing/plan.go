@@ -405,6 +405,9 @@ func (p *planner) words() string {
 		b = append(b, "no hop"...)
 		if p.plan.Held {
 			b = append(b, ", so the final answer is "...)
+			if p.plan.OnHold.Announce != "" {
+				b = append(b, "behind an announcement "...)
+			}
 			b = strconv.AppendInt(b, int64(p.plan.OnHold.Status), 10)
 		}
 	}

@@ -101,8 +101,9 @@ type Refused struct {
 
 // OnHold is what happens when nothing permitted is left: a final refusal, or the permitted hops of another target (already in Plan.Hops).
 type OnHold struct {
-	Status int // 403 or 603
-	Queue  string
+	Status   int // 403 or 603
+	Queue    string
+	Announce string // names what the caller is played before the refusal; "": nothing
 }
 
 // Plan is the answer to one Request. Hops are in the order to try.

@@ -108,7 +108,7 @@ func (l *leg) dispatch(tx *transaction.Server, req *msg.Request, tag string, see
 		l.c.sh.answer(tx, 400)
 		return
 	}
-	if l.meanwhile(tx, req) {
+	if l.meanwhile(tx, req) || l.listens(tx, req, tag) {
 		return
 	}
 	switch req.Method {

@@ -135,14 +135,19 @@ type Config struct {
 	// Endpoint opens the media of a synthetic caller, whose far end is l: media.NewEndpoint with the fence and the sockets of the relay. nil: Place refuses.
 	Endpoint func(l media.Leg, t media.Tone) (*media.Endpoint, error)
 	Outlive  Outlive // how calls outlive this process; the zero value: they end with it
+	// Announcements are those that plans name (routing.OnHold.Announce); the relay must have them (media.Relay.Stock).
+	Announcements map[string]Announcement
 }
 
 // Edge is the running B2BUA.
 type Edge struct {
-	c           Config
-	tl          *transport.Layer
-	shards      []*shard
-	profiles    atomic.Pointer[profiles]
+	c        Config
+	tl       *transport.Layer
+	shards   []*shard
+	profiles atomic.Pointer[profiles]
+
+	announcements atomic.Pointer[map[string]Announcement]
+
 	screen      *screen
 	guard       *digest.Guard
 	brake       digest.Brake
@@ -220,6 +225,7 @@ func New(c Config) (*Edge, error) {
 		return nil, fmt.Errorf("sip: metrics: %w", err)
 	}
 	e := &Edge{c: c, log: c.Logger, metrics: m, guard: digest.NewGuard(0)}
+	e.Announce(c.Announcements)
 	e.crew.busy = &e.tasks
 	if c.Product != "" {
 		e.server, e.agent = msg.NewHeader("Server", c.Product), msg.NewHeader("User-Agent", c.Product)

@@ -14,9 +14,9 @@ import (
 func (c *call) exhausted() {
 	switch {
 	case c.held && c.gated:
-		c.refuse(c.holdStatus(), "held", reason{"SIP", 403, "route held for approval"})
+		c.deny("held", reason{"SIP", 403, "route held for approval"})
 	case c.held:
-		c.refuse(c.holdStatus(), "refused", reason{"SIP", 403, "refused by policy"})
+		c.deny("refused", reason{"SIP", 403, "refused by policy"})
 	case c.refusal != nil && c.best == 0:
 		c.refuseMedia(c.refusal)
 	case c.best > 0:
@@ -137,7 +137,11 @@ func (c *call) hangup(by string, rs ...reason) {
 	if c.b != nil {
 		c.b.bye(rs)
 	}
-	c.close(by, 200, cause, "answered")
+	result := resultAnswered
+	if c.notice != nil {
+		result = c.notice.result
+	}
+	c.close(by, 200, cause, result)
 }
 
 // causeOf is the first reason in words, for records.
@@ -175,6 +179,7 @@ func (c *call) close(by string, status int, cause, result string) {
 	}
 	c.end, c.endedBy, c.final, c.cause = time.Now(), by, status, cause
 	stopTimer(&c.setup)
+	c.notice.end()
 	c.ask.said, c.ask.sdp, c.early = &nothing, nil, nil // what is left of a call for 32 s should be small
 	if c.a != nil {
 		c.a.invite = nil

@@ -55,6 +55,7 @@ type world struct {
 	outcomes []healthcheck.Outcome
 	packets  []vnet.Packet
 	spent    []string
+	unplayed bool // the ends of announcements get lost
 
 	hosts             map[netip.Addr]*vnet.Host
 	carrier, fra, zrh *peer
@@ -165,6 +166,11 @@ func newWorld(t *testing.T, tune func(*Config)) *world {
 		Listen: w.host.ListenUDP, Fence: w.fence, Bind: edgeAddr.Addr(),
 		Moved: func(id string, m media.Move) { w.edge.MediaMoved(id, m) }, Heard: func(id string, m media.Liveness) { w.edge.MediaHeard(id, m) },
 		Unkeyed: func(id string, u media.Unkeyed) { w.edge.MediaUnkeyed(id, u) },
+		Played: func(id string, p media.Played) {
+			if !w.unplayed {
+				w.edge.MediaPlayed(id, p)
+			}
+		},
 	}); err != nil {
 		t.Fatal(err)
 	}

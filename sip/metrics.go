@@ -23,6 +23,7 @@ type metrics struct {
 	turned    *prometheus.CounterVec
 	transfers *prometheus.CounterVec
 	messages  *prometheus.CounterVec
+	announced *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -48,6 +49,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cordon_sip_messages_total", Help: "Messages in pager mode, by result: relayed, refused, held, failed.",
 		}, []string{"result"}),
+		announced: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cordon_sip_announcements_total", Help: "Announcements to callers in the place of a call, by outcome: whole, cut, unheard, unplayable.",
+		}, []string{"outcome"}),
 		transfers: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cordon_sip_transfers_total", Help: "Transfers that were asked for, by result: answered, refused, held, failed, cancelled, relayed.",
 		}, []string{"result"}),
@@ -59,7 +63,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.attempts, m.setup, m.active, m.refused, m.strays, m.passports, m.turned, m.transfers, m.messages} {
+	for _, c := range []prometheus.Collector{m.calls, m.attempts, m.setup, m.active, m.refused, m.strays, m.passports, m.turned, m.transfers, m.messages, m.announced} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("sip: metrics: %w", err)
 		}

@@ -105,7 +105,7 @@ func (c *call) receipt(s *sheet) {
 	if c.b != nil {
 		signallingHop(s.hop(), s, "b", c.b)
 	}
-	r.Overall = c.overall()
+	r.Overall, r.Announced = c.overall(), c.notice.record()
 }
 
 // attempts lists every target in order, in the room of out: what was tried, then what the plan left out.
@@ -314,7 +314,7 @@ func (c *call) shortRecord(s *sheet) {
 	}
 	s.ended = audit.CallEnded{
 		CallRef: r.CallRef, Trunk: r.Trunk, Group: r.EdgeGroup, Route: c.plan.Route, SIPFinal: c.final, EndedBy: c.endedBy, Cause: c.cause, Q850: c.q850,
-		Session: r.Session, Attempts: n,
+		Session: r.Session, Attempts: n, Announced: r.Announced,
 	}
 	if !c.answer.IsZero() {
 		s.ended.SetupMS, s.ended.TalkMS = ms(c.answer.Sub(c.start)), ms(c.end.Sub(c.answer))
