@@ -73,9 +73,9 @@ edge_groups:
     media: {security: plain}%s
   - {name: dme, region: "sim:moscow", members: [{host: 10.50.0.10, port: 5060, transport: udp}], media: {security: plain}}
 routes:
-  - {name: line, direction: inbound, from: [carrier], to: [{party: fra}, {party: zrh}, {party: sto}, {party: iad}, {party: dme}], failback: {after: 5s}}
+  - {name: line, direction: inbound, from: [carrier], to: [{party: fra}, {party: zrh}, {party: sto}, {party: iad}, {party: dme}], failback: {after: 5s}, on_hold: {announce: {for: 400ms, answer: false}}}
   - {name: moved, direction: inbound, from: [carrier], prefix: ["+4969900200"], to: [{party: zrh}, {party: fra}], failback: {after: 5s}, fallback_policy: NEVER}
-  - {name: abroad, direction: inbound, from: [carrier], prefix: ["+7"], to: [{party: dme}], fallback_policy: NEVER}
+  - {name: abroad, direction: inbound, from: [carrier], prefix: ["+7"], to: [{party: dme}], fallback_policy: NEVER, on_hold: {announce: {repeat: 1}}}
 emergency:
   - {country: DE, numbers: ["112"], trunk: carrier}
   - {country: CH, numbers: ["112"], trunk: swiss}

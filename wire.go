@@ -113,6 +113,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 	n.relay, err = media.New(media.Config{
 		Plane: n.apart(ctx, c), Workers: workers(c), Tick: c.Media.Tick, Listen: n.listenMedia, Fence: n.fence, Bind: c.Media.Address, Ports: c.Media.Ports, Sockets: n.mediaSockets(), Calls: c.Limits.MaxCalls, Reports: c.Media.Reports,
 		Moved:   func(session string, m media.Move) { n.edge.MediaMoved(session, m) },
+		Played:  func(session string, p media.Played) { n.edge.MediaPlayed(session, p) },
 		Heard:   func(session string, m media.Liveness) { n.edge.MediaHeard(session, m) },
 		Unkeyed: func(session string, u media.Unkeyed) { n.edge.MediaUnkeyed(session, u) }, Limits: c.Media.Limits, Logger: n.logger.With("room", "media"), Metrics: n.opts.Metrics,
 	})
@@ -122,13 +123,14 @@ func (n *Node) buildDoors(ctx context.Context) error {
 	if err = n.openCalls(c); err != nil {
 		return err
 	}
+	n.relay.Stock(announcements(c))
 	n.edge, err = sip.New(sip.Config{
 		Listeners: n.sipListeners(), Dial: n.streams(c), Scanners: c.Guard.Scanners,
 		Fence: n.fence, Table: n.checker.Table, Bind: n.checker.Bind, Enrolled: n.checker.Enrolled,
 		Parties: n.profiles(c), Planner: n.router, AsksForHelp: n.router.AsksForHelp, Outcome: n.checker.Outcome, Try: n.checker.Try, Spend: n.gate.Spend, Refund: n.gate.Refund,
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.opts.Tap,
-		Endpoint: n.endpoint, RTTMin: n.rttMin, Trace: n.book, Outlive: n.outlives(),
+		Endpoint: n.endpoint, RTTMin: n.rttMin, Trace: n.book, Outlive: n.outlives(), Announcements: c.Announcements,
 	})
 	if err != nil {
 		return err
@@ -140,6 +142,14 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		return err
 	}
 	return n.buildAPI(c)
+}
+
+// announcements are those of all routes.
+func announcements(c *configs.Config) (all []*media.Announcement) {
+	for _, a := range c.Announcements {
+		all = append(all, a.Announcement)
+	}
+	return all
 }
 
 // streams are the way out and the bounds of connections.
@@ -406,6 +416,8 @@ func (n *Node) applyParts(c *configs.Config) error {
 	channels, err := n.channels(c)
 	n.ruling.Lock()
 	defer n.ruling.Unlock()
+	n.relay.Stock(announcements(c)) // before anybody names one
+	n.edge.Announce(c.Announcements)
 	return errors.Join(err, n.router.Reload(c.Rules), n.gate.Reload(c.Gate, people(c)), n.checker.Reload(c.Watched, c.Health),
 		n.edge.Reload(n.profiles(c)), n.notifier.Reload(channels), n.aimSpans(c))
 }

@@ -39,9 +39,11 @@ type Config struct {
 	Watched   []healthcheck.Watched
 	Health    healthcheck.Settings
 	Rules     routing.Rules
-	Tables    []Table // number tables of routes, looked at while the node runs
-	DNS       DNSPart
-	Gate      approval.Rules
+	// Announcements of routes, by their names.
+	Announcements map[string]sip.Announcement
+	Tables        []Table // number tables of routes, looked at while the node runs
+	DNS           DNSPart
+	Gate          approval.Rules
 	// LegalBasis gives each party that has one its basis as plans carry it, instrument and id: "Art46(2)(c)_SCC:scc-1". What has expired, or is not in force yet,
 	// was left out when the file was read; BasisUntil says when the others end (no entry: never).
 	LegalBasis map[string]string

@@ -398,6 +398,8 @@ type OnHold struct {
 	Status int `yaml:"status,omitempty"`
 	// Edge group that takes the call instead; it must be permitted itself.
 	Queue string `yaml:"queue,omitempty"`
+	// What the caller hears before the refusal; {} is a tone. Calls for help are never played to.
+	Announce *Announce `yaml:"announce,omitempty"`
 }
 
 // Failback of a route.

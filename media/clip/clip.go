@@ -26,9 +26,10 @@ const (
 
 // Clip is sound in one encoding, in whole frames.
 type Clip struct {
-	Codec string // encoding name, as rtpmap has it
-	Size  int    // bytes of one frame
-	Bytes []byte
+	Codec  string // encoding name, as rtpmap has it
+	Size   int    // bytes of one frame
+	Bytes  []byte
+	Turned bool // it is in another law than its file
 }
 
 // Frames is how many packets it makes.
@@ -74,19 +75,19 @@ func Read(name string, b []byte) ([]Clip, error) {
 	var out []Clip
 	switch {
 	case ending == ".wav":
-		samples, err := readWAV(b)
+		samples, law, err := readWAV(b)
 		if err != nil {
 			return nil, err
 		}
-		out = G711(samples)
+		out = turned(samples, law)
 	case !ok:
 		return nil, &Problem{fmt.Sprintf("the ending %q is of no form that is played", ending), "one of " + strings.Join(Endings(), ", ")}
 	case form.codec == PCMA:
-		out = G711(expand(b, FromALaw))
+		out = turned(expand(b, FromALaw), PCMA)
 	case form.codec == PCMU:
-		out = G711(expand(b, FromMuLaw))
+		out = turned(expand(b, FromMuLaw), PCMU)
 	default: // nothing is known here that could fill the last frame up
-		out = []Clip{{form.codec, form.size, slices.Clone(b[:len(b)/form.size*form.size])}}
+		out = []Clip{{Codec: form.codec, Size: form.size, Bytes: slices.Clone(b[:len(b)/form.size*form.size])}}
 	}
 	return out, check(out[0])
 }
@@ -113,8 +114,8 @@ func expand(b []byte, law func(byte) int16) []int16 {
 // G711 is linear sound, 8,000 samples a second, in A-law and in mu-law. Silence fills the last frame up.
 func G711(samples []int16) []Clip {
 	frames := (len(samples) + frameSamples - 1) / frameSamples
-	a := Clip{PCMA, frameSamples, make([]byte, frames*frameSamples)}
-	u := Clip{PCMU, frameSamples, make([]byte, frames*frameSamples)}
+	a := Clip{Codec: PCMA, Size: frameSamples, Bytes: make([]byte, frames*frameSamples)}
+	u := Clip{Codec: PCMU, Size: frameSamples, Bytes: make([]byte, frames*frameSamples)}
 	for i := range a.Bytes {
 		v := int16(0)
 		if i < len(samples) {
@@ -123,6 +124,15 @@ func G711(samples []int16) []Clip {
 		a.Bytes[i], u.Bytes[i] = ALaw(v), MuLaw(v)
 	}
 	return []Clip{a, u}
+}
+
+// turned is sound of a file in both laws; law is that of the file, "" where it was in neither.
+func turned(samples []int16, law string) []Clip {
+	out := G711(samples)
+	for i := range out {
+		out[i].Turned = law != "" && law != out[i].Codec
+	}
+	return out
 }
 
 var errEnd = errors.New("it ends before it should")

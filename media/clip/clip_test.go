@@ -57,16 +57,16 @@ func TestReadTakesEachForm(t *testing.T) {
 		b    []byte
 		want []Clip
 	}{
-		"PCM":                {"a.wav", wav(wavePCM, 1, 8000, 16, pcm), []Clip{{PCMA, 160, padA}, {PCMU, 160, padU}}},
-		"extensible PCM":     {"a.WAV", wav(waveExtensible, 1, 8000, 16, pcm), []Clip{{PCMA, 160, padA}, {PCMU, 160, padU}}},
-		"chunks before":      {"a.wav", wav(wavePCM, 1, 8000, 16, pcm, "LISTodd", "fact1234"), []Clip{{PCMA, 160, padA}, {PCMU, 160, padU}}},
-		"half a sample more": {"a.wav", wav(wavePCM, 1, 8000, 16, append(slices.Clone(pcm), 1)), []Clip{{PCMA, 160, padA}, {PCMU, 160, padU}}},
-		"A-law":              {"a.wav", wav(waveALaw, 1, 8000, 8, a), []Clip{{PCMA, 160, padA}}},
-		"mu-law":             {"a.wav", wav(waveMuLaw, 1, 8000, 8, u), []Clip{{"", 0, nil}, {PCMU, 160, padU}}},
-		"raw A-law":          {"x/held.alaw", a, []Clip{{PCMA, 160, padA}}},
-		"raw mu-law":         {"held.ulaw", u, []Clip{{"", 0, nil}, {PCMU, 160, padU}}},
-		"G.722, cut":         {"held.g722", bytes.Repeat([]byte{7}, 330), []Clip{{G722, 160, bytes.Repeat([]byte{7}, 320)}}},
-		"G.729":              {"held.g729", bytes.Repeat([]byte{7}, 40), []Clip{{G729, 20, bytes.Repeat([]byte{7}, 40)}}},
+		"PCM":                {"a.wav", wav(wavePCM, 1, 8000, 16, pcm), []Clip{{Codec: PCMA, Size: 160, Bytes: padA}, {Codec: PCMU, Size: 160, Bytes: padU}}},
+		"extensible PCM":     {"a.WAV", wav(waveExtensible, 1, 8000, 16, pcm), []Clip{{Codec: PCMA, Size: 160, Bytes: padA}, {Codec: PCMU, Size: 160, Bytes: padU}}},
+		"chunks before":      {"a.wav", wav(wavePCM, 1, 8000, 16, pcm, "LISTodd", "fact1234"), []Clip{{Codec: PCMA, Size: 160, Bytes: padA}, {Codec: PCMU, Size: 160, Bytes: padU}}},
+		"half a sample more": {"a.wav", wav(wavePCM, 1, 8000, 16, append(slices.Clone(pcm), 1)), []Clip{{Codec: PCMA, Size: 160, Bytes: padA}, {Codec: PCMU, Size: 160, Bytes: padU}}},
+		"A-law":              {"a.wav", wav(waveALaw, 1, 8000, 8, a), []Clip{{Codec: PCMA, Size: 160, Bytes: padA}}},
+		"mu-law":             {"a.wav", wav(waveMuLaw, 1, 8000, 8, u), []Clip{{Codec: "", Size: 0, Bytes: nil}, {Codec: PCMU, Size: 160, Bytes: padU}}},
+		"raw A-law":          {"x/held.alaw", a, []Clip{{Codec: PCMA, Size: 160, Bytes: padA}}},
+		"raw mu-law":         {"held.ulaw", u, []Clip{{Codec: "", Size: 0, Bytes: nil}, {Codec: PCMU, Size: 160, Bytes: padU}}},
+		"G.722, cut":         {"held.g722", bytes.Repeat([]byte{7}, 330), []Clip{{Codec: G722, Size: 160, Bytes: bytes.Repeat([]byte{7}, 320)}}},
+		"G.729":              {"held.g729", bytes.Repeat([]byte{7}, 40), []Clip{{Codec: G729, Size: 20, Bytes: bytes.Repeat([]byte{7}, 40)}}},
 	} {
 		got, err := Read(x.file, x.b)
 		if err != nil {
