@@ -33,17 +33,18 @@ const (
 
 const tonePlays = 3
 
-// announce reads the announcement of a route, which the plans of that route name by it.
-func (b *builder) announce(c *Config, at, route string, a *Announce) (name string) {
-	if a == nil {
-		return ""
+// announce reads the announcement of a route; false when it has none.
+func (b *builder) announce(c *Config, at string, r Route) bool {
+	if r.OnHold == nil || r.OnHold.Announce == nil {
+		return false
 	}
+	a := r.OnHold.Announce
 	clips, sound, plays := clip.Special(), soundTone, tonePlays
 	if len(a.Files) > 0 {
 		clips, sound, plays = b.sounds(at, a.Files), soundFile, 1
 	}
 	if len(clips) == 0 {
-		return "" // it was told what is wrong with them
+		return false // it was told what is wrong with them
 	}
 	longest := time.Duration(0)
 	for _, s := range clips {
@@ -64,8 +65,8 @@ func (b *builder) announce(c *Config, at, route string, a *Announce) (name strin
 	if c.Announcements == nil {
 		c.Announcements = map[string]sip.Announcement{}
 	}
-	c.Announcements[route] = sip.Announcement{Announcement: media.NewAnnouncement(clips, lasts), Answer: a.Answer, Sound: sound}
-	return route
+	c.Announcements[r.Name] = sip.Announcement{Announcement: media.NewAnnouncement(clips, lasts), Answer: a.Answer, Sound: sound}
+	return true
 }
 
 // maxPlays bounds repeat.

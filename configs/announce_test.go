@@ -48,10 +48,9 @@ func TestAnnouncementOfARoute(t *testing.T) {
 			t.Errorf("%s: %v", word, err)
 			continue
 		}
-		name := c.Rules.Routes[0].OnHold.Announce
-		a, ok := c.Announcements[name]
-		if name != c.Rules.Routes[0].Name || !ok || len(c.Announcements) != 1 {
-			t.Errorf("%s: %q, %v", word, name, c.Announcements)
+		a, ok := c.Announcements[c.Rules.Routes[0].Name]
+		if !c.Rules.Routes[0].Announce || !ok || len(c.Announcements) != 1 {
+			t.Errorf("%s: %v", word, c.Announcements)
 			continue
 		}
 		how := "early"
@@ -86,7 +85,7 @@ func TestAnnouncementOfARoute(t *testing.T) {
 		}
 	}
 	c, err := Parse("x.yaml", []byte(base))
-	if err != nil || c.Announcements != nil || c.Rules.Routes[0].OnHold.Announce != "" {
+	if err != nil || c.Announcements != nil || c.Rules.Routes[0].Announce {
 		t.Errorf("a route that says nothing: %+v %v", c.Announcements, err)
 	}
 }

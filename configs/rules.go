@@ -27,8 +27,8 @@ func (b *builder) routes(c *Config) {
 		seen[r.Name] = true
 		out := routing.Route{
 			Name: r.Name, Direction: routing.Direction(r.Direction), From: r.From, Prefix: r.Prefix, Domain: r.Domain,
-			Fallback: r.FallbackPolicy, Recording: r.RecordingRequired, Messages: r.Messages, OnHold: b.onHold(c, at, r.Name, r.OnHold),
-			Switch: b.failback(at+".failback", r.Failback), Overlap: r.Overlap,
+			Fallback: r.FallbackPolicy, Recording: r.RecordingRequired, Messages: r.Messages, OnHold: b.onHold(c, at, r.OnHold),
+			Switch: b.failback(at+".failback", r.Failback), Overlap: r.Overlap, Announce: b.announce(c, at+".on_hold.announce", r),
 		}
 		b.routeEnds(c, at, r, &out)
 		b.table(c, at, r, &out)
@@ -91,11 +91,11 @@ func (b *builder) mustBe(path, name string, known []string, direction string) {
 	b.fail(path, hint, "unknown party %q", name)
 }
 
-func (b *builder) onHold(c *Config, at, route string, o *OnHold) routing.OnHold {
+func (b *builder) onHold(c *Config, at string, o *OnHold) routing.OnHold {
 	if o == nil {
 		return routing.OnHold{}
 	}
-	out := routing.OnHold{Status: o.Status, Queue: o.Queue, Announce: b.announce(c, at+".on_hold.announce", route, o.Announce)}
+	out := routing.OnHold{Status: o.Status, Queue: o.Queue}
 	if o.Status == 0 {
 		out.Status = 403
 	} else if o.Status != 403 && o.Status != 603 {

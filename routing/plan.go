@@ -125,6 +125,7 @@ func (p *planner) run() {
 		return
 	}
 	p.plan.Route, p.plan.OnHold, p.plan.Recording, p.plan.Overlap = p.route.Name, p.route.onHold, p.route.Recording, p.route.Overlap
+	p.plan.Announce = p.route.Announce
 	p.plan.Matched, _ = longest(p.route.Prefix, p.req.Called)
 	p.owned()
 	if p.drafts.fill(p) {
@@ -405,7 +406,7 @@ func (p *planner) words() string {
 		b = append(b, "no hop"...)
 		if p.plan.Held {
 			b = append(b, ", so the final answer is "...)
-			if p.plan.OnHold.Announce != "" {
+			if p.plan.Announce {
 				b = append(b, "behind an announcement "...)
 			}
 			b = strconv.AppendInt(b, int64(p.plan.OnHold.Status), 10)

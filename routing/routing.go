@@ -101,9 +101,8 @@ type Refused struct {
 
 // OnHold is what happens when nothing permitted is left: a final refusal, or the permitted hops of another target (already in Plan.Hops).
 type OnHold struct {
-	Status   int // 403 or 603
-	Queue    string
-	Announce string // names what the caller is played before the refusal; "": nothing
+	Status int // 403 or 603
+	Queue  string
 }
 
 // Plan is the answer to one Request. Hops are in the order to try.
@@ -119,6 +118,7 @@ type Plan struct {
 	OnHold     OnHold
 	Purpose    sovereign.Purpose
 	Recording  bool // recording_required
+	Announce   bool // before OnHold's refusal the caller is played the announcement of the route
 	Overlap    bool // the next hop is tried beside one that is silent, and whoever answers first has the call
 	Matched    int  // characters of the called number that chose the route
 	Generation uint64
@@ -185,6 +185,7 @@ type Route struct {
 	Messages  bool // it carries messages, too; where a direction has no such route, no message goes anywhere
 	Switch    SwitchRule
 	Overlap   bool // see Plan.Overlap
+	Announce  bool // see Plan.Announce
 	// Table names the party of To that a number's calls go to first; the others follow as they stand. nil: none.
 	Table *numbers.Table
 }

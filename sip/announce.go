@@ -5,6 +5,7 @@ import (
 
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip/header"
 	"github.com/cordonsip/cordon/sip/transaction"
 	msg "github.com/emiago/sipgo/sip"
@@ -36,18 +37,21 @@ type announcing struct {
 // slip is how long after its time the end of an announcement may be told. Without a word it is over then.
 const slip = 5 * time.Second
 
-// Announce puts announcements in force, by the words that plans have for them.
+// Announce puts announcements in force, by the names of their routes.
 func (e *Edge) Announce(all map[string]Announcement) { e.announcements.Store(&all) }
 
-// announcement is the one that a plan names; false without one.
-func (e *Edge) announcement(name string) (Announcement, bool) {
+// announcement is that of a plan's route; false without one.
+func (e *Edge) announcement(p *routing.Plan) (Announcement, bool) {
 	all := e.announcements.Load()
-	if all == nil || name == "" {
+	if all == nil || !p.Announce {
 		return Announcement{}, false
 	}
-	a, ok := (*all)[name]
+	a, ok := (*all)[p.Route]
 	return a, ok
 }
+
+// notice is what the caller is played in the place of a call; nil: nothing, as nearly always. It does not lie in the call, whose memory every call pays for.
+func (c *call) notice() *announcing { return c.sh.notices[c] }
 
 // deny refuses a call that the law kept out, behind the announcement of its route if it has one.
 func (c *call) deny(result string, why reason) {
@@ -58,7 +62,7 @@ func (c *call) deny(result string, why reason) {
 
 // announce begins with the announcement; false: this caller hears none. Nobody who calls for help is played to in the place of a refusal.
 func (c *call) announce(result string, why reason) bool {
-	what, ok := c.sh.e.announcement(c.plan.OnHold.Announce)
+	what, ok := c.sh.e.announcement(&c.plan)
 	s := c.media.Load()
 	switch {
 	case !ok, s == nil, c.a == nil, c.ended, c.answered, c.via != nil, c.synth != nil, c.page != nil, c.emergency():
@@ -67,7 +71,10 @@ func (c *call) announce(result string, why reason) bool {
 		return false
 	}
 	n := &announcing{c: c, what: what, result: result, why: why}
-	c.notice = n
+	if c.sh.notices == nil {
+		c.sh.notices = map[*call]*announcing{}
+	}
+	c.sh.notices[c] = n
 	stopTimer(&c.setup)
 	c.setState("announcing")
 	offer, bare := c.ask.sdp, c.bare
@@ -91,7 +98,7 @@ func (n *announcing) ready(sdp []byte, err error) {
 	case c.ended:
 	case err != nil: // no codec, or no place that may be sent to: then the refusal at once
 		c.sh.e.log.Debug("a caller could not be played to", "session", c.session(), "error", err)
-		c.notice = nil
+		delete(c.sh.notices, c)
 		c.sh.e.metrics.announced.WithLabelValues("unplayable").Inc()
 		c.refuse(c.holdStatus(), n.result, n.why)
 	case n.what.Answer:
@@ -188,7 +195,7 @@ func (n *announcing) play() {
 func (e *Edge) MediaPlayed(session string, p media.Played) {
 	if c := e.live.of(session); c != nil {
 		c.sh.loop.Post(func() {
-			if n := c.notice; n != nil {
+			if n := c.notice(); n != nil {
 				n.over(p.For, p.Whole)
 			}
 		})
@@ -241,7 +248,7 @@ func (n *announcing) record() *audit.Announced {
 
 // listens takes a request of a caller that is played to, which there is no other side for. False: it is dealt with as in any call.
 func (l *leg) listens(tx *transaction.Server, req *msg.Request, tag string) bool {
-	n := l.c.notice
+	n := l.c.notice()
 	if n == nil {
 		return false
 	}

@@ -42,7 +42,7 @@ func announces(t *testing.T, answer bool, lasts time.Duration, f func(w *world))
 			defer c.Close()
 		}
 		w.plan = func(r routing.Request) routing.Plan {
-			return routing.Plan{Route: "r", Purpose: r.Purpose, Held: true, OnHold: routing.OnHold{Announce: "r"}, Refused: []routing.Refused{
+			return routing.Plan{Route: "r", Purpose: r.Purpose, Held: true, Announce: true, Refused: []routing.Refused{
 				{Party: "iad", Ruling: sovereign.Ruling{Verdict: sovereign.Hold, Ground: sovereign.GroundNoAdequacy}, Ground: sovereign.GroundNoAdequacy},
 			}}
 		}
@@ -239,8 +239,8 @@ func TestWhoHearsNoAnnouncement(t *testing.T) {
 		"on hold":           {true, func(s string) string { return strings.Replace(s, "sendrecv", "inactive", 1) }, nil},
 		"a held place":      {true, func(s string) string { return strings.Replace(s, "c=IN IP4 10.1.0.1", "c=IN IP4 10.66.0.1", 1) }, nil},
 		"a call for help":   {true, func(s string) string { return s }, func(p *routing.Plan) { p.Purpose = sovereign.EmergencyCall }},
-		"another route":     {true, func(s string) string { return s }, func(p *routing.Plan) { p.OnHold.Announce = "" }},
-		"none of that name": {true, func(s string) string { return s }, func(p *routing.Plan) { p.OnHold.Announce = "other" }},
+		"another route":     {true, func(s string) string { return s }, func(p *routing.Plan) { p.Announce = false }},
+		"none of that name": {true, func(s string) string { return s }, func(p *routing.Plan) { p.Route = "other" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			announces(t, x.answer, 0, func(w *world) {

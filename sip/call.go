@@ -45,8 +45,7 @@ type call struct {
 	refs  []audit.PartyRef
 	moves []audit.Move // of signalling; media tells of its own
 
-	notice    *announcing // what the caller is played in the place of a call; nil: nothing
-	moving    *transfer   // under way; nil without one
+	moving    *transfer // under way; nil without one
 	refers    overload.Bucket
 	transfers []audit.Transfer
 	former    []formerLeg // legs that were replaced

@@ -138,8 +138,8 @@ func (c *call) hangup(by string, rs ...reason) {
 		c.b.bye(rs)
 	}
 	result := resultAnswered
-	if c.notice != nil {
-		result = c.notice.result
+	if n := c.notice(); n != nil {
+		result = n.result
 	}
 	c.close(by, 200, cause, result)
 }
@@ -179,7 +179,8 @@ func (c *call) close(by string, status int, cause, result string) {
 	}
 	c.end, c.endedBy, c.final, c.cause = time.Now(), by, status, cause
 	stopTimer(&c.setup)
-	c.notice.end()
+	n := c.notice()
+	n.end()
 	c.ask.said, c.ask.sdp, c.early = &nothing, nil, nil // what is left of a call for 32 s should be small
 	if c.a != nil {
 		c.a.invite = nil
@@ -224,5 +225,8 @@ func (c *call) close(by string, status int, cause, result string) {
 	}
 	if c.prepared {
 		c.finish()
+	}
+	if n != nil {
+		delete(c.sh.notices, c)
 	}
 }

@@ -105,7 +105,7 @@ func (c *call) receipt(s *sheet) {
 	if c.b != nil {
 		signallingHop(s.hop(), s, "b", c.b)
 	}
-	r.Overall, r.Announced = c.overall(), c.notice.record()
+	r.Overall, r.Announced = c.overall(), c.notice().record()
 }
 
 // attempts lists every target in order, in the room of out: what was tried, then what the plan left out.

@@ -24,13 +24,14 @@ type shard struct {
 	taker   func(transport.Incoming) // take, made once
 	ends    map[string]end           // of dialogs, by our tag, which no two have
 	calls   map[*call]struct{}
-	parted  map[*leg]struct{} // legs that left their call by a transfer and are not hung up yet
-	ours    map[string]bool   // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
-	sos     map[string]int    // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
-	lobby   *lobby            // where new calls wait
-	ways    map[wayKey]way    // to the targets of calls
-	preps   []*preparation    // that wait for a call
-	usher   func()            // nextCall, made once
+	notices map[*call]*announcing // callers that are played to; nil before the first
+	parted  map[*leg]struct{}     // legs that left their call by a transfer and are not hung up yet
+	ours    map[string]bool       // Call-IDs of attempts in progress: seeing one in a new INVITE is a loop
+	sos     map[string]int        // Call-IDs of emergency calls, with how many things need each: what a held source may speak of
+	lobby   *lobby                // where new calls wait
+	ways    map[wayKey]way        // to the targets of calls
+	preps   []*preparation        // that wait for a call
+	usher   func()                // nextCall, made once
 	reaches []*reachable
 	dice    dice
 	asks    struct { // the Session-Expires that was written last
