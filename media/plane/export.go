@@ -29,6 +29,7 @@ const (
 	slotOutKey  = 12
 	slotCrossed = 13
 	slotBefore  = 14
+	slotMark    = 15 // a record for each SSRC, the one that left last first
 
 	slotPackets    = 20
 	slotBytes      = 21
@@ -94,6 +95,10 @@ const (
 	crossedBytes   = 2
 	crossedSent    = 3
 	crossedLast    = 4
+
+	markSSRC = 1
+	markRTP  = 2 // the next index
+	markRTCP = 3
 
 	beforeOn   = 1
 	beforeSSRC = 2
@@ -173,7 +178,8 @@ func (s *slot) export(b []byte) []byte {
 	b = tlv.Uint(b, slotInKey, s.inKey)
 	b = tlv.Uint(b, slotOutKey, s.outKey)
 	b = within(b, slotCrossed, s.crossed.export)
-	return within(b, slotBefore, s.before.export)
+	b = within(b, slotBefore, s.before.export)
+	return s.left.export(b)
 }
 
 func (t *tallies) export(b []byte) []byte {
@@ -284,6 +290,8 @@ func (s *slot) read(record []byte) error {
 			s.outKey = r.Uint()
 		case slotCrossed:
 			s.crossed.read(&r)
+		case slotMark:
+			s.left.read(&r)
 		case slotBefore:
 			s.before.read(&r)
 		default:

@@ -83,8 +83,8 @@ func newContext(k Key) (*srtp.Context, error) {
 	return ctx, nil
 }
 
-// choose puts the stream of ssrc in use, if it is known. What was in use goes to the others.
-func (s *stream) choose(others *[]stream, ssrc uint32) bool {
+// choose puts the stream of ssrc in use, if it is known. What was in use goes to the others, and leaves its mark.
+func (s *stream) choose(others *[]stream, ssrc uint32, left *marks, rtcp bool) bool {
 	if s.on && s.ssrc == ssrc {
 		return true
 	}
@@ -92,6 +92,7 @@ func (s *stream) choose(others *[]stream, ssrc uint32) bool {
 		if o.ssrc != ssrc {
 			continue
 		}
+		left.put(s, rtcp)
 		if s.on {
 			(*others)[i] = *s
 		} else {
@@ -104,7 +105,8 @@ func (s *stream) choose(others *[]stream, ssrc uint32) bool {
 }
 
 // replace puts a new stream in use.
-func (s *stream) replace(others *[]stream, by stream) bool {
+func (s *stream) replace(others *[]stream, by stream, left *marks, rtcp bool) bool {
+	left.put(s, rtcp)
 	if s.on {
 		if len(*others) >= maxStreams-1 {
 			return false
@@ -118,7 +120,7 @@ func (s *stream) replace(others *[]stream, by stream) bool {
 
 // open authenticates and decrypts b in place. spare has room for as much as b.
 func (in *inbound) open(s *slot, b []byte, h Header, spare []byte) ([]byte, bool) {
-	if s.in.choose(&in.rtp, h.SSRC) {
+	if s.in.choose(&in.rtp, h.SSRC, &s.left, false) {
 		index := s.in.win.Guess(h.Seq)
 		if !s.in.win.Fresh(index) {
 			return nil, false
@@ -130,15 +132,18 @@ func (in *inbound) open(s *slot, b []byte, h Header, spare []byte) ([]byte, bool
 		return out, ok
 	}
 	// The first packet of a stream. Near the end of the numbers nobody knows whether they began before the rollover: authentication tells.
-	next := stream{ssrc: h.SSRC}
+	next := s.left.begins(h.SSRC, false)
 	indices, n := next.win.Candidates(h.Seq)
 	for _, index := range indices[:n] {
+		if !next.win.Fresh(index) {
+			continue
+		}
 		out, ok := in.ctx.OpenRTP(spare[:0], b, h.Full, index)
 		if !ok {
 			continue
 		}
 		next.win.Take(index)
-		if !s.in.replace(&in.rtp, next) {
+		if !s.in.replace(&in.rtp, next, &s.left, false) {
 			return nil, false
 		}
 		return append(b[:0], out...), true
@@ -153,10 +158,13 @@ func (in *inbound) openRTCP(s *slot, b []byte, spare []byte) ([]byte, bool) {
 		return nil, false
 	}
 	ssrc := binary.BigEndian.Uint32(out[4:])
-	if !s.inRTCP.choose(&in.rtcp, ssrc) {
-		next := stream{ssrc: ssrc}
+	if !s.inRTCP.choose(&in.rtcp, ssrc, &s.left, true) {
+		next := s.left.begins(ssrc, true)
+		if !next.win.Fresh(uint64(index)) {
+			return nil, false
+		}
 		next.win.Take(uint64(index))
-		return out, s.inRTCP.replace(&in.rtcp, next)
+		return out, s.inRTCP.replace(&in.rtcp, next, &s.left, true)
 	}
 	if !s.inRTCP.win.Fresh(uint64(index)) {
 		return nil, false

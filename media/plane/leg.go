@@ -223,7 +223,13 @@ func (l *leg) opens(k Key) bool {
 	}
 	mark := k.mark()
 	if l.theirs != nil || l.inKey != mark { // else another plane heard the stream under this key
-		l.in, l.inRTCP = stream{}, stream{}
+		l.in, l.inRTCP, l.left = stream{}, stream{}, marks{}
+		for i := range next.rtp {
+			l.left.put(&next.rtp[i], false)
+		}
+		for i := range next.rtcp {
+			l.left.put(&next.rtcp[i], true)
+		}
 	}
 	l.theirs, l.inKey = next, mark
 	return true

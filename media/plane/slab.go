@@ -12,7 +12,7 @@ import (
 )
 
 // Layout names the form of a slab. It grows when slot changes: processes of different layouts do not share one, they tell each other (export.go).
-const Layout = 7
+const Layout = 8
 
 // flags of a slot.
 const (
@@ -51,6 +51,7 @@ type slot struct {
 	outKey  uint64 // and that of what goes
 	crossed Crossed
 	before  dialledBefore // the telephone event that was told of last
+	left    marks         // of what comes: streams of the key in use that are not in use
 }
 
 // lane is one socket of a leg with its far end: where packets go to, and the only source that is listened to.
