@@ -21,7 +21,8 @@ const module = "github.com/cordonsip/cordon"
 // ours says which of our rooms a room may import. docs/house.md is its twin: change both together, with the reason.
 var ours = map[string][]string{
 	"sovereign":           {"internal/jcs", "internal/octets"},
-	"audit":               {},
+	"audit":               {"audit/proof"},
+	"audit/proof":         {},
 	"audit/report":        {"audit"},
 	"certs":               {},
 	"state":               {},
@@ -76,8 +77,8 @@ var owners = map[string][]string{
 	"github.com/pion/logging":       {"media/dtls"},
 	"github.com/miekg/dns":          {"healthcheck/resolve"},
 	"github.com/nats-io/":           {"state"},
-	"github.com/transparency-dev/":  {"audit"},
-	"golang.org/x/mod":              {"audit"},
+	"github.com/transparency-dev/":  {"audit", "audit/proof"},
+	"golang.org/x/mod":              {"audit", "audit/proof"},
 	"go.yaml.in/yaml":               {"configs", "internal/gen/"},
 	"github.com/invopop/jsonschema": {"internal/gen/"},
 	"github.com/alecthomas/kong":    {"cmd/cordon"},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
+	auditproof "github.com/cordonsip/cordon/audit/proof"
 	flog "github.com/transparency-dev/formats/log"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -267,11 +268,11 @@ func TestProofsFitASignedCheckpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var leaf struct{ Entry string }
-	if err := json.Unmarshal(bundle, &leaf); err != nil {
+	file, err := auditproof.ParseEntry(bundle)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := proof.VerifyInclusion(hasher, *older.Seq, old.Size, hasher.HashLeaf([]byte(leaf.Entry)), older.Proof, old.Hash); err != nil {
+	if err := proof.VerifyInclusion(hasher, *older.Seq, old.Size, hasher.HashLeaf(file.Leaf), older.Proof, old.Hash); err != nil {
 		t.Error(err)
 	}
 	d.fill(t, 4)

@@ -11,11 +11,11 @@ import (
 	"path/filepath"
 	"time"
 
-	flog "github.com/transparency-dev/formats/log"
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api/layout"
-	"golang.org/x/mod/sumdb/note"
+
+	"github.com/cordonsip/cordon/audit/proof"
 )
 
 // Verification is what Verify found.
@@ -28,12 +28,13 @@ type Verification struct {
 	From, To   time.Time // of the earliest and the latest entry
 	Checkpoint string    // as it is in the folder, signature and all
 
-	Root       string          // of the tree, base64, as in the checkpoint
-	Kinds      map[Kind]uint64 // entries of each kind
-	Unknown    uint64          // entries of kinds that this version has no word for
-	Unsigned   uint64          // entries beyond the checkpoint: durable, and not yet signed or the checkpoint is an older one
-	ClockSteps uint64          // entries more than a second older than the one before
-	Leftovers  uint64          // outgrown partial files of a batch that never ended; no proof is ever built from one
+	Witnesses  []proof.Cosignature // of the checkpoint, those whose keys were given
+	Root       string              // of the tree, base64, as in the checkpoint
+	Kinds      map[Kind]uint64     // entries of each kind
+	Unknown    uint64              // entries of kinds that this version has no word for
+	Unsigned   uint64              // entries beyond the checkpoint: durable, and not yet signed or the checkpoint is an older one
+	ClockSteps uint64              // entries more than a second older than the one before
+	Leftovers  uint64              // outgrown partial files of a batch that never ended; no proof is ever built from one
 
 	Bad *BadEntry // nil when everything holds
 }
@@ -56,18 +57,23 @@ func bad(seq uint64, format string, a ...any) *BadEntry {
 // An older checkpoint of the same log holds, because the tree it signs is a prefix of this one: Size and Unsigned say how much it
 // leaves out. Only someone who knows a newer checkpoint can tell that it was put back.
 func Verify(ctx context.Context, dir, key string) (Verification, error) {
-	v, err := note.NewVerifier(key)
+	k, err := proof.NewKeys(key, nil, 0)
 	if err != nil {
 		return Verification{}, fmt.Errorf("audit: verifier key: %w", err)
 	}
+	return VerifyWith(ctx, dir, k)
+}
+
+// VerifyWith is Verify that also asks for the cosignatures of witnesses.
+func VerifyWith(ctx context.Context, dir string, k *proof.Keys) (Verification, error) {
 	if st, err := os.Stat(dir); err != nil {
 		return Verification{}, fmt.Errorf("audit: folder of the log: %w", err)
 	} else if !st.IsDir() {
 		return Verification{}, fmt.Errorf("audit: %s: expected the folder of a log", dir)
 	}
-	w := &walk{ctx: ctx, dir: dir, out: Verification{Origin: v.Name(), Kinds: map[Kind]uint64{}}}
+	w := &walk{ctx: ctx, dir: dir, out: Verification{Origin: k.Origin(), Kinds: map[Kind]uint64{}}}
 	w.byEntry, w.byTile = ranges.NewEmptyRange(0), ranges.NewEmptyRange(0)
-	err = w.run(v)
+	err := w.run(k)
 	var b *BadEntry
 	if errors.As(err, &b) {
 		w.out.Bad, err = b, nil
@@ -88,7 +94,7 @@ type walk struct {
 	ctx context.Context
 	dir string
 	out Verification
-	cp  flog.Checkpoint
+	cp  proof.Checkpoint
 
 	byEntry *compact.Range // over the entries as they are
 	byTile  *compact.Range // over the hashes that the level-0 tiles give for them
@@ -107,8 +113,8 @@ type tileLevel struct {
 }
 
 // run returns a *BadEntry for what does not hold, and any other error for what could not be read.
-func (w *walk) run(v note.Verifier) error {
-	if err := w.readCheckpoint(v); err != nil {
+func (w *walk) run(k *proof.Keys) error {
+	if err := w.readCheckpoint(k); err != nil {
 		return err
 	}
 	for ri := range layout.Range(0, w.cp.Size, w.cp.Size) {
@@ -142,7 +148,7 @@ func (w *walk) first(err error) error {
 	return err
 }
 
-func (w *walk) readCheckpoint(v note.Verifier) error {
+func (w *walk) readCheckpoint(k *proof.Keys) error {
 	raw, err := os.ReadFile(filepath.Join(w.dir, layout.CheckpointPath))
 	if errors.Is(err, fs.ErrNotExist) {
 		return bad(0, "%s: expected a signed checkpoint, found no file", layout.CheckpointPath)
@@ -151,11 +157,11 @@ func (w *walk) readCheckpoint(v note.Verifier) error {
 		return err
 	}
 	w.out.Checkpoint = string(raw)
-	cp, _, _, err := flog.ParseCheckpoint(raw, v.Name(), v)
+	cp, err := k.Open(raw)
 	if err != nil {
-		return bad(0, "%s: expected one of origin %q signed with the given key: %v", layout.CheckpointPath, v.Name(), err)
+		return bad(0, "%s: expected one of origin %q signed with the given key: %v", layout.CheckpointPath, k.Origin(), err)
 	}
-	w.cp, w.out.Size, w.out.Root = *cp, cp.Size, b64(cp.Hash)
+	w.cp, w.out.Size, w.out.Root, w.out.Witnesses = cp, cp.Size, cp.Root.String(), cp.Witnesses
 	return nil
 }
 
@@ -166,7 +172,7 @@ func (w *walk) judge() error {
 	if err != nil {
 		return err
 	}
-	if string(byEntry) == string(w.cp.Hash) {
+	if string(byEntry) == string(w.cp.Root[:]) {
 		if w.badTile != nil {
 			return w.badTile
 		}
@@ -180,13 +186,13 @@ func (w *walk) judge() error {
 		return err
 	}
 	if w.differs != nil {
-		if string(byTile) != string(w.cp.Hash) {
+		if string(byTile) != string(w.cp.Root[:]) {
 			w.differs.What += "; neither yields the root that was signed"
 		}
 		return w.differs
 	}
 	return bad(0, "%s: expected root %s for %d entries, found entries and tiles that yield %s", layout.CheckpointPath,
-		b64(w.cp.Hash), w.cp.Size, b64(byEntry))
+		w.cp.Root, w.cp.Size, b64(byEntry))
 }
 
 // rootOf is the root over a range from 0 on.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -405,66 +404,6 @@ func TestVerifyClockSteps(t *testing.T) {
 	writeTiles(t, dir, l.(*spine).drv.(*memory))
 	if v := verify(t, dir, l.VerifierKey()); v.Bad != nil || v.ClockSteps != 1 {
 		t.Errorf("%+v, %+v", v, v.Bad)
-	}
-}
-
-func TestBundle(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []string{"memory", "disk"} {
-		l := openTest(t, kind, testConfig())
-		mustAppend(t, l, NodeStarted{})
-		want, err := l.Commit(t.Context(), Receipt{CallRef: "20261120-00", Overall: "compliant", Trunk: "<a&b>"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := l.Commit(t.Context(), NodeStopped{}); err != nil {
-			t.Fatal(err)
-		}
-		raw, err := Export(t.Context(), l, want)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := VerifyBundle(raw, l.VerifierKey())
-		if err != nil || e.Seq != want || e.Kind != KindReceipt {
-			t.Fatalf("%+v, %v", e, err)
-		}
-		if ev, err := Decode(e); err != nil || ev.(Receipt).Trunk != "<a&b>" {
-			t.Errorf("%+v, %v", ev, err)
-		}
-		if _, err := Export(t.Context(), l, 9); err == nil {
-			t.Error("an entry that is not there was exported")
-		}
-		tamperBundle(t, raw, l.VerifierKey())
-	}
-}
-
-func tamperBundle(t *testing.T, raw []byte, key string) {
-	t.Helper()
-	var b proofBundle
-	if err := json.Unmarshal(raw, &b); err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]proofBundle{
-		"format":     {"other", b.Entry, b.Proof},
-		"entry":      {b.Format, strings.Replace(b.Entry, "compliant", "violation", 1), b.Proof},
-		"index":      {b.Format, b.Entry, strings.Replace(b.Proof, "index 1\n", "index 0\n", 1)},
-		"hash":       {b.Format, b.Entry, strings.Replace(b.Proof, "index 1\n", "index 1\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 1)},
-		"checkpoint": {b.Format, b.Entry, strings.Replace(b.Proof, "\n3\n", "\n4\n", 1)},
-		"no proof":   {b.Format, b.Entry, ""},
-	} {
-		changed, err := json.Marshal(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := VerifyBundle(changed, key); err == nil {
-			t.Errorf("%s changed, and the proof holds", name)
-		}
-	}
-	if _, err := VerifyBundle([]byte("no JSON"), key); err == nil {
-		t.Error("no JSON, and the proof holds")
-	}
-	if _, err := VerifyBundle(raw, "no key"); err == nil {
-		t.Error("no key, and the proof holds")
 	}
 }
 

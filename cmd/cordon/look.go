@@ -11,13 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/cordonsip/cordon/admin"
-	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/sovereign"
 )
@@ -89,57 +87,6 @@ func (c *callCmd) Run(ctx context.Context, s streams) error {
 		return coded{fmt.Errorf("the call ended with %d", r.Status), 1}
 	}
 	return nil
-}
-
-type verifyCmd struct {
-	Dir string `arg:"" help:"Folder of the log, or the node's state folder." type:"existingdir"`
-	Key string `help:"File with the public key (note verifier form); default: log.vkey beside the log." type:"existingfile"`
-}
-
-// Run verifies a log offline. Exit code 3 when it does not hold.
-func (c *verifyCmd) Run(ctx context.Context, s streams) error {
-	dir, key := c.Dir, c.Key
-	if sub := filepath.Join(dir, "log"); key == "" && isDir(sub) {
-		key, dir = filepath.Join(dir, "log.vkey"), sub
-	} else if key == "" {
-		key = filepath.Join(filepath.Dir(filepath.Clean(dir)), "log.vkey")
-	}
-	raw, err := os.ReadFile(key)
-	if err != nil {
-		return withHint(err, "name the public key with --key; keep a copy of it away from the node")
-	}
-	v, err := audit.Verify(ctx, dir, strings.TrimSpace(string(raw)))
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.out, "log        %s\nentries    %d, %d of them receipts, %d gaps\nfrom       %s\nto         %s\n", v.Origin, v.Entries, v.Receipts, v.Gaps, clock(v.From), clock(v.To))
-	if v.Bad != nil {
-		fmt.Fprintf(s.out, "BAD        entry %d: %s\n", v.Bad.Seq, v.Bad.What)
-		return coded{errors.New("the log does not hold"), 3}
-	}
-	for _, n := range []struct {
-		count uint64
-		what  string
-	}{
-		{v.Unsigned, "entries are younger than the checkpoint and not signed yet"},
-		{v.ClockSteps, "times the clock went back by more than a second"},
-		{v.Unknown, "entries are of kinds that this version does not know"},
-	} {
-		if n.count > 0 {
-			fmt.Fprintf(s.out, "note       %d %s\n", n.count, n.what)
-		}
-	}
-	fmt.Fprintf(s.out, "holds      %d entries are under the signed checkpoint:\n%s", v.Entries-v.Unsigned, indent(v.Checkpoint))
-	return nil
-}
-
-func isDir(p string) bool {
-	info, err := os.Stat(p)
-	return err == nil && info.IsDir()
-}
-
-func indent(s string) string {
-	return "           " + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n           ") + "\n"
 }
 
 type lawCmd struct {

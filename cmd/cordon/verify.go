@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/audit/proof"
+)
+
+// notHeld is the exit code for what was checked and does not hold; what could not be checked has 1.
+const notHeld = 3
+
+type verifyCmd struct {
+	Path      string   `arg:"" help:"Folder of the log, the node's state folder, or a file: a proof or a checkpoint." type:"existingpath"`
+	Key       string   `help:"File with the public key (note verifier form); default: log.vkey beside the log." type:"existingfile"`
+	Witness   []string `help:"File with the public key of a witness, once for each." type:"existingfile"`
+	Witnesses *int     `help:"How many of them must have signed the checkpoint; default: all that are named."`
+	Receipt   string   `help:"Prove the receipt of this call or message, or the entry with this record_id." placeholder:"ID" xor:"what"`
+	From      string   `help:"Prove that nothing was removed or changed since this checkpoint." placeholder:"CHECKPOINT" type:"path" xor:"what"`
+	To        string   `help:"Up to this checkpoint, of --from; default: the newest in the folder." placeholder:"CHECKPOINT" type:"path"`
+	Export    string   `help:"Write the proof into this file, which anybody can check without the log." placeholder:"FILE" type:"path"`
+}
+
+// Run verifies a log, a part of it, or a file, offline. Exit code 3 when it does not hold.
+func (c *verifyCmd) Run(ctx context.Context, s streams) error {
+	dir, file := c.Path, !isDir(c.Path)
+	if sub := filepath.Join(dir, "log"); !file && isDir(sub) {
+		dir = sub
+	}
+	if err := c.fits(file); err != nil {
+		return err
+	}
+	k, err := c.keys(dir, file)
+	if err != nil {
+		return err
+	}
+	switch {
+	case file:
+		return c.file(k, s)
+	case c.Receipt != "":
+		return c.receipt(ctx, dir, k, s)
+	case c.From != "":
+		return c.between(ctx, dir, k, s)
+	}
+	return c.whole(ctx, dir, k, s)
+}
+
+// fits refuses flags that say nothing here: nobody must take a proof for another one than it is.
+func (c *verifyCmd) fits(file bool) error {
+	switch {
+	case file && c.Receipt+c.From+c.To+c.Export != "":
+		return coded{withHint(errors.New("a file is checked as it is: --receipt, --from, --to and --export need the folder of a log"), "cordon verify FILE --key=log.vkey"), 2}
+	case c.To != "" && c.From == "":
+		return coded{withHint(errors.New("--to needs --from"), "cordon verify DIR --from=OLD --to=NEW"), 2}
+	case c.Export != "" && c.From+c.Receipt == "":
+		return coded{withHint(errors.New("--export needs what it shall prove"), "--receipt=ID, or --from=CHECKPOINT"), 2}
+	}
+	return nil
+}
+
+// keys reads the public keys that are trusted.
+func (c *verifyCmd) keys(dir string, file bool) (*proof.Keys, error) {
+	const away = "name the public key with --key; keep a copy of it away from the node"
+	path := c.Key
+	if path == "" && file {
+		return nil, withHint(errors.New("no public key is named"), away)
+	}
+	if path == "" {
+		path = filepath.Join(filepath.Dir(filepath.Clean(dir)), "log.vkey")
+	}
+	key, err := os.ReadFile(path)
+	if err != nil {
+		return nil, withHint(err, away)
+	}
+	var witnesses []string
+	for _, f := range c.Witness {
+		w, err := os.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		witnesses = append(witnesses, string(w))
+	}
+	quorum := len(witnesses)
+	if c.Witnesses != nil {
+		quorum = *c.Witnesses
+	}
+	return proof.NewKeys(string(key), witnesses, quorum)
+}
+
+// whole checks a whole log.
+func (c *verifyCmd) whole(ctx context.Context, dir string, k *proof.Keys, s streams) error {
+	v, err := audit.VerifyWith(ctx, dir, k)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "log        %s\nentries    %d, %d of them receipts, %d gaps\nfrom       %s\nto         %s\n", v.Origin, v.Entries, v.Receipts, v.Gaps, clock(v.From), clock(v.To))
+	if v.Bad != nil {
+		fmt.Fprintf(s.out, "BAD        entry %d: %s\n", v.Bad.Seq, v.Bad.What)
+		return coded{errors.New("the log does not hold"), notHeld}
+	}
+	for _, n := range []struct {
+		count uint64
+		what  string
+	}{
+		{v.Unsigned, "entries are younger than the checkpoint and not signed yet"},
+		{v.ClockSteps, "times the clock went back by more than a second"},
+		{v.Unknown, "entries are of kinds that this version does not know"},
+	} {
+		if n.count > 0 {
+			fmt.Fprintf(s.out, "note       %d %s\n", n.count, n.what)
+		}
+	}
+	witnessed(s, v.Witnesses)
+	fmt.Fprintf(s.out, "holds      %d entries are under the signed checkpoint:\n%s", v.Entries-v.Unsigned, indent(v.Checkpoint))
+	return nil
+}
+
+// receipt proves one entry from the folder.
+func (c *verifyCmd) receipt(ctx context.Context, dir string, k *proof.Keys, s streams) error {
+	l, err := audit.OpenCopy(dir, k)
+	if err != nil {
+		return judged(err)
+	}
+	seq, err := l.Find(ctx, c.Receipt)
+	if errors.Is(err, audit.ErrNoEntry) {
+		return withHint(err, "an id is a call_ref, message_ref or record_id as it stands in the log; what was written in the last seconds may stand under no checkpoint yet")
+	} else if err != nil {
+		return judged(err)
+	}
+	raw, err := l.Prove(ctx, seq)
+	if err != nil {
+		return judged(err)
+	}
+	if err := showEntry(raw, k, s); err != nil {
+		return err
+	}
+	return c.export(raw, s)
+}
+
+// between proves that nothing was removed or changed between two checkpoints.
+func (c *verifyCmd) between(ctx context.Context, dir string, k *proof.Keys, s streams) error {
+	l, err := audit.OpenCopy(dir, k)
+	if err != nil {
+		return judged(err)
+	}
+	from, err := os.ReadFile(c.From)
+	if err != nil {
+		return err
+	}
+	to := l.Checkpoint()
+	if c.To != "" {
+		if to, err = os.ReadFile(c.To); err != nil {
+			return err
+		}
+	}
+	raw, err := l.Consistent(ctx, from, to)
+	if err != nil {
+		return judged(err)
+	}
+	if err := showConsistency(raw, k, s); err != nil {
+		return err
+	}
+	return c.export(raw, s)
+}
+
+// export writes a proof where nothing stands yet: a proof of somebody else's must not get lost.
+func (c *verifyCmd) export(raw []byte, s streams) error {
+	if c.Export == "" {
+		return nil
+	}
+	f, err := os.OpenFile(c.Export, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return withHint(err, "name a file that does not exist yet")
+	} else if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "written    %s, %d bytes: cordon verify %s --key=log.vkey checks it without the log\n", c.Export, len(raw), c.Export)
+	return nil
+}
+
+// file checks a proof or a checkpoint that somebody was given.
+func (c *verifyCmd) file(k *proof.Keys, s streams) error {
+	f, err := os.Open(c.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, proof.MaxFile+1)) // one byte more is refused
+	if err != nil {
+		return err
+	}
+	switch {
+	case bytes.HasPrefix(raw, []byte(proof.EntryHeader)):
+		return showEntry(raw, k, s)
+	case bytes.HasPrefix(raw, []byte(proof.ConsistencyHeader)):
+		return showConsistency(raw, k, s)
+	}
+	cp, err := k.Open(raw)
+	if err != nil {
+		return withHint(coded{fmt.Errorf("neither a proof, nor a checkpoint that holds: %w", err), notHeld}, "whole logs are checked by their folder")
+	}
+	witnessed(s, cp.Witnesses)
+	fmt.Fprintf(s.out, "holds      a checkpoint, and nothing that stands under it was looked at:\n%s", indent(string(raw)))
+	return nil
+}
+
+// showEntry checks a proof of an entry and shows both.
+func showEntry(raw []byte, k *proof.Keys, s streams) error {
+	e, cp, err := audit.ReadProof(raw, k)
+	if err != nil {
+		return coded{err, notHeld}
+	}
+	body := &bytes.Buffer{}
+	if err := json.Indent(body, e.Body, "           ", "  "); err != nil {
+		return coded{err, notHeld}
+	}
+	fmt.Fprintf(s.out, "log        %s\nentry      %d, %s %s of %s\nnode       %s of %s, %s\n           %s\n", cp.Origin, e.Seq, e.Kind, e.ID, clock(e.Time), e.Node, e.Tenant, e.Software, body)
+	witnessed(s, cp.Witnesses)
+	fmt.Fprintf(s.out, "holds      the entry is one of the %d under the checkpoint signed by %s\n", cp.Size, cp.Signer)
+	return nil
+}
+
+// showConsistency checks a proof of two checkpoints and shows them.
+func showConsistency(raw []byte, k *proof.Keys, s streams) error {
+	c, err := proof.ParseConsistency(raw)
+	if err != nil {
+		return coded{err, notHeld}
+	}
+	from, to, err := c.Verify(k)
+	if err != nil {
+		return coded{err, notHeld}
+	}
+	fmt.Fprintf(s.out, "log        %s\nfrom       %d entries, root %s\nto         %d entries, root %s\n", to.Origin, from.Size, from.Root, to.Size, to.Root)
+	witnessed(s, to.Witnesses)
+	fmt.Fprintf(s.out, "holds      nothing was removed or changed between them; %d entries were added\n", to.Size-from.Size)
+	return nil
+}
+
+// witnessed shows what witnesses said of a checkpoint.
+func witnessed(s streams, list []proof.Cosignature) {
+	for _, w := range list {
+		fmt.Fprintf(s.out, "witness    %s at %s\n", w.Name, clock(w.Time))
+	}
+}
+
+// judged gives the exit code to what was checked and does not hold.
+func judged(err error) error {
+	if errors.Is(err, audit.ErrNotHeld) {
+		return withHint(coded{err, notHeld}, "cordon verify of the whole folder names the first entry or file that is wrong")
+	}
+	return err
+}
+
+func isDir(p string) bool {
+	info, err := os.Stat(p)
+	return err == nil && info.IsDir()
+}
+
+func indent(s string) string {
+	return "           " + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n           ") + "\n"
+}
