@@ -57,9 +57,9 @@ places:
 listeners:
   - {transport: udp, address: "127.5.0.10:0"}
 trunks:
-  - {name: carrier, region: aws:eu-central-1, members: [{host: 127.1.0.10, transport: udp}], media: {security: plain}}
+  - {name: carrier, region: aws:eu-central-1, members: [{host: 127.1.0.10, transport: udp}], media: {security: plain}, t38: allow}
 edge_groups:
-  - {name: fra, region: aws:eu-central-1, members: [{host: 127.1.0.11, transport: udp}], media: {security: plain}}
+  - {name: fra, region: aws:eu-central-1, members: [{host: 127.1.0.11, transport: udp}], media: {security: plain}, t38: allow}
 routes:
   - {name: in, direction: inbound, to: [{party: fra}]}
 people:

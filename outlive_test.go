@@ -84,10 +84,15 @@ func (s *survivors) boot(more string) error {
 // call sets one up as soon as the node knows that fra is there, and gives both of its ends.
 func (s *survivors) call() (a, b *carrier.Call) {
 	s.t.Helper()
-	dest := netip.AddrPortFrom(netip.MustParseAddr("127.5.0.10"), s.port)
+	return s.dial(carrier.CallOptions{From: "+4917012", To: "+4930123", NoMedia: true})
+}
+
+func (s *survivors) dial(o carrier.CallOptions) (a, b *carrier.Call) {
+	s.t.Helper()
+	o.Dest = netip.AddrPortFrom(netip.MustParseAddr("127.5.0.10"), s.port)
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		before := len(s.fra.Calls())
-		a, err := s.carrier.Call(s.t.Context(), carrier.CallOptions{From: "+4917012", To: "+4930123", Dest: dest, NoMedia: true})
+		a, err := s.carrier.Call(s.t.Context(), o)
 		if err != nil {
 			continue
 		}
