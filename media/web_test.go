@@ -32,7 +32,7 @@ type webbed struct {
 }
 
 // withWeb runs f in a bubble with a relay that runs, and ends all of it.
-func withWeb(t *testing.T, f func(*webbed)) {
+func withWeb(t *testing.T, f func(*testing.T, *webbed)) {
 	bubble(t, func(t *testing.T) {
 		n := newNetwork()
 		w := &webbed{net: n}
@@ -49,7 +49,7 @@ func withWeb(t *testing.T, f func(*webbed)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w.ctx = ctx
 		w.begin()
-		f(w)
+		f(t, w)
 		w.end()
 		cancel()
 		w.wg.Wait()
@@ -148,7 +148,7 @@ func TestBrowsers(t *testing.T) {
 		"no ICE": {false, false, dtls.Active}, "no ICE, and we begin": {false, false, dtls.Passive},
 	} {
 		t.Run(name, func(t *testing.T) {
-			withWeb(t, func(w *webbed) {
+			withWeb(t, func(t *testing.T, w *webbed) {
 				conf := browser.Config{ICE: c.ice, Trickle: c.trickle, Setup: c.setup, Video: true}
 				a, b := w.browser(aliceAddr, conf), w.browser(bobAddr, conf)
 				s := w.dial(a, b, dtlsLeg("carrier", c.ice), dtlsLeg("fra", c.ice))
@@ -174,7 +174,7 @@ func TestBrowsers(t *testing.T) {
 func TestABrowserAndAPhone(t *testing.T) {
 	for name, to := range map[string]Leg{"plain": plainLeg("fra"), "sdes": srtpLeg("fra")} {
 		t.Run(name, func(t *testing.T) {
-			withWeb(t, func(w *webbed) {
+			withWeb(t, func(t *testing.T, w *webbed) {
 				early := 0
 				w.net.tap = func(from, to netip.AddrPort, b []byte) {
 					if from.Addr() == relayAddr && to.Addr() == aliceAddr && len(b) > 12 && b[0] == 0x80 {
@@ -203,7 +203,7 @@ func TestABrowserAndAPhone(t *testing.T) {
 					t.Errorf("told: %+v; %d packets", f, early)
 				}
 			})
-			withWeb(t, func(w *webbed) {
+			withWeb(t, func(t *testing.T, w *webbed) {
 				a := w.browser(aliceAddr, browser.Config{ICE: true, Trickle: true})
 				b := w.phone(bobAddr, to, Tone{Echo: true})
 				s := w.open(dtlsLeg("carrier", true))
@@ -235,7 +235,7 @@ func TestWhyThereAreNoKeys(t *testing.T) {
 		"a place that is held, in its description": {heldAddr, browser.Config{ICE: true}, nil, "unreachable"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			withWeb(t, func(w *webbed) {
+			withWeb(t, func(t *testing.T, w *webbed) {
 				forbidden := 0
 				w.net.tap = func(from, to netip.AddrPort, _ []byte) {
 					if from.Addr() == relayAddr && to.Addr() == heldAddr {
@@ -273,7 +273,7 @@ func handSuitesOf(s ...Suite) []srtp.Suite { l := Leg{Suites: s}; return l.handS
 
 // TestReoffers: a refresh keeps the keys; another certificate makes new ones while the old ones are in use; ICE restarts without new keys; a hold keeps all.
 func TestReoffers(t *testing.T) {
-	withWeb(t, func(w *webbed) {
+	withWeb(t, func(t *testing.T, w *webbed) {
 		a, b := w.browser(aliceAddr, browser.Config{ICE: true, Trickle: true}), w.browser(bobAddr, browser.Config{ICE: true})
 		to := dtlsLeg("fra", true)
 		s := w.dial(a, b, dtlsLeg("carrier", true), to)
@@ -329,7 +329,7 @@ func says(t *testing.T, text, begins string) string {
 // TestAnotherControlProcess: a call of browsers that is taken up goes on under its keys, without a handshake, and keeps its fingerprint and its ICE in later
 // descriptions. A far end that asks for another association gets one, with another certificate.
 func TestAnotherControlProcess(t *testing.T) {
-	withWeb(t, func(w *webbed) {
+	withWeb(t, func(t *testing.T, w *webbed) {
 		w.end()
 		w.surviving()
 		w.restart()
@@ -395,7 +395,7 @@ func TestAnotherControlProcess(t *testing.T) {
 
 // TestKilledMidHandshake: nobody can go on with a handshake whose key died with its process: the session is not taken up, and its legs are closed.
 func TestKilledMidHandshake(t *testing.T) {
-	withWeb(t, func(w *webbed) {
+	withWeb(t, func(t *testing.T, w *webbed) {
 		w.end()
 		w.surviving()
 		w.restart()
@@ -419,7 +419,7 @@ func TestKilledMidHandshake(t *testing.T) {
 
 // TestAForkTakesAnother: a second answer, of another far end, makes keys of its own.
 func TestAForkTakesAnother(t *testing.T) {
-	withWeb(t, func(w *webbed) {
+	withWeb(t, func(t *testing.T, w *webbed) {
 		a := w.browser(aliceAddr, browser.Config{ICE: true, Trickle: true})
 		b, c := w.browser(bobAddr, browser.Config{}), w.browser(bob2Addr, browser.Config{})
 		to := dtlsLeg("fra", false)

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -332,4 +334,52 @@ func TestBaresipDTLSThroughANode(t *testing.T) {
 			n.stop()
 		})
 	}
+}
+
+// The media process is killed under a call of a baresip with DTLS-SRTP and ICE, and then the control process: the keys stay, consent goes on, and both hear each other; there is no second handshake.
+func TestBaresipDTLSOutlivesBothProcesses(t *testing.T) {
+	l := connect(t, 1, 5, 10)
+	web := newPhone(t, phoneOptions{
+		at: l.in[10], addr: lan(10, 10), user: "+4969123456", source: "echo", params: "mediaenc=dtls_srtp;medianat=ice", config: "module dtls_srtp.so\nmodule stun.so\nmodule ice.so\nrtcp_mux yes\n",
+	})
+	other := newPhone(t, phoneOptions{at: l.in[1], addr: lan(1, 10), user: "+4989123456", source: "tone"})
+	w := &world{at: l.in[5], edge: lan(5, 10), more: "media: {inprocess: false}", dir: t.TempDir()}
+	webParty := web.as("web", "udp")
+	webParty.media = "{security: dtls, ice: lite}"
+	w.trunks, w.groups = []party{other.as("other", "udp")}, []party{webParty}
+	k := &killLab{}
+	t.Cleanup(func() { k.endMedia(filepath.Join(w.dir, "state", "run", "media.sock")) })
+	k.node = boot(t, w, "web")
+	other.dial(k.node, "udp", web)
+	web.talk(2 * time.Second)
+	was := k.mediaProcess()
+	if err := syscall.Kill(was, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	k.errors = []string{"media: the media process is gone"}
+	web.talk(2 * time.Second)
+	if now := k.mediaProcess(); now == 0 || now == was {
+		t.Errorf("process %d listens after %d was killed", now, was)
+	}
+	k.killControl()
+	k.gaps++
+	web.talk(2 * time.Second)
+	k.run(filepath.Join(k.dir, "cordon.yaml"))
+	web.talk(2 * time.Second)
+	other.talk(2 * time.Second)
+	if n := k.node.calls(); n != 1 {
+		t.Errorf("the next control process knows %d calls", n)
+	}
+	other.streams()
+	other.hangUp(web)
+	if there, back := web.loudness(), other.loudness(); there < 1000 || back < 1000 {
+		t.Errorf("loudness at the callee %.0f, of the echo at the caller %.0f: too low", there, back)
+	}
+	r := k.oneReceipt()
+	wantAnswered(t, r, "web", "primary")
+	if _, b := suites(r); b == "" || packets(r, "b") < 350 || packets(r, "a") < 350 {
+		t.Errorf("suite %q, %d and %d packets", b, packets(r, "a"), packets(r, "b"))
+	}
+	noted(t, "DTLS-SRTP of baresip, kill -9 of media and then of control", fmt.Sprintf("%d and %d packets", packets(r, "a"), packets(r, "b")), "audio both ways, no handshake")
+	k.stop()
 }

@@ -52,6 +52,10 @@ func TestNomination(t *testing.T) {
 		if !browser.Answered(alice.rtp.last) || alice.rtp.to != alice.at || b.read(alice.Ref).Peer.IsValid() {
 			t.Fatal("a check is answered, and names nobody")
 		}
+		sent := alice.rtp.sent
+		if b.Say(alice.Ref, alice.at, hello(40)); alice.rtp.sent != sent {
+			t.Fatal("a word of ours leaves for an address that nobody nominated")
+		}
 		alice.rtp.take(browser.Check(own, "peer", true), alice.at)
 		if bob.crosses(alice, 3) != 3 || alice.crosses(bob, 3) != 3 {
 			t.Fatal("media does not cross after a nomination")
@@ -74,7 +78,7 @@ func TestNomination(t *testing.T) {
 		}
 		n := b.read(alice.Ref).Refused
 		alice.rtp.take(browser.Check(ice.NewCredentials(), "peer", true), alice.at)
-		sent := alice.rtp.sent
+		sent = alice.rtp.sent
 		alice.rtp.take(browser.Check(ice.Credentials{Ufrag: own.Ufrag, Pwd: ice.NewCredentials().Pwd}, "peer", true), alice.at)
 		if alice.rtp.sent != sent || b.read(alice.Ref).Refused != n+2 || len(b.events.of(alice.Ref, "nominate")) != 0 {
 			t.Error("a check with another password counts")
