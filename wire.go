@@ -114,6 +114,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		Plane: n.apart(ctx, c), Workers: workers(c), Tick: c.Media.Tick, Listen: n.listenMedia, Fence: n.fence, Bind: c.Media.Address, Ports: c.Media.Ports, Sockets: n.mediaSockets(), Calls: c.Limits.MaxCalls, Reports: c.Media.Reports,
 		Moved:   func(session string, m media.Move) { n.edge.MediaMoved(session, m) },
 		Played:  func(session string, p media.Played) { n.edge.MediaPlayed(session, p) },
+		Pressed: func(session string, d media.Digit) { n.edge.MediaPressed(session, d) }, Digits: c.Media.Digits,
 		Heard:   func(session string, m media.Liveness) { n.edge.MediaHeard(session, m) },
 		Unkeyed: func(session string, u media.Unkeyed) { n.edge.MediaUnkeyed(session, u) }, Limits: c.Media.Limits, Logger: n.logger.With("room", "media"), Metrics: n.opts.Metrics,
 	})

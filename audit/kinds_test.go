@@ -62,7 +62,7 @@ func examples() []Event {
 func exampleQuality() []LegQuality {
 	return []LegQuality{{
 		Leg: "a", Packets: 3000, Lost: -1, JitterMS: 1.5, MOS: 4.3, MOSMin: 3.2, MOSMean: 4.2, Windows: 12, Poor: 1, LossPct: 0.5, FarLossPct: 0.25, FarMOS: 4.1, JitterMaxMS: 12.5, RTTMS: 40, SilenceS: 7.5,
-		FaxPackets: 900, FaxBytes: 40000, FaxSent: 20,
+		FaxPackets: 900, FaxBytes: 40000, FaxSent: 20, DigitsIn: 4, DigitsOut: 6,
 		Liveness: "silent",
 	}}
 }

@@ -187,6 +187,8 @@ type LegQuality struct {
 	SilenceS    float64 `json:"silence_s,omitempty"`     // nothing came although it might send
 	FaxPackets  uint64  `json:"fax_packets,omitempty"`   // of T.38 over UDPTL that came from it; Packets counts RTP alone
 	FaxBytes    uint64  `json:"fax_bytes,omitempty"`
-	FaxSent     uint64  `json:"fax_sent,omitempty"` // packets to it
-	Liveness    string  `json:"liveness,omitempty"` // silent | unheard | dead: as it stood at the end; absent when it was alive
+	FaxSent     uint64  `json:"fax_sent,omitempty"`   // packets to it
+	DigitsIn    uint64  `json:"digits_in,omitempty"`  // that came as telephone events and went on by INFO; their number, never the digits
+	DigitsOut   uint64  `json:"digits_out,omitempty"` // that came by INFO from the other side and went on as telephone events
+	Liveness    string  `json:"liveness,omitempty"`   // silent | unheard | dead: as it stood at the end; absent when it was alive
 }

@@ -430,6 +430,8 @@ func qualityText(t *text, q *LegQuality) {
 	t.above(`,"fax_packets":`, q.FaxPackets)
 	t.above(`,"fax_bytes":`, q.FaxBytes)
 	t.above(`,"fax_sent":`, q.FaxSent)
+	t.above(`,"digits_in":`, q.DigitsIn)
+	t.above(`,"digits_out":`, q.DigitsOut)
 	t.some(`,"liveness":`, q.Liveness)
 	t.raw("}")
 }

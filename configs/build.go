@@ -374,6 +374,7 @@ func (b *builder) media(c *Config) {
 	c.Media.Address = b.addr("media.address", m.Address)
 	c.Media.Advertise = b.addr("media.advertise", m.Advertise)
 	c.Media.Limits = b.liveness()
+	c.Media.Digits = b.digits()
 	c.Media.Reports = b.reports()
 	if !c.Media.Address.IsValid() && len(c.Listeners) > 0 {
 		c.Media.Address = c.Listeners[0].Address.Addr()

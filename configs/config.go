@@ -97,6 +97,7 @@ type MediaPart struct {
 	Address   netip.Addr
 	Advertise netip.Addr
 	Limits    media.Limits
+	Digits    media.DigitLimits
 	Ports     [2]uint16
 	DSCP      int           // of what is sent; -1: as the system has it
 	Workers   int           // 0: as many as suit the machine

@@ -162,6 +162,8 @@ type Media struct {
 	InProcess *bool `yaml:"inprocess,omitempty"`
 	// When a side of an answered call counts as silent, unheard or dead.
 	Liveness Liveness `yaml:"liveness,omitempty"`
+	// Digits that one side says by INFO and the other one hears as telephone events.
+	DTMF DTMF `yaml:"dtmf,omitempty"`
 }
 
 // Party is a trunk or an edge group.
@@ -216,6 +218,8 @@ type Party struct {
 	EarlyMedia string `yaml:"early_media,omitempty"`
 	// Holds of the other side: relay (default) tells it of them, local answers them here and tells it nothing.
 	Hold string `yaml:"hold,omitempty"`
+	// Digits that it sends and gets: auto (default: telephone events of RFC 4733 where its session description has them, else INFO where its Allow names it), rfc4733 (it gets none by INFO) or info (by INFO alone: it is offered no telephone events, and those that it describes are left out). Between two sides that differ they are converted.
+	DTMF string `yaml:"dtmf,omitempty"`
 	// Requests over 1300 bytes that would go to it by UDP: udp (default) leaves them to fragmentation; tcp sends them by TCP to the same address and port (RFC 3261 section 18.1.1), and by UDP where no connection opens. Messages in pager mode (RFC 3428) of that size go by TCP or not at all.
 	LargeRequests string `yaml:"large_requests,omitempty"`
 	// Session interval, RFC 4028; default 30m; "off" turns it off.

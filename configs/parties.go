@@ -158,7 +158,7 @@ func (b *builder) leg(p *Party, at string) media.Leg {
 	if !ok {
 		b.fail(at+".media.security", "one of srtp, optional, best_effort, plain, dtls", "%q is unknown", p.Media.Security)
 	}
-	leg := media.Leg{Party: p.Name, Security: sec, InsecureLab: p.Media.InsecureLab}
+	leg := media.Leg{Party: p.Name, Security: sec, InsecureLab: p.Media.InsecureLab, Digits: b.dtmf(p, at)}
 	for i, s := range p.Media.Suites {
 		sp := fmt.Sprintf("%s.media.suites[%d]", at, i)
 		if !slices.Contains(suites, media.Suite(s)) {

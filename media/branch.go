@@ -53,6 +53,7 @@ func (s *Session) branch(sdp []byte, to Leg) (*Branch, []byte, error) {
 // sockets makes a leg that is not in force.
 func (s *Session) sockets(side Side, to Leg) (*leg, error) {
 	s.beside = true
+	s.Informs(side, to.Informs)
 	l, err := newLeg(s, side, &to, true)
 	if err != nil {
 		s.r.cfg.Logger.Warn("media: no sockets for a leg", "session", s.id, "err", err)

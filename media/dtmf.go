@@ -1,7 +1,6 @@
 package media
 
 import (
-	"encoding/json"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -23,40 +22,8 @@ const (
 	DigitsInfo                 // INFO; it is neither offered telephone events nor taken at its word that it has them
 )
 
-// Signalling is what is known of a far end's dialog: whether it takes INFO. Who has the dialog writes it, and it is read when something is agreed. The zero value, and nil, know
-// nothing. Safe for concurrent use.
-type Signalling struct{ info atomic.Int32 }
-
-const (
-	infoTaken = iota + 1
-	infoRefused
-)
-
-// Informs notes whether the far end takes INFO: its Allow says so, RFC 3261 section 20.5.
-func (s *Signalling) Informs(takes bool) {
-	known := int32(infoRefused)
-	if takes {
-		known = infoTaken
-	}
-	s.info.Store(known)
-}
-
-// Takes says that it is known to take INFO.
-func (s *Signalling) Takes() bool { return s != nil && s.info.Load() == infoTaken }
-
-// Refuses says that it is known not to.
-func (s *Signalling) Refuses() bool { return s != nil && s.info.Load() == infoRefused }
-
-// MarshalJSON writes what is known now.
-func (s *Signalling) MarshalJSON() ([]byte, error) { return json.Marshal(s.info.Load()) }
-
-// UnmarshalJSON reads it.
-func (s *Signalling) UnmarshalJSON(b []byte) error {
-	var n int32
-	err := json.Unmarshal(b, &n)
-	s.info.Store(n)
-	return err
-}
+// Informs notes whether the far end of a side is known to take INFO: its Allow says so, RFC 3261 section 20.5. It counts from the next offer or answer on, and does not block.
+func (s *Session) Informs(side Side, takes bool) { s.informs[side].Store(takes) }
 
 // DigitLimits bound what is made of digits that came by INFO. Zero fields mean the defaults.
 type DigitLimits struct {
@@ -98,8 +65,8 @@ type dialling struct {
 }
 
 // informed says that digits may go to the far end by INFO, where it has no telephone events.
-func (l *Leg) informed() bool {
-	return l.Digits == DigitsInfo || l.Digits == DigitsAuto && l.Info.Takes()
+func (l *leg) informed() bool {
+	return l.cfg.Digits == DigitsInfo || l.cfg.Digits == DigitsAuto && l.s.informs[l.side].Load()
 }
 
 // codecs are the formats that it may speak: telephone events are none of them where digits are in its signalling.
@@ -226,14 +193,14 @@ func unused(formats []string) string {
 
 // dials adds telephone events to an offer for l whose other side has digits in its signalling.
 func (l *leg) dials(out *line) {
-	if o := l.s.legs[1-l.side].Load(); o != nil && o.cfg.informed() && l.cfg.Digits != DigitsInfo && l.cfg.Codecs.Permits(telephoneEvent) {
+	if o := l.s.legs[1-l.side].Load(); o != nil && o.informed() && l.cfg.Digits != DigitsInfo && l.cfg.Codecs.Permits(telephoneEvent) {
 		out.withEvents(out)
 	}
 }
 
 // replies adds the telephone events of an offer of l's far end to the answer, when the other side has none and has digits in its signalling.
 func (l *leg) replies(out, offer *line) {
-	if o := l.s.legs[1-l.side].Load(); o != nil && o.cfg.informed() && offer.events() {
+	if o := l.s.legs[1-l.side].Load(); o != nil && o.informed() && offer.events() {
 		out.withEvents(offer)
 	}
 }
@@ -241,7 +208,7 @@ func (l *leg) replies(out, offer *line) {
 // converts decides how the two far ends of a call have digits, of which x made the offer and y the answer: both in what they said themselves.
 func converts(x, y *leg, offer, answer *line) {
 	y.dialling.agreed = answer.events()
-	x.dialling.agreed = (y.dialling.agreed || y.cfg.informed()) && offer.events()
+	x.dialling.agreed = (y.dialling.agreed || y.informed()) && offer.events()
 	x.has(y, offer, answer)
 	y.has(x, answer, answer)
 }
@@ -249,9 +216,9 @@ func converts(x, y *leg, offer, answer *line) {
 // has decides for one leg, whose far end said that; o is the other one. The clock of speech is that of the answer.
 func (l *leg) has(o *leg, said, answer *line) {
 	d := &l.dialling
-	d.taken = d.agreed && !o.dialling.agreed && o.cfg.informed()
+	d.taken = d.agreed && !o.dialling.agreed && o.informed()
 	d.heard = nil
-	if d.agreed && (!o.dialling.agreed || l.cfg.Digits == DigitsEvents || l.cfg.Info.Refuses()) {
+	if d.agreed && (!o.dialling.agreed || l.cfg.Digits == DigitsEvents) {
 		d.heard = said.tones(answer)
 	}
 }
@@ -267,19 +234,21 @@ func (l *leg) dialled(next *plane.Set) {
 // redials says that digits are, or were, to be converted: what is in force may not be what was decided last.
 func (l *leg) redials() bool { return l.dialling.put || l.dialling.taken || len(l.dialling.heard) > 0 }
 
-// Press has the far end of a side hear a digit by telephone events, if it has them and the other one says digits by INFO. converts is false where it is not so, and
-// nothing was done; heard is false where the far end does not want to be sent to now. It does not block.
-func (s *Session) Press(side Side, event uint8, d time.Duration) (converts, heard bool) {
+// Dials says that digits that come by INFO are for Press: the far end of the side has telephone events, and the other one says its digits by INFO.
+func (s *Session) Dials(side Side) bool {
 	l := s.legs[side].Load()
-	if l == nil || !l.dialling.opens.Load() {
-		return false, false
-	}
-	if !l.hears.Load() {
-		return true, false
+	return l != nil && l.dialling.opens.Load()
+}
+
+// Press has the far end of a side hear a digit by telephone events. False where it has none, or does not want to be sent to now; then nothing was done. It does not block.
+func (s *Session) Press(side Side, event uint8, d time.Duration) bool {
+	l := s.legs[side].Load()
+	if l == nil || !l.dialling.opens.Load() || !l.hears.Load() {
+		return false
 	}
 	limits := s.r.cfg.Digits
 	s.r.plane.Press(plane.Press{Ref: l.ref, Event: event, Duration: limits.bound(d), Pause: or(limits.Pause, 40*time.Millisecond)})
-	return true, true
+	return true
 }
 
 // pressed hears of a digit.

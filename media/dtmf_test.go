@@ -1,7 +1,6 @@
 package media
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -15,8 +14,7 @@ import (
 
 // informs is a leg whose far end takes INFO.
 func informs(l Leg) Leg {
-	l.Info = &Signalling{}
-	l.Info.Informs(true)
+	l.Informs = true
 	return l
 }
 
@@ -108,8 +106,8 @@ func TestWhoIsToldOfTelephoneEvents(t *testing.T) {
 		"B may not have them by its codecs": {
 			informs(carrier), bare8, Leg{Party: "fra", Security: Plain, Codecs: Codecs{Deny: []string{telephoneEvent}}}, "8", bare8, "8", [2]bool{}, [2][]plane.Tone{},
 		},
-		"B refuses INFO, and both have them": {
-			carrier, dtmf8, func() Leg { l := informs(fra); l.Info.Informs(false); return l }(), "8 101=8000", dtmf8, "8 101=8000", [2]bool{}, [2][]plane.Tone{nil, {{PT: 101, Rate: 8000}}},
+		"B is none of INFO, and both have them": {
+			carrier, dtmf8, with(DigitsEvents, fra), "8 101=8000", dtmf8, "8 101=8000", [2]bool{}, [2][]plane.Tone{nil, {{PT: 101, Rate: 8000}}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -189,7 +187,7 @@ func dials(t *testing.T, what string, from, to *peer, d *keys, told bool) {
 func presses(t *testing.T, what string, c *talking, from, to *peer, side Side, converts bool, pt byte) {
 	t.Helper()
 	to.got(to.rtp)
-	if did, heard := c.s.Press(side, 7, 80*time.Millisecond); did != converts || heard != (pt > 0) {
+	if did, heard := c.s.Dials(side), c.s.Press(side, 7, 80*time.Millisecond); did != converts || heard != (pt > 0) {
 		t.Errorf("%s: converts %v, heard %v", what, did, heard)
 	}
 	from.talk(8)
@@ -217,7 +215,7 @@ func TestDigitsCross(t *testing.T) {
 		if got := fmts(t, hold); got != "8 101=8000" {
 			t.Errorf("the answer to a hold has %q", got)
 		}
-		if did, heard := c.s.Press(A, 7, 0); !did || heard {
+		if did, heard := c.s.Dials(A), c.s.Press(A, 7, 0); !did || heard {
 			t.Errorf("A, who does not listen, is pressed %v, hears %v", did, heard)
 		}
 		if got := fmts(t, ok(c.s.Reoffer(A, c.a.says(dtmf8)))(t)); got != "8 101=8000" {
@@ -361,20 +359,5 @@ func TestDigitLimits(t *testing.T) {
 		if got := c.l.bound(c.want); got != c.have {
 			t.Errorf("%v: %v becomes %v", c.l, c.want, got)
 		}
-	}
-}
-
-func TestSignallingIsWrittenDown(t *testing.T) {
-	for _, say := range []func(*Signalling){func(*Signalling) {}, func(s *Signalling) { s.Informs(true) }, func(s *Signalling) { s.Informs(false) }} {
-		var was, is Signalling
-		say(&was)
-		b := ok(json.Marshal(&was))(t)
-		if err := json.Unmarshal(b, &is); err != nil || is.Takes() != was.Takes() || is.Refuses() != was.Refuses() {
-			t.Errorf("%s: %v", b, err)
-		}
-	}
-	var none *Signalling
-	if none.Takes() || none.Refuses() {
-		t.Error("nobody takes INFO, or refuses it")
 	}
 }

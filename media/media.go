@@ -67,14 +67,14 @@ type Leg struct {
 	Party    string // the fence judges media addresses for it
 	Purpose  sovereign.Purpose
 	Security Security
-	Suites   []Suite     // allowed, in order of preference; nil means all
-	Codecs   Codecs      // formats that it may offer and that it is offered
-	Digits   Digits      // how it sends and gets them
-	Info     *Signalling // of its dialog; nil: nothing is known
-	Feedback bool        // it is offered AVPF and SAVPF (RFC 4585, RFC 5124), without feedback; what it offers itself is taken either way
-	T38      bool        // it may offer fax by T.38 over UDPTL, and is offered it. That goes in the clear: not with SRTPRequired
-	Mux      bool        // it is offered rtcp-mux whether the other side has it or not; else what the other side offers
-	ICE      bool        // it may check by ICE (RFC 8445), whose lite side we are: then media goes where it nominates, and nowhere before
+	Suites   []Suite // allowed, in order of preference; nil means all
+	Codecs   Codecs  // formats that it may offer and that it is offered
+	Digits   Digits  // how it sends and gets them
+	Informs  bool    // its dialog is known to take INFO
+	Feedback bool    // it is offered AVPF and SAVPF (RFC 4585, RFC 5124), without feedback; what it offers itself is taken either way
+	T38      bool    // it may offer fax by T.38 over UDPTL, and is offered it. That goes in the clear: not with SRTPRequired
+	Mux      bool    // it is offered rtcp-mux whether the other side has it or not; else what the other side offers
+	ICE      bool    // it may check by ICE (RFC 8445), whose lite side we are: then media goes where it nominates, and nowhere before
 	// Secure is true when the signalling hop that carries this SDP is TLS; SDES keys are neither sent nor accepted without it, unless InsecureLab.
 	Secure      bool
 	InsecureLab bool

@@ -65,6 +65,7 @@ type savedAssociation struct {
 // savedDigits is how a leg has digits.
 type savedDigits struct {
 	Agreed, Taken bool         `json:",omitempty"`
+	Informs       bool         `json:",omitempty"` // its dialog is known to take INFO
 	Heard         []plane.Tone `json:",omitempty"`
 }
 
@@ -143,7 +144,7 @@ func (l *leg) saved() savedLeg {
 		Remote: l.remote.saved(),
 	}
 	d := &l.dialling
-	out.Digits = savedDigits{d.agreed, d.taken, d.heard}
+	out.Digits = savedDigits{d.agreed, d.taken, l.s.informs[l.side].Load(), d.heard}
 	out.Sum = l.digest()
 	if l.voice != nil {
 		voice := l.voice.saved()
@@ -246,6 +247,7 @@ func (r *Relay) Readopt(id string, b []byte) (*Session, error) {
 	}
 	for side := range in.Legs {
 		s.cfg[side] = &in.Legs[side].Config
+		s.Informs(Side(side), in.Legs[side].Digits.Informs)
 		s.legs[side].Store(r.takeUp(s, Side(side), &in.Legs[side]))
 	}
 	from, to := s.legs[in.From].Load(), s.legs[1-in.From].Load()

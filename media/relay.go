@@ -116,6 +116,7 @@ func (r *Relay) Open(id string, a Leg) (*Session, error) {
 	}
 	s := &Session{id: id, r: r, opened: time.Now(), slab: r.spare.get(), worker: r.turns.Add(1) % uint32(r.cfg.Workers)}
 	s.cfg[A] = s.slab.config(A, &a)
+	s.Informs(A, a.Informs)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {

@@ -145,7 +145,7 @@ func (l *leg) agreed() []string { return l.remote.line.shared(&l.layout[l.remote
 // loses says that a format in use with the far end of l is not among those of by.
 func (l *leg) loses(by *line) bool {
 	in := l.remote.line
-	if o := l.s.legs[1-l.side].Load(); o != nil && o.cfg.informed() {
+	if o := l.s.legs[1-l.side].Load(); o != nil && o.informed() {
 		in = in.without() // they are converted
 	}
 	return in.only(l.agreed()) && len(in.shared(by)) < len(in.formats)

@@ -207,7 +207,7 @@ func (r *Replacement) patch(stay *leg, have *remote, spoken line) Patch {
 		p.Answer = r.e.l.write(lines)
 	}
 	at := stay.remote.audio
-	if r.e.l.cfg.informed() && !r.e.l.dialling.agreed {
+	if r.e.l.informed() && !r.e.l.dialling.agreed {
 		have.line = have.line.without() // they are converted, and stay
 	}
 	same := at < len(stay.layout) && stay.layout[at].dir == rem.toward() && len(have.line.shared(&spoken)) == len(have.line.formats)

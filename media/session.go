@@ -19,8 +19,9 @@ type Session struct {
 	id       string
 	r        *Relay
 	opened   time.Time
-	slab     *slab  // guarded by mu; nil when the session has ended
-	worker   uint32 // that carries the packets of both sides
+	slab     *slab          // guarded by mu; nil when the session has ended
+	worker   uint32         // that carries the packets of both sides
+	informs  [2]atomic.Bool // see Informs
 	legs     [2]atomic.Pointer[leg]
 	sink     plane.Sink   // gets what A sends when there is no B side: the session of an Endpoint
 	up       atomic.Int64 // when it was answered, unix ns; 0: it was not
@@ -77,6 +78,7 @@ func (s *Session) Expect(b Leg) error {
 	defer s.mu.Unlock()
 	if s.end == nil {
 		s.cfg[B] = s.slab.config(B, &b)
+		s.Informs(B, b.Informs)
 	}
 	return nil
 }
@@ -209,6 +211,7 @@ func (s *Session) target(side Side, to Leg, wait bool) (l *leg, fresh bool, err 
 	}
 	s.dismiss(side)
 	s.cfg[side] = s.slab.config(side, &to)
+	s.Informs(side, to.Informs)
 	if err := s.start(side, wait); err != nil {
 		return nil, false, err
 	}

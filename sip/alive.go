@@ -71,6 +71,7 @@ func legQuality(name string, m *media.SideReport) audit.LegQuality {
 		JitterMaxMS: ms(q.JitterMax), RTTMS: ms(m.RTT), SilenceS: hundredths(float64(q.Silence) / float64(time.Second)),
 	}
 	out.FaxPackets, out.FaxBytes, out.FaxSent = m.Fax.RxPackets, m.Fax.RxBytes, m.Fax.TxPackets
+	out.DigitsIn, out.DigitsOut = m.DigitsIn, m.DigitsOut
 	if q.State != media.StateAlive {
 		out.Liveness = q.State
 	}

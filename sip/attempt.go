@@ -177,6 +177,7 @@ func (t *attempt) forget() {
 	sh := t.c.sh
 	sh.e.partyLoad(t.leg.party.Name).Add(-1)
 	delete(sh.ours, t.leg.callID)
+	delete(sh.digits, t.leg)
 	if r := t.c.turn; r != nil && (r.to == t.leg || r.from == t.leg) {
 		r.fail(480)
 	}

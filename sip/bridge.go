@@ -187,6 +187,8 @@ func (l *leg) relay(tx *transaction.Server, req *msg.Request) {
 	case o.deaf():
 		l.c.sh.answer(tx, 500, later)
 		return
+	case l.dials(tx, req, o):
+		return
 	}
 	out := d.Request(msg.INFO)
 	o.dress(out, msg.INFO, nil)

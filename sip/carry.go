@@ -367,6 +367,9 @@ func (l *leg) heard(m msg.Message) mentions {
 			*end = strings.Clone(id) // it must not hold the message
 		}
 	}
+	if seen.any(mentionsAllow) {
+		l.knows(m)
+	}
 	if seen.any(mentionsPackages) {
 		l.takes = tokens(m, "recv-info")
 	}

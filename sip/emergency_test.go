@@ -395,15 +395,15 @@ func TestFarName(t *testing.T) {
 	seen := &transport.PeerIdentity{Verified: true, Names: []string{"sbc.example", "sip:Carrier.example", "fra.example"}}
 	for _, c := range []struct {
 		want string
-		leg  leg
+		leg  *leg
 	}{
-		{"carrier.example", leg{side: media.A, name: "carrier", party: &Party{Peers: []string{"carrier.example"}}, seen: seen}},
-		{"sbc.example", leg{side: media.A, name: "carrier", party: &Party{}, seen: seen}},
-		{"fra.example", leg{side: media.B, target: "t", name: "fra.example", party: &Party{}, seen: seen}},
-		{"carrier.example", leg{side: media.B, target: "t", name: "10.2.0.1", party: &Party{TLS: &transport.TLSProfile{ServerName: "carrier.example"}}, seen: seen}},
-		{"carrier.example", leg{side: media.B, target: "t", name: "10.2.0.1", party: &Party{TLS: &transport.TLSProfile{Peers: []string{"carrier.example"}}}, seen: seen}},
-		{"fra", leg{side: media.B, target: "t", name: "fra", party: &Party{}, seen: &transport.PeerIdentity{Names: []string{"forged.example"}}}},
-		{"fra", leg{side: media.B, target: "t", name: "fra", party: &Party{}}},
+		{"carrier.example", &leg{side: media.A, name: "carrier", party: &Party{Peers: []string{"carrier.example"}}, seen: seen}},
+		{"sbc.example", &leg{side: media.A, name: "carrier", party: &Party{}, seen: seen}},
+		{"fra.example", &leg{side: media.B, target: "t", name: "fra.example", party: &Party{}, seen: seen}},
+		{"carrier.example", &leg{side: media.B, target: "t", name: "10.2.0.1", party: &Party{TLS: &transport.TLSProfile{ServerName: "carrier.example"}}, seen: seen}},
+		{"carrier.example", &leg{side: media.B, target: "t", name: "10.2.0.1", party: &Party{TLS: &transport.TLSProfile{Peers: []string{"carrier.example"}}}, seen: seen}},
+		{"fra", &leg{side: media.B, target: "t", name: "fra", party: &Party{}, seen: &transport.PeerIdentity{Names: []string{"forged.example"}}}},
+		{"fra", &leg{side: media.B, target: "t", name: "fra", party: &Party{}}},
 	} {
 		if got := c.leg.farName(); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)

@@ -171,6 +171,7 @@ func newWorld(t *testing.T, tune func(*Config)) *world {
 				w.edge.MediaPlayed(id, p)
 			}
 		},
+		Pressed: func(id string, d media.Digit) { w.edge.MediaPressed(id, d) },
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,7 @@ type leg struct {
 	side    media.Side
 	bare    bool // the first INVITE was ours and carried no offer; told once the call is up
 	update  bool // the peer allows UPDATE
+	informs bool // and INFO
 	ended   bool
 	dead    bool  // its media is
 	guest   bool  // its Call-ID belongs to another loop
@@ -103,6 +104,9 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 	}
 	tx.OnCancel(l.cancelled)
 	l.stay()
+	if has(req, "allow") {
+		l.knows(req)
+	}
 	if has(req, "recv-info") {
 		l.takes = tokens(req, "recv-info")
 	}
@@ -115,6 +119,7 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 func (l *leg) media() media.Leg {
 	m := l.party.Leg
 	m.Party, m.Purpose, m.Secure = l.party.Name, l.c.plan.Purpose, l.flow.Proto() == transport.TLS
+	m.Informs = l.informs
 	return m
 }
 
@@ -574,6 +579,7 @@ func (l *leg) entomb() {
 	l.ended = true
 	l.timing.stop()
 	l.rel.stop()
+	delete(l.c.sh.digits, l)
 	if l.bury() {
 		return
 	}

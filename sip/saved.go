@@ -82,6 +82,7 @@ const (
 	tagOpenSeq     // CSeq of an INVITE of ours that had none, and was it without an offer
 	tagOpenBare
 	tagAccepts // connections are the far end's to open
+	tagInforms // it takes INFO
 )
 
 // The fields of an attempt.
@@ -268,6 +269,7 @@ func (l *leg) append(b []byte, tag byte) []byte {
 		b = tlv.String(b, tagTakes, t)
 	}
 	b = tlv.String(b, tagKnown, l.known)
+	b = tlv.Bool(b, tagInforms, l.informs)
 	b = tlv.Uint(b, tagRefers, uint64(l.refers))
 	return tlv.Close(l.appendOpen(b), mark)
 }

@@ -276,6 +276,8 @@ func (s *savedLeg) way(in *tlv.Reader) bool {
 		n := &sovereign.Ruling{}
 		readJSON(in, n)
 		l.ruling = n
+	case tagInforms:
+		l.informs = in.Bool()
 	case tagRTT:
 		l.rtt = time.Duration(in.Uint())
 	case tagPeerVersion, tagPeerSuite, tagPeerSPKI, tagPeerName, tagPeerVerified:

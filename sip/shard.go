@@ -32,6 +32,7 @@ type shard struct {
 	ways    map[wayKey]way        // to the targets of calls
 	preps   []*preparation        // that wait for a call
 	usher   func()                // nextCall, made once
+	digits  map[*leg]*informing   // digits that go to legs by INFO
 	reaches []*reachable
 	dice    dice
 	asks    struct { // the Session-Expires that was written last

@@ -309,12 +309,12 @@ func (b *Book) message(s seat, p *Packet) {
 	b.export(s.r)
 }
 
-// secret says whether a message holds keys of media or an answer of digest. Keys stand in a body: most messages end with the length of theirs, which is none.
+// secret says whether a message holds keys of media, an answer of digest, or what may be the digits of a PIN: an INFO with a body. Keys stand in a body: most messages end with the length of theirs, which is none.
 // Both words are case-blind: RFC 3261 section 7.3.1 (space may stand before the colon, too), RFC 4568 section 9.2.
 func secret(text []byte) bool {
 	const answer, key = "uthorization", "inline:"
 	return holds(text, answer, 6, 'z') || holds(text, answer, 6, 'Z') ||
-		!bytes.HasSuffix(text, []byte("\r\nContent-Length: 0\r\n\r\n")) && (holds(text, key, 2, 'l') || holds(text, key, 2, 'L'))
+		!bytes.HasSuffix(text, []byte("\r\nContent-Length: 0\r\n\r\n")) && (bytes.HasPrefix(text, []byte("INFO ")) || holds(text, key, 2, 'l') || holds(text, key, 2, 'L'))
 }
 
 // holds says whether a word stands in a text with this letter at a place, the others as they like. The letter is one that is rare in messages: hardly any byte of

@@ -25,6 +25,7 @@ func TestSecretsAreFound(t *testing.T) {
 		"Content-Length: 0\r\n\r\na=crypto:1 inline:abc",
 		"X-Content-Length: 0\r\n\r\ninline:abc\r\n\r\n",
 		"Authorization: x\r\nContent-Length: 0\r\n\r\n",
+		"INFO sip:x SIP/2.0\r\nContent-Length: 8\r\n\r\nSignal=5",
 	}
 	hasNot := []string{
 		"",
@@ -35,6 +36,7 @@ func TestSecretsAreFound(t *testing.T) {
 		"z uthorizatio z\r\nAuthorizatio",
 		"L inline",
 		"a=crypto:1 inlin",
+		"INFO sip:x SIP/2.0\r\nContent-Length: 0\r\n\r\n",
 		"x: inline:abc\r\nContent-Length: 0\r\n\r\n", // there is no body that could have keys
 	}
 	for i, text := range append(has, hasNot...) {
@@ -50,7 +52,7 @@ func FuzzSecretsAreFound(f *testing.F) {
 	f.Add([]byte("Z AUTHORIZATION: Z"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		none := bytes.HasSuffix(b, []byte("\r\nContent-Length: 0\r\n\r\n"))
-		if want := !none && indexFold(b, "inline:") >= 0 || indexFold(b, "uthorization") >= 0; secret(b) != want {
+		if want := !none && (indexFold(b, "inline:") >= 0 || bytes.HasPrefix(b, []byte("INFO "))) || indexFold(b, "uthorization") >= 0; secret(b) != want {
 			t.Errorf("%q: %v, want %v", b, !want, want)
 		}
 	})
@@ -65,6 +67,21 @@ func TestAnswersDoNotLieInMemoryInClear(t *testing.T) {
 		b.Tap(Packet{CallID: "a", Text: []byte("INVITE sip:x SIP/2.0\r\n" + name + ": Digest username=\"u\", response=\"5ec2e7\"\r\nCall-ID: a\r\nContent-Length: 0\r\n\r\n")})
 		if kept := b.byID["s"].text[at:]; bytes.Contains(kept, []byte("5ec2e7")) || !bytes.Contains(kept, []byte("response=")) {
 			t.Errorf("%s: kept as %q", name, kept)
+		}
+	}
+}
+
+// Digits of a PIN are masked before they are kept.
+func TestDigitsDoNotLieInMemoryInClear(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		b := New(Config{Open: open})
+		b.Join("s", Leg{CallID: "a", Party: "carrier", Caller: true})
+		for _, body := range []string{"Content-Type: application/dtmf-relay\r\nContent-Length: 23\r\n\r\nSignal=7\r\nDuration=977\r\n", "c: application/dtmf\r\nl: 3\r\n\r\n977"} {
+			at := len(b.byID["s"].text)
+			b.Tap(Packet{CallID: "a", Text: []byte("INFO sip:x SIP/2.0\r\nCall-ID: a\r\n" + body)})
+			if kept := b.byID["s"].text[at:]; bytes.ContainsAny(kept, "79") || !bytes.Contains(kept, []byte("dtmf")) {
+				t.Errorf("open %v: kept as %q", open, kept)
+			}
 		}
 	}
 }
