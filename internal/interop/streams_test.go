@@ -199,6 +199,9 @@ func (e *end) take(other *end, b, oob []byte, from unix.Sockaddr) string {
 	if a, ok := from.(*unix.SockaddrInet4); !ok || netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)) != e.far {
 		return fmt.Sprintf("a packet from %v, not from %s", from, e.far)
 	}
+	if len(b) > 1 && b[1] >= 192 && b[1] <= 223 { // RFC 5761 section 4: the node reports where nobody else does
+		return ""
+	}
 	b, err := e.call.Open(b)
 	if err != nil {
 		return err.Error()
