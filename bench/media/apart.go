@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,9 @@ const (
 	mostLegs = 2 * 4000        // of a run
 	orphaned = 5 * time.Second // how long a media process lives whose relay was killed
 )
+
+// thriftyGC is what cmd/cordon sets for a media process.
+const thriftyGC = 50
 
 func (a *apart) connect(ctx context.Context, fence *sovereign.Fence, e plane.Events) (plane.Commands, error) {
 	self, err := os.Executable()
@@ -52,6 +56,12 @@ func (a *apart) connect(ctx context.Context, fence *sovereign.Fence, e plane.Eve
 	return a.client, nil
 }
 
+// tuned sets what `cordon media` sets when its plane begins.
+func tuned(workers int) {
+	runtime.GOMAXPROCS(workers + 1)
+	debug.SetGCPercent(thriftyGC)
+}
+
 // carry is the subcommand of a media process, with the arguments that media/link gives. It is set as `cordon media` is.
 func carry(args []string) error {
 	link.Prepare()
@@ -70,7 +80,7 @@ func carry(args []string) error {
 		signal = os.NewFile(uintptr(*ready), "ready")
 	}
 	s, err := link.NewServer(link.ServerConfig{
-		Socket: *socket, Build: "bench", Alone: *alone, Ready: signal, Began: func(workers int) { runtime.GOMAXPROCS(workers + 1) }, Logger: slog.New(slog.DiscardHandler),
+		Socket: *socket, Build: "bench", Alone: *alone, Ready: signal, Began: tuned, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return fmt.Errorf("media: %w", err)

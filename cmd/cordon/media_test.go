@@ -24,11 +24,17 @@ func TestAProgramForMedia(t *testing.T) {
 
 // TestTuneMedia: a processor for each worker and one for the rest, and a part of the memory; the operator's word wins.
 func TestTuneMedia(t *testing.T) {
-	procs, limit := runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1)
+	procs, limit, gc := runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1), debug.SetGCPercent(100)
 	defer func() {
 		runtime.GOMAXPROCS(procs)
 		debug.SetMemoryLimit(limit)
+		debug.SetGCPercent(gc)
 	}()
+	percent := func() int {
+		n := debug.SetGCPercent(100)
+		debug.SetGCPercent(n)
+		return n
+	}
 	none := func(string) string { return "" }
 	for total, want := range map[int64]int64{0: mediaMemory, 1 << 30: 128 << 20, 64 << 30: mediaMemory} {
 		tuneMedia(none, total)(3)
@@ -36,7 +42,14 @@ func TestTuneMedia(t *testing.T) {
 			t.Errorf("%d bytes: a limit of %d and %d processors", total, got, runtime.GOMAXPROCS(0))
 		}
 	}
+	if n := percent(); n != thriftyGC {
+		t.Errorf("garbage is collected at %d %%", n)
+	}
+	debug.SetGCPercent(77)
 	tuneMedia(func(string) string { return "set" }, 1<<30)(7)
+	if n := percent(); n != 77 {
+		t.Errorf("what the operator set was changed: garbage is collected at %d %%", n)
+	}
 	if got := debug.SetMemoryLimit(-1); got != mediaMemory && got != 128<<20 || runtime.GOMAXPROCS(0) != 4 {
 		t.Errorf("what the operator set was changed: %d and %d processors", got, runtime.GOMAXPROCS(0))
 	}

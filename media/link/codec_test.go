@@ -84,7 +84,7 @@ func TestFramesReadAsTheyWereWritten(t *testing.T) {
 	r = whole(t, must(t)(putSaid(nil, kindSay, d)), kindSay)
 	same(r.said(), d, r)
 	r = whole(t, must(t)(putMoved(nil, m)), kindMoved)
-	same(r.moved(), m, r)
+	same(r.moved(nil), m, r)
 	p := passed{leg: m.Leg, in: true, at: 12, peer: m.To, size: 172, header: []byte{0x80, 1, 2}}
 	r = whole(t, putPassed(nil, p), kindPassed)
 	same(r.passed(), p, r)
@@ -163,7 +163,7 @@ func TestFramesAreBounded(t *testing.T) {
 			case kindSet:
 				r.setting(k)
 			case kindMoved:
-				r.moved()
+				r.moved(nil)
 			case kindSetAside:
 				r.setting(k)
 			case kindAside:

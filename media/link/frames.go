@@ -203,11 +203,12 @@ func putMoved(b []byte, m plane.Move) ([]byte, error) {
 	return end(b, at)
 }
 
-func (r *body) moved() (m plane.Move) {
+// moved shares a ruling with the moves before it. known may be nil.
+func (r *body) moved(known *rulings) (m plane.Move) {
 	m.Leg, m.RTCP, m.At = r.ref(), r.bool(), r.time()
 	m.From, m.To, m.Cause, m.Allowed = r.addrPort(), r.addrPort(), r.text(), r.bool()
-	ruling, err := sovereign.DecodeRuling(r.take(int(r.u16())))
-	m.Ruling, r.bad = &ruling, r.bad || err != nil
+	ruling, err := known.decode(r.take(int(r.u16())))
+	m.Ruling, r.bad = ruling, r.bad || err != nil
 	return m
 }
 

@@ -27,6 +27,8 @@ type peer struct {
 	path  string
 	hello Greeting
 	moves atomic.Uint64 // that were heard
+
+	rulings rulings // of whoever reads the line
 }
 
 // start starts a media process that listens on path, and waits until it does.

@@ -176,7 +176,7 @@ func (c *Client) Leave() {
 func (c *Client) heard(p *peer, k kind, r *body, files []int) error {
 	switch k {
 	case kindMoved:
-		if m := r.moved(); r.end() == nil {
+		if m := r.moved(&p.rulings); r.end() == nil {
 			c.cfg.Events.Moved(m)
 			p.moves.Add(1)
 		}

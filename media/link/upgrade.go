@@ -138,7 +138,7 @@ func (e *estate) add(k kind, r *body) error {
 		e.records[ref] = slices.Clone(record)
 		return r.end()
 	case kindMoved:
-		if m := r.moved(); r.end() == nil {
+		if m := r.moved(nil); r.end() == nil {
 			e.moves = append(e.moves, m)
 		}
 	}
