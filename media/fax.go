@@ -179,13 +179,11 @@ func (d *description) noAudio() *Refusal {
 	return refuse(304, "no audio")
 }
 
-// faxed checks a line of T.38, or what answers one.
+// faxed checks a line of T.38 that was picked, or what answers one.
 func (e end) faxed(rem *remote, answer bool) *Refusal {
 	switch p := &rem.line; {
 	case !p.fax(), answer && !e.l.layout[rem.audio].fax():
 		return refuse(302, "the answer has another medium than the offer")
-	case !e.cfg.T38:
-		return refuse(304, "this side takes no fax by T.38")
 	case p.fault != nil:
 		return p.fault
 	}

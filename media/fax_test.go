@@ -525,7 +525,11 @@ func TestAFaxIsTakenUpByAnotherRelay(t *testing.T) {
 			if _, err := c.s.Reoffer(A, c.a.fax(faxForms["beside"](c.a.profile()), 4000)); err != nil {
 				t.Errorf("a refresh: %v", err)
 			}
-			c.b.reads(ok(c.s.Offer(A, c.a.sdp("m=image 0 udptl t38"), c.legs[B]))(t))
+			back := ok(c.s.Offer(A, c.a.sdp("m=image 0 udptl t38"), c.legs[B]))(t)
+			if n := len(lines(t, back, "a=crypto")); n != 1 && secure || n != 0 && !secure {
+				t.Errorf("%d keys are offered, one suite was agreed:\n%s", n, back)
+			}
+			c.b.reads(back)
 			c.a.reads(ok(c.s.Answer(B, c.b.sdp("m=image 0 udptl t38")))(t))
 			if secure && (!c.a.key.same(*keyA) || !c.b.key.same(*keyB)) {
 				t.Error("our keys changed")
