@@ -37,6 +37,9 @@ type announcing struct {
 // slip is how long after its time the end of an announcement may be told. Without a word it is over then.
 const slip = 5 * time.Second
 
+// tail is how long the last of it may wait in the buffer of a far end, which throws it away when the call ends.
+const tail = 200 * time.Millisecond
+
 // Announce puts announcements in force, by the names of their routes.
 func (e *Edge) Announce(all map[string]Announcement) { e.announcements.Store(&all) }
 
@@ -202,14 +205,25 @@ func (e *Edge) MediaPlayed(session string, p media.Played) {
 	}
 }
 
-// over goes on behind the announcement, on the loop.
+// over hears that nothing more is played, on the loop.
 func (n *announcing) over(lasted time.Duration, whole bool) {
-	c := n.c
 	stopTimer(&n.limit)
+	if n.c.ended {
+		return
+	}
+	if n.lasted, n.whole = lasted, whole; whole {
+		n.limit = n.c.sh.loop.After(tail, n.finish)
+		return
+	}
+	n.finish()
+}
+
+// finish goes on behind the announcement.
+func (n *announcing) finish() {
+	c := n.c
 	if c.ended {
 		return
 	}
-	n.lasted, n.whole = lasted, whole
 	if !c.answered {
 		c.refuse(c.holdStatus(), n.result, n.why)
 		return
