@@ -196,6 +196,7 @@ func (n *Node) buildNotify(c *configs.Config) error {
 	}
 	n.notifier, err = notify.New(notify.Config{
 		Log: n.log, KV: n.kv, Channels: channels, Told: n.gate.Notified, Logger: n.logger.With("room", "notify"), Metrics: n.opts.Metrics,
+		Tenant: c.File.Tenant.OrgID, Node: c.File.Node.Name,
 	})
 	return err
 }
@@ -209,13 +210,13 @@ func (n *Node) channels(c *configs.Config) ([]notify.Routed, error) {
 			out = append(out, notify.Routed{Channel: notify.Console(p.Name, n.opts.Console), Kinds: p.Kinds})
 		case "webhook":
 			hook, err := notify.Webhook(notify.WebhookConfig{
-				Name: p.Name, URL: p.URL, Secret: p.Secret, Roots: p.Roots, Resolve: n.resolver.Host,
+				Name: p.Name, URL: p.URL, Secret: p.Secret, KeyID: p.KeyID, Roots: p.Roots, Resolve: n.resolver.Host,
 				Dial: n.fence.Dialer("", sovereign.Infrastructure, n.dialInfrastructure),
 			})
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, notify.Routed{Channel: hook, Kinds: p.Kinds})
+			out = append(out, notify.Routed{Channel: hook, Kinds: p.Kinds, Rate: notify.Rate{Burst: p.Burst, Every: p.Every}})
 		}
 	}
 	return out, nil
@@ -231,7 +232,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 	}
 	cfg := admin.Config{
 		Listener: l, OrgID: c.File.Tenant.OrgID, Node: c.File.Node.Name, Software: n.opts.Software, Started: time.Now(),
-		Credentials: n.credentials, Gate: n.gate, Router: n.router, Operators: operators{n}, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
+		Credentials: n.credentials, Gate: n.gate, Router: n.router, Operators: operators{n}, Outlets: outlets{n}, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
 		Calls: n.callViews, Registrations: n.registrationViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, LastTest: n.lastTest, Forget: n.forget,
 		Certificates: n.certs.register.List, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,

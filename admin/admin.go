@@ -105,6 +105,7 @@ type Config struct {
 	Router      Router
 	Operators   Operators // nil: nobody can change what is in service
 	Tracer      Tracer    // nil: no call is remembered
+	Outlets     Outlets   // nil: nobody is told of anything
 	Table       func() *healthcheck.Table
 	Snapshot    func() *sovereign.Snapshot
 	Log         audit.Log
@@ -276,6 +277,9 @@ func (s *Server) routes() []route {
 		{"POST /api/v1/tickets/{id}/activate", "", append([]string{"operator"}, people...), s.activate},
 		{"POST /api/v1/tickets/{id}/withdraw", "", append([]string{"operator"}, people...), s.withdraw},
 		{"POST /api/v1/tickets/{id}/revoke", "", append([]string{"operator", "dpo"}, people...), s.revoke},
+		{"GET /api/v1/notify", "org.read", nil, s.outlets},
+		{"POST /api/v1/notify/test", "", []string{"operator"}, s.testOutlets},
+		{"POST /api/v1/notify/resend", "", []string{"operator"}, s.resend},
 		{"POST /api/v1/forget", "", []string{"dpo"}, s.forget},
 		{"GET /api/v1/grants", "org.read", nil, s.grants},
 		{"GET /api/v1/log/entries", "logs.view", nil, s.entries},

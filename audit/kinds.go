@@ -26,6 +26,8 @@ const (
 	KindRouteSwitched     Kind = "route.switched"
 	KindRouteMigrated     Kind = "route.migrated"
 	KindApprovalNotified  Kind = "approval.notified"
+	KindNoticeUndelivered Kind = "notice.undelivered"
+	KindNoticeResent      Kind = "notice.resent"
 	KindGateChanged       Kind = "gate.changed" // a ticket changed: requested, decided, opined, activated, ended
 	KindIngressRefused    Kind = "ingress.refused"
 	KindFenceRefused      Kind = "fence.refused"
@@ -409,7 +411,7 @@ func Decode(e Entry) (Event, error) {
 	case KindGap:
 		return decodeAs[Gap](e)
 	}
-	return Raw{e.Kind, e.Body}, nil
+	return decodeNotice(e)
 }
 
 func decodeAs[T Event](e Entry) (Event, error) {
@@ -430,7 +432,7 @@ func (k Kind) Known() bool {
 	switch k {
 	case KindNodeStarted, KindNodeStopped, KindNodeResumed, KindPolicyApplied, KindReloadRefused, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
-		KindApprovalNotified, KindGateChanged,
+		KindApprovalNotified, KindNoticeUndelivered, KindNoticeResent, KindGateChanged,
 		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindMediaUnkeyed, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
 		KindCertExpiring, KindCertReplaced, KindCertRefused:
 		return true

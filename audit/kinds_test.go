@@ -38,6 +38,8 @@ func examples() []Event {
 		RouteSwitched{Route: "inbound", From: "fra", To: "zrh", Back: true, Region: "aws:eu-central-2", Country: "CH", Verdict: "permit", Ground: "adequate", Reason: "change 4711", By: "p-a"},
 		RouteMigrated{Route: "inbound", To: "zrh", Back: true, Share: 0.1, Ranges: []string{"+4969*"}, Region: "aws:eu-central-2", Country: "CH", Verdict: "permit", Ground: "adequate", Reason: "wave 1", By: "p-a"},
 		ApprovalNotified{Ticket: "t1", Channel: "console", Failure: "timeout"},
+		NoticeUndelivered{Channel: "pager", About: KindHealthChanged, Entry: 7, Last: 506, Count: 500, Fenced: true, Failure: "attempt 1: refused"},
+		NoticeResent{Channel: "pager", Entry: 7, By: "p-a", Failure: "attempt 1: 503"},
 		Raw{KindGateChanged, json.RawMessage(`{"ticket":"t1","state":"decided_approved"}`)},
 		IngressRefused{Trunk: "carrier-de", Source: "192.0.2.9:5060", Ground: "no_adequacy", Why: "source in US", Count: 4},
 		FenceRefused{Party: "iad", Plane: "media", Addr: "192.0.2.9:4000", Ground: "deny", Count: 5},
@@ -159,7 +161,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 33 {
+	if len(g) != len(w) || len(seen) != 35 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -153,14 +153,6 @@ type LogPart struct {
 	OnLogFailure string
 }
 
-// ChannelPart is one notification channel.
-type ChannelPart struct {
-	Name, Type, URL string
-	Secret          func() (string, error)
-	Roots           *x509.CertPool
-	Kinds           []string
-}
-
 // APIPart is the HTTP interface; Off when it is not wanted.
 type APIPart struct {
 	Off     bool

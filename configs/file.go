@@ -539,22 +539,6 @@ type Log struct {
 	OnLogFailure string `yaml:"on_log_failure,omitempty"`
 }
 
-// Channel is one way to tell people.
-type Channel struct {
-	// Unique name.
-	Name string `yaml:"name"`
-	// console or webhook.
-	Type string `yaml:"type"`
-	// Address of the webhook; its host must lie in a permitted place.
-	URL string `yaml:"url,omitempty"`
-	// HMAC key of the webhook, by reference.
-	Secret Secret `yaml:"secret,omitempty"`
-	// Roots of the webhook, PEM; default: the system's.
-	RootsFile string `yaml:"roots_file,omitempty"`
-	// Kinds of entries; default: failover.*, gate.changed, law.*, policy.reload_refused, dns.answers_moved, ingress.refused, fence.refused, log.gap, node.started, node.stopped, certificate.*.
-	Kinds []string `yaml:"kinds,omitempty"`
-}
-
 // API is the HTTP interface.
 type API struct {
 	// Literal address; default 127.0.0.1:8480. "off" turns it off.

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"net/netip"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -174,64 +173,6 @@ func parseBytes(s string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 32)
 	return n * mult, err
-}
-
-func (b *builder) channels(c *Config) {
-	taken := map[string]bool{}
-	for i, ch := range b.doc.file.Notify {
-		at := fmt.Sprintf("notify[%d]", i)
-		secret := ch.Secret
-		secret.File = b.path(secret.File)
-		part := ChannelPart{Name: ch.Name, Type: ch.Type, URL: ch.URL, Secret: secret.Value, Roots: b.roots(at+".roots_file", ch.RootsFile), Kinds: ch.Kinds}
-		if ch.Name == "" {
-			b.fail(at+".name", "give the channel a name; the log uses it", "is missing")
-		} else if len(ch.Name) > maxChannelName || taken[ch.Name] {
-			b.fail(at+".name", fmt.Sprintf("a name of its own, of at most %d bytes", maxChannelName), "%.80q is taken or too long", ch.Name)
-		}
-		taken[ch.Name] = true
-		b.kinds(at, ch.Kinds)
-		switch ch.Type {
-		case "console":
-		case "webhook":
-			// The address may hold a secret of its own, so no problem repeats it.
-			u, err := url.Parse(ch.URL)
-			if err != nil || u.Hostname() == "" || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
-				b.fail(at+".url", "an https address without a fragment", "is no address")
-			} else if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-				b.fail(at+".url", "use https: http is taken for loopback alone", "is not protected")
-			}
-			if secret.IsZero() {
-				b.fail(at+".secret", "add {env: NAME} or {file: PATH}: the receiver checks the signature with it", "is missing")
-			}
-		default:
-			b.fail(at+".type", "console or webhook", "%q is unknown", ch.Type)
-		}
-		c.Channels = append(c.Channels, part)
-	}
-}
-
-// maxChannelName bounds the names that notify and the log carry.
-const maxChannelName = 64
-
-// tellable are the kinds of entries that may leave the log as notices. What is about single calls stays in it.
-var tellable = []string{
-	"node.started", "node.stopped", "node.resumed", "policy.applied", "policy.reload_refused", "law.suspended", "law.suspension_refused", "health.changed", "dns.answers_moved", "failover.applied", "failover.held",
-	"failover.refused", "failover.failback", "service.changed", "route.switched", "route.migrated", "approval.notified", "gate.changed", "ingress.refused", "fence.refused", "media.restarted", "log.gap",
-	"certificate.expiring", "certificate.replaced", "certificate.refused",
-}
-
-func (b *builder) kinds(at string, words []string) {
-	for i, word := range words {
-		stem, wild := strings.CutSuffix(word, "*")
-		if slices.ContainsFunc(tellable, func(k string) bool { return k == word || wild && stem != "" && strings.HasPrefix(k, stem) }) {
-			continue
-		}
-		hint := "one of " + orWords(tellable) + "; failover.* for all that begin so"
-		if near := nearest(word, tellable); near != "" {
-			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
-		}
-		b.fail(fmt.Sprintf("%s.kinds[%d]", at, i), hint, "%.80q is no kind of entry that may be told", word)
-	}
 }
 
 func isLoopback(host string) bool {

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,17 +28,20 @@ type Cursor struct {
 	MaxAge time.Duration // how old an entry is that a follower without a cursor begins with
 	Logger *slog.Logger
 
-	Next uint64 // the first entry that was not passed; set by Load, then by the follower
+	Next uint64          // the first entry that was not passed; set by Load, then by the follower
+	Note json.RawMessage // what the follower keeps together with its place, in one write; nil: nothing
 
-	known   bool // Next was read from the store
-	rev     uint64
-	saved   uint64
-	savedAt time.Time
+	known     bool // Next was read from the store
+	rev       uint64
+	saved     uint64
+	savedNote json.RawMessage
+	savedAt   time.Time
 }
 
 // kept is the value of a cursor's key.
 type kept struct {
-	Next uint64 `json:"next"`
+	Next uint64          `json:"next"`
+	Note json.RawMessage `json:"note,omitempty"`
 }
 
 // LogID names a log in the keys of cursors.
@@ -64,6 +68,7 @@ func (c *Cursor) Load(ctx context.Context) error {
 		c.rev = item.Rev
 		if err := json.Unmarshal(item.Data, &k); err == nil && k.Next <= c.Log.Size() {
 			c.Next, c.saved, c.savedAt, c.known = k.Next, k.Next, time.Now(), true
+			c.Note, c.savedNote = k.Note, k.Note
 			return nil
 		}
 		c.Logger.Error("a cursor does not fit the log and is set anew")
@@ -102,14 +107,14 @@ func (c *Cursor) Keep(ctx context.Context) error {
 	return c.Save(ctx)
 }
 
-// Save writes the cursor, if it moved.
+// Save writes the cursor, if it moved or its note changed.
 func (c *Cursor) Save(ctx context.Context) error {
-	if !c.known || c.saved == c.Next {
+	if !c.known || c.saved == c.Next && bytes.Equal(c.Note, c.savedNote) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
 	defer cancel()
-	data, err := json.Marshal(kept{c.Next})
+	data, err := json.Marshal(kept{c.Next, c.Note})
 	if err != nil {
 		return fmt.Errorf("notify: keeping the cursor: %w", err)
 	}
@@ -124,6 +129,6 @@ func (c *Cursor) Save(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("notify: keeping the cursor: %w", err)
 	}
-	c.rev, c.saved, c.savedAt = rev, c.Next, time.Now()
+	c.rev, c.saved, c.savedNote, c.savedAt = rev, c.Next, c.Note, time.Now()
 	return nil
 }

@@ -22,6 +22,12 @@ type Notice struct {
 	Ticket  string         `json:"ticket,omitempty"`
 	Summary string         `json:"summary"` // one line for people
 	Data    map[string]any `json:"data"`
+
+	// Of several entries that are told of together: how many, the index and time of the last one, and what some of them are about.
+	Count    int       `json:"count,omitempty"`
+	Last     uint64    `json:"last_seq,omitempty"`
+	Until    time.Time `json:"until,omitzero"`
+	Subjects []string  `json:"subjects,omitempty"`
 }
 
 // fields says what of each kind may leave, and which field it is about. A kind that is not here is never told: calls and receipts are about people.
@@ -50,14 +56,15 @@ var fields = map[audit.Kind]struct {
 		"ticket", "what", "from", "state", "plan_hash", "missing", "record.ticket.approve_by", "record.ticket.execute_by", "record.ticket.grant_until",
 		"record.ticket.plan.scope",
 	}},
-	audit.KindApprovalNotified: {"ticket", []string{"ticket", "channel", "failure"}},
-	audit.KindIngressRefused:   {"trunk", []string{"trunk", "ground", "count"}},
-	audit.KindFenceRefused:     {"party", []string{"party", "plane", "ground", "count"}},
-	audit.KindMediaRestarted:   {"", []string{"gap_ms", "legs"}},
-	audit.KindCertExpiring:     {"subject", []string{"fingerprint", "role", "uses", "subject", "issuer", "names", "not_after", "threshold_days", "days_left"}},
-	audit.KindCertReplaced:     {"use", []string{"use", "cause", "before", "after", "not_after"}},
-	audit.KindCertRefused:      {"use", []string{"use", "why"}},
-	audit.KindGap:              {"cause", []string{"from", "to", "cause", "lost"}},
+	audit.KindApprovalNotified:  {"ticket", []string{"ticket", "channel", "failure"}},
+	audit.KindNoticeUndelivered: {"channel", []string{"channel", "about", "entry", "last", "count", "fenced"}},
+	audit.KindIngressRefused:    {"trunk", []string{"trunk", "ground", "count"}},
+	audit.KindFenceRefused:      {"party", []string{"party", "plane", "ground", "count"}},
+	audit.KindMediaRestarted:    {"", []string{"gap_ms", "legs"}},
+	audit.KindCertExpiring:      {"subject", []string{"fingerprint", "role", "uses", "subject", "issuer", "names", "not_after", "threshold_days", "days_left"}},
+	audit.KindCertReplaced:      {"use", []string{"use", "cause", "before", "after", "not_after"}},
+	audit.KindCertRefused:       {"use", []string{"use", "why"}},
+	audit.KindGap:               {"cause", []string{"from", "to", "cause", "lost"}},
 }
 
 var failoverFields = []string{"trunk", "route", "from", "to", "region", "country", "verdict", "ground", "why", "ticket"}
@@ -67,7 +74,7 @@ func DefaultKinds() []string {
 	return []string{
 		"failover.*", string(audit.KindGateChanged), "law.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
-		string(audit.KindMediaRestarted), "certificate.*",
+		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*",
 	}
 }
 

@@ -96,7 +96,7 @@ func TestKinds(t *testing.T) {
 		words []string
 		n     int // -1: refused
 	}{
-		{nil, 18},
+		{nil, 19},
 		{[]string{"failover.*"}, 4},
 		{[]string{"gate.changed", "gate.changed"}, 1},
 		{[]string{"residency_receipt"}, -1},
@@ -134,7 +134,7 @@ func FuzzNotice(f *testing.F) {
 
 func FuzzVerify(f *testing.F) {
 	secret, body, now := []byte("s"), []byte("body"), time.Unix(1700000000, 0)
-	good := Sign(secret, now, body)
+	good := Sign(secret, "", now, body)
 	f.Add(good)
 	f.Add("t=1700000000,v1=")
 	f.Add("v1=00,t=x")

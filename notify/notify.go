@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/sovereign"
 	"github.com/cordonsip/cordon/state"
 )
 
@@ -32,10 +34,11 @@ type RetryAfter struct {
 func (r *RetryAfter) Error() string { return r.Err.Error() }
 func (r *RetryAfter) Unwrap() error { return r.Err }
 
-// Routed is a channel and the kinds of entries that it carries ("failover.*" for all that begin so); none means DefaultKinds.
+// Routed is a channel, the kinds of entries that it carries ("failover.*" for all that begin so; none means DefaultKinds), and how many messages it gets.
 type Routed struct {
 	Channel Channel
 	Kinds   []string
+	Rate    Rate
 }
 
 // Config of a Follower.
@@ -43,6 +46,8 @@ type Config struct {
 	Log      audit.Log
 	KV       state.KV // keeps the cursors
 	Channels []Routed
+	Tenant   string // as entries name them, for messages that no entry stands behind
+	Node     string
 	// Told is called when a channel delivered a notice that asks people to decide on a ticket, or gave up: failure is then the reason.
 	Told    func(ctx context.Context, ticket, channel, failure string) error
 	Logger  *slog.Logger
@@ -58,6 +63,10 @@ type Config struct {
 const (
 	cursorPrefix = "notify.cursor."
 	batch        = 256
+	maxWindow    = 16384 // entries that a group is made of at most
+
+	resultDelivered = "delivered"
+	resultFailed    = "failed"
 )
 
 // Follower follows the log.
@@ -65,19 +74,27 @@ type Follower struct {
 	c      Config
 	logger *slog.Logger
 
-	mu     sync.Mutex // guards routes
+	mu     sync.Mutex // guards routes and boxes
 	routes []route
+	boxes  map[string]*box // by the names of channels; one that is gone keeps its letters for the time it comes back
 	reload chan struct{}
 
 	deliveries *prometheus.CounterVec
 	attempts   *prometheus.CounterVec
 	behind     *prometheus.GaugeVec
+	dead       *prometheus.GaugeVec
+	together   *prometheus.CounterVec
 }
 
 type route struct {
 	channel Channel
 	kinds   map[audit.Kind]bool
+	rate    Rate
+	box     *box
+	next    *atomic.Uint64 // the first entry that it did not pass, for those who ask
 }
+
+func (r route) carries(k audit.Kind) bool { return r.kinds[k] }
 
 // New checks c and starts nothing.
 func New(c Config) (*Follower, error) {
@@ -89,7 +106,7 @@ func New(c Config) (*Follower, error) {
 	c.Backoff = positive(c.Backoff, 500*time.Millisecond)
 	c.BackoffMax = positive(c.BackoffMax, 30*time.Second)
 	c.MaxAge = positive(c.MaxAge, time.Hour)
-	f := &Follower{c: c, logger: c.Logger, reload: make(chan struct{}, 1)}
+	f := &Follower{c: c, logger: c.Logger, reload: make(chan struct{}, 1), boxes: map[string]*box{}}
 	if f.logger == nil {
 		f.logger = slog.New(slog.DiscardHandler)
 	}
@@ -102,8 +119,14 @@ func New(c Config) (*Follower, error) {
 	f.behind = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "cordon_notify_behind_entries", Help: "Entries of the log that a channel has not passed yet.",
 	}, []string{"channel"})
+	f.dead = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "cordon_notify_dead_letters", Help: "Notices that a channel did not take and that wait for somebody to send them again.",
+	}, []string{"channel"})
+	f.together = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "cordon_notify_grouped_total", Help: "Entries that were told of together with others, in one message.",
+	}, []string{"channel"})
 	if c.Metrics != nil {
-		for _, m := range []prometheus.Collector{f.deliveries, f.attempts, f.behind} {
+		for _, m := range []prometheus.Collector{f.deliveries, f.attempts, f.behind, f.dead, f.together} {
 			if err := c.Metrics.Register(m); err != nil {
 				return nil, fmt.Errorf("notify: registering metrics: %w", err)
 			}
@@ -132,6 +155,8 @@ func (f *Follower) Reload(channels []Routed) error {
 }
 
 func (f *Follower) set(channels []Routed) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var routes []route
 	names, asked := map[string]bool{}, false
 	for _, r := range channels {
@@ -145,22 +170,32 @@ func (f *Follower) set(channels []Routed) error {
 		}
 		names[name] = true
 		asked = asked || kinds[audit.KindGateChanged] || kinds[audit.KindFailoverHeld]
-		routes = append(routes, route{r.Channel, kinds})
+		routes = append(routes, route{r.Channel, kinds, r.Rate, f.boxOf(name), new(atomic.Uint64)})
 	}
 	if !asked {
 		// A ticket that nobody can be told of must say so, or it would wait for a word that never comes.
-		routes = append(routes, route{nowhere{}, map[audit.Kind]bool{audit.KindGateChanged: true}})
+		routes = append(routes, route{nowhere{}, map[audit.Kind]bool{audit.KindGateChanged: true}, Rate{}, f.boxOf(nowhere{}.Name()), new(atomic.Uint64)})
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.routes = routes
 	return nil
+}
+
+// boxOf gives the box of a name. The caller holds f.mu.
+func (f *Follower) boxOf(name string) *box {
+	b := f.boxes[name]
+	if b == nil {
+		b = newBox()
+		f.boxes[name] = b
+	}
+	return b
 }
 
 // nowhere is the channel of a configuration in which no channel carries tickets: it fails, and the failure goes on record.
 type nowhere struct{}
 
 func (nowhere) Name() string { return "none" }
+
+func isNowhere(c Channel) bool { _, ok := c.(nowhere); return ok }
 
 func (nowhere) Send(context.Context, Notice) (bool, error) {
 	return false, errors.New("no channel is configured to carry tickets")
@@ -190,7 +225,7 @@ func (f *Follower) Run(ctx context.Context) error {
 // follow carries one channel along the log. One channel never waits for another.
 func (f *Follower) follow(ctx context.Context, r route) {
 	key := cursorPrefix + LogID(f.c.Log) + "." + base64.RawURLEncoding.EncodeToString([]byte(r.channel.Name()))
-	p := &place{f: f, r: r, Cursor: &Cursor{Log: f.c.Log, KV: f.c.KV, Key: key, MaxAge: f.c.MaxAge, Logger: f.logger.With("channel", r.channel.Name())}}
+	p := &place{f: f, r: r, bucket: bucket{rate: r.rate}, Cursor: &Cursor{Log: f.c.Log, KV: f.c.KV, Key: key, MaxAge: f.c.MaxAge, Logger: f.logger.With("channel", r.channel.Name())}}
 	wait := f.c.Backoff
 	for ctx.Err() == nil {
 		err := p.advance(ctx)
@@ -222,77 +257,52 @@ func Pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// place is where a channel stands in the log. One goroutine owns it.
-type place struct {
-	*Cursor
-	f *Follower
-	r route
-}
-
-// advance waits for entries and passes some of them.
-func (p *place) advance(ctx context.Context) error {
-	if err := p.Load(ctx); err != nil {
-		return err
-	}
-	log := p.f.c.Log
-	behind := p.f.behind.WithLabelValues(p.r.channel.Name())
-	if size := log.Size(); p.Next >= size {
-		behind.Set(0)
-		select {
-		case <-log.Grown(p.Next):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	picked, next, err := audit.Pick(ctx, log, p.Next, batch, func(k audit.Kind) bool { return p.r.kinds[k] })
-	if err != nil {
-		return fmt.Errorf("notify: reading the log from %d: %w", p.Next, err)
-	}
-	for _, e := range picked {
-		p.Next = e.Seq
-		behind.Set(float64(log.Size() - e.Seq))
-		n, ok := noticeOf(e)
-		if !ok {
-			continue
-		}
-		if err := p.f.tell(ctx, p.r, n); err != nil {
-			return err
-		}
-		p.Next++
-		if err := p.Save(ctx); err != nil {
-			return err
-		}
-	}
-	p.Next = next
-	behind.Set(float64(log.Size() - next))
-	return p.Keep(ctx)
-}
-
-// tell delivers one notice or gives it up, and then says so to whoever waits for the telling. An error means that it must be told again.
-func (f *Follower) tell(ctx context.Context, r route, n Notice) error {
+// tell delivers one notice or gives it up, and then says so to whoever waits for the telling. The letter is nil when it was delivered. An error means that
+// it must be told again.
+func (f *Follower) tell(ctx context.Context, r route, n Notice) (*Letter, error) {
 	name := r.channel.Name()
-	failure := f.deliver(ctx, r.channel, n)
+	failure, fenced := f.deliver(ctx, r.channel, n)
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
-	result := "delivered"
+	r.box.heard(failure)
+	result := resultDelivered
 	if failure != "" {
-		result = "failed"
+		result = resultFailed
 		f.logger.Error("a notice was not delivered", "channel", name, "kind", n.Kind, "entry", n.Seq, "failure", failure)
 	}
 	f.deliveries.WithLabelValues(name, result).Inc()
-	if !n.asks() || f.c.Told == nil {
-		return nil
+	if n.Count > 1 {
+		f.together.WithLabelValues(name).Add(float64(n.Count))
 	}
+	var dead *Letter
+	if failure != "" && !isNowhere(r.channel) {
+		dead = &Letter{Entry: n.Seq, Last: n.Last, Kind: n.Kind, Count: max(n.Count, 1), At: time.Now().UTC(), Fenced: fenced, Failure: failure}
+		// What was to be told of an outlet that failed is not told of again: two that fail would tell of each other without end.
+		if n.Kind != audit.KindNoticeUndelivered {
+			ev := audit.NoticeUndelivered{Channel: name, About: n.Kind, Entry: n.Seq, Last: n.Last, Count: dead.Count, Fenced: fenced, Failure: failure}
+			if err := f.record(ctx, name, func() error { _, err := f.c.Log.Append(ctx, ev); return err }); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if !n.asks() || f.c.Told == nil {
+		return dead, nil
+	}
+	return dead, f.record(ctx, name, func() error { return f.c.Told(ctx, n.Ticket, name, failure) })
+}
+
+// record writes something down, and tries again where it cannot. While the log is down nothing else can be told either, so waiting costs nothing; any other
+// error is given up like a delivery.
+func (f *Follower) record(ctx context.Context, name string, write func() error) error {
 	wait := f.c.Backoff
 	for attempt := 1; ; attempt++ {
-		err := f.c.Told(ctx, n.Ticket, name, failure)
+		err := write()
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		// While the log is down nothing else can be told either, so waiting costs nothing; any other error is given up like a delivery.
 		if attempt >= f.c.Attempts && !errors.Is(err, audit.ErrLogDown) {
-			f.logger.Error("that people were told could not be recorded", "channel", name, "ticket", n.Ticket, "error", err)
+			f.logger.Error("what became of a notice could not be recorded", "channel", name, "error", err)
 			return nil
 		}
 		Pause(ctx, f.jitter(wait))
@@ -300,8 +310,8 @@ func (f *Follower) tell(ctx context.Context, r route, n Notice) error {
 	}
 }
 
-// deliver tries until it works, makes no sense any more, or was tried often enough. It gives the reason of the failure.
-func (f *Follower) deliver(ctx context.Context, c Channel, n Notice) (failure string) {
+// deliver tries until it works, makes no sense any more, or was tried often enough. It gives the reason of the failure, and whether the wall was it.
+func (f *Follower) deliver(ctx context.Context, c Channel, n Notice) (failure string, fenced bool) {
 	wait := f.c.Backoff
 	for attempt := 1; ; attempt++ {
 		f.attempts.WithLabelValues(c.Name()).Inc()
@@ -309,10 +319,10 @@ func (f *Follower) deliver(ctx context.Context, c Channel, n Notice) (failure st
 		retry, err := c.Send(once, n)
 		cancel()
 		if err == nil {
-			return ""
+			return "", false
 		}
 		if !retry || attempt >= f.c.Attempts || ctx.Err() != nil {
-			return fmt.Sprintf("attempt %d: %v", attempt, err)
+			return fmt.Sprintf("attempt %d: %v", attempt, err), errors.Is(err, sovereign.ErrFenced)
 		}
 		f.logger.Warn("a notice is tried again", "channel", c.Name(), "entry", n.Seq, "attempt", attempt, "error", err)
 		next := f.jitter(wait)

@@ -424,9 +424,9 @@ func TestNewRefuses(t *testing.T) {
 	for name, c := range map[string]Config{
 		"no log":          {KV: w.kv},
 		"no store":        {Log: w.log},
-		"unknown kind":    {Log: w.log, KV: w.kv, Channels: []Routed{{&fake{name: "a"}, []string{"call.ended"}}}},
-		"no name":         {Log: w.log, KV: w.kv, Channels: []Routed{{&fake{}, nil}}},
-		"a name of books": {Log: w.log, KV: w.kv, Channels: []Routed{{&fake{name: strings.Repeat("x", 65)}, nil}}},
+		"unknown kind":    {Log: w.log, KV: w.kv, Channels: []Routed{{Channel: &fake{name: "a"}, Kinds: []string{"call.ended"}}}},
+		"no name":         {Log: w.log, KV: w.kv, Channels: []Routed{{Channel: &fake{}, Kinds: nil}}},
+		"a name of books": {Log: w.log, KV: w.kv, Channels: []Routed{{Channel: &fake{name: strings.Repeat("x", 65)}, Kinds: nil}}},
 	} {
 		if _, err := New(c); err == nil {
 			t.Errorf("%s: taken", name)

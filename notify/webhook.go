@@ -22,7 +22,7 @@ import (
 
 // Headers of a webhook request.
 const (
-	// SignatureHeader carries "t=<unix seconds>,v1=<hex HMAC-SHA256 over t, a dot and the body>".
+	// SignatureHeader carries "t=<unix seconds>,v1=<hex HMAC-SHA256 over t, a dot and the body>", with "kid=<id of the key>" between them where keys have ids.
 	SignatureHeader = "Cordon-Signature"
 	// IdempotencyHeader carries the id of the entry: the same at each attempt.
 	IdempotencyHeader = "Idempotency-Key"
@@ -36,6 +36,7 @@ type WebhookConfig struct {
 	Name   string
 	URL    string
 	Secret func() (string, error) // of the signature, read at each attempt; nil: unsigned
+	KeyID  string                 // tells the receiver which secret it is, so that it can change; "": none
 	Roots  *x509.CertPool         // nil: the system's
 	// Resolve and Dial are the only way out: names are resolved and addresses are dialled by the caller's rules, never by the HTTP client's.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -94,7 +95,7 @@ func (w *webhook) Send(ctx context.Context, n Notice) (bool, error) {
 		if err != nil {
 			return true, fmt.Errorf("notify: webhook %s: reading the secret: %w", w.c.Name, err)
 		}
-		header.Set(SignatureHeader, Sign([]byte(secret), time.Now(), body))
+		header.Set(SignatureHeader, Sign([]byte(secret), w.c.KeyID, time.Now(), body))
 	}
 	answer, err := w.out.Post(ctx, header, body)
 	if err != nil {
@@ -120,10 +121,14 @@ func (w *webhook) judge(a Answer) (bool, error) {
 	return false, err
 }
 
-// Sign makes the value of SignatureHeader.
-func Sign(secret []byte, at time.Time, body []byte) string {
+// Sign makes the value of SignatureHeader. keyID may be empty.
+func Sign(secret []byte, keyID string, at time.Time, body []byte) string {
 	t := strconv.FormatInt(at.Unix(), 10)
-	return "t=" + t + ",v1=" + hex.EncodeToString(signature(secret, t, body))
+	kid := ""
+	if keyID != "" {
+		kid = ",kid=" + keyID
+	}
+	return "t=" + t + kid + ",v1=" + hex.EncodeToString(signature(secret, t, body))
 }
 
 func signature(secret []byte, t string, body []byte) []byte {

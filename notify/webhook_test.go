@@ -95,10 +95,13 @@ func TestWebhookDelivers(t *testing.T) {
 
 func TestSignature(t *testing.T) {
 	secret, body, now := []byte("k"), []byte(`{"a":1}`), time.Unix(1700000000, 0)
-	header := Sign(secret, now, body)
+	header := Sign(secret, "", now, body)
 	// HMAC-SHA256 of `1700000000.{"a":1}` under "k", computed with openssl dgst.
 	if want := "t=1700000000,v1=" + openssl; header != want {
 		t.Errorf("got %s, want %s", header, want)
+	}
+	if named := Sign(secret, "2026-11", now, body); named != "t=1700000000,kid=2026-11,v1="+openssl || Verify(secret, named, body, now, time.Minute) != nil {
+		t.Errorf("with the id of the key: %s", named)
 	}
 	for name, err := range map[string]error{
 		"another secret": Verify([]byte("x"), header, body, now, time.Minute),

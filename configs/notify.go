@@ -1,0 +1,165 @@
+package configs
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// Channel is one way to tell people.
+type Channel struct {
+	// Unique name.
+	Name string `yaml:"name"`
+	// console or webhook.
+	Type string `yaml:"type"`
+	// Address of the webhook; its host must lie in a permitted place.
+	URL string `yaml:"url,omitempty"`
+	// HMAC key of the webhook, by reference.
+	Secret Secret `yaml:"secret,omitempty"`
+	// Name of that key, in each signature: with it a receiver knows which key to check with while you change keys.
+	KeyID string `yaml:"key_id,omitempty"`
+	// Roots of the webhook, PEM; default: the system's.
+	RootsFile string `yaml:"roots_file,omitempty"`
+	// Kinds of entries; default: failover.*, gate.changed, law.*, policy.reload_refused, dns.answers_moved, ingress.refused, fence.refused, log.gap, node.started, node.stopped, certificate.*.
+	Kinds []string `yaml:"kinds,omitempty"`
+	// How many messages it gets before what happens close together is told of in one; default: no bound.
+	Rate *ChannelRate `yaml:"rate,omitempty"`
+}
+
+// ChannelRate bounds the messages of a channel. What asks people to decide is always a message of its own.
+type ChannelRate struct {
+	// Messages that may go out at once, 1 to 1000.
+	Burst int `yaml:"burst"`
+	// How long what comes is gathered then, one message for each kind of thing; 1s to 1h.
+	Every Duration `yaml:"every"`
+}
+
+// ChannelPart is one notification channel.
+type ChannelPart struct {
+	Name, Type, URL string
+	Secret          func() (string, error)
+	Roots           *x509.CertPool
+	KeyID           string
+	Kinds           []string
+	Burst           int // 0: no bound
+	Every           time.Duration
+}
+
+func (b *builder) channels(c *Config) {
+	taken := map[string]bool{}
+	for i, ch := range b.doc.file.Notify {
+		at := fmt.Sprintf("notify[%d]", i)
+		if ch.Name == "" {
+			b.fail(at+".name", "give the channel a name; the log uses it", "is missing")
+		} else if len(ch.Name) > maxChannelName || taken[ch.Name] {
+			b.fail(at+".name", fmt.Sprintf("a name of its own, of at most %d bytes", maxChannelName), "%.80q is taken or too long", ch.Name)
+		}
+		taken[ch.Name] = true
+		b.kinds(at, ch.Kinds)
+		c.Channels = append(c.Channels, b.channel(at, ch))
+	}
+}
+
+// channel checks what one type of channel needs.
+func (b *builder) channel(at string, ch Channel) ChannelPart {
+	secret := ch.Secret
+	secret.File = b.path(secret.File)
+	part := ChannelPart{
+		Name: ch.Name, Type: ch.Type, URL: ch.URL, Secret: secret.Value, KeyID: ch.KeyID, Roots: b.roots(at+".roots_file", ch.RootsFile), Kinds: ch.Kinds,
+	}
+	b.rate(at, ch.Rate, &part)
+	switch ch.Type {
+	case "console":
+	case "webhook":
+		b.httpURL(at, ch.URL)
+		if secret.IsZero() {
+			b.fail(at+".secret", "add {env: NAME} or {file: PATH}: the receiver checks the signature with it", "is missing")
+		}
+		if !keyID.MatchString(ch.KeyID) {
+			b.fail(at+".key_id", "letters, digits, dots, dashes and underlines, at most 64", "is no name of a key")
+		}
+	default:
+		b.fail(at+".type", "console or webhook", "%q is unknown", ch.Type)
+	}
+	return part
+}
+
+// keyID is what may stand in a header between commas.
+var keyID = regexp.MustCompile(`^[A-Za-z0-9._-]{0,64}$`)
+
+// httpURL checks an address. It may hold a secret of its own, so no problem repeats it.
+func (b *builder) httpURL(at, address string) {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
+		b.fail(at+".url", "an https address without a fragment", "is no address")
+	} else if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		b.fail(at+".url", "use https: http is taken for loopback alone", "is not protected")
+	}
+}
+
+func (b *builder) rate(at string, r *ChannelRate, part *ChannelPart) {
+	if r == nil {
+		return
+	}
+	part.Burst, part.Every = r.Burst, time.Duration(r.Every)
+	if part.Burst < 1 || part.Burst > 1000 {
+		b.fail(at+".rate.burst", "1 to 1000 messages", "%d is out of range", part.Burst)
+	}
+	if part.Every < time.Second || part.Every > time.Hour {
+		b.fail(at+".rate.every", "between 1s and 1h", "%s is out of range", part.Every)
+	}
+}
+
+// outletPlaces warns of channels that the fence will refuse, where the file names their address: the node runs, and nothing leaves for them. It is no
+// problem, so that a policy can become narrower at once, whatever channels there are.
+func (b *builder) outletPlaces(c *Config, s *sovereign.Snapshot) {
+	for i, ch := range c.Channels {
+		u, err := url.Parse(ch.URL)
+		if err != nil {
+			continue
+		}
+		a, err := netip.ParseAddr(u.Hostname())
+		if err != nil {
+			continue // none, or a name, which is judged when it is resolved
+		}
+		port := uint16(443)
+		if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
+			port = uint16(n)
+		}
+		if r := s.Judge(sovereign.Ask{Plane: sovereign.Infrastructure, Addr: netip.AddrPortFrom(a, port), At: time.Now()}); !r.Permitted() {
+			b.warn(fmt.Sprintf("notify[%d].url", i), "declare its place, and let the policy permit it", "nothing will be sent there: %s (%s)", r.Verdict, r.Ground)
+		}
+	}
+}
+
+// maxChannelName bounds the names that notify and the log carry.
+const maxChannelName = 64
+
+// tellable are the kinds of entries that may leave the log as notices. What is about single calls stays in it.
+var tellable = []string{
+	"node.started", "node.stopped", "node.resumed", "policy.applied", "policy.reload_refused", "law.suspended", "law.suspension_refused", "health.changed", "dns.answers_moved", "failover.applied", "failover.held",
+	"failover.refused", "failover.failback", "service.changed", "route.switched", "route.migrated", "approval.notified", "notice.undelivered", "gate.changed", "ingress.refused", "fence.refused", "media.restarted", "log.gap",
+	"certificate.expiring", "certificate.replaced", "certificate.refused",
+}
+
+func (b *builder) kinds(at string, words []string) {
+	for i, word := range words {
+		stem, wild := strings.CutSuffix(word, "*")
+		if slices.ContainsFunc(tellable, func(k string) bool { return k == word || wild && stem != "" && strings.HasPrefix(k, stem) }) {
+			continue
+		}
+		hint := "one of " + orWords(tellable) + "; failover.* for all that begin so"
+		if near := nearest(word, tellable); near != "" {
+			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
+		}
+		b.fail(fmt.Sprintf("%s.kinds[%d]", at, i), hint, "%.80q is no kind of entry that may be told", word)
+	}
+}

@@ -1,0 +1,113 @@
+package notify
+
+import (
+	"github.com/cordonsip/cordon/audit"
+)
+
+// Severity is how urgent a notice is, in the words of PagerDuty's Events API.
+type Severity string
+
+// The severities, the worst first.
+const (
+	Critical Severity = "critical"
+	Failing  Severity = "error"
+	Warning  Severity = "warning"
+	Plain    Severity = "info"
+)
+
+// severities of kinds that always have the same one. The others are Plain, but for what SeverityOf looks into.
+var severities = map[audit.Kind]Severity{
+	audit.KindFailoverHeld: Critical, audit.KindFailoverRefused: Critical, audit.KindFailoverApplied: Failing, audit.KindGap: Failing, audit.KindFenceRefused: Failing,
+	audit.KindLawSuspended: Failing, audit.KindNoticeUndelivered: Failing, audit.KindCertRefused: Failing, audit.KindSuspensionRefused: Warning,
+	audit.KindReloadRefused: Warning, audit.KindAnswersMoved: Warning, audit.KindIngressRefused: Warning, audit.KindMediaRestarted: Warning,
+	audit.KindRouteSwitched: Warning, audit.KindServiceChanged: Warning, audit.KindCertExpiring: Warning,
+}
+
+// nearEnd is how many days before its end a certificate's end is no warning any more.
+const nearEnd = 3
+
+// SeverityOf says how urgent n is.
+func SeverityOf(n Notice) Severity {
+	switch n.Kind {
+	case audit.KindHealthChanged:
+		switch n.Data["to"] {
+		case "down":
+			return Failing
+		case "degraded":
+			return Warning
+		}
+	case audit.KindGateChanged:
+		if n.asks() {
+			return Critical
+		}
+	case audit.KindNodeStarted:
+		if n.Data["after_crash"] == true {
+			return Failing
+		}
+	case audit.KindCertExpiring:
+		if left, ok := n.Data["days_left"].(float64); ok && left <= nearEnd {
+			return Failing
+		}
+	}
+	if s, ok := severities[n.Kind]; ok {
+		return s
+	}
+	return Plain
+}
+
+// Action is what a notice does to the thing that it is about, where an outlet keeps such things open.
+type Action string
+
+// The actions; Tell is for what is not worth opening anything.
+const (
+	Trigger     Action = "trigger"
+	Acknowledge Action = "acknowledge"
+	Resolve     Action = "resolve"
+	Tell        Action = ""
+)
+
+// Lifecycle says what n opens, takes up or ends. The key is the same for all that belongs together: a ticket, a route, a target.
+func Lifecycle(n Notice) (key string, action Action) {
+	if n.Count > 1 {
+		return "group/" + n.ID, opens(n)
+	}
+	switch {
+	case n.Kind == KindTest:
+		return "test/" + n.ID, Trigger
+	case n.Kind == audit.KindFailoverHeld && n.Ticket != "":
+		return "ticket/" + n.Ticket, Trigger
+	case n.Kind == audit.KindGateChanged && n.Ticket != "":
+		return "ticket/" + n.Ticket, gateAction(n)
+	case n.Kind == audit.KindFailoverApplied, n.Kind == audit.KindFailoverRefused, n.Kind == audit.KindFailoverHeld:
+		return "route/" + n.Subject, Trigger
+	case n.Kind == audit.KindFailback:
+		return "route/" + n.Subject, Resolve
+	case n.Kind == audit.KindHealthChanged && n.Data["to"] == "up":
+		return "target/" + n.Subject, Resolve
+	case n.Kind == audit.KindHealthChanged:
+		return "target/" + n.Subject, opens(n)
+	}
+	return "entry/" + n.ID, opens(n)
+}
+
+// opens says whether something that nothing ends is worth opening.
+func opens(n Notice) Action {
+	if SeverityOf(n) == Plain {
+		return Tell
+	}
+	return Trigger
+}
+
+// gateAction: people are asked while a ticket is open, have taken it up with the first word, and have nothing more to do when it was decided.
+func gateAction(n Notice) Action {
+	if n.asks() {
+		return Trigger
+	}
+	switch n.Data["state"] {
+	case "REQUESTED", "PENDING":
+		return Acknowledge
+	case "ESCALATED", "BREAK_GLASS_ACTIVE", "REVIEW_DUE":
+		return Trigger
+	}
+	return Resolve
+}
