@@ -26,6 +26,8 @@ import (
 //	play                        a second of the tone, as RTP; "play long" for twenty
 //	> INVITE | image            send a description of a fax (T.38) in the place of the audio
 //	fax                         the packets of one, as UDPTL
+//	> INVITE | speech           send a description that has no telephone events
+//	dial pound                  a digit as telephone events: SIPp's own packets of RFC 2833
 //	wait 200                    milliseconds
 //
 // A caller's ACK to a refusal and its CANCEL belong to the INVITE's transaction; the script says so with "of=N", N steps back. "of=invite" makes a callee answer
@@ -54,6 +56,8 @@ func parse(t *testing.T, script string) []step {
 			s.what, s.words = "play", append(f[1:], "tone")
 		case f[0] == "fax":
 			s.what = "fax"
+		case f[0] == "dial":
+			s.what, s.words = "dial", f[1:]
 		default:
 			t.Fatalf("script: %q", line)
 		}
@@ -162,6 +166,8 @@ func (c *compiler) step(s step) {
 		fmt.Fprintf(&c.b, "<pause milliseconds=\"%s\"/>\n", s.words[0])
 	case s.what == "play":
 		fmt.Fprintf(&c.b, "<nop><action><exec play_pcap_audio=\"%s.pcap\"/></action></nop>\n", s.words[0])
+	case s.what == "dial":
+		fmt.Fprintf(&c.b, "<nop><action><exec play_pcap_audio=\"/usr/share/sip-tester/dtmf_2833_%s.pcap\"/></action></nop>\n", s.words[0])
 	case s.what == "fax":
 		c.b.WriteString("<nop><action><exec play_pcap_image=\"fax.pcap\"/></action></nop>\n")
 	case s.send:
@@ -259,6 +265,9 @@ func (c *compiler) send(s step) {
 			}
 			c.sdp++
 			body = fmt.Sprintf(sdpBody, c.sdp, direction)
+		case w == "speech":
+			c.sdp++
+			body = strings.NewReplacer("AVP 8 101", "AVP 8", "a=rtpmap:101 telephone-event/8000\n", "", "a=fmtp:101 0-15\n", "").Replace(fmt.Sprintf(sdpBody, c.sdp, "sendrecv"))
 		case w == "image":
 			c.sdp++
 			body = fmt.Sprintf(faxBody, c.sdp)
