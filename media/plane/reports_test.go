@@ -224,6 +224,9 @@ func TestNoReportsOfOurOwn(t *testing.T) {
 				if n := bob.count(time.Minute); n != 0 {
 					t.Errorf("%d reports", n)
 				}
+				if told := b.events.of(bob.Ref, "law"); len(told) > 0 && name != "held" {
+					t.Errorf("told of %v", told)
+				}
 			})
 		})
 	}
