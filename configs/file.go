@@ -242,7 +242,7 @@ type Party struct {
 	Codecs *Codecs `yaml:"codecs,omitempty"`
 	// What it is offered once more after it refused an offer.
 	Fallback *Fallback `yaml:"fallback,omitempty"`
-	// Fax by T.38 over UDPTL, in its offers and to it: deny (default: refused, so that faxes go as audio) or allow. Nothing encrypts it, so that a party whose media.security is srtp cannot allow it.
+	// Fax by T.38 over UDPTL, in its offers and to it: deny (default: refused, so that faxes go as audio) or allow. Nothing encrypts it, so that a party whose media.security is srtp or dtls cannot allow it.
 	T38 string `yaml:"t38,omitempty"`
 	// Further end-to-end headers that may cross, e.g. X-Genesys-Conversation-ID.
 	Headers []string `yaml:"headers,omitempty"`
