@@ -201,23 +201,30 @@ func (n *Node) buildNotify(c *configs.Config) error {
 	return err
 }
 
-// channels builds the notification channels; every webhook dials through the fence.
+// channels builds the notification channels; each but the console dials through the fence.
 func (n *Node) channels(c *configs.Config) ([]notify.Routed, error) {
 	var out []notify.Routed
 	for _, p := range c.Channels {
+		over := notify.WebhookConfig{
+			Name: p.Name, URL: p.URL, Secret: p.Secret, KeyID: p.KeyID, Format: p.Format, Roots: p.Roots, Resolve: n.resolver.Host,
+			Dial: n.fence.Dialer("", sovereign.Infrastructure, n.dialInfrastructure),
+		}
+		r := notify.Routed{Kinds: p.Kinds, Rate: notify.Rate{Burst: p.Burst, Every: p.Every}}
+		var err error
 		switch p.Type {
 		case "console":
-			out = append(out, notify.Routed{Channel: notify.Console(p.Name, n.opts.Console), Kinds: p.Kinds})
+			r.Channel = notify.Console(p.Name, n.opts.Console)
 		case "webhook":
-			hook, err := notify.Webhook(notify.WebhookConfig{
-				Name: p.Name, URL: p.URL, Secret: p.Secret, KeyID: p.KeyID, Roots: p.Roots, Resolve: n.resolver.Host,
-				Dial: n.fence.Dialer("", sovereign.Infrastructure, n.dialInfrastructure),
-			})
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, notify.Routed{Channel: hook, Kinds: p.Kinds, Rate: notify.Rate{Burst: p.Burst, Every: p.Every}})
+			r.Channel, err = notify.Webhook(over)
+		case "pagerduty":
+			r.Channel, err = notify.PagerDuty(over)
+		case "slack":
+			r.Channel, err = notify.Slack(over)
 		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
 	}
 	return out, nil
 }

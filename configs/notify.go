@@ -18,19 +18,21 @@ import (
 type Channel struct {
 	// Unique name.
 	Name string `yaml:"name"`
-	// console or webhook.
+	// console, webhook, pagerduty or slack.
 	Type string `yaml:"type"`
-	// Address of the webhook; its host must lie in a permitted place.
+	// Address of the webhook; its host must lie in a permitted place. Default for pagerduty: the Events API v2 in the European region; for slack: https://hooks.slack.com.
 	URL string `yaml:"url,omitempty"`
-	// HMAC key of the webhook, by reference.
+	// HMAC key of the webhook, routing key of pagerduty, or path of slack (services/T../B../..), by reference.
 	Secret Secret `yaml:"secret,omitempty"`
+	// Body of the webhook: cloudevents (default), ict_incident or ecs.
+	Format string `yaml:"format,omitempty"`
 	// Name of that key, in each signature: with it a receiver knows which key to check with while you change keys.
 	KeyID string `yaml:"key_id,omitempty"`
 	// Roots of the webhook, PEM; default: the system's.
 	RootsFile string `yaml:"roots_file,omitempty"`
 	// Kinds of entries; default: failover.*, gate.changed, law.*, policy.reload_refused, dns.answers_moved, ingress.refused, fence.refused, log.gap, node.started, node.stopped, certificate.*.
 	Kinds []string `yaml:"kinds,omitempty"`
-	// How many messages it gets before what happens close together is told of in one; default: no bound.
+	// How many messages it gets before what happens close together is told of in one; default: no bound; pagerduty and slack: burst 10, every 30s.
 	Rate *ChannelRate `yaml:"rate,omitempty"`
 }
 
@@ -47,7 +49,7 @@ type ChannelPart struct {
 	Name, Type, URL string
 	Secret          func() (string, error)
 	Roots           *x509.CertPool
-	KeyID           string
+	KeyID, Format   string
 	Kinds           []string
 	Burst           int // 0: no bound
 	Every           time.Duration
@@ -73,9 +75,12 @@ func (b *builder) channel(at string, ch Channel) ChannelPart {
 	secret := ch.Secret
 	secret.File = b.path(secret.File)
 	part := ChannelPart{
-		Name: ch.Name, Type: ch.Type, URL: ch.URL, Secret: secret.Value, KeyID: ch.KeyID, Roots: b.roots(at+".roots_file", ch.RootsFile), Kinds: ch.Kinds,
+		Name: ch.Name, Type: ch.Type, URL: ch.URL, Secret: secret.Value, KeyID: ch.KeyID, Format: ch.Format, Roots: b.roots(at+".roots_file", ch.RootsFile), Kinds: ch.Kinds,
 	}
 	b.rate(at, ch.Rate, &part)
+	if ch.Type != "webhook" && (ch.Format != "" || ch.KeyID != "") {
+		b.fail(at+".type", "leave format and key_id out: only a webhook has them", "%.80q has no format and no key_id", ch.Type)
+	}
 	switch ch.Type {
 	case "console":
 	case "webhook":
@@ -86,8 +91,21 @@ func (b *builder) channel(at string, ch Channel) ChannelPart {
 		if !keyID.MatchString(ch.KeyID) {
 			b.fail(at+".key_id", "letters, digits, dots, dashes and underlines, at most 64", "is no name of a key")
 		}
+		if !slices.Contains([]string{"", "cloudevents", "ict_incident", "ecs"}, ch.Format) {
+			b.fail(at+".format", "cloudevents, ict_incident or ecs", "%.80q is unknown", ch.Format)
+		}
+	case "pagerduty", "slack":
+		if ch.URL != "" {
+			b.httpURL(at, ch.URL)
+		}
+		if secret.IsZero() {
+			b.fail(at+".secret", "add {env: NAME} or {file: PATH}: the routing key of pagerduty, or the path of slack's webhook", "is missing")
+		}
+		if ch.Rate == nil {
+			part.Burst, part.Every = 10, 30*time.Second // people read these
+		}
 	default:
-		b.fail(at+".type", "console or webhook", "%q is unknown", ch.Type)
+		b.fail(at+".type", "console, webhook, pagerduty or slack", "%q is unknown", ch.Type)
 	}
 	return part
 }

@@ -95,10 +95,11 @@ func roomsTake(t *testing.T, g ground, c *Config) {
 	}
 	var channels []notify.Routed
 	for _, ch := range c.Channels {
-		if ch.Type == "webhook" {
-			hook := notify.WebhookConfig{Name: ch.Name, URL: ch.URL, Secret: ch.Secret, Roots: ch.Roots, Dial: dial}
+		makers := map[string]func(notify.WebhookConfig) (notify.Channel, error){"webhook": notify.Webhook, "pagerduty": notify.PagerDuty, "slack": notify.Slack}
+		if makeIt := makers[ch.Type]; makeIt != nil {
+			hook := notify.WebhookConfig{Name: ch.Name, URL: ch.URL, Secret: ch.Secret, KeyID: ch.KeyID, Format: ch.Format, Roots: ch.Roots, Dial: dial}
 			hook.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("nothing is asked here") }
-			if _, err := notify.Webhook(hook); err != nil {
+			if _, err := makeIt(hook); err != nil {
 				t.Errorf("a configuration without problems is refused by notify: %v", err)
 			}
 		}
@@ -348,7 +349,7 @@ media: {address: 127.5.0.10, advertise: 127.5.0.11, ports: 20000-20099}
 health: {interval: 5s, timeout: 2s, jitter: 0.1, fall: 3, rise: 5, hold_down: 10s, slow_rtt: 1s}
 gate: {quorum: 2, roles: [ciso, business_owner], approve_in: 30m, execute_in: 15m, grant_for: 4h, max_calls: 10}
 emergency: [{country: DE, numbers: ["112"], trunk: second}]
-notify: [{name: x, type: console, kinds: [gate.changed, failover.*]}, {name: y, type: webhook, url: "https://192.0.2.1/", secret: {env: S}}]
+notify: [{name: x, type: console, kinds: [gate.changed, failover.*]}, {name: y, type: webhook, url: "https://192.0.2.1/", secret: {env: S}}, {name: z, type: pagerduty, secret: {env: S}}, {name: w, type: slack, secret: {env: S}, rate: {burst: 2, every: 1m}}, {name: v, type: webhook, url: "https://192.0.2.1/", secret: {env: S}, format: ecs, key_id: k1}]
 limits: {max_calls: 10, rate_per_source: 2, stranger: silence, connect: 1s}
 log: {reserve: 1MiB, on_log_failure: refuse}
 spans: {endpoint: "https://127.1.0.99:4318/v1/traces", headers: [{name: Authorization, value: {env: S}}], timeout: 3s}

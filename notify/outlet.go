@@ -72,6 +72,13 @@ func NewOutlet(c OutletConfig) (*Outlet, error) {
 	return o, nil
 }
 
+// under is the same outlet with a path behind its address. The path may be a secret; the host stays what it was.
+func (o *Outlet) under(path string) *Outlet {
+	other := *o
+	other.c.URL = o.url.JoinPath(path).String()
+	return &other
+}
+
 // Post sends body once. An error that wraps sovereign.ErrFenced means that nothing left, and nothing will.
 func (o *Outlet) Post(ctx context.Context, header http.Header, body []byte) (Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.c.URL, bytes.NewReader(body))

@@ -16,8 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/cordonsip/cordon/sovereign"
 )
 
 // Headers of a webhook request.
@@ -30,13 +28,14 @@ const (
 
 const eventPrefix = "io.github.cordonsip." // CloudEvents types are reverse domain names
 
-// WebhookConfig of a webhook channel. It posts CloudEvents 1.0 in structured JSON mode, follows no redirect and uses no proxy. https is needed,
+// WebhookConfig of a channel over HTTP. A webhook posts CloudEvents 1.0 in structured JSON mode unless Format says otherwise; it follows no redirect and uses no proxy. https is needed,
 // except to loopback addresses.
 type WebhookConfig struct {
 	Name   string
 	URL    string
 	Secret func() (string, error) // of the signature, read at each attempt; nil: unsigned
 	KeyID  string                 // tells the receiver which secret it is, so that it can change; "": none
+	Format string                 // "" or cloudevents, FormatIncident, FormatECS; of webhooks alone
 	Roots  *x509.CertPool         // nil: the system's
 	// Resolve and Dial are the only way out: names are resolved and addresses are dialled by the caller's rules, never by the HTTP client's.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -52,12 +51,36 @@ func Webhook(c WebhookConfig) (Channel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("notify: webhook %s: %w", c.Name, err)
 	}
-	return &webhook{c: c, out: out}, nil
+	form, ok := forms()[c.Format]
+	if !ok {
+		return nil, fmt.Errorf("notify: webhook %s: %q is no format", c.Name, c.Format)
+	}
+	return &webhook{c, out, form}, nil
+}
+
+// The formats of a webhook besides CloudEvents.
+const (
+	FormatIncident = "ict_incident" // event_type ICT_INCIDENT and details
+	FormatECS      = "ecs"          // the Elastic Common Schema
+)
+
+// form is how a webhook's body looks.
+type form struct {
+	contentType string
+	encode      func(Notice) ([]byte, error)
+}
+
+func forms() map[string]form {
+	events := form{"application/cloudevents+json; charset=utf-8", encodeEvent}
+	return map[string]form{
+		"": events, "cloudevents": events, FormatIncident: {"application/json", encodeIncident}, FormatECS: {"application/json", encodeECS},
+	}
 }
 
 type webhook struct {
-	c   WebhookConfig
-	out *Outlet
+	c    WebhookConfig
+	out  *Outlet
+	form form
 }
 
 func (w *webhook) Name() string { return w.c.Name }
@@ -81,44 +104,29 @@ func encodeEvent(n Notice) ([]byte, error) {
 	})
 }
 
-// Send posts n once.
+// Send implements Channel.
 func (w *webhook) Send(ctx context.Context, n Notice) (bool, error) {
-	body, err := encodeEvent(n)
+	_, retry, err := w.Ask(ctx, n)
+	return retry, err
+}
+
+// Ask implements Asker: it posts n once.
+func (w *webhook) Ask(ctx context.Context, n Notice) (string, bool, error) {
+	body, err := w.form.encode(n)
 	if err != nil {
-		return false, fmt.Errorf("notify: writing the event: %w", err)
+		return "", false, fmt.Errorf("notify: writing the event: %w", err)
 	}
 	header := http.Header{}
-	header.Set("Content-Type", "application/cloudevents+json; charset=utf-8")
+	header.Set("Content-Type", w.form.contentType)
 	header.Set(IdempotencyHeader, n.ID)
 	if w.c.Secret != nil {
 		secret, err := w.c.Secret()
 		if err != nil {
-			return true, fmt.Errorf("notify: webhook %s: reading the secret: %w", w.c.Name, err)
+			return "", true, fmt.Errorf("notify: %s: reading the secret: %w", w.c.Name, err)
 		}
 		header.Set(SignatureHeader, Sign([]byte(secret), w.c.KeyID, time.Now(), body))
 	}
-	answer, err := w.out.Post(ctx, header, body)
-	if err != nil {
-		return !errors.Is(err, sovereign.ErrFenced), fmt.Errorf("notify: webhook %s: %w", w.c.Name, err)
-	}
-	return w.judge(answer)
-}
-
-func (w *webhook) judge(a Answer) (bool, error) {
-	code := a.Status
-	err := fmt.Errorf("notify: webhook %s: the receiver answered %d", w.c.Name, code)
-	switch {
-	case code >= 200 && code < 300:
-		return false, nil
-	case code >= 300 && code < 400:
-		return false, fmt.Errorf("%w: redirects are not followed", err)
-	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
-		if a.Later {
-			err = &RetryAfter{After: a.After, Err: err}
-		}
-		return true, err
-	}
-	return false, err
+	return post(ctx, w.out, w.c.Name, header, body)
 }
 
 // Sign makes the value of SignatureHeader. keyID may be empty.
