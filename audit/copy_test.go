@@ -76,12 +76,16 @@ func TestExport(t *testing.T) {
 func receipts(t *testing.T) (dir string, first, last []byte, key string) {
 	t.Helper()
 	dir = logDir(t)
-	c := testConfig()
+	first, last, key = writeReceipts(t, dir, "20261120", testConfig())
+	return dir, first, last, key
+}
+
+func writeReceipts(t *testing.T, dir, day string, c Config) (first, last []byte, key string) {
+	t.Helper()
 	l := openTest(t, "memory", c)
-	m := l.(*spine).drv.(*memory)
 	write := func(from, n int) []byte {
 		for i := range n {
-			mustAppend(t, l, Receipt{CallRef: fmt.Sprintf("20261120-%d", from+i)})
+			mustAppend(t, l, Receipt{CallRef: fmt.Sprintf("%s-%d", day, from+i)})
 		}
 		cp, err := l.Checkpoint(t.Context())
 		if err != nil {
@@ -91,8 +95,8 @@ func receipts(t *testing.T) (dir string, first, last []byte, key string) {
 	}
 	first = write(0, 300)
 	last = write(300, 100)
-	writeTiles(t, dir, m)
-	return dir, first, last, l.VerifierKey()
+	writeTiles(t, dir, l.(*spine).drv.(*memory))
+	return first, last, l.VerifierKey()
 }
 
 func open(t *testing.T, dir, key string) *Copy {
@@ -136,42 +140,72 @@ func TestCopyProves(t *testing.T) {
 	}
 }
 
+// keptCase is something that is done to a folder of which somebody kept a checkpoint, and what is said of it.
+type keptCase struct {
+	name     string
+	from, to []byte
+	do       func(dir string)
+	want     string
+}
+
+// keptCases are for a folder of receipts with these checkpoints. elsewhere is one of another history under the same key, foreign of another key.
+func keptCases(t *testing.T, first, last []byte, elsewhere, foreign string) []keptCase {
+	t.Helper()
+	become := func(other string) func(string) {
+		return func(dir string) {
+			remove(t, dir, "")
+			if err := os.CopyFS(dir, os.DirFS(other)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	return []keptCase{
+		{"rolled back: an older checkpoint and what stands under it", last, last, func(dir string) {
+			edit(t, filepath.Join(dir, "checkpoint"), func([]byte) []byte { return first })
+		}, "the folder was rolled back, or is an older copy"},
+		{"rolled back, and compared with the checkpoint in the folder", last, first, nil, "given the wrong way round, or the log was rolled back"},
+		{"forked: other entries of the same number, signed with the log's own key", last, nil, become(elsewhere), "a fork: the key has signed two histories"},
+		{"rewritten: other entries, and more behind them, signed with the log's own key", first, nil, become(elsewhere), "entries were removed, reordered or changed in between"},
+		{"another log in its place, signed with a foreign key", first, nil, become(foreign), "signed by another key"},
+		{"byte of a tile", first, last, func(dir string) {
+			edit(t, filepath.Join(dir, "tile/0/001.p/144"), flip(50*32))
+		}, "does not begin with that of 300"},
+		{"tile gone", first, last, func(dir string) { remove(t, dir, "tile/0/001.p") }, "tile/0/001.p/144: expected a tile of 144 hashes, found no file"},
+		{"tile cut short", first, last, func(dir string) {
+			edit(t, filepath.Join(dir, "tile/0/001.p/144"), func(raw []byte) []byte { return raw[:100] })
+		}, "expected 144 hashes in 4608 bytes, found 100 bytes"},
+		{"the checkpoint that was kept is none", []byte("x"), last, nil, "first checkpoint: no signed note"},
+	}
+}
+
 // TestCopyConsistent holds that a folder proves that nothing was removed since a checkpoint that somebody kept, and names what was done to it.
 func TestCopyConsistent(t *testing.T) {
 	t.Parallel()
 	dir, first, last, key := receipts(t)
-	raw, err := open(t, dir, key).Consistent(t.Context(), first, nil)
-	if err != nil {
-		t.Fatal(err)
+	for _, end := range [][]byte{nil, last} {
+		raw, err := open(t, dir, key).Consistent(t.Context(), first, end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := proof.ParseConsistency(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, to, err := p.Verify(keysOf(t, key))
+		if err != nil || from.Size != 300 || to.Size != 400 {
+			t.Errorf("from %d to %d, %v", from.Size, to.Size, err)
+		}
 	}
-	p, err := proof.ParseConsistency(raw)
-	if err != nil {
-		t.Fatal(err)
+	if _, err := open(t, dir, key).Consistent(t.Context(), last, last); err != nil {
+		t.Errorf("a checkpoint and itself: %v", err)
 	}
-	from, to, err := p.Verify(keysOf(t, key))
-	if err != nil || from.Size != 300 || to.Size != 400 {
-		t.Errorf("from %d to %d, %v", from.Size, to.Size, err)
-	}
-	for name, c := range map[string]struct {
-		from, to []byte
-		do       func(dir string)
-		want     string
-	}{
-		"the wrong way round": {last, first, nil, "given the wrong way round, or the log was rolled back"},
-		"the same":            {last, last, nil, ""},
-		"rolled back": {first, last, func(dir string) {
-			edit(t, filepath.Join(dir, "checkpoint"), func([]byte) []byte { return first })
-		}, "the folder was rolled back, or is an older copy"},
-		"no checkpoint": {[]byte("x"), last, nil, "first checkpoint: no signed note"},
-		"a tile changed": {first, last, func(dir string) {
-			edit(t, filepath.Join(dir, "tile/0/001.p/144"), flip(50*32))
-		}, "does not begin with that of 300"},
-		"a tile gone": {first, last, func(dir string) { remove(t, dir, "tile/0/001.p") }, "tile/0/001.p/144: expected a tile of 144 hashes, found no file"},
-		"a tile cut": {first, last, func(dir string) {
-			edit(t, filepath.Join(dir, "tile/0/001.p/144"), func(raw []byte) []byte { return raw[:100] })
-		}, "expected 144 hashes in 4608 bytes, found 100 bytes"},
-	} {
-		t.Run(name, func(t *testing.T) {
+	elsewhere, foreign, c := logDir(t), logDir(t), testConfig()
+	writeReceipts(t, elsewhere, "20261121", c)
+	c.Signer = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))
+	writeReceipts(t, foreign, "20261121", c)
+	cases := keptCases(t, first, last, elsewhere, foreign)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			mine := logDir(t)
 			if err := os.CopyFS(mine, os.DirFS(dir)); err != nil {
@@ -180,16 +214,20 @@ func TestCopyConsistent(t *testing.T) {
 			if c.do != nil {
 				c.do(mine)
 			}
-			_, err := open(t, mine, key).Consistent(t.Context(), c.from, c.to)
-			if c.want == "" {
-				if err != nil {
-					t.Error(err)
-				}
-			} else if !errors.Is(err, ErrNotHeld) || !strings.Contains(err.Error(), c.want) {
+			l, err := OpenCopy(mine, keysOf(t, key))
+			if err == nil {
+				_, err = l.Consistent(t.Context(), c.from, c.to)
+			}
+			if !errors.Is(err, ErrNotHeld) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("found %v\nwant %s", err, c.want)
 			}
 		})
 	}
+	var rows [][2]string
+	for _, c := range cases {
+		rows = append(rows, [2]string{c.name, c.want})
+	}
+	onThePage(t, "a kept checkpoint", rows)
 }
 
 // TestCopyRefuses holds what of a folder yields no proof of an entry.

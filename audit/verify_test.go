@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -175,13 +177,25 @@ func tamperings(at uint64) []tampering {
 		{"tile gone", func(t *testing.T, dir string) { remove(t, dir, "tile/0/000") }, 0, "tile/0/000: expected a tile of 256 hashes, found no file"},
 		{"root in the checkpoint", func(t *testing.T, dir string) {
 			edit(t, filepath.Join(dir, "checkpoint"), flip(30))
-		}, 0, "checkpoint: expected one of origin"},
+		}, 0, "does not fit: the text or the signature was changed"},
 		{"signature of the checkpoint", func(t *testing.T, dir string) {
 			edit(t, filepath.Join(dir, "checkpoint"), flip(-20))
 		}, 0, "checkpoint: expected one of origin"},
 		{"size in the checkpoint", func(t *testing.T, dir string) {
 			edit(t, filepath.Join(dir, "checkpoint"), replace("\n600\n", "\n599\n"))
 		}, 0, "checkpoint: expected one of origin"},
+		{"checkpoint signed with a foreign key", func(t *testing.T, dir string) {
+			other, c := logDir(t), testConfig()
+			c.Signer = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))
+			writeTiles(t, other, openTest(t, "memory", c).(*spine).drv.(*memory))
+			remove(t, dir, "checkpoint")
+			if err := os.Rename(filepath.Join(other, "checkpoint"), filepath.Join(dir, "checkpoint")); err != nil {
+				t.Error(err)
+			}
+		}, 0, "signed by another key: expected cordon/bank-1/edge-1+"},
+		{"checkpoint cut short", func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "checkpoint"), func(raw []byte) []byte { return raw[:len(raw)-30] })
+		}, 0, "no signed note: lines were cut, changed or added"},
 		{"checkpoint gone", func(t *testing.T, dir string) { remove(t, dir, "checkpoint") }, 0, "checkpoint: expected a signed checkpoint, found no file"},
 		{"last bundle dropped", func(t *testing.T, dir string) { remove(t, dir, "tile/entries/002.p") }, 512, "expected a bundle of 88 entries, found no file"},
 		{"middle bundle dropped", func(t *testing.T, dir string) { remove(t, dir, "tile/entries/001") }, 256, "tile/entries/001: expected a bundle of 256 entries, found no file"},
@@ -226,7 +240,9 @@ func TestVerifyTamper(t *testing.T) {
 	sound := logDir(t)
 	key := writeLog(t, sound, 600)
 	remove(t, sound, "reserve") // no copy needs it
+	var rows [][2]string
 	for _, c := range tamperings(seqOf(t, sound, "41")) {
+		rows = append(rows, [2]string{c.name, c.what})
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := logDir(t)
@@ -239,6 +255,63 @@ func TestVerifyTamper(t *testing.T) {
 				t.Errorf("found %v\nwant entry %d: %s", v.Bad, c.seq, c.what)
 			}
 		})
+	}
+	onThePage(t, "a folder", rows)
+}
+
+// onThePage holds a table of the page of proofs against the test that its rows come from. Which file a random place is in is no matter of the page.
+func onThePage(t *testing.T, name string, rows [][2]string) {
+	t.Helper()
+	raw, err := os.ReadFile("../docs/reference/tampering.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(raw), "<!-- "+name+" -->\n")
+	got, _, ok := strings.Cut(rest, "<!-- end -->")
+	file := regexp.MustCompile(`tile/(entries|[0-9])/[0-9.p/]*[0-9]`)
+	var want strings.Builder
+	want.WriteString("| what was done | what is said |\n|---|---|\n")
+	for _, r := range rows {
+		fmt.Fprintf(&want, "| %s | `%s` |\n", r[0], file.ReplaceAllString(r[1], "tile/$1/..."))
+	}
+	if !ok || got != want.String() {
+		t.Errorf("docs/reference/tampering.md: the table %q is old; it is:\n%s", name, want.String())
+	}
+}
+
+// TestVerifyEveryByte changes every byte of the published files of a small log, drops bytes and cuts the files: each time the file is named.
+func TestVerifyEveryByte(t *testing.T) {
+	t.Parallel()
+	dir := logDir(t)
+	l := openTest(t, "memory", testConfig())
+	for i := range 2 {
+		mustAppend(t, l, CallEnded{CallRef: fmt.Sprint(i)})
+	}
+	writeTiles(t, dir, l.(*spine).drv.(*memory))
+	for _, name := range []string{"checkpoint", "tile/entries/000.p/2", "tile/0/000.p/2"} {
+		path := filepath.Join(dir, name)
+		sound, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := range sound {
+			flipped := bytes.Clone(sound)
+			flipped[at] ^= 0x01
+			changes := map[string][]byte{"changed": flipped}
+			if at%11 == 0 { // the lengths of files are checked as a whole
+				changes["dropped"], changes["cut off"] = slices.Delete(bytes.Clone(sound), at, at+1), sound[:at]
+			}
+			for how, raw := range changes {
+				edit(t, path, func([]byte) []byte { return raw })
+				if v := verify(t, dir, l.VerifierKey()); v.Bad == nil || !strings.HasPrefix(v.Bad.What, name+": ") {
+					t.Errorf("%s: byte %d %s: found %v", name, at, how, v.Bad)
+				}
+			}
+		}
+		edit(t, path, func([]byte) []byte { return sound })
+	}
+	if v := verify(t, dir, l.VerifierKey()); v.Bad != nil {
+		t.Errorf("put back as it was: %v", v.Bad)
 	}
 }
 

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"fmt"
+	"maps"
 	"math/bits"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -232,32 +235,33 @@ func TestRefusals(t *testing.T) {
 	edit := func(from, to string) []byte {
 		return bytes.Replace(entryFile(t, d, 2, cp), []byte(from), []byte(to), 1)
 	}
-	for name, c := range map[string]struct {
+	cases := map[string]struct {
 		raw    []byte
 		quorum int
 		want   string
 	}{
-		"entry changed":          {entryFile(t, append(append([][]byte{}, d[:2]...), append([][]byte{other[1]}, d[3:]...)...), 2, cp), 0, "is not in the tree of 7: the entry, its index or a hash"},
-		"index of another":       {edit("index 2", "index 3"), 0, "entry 3 is not in the tree of 7"},
-		"index beyond":           {edit("index 2", "index 7"), 0, "entry 7: the checkpoint stands for 7 entries"},
-		"a hash too few":         {proof.Entry{Leaf: d[2], Index: 2, Checkpoint: cp}.Marshal(), 0, "another number of hashes"},
-		"no number":              {edit("index 2", "index 02"), 0, "line 3: index: expected a decimal number"},
-		"another header":         {edit("@v1", "@v2"), 0, `found "c2sp.org/tlog-proof@v2"`},
-		"root changed":           {edit("\n7\n", "\n8\n"), 0, "does not fit: the text or the signature was changed"},
-		"of another key":         {entryFile(t, d, 2, signed(t, d, seed(9))), 0, "signed by another key: expected cordon/bank-1/edge-1+"},
-		"of no key":              {entryFile(t, d, 2, []byte("x\n")), 0, "no signed note"},
-		"too few witnesses":      {entryFile(t, d, 2, cp), 2, "signed by 1 of the 2 witnesses: 2 are asked for"},
-		"by witnesses alone":     {entryFile(t, d, 2, signed(t, d, seed(1), a)[:0]), 0, "no signed note"},
-		"rolled back":            {link(cp, signed(t, d[:5], seed(1))), 0, "the first checkpoint stands for 7 entries and the second for 5"},
-		"forked":                 {link(cp, signed(t, other, seed(1))), 0, "two checkpoints of 7 entries with different roots"},
-		"history rewritten":      {link(signed(t, d[:4], seed(1)), signed(t, other, seed(1)), hashes(t, consistency(4, other, true))...), 0, "does not begin with that of 4: entries were removed, reordered or changed"},
-		"lengths changed":        {bytes.Replace(link(cp, cp), []byte("to "), []byte("to 1"), 1), 0, "expected checkpoints of"},
-		"hashes of nothing":      {link(cp, cp, proof.Hash{}), 0, "expected no hashes, found 1"},
-		"second of another key":  {link(cp, signed(t, d, seed(9))), 0, "second checkpoint: signed by another key"},
-		"an empty tree's root":   {link(signed(t, nil, seed(1)), cp), 0, "another root than the empty tree"},
-		"an extension line":      {entryFile(t, d, 2, signText(t, fmt.Sprintf("%s\n7\n%s\nmore\n", origin, proof.Hash(root(d))), seed(1))), 0, "expected origin, size and root on three lines, found 4"},
-		"more bytes than a file": {append(entryFile(t, d, 2, cp), make([]byte, proof.MaxFile)...), 0, "the most is 1048576"},
-	} {
+		"entry of other bytes":       {entryFile(t, append(append([][]byte{}, d[:2]...), append([][]byte{other[1]}, d[3:]...)...), 2, cp), 0, "is not in the tree of 7: the entry, its index or a hash"},
+		"index of another":           {edit("index 2", "index 3"), 0, "entry 3 is not in the tree of 7"},
+		"index beyond":               {edit("index 2", "index 7"), 0, "entry 7: the checkpoint stands for 7 entries"},
+		"a hash too few":             {proof.Entry{Leaf: d[2], Index: 2, Checkpoint: cp}.Marshal(), 0, "another number of hashes"},
+		"number with a leading zero": {edit("index 2", "index 02"), 0, "line 3: index: expected a decimal number"},
+		"another header":             {edit("@v1", "@v2"), 0, `found "c2sp.org/tlog-proof@v2"`},
+		"size in the checkpoint":     {edit("\n7\n", "\n8\n"), 0, "does not fit: the text or the signature was changed"},
+		"signed with a foreign key":  {entryFile(t, d, 2, signed(t, d, seed(9))), 0, "signed by another key: expected cordon/bank-1/edge-1+"},
+		"no checkpoint":              {entryFile(t, d, 2, []byte("x\n")), 0, "no signed note"},
+		"too few witnesses":          {entryFile(t, d, 2, cp), 2, "signed by 1 of the 2 witnesses: 2 are asked for"},
+		"by witnesses alone":         {entryFile(t, d, 2, unsigned(cp)), 0, "not signed by the log"},
+		"rolled back":                {link(cp, signed(t, d[:5], seed(1))), 0, "the first checkpoint stands for 7 entries and the second for 5"},
+		"forked":                     {link(cp, signed(t, other, seed(1))), 0, "two checkpoints of 7 entries with different roots"},
+		"history rewritten":          {link(signed(t, d[:4], seed(1)), signed(t, other, seed(1)), hashes(t, consistency(4, other, true))...), 0, "does not begin with that of 4: entries were removed, reordered or changed"},
+		"lengths changed":            {bytes.Replace(link(cp, cp), []byte("to "), []byte("to 1"), 1), 0, "expected checkpoints of"},
+		"hashes of nothing":          {link(cp, cp, proof.Hash{}), 0, "expected no hashes, found 1"},
+		"second of another key":      {link(cp, signed(t, d, seed(9))), 0, "second checkpoint: signed by another key"},
+		"an empty tree's root":       {link(signed(t, nil, seed(1)), cp), 0, "another root than the empty tree"},
+		"an extension line":          {entryFile(t, d, 2, signText(t, fmt.Sprintf("%s\n7\n%s\nmore\n", origin, proof.Hash(root(d))), seed(1))), 0, "expected origin, size and root on three lines, found 4"},
+		"more bytes than a file":     {append(entryFile(t, d, 2, cp), make([]byte, proof.MaxFile)...), 0, "the most is 1048576"},
+	}
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			err := verifyFile(c.raw, newKeys(t, log, both, c.quorum))
@@ -269,6 +273,25 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+	var table strings.Builder
+	table.WriteString("| what was done | what is said |\n|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(cases)) {
+		fmt.Fprintf(&table, "| %s | `%s` |\n", name, cases[name].want)
+	}
+	page, err := os.ReadFile("../../docs/reference/tampering.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), "<!-- a proof -->\n"+table.String()+"<!-- end -->") {
+		t.Errorf("docs/reference/tampering.md: the table \"a proof\" is old; it is:\n%s", table.String())
+	}
+}
+
+// unsigned takes the first signature, which is the log's, out of a checkpoint.
+func unsigned(cp []byte) []byte {
+	text, sigs, _ := bytes.Cut(cp, []byte("\n\n"))
+	_, rest, _ := bytes.Cut(sigs, []byte("\n"))
+	return slices.Concat(text, []byte("\n\n"), rest)
 }
 
 // TestKeys holds which keys are no quorum.
