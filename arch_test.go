@@ -23,6 +23,7 @@ var ours = map[string][]string{
 	"sovereign":           {"internal/jcs", "internal/octets"},
 	"audit":               {"audit/proof"},
 	"audit/proof":         {},
+	"audit/witness":       {"audit/proof"},
 	"audit/report":        {"audit"},
 	"certs":               {},
 	"state":               {},

@@ -115,6 +115,9 @@ func NewCosigner(name string, key crypto.Signer) (*Cosigner, error) {
 	return &Cosigner{name, hash, key, fmt.Sprintf("%s+%08x+%s", name, hash, base64.StdEncoding.EncodeToString(k))}, nil
 }
 
+// Name of the witness, as in its signatures.
+func (c *Cosigner) Name() string { return c.name }
+
 // VerifierKey is the public key in note verifier form.
 func (c *Cosigner) VerifierKey() string { return c.vkey }
 

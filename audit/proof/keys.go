@@ -114,6 +114,8 @@ func (k *Keys) sort(n *note.Note, cp *Checkpoint) error {
 		cp.Others = append(cp.Others, keyID(s.Name, s.Hash))
 	}
 	switch {
+	case cp.Signer == "" && len(cp.Others) > 0:
+		return fmt.Errorf("signed by another key: expected %s, found %s", keyID(k.log.Name(), k.log.KeyHash()), strings.Join(cp.Others, ", "))
 	case cp.Signer == "":
 		return fmt.Errorf("not signed by the log: expected %s, found witnesses alone", keyID(k.log.Name(), k.log.KeyHash()))
 	case cp.Origin != k.log.Name():

@@ -172,19 +172,34 @@ func (c *verifyCmd) between(ctx context.Context, dir string, k *proof.Keys, s st
 	return c.export(raw, s)
 }
 
-// export writes a proof where nothing stands yet: a proof of somebody else's must not get lost.
-func (c *verifyCmd) export(raw []byte, s streams) error {
-	if c.Export == "" {
-		return nil
-	}
-	f, err := os.OpenFile(c.Export, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// writeNew writes a file where nothing stands yet: a proof of somebody else's must not get lost.
+func writeNew(path string, raw []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return withHint(err, "name a file that does not exist yet")
 	} else if err != nil {
 		return err
 	}
 	_, err = f.Write(raw)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// readProof reads a file of a stranger's, and of a longer one than any may be just enough to be refused.
+func readProof(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, proof.MaxFile+1))
+}
+
+// export writes a proof, if a file is named.
+func (c *verifyCmd) export(raw []byte, s streams) error {
+	if c.Export == "" {
+		return nil
+	}
+	if err := writeNew(c.Export, raw); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.out, "written    %s, %d bytes: cordon verify %s --key=log.vkey checks it without the log\n", c.Export, len(raw), c.Export)
@@ -193,12 +208,7 @@ func (c *verifyCmd) export(raw []byte, s streams) error {
 
 // file checks a proof or a checkpoint that somebody was given.
 func (c *verifyCmd) file(k *proof.Keys, s streams) error {
-	f, err := os.Open(c.Path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, proof.MaxFile+1)) // one byte more is refused
+	raw, err := readProof(c.Path)
 	if err != nil {
 		return err
 	}
