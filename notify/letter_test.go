@@ -153,7 +153,7 @@ func TestACrashWithinAWindowRepeatsOneMessageAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		kv := &lossy{KV: w.kv}
-		c := &fake{name: "ops", plan: []error{nil, nil, errors.New("cut"), errors.New("cut")}}
+		c := &fake{name: "ops", plan: []error{nil, nil, nil, errors.New("cut"), errors.New("cut")}}
 		follower := func() *Follower {
 			f, err := New(Config{Log: w.log, KV: kv, Channels: []Routed{{Channel: c, Kinds: []string{"health.*", "node.*"}, Rate: Rate{Burst: 1, Every: time.Minute}}}})
 			if err != nil {
@@ -170,7 +170,7 @@ func TestACrashWithinAWindowRepeatsOneMessageAtMost(t *testing.T) {
 		w.add(down("c"))
 		w.add(down("d"))
 		w.add(audit.NodeStopped{})
-		time.Sleep(time.Minute + 100*time.Millisecond) // the next window begins, and its first message fails
+		time.Sleep(time.Minute + 100*time.Millisecond) // the next window begins, and its second message fails
 		synctest.Wait()
 		kv.lose = true
 		stop()
@@ -249,4 +249,14 @@ func TestATestIsMarkedAndGoesToEachOutlet(t *testing.T) {
 			t.Errorf("an unknown outlet: %v", err)
 		}
 	})
+}
+
+func TestAQuestionStandsAloneAndFirst(t *testing.T) {
+	of := func(what string) Notice {
+		return Notice{ID: what, Kind: audit.KindGateChanged, Ticket: "T1", Data: map[string]any{"what": what, "state": "PENDING"}}
+	}
+	got := grouped([]Notice{of("decided"), of("opined"), of("proposed")})
+	if len(got) != 2 || got[0].ID != "proposed" || !got[0].asks() || got[1].Count != 2 || got[1].ID != "decided-opined" {
+		t.Errorf("%+v", got)
+	}
 }
