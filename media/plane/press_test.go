@@ -84,12 +84,12 @@ func TestADigitTakesThePlaceOfSpeech(t *testing.T) {
 		converting(t, suite, func(b *bed, alice, bob *end) {
 			leaves := alice.collect(t)
 			bob.speak(3)
-			b.Press(Press{alice.Ref, 5, 100 * time.Millisecond, 40 * time.Millisecond})
+			b.Press(Press{alice.Ref, 5, 100 * time.Millisecond, 100 * time.Millisecond})
 			b.Press(Press{alice.Ref, 11, 40 * time.Millisecond, 40 * time.Millisecond})
 			first := uint16(bob.ext)
 			bob.speak(20)
 			got := leaves()
-			if s := score(t, got); s != "---M5...E800E800E800M11E320E320E320---------" {
+			if s := score(t, got); s != "---M5...E800E800E800---M11E320E320E320------" {
 				t.Fatal(s)
 			}
 			for i, p := range got {
