@@ -51,7 +51,11 @@ func (e *ears) heard(l *line, n uint64) {
 	defer e.mu.Unlock()
 	for e.line == l && e.gone < n && len(e.kept) > 0 {
 		e.bytes -= len(e.kept[0])
+		e.kept[0] = nil // what is behind it keeps its place in memory
 		e.kept, e.gone = e.kept[1:], e.gone+1
+	}
+	if len(e.kept) == 0 {
+		e.kept = nil
 	}
 }
 

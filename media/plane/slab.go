@@ -129,8 +129,8 @@ func Memory(n, workers int) int { return (n/workers + 1) * workers * int(unsafe.
 // slots are those of one worker, with what lies beside them.
 type slots struct {
 	slots  []slot
-	beside []beside
-	fixed  bool // there is no more memory than what was given
+	beside []beside // of the first slots, as many as were ever used
+	fixed  bool     // there is no more memory for slots than what was given
 }
 
 // share gives each worker its part of the memory of slots.
@@ -142,7 +142,13 @@ func share(mem []byte, ws []*worker) error {
 	all := unsafe.Slice((*slot)(unsafe.Pointer(unsafe.SliceData(mem))), each*len(ws))
 	for i, w := range ws {
 		w.slots.slots, w.fixed = all[i*each:(i+1)*each:(i+1)*each], true
-		w.beside = make([]beside, each)
+		used := 64 // at first; what is beside slots that nobody has yet is memory for nothing, of which the collector leaves as much again
+		for n := range w.slots.slots {
+			if w.slots.slots[n].serial != 0 { // of another plane
+				used = max(used, n+1)
+			}
+		}
+		w.beside = make([]beside, min(used, each))
 	}
 	return nil
 }
@@ -152,7 +158,7 @@ const maxSlots = 1 << 17
 
 // at gives a slot of the worker and what lies beside it; nil when there is none. n is counted among the worker's own. Both may move when another slot is made.
 func (s *slots) at(n uint32) (*slot, *beside) {
-	if int(n) >= len(s.slots) {
+	if int(n) >= len(s.beside) {
 		return nil, nil
 	}
 	return &s.slots[n], &s.beside[n]
@@ -160,16 +166,23 @@ func (s *slots) at(n uint32) (*slot, *beside) {
 
 // make is at, with memory for the slot if there may be any.
 func (s *slots) make(n uint32) (*slot, *beside) {
-	if int(n) >= len(s.slots) {
-		if s.fixed || n >= maxSlots {
-			return nil, nil
-		}
-		size := int(n) + max(64, int(n)/4)
-		grown, besides := make([]slot, size), make([]beside, size)
-		copy(grown, s.slots)
-		copy(besides, s.beside)
-		s.slots, s.beside = grown, besides
+	if int(n) < len(s.beside) {
+		return s.at(n)
 	}
+	size := int(n) + max(64, int(n)/4)
+	switch {
+	case s.fixed && int(n) >= len(s.slots) || n >= maxSlots:
+		return nil, nil
+	case s.fixed:
+		size = min(size, len(s.slots))
+	default:
+		grown := make([]slot, size)
+		copy(grown, s.slots)
+		s.slots = grown
+	}
+	besides := make([]beside, size)
+	copy(besides, s.beside)
+	s.beside = besides
 	return s.at(n)
 }
 
