@@ -51,7 +51,7 @@ wait 1500
 
 // A caller dials by INFO; the group has telephone events, and tshark reads them: a marker at the beginning, three ends, the length that was asked for. The group sends back what it hears, so each digit
 // comes back to the caller by INFO.
-// Conforms: RFC 4733 sections 2.2.2 and 2.5.1.4
+// Conforms: RFC 4733 section 2.2.2; RFC 4733 section 2.5.1.4
 func TestInfoToTelephoneEvents(t *testing.T) {
 	l := set(t, "udp", nil, `< INVITE | body: a=rtpmap:101 telephone-event/8000
 > 180

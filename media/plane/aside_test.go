@@ -297,10 +297,11 @@ func TestChecksAcrossPlanes(t *testing.T) {
 		if alice.crosses(bob, 5) != 5 {
 			t.Fatal("the call is not up")
 		}
-		for name, c := range map[string]struct {
+		for _, c := range []struct {
+			name string
 			law  *sovereign.Snapshot
 			sent int
-		}{"permitted": {europe(t), 3}, "not any more": {snapshot(t), 0}} {
+		}{{"permitted", europe(t), 3}, {"not any more", snapshot(t), 0}} {
 			fence.Swap(c.law)
 			two := newBed(t, Config{Memory: mem, Fence: fence})
 			a := *alice
@@ -314,10 +315,10 @@ func TestChecksAcrossPlanes(t *testing.T) {
 			two.Join(a.Ref, z.Ref)
 			z.ext = bob.ext + 100
 			if z.crosses(&a, 3); a.rtp.sent != c.sent || c.sent > 0 && a.rtp.to != alice.at {
-				t.Errorf("%s: %d packets left, for %v", name, a.rtp.sent, a.rtp.to)
+				t.Errorf("%s: %d packets left, for %v", c.name, a.rtp.sent, a.rtp.to)
 			}
 			if a.rtp.take(browser.Check(own, "peer", false), alice.at); browser.Answered(a.rtp.last) != (c.sent > 0) {
-				t.Errorf("%s: answered: %v", name, browser.Answered(a.rtp.last))
+				t.Errorf("%s: answered: %v", c.name, browser.Answered(a.rtp.last))
 			}
 		}
 	})

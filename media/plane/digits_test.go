@@ -66,7 +66,7 @@ func converting(t *testing.T, suite srtp.Suite, do func(b *bed, alice, bob *end)
 
 // The sequence of digits 9, 1, 1 with a frame of 50 ms: each is told once, with its duration, and nothing of it goes on.
 //
-// Conforms: RFC 4733 section 5; the example of dialled digits, and section 2.5.1.4; final packets that come three times are one digit.
+// Conforms: RFC 4733 section 5; RFC 4733 section 2.5.1.4; the example of dialled digits; final packets that come three times are one digit.
 func TestDialledDigits(t *testing.T) {
 	type step struct {
 		at     int // ms

@@ -78,7 +78,7 @@ func score(t *testing.T, got []leaving) string {
 
 // A digit takes the place of speech packet for packet: sequence numbers and SSRC are those of what came, the time stamp is that of its beginning, the duration grows.
 //
-// Conforms: RFC 4733 sections 2.2.1, 2.2.2, 2.3.5 and 2.5.1.4; time stamp, marker, duration and three final packets of an event.
+// Conforms: RFC 4733 section 2.2.1; RFC 4733 section 2.2.2; RFC 4733 section 2.3.5; time stamp, marker, duration and three final packets of an event
 func TestADigitTakesThePlaceOfSpeech(t *testing.T) {
 	for _, suite := range []srtp.Suite{0, srtp.AES128CM80, srtp.AES256GCM} {
 		converting(t, suite, func(b *bed, alice, bob *end) {
