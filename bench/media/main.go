@@ -37,6 +37,7 @@ type plan struct {
 	threads  int
 	nice     int
 	split    bool
+	doze     bool
 	profile  string
 	keep     bool
 	dir      string // of this run, thrown away
@@ -88,7 +89,8 @@ func parse(args []string) (*plan, error) {
 	f.IntVar(&p.flood, "flood", 1e6, "send so many forged packets to live calls; 0 for not")
 	f.IntVar(&p.threads, "threads", 1, "worker threads of rtpengine, which has one core; 0 leaves the number to it, which costs it more")
 	f.IntVar(&p.nice, "nice", -20, "priority of relays and generator, where the system lets us")
-	f.BoolVar(&p.split, "split", false, "have cordon's media in a process of its own; allocations are then those of the other one")
+	f.BoolVar(&p.split, "split", true, "have cordon's media in a process of its own, as cordon run has; allocations are then those of the other one")
+	f.BoolVar(&p.doze, "doze", false, "have the far ends sleep while nothing is due and nothing comes, so that relays pay for waking them")
 	f.StringVar(&p.profile, "cpuprofile", "", "write a CPU profile of cordon's relay here; with several modes or measures, of the last")
 	f.BoolVar(&p.keep, "keep", false, "keep the folder of the run, with what the systems said")
 	if err := f.Parse(args); err != nil {
@@ -128,7 +130,7 @@ func (p *plan) check() error {
 	case p.capacity < 0 || p.capacity > 4000 || p.flood < 0 || p.flood > 2e6 || p.threads < 0 || p.garbage < 0 || p.garbage > 1000:
 		return errors.New("-capacity wants 0 to 4000 calls, -flood 0 to 2000000 packets, -garbage 0 to 1000, -threads no less than 0")
 	case p.split && p.profile != "":
-		return errors.New("-cpuprofile: not with -split, where the process that carries packets is told to end at once")
+		return errors.New("-cpuprofile: with -split=false alone; with -split the process that carries packets is told to end at once")
 	case runtime.NumCPU() < 2:
 		return errors.New("two cores are needed: one for the relay, one for the generator")
 	}
@@ -163,6 +165,7 @@ func (p *plan) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer g.close()
+	g.dozes = p.doze
 	b, took := &bench{plan: p, g: g, report: newReport(p), begun: time.Now()}, stolen()
 	if err := b.all(ctx); err != nil {
 		return err
