@@ -6,8 +6,41 @@ import (
 	"fmt"
 
 	"github.com/cordonsip/cordon/admin"
+	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/notify"
+	"github.com/cordonsip/cordon/sovereign"
 )
+
+// channel builds one notification channel.
+func (n *Node) channel(p configs.ChannelPart) (notify.Channel, error) {
+	dial := n.fence.Dialer("", sovereign.Infrastructure, n.dialInfrastructure)
+	over := notify.WebhookConfig{
+		Name: p.Name, URL: p.URL, Secret: p.Secret, KeyID: p.KeyID, Format: p.Format, Roots: p.Roots, Resolve: n.resolver.Host, Dial: dial,
+	}
+	stream := notify.StreamConfig{Name: p.Name, Roots: p.Roots, Resolve: n.resolver.Host, Dial: dial}
+	switch p.Type {
+	case "webhook":
+		return notify.Webhook(over)
+	case "pagerduty":
+		return notify.PagerDuty(over)
+	case "slack":
+		return notify.Slack(over)
+	case "syslog":
+		stream.Host, stream.Port = p.Syslog.Host, p.Syslog.Port
+		if p.Syslog.Use != "" {
+			stream.Cert = n.certs.of(p.Syslog.Use)
+		}
+		return notify.Syslog(notify.SyslogConfig{StreamConfig: stream, Facility: p.Syslog.Facility, Enterprise: p.Syslog.Enterprise})
+	case "mail":
+		stream.Host, stream.Port = p.Mail.Host, p.Mail.Port
+		c := notify.MailConfig{StreamConfig: stream, Implicit: p.Mail.Implicit, User: p.Mail.User, From: p.Mail.From, To: p.Mail.To}
+		if c.User != "" {
+			c.Password = p.Secret
+		}
+		return notify.Mail(c)
+	}
+	return notify.Console(p.Name, n.opts.Console), nil
+}
 
 // outlets shows the notification outlets at the door.
 type outlets struct{ n *Node }

@@ -1,13 +1,18 @@
 package cordon_test
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,6 +22,7 @@ import (
 	"github.com/cordonsip/cordon/admin"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/internal/carrier"
 )
 
 // atDoor asks the node's HTTP interface as anna.
@@ -99,5 +105,134 @@ func TestOutletsTellInAPermittedPlaceAndNothingElsewhere(t *testing.T) {
 				t.Errorf("it was asked %d times", asked.Load())
 			}
 		})
+	}
+}
+
+// gate listens on a place and hands each connection over TLS to serve.
+func gate(t *testing.T, ca *carrier.CA, place string, asked *atomic.Int32, serve func(net.Conn)) net.Addr {
+	t.Helper()
+	cert, err := ca.Issue(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", place+":0", &tls.Config{Certificates: []tls.Certificate{cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			asked.Add(1)
+			serve(conn)
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return l.Addr()
+}
+
+func TestSyslogAndMailTellInAPermittedPlaceAndNothingElsewhere(t *testing.T) {
+	t.Setenv("T1", "anna's token")
+	t.Setenv("T2", "ben's token")
+	t.Setenv("CORDON_TEST_CLARA", "clara's token")
+	t.Setenv("CORDON_TEST_KEY", "hush")
+	ca, err := carrier.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for place, permitted := range map[string]bool{"127.1.0.96": true, "127.9.0.96": false} {
+		t.Run(place, func(t *testing.T) {
+			var asked atomic.Int32
+			frames, mails := make(chan string, 8), make(chan string, 8)
+			logs := gate(t, ca, place, &asked, func(conn net.Conn) {
+				if all, err := io.ReadAll(conn); err == nil {
+					frames <- string(all)
+				}
+			})
+			office := gate(t, ca, place, &asked, func(conn net.Conn) { postOffice(conn, mails) })
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "ca.crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Root().Raw}), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			text := strings.Replace(nodeConfig, "roles: [ciso]", "roles: [ciso, operator], scopes: [org.read]", 1) + fmt.Sprintf(`notify:
+  - {name: siem, type: syslog, roots_file: ca.crt, kinds: [node.started], syslog: {address: "%s", enterprise: 12345}}
+  - {name: duty, type: mail, roots_file: ca.crt, kinds: [node.started], secret: {env: CORDON_TEST_KEY}, mail: {address: "%s", tls: implicit, user: cordon, from: c@bank.example, to: [d@bank.example]}}
+`, logs, office)
+			n := boot(t, writeConfig(t, dir, text))
+			defer n.Stop(t.Context(), 0)
+			for _, path := range []string{"notify[0].syslog.address", "notify[1].mail.address"} {
+				if warned := slices.ContainsFunc(n.Config().Warnings, func(p configs.Problem) bool { return p.Path == path }); warned == permitted {
+					t.Errorf("warned: %v", n.Config().Warnings)
+				}
+			}
+			if !permitted {
+				for i := range 2 {
+					var v struct{ Outlets []admin.Outlet }
+					waitFor(t, "a dead letter", func() bool {
+						atDoor(t, n, "GET", "/api/v1/notify", nil, &v)
+						return len(v.Outlets[i].Dead) == 1
+					})
+					if d := v.Outlets[i].Dead; !d[0].Fenced || d[0].Kind != "node.started" {
+						t.Errorf("dead letters: %+v", v.Outlets)
+					}
+				}
+				waitFor(t, "the refusals on record", func() bool {
+					list := kinds(t, n)
+					return slices.Contains(list, audit.KindNoticeUndelivered) && slices.Contains(list, audit.KindFenceRefused)
+				})
+				if asked.Load() != 0 {
+					t.Errorf("%d connections", asked.Load())
+				}
+				return
+			}
+			if f := <-frames; !strings.Contains(f, "<134>1 ") || !strings.Contains(f, ` cordon - node.started [cordon@12345 id="`) {
+				t.Errorf("syslog: %s", f)
+			}
+			if m := <-mails; !strings.Contains(m, "Subject: [cordon] INFO edge-1: node.started") {
+				t.Errorf("mail: %s", m)
+			}
+			var tried struct{ Answers []admin.OutletAnswer }
+			atDoor(t, n, "POST", "/api/v1/notify/test", admin.OutletOrder{}, &tried)
+			if a := tried.Answers; len(a) < 2 || !a[0].OK || a[0].Answer != "taken over TLS 1.3 (syslog has no answer)" || !a[1].OK || a[1].Answer != "250 taken" {
+				t.Errorf("a test says %+v", a)
+			}
+		})
+	}
+}
+
+// postOffice takes one message.
+func postOffice(conn net.Conn, mails chan<- string) {
+	r := bufio.NewReader(conn)
+	say := func(text string) { io.WriteString(conn, text+"\r\n") }
+	say("220 mail")
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		switch verb, _, _ := strings.Cut(strings.TrimSpace(line), " "); verb {
+		case "EHLO":
+			say("250-mail\r\n250 AUTH PLAIN")
+		case "AUTH":
+			say("235 welcome")
+		case "DATA":
+			say("354 go on")
+			var text strings.Builder
+			for line != ".\r\n" {
+				if line, err = r.ReadString('\n'); err != nil {
+					return
+				}
+				text.WriteString(line)
+			}
+			mails <- text.String()
+			say("250 taken")
+		default:
+			say("250 ok")
+		}
 	}
 }

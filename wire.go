@@ -205,26 +205,11 @@ func (n *Node) buildNotify(c *configs.Config) error {
 func (n *Node) channels(c *configs.Config) ([]notify.Routed, error) {
 	var out []notify.Routed
 	for _, p := range c.Channels {
-		over := notify.WebhookConfig{
-			Name: p.Name, URL: p.URL, Secret: p.Secret, KeyID: p.KeyID, Format: p.Format, Roots: p.Roots, Resolve: n.resolver.Host,
-			Dial: n.fence.Dialer("", sovereign.Infrastructure, n.dialInfrastructure),
-		}
-		r := notify.Routed{Kinds: p.Kinds, Rate: notify.Rate{Burst: p.Burst, Every: p.Every}}
-		var err error
-		switch p.Type {
-		case "console":
-			r.Channel = notify.Console(p.Name, n.opts.Console)
-		case "webhook":
-			r.Channel, err = notify.Webhook(over)
-		case "pagerduty":
-			r.Channel, err = notify.PagerDuty(over)
-		case "slack":
-			r.Channel, err = notify.Slack(over)
-		}
+		ch, err := n.channel(p)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, r)
+		out = append(out, notify.Routed{Channel: ch, Kinds: p.Kinds, Rate: notify.Rate{Burst: p.Burst, Every: p.Every}})
 	}
 	return out, nil
 }

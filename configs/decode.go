@@ -103,7 +103,7 @@ func placeless(what string) string {
 	return what
 }
 
-// quietLines are the lines of the section about people, and of whatever it refers to.
+// quietLines are the lines of the section about people and of those that mail goes to, and of whatever they refer to.
 func quietLines(root *yaml.Node) map[int]bool {
 	lines, seen := map[int]bool{}, map[*yaml.Node]bool{}
 	var mark func(n *yaml.Node)
@@ -121,9 +121,26 @@ func quietLines(root *yaml.Node) map[int]bool {
 	for i := 0; root.Kind == yaml.MappingNode && i+1 < len(root.Content); i += 2 {
 		if key := root.Content[i].Value; key == "people" || key == "<<" { // a merge may bring the section in
 			mark(root.Content[i+1])
+		} else if key == "notify" {
+			for _, channel := range root.Content[i+1].Content {
+				mark(under(channel, "mail"))
+			}
 		}
 	}
 	return lines
+}
+
+// under gives the value of a key of a mapping, or of one that an alias stands for; nil: there is none.
+func under(n *yaml.Node, key string) *yaml.Node {
+	if n.Alias != nil {
+		n = n.Alias
+	}
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
 }
 
 // aboutPeople says whether a path lies in the section about people.

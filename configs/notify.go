@@ -18,22 +18,26 @@ import (
 type Channel struct {
 	// Unique name.
 	Name string `yaml:"name"`
-	// console, webhook, pagerduty or slack.
+	// console, webhook, pagerduty, slack, syslog or mail.
 	Type string `yaml:"type"`
 	// Address of the webhook; its host must lie in a permitted place. Default for pagerduty: the Events API v2 in the European region; for slack: https://hooks.slack.com.
 	URL string `yaml:"url,omitempty"`
-	// HMAC key of the webhook, routing key of pagerduty, or path of slack (services/T../B../..), by reference.
+	// HMAC key of the webhook, routing key of pagerduty, path of slack (services/T../B../..), or password of mail, by reference.
 	Secret Secret `yaml:"secret,omitempty"`
 	// Body of the webhook: cloudevents (default), ict_incident or ecs.
 	Format string `yaml:"format,omitempty"`
 	// Name of that key, in each signature: with it a receiver knows which key to check with while you change keys.
 	KeyID string `yaml:"key_id,omitempty"`
-	// Roots of the webhook, PEM; default: the system's.
+	// Roots of the far side, PEM; default: the system's.
 	RootsFile string `yaml:"roots_file,omitempty"`
 	// Kinds of entries; default: failover.*, gate.changed, law.*, policy.reload_refused, dns.answers_moved, ingress.refused, fence.refused, log.gap, node.started, node.stopped, certificate.*.
 	Kinds []string `yaml:"kinds,omitempty"`
-	// How many messages it gets before what happens close together is told of in one; default: no bound; pagerduty and slack: burst 10, every 30s.
+	// How many messages it gets before what happens close together is told of in one; default: no bound; pagerduty, slack and mail: burst 10, every 30s.
 	Rate *ChannelRate `yaml:"rate,omitempty"`
+	// Of the type syslog: the collector, by RFC 5424 over TLS (RFC 5425).
+	Syslog *Syslog `yaml:"syslog,omitempty"`
+	// Of the type mail: the server that takes it, and whom it is for.
+	Mail *Mail `yaml:"mail,omitempty"`
 }
 
 // ChannelRate bounds the messages of a channel. What asks people to decide is always a message of its own.
@@ -53,6 +57,8 @@ type ChannelPart struct {
 	Kinds           []string
 	Burst           int // 0: no bound
 	Every           time.Duration
+	Syslog          *SyslogPart // of its type alone
+	Mail            *MailPart
 }
 
 func (b *builder) channels(c *Config) {
@@ -78,6 +84,7 @@ func (b *builder) channel(at string, ch Channel) ChannelPart {
 		Name: ch.Name, Type: ch.Type, URL: ch.URL, Secret: secret.Value, KeyID: ch.KeyID, Format: ch.Format, Roots: b.roots(at+".roots_file", ch.RootsFile), Kinds: ch.Kinds,
 	}
 	b.rate(at, ch.Rate, &part)
+	b.ownKeys(at, ch)
 	if ch.Type != "webhook" && (ch.Format != "" || ch.KeyID != "") {
 		b.fail(at+".type", "leave format and key_id out: only a webhook has them", "%.80q has no format and no key_id", ch.Type)
 	}
@@ -101,11 +108,15 @@ func (b *builder) channel(at string, ch Channel) ChannelPart {
 		if secret.IsZero() {
 			b.fail(at+".secret", "add {env: NAME} or {file: PATH}: the routing key of pagerduty, or the path of slack's webhook", "is missing")
 		}
-		if ch.Rate == nil {
-			part.Burst, part.Every = 10, 30*time.Second // people read these
-		}
+	case "syslog":
+		part.Syslog = b.syslog(at, ch)
+	case "mail":
+		part.Mail = b.mail(at, ch)
 	default:
-		b.fail(at+".type", "console, webhook, pagerduty or slack", "%q is unknown", ch.Type)
+		b.fail(at+".type", "console, webhook, pagerduty, slack, syslog or mail", "%q is unknown", ch.Type)
+	}
+	if slices.Contains([]string{"pagerduty", "slack", "mail"}, ch.Type) && ch.Rate == nil {
+		part.Burst, part.Every = 10, 30*time.Second // people read these
 	}
 	return part
 }
@@ -140,22 +151,36 @@ func (b *builder) rate(at string, r *ChannelRate, part *ChannelPart) {
 // problem, so that a policy can become narrower at once, whatever channels there are.
 func (b *builder) outletPlaces(c *Config, s *sovereign.Snapshot) {
 	for i, ch := range c.Channels {
+		key, to, ok := ch.literal()
+		if !ok {
+			continue // no address, or a name, which is judged when it is resolved
+		}
+		if r := s.Judge(sovereign.Ask{Plane: sovereign.Infrastructure, Addr: to, At: time.Now()}); !r.Permitted() {
+			b.warn(fmt.Sprintf("notify[%d].%s", i, key), "declare its place, and let the policy permit it", "nothing will be sent there: %s (%s)", r.Verdict, r.Ground)
+		}
+	}
+}
+
+// literal gives the address that the file itself names for the channel, and the key that does.
+func (ch ChannelPart) literal() (key string, to netip.AddrPort, ok bool) {
+	key, host, port := "url", "", uint16(443)
+	switch {
+	case ch.Syslog != nil:
+		key, host, port = "syslog.address", ch.Syslog.Host, ch.Syslog.Port
+	case ch.Mail != nil:
+		key, host, port = "mail.address", ch.Mail.Host, ch.Mail.Port
+	default:
 		u, err := url.Parse(ch.URL)
 		if err != nil {
-			continue
+			return "", netip.AddrPort{}, false
 		}
-		a, err := netip.ParseAddr(u.Hostname())
-		if err != nil {
-			continue // none, or a name, which is judged when it is resolved
-		}
-		port := uint16(443)
+		host = u.Hostname()
 		if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
 			port = uint16(n)
 		}
-		if r := s.Judge(sovereign.Ask{Plane: sovereign.Infrastructure, Addr: netip.AddrPortFrom(a, port), At: time.Now()}); !r.Permitted() {
-			b.warn(fmt.Sprintf("notify[%d].url", i), "declare its place, and let the policy permit it", "nothing will be sent there: %s (%s)", r.Verdict, r.Ground)
-		}
 	}
+	a, err := netip.ParseAddr(host)
+	return key, netip.AddrPortFrom(a, port), err == nil
 }
 
 // maxChannelName bounds the names that notify and the log carry.

@@ -103,6 +103,7 @@ func roomsTake(t *testing.T, g ground, c *Config) {
 				t.Errorf("a configuration without problems is refused by notify: %v", err)
 			}
 		}
+		streamsTake(t, ch)
 		channels = append(channels, notify.Routed{Channel: notify.Console(ch.Name, io.Discard), Kinds: ch.Kinds})
 	}
 	if c.Spans.URL != "" {
@@ -113,6 +114,33 @@ func roomsTake(t *testing.T, g ground, c *Config) {
 		}
 	}
 	if _, err := notify.New(notify.Config{Log: g.log, KV: g.kv, Channels: channels}); err != nil {
+		t.Errorf("a configuration without problems is refused by notify: %v", err)
+	}
+}
+
+// streamsTake holds the same of an outlet that is not over HTTP.
+func streamsTake(t *testing.T, ch ChannelPart) {
+	t.Helper()
+	stream := notify.StreamConfig{
+		Name: ch.Name, Roots: ch.Roots, Resolve: func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("nothing is asked here") },
+		Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, errors.New("nothing is dialled here")
+		},
+	}
+	var err error
+	switch {
+	case ch.Syslog != nil:
+		stream.Host, stream.Port = ch.Syslog.Host, ch.Syslog.Port
+		_, err = notify.Syslog(notify.SyslogConfig{StreamConfig: stream, Facility: ch.Syslog.Facility, Enterprise: ch.Syslog.Enterprise})
+	case ch.Mail != nil:
+		stream.Host, stream.Port = ch.Mail.Host, ch.Mail.Port
+		c := notify.MailConfig{StreamConfig: stream, Implicit: ch.Mail.Implicit, User: ch.Mail.User, From: ch.Mail.From, To: ch.Mail.To}
+		if c.User != "" {
+			c.Password = ch.Secret
+		}
+		_, err = notify.Mail(c)
+	}
+	if err != nil {
 		t.Errorf("a configuration without problems is refused by notify: %v", err)
 	}
 }
@@ -349,7 +377,7 @@ media: {address: 127.5.0.10, advertise: 127.5.0.11, ports: 20000-20099}
 health: {interval: 5s, timeout: 2s, jitter: 0.1, fall: 3, rise: 5, hold_down: 10s, slow_rtt: 1s}
 gate: {quorum: 2, roles: [ciso, business_owner], approve_in: 30m, execute_in: 15m, grant_for: 4h, max_calls: 10}
 emergency: [{country: DE, numbers: ["112"], trunk: second}]
-notify: [{name: x, type: console, kinds: [gate.changed, failover.*]}, {name: y, type: webhook, url: "https://192.0.2.1/", secret: {env: S}}, {name: z, type: pagerduty, secret: {env: S}}, {name: w, type: slack, secret: {env: S}, rate: {burst: 2, every: 1m}}, {name: v, type: webhook, url: "https://192.0.2.1/", secret: {env: S}, format: ecs, key_id: k1}]
+notify: [{name: x, type: console, kinds: [gate.changed, failover.*]}, {name: y, type: webhook, url: "https://192.0.2.1/", secret: {env: S}}, {name: z, type: pagerduty, secret: {env: S}}, {name: w, type: slack, secret: {env: S}, rate: {burst: 2, every: 1m}}, {name: v, type: webhook, url: "https://192.0.2.1/", secret: {env: S}, format: ecs, key_id: k1}, {name: u, type: syslog, syslog: {address: "logs.example:6514", facility: local0, enterprise: 12345}}, {name: s, type: mail, secret: {env: S}, mail: {address: smtp.example, tls: implicit, user: u, from: "cordon <c@bank.example>", to: [duty@bank.example]}}]
 limits: {max_calls: 10, rate_per_source: 2, stranger: silence, connect: 1s}
 log: {reserve: 1MiB, on_log_failure: refuse}
 spans: {endpoint: "https://127.1.0.99:4318/v1/traces", headers: [{name: Authorization, value: {env: S}}], timeout: 3s}

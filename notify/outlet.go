@@ -14,8 +14,6 @@ import (
 	"net/url"
 	"strconv"
 	"time"
-
-	"github.com/cordonsip/cordon/sovereign"
 )
 
 const (
@@ -100,62 +98,12 @@ func (o *Outlet) Post(ctx context.Context, header http.Header, body []byte) (Ans
 
 // dial is the transport's only way to a socket.
 func (o *Outlet) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return nil, err
-	}
-	addrs, err := o.resolve(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	var failed, fenced []error
-	for i, a := range addrs {
+	return way{o.c.Resolve, o.c.Dial}.open(ctx, network, addr, func(a netip.Addr) error {
 		if o.url.Scheme == "http" && !a.Unmap().IsLoopback() {
-			failed = append(failed, fmt.Errorf("%s is not this machine: use https", a))
-			continue
+			return fmt.Errorf("%s is not this machine: use https", a)
 		}
-		conn, err := o.one(ctx, network, netip.AddrPortFrom(a, uint16(number)), len(addrs)-i)
-		switch {
-		case err == nil:
-			return conn, nil
-		case errors.Is(err, sovereign.ErrFenced):
-			fenced = append(fenced, err)
-		default:
-			failed = append(failed, err)
-		}
-	}
-	if len(failed) > 0 { // another attempt may reach one of them, whatever the wall says of the others
-		return nil, errors.Join(failed...)
-	}
-	return nil, errors.Join(fenced...)
-}
-
-// one dials one address, for its share of the time: left addresses have not been tried yet, this one included.
-func (o *Outlet) one(ctx context.Context, network string, to netip.AddrPort, left int) (net.Conn, error) {
-	if end, ok := ctx.Deadline(); ok {
-		share, cancel := context.WithTimeout(ctx, time.Until(end)/time.Duration(left))
-		defer cancel()
-		ctx = share
-	}
-	return o.c.Dial(ctx, network, to.String())
-}
-
-func (o *Outlet) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{a}, nil
-	}
-	addrs, err := o.c.Resolve(ctx, host)
-	if err != nil {
-		return nil, fmt.Errorf("resolving %s: %w", host, err)
-	}
-	if len(addrs) == 0 {
-		return nil, fmt.Errorf("%s has no permitted address", host)
-	}
-	return addrs, nil
+		return nil
+	})
 }
 
 // bare takes the URL, which may hold a secret, off an error of the HTTP client.

@@ -210,6 +210,8 @@ func TestNoOutletTellsOfPeople(t *testing.T) {
 		for name, encode := range map[string]func(Notice) ([]byte, error){
 			"cloudevents": encodeEvent, "incident": encodeIncident, "ecs": encodeECS, "slack": encodeSlack,
 			"pagerduty": func(n Notice) ([]byte, error) { return encodePager(n, "key", Trigger) },
+			"syslog":    func(n Notice) ([]byte, error) { return encodeSyslog(n, 16, 12345), nil },
+			"mail":      func(n Notice) ([]byte, error) { return encodeMail(n, sender, []string{"a@b.example"}) },
 		} {
 			for _, m := range []Notice{n, merged([]Notice{n, n})} {
 				if text, err := encode(m); err != nil || strings.Contains(string(text), person) {

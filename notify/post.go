@@ -43,11 +43,16 @@ const maxLine = 200
 
 // line is an answer for people: the status, and the beginning of the body without what a terminal would obey.
 func line(a Answer) string {
-	body := strings.Map(func(r rune) rune {
+	body := shown(string(a.Body[:min(len(a.Body), maxLine)]))
+	return strings.TrimSpace(fmt.Sprintf("%d %s", a.Status, strings.TrimSpace(body)))
+}
+
+// shown is text in one line: control characters become spaces, and what is no UTF-8 a question mark.
+func shown(text string) string {
+	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(string(a.Body[:min(len(a.Body), maxLine)]), "?"))
-	return strings.TrimSpace(fmt.Sprintf("%d %s", a.Status, strings.TrimSpace(body)))
+	}, strings.ToValidUTF8(text, "?"))
 }
