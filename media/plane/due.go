@@ -1,9 +1,6 @@
 package plane
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
 // due is a leg that wants to be asked at a time, and not for a packet.
 type due struct {
@@ -14,7 +11,15 @@ type due struct {
 // dues are few: only legs that have digits just now are among them.
 type dues struct {
 	list []due
-	soon atomic.Int64 // when the first one wants to be asked; 0: there is none
+	soon int64 // when the first one wants to be asked; 0: there is none
+}
+
+// due is how long it is until then; below 0: there is none.
+func (d *dues) due(now int64) time.Duration {
+	if d.soon == 0 {
+		return -1
+	}
+	return time.Duration(max(0, d.soon-now))
 }
 
 // call has a leg asked at a time.
@@ -29,33 +34,19 @@ func (w *worker) call(l *leg, at int64) {
 	if !found {
 		d.list = append(d.list, due{ref, at})
 	}
-	if soon := d.soon.Load(); soon != 0 && soon <= at {
-		return
-	}
-	d.soon.Store(at)
-	if w.set != nil {
-		w.set.Wake()
-	}
-	select {
-	case w.stirred <- struct{}{}:
-	default:
+	if d.soon == 0 || at < d.soon {
+		d.soon = at
+		w.stir()
 	}
 }
 
 // ask asks those whose time has come, and says how long it is until the next one; below 0: there is none.
 func (w *worker) ask() time.Duration {
-	d := &w.dues
-	soon := d.soon.Load()
-	if soon == 0 { // nearly always: then this is all that it costs
-		return -1
-	}
-	if left := soon - time.Now().UnixNano(); left > 0 {
-		return time.Duration(left)
-	}
 	w.lock()
 	defer w.mu.Unlock()
+	d := &w.dues
 	kept := d.list[:0]
-	soon = 0
+	d.soon = 0
 	for _, one := range d.list {
 		if one.at <= w.now {
 			one.at = w.asked(one.ref)
@@ -64,16 +55,12 @@ func (w *worker) ask() time.Duration {
 			continue
 		}
 		kept = append(kept, one)
-		if soon == 0 || one.at < soon {
-			soon = one.at
+		if d.soon == 0 || one.at < d.soon {
+			d.soon = one.at
 		}
 	}
 	d.list = kept
-	d.soon.Store(soon)
-	if soon == 0 {
-		return -1
-	}
-	return time.Duration(max(0, soon-w.now))
+	return d.due(w.now)
 }
 
 // asked does what a leg wanted to do, and says when it wants to be asked again; 0 never.

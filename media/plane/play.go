@@ -109,13 +109,7 @@ func (p *Plane) Play(n Play) {
 		Play: n, clip: c, ssrc: random32(), ts: random32(),
 		seq: random32() >> 17, // below 2^15, so that the first rollover can't be mistaken: RFC 3711 section 3.3.1
 	})
-	if w.set != nil {
-		w.set.Wake()
-	}
-	select {
-	case w.stirred <- struct{}{}:
-	default:
-	}
+	w.stir()
 }
 
 // Stop implements Commands.
@@ -182,14 +176,14 @@ func (s *stage) remove(row, i int) {
 func (s *stage) moment() int64 { return int64(time.Since(s.base) / time.Millisecond) }
 
 // due is how long it is until somebody's next moment; below 0: nobody plays.
-func (s *stage) due() time.Duration {
+func (s *stage) due(now time.Time) time.Duration {
 	full := uint64(s.full.Load())
 	if full == 0 {
 		return -1
 	}
 	first := int((s.past + 1) % moments)
 	next := s.past + 1 + int64(bits.TrailingZeros64((full<<moments|full)>>first))
-	return max(0, time.Duration(next)*time.Millisecond-time.Since(s.base))
+	return max(0, time.Duration(next)*time.Millisecond-now.Sub(s.base))
 }
 
 // perform sends the frames whose moment has come, and says how long it is until the next one; below 0: nobody plays.
@@ -208,7 +202,7 @@ func (w *worker) perform() time.Duration {
 			w.frame(row, i)
 		}
 	}
-	return s.due()
+	return s.due(time.Now())
 }
 
 // frame sends the next one of a leg.

@@ -34,8 +34,16 @@ type agenda struct {
 
 func (a *agenda) now() int64 { return int64(time.Since(a.began)) }
 
-// due says whether a turn has come in which somebody may stand.
-func (a *agenda) due(now int64) bool { return a.size > 0 && now/int64(turnLength) > a.done }
+// left is how long it is until a turn comes in which somebody may stand; below 0: nobody is in it.
+func (a *agenda) left(now int64) time.Duration {
+	if a.size == 0 {
+		return -1
+	}
+	return max(0, time.Duration(a.done+1)*turnLength-time.Duration(now))
+}
+
+// due says whether that turn has come.
+func (a *agenda) due(now int64) bool { return a.left(now) == 0 }
 
 // enter has a leg looked at after so long. True: it is the only one.
 func (a *agenda) enter(r Ref, after time.Duration) (first bool) {
@@ -79,15 +87,8 @@ func (w *worker) reports(l *leg, r Reports) bool {
 // list has the leg looked at after so long.
 func (w *worker) list(l *leg, after time.Duration) {
 	l.listed = true
-	if !w.agenda.enter(l.ref(), after) {
-		return
-	}
-	select { // who waits for nothing but packets must wait for the agenda now
-	case w.stirred <- struct{}{}:
-	default:
-	}
-	if w.set != nil {
-		w.set.Wake()
+	if w.agenda.enter(l.ref(), after) {
+		w.stir() // who waits for nothing but packets must wait for the agenda now
 	}
 }
 

@@ -48,8 +48,7 @@ type worker struct {
 
 	agenda  agenda
 	stirred chan struct{} // holds one after there was nothing to do at its time, and is now
-	turn    bool          // the worker's thread alone: the last look found a turn of the agenda that has come
-	rests   time.Duration // likewise: how long it may wait for packets; below 0: for ever
+	rests   time.Duration // the worker's thread alone: how long it may wait for packets; 0: something is due, below 0: for ever
 }
 
 func newWorker(p *Plane) *worker {
@@ -97,60 +96,41 @@ func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		n := w.look(tags[:])
 		w.serve(tags[:n])
-		more := w.turn && w.sweep()
-		frame := sooner(w.perform(), w.ask())
+		if w.rests == 0 {
+			w.rests = w.errands()
+		}
 		switch {
-		case n == maxReady || more: // there may be more
+		case n == maxReady || w.rests == 0: // there may be more
 		case t.count(n):
 			t.wait()
 		case n == 0:
-			n = w.set.Wait(tags[:], sooner(w.rests, frame))
+			n = w.set.Wait(tags[:], w.rests)
 			w.serve(tags[:n])
 			t.count(n)
 		}
 	}
 }
 
-// expect waits for a socket that the worker reads; false when ctx ended before. Without one it has its agenda and what it plays.
+// expect waits for a socket that the worker reads; false when ctx ended before. Without one it has its errands.
 func (w *worker) expect(ctx context.Context) bool {
-	var turn <-chan time.Time
-	frames := time.NewTimer(time.Hour)
-	defer frames.Stop()
+	next := time.NewTimer(0)
+	defer next.Stop()
 	for {
-		if due := sooner(w.perform(), w.ask()); due >= 0 {
-			frames.Reset(due)
+		if rests := w.errands(); rests >= 0 {
+			next.Reset(rests)
 		}
-		w.mu.Lock()
-		if w.agenda.size == 0 {
-			turn = nil
-		} else if turn == nil {
-			turn = time.After(turnLength)
-		}
-		w.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return false
 		case <-w.ready:
 			return true
 		case <-w.stirred:
-		case <-frames.C:
-		case <-turn:
-			turn = nil
-			for w.sweep() {
-			}
+		case <-next.C:
 		}
 	}
 }
 
-// sooner is the shorter one of two times to wait; below 0 is for ever.
-func sooner(a, b time.Duration) time.Duration {
-	if a < 0 || b >= 0 && b < a {
-		return b
-	}
-	return a
-}
-
-// look asks the set what came.
+// look asks the set what came, and how long the worker may rest.
 func (w *worker) look(tags []uint64) int {
 	now := time.Now()
 	at := now.UnixNano()
@@ -161,9 +141,7 @@ func (w *worker) look(tags []uint64) int {
 		// What no leg has and was not reported is empty; what was reported is emptied before anything else happens to it.
 		w.empty, w.idle = at, n == 0
 	}
-	if w.turn, w.rests = w.agenda.due(int64(now.Sub(w.agenda.began))), -1; w.agenda.size > 0 {
-		w.rests = turnLength
-	}
+	w.rests = w.next(now)
 	return n
 }
 
