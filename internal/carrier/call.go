@@ -470,6 +470,7 @@ func (c *Call) onRequest(t *serverTx) {
 	case "INFO":
 		p.stats.Infos++
 		c.body = m.body
+		c.keyed(m)
 		c.reply(t, 200, nil)
 	case "NOTIFY":
 		c.told = string(m.body)

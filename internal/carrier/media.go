@@ -99,6 +99,7 @@ type media struct {
 	sending  bool
 	faxing   bool
 	faxSeq   uint16
+	digits   digits
 	started  bool
 	closed   bool
 	ssrc     uint32
@@ -238,9 +239,11 @@ func (m *media) play() {
 	defer t.Stop()
 	for {
 		m.mu.Lock()
-		if m.faxing && !m.closed && !m.mute {
+		switch {
+		case m.faxing && !m.closed && !m.mute:
 			m.page()
-		} else if m.sending && !m.closed && !m.mute {
+		case m.dial(): // a digit takes the tone's place
+		case m.sending && !m.closed && !m.mute:
 			payload := make([]byte, samples)
 			for i := range payload {
 				payload[i] = digitalMilliwatt[i%8]
@@ -346,7 +349,7 @@ func (m *media) accept(c sovereign.UDPConn, from netip.AddrPort, b []byte) strin
 		m.ssrcs = append(m.ssrcs, pkt.SSRC)
 	}
 	if pkt.PayloadType == telEvent {
-		return ""
+		return m.hear(&pkt)
 	}
 	if pkt.PayloadType != pcma {
 		return fmt.Sprintf("payload type %d was not negotiated", pkt.PayloadType)

@@ -47,7 +47,15 @@ func TestWhatMediaAccepts(t *testing.T) {
 		}, MediaStats{Received: 1, Corrupt: 1, SSRCs: 1}, ""},
 		{"another call's", func(m *media, out func([]byte)) { out(packet(m, 0, payload(func(b []byte) { b[0] ^= 1 }))) }, MediaStats{Received: 1, Foreign: 1, SSRCs: 1}, ""},
 		{"never sent", func(m *media, out func([]byte)) { out(packet(m, 99999, nil)) }, MediaStats{Received: 1, Foreign: 1, SSRCs: 1}, ""},
-		{"DTMF", func(m *media, out func([]byte)) { out(packet(m, 0, func(p *rtp.Packet) { p.PayloadType = telEvent })) }, MediaStats{Received: 1, SSRCs: 1}, ""},
+		{"DTMF", func(m *media, out func([]byte)) {
+			out(packet(m, 0, func(p *rtp.Packet) { p.PayloadType, p.Payload = telEvent, []byte{5, 10, 0, 160} }))
+		}, MediaStats{Received: 1, SSRCs: 1}, ""},
+		{"speech as DTMF", func(m *media, out func([]byte)) { out(packet(m, 0, func(p *rtp.Packet) { p.PayloadType = telEvent })) }, MediaStats{Received: 1, SSRCs: 1}, "telephone event"},
+		{"one digit becomes another", func(m *media, out func([]byte)) {
+			for n, key := range []byte{5, 6} {
+				out(packet(m, uint32(n), func(p *rtp.Packet) { p.PayloadType, p.Payload = telEvent, []byte{key, 10, 0, 160} }))
+			}
+		}, MediaStats{Received: 2, SSRCs: 1}, "of another one"},
 		{"codec", func(m *media, out func([]byte)) { out(packet(m, 0, func(p *rtp.Packet) { p.PayloadType = 0 })) }, MediaStats{Received: 1, SSRCs: 1}, "payload type 0"},
 		{"two sources", func(m *media, out func([]byte)) {
 			out(packet(m, 0, nil))
