@@ -23,6 +23,7 @@ import (
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/media/link"
 	"github.com/cordonsip/cordon/notify"
+	"github.com/cordonsip/cordon/notify/cosign"
 	"github.com/cordonsip/cordon/notify/spans"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/routing/desk"
@@ -90,6 +91,7 @@ type Node struct {
 	collector *trace.Collector
 	notifier  *notify.Follower
 	spans     *spans.Follower // nil: no collector
+	asker     *cosign.Asker   // nil: no witness
 	api       *admin.Server
 
 	listeners []boundListener
@@ -173,6 +175,9 @@ func (n *Node) Start(ctx context.Context) error {
 	if n.spans != nil {
 		n.run("spans", n.spans.Run)
 	}
+	if n.asker != nil {
+		n.run("witnesses", n.asker.Run)
+	}
 	if n.api != nil {
 		n.run("admin", n.api.Run)
 	}
@@ -211,6 +216,8 @@ func (n *Node) stop(ctx context.Context, drain time.Duration, why error) error {
 		}
 		if _, e := n.log.Commit(ctx, audit.NodeStopped{Reason: n.why, Calls: left}); e != nil {
 			err = errors.Join(err, e)
+		} else if n.asker != nil {
+			n.asker.Finish(ctx) // the last entry, too
 		}
 		n.Close(ctx)
 	})

@@ -142,6 +142,9 @@ func (n *Node) buildDoors(ctx context.Context) error {
 	if err := n.buildSpans(c); err != nil {
 		return err
 	}
+	if err := n.buildWitnesses(c); err != nil {
+		return err
+	}
 	return n.buildAPI(c)
 }
 
@@ -384,6 +387,7 @@ func (n *Node) fixed(cfg *configs.Config) error {
 		"limits":              old.Limits == cfg.Limits,
 		"guard":               reflect.DeepEqual(old.Guard, cfg.Guard),
 		"log":                 old.Log == cfg.Log,
+		"log.witnesses":       sameWitnesses(old.File.Log, cfg.File.Log),
 		"trace":               old.Trace == cfg.Trace,
 		"hep":                 reflect.DeepEqual(old.File.HEP, cfg.File.HEP),
 		"restart":             n.calls != nil || !cfg.Restart.Must,

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/transparency-dev/tessera/api/layout"
 	"github.com/transparency-dev/tessera/client"
@@ -32,14 +30,13 @@ var ErrNotHeld = errors.New("does not hold")
 // ErrNoEntry says that no entry under the checkpoint has that id.
 var ErrNoEntry = errors.New("no such entry")
 
-// OpenCopy reads the newest checkpoint in dir and checks it.
+// OpenCopy reads the newest checkpoint in dir, or where that lacks the witnesses that k asks for, the one beside it (CosignedFile), and checks it.
 func OpenCopy(dir string, k *proof.Keys) (*Copy, error) {
 	quiet()
-	raw, err := os.ReadFile(filepath.Join(dir, layout.CheckpointPath))
-	if err != nil {
-		return nil, fmt.Errorf("audit: checkpoint: %w", err)
+	raw, cp, unread, err := openNewest(dir, k)
+	if unread != nil {
+		return nil, fmt.Errorf("audit: checkpoint: %w", unread)
 	}
-	cp, err := k.Open(raw)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w: %s: %w", ErrNotHeld, layout.CheckpointPath, err)
 	}

@@ -45,6 +45,8 @@ const (
 	KindCertRefused       Kind = "certificate.refused"
 	KindReceipt           Kind = "residency_receipt"
 	KindGap               Kind = "log.gap"
+	KindQuorumMissing     Kind = "witness.quorum_missing"
+	KindQuorumBack        Kind = "witness.quorum_back"
 )
 
 // NodeStarted is the first entry of each run.
@@ -434,7 +436,7 @@ func (k Kind) Known() bool {
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
 		KindApprovalNotified, KindNoticeUndelivered, KindNoticeResent, KindGateChanged,
 		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindMediaUnkeyed, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
-		KindCertExpiring, KindCertReplaced, KindCertRefused:
+		KindCertExpiring, KindCertReplaced, KindCertRefused, KindQuorumMissing, KindQuorumBack:
 		return true
 	}
 	return false

@@ -57,6 +57,8 @@ func examples() []Event {
 		CertReplaced{Use: "listeners[0]", Cause: "file", Before: "00ff", After: "11ff", NotAfter: at},
 		CertRefused{Use: "listeners[0]", Why: "the key is not that of the certificate"},
 		exampleReceipt(at, call, move),
+		QuorumMissing{Entries: 40, Wanted: 2, Signed: 1, Since: at, Failures: []string{"witness.example/1: it answered 503"}},
+		QuorumBack{Entries: 60, Wanted: 2, Signed: 3, Since: at},
 		Gap{From: at, To: at.Add(time.Second), Cause: CauseCrash, Lost: 1, Calls: []string{call}},
 	}
 }
@@ -161,7 +163,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 35 {
+	if len(g) != len(w) || len(seen) != 37 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

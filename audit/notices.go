@@ -22,13 +22,17 @@ type NoticeResent struct {
 func (NoticeUndelivered) Kind() Kind { return KindNoticeUndelivered }
 func (NoticeResent) Kind() Kind      { return KindNoticeResent }
 
-// decodeNotice is Decode for what is about notices, and the Raw of kinds that have no struct.
+// decodeNotice is Decode for what is about notices and witnesses, and the Raw of kinds that have no struct.
 func decodeNotice(e Entry) (Event, error) {
 	switch e.Kind {
 	case KindNoticeUndelivered:
 		return decodeAs[NoticeUndelivered](e)
 	case KindNoticeResent:
 		return decodeAs[NoticeResent](e)
+	case KindQuorumMissing:
+		return decodeAs[QuorumMissing](e)
+	case KindQuorumBack:
+		return decodeAs[QuorumBack](e)
 	}
 	return Raw{e.Kind, e.Body}, nil
 }

@@ -64,7 +64,8 @@ func Verify(ctx context.Context, dir, key string) (Verification, error) {
 	return VerifyWith(ctx, dir, k)
 }
 
-// VerifyWith is Verify that also asks for the cosignatures of witnesses.
+// VerifyWith is Verify that also asks for the cosignatures of witnesses: under the newest checkpoint, or where that has too few, under the one beside the folder
+// that has them (CosignedFile).
 func VerifyWith(ctx context.Context, dir string, k *proof.Keys) (Verification, error) {
 	if st, err := os.Stat(dir); err != nil {
 		return Verification{}, fmt.Errorf("audit: folder of the log: %w", err)
@@ -149,15 +150,14 @@ func (w *walk) first(err error) error {
 }
 
 func (w *walk) readCheckpoint(k *proof.Keys) error {
-	raw, err := os.ReadFile(filepath.Join(w.dir, layout.CheckpointPath))
-	if errors.Is(err, fs.ErrNotExist) {
+	raw, cp, unread, err := openNewest(w.dir, k)
+	if errors.Is(unread, fs.ErrNotExist) {
 		return bad(0, "%s: expected a signed checkpoint, found no file", layout.CheckpointPath)
 	}
-	if err != nil {
-		return err
+	if unread != nil {
+		return unread
 	}
 	w.out.Checkpoint = string(raw)
-	cp, err := k.Open(raw)
 	if err != nil {
 		return bad(0, "%s: expected one of origin %q signed with the given key: %v", layout.CheckpointPath, k.Origin(), err)
 	}

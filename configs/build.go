@@ -72,6 +72,7 @@ func (b *builder) build() *Config {
 	b.certificates(c)
 	b.trace(c)
 	b.spans(c)
+	b.witnesses(c)
 	return c
 }
 

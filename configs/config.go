@@ -60,6 +60,7 @@ type Config struct {
 	Trace      TracePart
 	HEP        HEPPart
 	Spans      SpansPart
+	Witnesses  WitnessesPart
 }
 
 // SuspensionSource is where the overlay of suspended instruments comes from.

@@ -537,6 +537,12 @@ type Log struct {
 	Reserve string `yaml:"reserve,omitempty"`
 	// What a permitted call does while the log cannot be written: refuse (default) or continue_with_gap.
 	OnLogFailure string `yaml:"on_log_failure,omitempty"`
+	// Others that sign its checkpoints over HTTP (C2SP tlog-witness).
+	Witnesses []LogWitness `yaml:"witnesses,omitempty"`
+	// How many of them must sign; default: all. Fewer give witness.quorum_missing.
+	Quorum int `yaml:"quorum,omitempty"`
+	// How often they are asked, if there is something new, and once more in the end; default 1m, 10s to 1h.
+	WitnessEvery Duration `yaml:"witness_every,omitempty"`
 }
 
 // API is the HTTP interface.

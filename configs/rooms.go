@@ -26,4 +26,5 @@ func (b *builder) rooms(c *Config) {
 	b.collectorPlace(c, s)
 	b.spansPlace(c, s)
 	b.outletPlaces(c, s)
+	b.witnessPlaces(c, s)
 }

@@ -65,6 +65,8 @@ var fields = map[audit.Kind]struct {
 	audit.KindCertReplaced:      {"use", []string{"use", "cause", "before", "after", "not_after"}},
 	audit.KindCertRefused:       {"use", []string{"use", "why"}},
 	audit.KindGap:               {"cause", []string{"from", "to", "cause", "lost"}},
+	audit.KindQuorumMissing:     {"", []string{"entries", "wanted", "signed", "since"}},
+	audit.KindQuorumBack:        {"", []string{"entries", "wanted", "signed", "since"}},
 }
 
 var failoverFields = []string{"trunk", "route", "from", "to", "region", "country", "verdict", "ground", "why", "ticket"}
@@ -74,7 +76,7 @@ func DefaultKinds() []string {
 	return []string{
 		"failover.*", string(audit.KindGateChanged), "law.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
-		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*",
+		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*",
 	}
 }
 

@@ -96,7 +96,8 @@ func TestKinds(t *testing.T) {
 		words []string
 		n     int // -1: refused
 	}{
-		{nil, 19},
+		{nil, 21},
+		{[]string{"witness.*"}, 2},
 		{[]string{"failover.*"}, 4},
 		{[]string{"gate.changed", "gate.changed"}, 1},
 		{[]string{"residency_receipt"}, -1},

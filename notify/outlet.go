@@ -40,6 +40,7 @@ type Outlet struct {
 // Answer of a receiver. After is what its Retry-After says, if Later.
 type Answer struct {
 	Status int
+	Type   string // its Content-Type
 	Body   []byte // its first 64 KiB
 	After  time.Duration
 	Later  bool
@@ -90,7 +91,7 @@ func (o *Outlet) Post(ctx context.Context, header http.Header, body []byte) (Ans
 		return Answer{}, bare(err)
 	}
 	defer resp.Body.Close()
-	a := Answer{Status: resp.StatusCode}
+	a := Answer{Status: resp.StatusCode, Type: resp.Header.Get("Content-Type")}
 	a.Body, _ = io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // the status says what matters; a body that broke off is none
 	a.After, a.Later = retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	return a, nil

@@ -20,7 +20,7 @@ var severities = map[audit.Kind]Severity{
 	audit.KindFailoverHeld: Critical, audit.KindFailoverRefused: Critical, audit.KindFailoverApplied: Failing, audit.KindGap: Failing, audit.KindFenceRefused: Failing,
 	audit.KindLawSuspended: Failing, audit.KindNoticeUndelivered: Failing, audit.KindCertRefused: Failing, audit.KindSuspensionRefused: Warning,
 	audit.KindReloadRefused: Warning, audit.KindAnswersMoved: Warning, audit.KindIngressRefused: Warning, audit.KindMediaRestarted: Warning,
-	audit.KindRouteSwitched: Warning, audit.KindServiceChanged: Warning, audit.KindCertExpiring: Warning,
+	audit.KindQuorumMissing: Failing, audit.KindRouteSwitched: Warning, audit.KindServiceChanged: Warning, audit.KindCertExpiring: Warning,
 }
 
 // nearEnd is how many days before its end a certificate's end is no warning any more.
@@ -82,6 +82,10 @@ func Lifecycle(n Notice) (key string, action Action) {
 		return "route/" + n.Subject, Trigger
 	case n.Kind == audit.KindFailback:
 		return "route/" + n.Subject, Resolve
+	case n.Kind == audit.KindQuorumMissing:
+		return "witnesses", Trigger
+	case n.Kind == audit.KindQuorumBack:
+		return "witnesses", Resolve
 	case n.Kind == audit.KindHealthChanged && n.Data["to"] == "up":
 		return "target/" + n.Subject, Resolve
 	case n.Kind == audit.KindHealthChanged:

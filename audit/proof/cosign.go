@@ -71,6 +71,9 @@ func NewWitnessVerifier(vkey string) (*WitnessVerifier, error) {
 // Name of the witness, as in its signatures.
 func (v *WitnessVerifier) Name() string { return v.name }
 
+// PublicKey in base64.
+func (v *WitnessVerifier) PublicKey() string { return base64.StdEncoding.EncodeToString(v.key) }
+
 // KeyHash of the witness's key.
 func (v *WitnessVerifier) KeyHash() uint32 { return v.hash }
 

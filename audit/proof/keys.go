@@ -56,6 +56,12 @@ func NewKeys(log string, witnesses []string, quorum int) (*Keys, error) {
 	return k, nil
 }
 
+// Alone are the same keys without the witnesses.
+func (k *Keys) Alone() *Keys { return &Keys{log: k.log} }
+
+// Witnessed says whether witnesses must have signed.
+func (k *Keys) Witnessed() bool { return k.quorum > 0 }
+
 // Origin is the name of the log.
 func (k *Keys) Origin() string { return k.log.Name() }
 

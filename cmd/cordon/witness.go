@@ -11,8 +11,9 @@ import (
 )
 
 type witnessCmd struct {
-	Key  witnessKey  `cmd:"" help:"Make the key of a witness, or print its public half."`
-	Sign witnessSign `cmd:"" help:"Sign a checkpoint of somebody's log, if it goes on from the last one that was signed."`
+	Key   witnessKey   `cmd:"" help:"Make the key of a witness, or print its public half."`
+	Sign  witnessSign  `cmd:"" help:"Sign a checkpoint of somebody's log, if it goes on from the last one that was signed."`
+	Serve witnessServe `cmd:"" help:"Sign the checkpoints that logs post over HTTP (C2SP tlog-witness)."`
 }
 
 type witnessKey struct {
