@@ -58,6 +58,7 @@ func TestUncovered(t *testing.T) {
 				}
 				mend := blocked(t, filepath.Join(dir, path))
 				behindFor(t, l)
+				synctest.Wait() // what is tried at this moment is over, so that nothing new is put where the old one returns to
 				before := l.Health()
 				mend()
 				time.Sleep(time.Second)
