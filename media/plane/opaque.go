@@ -15,7 +15,7 @@ type Crossed struct {
 	Last           int64  // when one came last, unix ns; 0 never
 }
 
-// opaque takes one datagram of a leg that speaks no RTP for now (Set.Opaque): it leaves to the other leg byte for byte. Nothing authenticates it, so it comes from the
+// opaque takes one datagram of a leg that speaks no RTP at present (Set.Opaque): it leaves to the other leg byte for byte. Nothing authenticates it, so it comes from the
 // far end that a leg without SRTP may have (admissible), where the fence lets packets go, or it does not come. Nothing is read of it but whether it is audio that
 // is late, and nothing of it is shown to a watcher: it has no header that is not content.
 func (w *worker) opaque(l *leg, ln *lane, b []byte, from *osnet.Name) {

@@ -73,7 +73,7 @@ type Set struct {
 	In, Out   Key // of what the far end sends, and of what we send it
 	Mux       bool
 	Wants     bool // the far end wants to receive
-	Opaque    bool // it speaks no RTP for now (T.38 over UDPTL): its datagrams cross as they are. Not with keys: there is no SRTP for them
+	Opaque    bool // it speaks no RTP at present (T.38 over UDPTL): its datagrams cross as they are. Not with keys: there is no SRTP for them
 	Clocks    []Clock
 	RTP, RTCP Aim
 	Aside     bool   // what comes of DTLS is given to Events.Aside, and Say is heard
