@@ -530,3 +530,22 @@ func TestNew(t *testing.T) {
 		}
 	}
 }
+
+// TestTheEndIsAskedOfThoseWhoFailedLately: there is no later round.
+func TestTheEndIsAskedOfThoseWhoFailedLately(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLog(t, 1)
+		f := newFar(t, 11, l)
+		f.lie = answers(503, "", "")
+		d := newDesk(t, l, 1, f)
+		stop := d.run(t)
+		synctest.Wait()
+		stop()
+		f.lie = nil
+		grow(t, l, 1)
+		d.Finish(t.Context())
+		if cp := d.newest(t); cp.Size != 1 {
+			t.Errorf("%+v", cp)
+		}
+	})
+}

@@ -236,7 +236,7 @@ func TestStrangersCannotFillTheMemory(t *testing.T) {
 	first := l.grow(3)
 	text, _, _ := strings.Cut(string(first), "\n\n")
 	full := bytes.Clone(first)
-	for i := range 98 { // a note has at most 100
+	for i := range 99 { // a note has at most 100 signatures, with that of the log
 		c, err := proof.NewCosigner(fmt.Sprintf("stranger-%d", i), seed(byte(100+i)))
 		if err != nil {
 			t.Fatal(err)
