@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -496,11 +497,17 @@ func TestWhatCannotBeKeptIsTriedAgain(t *testing.T) {
 		f := newFar(t, 11, l)
 		d := newDesk(t, l, 1, f)
 		keep := d.c.Keep
-		d.c.Keep = func([]byte) error { return errors.New("no space") }
+		var room atomic.Bool
+		d.c.Keep = func(raw []byte) error {
+			if !room.Load() {
+				return errors.New("no space")
+			}
+			return keep(raw)
+		}
 		stop := d.run(t)
 		defer stop()
 		synctest.Wait()
-		d.c.Keep = keep
+		room.Store(true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if cp := d.newest(t); cp.Size != 2 || f.posts != 1 {
