@@ -318,6 +318,7 @@ func TestAHiccupIsNoEntry(t *testing.T) {
 		d := newDesk(t, l, 1, f)
 		stop := d.run(t)
 		defer stop()
+		synctest.Wait()
 		for minute := range 30 {
 			f.lie = nil
 			if minute%10 == 5 {
