@@ -112,11 +112,14 @@ func (s *State) Cosign(file []byte, log string, by *proof.Cosigner, now time.Tim
 	if err != nil {
 		return nil, err
 	}
-	signed := append(without(raw, by), line...)
-	if err := s.remember(k.Origin(), signed); err != nil {
+	own, err := k.Own(raw) // of strangers' signatures there may be so many that with one more nobody reads it
+	if err == nil {
+		err = s.remember(k.Origin(), append(own, line...))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("witness: nothing was signed: %w", err)
 	}
-	return signed, nil
+	return append(without(raw, by), line...), nil
 }
 
 // without gives a checkpoint without earlier signatures in the name of the witness: each has one.

@@ -3,7 +3,9 @@ package witness
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,6 +131,22 @@ func TestCosign(t *testing.T) {
 	if last, err := again.Last(newOrigin(t), newWitness(t, 5)); err != nil || last != nil {
 		t.Errorf("of a log that was never seen: %q, %v", last, err)
 	}
+}
+
+// TestStrangersDoNotStopAWitness: what others signed is not remembered, however much it is.
+func TestStrangersDoNotStopAWitness(t *testing.T) {
+	t.Parallel()
+	l, s := newLog(t, 1), openState(t, t.TempDir())
+	cp := l.grow(3)
+	full := bytes.Clone(cp)
+	for i := range 99 { // with that of the log a note is full
+		full = fmt.Appendf(full, "\u2014 stranger%d %s\n", i, base64.StdEncoding.EncodeToString([]byte{1, 2, 3, byte(i), 5}))
+	}
+	sign(t, s, l, full)
+	if last, err := s.Last(l.VerifierKey(), newWitness(t, 5)); err != nil || !bytes.HasPrefix(last, cp) || bytes.Contains(last, []byte("stranger")) {
+		t.Errorf("remembered %q, %v", last, err)
+	}
+	sign(t, s, l, l.since(cp, l.grow(1)))
 }
 
 func newOrigin(t *testing.T) string {
