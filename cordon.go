@@ -330,9 +330,10 @@ func (n *Node) restoreGate(ctx context.Context) error {
 		n.logger.Warn("the state differed from the log and was put right", "tickets", repaired)
 	}
 	s := n.fence.Snapshot()
-	return n.gate.Invalidate(ctx, "the node started with another policy or another law table", func(t approval.Ticket) bool {
+	err = n.gate.Invalidate(ctx, "the node started with another policy or another law table", func(t approval.Ticket) bool {
 		return t.Plan.PolicyDigest != s.PolicyDigest() || t.Plan.FactsDigest != s.FactsDigest()
 	})
+	return errors.Join(err, n.gate.Invalidate(ctx, "its legal basis left the catalogue or changed there", n.gate.BasisGone))
 }
 
 // lastEntry is the time of the last entry before this run.

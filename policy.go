@@ -312,6 +312,7 @@ func (k *policyKeeper) reloaded(ctx context.Context, look struck) {
 	k.invalidate(ctx, "the policy or the law table changed", func(t approval.Ticket) bool {
 		return t.Plan.PolicyDigest != s.PolicyDigest() || t.Plan.FactsDigest != s.FactsDigest()
 	})
+	k.invalidate(ctx, "its legal basis left the catalogue or changed there", k.node.gate.BasisGone)
 }
 
 func markOf(path string) fileMark {

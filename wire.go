@@ -79,7 +79,7 @@ func (n *Node) buildJudgement(context.Context) error {
 	c := n.opts.Config
 	var err error
 	n.gate, err = approval.New(approval.Config{
-		Rules: c.Gate, People: people(c), Log: n.log, KV: n.kv, Node: c.File.Node.Name, Pseudonym: n.names.Person,
+		Rules: c.Gate, People: people(c), Catalogue: c.Bases, Log: n.log, KV: n.kv, Node: c.File.Node.Name, Pseudonym: n.names.Person,
 		Changed: n.policy.grantsChanged, Logger: n.logger.With("room", "approval"),
 	})
 	if err != nil {
@@ -228,7 +228,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 	cfg := admin.Config{
 		Listener: l, OrgID: c.File.Tenant.OrgID, Node: c.File.Node.Name, Software: n.opts.Software, Started: time.Now(),
 		Credentials: n.credentials, Gate: n.gate, Router: n.router, Operators: operators{n}, Outlets: outlets{n}, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
-		Calls: n.callViews, Registrations: n.registrationViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, LastTest: n.lastTest, Forget: n.forget,
+		Calls: n.callViews, Registrations: n.registrationViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, Request: n.request, LastTest: n.lastTest, Forget: n.forget,
 		Certificates: n.certs.register.List, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
@@ -416,7 +416,7 @@ func (n *Node) applyParts(c *configs.Config) error {
 	defer n.ruling.Unlock()
 	n.relay.Stock(announcements(c)) // before anybody names one
 	n.edge.Announce(c.Announcements)
-	return errors.Join(err, n.router.Reload(c.Rules), n.gate.Reload(c.Gate, people(c)), n.checker.Reload(c.Watched, c.Health),
+	return errors.Join(err, n.router.Reload(c.Rules), n.gate.Reload(c.Gate, people(c), c.Bases), n.checker.Reload(c.Watched, c.Health),
 		n.edge.Reload(n.profiles(c)), n.notifier.Reload(channels), n.aimSpans(c))
 }
 

@@ -115,6 +115,8 @@ type Config struct {
 	Draining      func() bool
 	Place         func(ctx context.Context, c TestCall, by string) (TestResult, error)
 	Reload        func(ctx context.Context, by string) error
+	// Request asks the gate for a grant in a person's name; nil: nobody can.
+	Request func(ctx context.Context, q GrantRequest, by string) (approval.Ticket, error)
 	LastTest      func() (time.Time, bool) // end of the last completed full drill
 	// Forget destroys the salt of a call or the directory entry of a person, after the log has it.
 	Forget func(ctx context.Context, f Forget, by string) error
@@ -271,6 +273,7 @@ func (s *Server) routes() []route {
 		{"POST /api/v1/calls", "", []string{"operator"}, s.place},
 		{"POST /api/v1/reload", "", []string{"operator"}, s.reload},
 		{"GET /api/v1/tickets", "org.read", nil, s.tickets},
+		{"POST /api/v1/tickets", "", append([]string{"operator"}, people...), s.request},
 		{"GET /api/v1/tickets/{id}", "org.read", nil, s.ticket},
 		{"POST /api/v1/tickets/{id}/decisions", "", people, s.decide},
 		{"POST /api/v1/tickets/{id}/opinions", "", append([]string{"dpo", "operator"}, people...), s.opine}, // the gate takes an opinion of the dpo alone, and "not reached" of anybody

@@ -152,6 +152,9 @@ func open(t *testing.T) *door {
 		Place: func(_ context.Context, c TestCall, by string) (TestResult, error) {
 			return TestResult{Status: 200, Hops: []string{c.Called, by}}, d.place
 		},
+		Request: func(_ context.Context, q GrantRequest, by string) (approval.Ticket, error) {
+			return d.gate.note("request of "+strings.Join(q.Groups, "+")+" for "+q.GrantFor, strings.Join(q.Trunks, "+"), by)
+		},
 		Reload: func(context.Context, string) error { return d.reload }, LastTest: func() (time.Time, bool) { return time.Time{}, false },
 		LogMayFail: func() bool { return d.gap }, Metrics: d.metrics, Logger: slog.New(slog.NewTextHandler(&d.notes, nil)),
 		People: func() map[string]string { return map[string]string{"p-1": "anna", "p-2": "ben", "p-3": "clara"} },
@@ -236,6 +239,7 @@ func TestGateIsAskedInThePersonsName(t *testing.T) {
 		{"c", "/api/v1/tickets/t1/opinions", `{"opinion":"no_objection","text":"t"}`, "opine no_objection t1 clara"},
 		{"o", "/api/v1/tickets/t1/activate", ``, "activate t1 ops"},
 		{"o", "/api/v1/tickets/t1/withdraw", `{"reason":"x"}`, "withdraw for x t1 ops"},
+		{"o", "/api/v1/tickets", `{"trunks":["de"],"edge_groups":["iad"],"reason":"r","alternatives_considered":[{"option":"o","why_not":"w"}],"grant_for":"2h"}`, "request of iad for 2h de ops"},
 		{"c", "/api/v1/tickets/t1/revoke", `{"reason":"y"}`, "revoke for y t1 clara"},
 	} {
 		w := d.ask("POST", c.path, c.token, c.body)
@@ -245,6 +249,14 @@ func TestGateIsAskedInThePersonsName(t *testing.T) {
 	}
 	if w := d.ask("POST", "/api/v1/tickets/t1/decisions", "a", `{"approve":true,"raeson":"r"}`); w.Code != 400 {
 		t.Errorf("an unknown field: %d", w.Code)
+	}
+	for _, length := range []string{"2", "-1h", "long"} {
+		if w := d.ask("POST", "/api/v1/tickets", "o", `{"trunks":["de"],"edge_groups":["iad"],"grant_for":"`+length+`"}`); w.Code != 400 {
+			t.Errorf("a grant for %s: %d", length, w.Code)
+		}
+	}
+	if w := d.ask("POST", "/api/v1/tickets", "c", `{}`); w.Code != 403 {
+		t.Errorf("the data protection officer asked for a grant: %d", w.Code)
 	}
 	d.gate.err = &approval.Refusal{Rule: "told_first", Detail: "nobody was told", Hint: "wait"}
 	w := d.ask("POST", "/api/v1/tickets/t1/decisions", "a", `{"approve":true,"reason":"r","plan_hash":"h"}`)

@@ -35,7 +35,7 @@ func (g *Gate) Propose(ctx context.Context, by string, p Plan) (Ticket, error) {
 	if err != nil {
 		return Ticket{}, err
 	}
-	plan, err := s.rules.proposal(p)
+	plan, err := s.plan(who, p)
 	if err != nil {
 		return Ticket{}, err
 	}
@@ -58,7 +58,42 @@ func (g *Gate) Propose(ctx context.Context, by string, p Plan) (Ticket, error) {
 	if t, ok := g.openWith(hash); ok {
 		return t, nil
 	}
+	if t, ok := g.askedByPeople(who, plan.Scope); ok {
+		return t, nil
+	}
 	return g.propose(ctx, s, who, plan)
+}
+
+// plan is p as people will sign it. Who asks as a person says why, and what else was thought of.
+func (s *settings) plan(who string, p Plan) (Plan, error) {
+	p, err := s.rest(p)
+	if err != nil {
+		return p, err
+	}
+	p, err = s.rules.proposal(p)
+	if err != nil || strings.HasPrefix(who, rulePrefix) {
+		return p, err
+	}
+	wordless := func(a Alternative) bool {
+		return strings.TrimSpace(a.Option) == "" || strings.TrimSpace(a.WhyNot) == ""
+	}
+	if len(p.Alternatives) == 0 || slices.ContainsFunc(p.Alternatives, wordless) {
+		return p, &Refusal{RuleReason, "no alternative was considered", "name at least one other way and why it was not taken: a transfer is for what is necessary"}
+	}
+	return p, checkText(p.Reason, true)
+}
+
+// askedByPeople gives the ticket that a person opened for the scope of a rule's plan: what people asked for is not replaced by what a route thinks of it.
+func (g *Gate) askedByPeople(who string, scope Scope) (Ticket, bool) {
+	if !strings.HasPrefix(who, rulePrefix) {
+		return Ticket{}, false
+	}
+	for _, t := range g.openTickets() {
+		if t.State != Active && t.Plan.Scope.same(scope) && !strings.HasPrefix(t.RequestedBy, rulePrefix) {
+			return t, true
+		}
+	}
+	return Ticket{}, false
 }
 
 // propose opens the ticket for the holder of the turn and of the lease.
@@ -79,19 +114,56 @@ func (g *Gate) propose(ctx context.Context, s *settings, who string, plan Plan) 
 	if open >= maxOpen {
 		return Ticket{}, &Refusal{RuleTooMany, fmt.Sprintf("%d tickets are open", open), "decide or withdraw some"}
 	}
-	r := &Record{Rules: s.rules, People: s.people, Ticket: Ticket{
-		ID: id, State: Requested, Plan: plan, PlanHash: plan.Hash(), RequestedBy: who, RequestedAt: now, ApproveBy: now.Add(s.rules.ApproveIn),
-	}}
-	r = r.clone()
-	if err := r.step(Pending, Proposed); err != nil {
-		return Ticket{}, err
-	}
-	r.Ticket.State = Pending
-	ev := GateChanged{What: Proposed, From: Requested, FromWord: evidence[Requested], By: who, Why: plan.Reason}
-	if err := g.commit(ctx, r, 0, ev); err != nil {
+	r := s.request(id, who, plan, now)
+	if err := g.first(ctx, r, Pending, GateChanged{What: Proposed, Why: plan.Reason}); err != nil {
 		return Ticket{}, err
 	}
 	return r.Ticket.clone(), nil
+}
+
+// request is a ticket before its first entry.
+func (s *settings) request(id, who string, plan Plan, now time.Time) *Record {
+	r := &Record{Rules: s.rules, People: s.people, Ticket: Ticket{
+		ID: id, State: Requested, Plan: plan, PlanHash: plan.Hash(), RequestedBy: who, RequestedAt: now, ApproveBy: now.Add(s.rules.ApproveIn),
+	}}
+	return r.clone()
+}
+
+// first takes a request into its first state.
+func (g *Gate) first(ctx context.Context, r *Record, to State, ev GateChanged) error {
+	if err := r.step(to, ev.What); err != nil {
+		return err
+	}
+	r.Ticket.State = to
+	ev.From, ev.FromWord, ev.By = Requested, evidence[Requested], r.Ticket.RequestedBy
+	return g.commit(ctx, r, 0, ev)
+}
+
+// Refuse records that somebody asked for what the policy denies: the ticket is in POLICY_DENIED from its first entry, and no person can open that. It gives the
+// ticket and the Refusal to tell.
+func (g *Gate) Refuse(ctx context.Context, by string, p Plan, why string) (Ticket, error) {
+	s := g.settings.Load()
+	who, err := s.who(by)
+	if err != nil {
+		return Ticket{}, err
+	}
+	plan, err := s.plan(who, p)
+	if err != nil {
+		return Ticket{}, err
+	}
+	if err := g.begin(ctx); err != nil {
+		return Ticket{}, err
+	}
+	defer g.leave()
+	now := stamp()
+	r := s.request(g.own.ids.next(now), who, plan, now)
+	r.Ticket.ApproveBy = time.Time{}
+	r.end(now, Requested, "the policy denies it: "+cut(why))
+	if err := g.first(ctx, r, PolicyDenied, GateChanged{What: RefusedByRule, Why: r.Ticket.Why}); err != nil {
+		return Ticket{}, err
+	}
+	t := r.Ticket.clone()
+	return t, &Refusal{RulePolicyDenied, fmt.Sprintf("%s; it is on record as ticket %s", t.Why, t.ID), "no person can open that at the gate: the policy or the place must change"}
 }
 
 func (g *Gate) supersede(ctx context.Context, id, by string) error {

@@ -56,6 +56,7 @@ type Plan struct {
 	FactsDigest  string        `json:"facts_digest"`
 	GrantFor     time.Duration `json:"grant_ns"`
 	LegalBasis   string        `json:"legal_basis,omitempty"` // instrument and id in the pre-registered catalogue, e.g. Art46(2)(c)_SCC:scc-1; Art49... caps the grant
+	Basis        *Basis        `json:"basis,omitempty"`       // the entry of the catalogue as it was when the ticket was opened; the gate fills it in
 }
 
 // Alternative is a way that was considered and why it was not taken.
@@ -147,10 +148,11 @@ type Grant struct {
 // Rules of the gate. New fills in the default of every number, word and list that is zero; the three switches are taken as they are, except that
 // wholly zero Rules are DefaultRules.
 type Rules struct {
-	Quorum       int           `json:"quorum"`          // distinct people in distinct roles, default 2, never less
-	Roles        []string      `json:"roles"`           // roles that count; default incident_commander, business_owner, ciso, crisis_manager, management_body_delegate
-	OpinionRole  string        `json:"opinion_role"`    // default dpo
-	NeedOpinion  bool          `json:"opinion_needed"`  // DefaultRules: true
+	Quorum       int           `json:"quorum"`         // distinct people in distinct roles, default 2, never less
+	Roles        []string      `json:"roles"`          // roles that count; default incident_commander, business_owner, ciso, crisis_manager, management_body_delegate
+	OpinionRole  string        `json:"opinion_role"`   // default dpo
+	NeedOpinion  bool          `json:"opinion_needed"` // DefaultRules: true
+	NeedBasis    bool          `json:"basis_needed,omitempty"`
 	ApproveIn    time.Duration `json:"approve_in_ns"`   // default 30 min, at most 24 h
 	ExecuteIn    time.Duration `json:"execute_in_ns"`   // default 15 min, at most 24 h
 	GrantFor     time.Duration `json:"grant_for_ns"`    // default 4 h
@@ -164,9 +166,11 @@ type Rules struct {
 type Config struct {
 	Rules  Rules
 	People []Person
-	Log    audit.Log
-	KV     state.KV
-	Node   string
+	// Catalogue is every legal basis that a plan may name.
+	Catalogue []Basis
+	Log       audit.Log
+	KV        state.KV
+	Node      string
 	// Pseudonym turns a person's id into the word that the log may carry.
 	Pseudonym func(person string) string
 	// Peers are nodes whose logs are elsewhere and whose writes to KV count all the same. Writes of anybody else count only when Log holds them.
@@ -204,4 +208,6 @@ const (
 	RuleScope            = "scope"
 	RulePlan             = "plan"
 	RuleTooMany          = "too_many"
+	RuleBasis            = "legal_basis"
+	RulePolicyDenied     = "policy_denied"
 )

@@ -23,7 +23,7 @@ func TestLogDown(t *testing.T) {
 		elsewhere := plan()
 		elsewhere.Scope.Groups = []string{"sin"}
 		live := w.live(g, elsewhere)
-		if err := g.Reload(manual, people); err != nil {
+		if err := g.Reload(manual, people, nil); err != nil {
 			t.Fatal(err)
 		}
 		elsewhere.Scope.Groups = []string{"nrt"}

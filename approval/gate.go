@@ -93,7 +93,7 @@ func New(c Config) (*Gate, error) {
 	if c.Log == nil || c.KV == nil || c.Node == "" || c.Pseudonym == nil {
 		return nil, errors.New("approval: the gate needs a log, a store, a node name and pseudonyms")
 	}
-	s, err := newSettings(c.Rules, c.People, c.Pseudonym, nil)
+	s, err := newSettings(c.Rules, c.People, c.Catalogue, c.Pseudonym, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -113,9 +113,9 @@ func New(c Config) (*Gate, error) {
 	return g, nil
 }
 
-// Reload replaces rules and people for tickets to come; open tickets keep theirs.
-func (g *Gate) Reload(r Rules, p []Person) error {
-	s, err := newSettings(r, p, g.c.Pseudonym, g.settings.Load())
+// Reload replaces rules, people and the catalogue of legal bases for tickets to come; open tickets keep theirs.
+func (g *Gate) Reload(r Rules, p []Person, catalogue []Basis) error {
+	s, err := newSettings(r, p, catalogue, g.c.Pseudonym, g.settings.Load())
 	if err != nil {
 		return err
 	}

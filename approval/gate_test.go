@@ -401,14 +401,14 @@ func TestReload(t *testing.T) {
 		w := newWorld(t)
 		g := w.gate("n1")
 		old := w.propose(g, plan())
-		if err := g.Reload(Rules{Quorum: 1}, people); err == nil {
+		if err := g.Reload(Rules{Quorum: 1}, people, nil); err == nil {
 			t.Error("bad rules were taken")
 		}
 		fewer := slices.DeleteFunc(slices.Clone(people), func(p Person) bool { return p.ID == "bo" })
 		fewer = append(fewer, Person{ID: "new", Roles: []string{"ciso"}})
 		rules := DefaultRules()
 		rules.Quorum = 3
-		if err := g.Reload(rules, fewer); err != nil {
+		if err := g.Reload(rules, fewer, nil); err != nil {
 			t.Fatal(err)
 		}
 		_, err := g.Decide(t.Context(), old.ID, "new", "ciso", true, "why", old.PlanHash, "bearer")

@@ -182,7 +182,7 @@ func (r *Record) missing() []string {
 		if t.NotifiedAt.IsZero() {
 			out = append(out, "people must have been told")
 		}
-		return append(append(out, r.missingApprovals()...), r.missingOpinion()...)
+		return slices.Concat(out, r.missingBasis(), r.missingApprovals(), r.missingOpinion())
 	case Approved:
 		if r.Rules.AutoActivate {
 			return []string{"the activation, by " + clock(t.ExecuteBy)}
@@ -254,9 +254,14 @@ func (r *Record) end(now time.Time, s State, why string) {
 	r.Ticket.State, r.Ticket.EndedAt, r.Ticket.Why = s, now, why
 }
 
-// ring ends the ticket whose clock ran out.
-func (r *Record) ring(now time.Time) {
-	switch r.Ticket.State {
+// ring ends the ticket whose clock ran out, and says what that is.
+func (r *Record) ring(now time.Time) What {
+	t := &r.Ticket
+	if b := t.Plan.Basis; b != nil && b.over(now) {
+		r.end(now, Invalidated, "the legal basis "+b.ID+" ended at "+clock(b.Until))
+		return Invalidation
+	}
+	switch t.State {
 	case Pending:
 		r.end(now, TimedOut, "the approval clock ran out and silence denies: "+strings.Join(r.missing(), "; "))
 	case Approved:
@@ -264,6 +269,7 @@ func (r *Record) ring(now time.Time) {
 	case Active:
 		r.end(now, Expired, "the grant's time is over")
 	}
+	return Clock
 }
 
 // activate makes the grant. by is a pseudonym or a rule.
@@ -284,6 +290,9 @@ func (r *Record) activate(now time.Time, by string) error {
 		return &Refusal{RuleOpinionRole, r.Rules.OpinionRole + " advises and does not carry out", "somebody else must"}
 	}
 	t.State, t.ActivatedAt, t.GrantUntil = Active, now, now.Add(min(t.Plan.GrantFor, r.Rules.GrantMax, grantCap))
+	if end := r.basisEnd(); !end.IsZero() && end.Before(t.GrantUntil) {
+		t.GrantUntil = end
+	}
 	t.Why = "activated"
 	return nil
 }

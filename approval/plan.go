@@ -73,7 +73,7 @@ func (r Rules) proposal(p Plan) (Plan, error) {
 		return p, &Refusal{RulePlan, "the quota or the length of the grant is negative", "leave them out for the defaults"}
 	}
 	p.GrantFor = min(p.GrantFor, r.GrantMax)
-	if strings.HasPrefix(p.LegalBasis, "Art49") {
+	if isDerogation(p.LegalBasis) {
 		p.GrantFor = min(p.GrantFor, art49Max)
 	}
 	if err := p.bounded(); err != nil {
@@ -91,6 +91,11 @@ func (p Plan) bounded() error {
 		p.Scope.Trunks, p.Scope.Groups, p.Scope.Regions, p.Failed, p.Grounds)
 	for _, a := range p.Alternatives {
 		texts = append(texts, a.Option, a.WhyNot)
+	}
+	if b := p.Basis; b != nil && b.Derogation != nil {
+		texts = append(texts, b.Document, b.Derogation.Necessity, b.Derogation.Norm, b.Derogation.Authority, b.Derogation.Subjects)
+	} else if b != nil && b.TIA != nil {
+		texts = append(texts, b.Document, b.TIA.Document, b.TIA.Outcome, strings.Join(b.TIA.Measures, " "))
 	}
 	for _, n := range []int{len(p.Scope.Trunks), len(p.Scope.Groups), len(p.Scope.Regions), len(p.Failed), len(p.Grounds), len(p.Alternatives)} {
 		if n > maxList {

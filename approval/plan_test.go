@@ -63,6 +63,8 @@ func TestEveryFieldIsSigned(t *testing.T) {
 				v.SetInt(v.Int() + 1)
 			case reflect.Slice:
 				v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
+			case reflect.Pointer:
+				v.Set(reflect.New(v.Type().Elem()))
 			default:
 				t.Fatalf("%s: no test for %s", path+f.Name, v.Kind())
 			}
@@ -70,7 +72,7 @@ func TestEveryFieldIsSigned(t *testing.T) {
 		}
 	}
 	walk("", nil, reflect.TypeFor[Plan]())
-	if len(seen) != 14 {
+	if len(seen) != 15 {
 		t.Errorf("%d plans differ", len(seen))
 	}
 }
@@ -264,7 +266,7 @@ func TestErrorsOfPeopleNameNobody(t *testing.T) {
 		"one pseudonym":   {[]Person{{ID: id}, {ID: "ben." + id}}, same, "people[0] and people[1]"},
 		"empty pseudonym": {[]Person{{ID: id}}, func(string) string { return "" }, "people[0]"},
 	} {
-		_, err := newSettings(Rules{}, c.people, c.pseudonym, nil)
+		_, err := newSettings(Rules{}, c.people, nil, c.pseudonym, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		} else if strings.Contains(err.Error(), "anna") {

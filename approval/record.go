@@ -103,17 +103,21 @@ func decodeRecord(id string, data []byte) (*Record, error) {
 // stamp is the time as records keep it: no monotonic reading, so that what was written reads back equal.
 func stamp() time.Time { return time.Now().UTC().Round(0) }
 
-// due is when the clock of r's state runs out; zero when it has none.
+// due is when the clock of r's state runs out; zero when it has none. No open ticket outlives the legal basis that it rests on.
 func (r *Record) due() time.Time {
+	due := time.Time{}
 	switch r.Ticket.State {
 	case Pending:
-		return r.Ticket.ApproveBy
+		due = r.Ticket.ApproveBy
 	case Approved:
-		return r.Ticket.ExecuteBy
+		due = r.Ticket.ExecuteBy
 	case Active:
-		return r.Ticket.GrantUntil
+		due = r.Ticket.GrantUntil
 	}
-	return time.Time{}
+	if end := r.basisEnd(); r.Ticket.State.open() && !end.IsZero() && end.Before(due) {
+		due = end
+	}
+	return due
 }
 
 func (r *Record) isDue(now time.Time) bool {

@@ -47,7 +47,7 @@ func or[T comparable](v, d T) T {
 // withDefaults fills in what is zero.
 func (r Rules) withDefaults() Rules {
 	d := DefaultRules()
-	blank := r.Quorum == 0 && len(r.Roles) == 0 && r.OpinionRole == "" && !r.NeedOpinion && !r.AutoActivate && r.ApproveIn == 0 && r.ExecuteIn == 0 &&
+	blank := r.Quorum == 0 && len(r.Roles) == 0 && r.OpinionRole == "" && !r.NeedOpinion && !r.NeedBasis && !r.AutoActivate && r.ApproveIn == 0 && r.ExecuteIn == 0 &&
 		r.GrantFor == 0 && r.GrantMax == 0 && r.MaxCalls == 0 && r.QuotaBlock == 0
 	if blank {
 		return d
@@ -99,15 +99,16 @@ func Reserved(id string) bool { return id == "" || strings.HasPrefix(id, rulePre
 type settings struct {
 	rules  Rules
 	people []Holder
+	bases  []Basis           // the catalogue
 	names  map[string]string // person id to pseudonym
 }
 
 // newSettings checks rules and people. The pseudonyms of earlier settings stay known, because open tickets keep their people.
-func newSettings(r Rules, people []Person, pseudonym func(string) string, before *settings) (*settings, error) {
+func newSettings(r Rules, people []Person, bases []Basis, pseudonym func(string) string, before *settings) (*settings, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	s := &settings{rules: r.withDefaults(), names: map[string]string{}}
+	s := &settings{rules: r.withDefaults(), bases: bases, names: map[string]string{}}
 	if before != nil {
 		for id, name := range before.names {
 			s.names[id] = name

@@ -221,8 +221,8 @@ func (g *Gate) ring(ctx context.Context) error {
 			if !r.isDue(now) {
 				return GateChanged{}, errUnchanged
 			}
-			r.ring(now)
-			return GateChanged{What: Clock, By: ruleClock, Why: r.Ticket.Why}, nil
+			what := r.ring(now)
+			return GateChanged{What: what, By: ruleClock, Why: r.Ticket.Why}, nil
 		})
 		errs = append(errs, err)
 	}

@@ -21,6 +21,17 @@ type world struct {
 	log   *faultyLog
 	kv    *faultyKV
 	rules Rules
+	bases []Basis
+}
+
+// bases of the tests: the first two bear a grant.
+func catalogue() []Basis {
+	day := time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)
+	return []Basis{
+		{ID: "scc-1", Kind: "Art46(2)(c)_SCC", Document: "SCC 2021/914 module 2", SignedOn: day, TIA: &TIA{Document: "tia-1", Date: day, Outcome: "acceptable", Measures: []string{"SRTP"}}},
+		{ID: "consent-1", Kind: "Art49(1)(a)_explicit_consent", Document: "letter 7", Derogation: &Derogation{Necessity: "the client asked"}},
+		{ID: "bare", Kind: "Art46(2)(c)_SCC", Document: "SCC 2021/914 module 2", SignedOn: day},
+	}
 }
 
 // people of the tests: "ic" is the incident commander, and so on.
@@ -47,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, log: &faultyLog{Log: log}, kv: &faultyKV{KV: state.Memory()}, rules: DefaultRules()}
+	w := &world{t: t, log: &faultyLog{Log: log}, kv: &faultyKV{KV: state.Memory()}, rules: DefaultRules(), bases: catalogue()}
 	t.Cleanup(func() {
 		w.kv.Close()
 		log.Close(context.Background())
@@ -56,7 +67,7 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) config(node string) Config {
-	return Config{Rules: w.rules, People: people, Log: w.log, KV: w.kv, Node: node, Pseudonym: pseudonym}
+	return Config{Rules: w.rules, People: people, Catalogue: w.bases, Log: w.log, KV: w.kv, Node: node, Pseudonym: pseudonym}
 }
 
 // gate makes a gate that does not run.

@@ -46,7 +46,7 @@ func (b *builder) build() *Config {
 	b.identity(c)
 	b.ownRegions(c)
 	b.policy(c)
-	bases := b.legalBases()
+	bases := b.legalBases(c)
 	b.places(c)
 	b.listeners(c)
 	b.media(c)

@@ -48,6 +48,7 @@ type Config struct {
 	// was left out when the file was read; BasisUntil says when the others end (no entry: never).
 	LegalBasis map[string]string
 	BasisUntil map[string]time.Time
+	Bases      []approval.Basis // the catalogue of legal bases
 	People     []PersonPart
 	Log        LogPart
 	Channels   []ChannelPart

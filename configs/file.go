@@ -473,6 +473,8 @@ type Gate struct {
 	Roles []string `yaml:"roles,omitempty"`
 	// Whether the data protection officer must have answered; default true.
 	Opinion *bool `yaml:"opinion_required,omitempty"`
+	// Whether a ticket needs a complete legal basis of legal_bases before it can be approved; default true where legal_bases has any.
+	Basis *bool `yaml:"basis_required,omitempty"`
 	// Approval clock; default 30m.
 	ApproveIn Duration `yaml:"approve_in,omitempty"`
 	// Execution clock; default 15m.
@@ -495,14 +497,24 @@ type LegalBasis struct {
 	Kind string `yaml:"kind"`
 	// Reference of the document.
 	Document string `yaml:"document"`
+	// SHA-256 of the document, 64 hex digits.
+	SHA256 string `yaml:"sha256,omitempty"`
 	// Day of signature, YYYY-MM-DD. Needed for Art. 46.
 	SignedOn string `yaml:"signed_on,omitempty"`
-	// Last day of validity, YYYY-MM-DD. An expired basis is no error: tickets just show none.
+	// Last day of validity, YYYY-MM-DD. No ticket and no grant outlives it. An expired basis is no error: tickets just show none.
 	Expires string `yaml:"expires,omitempty"`
 	// Transfer impact assessment. Due for Art. 46, see Schrems II and clause 14 of the standard contractual clauses.
 	TIA *TIA `yaml:"tia,omitempty"`
 	// Why the transfer is necessary and occasional. Needed for Art. 49.
 	Necessity string `yaml:"necessity,omitempty"`
+	// Whether the transfer is occasional; Art. 49(1)(b), (c) and (e) are for nothing else (recital 111).
+	Occasional bool `yaml:"occasional,omitempty"`
+	// Norm of Union or Member State law that recognises the public interest. Needed for Art. 49(1)(d), see Art. 49(4).
+	PublicInterest string `yaml:"public_interest_norm,omitempty"`
+	// How the supervisory authority is informed. Needed for Art. 49(1) second subparagraph.
+	AuthorityInformed string `yaml:"authority_informed,omitempty"`
+	// How the data subjects are informed. Needed for Art. 49(1) second subparagraph.
+	SubjectsInformed string `yaml:"subjects_informed,omitempty"`
 }
 
 // TIA is a transfer impact assessment.
@@ -513,6 +525,8 @@ type TIA struct {
 	Date string `yaml:"date"`
 	// What it found, in a word or a sentence.
 	Outcome string `yaml:"outcome"`
+	// Supplementary measures that it rests on.
+	Measures []string `yaml:"supplementary_measures,omitempty"`
 }
 
 // Person is somebody who may sign in.

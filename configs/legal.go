@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/routing"
 )
 
@@ -31,8 +32,10 @@ func (e basis) inForce(at time.Time) bool {
 	return !at.Before(e.from) && (e.until.IsZero() || at.Before(e.until))
 }
 
+var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
 // legalBases reads the catalogue.
-func (b *builder) legalBases() map[string]basis {
+func (b *builder) legalBases(c *Config) map[string]basis {
 	out := map[string]basis{}
 	for i, l := range b.doc.file.LegalBases {
 		at := fmt.Sprintf("legal_bases[%d]", i)
@@ -60,7 +63,30 @@ func (b *builder) legalBases() map[string]basis {
 		} else {
 			b.safeguard(at, l)
 		}
+		if l.SHA256 != "" && !sha256Hex.MatchString(l.SHA256) {
+			b.fail(at+".sha256", "64 lower-case hex digits, as sha256sum prints them", "%.80q is no SHA-256", l.SHA256)
+		}
 		out[l.ID] = e
+		c.Bases = append(c.Bases, b.registered(at, l, e))
+	}
+	return out
+}
+
+// registered is an entry as the gate takes it. What keeps grants from resting on it is a warning here: calls that need no grant go on.
+func (b *builder) registered(at string, l LegalBasis, e basis) approval.Basis {
+	out := approval.Basis{ID: l.ID, Kind: l.Kind, Document: l.Document, SHA256: l.SHA256, SignedOn: e.from, Until: e.until}
+	if strings.HasPrefix(l.Kind, "Art49") {
+		out.Derogation = &approval.Derogation{
+			Necessity: l.Necessity, Occasional: l.Occasional, Norm: l.PublicInterest, Authority: l.AuthorityInformed, Subjects: l.SubjectsInformed,
+		}
+	} else if l.TIA != nil {
+		day, _ := time.Parse(time.DateOnly, l.TIA.Date) // told of where it is checked
+		out.TIA = &approval.TIA{Document: l.TIA.Document, Date: day, Outcome: l.TIA.Outcome, Measures: l.TIA.Measures}
+	}
+	if now := time.Now(); out.Derogation != nil && e.inForce(now) {
+		for _, lack := range out.Lacks(now) {
+			b.warn(at, "complete the entry: where gate.basis_required holds, no ticket for it is approved", "%s", lack)
+		}
 	}
 	return out
 }

@@ -60,7 +60,7 @@ func TestLegalBasisOfAParty(t *testing.T) {
 	}
 	until = until.AddDate(0, 0, 1)
 	gone, ahead := "2020-12-31", time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly)
-	claims := `{id: claims, kind: "Art49(1)(e)_legal_claims", document: d, necessity: n`
+	claims := `{id: claims, kind: "Art49(1)(e)_legal_claims", document: d, necessity: n, occasional: true`
 	for name, c := range map[string]struct {
 		id, catalogue string
 		want          map[string]string
@@ -72,6 +72,8 @@ func TestLegalBasisOfAParty(t *testing.T) {
 		"one with an end":  {"claims", claims + ", expires: " + ends + "}", map[string]string{"fra": "Art49(1)(e)_legal_claims:claims"}, map[string]time.Time{"fra": until}, ""},
 		"an expired one":   {"claims", claims + ", expires: " + gone + "}", map[string]string{}, map[string]time.Time{}, `edge_groups[0].legal_basis: "claims" is not in force today`},
 		"one of next week": {"claims", claims + ", signed_on: " + ahead + "}", map[string]string{}, map[string]time.Time{}, `edge_groups[0].legal_basis: "claims" is not in force today`},
+		"for occasions":    {"claims", strings.Replace(claims, ", occasional: true", "", 1) + "}", map[string]string{"fra": "Art49(1)(e)_legal_claims:claims"}, map[string]time.Time{}, "is for occasional transfers alone"},
+		"an interest":      {"norm", `{id: norm, kind: "Art49(1)(d)_public_interest", document: d, necessity: n}`, map[string]string{"fra": "Art49(1)(d)_public_interest:norm"}, map[string]time.Time{}, "does not name the norm"},
 		"no assessment":    {"bcr", `{id: bcr, kind: "Art46(2)(b)_BCR", document: d, signed_on: 2026-01-02}`, map[string]string{"fra": "Art46(2)(b)_BCR:bcr"}, map[string]time.Time{}, "no transfer impact assessment"},
 	} {
 		got, err := Parse("x.yaml", []byte(based(c.id, c.catalogue)))
@@ -106,6 +108,7 @@ func TestMistakesInLegalBases(t *testing.T) {
 		"twice":               {"scc-1", scc + "\n  - " + scc, `x.yaml:19: legal_bases[1].id: "scc-1" stands twice`, "of its own"},
 		"no instrument":       {"scc-1", strings.Replace(scc, "Art46(2)(c)_SCC", "Art46(2)(c)_SSC", 1), `x.yaml:18: legal_bases[0].kind: "Art46(2)(c)_SSC" is no instrument`, `did you mean "Art46(2)(c)_SCC"?`},
 		"adequacy":            {"scc-1", strings.Replace(scc, "Art46(2)(c)_SCC", "Art45", 1), "is no instrument", "one of"},
+		"no digest":           {"scc-1", strings.Replace(scc, "signed_on:", "sha256: abc, signed_on:", 1), "legal_bases[0].sha256", "64 lower-case"},
 		"no document":         {"scc-1", strings.Replace(scc, `document: "SCC module 2", `, "", 1), "legal_bases[0].document: is missing", "registered"},
 		"no signature":        {"scc-1", strings.Replace(scc, "signed_on: 2026-01-02, ", "", 1), "legal_bases[0].signed_on: is missing", "no safeguard"},
 		"no day":              {"scc-1", strings.Replace(scc, "2026-01-02", "soon", 1), `legal_bases[0].signed_on: "soon" is no day`, "YYYY-MM-DD"},
@@ -121,5 +124,30 @@ func TestMistakesInLegalBases(t *testing.T) {
 	}
 	if _, err := Parse("x.yaml", []byte(strings.Replace(base, "  - {name: fra,", "  - {name: fra, legal_basis: x,", 1))); err == nil || !strings.Contains(err.Error(), "register it under legal_bases") {
 		t.Errorf("without a catalogue: %v", err)
+	}
+}
+
+// The gate gets every entry as it is written, and wants one where there are any.
+func TestTheCatalogueReachesTheGate(t *testing.T) {
+	const full = `{id: one, kind: "Art49(1)sub2_compelling_legitimate_interests", document: d, sha256: "` + "9cb15bcd92daa626daa6ceacc202c78be59dbb8bdbb4949f14f3a40f141749cf" + `", expires: 2099-12-31, necessity: n, occasional: true, public_interest_norm: p, authority_informed: a, subjects_informed: s}`
+	c, err := Parse("x.yaml", []byte(based("one", full+"\n  - "+scc)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Bases) != 2 || !c.Gate.NeedBasis {
+		t.Fatalf("%+v, needed %v", c.Bases, c.Gate.NeedBasis)
+	}
+	one, two := c.Bases[0], c.Bases[1]
+	if d := one.Derogation; d == nil || d.Necessity != "n" || !d.Occasional || d.Norm != "p" || d.Authority != "a" || d.Subjects != "s" || len(one.SHA256) != 64 || one.Until.Year() != 2100 || one.TIA != nil {
+		t.Errorf("%+v %+v", one, d)
+	}
+	if two.TIA == nil || two.TIA.Document != "TIA 7" || two.TIA.Date.Day() != 1 || two.TIA.Outcome == "" || two.SignedOn.Day() != 2 || two.Derogation != nil {
+		t.Errorf("%+v", two)
+	}
+	for text, need := range map[string]bool{base: false, base + "gate: {basis_required: true}\n": true, based("scc-1", scc): true, based("scc-1", scc) + "gate: {basis_required: false}\n": false} {
+		c, err := Parse("x.yaml", []byte(text))
+		if err != nil || c.Gate.NeedBasis != need {
+			t.Errorf("needed %v, want %v: %v\n%s", c.Gate.NeedBasis, need, err, text)
+		}
 	}
 }

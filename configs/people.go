@@ -22,6 +22,7 @@ func (b *builder) gate(c *Config) {
 	g := b.doc.file.Gate
 	c.Gate = approval.Rules{
 		Quorum: g.Quorum, Roles: g.Roles, OpinionRole: "dpo", NeedOpinion: g.Opinion == nil || *g.Opinion,
+		NeedBasis: g.Basis != nil && *g.Basis || g.Basis == nil && len(b.doc.file.LegalBases) > 0,
 		ApproveIn: time.Duration(g.ApproveIn), ExecuteIn: time.Duration(g.ExecuteIn), GrantFor: time.Duration(g.GrantFor), GrantMax: 72 * time.Hour,
 		AutoActivate: g.AutoActivate == nil || *g.AutoActivate, MaxCalls: g.MaxCalls,
 	}

@@ -379,44 +379,14 @@ func (s *survey) ruledWhy(party string, f Refused) string {
 	return party + " in " + r.Region.String() + " (" + string(r.Country) + ") is " + string(r.Standing)
 }
 
-// needed finds the smallest set of regions that a grant must name so that the party, its media and at least one of its addresses are permitted. It tries
-// grants on a copy of the snapshot until nothing is held any more; ok is false when no set would do.
+// needed finds the smallest set of regions that a grant must name so that the party, its media and at least one of its addresses are permitted; ok is false when no
+// set would do.
 func (s *survey) needed(party string) (regions []string, country string, ok bool) {
 	snap := s.r.cfg.Snapshot()
 	if snap == nil {
 		return nil, "", false
 	}
-	g := sovereign.Grant{ID: "trial", NotBefore: s.at, Until: s.at.Add(time.Hour), Groups: []string{party}, Trunks: []string{party}}
-	open := func(a sovereign.Ask) bool {
-		for range 16 {
-			r := snap.WithGrants([]sovereign.Grant{g}).Judge(a)
-			if r.Permitted() {
-				return true
-			}
-			if r.Verdict == sovereign.Deny || r.Region.IsZero() || slices.Contains(g.Regions, r.Region) {
-				return false
-			}
-			g.Regions = append(g.Regions, r.Region)
-			if country == "" {
-				country = string(r.Country)
-			}
-		}
-		return false
-	}
-	for _, plane := range [...]sovereign.Plane{sovereign.Signalling, sovereign.Media} {
-		if !open(sovereign.Ask{Party: party, Plane: plane, At: s.at}) {
-			return nil, "", false
-		}
-	}
-	reachable := len(s.table.ByParty[party]) == 0
-	for _, st := range s.table.ByParty[party] {
-		if st.Target.Addr.IsValid() {
-			reachable = open(sovereign.Ask{Party: party, Plane: sovereign.Signalling, Addr: st.Target.Addr, Keys: s.c.Trunks[party].Keys, At: s.at}) || reachable
-		}
-	}
-	for _, r := range g.Regions {
-		regions = append(regions, r.String())
-	}
-	slices.Sort(regions)
-	return regions, country, reachable
+	t := newTrial(snap, s.table, s.c, s.at, party)
+	ok = t.party(party)
+	return t.regions(), t.country, ok
 }

@@ -17,6 +17,7 @@ import (
 type gateCmd struct {
 	List     gateList     `cmd:"" help:"All tickets, newest first."`
 	Show     gateShow     `cmd:"" help:"One ticket, whole: what is asked, why, and what is still missing."`
+	Request  gateRequest  `cmd:"" help:"Ask for a grant: what the policy holds waits for people then."`
 	Approve  gateApprove  `cmd:"" help:"Approve what the ticket asks, exactly as it was shown."`
 	Deny     gateDeny     `cmd:"" help:"Deny it; one denial closes the ticket."`
 	Opine    gateOpine    `cmd:"" help:"Record the data protection officer's opinion."`
@@ -90,6 +91,7 @@ func printTicket(w io.Writer, t admin.TicketView) {
 		strings.Join(p.Scope.Regions, ", "), p.Scope.Country, p.Scope.MaxCalls, p.GrantFor)
 	fmt.Fprintf(w, "held for   %s\n", strings.Join(p.Grounds, "; "))
 	fmt.Fprintf(w, "basis      %s\n", cmp.Or(p.LegalBasis, "none is registered for this party"))
+	printBasis(w, p.Basis)
 	for _, a := range p.Alternatives {
 		fmt.Fprintf(w, "instead    %s: %s\n", a.Option, a.WhyNot)
 	}

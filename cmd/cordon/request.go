@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/admin"
+	"github.com/cordonsip/cordon/approval"
+)
+
+type gateRequest struct {
+	api
+	Trunk       []string      `required:"" help:"Trunk whose calls it is about; may be given several times."`
+	Group       []string      `required:"" help:"Edge group that the calls are to reach, or come from; may be given several times."`
+	Region      []string      `help:"Region that the grant is to open, provider:code; default: those in which the parties are held."`
+	Reason      string        `required:"" help:"Why; it stands in the log."`
+	Alternative []string      `required:"" sep:"none" help:"Another way and why it was not taken, as \"way: why not\"; may be given several times."`
+	Basis       string        `help:"Id of a legal basis of the catalogue; default: the one that the held party names."`
+	Calls       int           `help:"Calls that the grant may let through; default: gate.max_calls."`
+	For         time.Duration `help:"Length of the grant; default: gate.grant_for."`
+}
+
+// Run asks for a grant.
+func (g *gateRequest) Run(ctx context.Context, s streams) error {
+	in := admin.GrantRequest{Trunks: g.Trunk, Groups: g.Group, Regions: g.Region, Reason: g.Reason, LegalBasis: g.Basis, MaxCalls: g.Calls}
+	if g.For != 0 {
+		in.GrantFor = g.For.String()
+	}
+	for _, text := range g.Alternative {
+		option, why, ok := strings.Cut(text, ":")
+		if !ok || strings.TrimSpace(why) == "" {
+			return errors.New(`--alternative: write the other way, a colon and why it was not taken: --alternative "announcement: emergencies wait"`)
+		}
+		in.Alternatives = append(in.Alternatives, approval.Alternative{Option: strings.TrimSpace(option), WhyNot: strings.TrimSpace(why)})
+	}
+	var t admin.TicketView
+	if err := g.do(ctx, "POST", "/api/v1/tickets", in, &t); err != nil {
+		return err
+	}
+	printTicket(s.out, t)
+	return nil
+}
+
+// printBasis shows what the catalogue had when the ticket was opened.
+func printBasis(w io.Writer, b *approval.Basis) {
+	if b == nil {
+		return
+	}
+	day := func(t time.Time) string {
+		if t.IsZero() {
+			return "-"
+		}
+		return t.UTC().Format(time.DateOnly)
+	}
+	fmt.Fprintf(w, "document   %s, signed %s, until %s\n", b.Document, day(b.SignedOn), day(b.Until))
+	if t := b.TIA; t != nil {
+		fmt.Fprintf(w, "assessed   %s of %s: %s\n", t.Document, day(t.Date), t.Outcome)
+	}
+	if d := b.Derogation; d != nil {
+		fmt.Fprintf(w, "necessary  %s (occasional: %t)\n", d.Necessity, d.Occasional)
+	}
+}
