@@ -116,8 +116,8 @@ type Config struct {
 	Place         func(ctx context.Context, c TestCall, by string) (TestResult, error)
 	Reload        func(ctx context.Context, by string) error
 	// Request asks the gate for a grant in a person's name; nil: nobody can.
-	Request func(ctx context.Context, q GrantRequest, by string) (approval.Ticket, error)
-	LastTest      func() (time.Time, bool) // end of the last completed full drill
+	Request  func(ctx context.Context, q GrantRequest, by string) (approval.Ticket, error)
+	LastTest func() (time.Time, bool) // end of the last completed full drill
 	// Forget destroys the salt of a call or the directory entry of a person, after the log has it.
 	Forget func(ctx context.Context, f Forget, by string) error
 	Groups func() []string // edge groups

@@ -31,7 +31,9 @@ func TestLogDown(t *testing.T) {
 		w.decide(g, approved, "ic", true)
 		w.decide(g, approved, "bo", true)
 		w.opine(g, approved, "dpo", NoObjection, false)
-		untold, err := g.Propose(ctx, "ic", Plan{Scope: Scope{Trunks: []string{"x"}, Groups: []string{"y"}, Regions: []string{"z:z"}}})
+		untold, err := g.Propose(ctx, "ic", Plan{
+			Scope: Scope{Trunks: []string{"x"}, Groups: []string{"y"}, Regions: []string{"z:z"}}, Reason: "why", Alternatives: plan().Alternatives,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,10 +41,11 @@ func TestLogDown(t *testing.T) {
 		before := dump(t, w)
 		for name, do := range map[string]func() error{
 			"propose": func() error {
-				_, err := g.Propose(ctx, "ic", Plan{Scope: Scope{[]string{"n"}, []string{"n"}, []string{"n"}, "", 1}})
+				_, err := g.Propose(ctx, "ic", Plan{Scope: Scope{[]string{"n"}, []string{"n"}, []string{"n"}, "", 1}, Reason: "why", Alternatives: plan().Alternatives})
 				return err
 			},
 			"supersede":  func() error { p := plan(); p.Reason = "other"; _, err := g.Propose(ctx, "ic", p); return err },
+			"refuse":     func() error { _, err := g.Refuse(ctx, "ic", plan(), "denied"); return err },
 			"notified":   func() error { return g.Notified(ctx, untold.ID, "console", "") },
 			"decide":     func() error { _, err := w.say(g, pending, "ic+"); return err },
 			"deny":       func() error { _, err := w.say(g, pending, "ic-"); return err },
