@@ -20,6 +20,7 @@ import (
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/healthcheck/resolve"
+	"github.com/cordonsip/cordon/incident"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/media/link"
 	"github.com/cordonsip/cordon/notify"
@@ -92,6 +93,7 @@ type Node struct {
 	notifier  *notify.Follower
 	spans     *spans.Follower // nil: no collector
 	asker     *cosign.Asker   // nil: no witness
+	incidents *incident.Follower
 	api       *admin.Server
 
 	listeners []boundListener
@@ -171,6 +173,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("routing", n.router.Run)
 	n.run("tables", (&tableWatch{node: n}).Run)
 	n.run("healthcheck", n.checker.Run)
+	n.run("incidents", n.incidents.Run)
 	n.run("notify", n.notifier.Run)
 	if n.spans != nil {
 		n.run("spans", n.spans.Run)

@@ -145,6 +145,9 @@ func (n *Node) buildDoors(ctx context.Context) error {
 	if err := n.buildWitnesses(c); err != nil {
 		return err
 	}
+	if err := n.buildIncidents(c); err != nil {
+		return err
+	}
 	return n.buildAPI(c)
 }
 
@@ -416,6 +419,7 @@ func (n *Node) applyParts(c *configs.Config) error {
 	defer n.ruling.Unlock()
 	n.relay.Stock(announcements(c)) // before anybody names one
 	n.edge.Announce(c.Announcements)
+	n.incidents.Reload(c.Incidents)
 	return errors.Join(err, n.router.Reload(c.Rules), n.gate.Reload(c.Gate, people(c), c.Bases), n.checker.Reload(c.Watched, c.Health),
 		n.edge.Reload(n.profiles(c)), n.notifier.Reload(channels), n.aimSpans(c))
 }

@@ -47,6 +47,12 @@ const (
 	KindGap               Kind = "log.gap"
 	KindQuorumMissing     Kind = "witness.quorum_missing"
 	KindQuorumBack        Kind = "witness.quorum_back"
+
+	KindIncidentOpened     Kind = "incident.opened"
+	KindIncidentUpdated    Kind = "incident.updated"
+	KindIncidentClassified Kind = "incident.classified"
+	KindIncidentReported   Kind = "incident.reported"
+	KindIncidentClosed     Kind = "incident.closed"
 )
 
 // NodeStarted is the first entry of each run.
@@ -413,6 +419,9 @@ func Decode(e Entry) (Event, error) {
 	case KindGap:
 		return decodeAs[Gap](e)
 	}
+	if ev, known, err := decodeIncident(e); known {
+		return ev, err
+	}
 	return decodeNotice(e)
 }
 
@@ -436,7 +445,8 @@ func (k Kind) Known() bool {
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
 		KindApprovalNotified, KindNoticeUndelivered, KindNoticeResent, KindGateChanged,
 		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindMediaUnkeyed, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
-		KindCertExpiring, KindCertReplaced, KindCertRefused, KindQuorumMissing, KindQuorumBack:
+		KindCertExpiring, KindCertReplaced, KindCertRefused, KindQuorumMissing, KindQuorumBack,
+		KindIncidentOpened, KindIncidentUpdated, KindIncidentClassified, KindIncidentReported, KindIncidentClosed:
 		return true
 	}
 	return false

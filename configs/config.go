@@ -13,6 +13,7 @@ import (
 
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/incident"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip"
@@ -62,6 +63,7 @@ type Config struct {
 	HEP        HEPPart
 	Spans      SpansPart
 	Witnesses  WitnessesPart
+	Incidents  incident.Rulebook
 }
 
 // SuspensionSource is where the overlay of suspended instruments comes from.

@@ -42,6 +42,10 @@ type File struct {
 	People []Person `yaml:"people,omitempty"`
 	// The transparency log.
 	Log Log `yaml:"log,omitempty"`
+	// The financial entity as the law on incidents sees it.
+	Entity Entity `yaml:"entity,omitempty"`
+	// What opens an incident, and what runs then.
+	Incidents Incidents `yaml:"incidents,omitempty"`
 	// Who is told.
 	Notify []Channel `yaml:"notify,omitempty"`
 	// The HTTP interface.

@@ -67,6 +67,12 @@ var fields = map[audit.Kind]struct {
 	audit.KindGap:               {"cause", []string{"from", "to", "cause", "lost"}},
 	audit.KindQuorumMissing:     {"", []string{"entries", "wanted", "signed", "since"}},
 	audit.KindQuorumBack:        {"", []string{"entries", "wanted", "signed", "since"}},
+
+	audit.KindIncidentOpened:     {"incident", []string{"incident", "rule", "cause", "since", "until", "region", "country", "parties"}},
+	audit.KindIncidentUpdated:    {"incident", []string{"incident", "what", "at", "until", "clock", "due", "before"}},
+	audit.KindIncidentClassified: {"incident", []string{"incident", "major", "at", "criteria"}},
+	audit.KindIncidentReported:   {"incident", []string{"incident", "clock", "at"}},
+	audit.KindIncidentClosed:     {"incident", []string{"incident"}},
 }
 
 var failoverFields = []string{"trunk", "route", "from", "to", "region", "country", "verdict", "ground", "why", "ticket"}
@@ -76,7 +82,7 @@ func DefaultKinds() []string {
 	return []string{
 		"failover.*", string(audit.KindGateChanged), "law.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
-		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*",
+		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*",
 	}
 }
 
@@ -123,6 +129,9 @@ func noticeOf(e audit.Entry) (n Notice, ok bool) {
 	what, _ := n.Data["what"].(string)
 	if e.Kind == audit.KindGateChanged && (what == "notified" || what == "not_applied") {
 		return Notice{}, false // our own echo, and a change that never was
+	}
+	if e.Kind == audit.KindIncidentUpdated && what == "note" {
+		return Notice{}, false // the free text of a person, and nothing else
 	}
 	n.Summary = summary(n)
 	return n, true

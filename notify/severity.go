@@ -44,6 +44,8 @@ func SeverityOf(n Notice) Severity {
 		if n.Data["after_crash"] == true {
 			return Failing
 		}
+	case audit.KindIncidentOpened, audit.KindIncidentUpdated, audit.KindIncidentClassified:
+		return incidentSeverity(n)
 	case audit.KindCertExpiring:
 		if left, ok := n.Data["days_left"].(float64); ok && left <= nearEnd {
 			return Failing
@@ -53,6 +55,24 @@ func SeverityOf(n Notice) Severity {
 		return s
 	}
 	return Plain
+}
+
+// incidentSeverity: calls fail or left their places, or a limit of reporting passed; everything else that somebody has to look at is less.
+func incidentSeverity(n Notice) Severity {
+	switch n.Data["rule"] {
+	case "region_down", "trunk_loss", "residency_violation":
+		return Critical
+	}
+	switch n.Data["what"] {
+	case "recovered":
+		return Plain
+	case "clock_late":
+		return Critical
+	}
+	if n.Data["major"] == false {
+		return Plain
+	}
+	return Failing
 }
 
 // Action is what a notice does to the thing that it is about, where an outlet keeps such things open.
@@ -86,6 +106,12 @@ func Lifecycle(n Notice) (key string, action Action) {
 		return "witnesses", Trigger
 	case n.Kind == audit.KindQuorumBack:
 		return "witnesses", Resolve
+	case n.Kind == audit.KindIncidentOpened, n.Kind == audit.KindIncidentUpdated:
+		return "incident/" + n.Subject, opens(n)
+	case n.Kind == audit.KindIncidentClassified, n.Kind == audit.KindIncidentReported:
+		return "incident/" + n.Subject, Acknowledge
+	case n.Kind == audit.KindIncidentClosed:
+		return "incident/" + n.Subject, Resolve
 	case n.Kind == audit.KindHealthChanged && n.Data["to"] == "up":
 		return "target/" + n.Subject, Resolve
 	case n.Kind == audit.KindHealthChanged:

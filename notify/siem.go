@@ -74,6 +74,8 @@ func impact(n Notice) string {
 			return "none: the target takes calls again"
 		}
 		return "calls avoid the target while others are permitted"
+	case audit.KindIncidentOpened:
+		return "clients may be affected: the incident has the figures"
 	case audit.KindGap:
 		return "records are missing"
 	}

@@ -1,0 +1,93 @@
+package audit
+
+import "time"
+
+// IncidentOpened says that an incident began, by a rule or by a person. What an incident is, is what the entries about it say: nothing else holds it.
+// DORA Art. 17(2).
+type IncidentOpened struct {
+	Incident string    `json:"incident"`
+	Rule     string    `json:"rule"`           // region_down | trunk_loss | media_dead | log_gap | residency_violation | break_glass_unreviewed | by_hand
+	Cause    string    `json:"cause"`          // what has the same cause while it runs is the same incident: "region aws:eu-central-1"
+	Title    string    `json:"title"`          // one line, no name of a person
+	Since    time.Time `json:"since"`          // of the occurrence; the entry's own time is when we became aware
+	Until    time.Time `json:"until,omitzero"` // it was over already
+	Region   string    `json:"region,omitempty"`
+	Country  string    `json:"country,omitempty"`
+	Parties  []string  `json:"parties,omitempty"`
+	Found    Found     `json:"found,omitzero"`
+	By       string    `json:"by,omitempty"` // pseudonym; empty: the rule
+}
+
+// Found is what a rule saw.
+type Found struct {
+	Entries []uint64 `json:"entries,omitempty"` // indices of the first of those that it rests on
+	Last    uint64   `json:"last,omitempty"`    // index of the newest one
+	Count   int      `json:"count,omitempty"`   // of them, or of what they say
+	Of      int      `json:"of,omitempty"`      // how many there are in all: calls up, targets
+}
+
+// IncidentUpdated says that something about an incident changed.
+type IncidentUpdated struct {
+	Incident string    `json:"incident"`
+	What     string    `json:"what"` // recovered | recurred | more | note | breach_known | clock_warning | clock_late
+	At       time.Time `json:"at,omitzero"`
+	Until    time.Time `json:"until,omitzero"`
+	Found    Found     `json:"found,omitzero"`
+	Clock    string    `json:"clock,omitempty"` // of a warning: the name of the clock
+	Due      time.Time `json:"due,omitzero"`    // and its limit
+	Before   string    `json:"before,omitempty"`
+	Text     string    `json:"text,omitempty"`
+	By       string    `json:"by,omitempty"`
+}
+
+// IncidentClassified says how people classified an incident. The node computes; the financial entity classifies. DORA Art. 18.
+type IncidentClassified struct {
+	Incident string    `json:"incident"`
+	Major    bool      `json:"major"`
+	At       time.Time `json:"at"`
+	Criteria []string  `json:"criteria,omitempty"` // words of ITS (EU) 2025/302 field 2.5
+	Reason   string    `json:"reason"`
+	By       string    `json:"by"`
+}
+
+// IncidentReported says that something was submitted to an authority: a person says so, the node sends nothing.
+type IncidentReported struct {
+	Incident  string    `json:"incident"`
+	Clock     string    `json:"clock"` // initial | intermediate | final | gdpr_33, or one of the entity's own
+	At        time.Time `json:"at"`
+	Reference string    `json:"reference,omitempty"`       // the code that the authority gave
+	Digest    string    `json:"document_sha256,omitempty"` // of the document that went out, hex
+	By        string    `json:"by"`
+}
+
+// IncidentClosed says that people are done with an incident. Clocks of a major one go on until its final report.
+type IncidentClosed struct {
+	Incident string `json:"incident"`
+	Reason   string `json:"reason"`
+	By       string `json:"by"`
+}
+
+func (IncidentOpened) Kind() Kind     { return KindIncidentOpened }
+func (IncidentUpdated) Kind() Kind    { return KindIncidentUpdated }
+func (IncidentClassified) Kind() Kind { return KindIncidentClassified }
+func (IncidentReported) Kind() Kind   { return KindIncidentReported }
+func (IncidentClosed) Kind() Kind     { return KindIncidentClosed }
+
+// decodeIncident is Decode for what is about incidents; known is false for any other kind.
+func decodeIncident(e Entry) (ev Event, known bool, err error) {
+	switch e.Kind {
+	case KindIncidentOpened:
+		ev, err = decodeAs[IncidentOpened](e)
+	case KindIncidentUpdated:
+		ev, err = decodeAs[IncidentUpdated](e)
+	case KindIncidentClassified:
+		ev, err = decodeAs[IncidentClassified](e)
+	case KindIncidentReported:
+		ev, err = decodeAs[IncidentReported](e)
+	case KindIncidentClosed:
+		ev, err = decodeAs[IncidentClosed](e)
+	default:
+		return nil, false, nil
+	}
+	return ev, true, err
+}

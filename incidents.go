@@ -1,0 +1,80 @@
+package cordon
+
+import (
+	"time"
+
+	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/incident"
+	"github.com/cordonsip/cordon/routing/desk"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// buildIncidents makes what follows the log for incidents.
+func (n *Node) buildIncidents(c *configs.Config) (err error) {
+	n.incidents, err = incident.New(incident.Config{
+		Log: n.log, KV: n.kv, World: field{n}, Node: c.File.Node.Name, Rules: c.Incidents, Logger: n.logger.With("room", "incident"), Metrics: n.opts.Metrics,
+	})
+	return err
+}
+
+// field is the node as the rules of incidents see it.
+type field struct{ n *Node }
+
+var _ incident.World = field{}
+
+// Targets implements incident.World: those that calls may go to now. What the law or people keep calls from is not missing.
+func (f field) Targets() []incident.Target {
+	now, book, snap := time.Now(), f.n.desk.Book(), f.n.fence.Snapshot()
+	var out []incident.Target
+	for name, list := range f.n.checker.Table().ByParty {
+		region := ""
+		if p, ok := snap.Party(name); ok {
+			region = p.Region.String()
+		}
+		if s := book.Party(now, name, region).State; s != "" && s != desk.InService {
+			continue
+		}
+		for _, st := range list {
+			t := st.Target
+			if s := book.Target(now, t.ID(), t.Party, t.Member, t.Ruling.Region.String()).State; s != "" && s != desk.InService {
+				continue
+			}
+			if t.Addr.IsValid() && t.Ruling.Permitted() {
+				out = append(out, incident.Target{ID: t.ID(), Party: name})
+			}
+		}
+	}
+	return out
+}
+
+// Party implements incident.World.
+func (f field) Party(name string) (incident.Party, bool) {
+	snap := f.n.fence.Snapshot()
+	p, ok := snap.Party(name)
+	if !ok {
+		return incident.Party{}, false
+	}
+	out := incident.Party{Trunk: p.Kind == sovereign.KindTrunk, Region: p.Region.String()}
+	cfg := f.n.cfg.Load()
+	if fact, known := cfg.Catalogue.Lookup(p.Region); known {
+		out.Country = string(fact.Country)
+	}
+	for _, d := range cfg.Declarations {
+		if d.Region == p.Region && d.Operator != "" {
+			out.Operator = d.Operator
+			break
+		}
+	}
+	return out, true
+}
+
+// Live implements incident.World. A drill is planned, and so is a test call of ours: DORA Art. 3(8).
+func (f field) Live() []string {
+	var out []string
+	for _, c := range f.n.edge.Calls() {
+		if c.Purpose != sovereign.Drill.String() && c.Purpose != sovereign.SyntheticProbe.String() {
+			out = append(out, c.Ref)
+		}
+	}
+	return out
+}
