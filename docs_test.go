@@ -12,6 +12,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -224,6 +225,7 @@ func jsonFields(typ reflect.Type, seen map[reflect.Type]bool) []string {
 
 func TestThePageOfTheLogHasEveryKindWithItsFields(t *testing.T) {
 	parts := sections(page(t, "docs/reference/log.md"), "###")
+	maps.Copy(parts, sections(page(t, "docs/reference/log-incidents.md"), "###")) // a story of their own, with a page of its own
 	for _, kind := range kindsInSource(t) {
 		text, ok := parts[string(kind)]
 		if !ok {

@@ -73,21 +73,19 @@ func (IncidentClassified) Kind() Kind { return KindIncidentClassified }
 func (IncidentReported) Kind() Kind   { return KindIncidentReported }
 func (IncidentClosed) Kind() Kind     { return KindIncidentClosed }
 
-// decodeIncident is Decode for what is about incidents; known is false for any other kind.
-func decodeIncident(e Entry) (ev Event, known bool, err error) {
+// decodeIncident is Decode for what is about incidents, and the Raw of kinds that have no struct.
+func decodeIncident(e Entry) (Event, error) {
 	switch e.Kind {
 	case KindIncidentOpened:
-		ev, err = decodeAs[IncidentOpened](e)
+		return decodeAs[IncidentOpened](e)
 	case KindIncidentUpdated:
-		ev, err = decodeAs[IncidentUpdated](e)
+		return decodeAs[IncidentUpdated](e)
 	case KindIncidentClassified:
-		ev, err = decodeAs[IncidentClassified](e)
+		return decodeAs[IncidentClassified](e)
 	case KindIncidentReported:
-		ev, err = decodeAs[IncidentReported](e)
+		return decodeAs[IncidentReported](e)
 	case KindIncidentClosed:
-		ev, err = decodeAs[IncidentClosed](e)
-	default:
-		return nil, false, nil
+		return decodeAs[IncidentClosed](e)
 	}
-	return ev, true, err
+	return Raw{e.Kind, e.Body}, nil
 }

@@ -419,9 +419,6 @@ func Decode(e Entry) (Event, error) {
 	case KindGap:
 		return decodeAs[Gap](e)
 	}
-	if ev, known, err := decodeIncident(e); known {
-		return ev, err
-	}
 	return decodeNotice(e)
 }
 

@@ -13,6 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+func exampleFound() Found { return Found{Entries: []uint64{7, 9}, Last: 9, Count: 2, Of: 2} }
+
 // examples is one event of every kind with every field set, so that a field that is renamed or dropped shows.
 func examples() []Event {
 	at := time.Date(2026, 11, 20, 8, 0, 0, 123456789, time.UTC)
@@ -57,6 +59,16 @@ func examples() []Event {
 		CertReplaced{Use: "listeners[0]", Cause: "file", Before: "00ff", After: "11ff", NotAfter: at},
 		CertRefused{Use: "listeners[0]", Why: "the key is not that of the certificate"},
 		exampleReceipt(at, call, move),
+		IncidentOpened{
+			Incident: "INC-20261120-edge-1", Rule: "region_down", Cause: "region aws:eu-central-1", Title: "All targets in aws:eu-central-1 are down", Since: at, Until: at,
+			Region: "aws:eu-central-1", Country: "DE", Parties: []string{"fra"}, Found: exampleFound(), By: "p-a",
+		},
+		IncidentUpdated{
+			Incident: "INC-20261120-edge-1", What: "clock_warning", At: at, Until: at, Found: exampleFound(), Clock: "initial", Due: at, Before: "1h0m0s", Text: "the carrier knows", By: "p-a",
+		},
+		IncidentClassified{Incident: "INC-20261120-edge-1", Major: true, At: at, Criteria: []string{"geographical_spread"}, Reason: "two Member States", By: "p-a"},
+		IncidentReported{Incident: "INC-20261120-edge-1", Clock: "initial", At: at, Reference: "BaFin 4711", Digest: "00ff", By: "p-a"},
+		IncidentClosed{Incident: "INC-20261120-edge-1", Reason: "the region is back", By: "p-a"},
 		QuorumMissing{Entries: 40, Wanted: 2, Signed: 1, Since: at, Failures: []string{"witness.example/1: it answered 503"}},
 		QuorumBack{Entries: 60, Wanted: 2, Signed: 3, Since: at},
 		Gap{From: at, To: at.Add(time.Second), Cause: CauseCrash, Lost: 1, Calls: []string{call}},
@@ -163,7 +175,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 37 {
+	if len(g) != len(w) || len(seen) != 42 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -22,7 +22,7 @@ type NoticeResent struct {
 func (NoticeUndelivered) Kind() Kind { return KindNoticeUndelivered }
 func (NoticeResent) Kind() Kind      { return KindNoticeResent }
 
-// decodeNotice is Decode for what is about notices and witnesses, and the Raw of kinds that have no struct.
+// decodeNotice is Decode for what is about notices and witnesses.
 func decodeNotice(e Entry) (Event, error) {
 	switch e.Kind {
 	case KindNoticeUndelivered:
@@ -34,5 +34,5 @@ func decodeNotice(e Entry) (Event, error) {
 	case KindQuorumBack:
 		return decodeAs[QuorumBack](e)
 	}
-	return Raw{e.Kind, e.Body}, nil
+	return decodeIncident(e)
 }

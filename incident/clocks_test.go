@@ -13,7 +13,7 @@ import (
 
 // friday waits until Friday, 7 January 2000, 08:00 UTC: virtual time begins with the Saturday before.
 func friday() time.Time {
-	time.Sleep(time.Date(2000, 1, 7, 8, 0, 0, 0, time.UTC).Sub(time.Now()))
+	time.Sleep(time.Until(time.Date(2000, 1, 7, 8, 0, 0, 0, time.UTC)))
 	synctest.Wait()
 	return time.Now()
 }

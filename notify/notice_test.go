@@ -96,7 +96,8 @@ func TestKinds(t *testing.T) {
 		words []string
 		n     int // -1: refused
 	}{
-		{nil, 21},
+		{nil, 26},
+		{[]string{"incident.*"}, 5},
 		{[]string{"witness.*"}, 2},
 		{[]string{"failover.*"}, 4},
 		{[]string{"gate.changed", "gate.changed"}, 1},
