@@ -52,6 +52,8 @@ type Gate interface {
 	Decide(ctx context.Context, ticket, person, role string, approve bool, reason, planHash, auth string) (approval.Ticket, error)
 	Opine(ctx context.Context, ticket, person string, w approval.OpinionWord, text string, met bool) (approval.Ticket, error)
 	Activate(ctx context.Context, ticket, person string) (approval.Ticket, error)
+	BreakGlass(ctx context.Context, ticket, person, role, reason, planHash, auth string) (approval.Ticket, error)
+	Review(ctx context.Context, ticket, person string, v approval.PostReview) (approval.Ticket, error)
 	Withdraw(ctx context.Context, ticket, person, why string) (approval.Ticket, error)
 	Revoke(ctx context.Context, ticket, person, why string) (approval.Ticket, error)
 }
@@ -277,6 +279,8 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/tickets/{id}", "org.read", nil, s.ticket},
 		{"POST /api/v1/tickets/{id}/decisions", "", people, s.decide},
 		{"POST /api/v1/tickets/{id}/opinions", "", append([]string{"dpo", "operator"}, people...), s.opine}, // the gate takes an opinion of the dpo alone, and "not reached" of anybody
+		{"POST /api/v1/tickets/{id}/break-glass", "", people, s.breakGlass},
+		{"POST /api/v1/tickets/{id}/review", "", append([]string{approval.RoleAuditor}, people...), s.review},
 		{"POST /api/v1/tickets/{id}/activate", "", append([]string{"operator"}, people...), s.activate},
 		{"POST /api/v1/tickets/{id}/withdraw", "", append([]string{"operator"}, people...), s.withdraw},
 		{"POST /api/v1/tickets/{id}/revoke", "", append([]string{"operator", "dpo"}, people...), s.revoke},

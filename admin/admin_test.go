@@ -64,6 +64,14 @@ func (g *fakeGate) Activate(_ context.Context, t, p string) (approval.Ticket, er
 	return g.note("activate", t, p)
 }
 
+func (g *fakeGate) BreakGlass(_ context.Context, t, p, role, reason, hash, auth string) (approval.Ticket, error) {
+	return g.note("break glass as "+role+" for "+reason+" over "+hash+" by "+auth, t, p)
+}
+
+func (g *fakeGate) Review(_ context.Context, t, p string, v approval.PostReview) (approval.Ticket, error) {
+	return g.note(fmt.Sprintf("review as %s: %t %t %s", v.Role, v.Lawful, v.Updated, v.Lessons), t, p)
+}
+
 func (g *fakeGate) Withdraw(_ context.Context, t, p, why string) (approval.Ticket, error) {
 	return g.note("withdraw for "+why, t, p)
 }
@@ -239,6 +247,9 @@ func TestGateIsAskedInThePersonsName(t *testing.T) {
 		{"c", "/api/v1/tickets/t1/opinions", `{"opinion":"no_objection","text":"t"}`, "opine no_objection t1 clara"},
 		{"o", "/api/v1/tickets/t1/activate", ``, "activate t1 ops"},
 		{"o", "/api/v1/tickets/t1/withdraw", `{"reason":"x"}`, "withdraw for x t1 ops"},
+		{"a", "/api/v1/tickets/t1/break-glass", `{"reason":"now","plan_hash":"h"}`, "break glass as ciso for now over h by bearer t1 anna"},
+		{"b", "/api/v1/tickets/t1/break-glass", `{"role":"crisis_manager","reason":"now","plan_hash":"h"}`, "break glass as crisis_manager for now over h by bearer t1 both"},
+		{"a", "/api/v1/tickets/t1/review", `{"lawful":false,"record_of_processing_updated":true,"lessons":"l"}`, "review as ciso: false true l t1 anna"},
 		{"o", "/api/v1/tickets", `{"trunks":["de"],"edge_groups":["iad"],"reason":"r","alternatives_considered":[{"option":"o","why_not":"w"}],"grant_for":"2h"}`, "request of iad for 2h de ops"},
 		{"c", "/api/v1/tickets/t1/revoke", `{"reason":"y"}`, "revoke for y t1 clara"},
 	} {
@@ -254,6 +265,17 @@ func TestGateIsAskedInThePersonsName(t *testing.T) {
 		if w := d.ask("POST", "/api/v1/tickets", "o", `{"trunks":["de"],"edge_groups":["iad"],"grant_for":"`+length+`"}`); w.Code != 400 {
 			t.Errorf("a grant for %s: %d", length, w.Code)
 		}
+	}
+	for path, body := range map[string]string{"break-glass": `{"reason":"now"}`, "review": `{"lawful":true,"lessons":"l"}`} {
+		if w := d.ask("POST", "/api/v1/tickets/t1/"+path, "b", body); w.Code != 422 {
+			t.Errorf("%s in one of two roles: %d", path, w.Code)
+		}
+		if w := d.ask("POST", "/api/v1/tickets/t1/"+path, "c", body); w.Code != 403 {
+			t.Errorf("%s by the data protection officer: %d", path, w.Code)
+		}
+	}
+	if w := d.ask("POST", "/api/v1/tickets/t1/review", "a", `{"lessons":"l"}`); w.Code != 400 {
+		t.Errorf("a review that says nothing: %d", w.Code)
 	}
 	if w := d.ask("POST", "/api/v1/tickets", "c", `{}`); w.Code != 403 {
 		t.Errorf("the data protection officer asked for a grant: %d", w.Code)

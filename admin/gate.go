@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/cordonsip/cordon/approval"
@@ -39,6 +40,58 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, id Identity) er
 		return &Problem{Status: http.StatusBadRequest, Title: "grant_for is no length of time", Hint: "write 90m or 4h"}
 	}
 	t, err := s.c.Request(r.Context(), q, id.Person)
+	if err != nil {
+		return err
+	}
+	return s.show(w, t, id)
+}
+
+// Confirmation is the body by which one of two people breaks the glass. The plan hash says what was read.
+type Confirmation struct {
+	Role     string `json:"role,omitempty"` // needed when the person holds several approving roles
+	Reason   string `json:"reason"`
+	PlanHash string `json:"plan_hash"`
+}
+
+func (s *Server) breakGlass(w http.ResponseWriter, r *http.Request, id Identity) error {
+	var c Confirmation
+	if err := body(r, &c); err != nil {
+		return err
+	}
+	if err := inRole(&c.Role, approving(id.Roles)); err != nil {
+		return err
+	}
+	t, err := s.c.Gate.BreakGlass(r.Context(), r.PathValue("id"), id.Person, c.Role, c.Reason, c.PlanHash, "bearer")
+	if err != nil {
+		return err
+	}
+	return s.show(w, t, id)
+}
+
+// Finding is the body of a review.
+type Finding struct {
+	Role    string `json:"role,omitempty"` // needed when the person may review in several roles
+	Lawful  *bool  `json:"lawful"`
+	Updated bool   `json:"record_of_processing_updated"`
+	Lessons string `json:"lessons"`
+}
+
+func (s *Server) review(w http.ResponseWriter, r *http.Request, id Identity) error {
+	var f Finding
+	if err := body(r, &f); err != nil {
+		return err
+	}
+	if f.Lawful == nil {
+		return &Problem{Status: http.StatusBadRequest, Title: "a review says whether it was lawful", Hint: `{"lawful": true, "record_of_processing_updated": true, "lessons": "..."}`}
+	}
+	may := approving(id.Roles)
+	if slices.Contains(id.Roles, approval.RoleAuditor) {
+		may = append(may, approval.RoleAuditor)
+	}
+	if err := inRole(&f.Role, may); err != nil {
+		return err
+	}
+	t, err := s.c.Gate.Review(r.Context(), r.PathValue("id"), id.Person, approval.PostReview{Role: f.Role, Lawful: *f.Lawful, Updated: f.Updated, Lessons: f.Lessons})
 	if err != nil {
 		return err
 	}

@@ -49,8 +49,14 @@ func (s *Server) show(w http.ResponseWriter, t approval.Ticket, id Identity) err
 	for _, d := range t.Decisions {
 		words = append(words, d.Person)
 	}
+	for _, d := range t.Glass {
+		words = append(words, d.Person)
+	}
 	for _, o := range t.Opinions {
 		words = append(words, o.Person)
+	}
+	if t.Review != nil {
+		words = append(words, t.Review.Person)
 	}
 	people := s.c.People()
 	v.People = map[string]string{}
@@ -75,21 +81,26 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, id Identity) err
 	if err := body(r, &word); err != nil {
 		return err
 	}
-	if word.Role == "" {
-		roles := approving(id.Roles)
-		if len(roles) > 1 {
-			return &Problem{
-				Status: http.StatusUnprocessableEntity, Title: "you hold several approving roles", Detail: strings.Join(roles, ", "),
-				Hint: "say in which one you decide: --role=" + roles[0] + ", or the field role",
-			}
-		}
-		word.Role = strings.Join(roles, "")
+	if err := inRole(&word.Role, approving(id.Roles)); err != nil {
+		return err
 	}
 	t, err := s.c.Gate.Decide(r.Context(), r.PathValue("id"), id.Person, word.Role, word.Approve, word.Reason, word.PlanHash, "bearer")
 	if err != nil {
 		return err
 	}
 	return s.show(w, t, id)
+}
+
+// inRole fills in the only role that a person can mean.
+func inRole(role *string, held []string) error {
+	if *role == "" && len(held) > 1 {
+		return &Problem{
+			Status: http.StatusUnprocessableEntity, Title: "you hold several approving roles", Detail: strings.Join(held, ", "),
+			Hint: "say in which one you decide: --role=" + held[0] + ", or the field role",
+		}
+	}
+	*role = cmp.Or(*role, strings.Join(held, ""))
+	return nil
 }
 
 // approving are the roles of a person in which a decision may count.

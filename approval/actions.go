@@ -89,7 +89,7 @@ func (g *Gate) askedByPeople(who string, scope Scope) (Ticket, bool) {
 		return Ticket{}, false
 	}
 	for _, t := range g.openTickets() {
-		if t.State != Active && t.Plan.Scope.same(scope) && !strings.HasPrefix(t.RequestedBy, rulePrefix) {
+		if !t.State.live() && t.Plan.Scope.same(scope) && !strings.HasPrefix(t.RequestedBy, rulePrefix) {
 			return t, true
 		}
 	}
@@ -100,10 +100,11 @@ func (g *Gate) askedByPeople(who string, scope Scope) (Ticket, bool) {
 func (g *Gate) propose(ctx context.Context, s *settings, who string, plan Plan) (Ticket, error) {
 	now := stamp()
 	id := g.own.ids.next(now)
+	var err error
 	open := 0
 	for _, t := range g.openTickets() {
 		switch {
-		case t.State != Active && t.Plan.Scope.same(plan.Scope):
+		case !t.State.live() && t.Plan.Scope.same(plan.Scope):
 			if err := g.supersede(ctx, t.ID, id); err != nil {
 				return Ticket{}, err
 			}
@@ -115,6 +116,9 @@ func (g *Gate) propose(ctx context.Context, s *settings, who string, plan Plan) 
 		return Ticket{}, &Refusal{RuleTooMany, fmt.Sprintf("%d tickets are open", open), "decide or withdraw some"}
 	}
 	r := s.request(id, who, plan, now)
+	if r.Ticket.Repetitions, err = g.repetitions(ctx, plan.LegalBasis, now); err != nil {
+		return Ticket{}, err
+	}
 	if err := g.first(ctx, r, Pending, GateChanged{What: Proposed, Why: plan.Reason}); err != nil {
 		return Ticket{}, err
 	}
@@ -359,8 +363,14 @@ func (g *Gate) activate(ctx context.Context, ticket, who string) (Ticket, error)
 	if err != nil {
 		return t, err
 	}
-	if err := g.renew(ctx, ticket); err != nil {
-		g.logger.Warn("no calls could be reserved yet", "ticket", ticket, "error", err)
+	g.opened(ctx, t)
+	return t, nil
+}
+
+// opened does what follows a grant's going live: its first calls are reserved, and it takes the place of an older grant for the same scope.
+func (g *Gate) opened(ctx context.Context, t Ticket) {
+	if err := g.renew(ctx, t.ID); err != nil {
+		g.logger.Warn("no calls could be reserved yet", "ticket", t.ID, "error", err)
 	}
 	for _, old := range g.openTickets() {
 		if old.ID == t.ID || old.State != Active || !old.Plan.Scope.same(t.Plan.Scope) {
@@ -370,7 +380,6 @@ func (g *Gate) activate(ctx context.Context, ticket, who string) (Ticket, error)
 			g.logger.Warn("the older grant for the same scope goes on until its end", "ticket", old.ID, "error", err)
 		}
 	}
-	return t, nil
 }
 
 // Withdraw ends a ticket that is not live, by who asked for it.
@@ -404,7 +413,7 @@ func (g *Gate) Revoke(ctx context.Context, ticket, person, why string) (Ticket, 
 		t := &r.Ticket
 		may := strings.HasPrefix(who, rulePrefix) || who == t.RequestedBy || r.holdsAny(who, append(filled(r.Rules.Roles), r.Rules.OpinionRole, RoleOperator)...)
 		switch {
-		case t.State != Approved && t.State != Active:
+		case t.State != Approved && !t.State.live():
 			return GateChanged{}, &Refusal{RuleClosed, fmt.Sprintf("the ticket is %s", t.State), "only an approved or live ticket is revoked; a waiting one is denied or withdrawn"}
 		case !may:
 			return GateChanged{}, &Refusal{RuleRoleNotHeld, "the person may not revoke", "an approving role, the opinion role, an " + RoleOperator + " or the requester may"}

@@ -125,7 +125,13 @@ type Ticket struct {
 	Missing     []string   `json:"missing"`         // what still stands between the ticket and APPROVED, in words
 	Entry       uint64     `json:"entry,omitempty"` // log index of the last change; absent in the log itself
 	Spent       int        `json:"spent"`
-	Notices     []Notice   `json:"notices"` // who was told, before anything counted: DORA Art. 14, 17(3)(d)
+	// Repetitions is how many grants rested on the same derogation of GDPR Art. 49 within the twelve months before the request.
+	Repetitions int         `json:"repetitions_12m,omitempty"`
+	Glass       []Decision  `json:"break_glass,omitempty"` // who confirmed an emergency change
+	ReviewBy    time.Time   `json:"review_by,omitzero"`
+	Review      *PostReview `json:"post_review,omitempty"`
+	Warnings    []string    `json:"warnings,omitempty"` // what people should know before a word
+	Notices     []Notice    `json:"notices"`            // who was told, before anything counted: DORA Art. 14, 17(3)(d)
 }
 
 // Notice says that a channel told people of the ticket, or why it could not.
@@ -153,13 +159,16 @@ type Rules struct {
 	OpinionRole  string        `json:"opinion_role"`   // default dpo
 	NeedOpinion  bool          `json:"opinion_needed"` // DefaultRules: true
 	NeedBasis    bool          `json:"basis_needed,omitempty"`
-	ApproveIn    time.Duration `json:"approve_in_ns"`   // default 30 min, at most 24 h
-	ExecuteIn    time.Duration `json:"execute_in_ns"`   // default 15 min, at most 24 h
-	GrantFor     time.Duration `json:"grant_for_ns"`    // default 4 h
-	GrantMax     time.Duration `json:"grant_max_ns"`    // default and at most 72 h; 24 h on a legal basis of GDPR Art. 49
-	AutoActivate bool          `json:"auto_activate"`   // activate on quorum (DefaultRules: true); else somebody calls Activate
-	MaxCalls     int           `json:"max_calls_total"` // default of Scope.MaxCalls, default 1000
-	QuotaBlock   int           `json:"quota_block"`     // calls reserved per compare-and-swap, default 10
+	ApproveIn    time.Duration `json:"approve_in_ns"` // default 30 min, at most 24 h
+	ExecuteIn    time.Duration `json:"execute_in_ns"` // default 15 min, at most 24 h
+	GrantFor     time.Duration `json:"grant_for_ns"`  // default 4 h
+	GrantMax     time.Duration `json:"grant_max_ns"`  // default and at most 72 h; 24 h on a legal basis of GDPR Art. 49
+	AutoActivate bool          `json:"auto_activate"` // activate on quorum (DefaultRules: true); else somebody calls Activate
+	NoGlass      bool          `json:"break_glass_off,omitempty"`
+	GlassFor     time.Duration `json:"break_glass_for_ns,omitempty"` // default and at most 60 min
+	ReviewIn     time.Duration `json:"review_in_ns,omitempty"`       // after the end of a grant that carried calls, default 7 days, at most 30; a break-glass has 24 h
+	MaxCalls     int           `json:"max_calls_total"`              // default of Scope.MaxCalls, default 1000
+	QuotaBlock   int           `json:"quota_block"`                  // calls reserved per compare-and-swap, default 10
 }
 
 // Config of a Gate.
@@ -210,4 +219,11 @@ const (
 	RuleTooMany          = "too_many"
 	RuleBasis            = "legal_basis"
 	RulePolicyDenied     = "policy_denied"
+	RuleGlass            = "break_glass_off"
+	RuleObjection        = "objection"
+	RuleNotEnded         = "not_ended"
+	RuleReviewed         = "reviewed"
+	RuleReviewer         = "reviewer"
+	RuleNothingPassed    = "nothing_passed"
+	RuleOpinionOwed      = "opinion_owed"
 )

@@ -87,7 +87,7 @@ func (g *Gate) apply(ctx context.Context, id string, e edit) (Ticket, error) {
 // commit logs a change and then lets it take effect at rev. ErrConflict means that it did not and that the log says so.
 func (g *Gate) commit(ctx context.Context, next *Record, rev uint64, ev GateChanged) error {
 	t := &next.Ticket
-	t.Entry, t.Missing = 0, next.missing()
+	t.Entry, t.Missing, t.Warnings = 0, next.missing(), next.warnings()
 	next.Version++
 	next.Node = g.c.Node
 	ev.Change, ev.Ticket, ev.State, ev.Word = g.own.ids.next(time.Now()), t.ID, t.State, next.evidenceWord()

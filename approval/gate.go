@@ -51,7 +51,8 @@ type Gate struct {
 		ids       ulids
 		restored  bool
 		unsettled map[string]unsettled // logged, and the store did not answer
-		voids     []GateChanged        // entries that did not take effect and whose voiding could not be logged yet
+		uses      countedUses
+		voids     []GateChanged // entries that did not take effect and whose voiding could not be logged yet
 	}
 
 	view struct {
@@ -59,6 +60,7 @@ type Gate struct {
 		tickets    map[string]*written
 		quotas     map[string]quota
 		shut       map[string]bool // grants whose end is being written
+		uses       map[string]use  // grants that went live on a derogation, by ticket
 		first      map[string]int  // calls that openQuota reserved for a block that is not there yet
 	}
 	publishing sync.Mutex // keeps snapshots and calls of Changed in order; Changed must not block
@@ -108,7 +110,7 @@ func New(c Config) (*Gate, error) {
 	g.settings.Store(s)
 	g.own.unsettled = map[string]unsettled{}
 	g.view.tickets, g.view.quotas, g.view.first = map[string]*written{}, map[string]quota{}, map[string]int{}
-	g.view.shut = map[string]bool{}
+	g.view.shut, g.view.uses = map[string]bool{}, map[string]use{}
 	g.snap.Store(&snapshot{grants: []Grant{}, blocks: map[string]*block{}})
 	return g, nil
 }
@@ -167,7 +169,7 @@ func (g *Gate) Ticket(id string) (Ticket, bool) {
 // ticketLocked is a copy of a known ticket with the calls spent as far as this node knows.
 func (g *Gate) ticketLocked(id string) Ticket {
 	t := g.view.tickets[id].Ticket.clone()
-	if t.State == Active {
+	if t.State.live() {
 		t.Spent = g.view.quotas[id].used()
 		if b := g.snap.Load().blocks[id]; b != nil {
 			t.Spent += int(b.unreported())
@@ -202,6 +204,7 @@ func (g *Gate) put(r *Record, rev uint64) bool {
 		return false
 	}
 	g.view.tickets[r.Ticket.ID] = &written{r, rev}
+	g.sawUse(&r.Ticket)
 	return true
 }
 
@@ -229,7 +232,7 @@ func (g *Gate) publish() {
 	fresh := &snapshot{grants: []Grant{}, blocks: map[string]*block{}}
 	g.view.Lock()
 	for id, w := range g.view.tickets {
-		if w.Ticket.State != Active {
+		if !w.Ticket.State.live() {
 			continue
 		}
 		if !w.isDue(now) && !g.view.shut[id] {

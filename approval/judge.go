@@ -92,10 +92,11 @@ func checkText(text string, needed bool) error {
 
 // opine judges one opinion and, when it counts, adds it and moves the ticket.
 func (r *Record) opine(now time.Time, o Opinion) error {
-	if err := r.awaiting(now); err != nil {
+	t := &r.Ticket
+	// What was opened by break-glass is advised on afterwards.
+	if err := r.awaiting(now); err != nil && t.State != BreakGlassActive && t.State != ReviewDue && t.State != Escalated {
 		return err
 	}
-	t := &r.Ticket
 	switch o.Word {
 	case NoObjection, Objection, Conditions:
 		if !r.holds(o.Person, r.Rules.OpinionRole) {
@@ -117,6 +118,9 @@ func (r *Record) opine(now time.Time, o Opinion) error {
 	}
 	o.Met, o.Before = o.Met && o.Word == Conditions, len(t.Decisions)
 	t.Opinions = append(t.Opinions, o)
+	if t.State == BreakGlassActive && o.Word == Objection {
+		r.end(now, ReviewDue, r.Rules.OpinionRole+" objects to the break-glass")
+	}
 	r.complete(now)
 	return nil
 }
@@ -166,6 +170,10 @@ func (r *Record) approvals() []Decision {
 	return slices.DeleteFunc(filled(r.Ticket.Decisions), func(d Decision) bool { return !d.Approve })
 }
 
+func approvedAs(approvals []Decision, role string) bool {
+	return slices.ContainsFunc(approvals, func(d Decision) bool { return d.Role == role })
+}
+
 // rolesLeft are the roles that have not approved yet.
 func (r *Record) rolesLeft() []string {
 	return slices.DeleteFunc(filled(r.Rules.Roles), func(role string) bool {
@@ -189,17 +197,21 @@ func (r *Record) missing() []string {
 		}
 		return []string{"the activation by somebody who did not approve, by " + clock(t.ExecuteBy)}
 	}
-	return []string{}
+	return r.missingReview()
 }
 
 func (r *Record) missingApprovals() []string {
 	approvals, need := r.approvals(), r.Rules.Quorum
 	advice := r.opinion()
 	if advice.Word != Objection {
+		var out []string
 		if len(approvals) < need {
-			return []string{fmt.Sprintf("%s by other people, each in a role of its own: %s", count(need-len(approvals), "approval"), strings.Join(r.rolesLeft(), ", "))}
+			out = append(out, fmt.Sprintf("%s by other people, each in a role of its own: %s", count(need-len(approvals), "approval"), strings.Join(r.rolesLeft(), ", ")))
 		}
-		return nil
+		if r.repeated() && !approvedAs(approvals, RoleDelegate) {
+			out = append(out, "the approval of "+RoleDelegate+", because the derogation is not occasional any more")
+		}
+		return out
 	}
 	// An objection is no veto, but it takes a third approver, the management body's delegate among them, and a reason given in its knowledge.
 	need++
@@ -207,7 +219,7 @@ func (r *Record) missingApprovals() []string {
 	if len(approvals) < need {
 		out = append(out, fmt.Sprintf("%s by other people, because of the objection: %s", count(need-len(approvals), "approval"), strings.Join(r.rolesLeft(), ", ")))
 	}
-	if slices.Contains(r.Rules.Roles, RoleDelegate) && slices.Contains(r.rolesLeft(), RoleDelegate) {
+	if (r.repeated() || slices.Contains(r.Rules.Roles, RoleDelegate)) && !approvedAs(approvals, RoleDelegate) {
 		out = append(out, "the approval of "+RoleDelegate+", because of the objection")
 	}
 	if len(approvals) <= advice.Before {
@@ -238,7 +250,7 @@ func count(n int, what string) string {
 
 // complete moves a pending ticket to APPROVED when nothing is missing.
 func (r *Record) complete(now time.Time) {
-	if len(r.missing()) > 0 {
+	if r.Ticket.State != Pending || len(r.missing()) > 0 {
 		return
 	}
 	t := &r.Ticket
@@ -249,15 +261,24 @@ func (r *Record) complete(now time.Time) {
 	}
 }
 
-// end closes the ticket.
+// end closes the ticket. What was opened by break-glass owes its review, however it ends; so does a grant that carried calls, in its state.
 func (r *Record) end(now time.Time, s State, why string) {
-	r.Ticket.State, r.Ticket.EndedAt, r.Ticket.Why = s, now, why
+	t := &r.Ticket
+	switch t.State {
+	case BreakGlassActive:
+		s = ReviewDue
+	case Active:
+		if t.Spent > 0 {
+			t.ReviewBy = now.Add(or(r.Rules.ReviewIn, reviewIn))
+		}
+	}
+	t.State, t.EndedAt, t.Why = s, now, why
 }
 
 // ring ends the ticket whose clock ran out, and says what that is.
 func (r *Record) ring(now time.Time) What {
 	t := &r.Ticket
-	if b := t.Plan.Basis; b != nil && b.over(now) {
+	if b := t.Plan.Basis; b != nil && b.over(now) && t.State.open() {
 		r.end(now, Invalidated, "the legal basis "+b.ID+" ended at "+clock(b.Until))
 		return Invalidation
 	}
@@ -266,8 +287,11 @@ func (r *Record) ring(now time.Time) What {
 		r.end(now, TimedOut, "the approval clock ran out and silence denies: "+strings.Join(r.missing(), "; "))
 	case Approved:
 		r.end(now, ExecutionExpired, "the execution clock ran out")
-	case Active:
+	case Active, BreakGlassActive:
 		r.end(now, Expired, "the grant's time is over")
+	case ReviewDue:
+		t.State, t.Why = Escalated, "the review was due by "+clock(t.ReviewBy)+": "+strings.Join(r.missing(), "; ")
+		return Escalation
 	}
 	return Clock
 }

@@ -256,7 +256,7 @@ func (g *Gate) exhaust(ctx context.Context, id string) error {
 		q, ok := g.view.quotas[id]
 		return ok && q.used() >= r.ceiling(&q)
 	}
-	due := func(r *Record) bool { return r.Ticket.State == Active && r.Ticket.ExhaustedAt.IsZero() && used(r) }
+	due := func(r *Record) bool { return r.Ticket.State.live() && r.Ticket.ExhaustedAt.IsZero() && used(r) }
 	if w := g.known(id); w == nil || !due(w.Record) {
 		return nil
 	}

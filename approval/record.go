@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -28,21 +29,22 @@ type Record struct {
 
 // GateChanged is the body of gate.changed: one change of a ticket, before it took effect.
 type GateChanged struct {
-	Change   string    `json:"change_id"` // ULID
-	Ticket   string    `json:"ticket"`
-	What     What      `json:"what"`
-	From     State     `json:"from,omitempty"`
-	State    State     `json:"state,omitempty"`
-	FromWord string    `json:"evidence_state_before,omitempty"` // the words of gate decision records
-	Word     string    `json:"evidence_state,omitempty"`
-	By       string    `json:"by"` // pseudonym, or "rule:<name>"
-	PlanHash string    `json:"plan_hash,omitempty"`
-	Decision *Decision `json:"decision,omitempty"`
-	Opinion  *Opinion  `json:"dpo_opinion,omitempty"`
-	Why      string    `json:"reason,omitempty"`
-	Missing  []string  `json:"missing,omitempty"`
-	Voids    string    `json:"voids,omitempty"` // change that did not take effect, of NotApplied
-	Record   *Record   `json:"record,omitempty"`
+	Change   string      `json:"change_id"` // ULID
+	Ticket   string      `json:"ticket"`
+	What     What        `json:"what"`
+	From     State       `json:"from,omitempty"`
+	State    State       `json:"state,omitempty"`
+	FromWord string      `json:"evidence_state_before,omitempty"` // the words of gate decision records
+	Word     string      `json:"evidence_state,omitempty"`
+	By       string      `json:"by"` // pseudonym, or "rule:<name>"
+	PlanHash string      `json:"plan_hash,omitempty"`
+	Decision *Decision   `json:"decision,omitempty"`
+	Opinion  *Opinion    `json:"dpo_opinion,omitempty"`
+	Review   *PostReview `json:"post_review,omitempty"`
+	Why      string      `json:"reason,omitempty"`
+	Missing  []string    `json:"missing,omitempty"`
+	Voids    string      `json:"voids,omitempty"` // change that did not take effect, of NotApplied
+	Record   *Record     `json:"record,omitempty"`
 }
 
 // Kind of the entry.
@@ -64,6 +66,7 @@ func (t Ticket) clone() Ticket {
 	t.Opinions = filled(t.Opinions)
 	t.Missing = filled(t.Missing)
 	t.Notices = filled(t.Notices)
+	t.Glass, t.Warnings = slices.Clone(t.Glass), slices.Clone(t.Warnings)
 	return t
 }
 
@@ -111,8 +114,10 @@ func (r *Record) due() time.Time {
 		due = r.Ticket.ApproveBy
 	case Approved:
 		due = r.Ticket.ExecuteBy
-	case Active:
+	case Active, BreakGlassActive:
 		due = r.Ticket.GrantUntil
+	case ReviewDue:
+		due = r.Ticket.ReviewBy
 	}
 	if end := r.basisEnd(); r.Ticket.State.open() && !end.IsZero() && end.Before(due) {
 		due = end

@@ -62,7 +62,7 @@ func (g *Gate) restore(ctx context.Context) (int, error) {
 		}
 	}
 	for _, t := range g.openTickets() {
-		if t.State != Active {
+		if !t.State.live() {
 			continue
 		}
 		lost, err := g.recount(ctx, g.known(t.ID).Record)
@@ -161,10 +161,10 @@ func worthRestoring(logged map[string][]candidate, stored map[string]state.Item)
 	ended := 0
 	return slices.DeleteFunc(ids, func(id string) bool {
 		list := logged[id]
-		if len(list) > 0 && !list[0].Ticket.State.open() {
+		if len(list) > 0 && list[0].Ticket.State.Terminal() {
 			ended++
 		}
-		return stored[id].Rev == 0 && ended > maxClosed
+		return stored[id].Rev == 0 && ended > maxClosed && (len(list) == 0 || list[0].Ticket.State.Terminal())
 	})
 }
 

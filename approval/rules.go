@@ -19,6 +19,9 @@ const (
 const (
 	grantCap = 72 * time.Hour
 	clockCap = 24 * time.Hour
+
+	reviewIn  = 7 * 24 * time.Hour
+	reviewCap = 30 * 24 * time.Hour
 )
 
 // MaxQuota is the largest number of calls that rules may name: every number up to it is told from its neighbours in JSON (RFC 7493 section 2.2).
@@ -31,7 +34,7 @@ func DefaultRules() Rules {
 		Roles:       []string{"incident_commander", "business_owner", "ciso", "crisis_manager", RoleDelegate},
 		OpinionRole: "dpo", NeedOpinion: true,
 		ApproveIn: 30 * time.Minute, ExecuteIn: 15 * time.Minute, GrantFor: 4 * time.Hour, GrantMax: grantCap,
-		AutoActivate: true, MaxCalls: 1000, QuotaBlock: 10,
+		GlassFor: glassCap, ReviewIn: reviewIn, AutoActivate: true, MaxCalls: 1000, QuotaBlock: 10,
 	}
 }
 
@@ -48,7 +51,7 @@ func or[T comparable](v, d T) T {
 func (r Rules) withDefaults() Rules {
 	d := DefaultRules()
 	blank := r.Quorum == 0 && len(r.Roles) == 0 && r.OpinionRole == "" && !r.NeedOpinion && !r.NeedBasis && !r.AutoActivate && r.ApproveIn == 0 && r.ExecuteIn == 0 &&
-		r.GrantFor == 0 && r.GrantMax == 0 && r.MaxCalls == 0 && r.QuotaBlock == 0
+		r.GrantFor == 0 && r.GrantMax == 0 && !r.NoGlass && r.GlassFor == 0 && r.ReviewIn == 0 && r.MaxCalls == 0 && r.QuotaBlock == 0
 	if blank {
 		return d
 	}
@@ -61,6 +64,7 @@ func (r Rules) withDefaults() Rules {
 	r.ApproveIn, r.ExecuteIn = or(r.ApproveIn, d.ApproveIn), or(r.ExecuteIn, d.ExecuteIn)
 	r.GrantMax = or(r.GrantMax, d.GrantMax)
 	r.GrantFor = or(r.GrantFor, min(d.GrantFor, r.GrantMax))
+	r.GlassFor, r.ReviewIn = or(r.GlassFor, d.GlassFor), or(r.ReviewIn, d.ReviewIn)
 	r.MaxCalls, r.QuotaBlock = or(r.MaxCalls, d.MaxCalls), or(r.QuotaBlock, d.QuotaBlock)
 	return r
 }
@@ -86,6 +90,8 @@ func (r Rules) Validate() error {
 	bad(r.ExecuteIn < 0 || r.ExecuteIn > clockCap, "the execution clock of %s is not between 0 and %s", r.ExecuteIn, clockCap)
 	bad(r.GrantMax < 0 || r.GrantMax > grantCap, "the longest grant of %s is not between 0 and %s", r.GrantMax, grantCap)
 	bad(r.GrantFor < 0 || r.GrantFor > r.GrantMax, "a grant of %s is not between 0 and %s", r.GrantFor, r.GrantMax)
+	bad(r.GlassFor < 0 || r.GlassFor > glassCap, "a break-glass of %s is not between 0 and %s", r.GlassFor, glassCap)
+	bad(r.ReviewIn < 0 || r.ReviewIn > reviewCap, "a review within %s is not between 0 and %s", r.ReviewIn, reviewCap)
 	// RFC 8785: a larger number has no canonical form, so no plan could carry it.
 	bad(r.MaxCalls < 0 || r.MaxCalls > MaxQuota, "a quota of %d calls is not between 0 and %d", r.MaxCalls, MaxQuota)
 	bad(r.QuotaBlock < 0, "a quota block of %d calls", r.QuotaBlock)

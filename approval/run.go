@@ -252,8 +252,8 @@ func (g *Gate) prune(ctx context.Context) error {
 	var errs []error
 	ended := 0
 	for _, t := range g.Tickets() {
-		if t.State.open() {
-			continue
+		if !t.State.Terminal() {
+			continue // it waits, lets traffic through or owes a review
 		}
 		if ended++; ended <= maxClosed {
 			continue

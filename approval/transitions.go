@@ -44,7 +44,6 @@ type Transition struct {
 var transitions = []Transition{
 	{Requested, Pending, Proposed, "somebody or a rule asks, and the policy holds what is asked for"},
 	{Requested, PolicyDenied, RefusedByRule, "the policy denies it: no person can open that"},
-	{Requested, BreakGlassActive, BrokenGlass, "two named people break the glass"},
 
 	{Pending, Pending, Told, "a channel told people, or its failure is on record"},
 	{Pending, Pending, Decided, "an approval that is not yet enough"},
@@ -56,6 +55,8 @@ var transitions = []Transition{
 	{Pending, Withdrawn, Withdrew, "the requester takes it back"},
 	{Pending, Invalidated, Invalidation, "its instrument was struck or the policy changed"},
 	{Pending, Superseded, Replaced, "the same scope was proposed with another plan"},
+	{Pending, Pending, BrokenGlass, "the first of two people confirms an emergency change"},
+	{Pending, BreakGlassActive, BrokenGlass, "the second person, in another role, confirms it"},
 
 	{Approved, Active, Activated, "on quorum, or by somebody who did not approve"},
 	{Approved, ExecutionExpired, Clock, "the execution clock ran out"},
@@ -70,11 +71,22 @@ var transitions = []Transition{
 	{Active, Invalidated, Invalidation, "its instrument was struck or the policy changed"},
 	{Active, Superseded, Replaced, "a newer plan for the same scope went live"},
 
+	{BreakGlassActive, BreakGlassActive, QuotaSpent, "the grant's calls are used up: none may follow, those that are up may finish"},
+	{BreakGlassActive, BreakGlassActive, Opined, "the opinion that is owed"},
+	{BreakGlassActive, ReviewDue, Opined, "the adviser objects: it is over and the review is owed"},
 	{BreakGlassActive, ReviewDue, Clock, "its time is over and the review is owed"},
 	{BreakGlassActive, ReviewDue, Revocation, "it was ended early and the review is owed"},
+	{BreakGlassActive, ReviewDue, Invalidation, "its instrument was struck or the policy changed, and the review is owed"},
+	{ReviewDue, ReviewDue, Opined, "the opinion that is owed"},
 	{ReviewDue, Reviewed, Review, "the review is done"},
 	{ReviewDue, Escalated, Escalation, "the review is late"},
+	{Escalated, Escalated, Opined, "the opinion that is owed"},
 	{Escalated, Reviewed, Review, "the late review is done"},
+
+	{Expired, Expired, Review, "the review of a grant that carried calls"},
+	{Revoked, Revoked, Review, "the review of a grant that carried calls"},
+	{Invalidated, Invalidated, Review, "the review of a grant that carried calls"},
+	{Superseded, Superseded, Review, "the review of a grant that carried calls"},
 }
 
 // Transitions gives a copy of the table, for documents.
@@ -92,13 +104,16 @@ func allowed(from, to State, what What) bool {
 	return slices.ContainsFunc(transitions, func(t Transition) bool { return t.From == from && t.To == to && t.What == what })
 }
 
-// Terminal says whether nothing can happen to a ticket in s any more.
+// Terminal says whether a ticket in s stays in it. A review may still be put on record with it: the state goes on saying how the grant ended.
 func (s State) Terminal() bool {
-	return !slices.ContainsFunc(transitions, func(t Transition) bool { return t.From == s })
+	return !slices.ContainsFunc(transitions, func(t Transition) bool { return t.From == s && t.To != s })
 }
 
 // open says whether s waits for people or lets traffic through.
-func (s State) open() bool { return s == Pending || s == Approved || s == Active }
+func (s State) open() bool { return s == Pending || s == Approved || s.live() }
+
+// live says whether s lets traffic through.
+func (s State) live() bool { return s == Active || s == BreakGlassActive }
 
 // evidence gives the word of gate decision records for a state. PENDING and APPROVED have two each: evidenceWord tells them apart.
 var evidence = map[State]string{

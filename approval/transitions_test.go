@@ -11,13 +11,17 @@ import (
 
 // life is the table once more, as people read it; the two must agree, pair by pair.
 const life = `
-REQUESTED: PENDING(proposed) POLICY_DENIED(refused_by_policy) BREAK_GLASS_ACTIVE(break_glass)
-PENDING: PENDING(notified) PENDING(decided) PENDING(opined) APPROVED(decided) APPROVED(opined) DENIED(decided) TIMED_OUT(clock) WITHDRAWN(withdrawn) INVALIDATED(invalidated) SUPERSEDED(superseded)
+REQUESTED: PENDING(proposed) POLICY_DENIED(refused_by_policy)
+PENDING: PENDING(notified) PENDING(decided) PENDING(opined) APPROVED(decided) APPROVED(opined) DENIED(decided) TIMED_OUT(clock) WITHDRAWN(withdrawn) INVALIDATED(invalidated) SUPERSEDED(superseded) PENDING(break_glass) BREAK_GLASS_ACTIVE(break_glass)
 APPROVED: ACTIVE(activated) EXECUTION_EXPIRED(clock) WITHDRAWN(withdrawn) REVOKED(revoked) INVALIDATED(invalidated) SUPERSEDED(superseded)
 ACTIVE: EXPIRED(clock) ACTIVE(quota_spent) REVOKED(revoked) INVALIDATED(invalidated) SUPERSEDED(superseded)
-BREAK_GLASS_ACTIVE: REVIEW_DUE(clock) REVIEW_DUE(revoked)
-REVIEW_DUE: REVIEWED(reviewed) ESCALATED(escalated)
-ESCALATED: REVIEWED(reviewed)
+BREAK_GLASS_ACTIVE: BREAK_GLASS_ACTIVE(quota_spent) BREAK_GLASS_ACTIVE(opined) REVIEW_DUE(opined) REVIEW_DUE(clock) REVIEW_DUE(revoked) REVIEW_DUE(invalidated)
+REVIEW_DUE: REVIEW_DUE(opined) REVIEWED(reviewed) ESCALATED(escalated)
+ESCALATED: ESCALATED(opined) REVIEWED(reviewed)
+EXPIRED: EXPIRED(reviewed)
+REVOKED: REVOKED(reviewed)
+INVALIDATED: INVALIDATED(reviewed)
+SUPERSEDED: SUPERSEDED(reviewed)
 `
 
 var everything = []What{

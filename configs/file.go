@@ -485,6 +485,12 @@ type Gate struct {
 	ExecuteIn Duration `yaml:"execute_in,omitempty"`
 	// Length of a grant; default 4h, at most 72h.
 	GrantFor Duration `yaml:"grant_for,omitempty"`
+	// Whether two people may break the glass; default true. It needs a complete legal basis and owes an opinion and a review within 24 h.
+	BreakGlass *bool `yaml:"break_glass,omitempty"`
+	// Length of a grant by break-glass; default and at most 60m.
+	BreakGlassFor Duration `yaml:"break_glass_for,omitempty"`
+	// Within what time after its end a grant that carried calls is to be reviewed; default 168h, at most 720h.
+	ReviewIn Duration `yaml:"review_in,omitempty"`
 	// Calls that one grant may let through; default 1000.
 	MaxCalls int `yaml:"max_calls,omitempty"`
 	// Whether a grant starts by itself once approved; default true.

@@ -25,6 +25,7 @@ func (b *builder) gate(c *Config) {
 		NeedBasis: g.Basis != nil && *g.Basis || g.Basis == nil && len(b.doc.file.LegalBases) > 0,
 		ApproveIn: time.Duration(g.ApproveIn), ExecuteIn: time.Duration(g.ExecuteIn), GrantFor: time.Duration(g.GrantFor), GrantMax: 72 * time.Hour,
 		AutoActivate: g.AutoActivate == nil || *g.AutoActivate, MaxCalls: g.MaxCalls,
+		NoGlass: g.BreakGlass != nil && !*g.BreakGlass, GlassFor: time.Duration(g.BreakGlassFor), ReviewIn: time.Duration(g.ReviewIn),
 	}
 	before := len(b.probs)
 	if g.Quorum == 1 || g.Quorum < 0 {
@@ -40,6 +41,9 @@ func (b *builder) gate(c *Config) {
 	}
 	if c.Gate.GrantFor > c.Gate.GrantMax {
 		b.fail("gate.grant_for", "at most 72h; a longer need is a change of the policy", "%s is too long", c.Gate.GrantFor)
+	}
+	if c.Gate.GlassFor > time.Hour {
+		b.fail("gate.break_glass_for", "at most 60m: what lasts longer has time for the ordinary way", "%s is too long", c.Gate.GlassFor)
 	}
 	if g.MaxCalls < 0 || g.MaxCalls > approval.MaxQuota {
 		b.fail("gate.max_calls", "a positive number, or leave it out for the default", "%d is out of range", g.MaxCalls)

@@ -37,7 +37,7 @@ func SeverityOf(n Notice) Severity {
 			return Warning
 		}
 	case audit.KindGateChanged:
-		if n.asks() {
+		if n.asks() || n.Data["state"] == "BREAK_GLASS_ACTIVE" || n.Data["what"] == "escalated" {
 			return Critical
 		}
 	case audit.KindNodeStarted:

@@ -15,15 +15,17 @@ import (
 )
 
 type gateCmd struct {
-	List     gateList     `cmd:"" help:"All tickets, newest first."`
-	Show     gateShow     `cmd:"" help:"One ticket, whole: what is asked, why, and what is still missing."`
-	Request  gateRequest  `cmd:"" help:"Ask for a grant: what the policy holds waits for people then."`
-	Approve  gateApprove  `cmd:"" help:"Approve what the ticket asks, exactly as it was shown."`
-	Deny     gateDeny     `cmd:"" help:"Deny it; one denial closes the ticket."`
-	Opine    gateOpine    `cmd:"" help:"Record the data protection officer's opinion."`
-	Activate gateActivate `cmd:"" help:"Start an approved grant, where that is not automatic."`
-	Withdraw gateWithdraw `cmd:"" help:"Take back a request."`
-	Revoke   gateRevoke   `cmd:"" help:"End a grant now."`
+	List       gateList       `cmd:"" help:"All tickets, newest first."`
+	Show       gateShow       `cmd:"" help:"One ticket, whole: what is asked, why, and what is still missing."`
+	Request    gateRequest    `cmd:"" help:"Ask for a grant: what the policy holds waits for people then."`
+	Approve    gateApprove    `cmd:"" help:"Approve what the ticket asks, exactly as it was shown."`
+	Deny       gateDeny       `cmd:"" help:"Deny it; one denial closes the ticket."`
+	Opine      gateOpine      `cmd:"" help:"Record the data protection officer's opinion."`
+	BreakGlass gateBreakGlass `cmd:"" help:"Confirm an emergency change; the second person, in another role, opens the grant at once."`
+	Review     gateReview     `cmd:"" help:"Review a grant that is over."`
+	Activate   gateActivate   `cmd:"" help:"Start an approved grant, where that is not automatic."`
+	Withdraw   gateWithdraw   `cmd:"" help:"Take back a request."`
+	Revoke     gateRevoke     `cmd:"" help:"End a grant now."`
 }
 
 type gateList struct{ api }
@@ -103,8 +105,17 @@ func printTicket(w io.Writer, t admin.TicketView) {
 		}
 		fmt.Fprintf(w, "%-10s %s by %s as %s: %s\n", word, clock(d.At), who(d.Person), d.Role, d.Reason)
 	}
+	for _, d := range t.Glass {
+		fmt.Fprintf(w, "glass      %s by %s as %s: %s\n", clock(d.At), who(d.Person), d.Role, d.Reason)
+	}
 	for _, o := range t.Opinions {
 		fmt.Fprintf(w, "opinion    %s by %s: %s: %s\n", clock(o.At), who(o.Person), o.Word, o.Text)
+	}
+	if v := t.Review; v != nil {
+		fmt.Fprintf(w, "reviewed   %s by %s as %s: lawful %t, record of processing updated %t: %s\n", clock(v.At), who(v.Person), v.Role, v.Lawful, v.Updated, v.Lessons)
+	}
+	for _, text := range t.Warnings {
+		fmt.Fprintf(w, "warning    %s\n", text)
 	}
 	for _, m := range t.Missing {
 		fmt.Fprintf(w, "missing    %s\n", m)

@@ -64,3 +64,38 @@ func printBasis(w io.Writer, b *approval.Basis) {
 		fmt.Fprintf(w, "necessary  %s (occasional: %t)\n", d.Necessity, d.Occasional)
 	}
 }
+
+type gateBreakGlass struct {
+	api
+	ticketArg
+	Reason string `required:"" help:"Why it cannot wait; it stands in the log."`
+	Role   string `help:"Your role; needed when you hold several approving ones."`
+	Hash   string `help:"Plan hash that you read; default: the ticket's present one."`
+}
+
+// Run confirms an emergency change.
+func (g *gateBreakGlass) Run(ctx context.Context, s streams) error {
+	if g.Hash == "" {
+		var t admin.TicketView
+		if err := g.do(ctx, "GET", g.path(""), nil, &t); err != nil {
+			return err
+		}
+		g.Hash = t.PlanHash
+	}
+	return act(ctx, s, g.api, g.path("/break-glass"), admin.Confirmation{Role: g.Role, Reason: g.Reason, PlanHash: g.Hash})
+}
+
+type gateReview struct {
+	api
+	ticketArg
+	Lawful  string `required:"" enum:"yes,no" help:"Whether the transfer was lawful: ${enum}."`
+	Updated bool   `help:"The record of processing activities was updated (GDPR Art. 30)."`
+	Lessons string `required:"" help:"What was learned; it stands in the log."`
+	Role    string `help:"Your role; needed when you may review in several."`
+}
+
+// Run reviews a grant that is over.
+func (g *gateReview) Run(ctx context.Context, s streams) error {
+	lawful := g.Lawful == "yes"
+	return act(ctx, s, g.api, g.path("/review"), admin.Finding{Role: g.Role, Lawful: &lawful, Updated: g.Updated, Lessons: g.Lessons})
+}
