@@ -15,28 +15,17 @@ const authKey = 20
 
 func (c *Context) derive(master, salt []byte) error {
 	var prf keys
-	defer func() { prf = keys{} }()
+	var rtp dormant
+	defer func() { prf, rtp = keys{}, dormant{} }()
 	if err := prf.cipher(master); err != nil { // RFC 6188 section 3: AES-256 for the suites that have 256 bits
 		return err
 	}
-	if err := c.rtp.derive(c.suite, &prf, salt, 0); err != nil {
+	rtp.derive(c.suite, &prf, salt, 0)
+	c.rtcp.derive(c.suite, &prf, salt, labelsRTCP)
+	if err := c.rtp.wake(c.suite, &rtp); err != nil {
 		return err
 	}
-	return c.rtcp.derive(c.suite, &prf, salt, labelsRTCP)
-}
-
-// derive makes the three session keys whose labels begin at first.
-func (k *session) derive(s Suite, prf *keys, salt []byte, first byte) error {
-	var cipher [32]byte
-	var auth [authKey]byte
-	var mask [16]byte
-	defer func() { clear(cipher[:]); clear(auth[:]); clear(mask[:]) }()
-	n, m := s.Lengths()
-	prf.random(cipher[:n], salt, first+labelCipher)
-	prf.random(auth[:], salt, first+labelAuth)
-	prf.random(mask[:m], salt, first+labelSalt)
-	k.salt = blockOf(mask)
-	return k.set(s, cipher[:n], auth[:])
+	return c.rtcp.settle(c.suite)
 }
 
 // random fills dst, which is zero, with the pseudo-random function of RFC 3711 section 4.3.3: counter mode under the master key over x * 2^16, where x is

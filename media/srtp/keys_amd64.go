@@ -72,6 +72,20 @@ func (k *keys) set(s Suite, key, auth []byte) error {
 	return nil
 }
 
+// lasting says whether making the keys again would allocate.
+func (k *keys) lasting() bool { return k.portable != nil }
+
+// session gives the keys to work with, in room unless they are awake. They settled, so they can be woken.
+func (d *dormant) session(s Suite, room *session) *session {
+	if d.awake != nil {
+		return d.awake
+	}
+	if err := room.wake(s, d); err != nil {
+		panic("srtp: " + err.Error())
+	}
+	return room
+}
+
 // expand is the key expansion of FIPS 197 section 5.2, on words whose first byte is the lowest.
 func (k *keys) expand(key []byte) {
 	n := len(key) / 4

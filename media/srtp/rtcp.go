@@ -18,22 +18,25 @@ func (c *Context) SealRTCP(dst, b []byte, index uint32) []byte {
 	if c.suite == 0 || len(b) < fixedRTCP || index >= encrypted || cap(dst) < len(b)+Overhead {
 		return nil
 	}
+	var room session
+	defer func() { room = session{} }()
+	k := c.rtcp.session(c.suite, &room)
 	ssrc, n := binary.BigEndian.Uint32(b[4:]), len(b)
 	if c.suite.aead() {
 		out := dst[:n+tagGCM+indexWord]
 		copy(out, b[:fixedRTCP])
-		iv := c.rtcp.nonce(ssrc, uint64(index))
-		c.rtcp.sealGCM(out[fixedRTCP:n+tagGCM], b[fixedRTCP:], iv, b[:fixedRTCP], index|encrypted, true)
+		iv := k.nonce(ssrc, uint64(index))
+		k.sealGCM(out[fixedRTCP:n+tagGCM], b[fixedRTCP:], iv, b[:fixedRTCP], index|encrypted, true)
 		binary.BigEndian.PutUint32(out[n+tagGCM:], index|encrypted)
 		return out
 	}
 	out := dst[:n+indexWord+tag80]
 	copy(out, b[:fixedRTCP])
-	iv := c.rtcp.counter(ssrc, uint64(index))
-	c.rtcp.crypt(out[fixedRTCP:n], b[fixedRTCP:], iv)
+	iv := k.counter(ssrc, uint64(index))
+	k.crypt(out[fixedRTCP:n], b[fixedRTCP:], iv)
 	binary.BigEndian.PutUint32(out[n:], index|encrypted)
 	var sum [20]byte
-	c.rtcp.hmac(&sum, out[:n+indexWord], 0, false)
+	k.hmac(&sum, out[:n+indexWord], 0, false)
 	copy(out[n+indexWord:], sum[:])
 	return out
 }
@@ -55,16 +58,19 @@ func (c *Context) OpenRTCP(dst, b []byte) (plain []byte, index uint32, ok bool) 
 	if index = binary.BigEndian.Uint32(b[word:]); index < encrypted {
 		return nil, 0, false
 	}
+	var room session
+	defer func() { room = session{} }()
+	k := c.rtcp.session(c.suite, &room)
 	var sum [20]byte
-	c.rtcp.hmac(&sum, b[:word+indexWord], 0, false)
+	k.hmac(&sum, b[:word+indexWord], 0, false)
 	if subtle.ConstantTimeCompare(sum[:tag80], b[tag:]) != 1 {
 		return nil, 0, false
 	}
 	index &^= encrypted
 	out := dst[:word]
 	copy(out, b[:fixedRTCP])
-	iv := c.rtcp.counter(binary.BigEndian.Uint32(b[4:]), uint64(index))
-	c.rtcp.crypt(out[fixedRTCP:], b[fixedRTCP:word], iv)
+	iv := k.counter(binary.BigEndian.Uint32(b[4:]), uint64(index))
+	k.crypt(out[fixedRTCP:], b[fixedRTCP:word], iv)
 	return out, index, true
 }
 
@@ -79,8 +85,11 @@ func (c *Context) openRTCPGCM(dst, b []byte) (plain []byte, index uint32, ok boo
 	}
 	index &^= encrypted
 	out := dst[:word-tagGCM]
-	iv := c.rtcp.nonce(binary.BigEndian.Uint32(b[4:]), uint64(index))
-	if !c.rtcp.openGCM(out[fixedRTCP:], b[fixedRTCP:word], iv, b[:fixedRTCP], index|encrypted, true) {
+	var room session
+	defer func() { room = session{} }()
+	k := c.rtcp.session(c.suite, &room)
+	iv := k.nonce(binary.BigEndian.Uint32(b[4:]), uint64(index))
+	if !k.openGCM(out[fixedRTCP:], b[fixedRTCP:word], iv, b[:fixedRTCP], index|encrypted, true) {
 		return nil, 0, false
 	}
 	copy(out, b[:fixedRTCP])

@@ -27,9 +27,10 @@ var (
 // Context is the session keys of one master key, for RTP and for RTCP, in one direction. One goroutine at a time may use it. The zero Context, and
 // one that was wiped, seals and opens nothing.
 type Context struct {
-	mki       []byte
-	suite     Suite
-	rtp, rtcp session
+	mki   []byte
+	suite Suite
+	rtp   session
+	rtcp  dormant
 }
 
 // New derives the session keys of suite s from a master key and a master salt of the lengths that it wants. It keeps neither of them.

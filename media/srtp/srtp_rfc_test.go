@@ -3,6 +3,7 @@ package srtp
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -20,13 +21,13 @@ func unhex(t testing.TB, s string) []byte {
 func withKeys(t testing.TB, s Suite, key, auth, salt []byte) *Context {
 	t.Helper()
 	c := &Context{suite: s}
-	for _, k := range []*session{&c.rtp, &c.rtcp} {
-		var mask [16]byte
-		copy(mask[:], salt)
-		k.salt = blockOf(mask)
-		if err := k.set(s, key, auth); err != nil {
-			t.Fatal(err)
-		}
+	var mask [16]byte
+	copy(mask[:], salt)
+	c.rtcp.salt = blockOf(mask)
+	copy(c.rtcp.cipher[:], key)
+	copy(c.rtcp.auth[:], auth)
+	if err := errors.Join(c.rtp.wake(s, &c.rtcp), c.rtcp.settle(s)); err != nil {
+		t.Fatal(err)
 	}
 	return c
 }

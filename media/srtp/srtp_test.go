@@ -77,7 +77,8 @@ func TestReportsInClear(t *testing.T) {
 		sealed[word] &^= 0x80
 		if !s.aead() {
 			var sum [20]byte
-			p.ours.rtcp.hmac(&sum, sealed[:word+indexWord], 0, false)
+			var room session
+			p.ours.rtcp.session(s, &room).hmac(&sum, sealed[:word+indexWord], 0, false)
 			copy(sealed[word+indexWord:], sum[:])
 		}
 		if _, _, ok := openRTCP(t, p.ours, sealed); ok {
