@@ -57,12 +57,12 @@ func (f *Fence) may(p *Pass) error {
 		f.tell(Ask{}, errNoPass.Ruling)
 		return errNoPass
 	case p.fence != f:
-		f.tell(p.ask, errAlien.Ruling)
+		f.tell(p.Ask(), errAlien.Ruling)
 		return errAlien
 	}
 	v := p.current(time.Time{})
 	if v.ruling.Verdict != Permit {
-		f.tell(p.ask, v.ruling)
+		f.tell(p.Ask(), v.ruling)
 		return v.refusal
 	}
 	return nil
@@ -101,10 +101,10 @@ func (c *PacketConn) Write(b []byte, p *Pass) (int, error) {
 	if err := c.fence.may(p); err != nil {
 		return 0, err
 	}
-	if p.ask.Addr.Port() == 0 {
+	if p.addr.Port() == 0 {
 		return 0, errPort
 	}
-	return c.conn.WriteToUDPAddrPort(b, p.ask.Addr)
+	return c.conn.WriteToUDPAddrPort(b, p.addr)
 }
 
 // ReadError passes on the queued ICMP errors of the socket, if it can report any.
@@ -176,7 +176,7 @@ func (f *Fence) Conn(c net.Conn, p *Pass) net.Conn {
 // leadsTo says whether a is the address of the pass; a pass without a port opens every port of its address.
 func (p *Pass) leadsTo(a net.Addr) bool {
 	to, ok := addrPort(a)
-	return ok && to.Addr() == p.ask.Addr.Addr() && (p.ask.Addr.Port() == 0 || to.Port() == p.ask.Addr.Port())
+	return ok && to.Addr() == p.addr.Addr() && (p.addr.Port() == 0 || to.Port() == p.addr.Port())
 }
 
 // conn is a fenced stream.

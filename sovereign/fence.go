@@ -109,12 +109,15 @@ func (f *Fence) Pass(a Ask) (*Pass, Ruling) {
 		return nil, r
 	}
 	a.Addr = plain(a.Addr)
-	v := s.standing(a)
+	v, who := s.standing(a)
 	if !v.ruling.Permitted() {
 		f.tell(a, v.ruling)
 		return nil, v.ruling
 	}
-	p := &Pass{fence: f, ask: a}
+	if who == nil {
+		who = a.timeless()
+	}
+	p := &Pass{fence: f, who: who, addr: a.Addr}
 	p.standing.Store(v)
 	return p, v.ruling
 }
@@ -139,7 +142,8 @@ func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr()
 // holding one never outlives the law. The nil Pass opens nothing. Safe for concurrent use.
 type Pass struct {
 	fence    *Fence
-	ask      Ask // its Addr is the one that it opens
+	who      *Ask           // whose Addr and times say nothing: passes of many addresses share one. Nobody changes it
+	addr     netip.AddrPort // the one that it opens
 	standing atomic.Pointer[verdictOf]
 }
 
@@ -150,12 +154,20 @@ type verdictOf struct {
 	refusal *Refusal // made once, so that refusing a stream of packets costs nothing each
 }
 
-// Ask is the question that the Pass answers.
+// Ask is the question that the Pass answers, again and again: it names no time.
 func (p *Pass) Ask() Ask {
-	if p == nil {
+	if p == nil || p.who == nil {
 		return Ask{}
 	}
-	return p.ask
+	a := *p.who.timeless()
+	a.Addr = p.addr
+	return a
+}
+
+// timeless is a copy of a without its times.
+func (a Ask) timeless() *Ask {
+	a.At, a.KnownAt = time.Time{}, time.Time{}
+	return &a
 }
 
 // Ruling is the last judgement; the zero Ruling for a Pass that never was.
@@ -179,7 +191,7 @@ func (p *Pass) Addr() netip.AddrPort {
 	if p == nil {
 		return netip.AddrPort{}
 	}
-	return p.ask.Addr
+	return p.addr
 }
 
 func (p *Pass) last() *verdictOf {
@@ -221,8 +233,8 @@ func (p *Pass) renew(now time.Time) *verdictOf {
 	if now.IsZero() {
 		now = time.Now()
 	}
-	a := p.ask
-	a.At, a.KnownAt = now, time.Time{}
+	a := p.Ask()
+	a.At = now
 	v := &verdictOf{snap: p.fence.snap.Load()}
 	v.ruling = v.snap.Judge(a)
 	if v.ruling.Verdict != Permit {

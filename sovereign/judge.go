@@ -16,7 +16,8 @@ func (s *Snapshot) Judge(a Ask) Ruling {
 	if s == nil {
 		return Ruling{Ground: GroundNoSnapshot, Standing: StandingUnknown, Why: "no policy is loaded, so nothing is permitted"}
 	}
-	return s.standing(a).ruling
+	v, _ := s.standing(a)
+	return v.ruling
 }
 
 // Ruled is Judge for whoever keeps the answer: it is shared with others, so nobody changes it.
@@ -25,7 +26,8 @@ func (s *Snapshot) Ruled(a Ask) *Ruling {
 		r := s.Judge(a)
 		return &r
 	}
-	return &s.standing(a).ruling
+	v, _ := s.standing(a)
+	return &v.ruling
 }
 
 // judge is Judge without its memory. a.At is set.

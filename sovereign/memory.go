@@ -41,22 +41,22 @@ func (m *memory) slot(a *Ask) *atomic.Pointer[remembered] {
 	return &m[(h^h>>16)%uint32(len(m))]
 }
 
-// standing is Judge as a Pass keeps it.
-func (s *Snapshot) standing(a Ask) *verdictOf {
+// standing is Judge as a Pass keeps it. who is what was asked, but for address and times, where others share it; nil else.
+func (s *Snapshot) standing(a Ask) (v *verdictOf, who *Ask) {
 	if s == nil {
-		return &verdictOf{ruling: s.Judge(a)}
+		return &verdictOf{ruling: s.Judge(a)}, nil
 	}
 	if a.At.IsZero() {
 		a.At = time.Now()
 	}
 	same, ok := a.alike()
 	if !ok {
-		return &verdictOf{snap: s, ruling: s.judge(a)}
+		return &verdictOf{snap: s, ruling: s.judge(a)}, nil
 	}
 	slot := s.memory.slot(&same)
 	known := slot.Load()
 	if known != nil && known.ask == same && !a.At.Before(known.from) && a.At.Before(known.to) {
-		return &known.verdictOf
+		return &known.verdictOf, &known.ask
 	}
 	fresh := &remembered{verdictOf: verdictOf{snap: s, ruling: s.judge(a)}, ask: same, from: a.At, to: a.At.Add(rememberFor)}
 	if until := fresh.ruling.Until; !until.IsZero() && until.Before(fresh.to) {
@@ -72,5 +72,5 @@ func (s *Snapshot) standing(a Ask) *verdictOf {
 	if fresh.ruling.Permitted() && (known == nil || !a.At.Before(known.from)) { // a question about the past does not push out the present
 		slot.Store(fresh)
 	}
-	return &fresh.verdictOf
+	return &fresh.verdictOf, &fresh.ask
 }
