@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -85,5 +86,11 @@ func carry(args []string) error {
 	if err != nil {
 		return fmt.Errorf("media: %w", err)
 	}
-	return s.Run(context.Background())
+	ctx, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { link.Tidy(ctx) })
+	err = s.Run(ctx)
+	stop()
+	wg.Wait()
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -48,8 +49,13 @@ func (m *mediaCmd) Run(ctx context.Context, s streams) error {
 	})
 	if err == nil {
 		ctx, stop := untilAsked(ctx, server.Finish, logger)
+		var wg sync.WaitGroup
+		if os.Getenv("GOGC") == "" {
+			wg.Go(func() { link.Tidy(ctx) })
+		}
 		err = server.Run(ctx)
 		stop()
+		wg.Wait()
 	}
 	return withHint(err, "`cordon run` starts this by itself; by hand it needs a path of its own in a folder that only this user may enter")
 }
