@@ -97,6 +97,7 @@ func (l *leg) associate(rem *remote, next *plane.Set) error {
 		next.In, next.Out = a.in, a.out
 	}
 	a.last = *next
+	a.last.Clocks = slices.Clone(next.Clocks) // theirs is memory for the time of a command
 	a.last.RTP.Stay, a.last.RTCP.Stay = true, true
 	return nil
 }

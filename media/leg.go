@@ -160,8 +160,10 @@ func (l *leg) commit(rem *remote, clocks timings, codec, cause string) error {
 
 // put is commit; without a cause packets go on to where they go.
 func (l *leg) put(rem *remote, clocks timings, codec, cause string) error {
+	room := l.s.r.paces.get()
+	defer l.s.r.paces.put(room)
 	next := plane.Set{
-		Ref: l.ref, Mux: rem.line.mux, Wants: rem.wants(), Clocks: clocks.paces(l.s.slab.clocks[:0]),
+		Ref: l.ref, Mux: rem.line.mux, Wants: rem.wants(), Clocks: clocks.paces(room[:0]),
 		RTP: plane.Aim{Stay: true}, RTCP: plane.Aim{Stay: true}, Reports: l.reports(&rem.line),
 	}
 	l.dialled(&next)

@@ -36,6 +36,8 @@ type Relay struct {
 
 	seed     maphash.Seed
 	spare    spares
+	shapes   shapes
+	paces    paces
 	follower follower
 	errands  errands
 }
@@ -115,7 +117,7 @@ func (r *Relay) Open(id string, a Leg) (*Session, error) {
 		return nil, err
 	}
 	s := &Session{id: id, r: r, opened: time.Now(), slab: r.spare.get(), worker: r.turns.Add(1) % uint32(r.cfg.Workers)}
-	s.cfg[A] = s.slab.config(A, &a)
+	s.cfg[A] = r.shapes.of(&a)
 	s.Informs(A, a.Informs)
 	r.mu.Lock()
 	defer r.mu.Unlock()

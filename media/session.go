@@ -77,7 +77,7 @@ func (s *Session) Expect(b Leg) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.end == nil {
-		s.cfg[B] = s.slab.config(B, &b)
+		s.cfg[B] = s.r.shapes.of(&b)
 		s.Informs(B, b.Informs)
 	}
 	return nil
@@ -210,7 +210,7 @@ func (s *Session) target(side Side, to Leg, wait bool) (l *leg, fresh bool, err 
 		return l, false, nil
 	}
 	s.dismiss(side)
-	s.cfg[side] = s.slab.config(side, &to)
+	s.cfg[side] = s.r.shapes.of(&to)
 	s.Informs(side, to.Informs)
 	if err := s.start(side, wait); err != nil {
 		return nil, false, err

@@ -12,19 +12,16 @@ import (
 type slab struct {
 	legs [2]leg    // the first one of each side
 	took [2]bool   // they are, or were, in use
-	cfgs [2]Leg    // theirs
 	says [2]saying // the first description that each side gave
 	kept [2]bool   // it counts, or did
 	open exchange  // the last one that is none of a branch or of a replacement
-
-	clocks [usualPaces]plane.Clock // while what was negotiated is put in force
 }
 
 // usual sizes of a description; what is larger is on the heap.
 const (
 	usualLines   = 1
-	usualFormats = 8
-	crossing     = 8 // attributes
+	usualFormats = 6
+	crossing     = 7 // attributes
 	usualPaces   = 8
 )
 
@@ -94,16 +91,6 @@ func (m *slab) leg(side Side) *leg {
 	return &m.legs[side]
 }
 
-// config keeps how a side must look. The memory is written again only until a leg of that side was made.
-func (m *slab) config(side Side, to *Leg) *Leg {
-	if m.took[side] {
-		c := *to
-		return &c
-	}
-	m.cfgs[side] = *to
-	return &m.cfgs[side]
-}
-
 // wipe leaves nothing of the call: neither a reference nor a byte of a key.
 func (m *slab) wipe() {
 	for side := range m.legs {
@@ -158,3 +145,15 @@ func (l *leg) sheet(n int) []line {
 	}
 	return make([]line, 0, n)
 }
+
+// paces are the memory of clocks while what was negotiated is put in force.
+type paces struct{ pool sync.Pool }
+
+func (p *paces) get() *[usualPaces]plane.Clock {
+	if room, ok := p.pool.Get().(*[usualPaces]plane.Clock); ok {
+		return room
+	}
+	return new([usualPaces]plane.Clock)
+}
+
+func (p *paces) put(room *[usualPaces]plane.Clock) { p.pool.Put(room) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cordonsip/cordon/internal/browser"
 	"github.com/cordonsip/cordon/media/dtls"
+	"github.com/cordonsip/cordon/media/plane"
 	"github.com/cordonsip/cordon/media/srtp"
 )
 
@@ -437,6 +438,26 @@ func TestAForkTakesAnother(t *testing.T) {
 		}
 		if a.Stats().Handshakes != 1 || c.Stats().Handshakes != 1 {
 			t.Errorf("%+v %+v", a.Stats(), c.Stats())
+		}
+	})
+}
+
+// TestNumbersThatWaitForKeys: what is put in force when there are keys is what was agreed with that side, whatever was put in force for the other one meanwhile.
+func TestNumbersThatWaitForKeys(t *testing.T) {
+	withWeb(t, func(t *testing.T, w *webbed) {
+		a, b := w.browser(aliceAddr, browser.Config{Mute: true}), newPeer(t, w.net, bobAddr, 5000, "")
+		defer b.rtp.Close()
+		defer b.rtcp.Close()
+		s := w.open(dtlsLeg("carrier", false))
+		ok(s.Offer(A, a.Offer(), plainLeg("fra")))(t)
+		ok(s.Answer(B, b.numbered("8 96", event96)))(t)
+		last := s.legs[A].Load().assoc.Load().last
+		o := w.open(plainLeg("carrier"))
+		ok(o.Offer(A, b.numbered("8 97", "97 telephone-event/8000"), plainLeg("fra")))(t)
+		ok(o.Answer(B, b.numbered("8 98", "98 telephone-event/8000")))(t)
+		want := []plane.Clock{{PT: 8, To: 8, Rate: 8000}, {PT: 101, To: 96, Moves: true, Event: true, Rate: 8000}, {PT: 96, To: 96, Event: true, Rate: 8000}}
+		if !slices.Equal(last.Clocks, want) {
+			t.Errorf("clocks %+v, want %+v", last.Clocks, want)
 		}
 	})
 }
