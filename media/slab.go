@@ -11,10 +11,10 @@ import (
 // the heap.
 type slab struct {
 	legs [2]leg    // the first one of each side
-	took [2]bool   // they are, or were, in use
 	says [2]saying // the first description that each side gave
-	kept [2]bool   // it counts, or did
 	open exchange  // the last one that is none of a branch or of a replacement
+	took [2]bool   // the legs are, or were, in use
+	kept [2]bool   // the descriptions count, or did
 }
 
 // usual sizes of a description; what is larger is on the heap.

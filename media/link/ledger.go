@@ -14,8 +14,8 @@ const (
 	maxLegs  = 1 << 17
 )
 
-// ledger remembers what was commanded last of each leg, as frames: what must be told to whoever begins in the middle. Frames that it is given are its own, but that of
-// a Set, which it copies: keys lie in few places, and are wiped there. Not safe for concurrent use.
+// ledger remembers what was commanded last of each leg, as frames: what must be told to whoever begins in the middle. It copies the frames of Open and Set, others are its
+// own: keys lie in few places, and are wiped there. Not safe for concurrent use.
 type ledger struct {
 	pairs map[uint32]held
 	legs  map[uint32]*record // by slot
@@ -36,12 +36,12 @@ type socket interface {
 type record struct {
 	ref     plane.Ref
 	pair    uint32
+	rest    kind // kindMute or kindSilence when one of them came after set; else 0
+	watched bool
 	open    []byte
 	set     []byte
-	rest    kind // kindMute or kindSilence when one of them came after set; else 0
 	join    []byte
 	turn    uint64 // of join
-	watched bool
 	play    []byte
 }
 
@@ -78,7 +78,7 @@ func (l *ledger) open(o plane.Open, frame []byte) bool {
 	} else if len(l.legs) >= maxLegs {
 		return false
 	}
-	l.legs[o.Slot] = &record{ref: o.Ref, pair: o.Pair, open: frame}
+	l.legs[o.Slot] = &record{ref: o.Ref, pair: o.Pair, open: append(make([]byte, 0, len(frame)), frame...)} // it grew, and has room that nobody needs
 	return true
 }
 
