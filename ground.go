@@ -73,7 +73,7 @@ func (n *Node) logConfig(dir string) audit.Config {
 	}
 	return audit.Config{
 		Clock: clock,
-		Dir:   dir, Signer: n.keys.signer(), Origin: "cordon/" + f.Tenant.OrgID + "/" + f.Node.Name,
+		Dir:   dir, Signer: n.keys.signer(), Outgoing: n.keys.before(), Keys: n.keys.chain, Origin: "cordon/" + f.Tenant.OrgID + "/" + f.Node.Name,
 		Tenant: f.Tenant.OrgID, Node: f.Node.Name, Software: n.opts.Software, Reserve: n.opts.Config.Log.Reserve, AppendTimeout: appendTimeout,
 	}
 }

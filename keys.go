@@ -18,9 +18,20 @@ import (
 type nodeKeys struct {
 	log ed25519.PrivateKey // signs checkpoints
 	mac []byte             // keys the pseudonyms
+
+	outgoing ed25519.PrivateKey // signs them as well; nil: it does not
+	chain    string             // the keys of the log and its hand-overs, empty: there was one alone
 }
 
 func (k *nodeKeys) signer() crypto.Signer { return k.log }
+
+// before is the key that signs beside the newest one, nil for none.
+func (k *nodeKeys) before() crypto.Signer {
+	if k.outgoing == nil {
+		return nil
+	}
+	return k.outgoing
+}
 
 // derive gives an HMAC function that is good for one use alone. What it gives stands behind the message, where there is room.
 func (k *nodeKeys) derive(use string) func([]byte) []byte {
@@ -58,15 +69,16 @@ func loadKeys(dir string) (*nodeKeys, error) {
 	if err != nil {
 		return nil, err
 	}
-	seed, err := keyFile(filepath.Join(dir, "log.key"), fresh.log.Seed())
-	if err != nil {
+	k := &nodeKeys{}
+	if err := logKeys(filepath.Dir(dir)).load(k, fresh.log.Seed()); err != nil {
 		return nil, err
 	}
 	mac, err := keyFile(filepath.Join(dir, "mac.key"), fresh.mac)
 	if err != nil {
 		return nil, err
 	}
-	return &nodeKeys{log: ed25519.NewKeyFromSeed(seed), mac: mac}, nil
+	k.mac = mac
+	return k, nil
 }
 
 // keyFile reads a 32-byte key, or writes fresh there when there is none yet.

@@ -56,6 +56,9 @@ func (w *logWatch) Run(ctx context.Context) error {
 
 func (w *logWatch) look() {
 	h := w.node.log.Health()
+	if err := w.node.logKeys().retire(w.node.log.Keys(), time.Now()); err != nil {
+		w.node.logger.Error("the former key of the log cannot be destroyed", "error", err)
+	}
 	w.entries.Set(float64(w.node.log.Size()))
 	w.bare.Set(h.Uncovered.Seconds())
 	w.up.Set(0)

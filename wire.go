@@ -235,6 +235,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 		Certificates: n.certs.register.List, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
+	cfg.RotateKey = n.rotateKey
 	if n.book != nil {
 		cfg.Tracer = tracer{n}
 	}

@@ -122,7 +122,9 @@ type Config struct {
 	LastTest func() (time.Time, bool) // end of the last completed full drill
 	// Forget destroys the salt of a call or the directory entry of a person, after the log has it.
 	Forget func(ctx context.Context, f Forget, by string) error
-	Groups func() []string // edge groups
+	// RotateKey hands the log over to a new key; nil: nobody can.
+	RotateKey func(ctx context.Context, k KeyRotation, by string) (KeyRotated, error)
+	Groups    func() []string // edge groups
 	// Certificates lists the register; nil: there is none.
 	Certificates func() []certs.Certificate
 	Gatherer     prometheus.Gatherer
@@ -288,6 +290,8 @@ func (s *Server) routes() []route {
 		{"POST /api/v1/notify/test", "", []string{"operator"}, s.testOutlets},
 		{"POST /api/v1/notify/resend", "", []string{"operator"}, s.resend},
 		{"POST /api/v1/forget", "", []string{"dpo"}, s.forget},
+		{"POST /api/v1/log/rotate-key", "", []string{"operator"}, s.rotateKey},
+		{"GET /api/v1/log/keys", "logs.view", nil, s.logKeys},
 		{"GET /api/v1/grants", "org.read", nil, s.grants},
 		{"GET /api/v1/log/entries", "logs.view", nil, s.entries},
 		{"GET /api/v1/log/checkpoint", "logs.view", nil, s.checkpoint},

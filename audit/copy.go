@@ -125,7 +125,7 @@ func (c *Copy) Consistent(ctx context.Context, from, to []byte) ([]byte, error) 
 	if to == nil {
 		to = c.raw
 	}
-	a, err := c.keys.Open(from)
+	a, err := c.keys.Past().Open(from)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w: first checkpoint: %w", ErrNotHeld, err)
 	}

@@ -23,6 +23,8 @@ type driver interface {
 	checkpoint(ctx context.Context) ([]byte, error)
 	// covered waits until a signed checkpoint stands for the first n leaves.
 	covered(ctx context.Context, n uint64) error
+	// rotate stores one leaf and has everything from it on signed otherwise. write is given its index; while it runs, nothing else is stored.
+	rotate(write func(seq uint64) (leaf []byte, next *signing, err error)) (uint64, error)
 	// uncovered says since when there are leaves under no checkpoint, zero for none, and what failed since the last one. It touches no disk.
 	uncovered() (since time.Time, why error)
 	inclusion(ctx context.Context, seq, size uint64) ([][]byte, error)

@@ -189,3 +189,33 @@ func FuzzCallReference(f *testing.F) {
 		}
 	})
 }
+
+// FuzzHandover: whatever reads as a hand-over is in its one form, and leads nowhere without the signatures of both keys.
+func FuzzHandover(f *testing.F) {
+	l, err := Memory(testConfig())
+	if err != nil {
+		f.Fatal(err)
+	}
+	h, err := l.RotateKey(f.Context(), Rotation{Next: seedKey(2), By: "p-a", Reason: "r"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(h.Raw)
+	f.Add(h.Raw + h.Raw)
+	f.Fuzz(func(t *testing.T, raw string) {
+		list, err := proof.ParseChain(raw)
+		if err != nil {
+			return
+		}
+		whole := ""
+		for _, one := range list {
+			whole += one.Raw
+			if one.Old != h.Old && one.New == h.New || one.New != h.New && one.Old == h.Old {
+				t.Errorf("a key of ours signed %+v", one)
+			}
+		}
+		if whole != raw {
+			t.Errorf("%q reads as %q", raw, whole)
+		}
+	})
+}

@@ -446,5 +446,5 @@ func (k Kind) Known() bool {
 		KindIncidentOpened, KindIncidentUpdated, KindIncidentClassified, KindIncidentReported, KindIncidentClosed:
 		return true
 	}
-	return false
+	return k.ofKeeping()
 }

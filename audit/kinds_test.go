@@ -72,6 +72,7 @@ func examples() []Event {
 		QuorumMissing{Entries: 40, Wanted: 2, Signed: 1, Since: at, Failures: []string{"witness.example/1: it answered 503"}},
 		QuorumBack{Entries: 60, Wanted: 2, Signed: 3, Since: at},
 		Gap{From: at, To: at.Add(time.Second), Cause: CauseCrash, Lost: 1, Calls: []string{call}},
+		KeyRotated{Handover: "cordon/log-key@v1\n", Old: "cordon/bank-1/edge-1+00000001", New: "cordon/bank-1/edge-1+00000002", By: "p-a", Reason: "yearly", Overlap: at, Compromised: at},
 	}
 }
 
@@ -175,7 +176,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 42 {
+	if len(g) != len(w) || len(seen) != 43 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

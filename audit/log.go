@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+
+	"github.com/cordonsip/cordon/audit/proof"
 )
 
 // Kind names a type of entry. Kinds are words of the log: never rename one.
@@ -70,8 +72,12 @@ type Log interface {
 	SetStamp(Stamp)
 	// Health says whether the log can be written, since when, and what is left of the reserve.
 	Health() Health
-	// VerifierKey is the public key of the checkpoints (note verifier form).
+	// VerifierKey is the public key of the checkpoints (note verifier form), the one that signs now.
 	VerifierKey() string
+	// Keys are the first key of the log and the hand-overs since, as proof.NewKeys takes them: what opens every checkpoint of the log.
+	Keys() string
+	// RotateKey hands the log over to another key. The entry that says so is durable when it returns, and checkpoints are signed by the new key.
+	RotateKey(ctx context.Context, r Rotation) (proof.Handover, error)
 	Close(ctx context.Context) error
 }
 

@@ -15,8 +15,8 @@ import (
 
 // memory is the driver without a disk: every complete node of the RFC 9162 tree, level by level.
 type memory struct {
-	origin string
-	signer note.Signer
+	origin  string
+	signing *signing // under mu
 
 	mu     sync.Mutex
 	data   [][]byte
@@ -25,8 +25,8 @@ type memory struct {
 	cp     []byte
 }
 
-func newMemory(origin string, s note.Signer) *memory {
-	return &memory{origin: origin, signer: s}
+func newMemory(origin string, s *signing) *memory {
+	return &memory{origin: origin, signing: s}
 }
 
 func (m *memory) blocks() bool                  { return false }
@@ -38,6 +38,22 @@ func (m *memory) close(context.Context) error   { return nil }
 func (m *memory) append(leaf []byte) (uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.add(leaf), nil
+}
+
+func (m *memory) rotate(write func(seq uint64) ([]byte, *signing, error)) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	leaf, next, err := write(uint64(len(m.data)))
+	if err != nil {
+		return 0, err
+	}
+	m.signing, m.cp = next, nil
+	return m.add(leaf), nil
+}
+
+// add is called with m.mu held.
+func (m *memory) add(leaf []byte) uint64 {
 	seq := uint64(len(m.data))
 	m.data = append(m.data, leaf)
 	h := rfc6962.DefaultHasher.HashLeaf(leaf)
@@ -48,7 +64,7 @@ func (m *memory) append(leaf []byte) (uint64, error) {
 		m.levels[l] = append(m.levels[l], h)
 		n := len(m.levels[l])
 		if n%2 == 1 {
-			return seq, nil
+			return seq
 		}
 		h = rfc6962.DefaultHasher.HashChildren(m.levels[l][n-2], m.levels[l][n-1])
 	}
@@ -96,7 +112,7 @@ func (m *memory) checkpoint(context.Context) ([]byte, error) {
 		}
 	}
 	text := flog.Checkpoint{Origin: m.origin, Size: n, Hash: root}.Marshal()
-	cp, err := note.Sign(&note.Note{Text: string(text)}, m.signer)
+	cp, err := note.Sign(&note.Note{Text: string(text)}, m.signing.at(time.Now())...)
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}

@@ -34,5 +34,5 @@ func decodeNotice(e Entry) (Event, error) {
 	case KindQuorumBack:
 		return decodeAs[QuorumBack](e)
 	}
-	return decodeIncident(e)
+	return decodeKeeping(e)
 }

@@ -10,6 +10,8 @@ import (
 type Config struct {
 	Dir        string        // folder of tiles, made with mode 0700; unused by Memory
 	Signer     crypto.Signer // Ed25519, signs checkpoints
+	Keys       string        // the first key of the log and the hand-overs since (proof.NewKeys), as Log.Keys gave them; empty: Signer's is the only one
+	Outgoing   crypto.Signer // the key before Signer's, while it signs as well; nil: it does not
 	Origin     string        // checkpoint origin, e.g. "cordon/bank-1/edge-1"
 	Tenant     string
 	Node       string
@@ -56,15 +58,15 @@ func (c Config) withDefaults() Config {
 // refused. ctx bounds the opening only.
 func Open(ctx context.Context, c Config) (log Log, crashed bool, err error) {
 	c = c.withDefaults()
-	signer, err := newSigner(c.Origin, c.Signer)
+	by, err := newSigning(c)
 	if err != nil {
 		return nil, false, err
 	}
-	drv, err := openPosix(c, signer)
+	drv, err := openPosix(c, by)
 	if err != nil {
 		return nil, false, err
 	}
-	s, err := newSpine(ctx, c, drv, signer.vkey)
+	s, err := newSpine(ctx, c, drv, by)
 	if err != nil {
 		_ = drv.close(ctx)
 		return nil, false, err
@@ -73,7 +75,7 @@ func Open(ctx context.Context, c Config) (log Log, crashed bool, err error) {
 	if n == 0 {
 		return s, false, nil
 	}
-	last, err := s.Entries(ctx, n-1, 1)
+	orderly, err := s.ended(ctx, n)
 	if err == nil {
 		err = s.missing(ctx, drv.missing)
 	}
@@ -81,16 +83,30 @@ func Open(ctx context.Context, c Config) (log Log, crashed bool, err error) {
 		_ = drv.close(ctx)
 		return nil, false, err
 	}
-	return s, last[0].Kind != KindNodeStopped, nil
+	return s, !orderly, nil
+}
+
+// ended says whether the last run ended with NodeStopped. What was done to the log since, while no node ran, stands behind that.
+func (s *spine) ended(ctx context.Context, n uint64) (bool, error) {
+	for ; n > 0; n-- {
+		last, err := s.Entries(ctx, n-1, 1)
+		if err != nil {
+			return false, err
+		}
+		if last[0].Kind != KindKeyRotated {
+			return last[0].Kind == KindNodeStopped, nil
+		}
+	}
+	return false, nil
 }
 
 // Memory is the same log without a disk, for tests in virtual time: tree, checkpoints and proofs are real. It starts no goroutine and
 // signs a checkpoint whenever somebody asks for one.
 func Memory(c Config) (Log, error) {
 	c = c.withDefaults()
-	signer, err := newSigner(c.Origin, c.Signer)
+	by, err := newSigning(c)
 	if err != nil {
 		return nil, err
 	}
-	return newSpine(context.Background(), c, newMemory(c.Origin, signer), signer.vkey)
+	return newSpine(context.Background(), c, newMemory(c.Origin, by), by)
 }

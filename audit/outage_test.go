@@ -310,12 +310,12 @@ func TestCommitUnsigned(t *testing.T) {
 		cfg := testConfig()
 		cfg.AppendTimeout = 0
 		cfg = cfg.withDefaults()
-		s, err := newSigner(cfg.Origin, cfg.Signer)
+		s, err := newSigning(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		d := &unsigned{memory: newMemory(cfg.Origin, s)}
-		l, err := newSpine(t.Context(), cfg, d, s.vkey)
+		l, err := newSpine(t.Context(), cfg, d, s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,11 +17,13 @@ import (
 	"time"
 
 	flog "github.com/transparency-dev/formats/log"
-	"github.com/transparency-dev/merkle/proof"
+	merkle "github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/tessera/api/layout"
 	"github.com/transparency-dev/tessera/client"
 	"golang.org/x/mod/sumdb/note"
 	"k8s.io/klog/v2"
+
+	"github.com/cordonsip/cordon/audit/proof"
 )
 
 const (
@@ -42,7 +44,6 @@ const (
 type posix struct {
 	dir      string
 	hold     *os.File // flock: one log, one process
-	signer   *noteSigner
 	reader   tileFiles
 	spare    *reserve
 	interval time.Duration
@@ -52,6 +53,8 @@ type posix struct {
 	pruned   uint64 // bundles of which nothing partial is left
 
 	missing hole // in the journal, as it was found
+
+	publishing sync.Mutex // whoever writes a checkpoint
 
 	turn     sync.Mutex // whoever writes entries
 	journal  *journal   // of the one whose turn it is
@@ -65,6 +68,7 @@ type posix struct {
 	tree        *tree      // as the files have it; changed by the one whose turn it is
 	tail        [][]byte   // entries behind it, in the journal only; changed likewise
 	signed      uint64     // size of the published checkpoint
+	signing     *signing
 	bare        uncovered
 	settleBy    time.Time // when the tail must be in the tree, zero: there is none
 	publishBy   time.Time // when a checkpoint must be published, zero: the newest is
@@ -87,7 +91,7 @@ type order struct {
 // quiet stops the library that builds proofs from writing to standard error through its process-wide logger: what it says there reaches us as errors.
 var quiet = sync.OnceFunc(func() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) })
 
-func openPosix(c Config, s *noteSigner) (*posix, error) {
+func openPosix(c Config, s *signing) (*posix, error) {
 	if c.Dir == "" {
 		return nil, errors.New("audit: no folder for the log")
 	}
@@ -99,7 +103,7 @@ func openPosix(c Config, s *noteSigner) (*posix, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &posix{dir: c.Dir, hold: hold, signer: s, reader: tileFiles(c.Dir), interval: c.Checkpoint}
+	p := &posix{dir: c.Dir, hold: hold, signing: s, reader: tileFiles(c.Dir), interval: c.Checkpoint}
 	if err := p.open(c); err != nil {
 		if p.journal != nil {
 			_ = p.journal.close()
@@ -151,11 +155,7 @@ func (p *posix) open(c Config) error {
 
 // agree refuses a log of another origin or key, and one whose tree is shorter than what was signed: appending to it would fork it. It gives what is
 // signed, nil for nothing.
-func (p *posix) agree(size uint64) (*flog.Checkpoint, error) {
-	verifier, err := note.NewVerifier(p.signer.vkey)
-	if err != nil {
-		return nil, fmt.Errorf("audit: verifier: %w", err)
-	}
+func (p *posix) agree(size uint64) (*proof.Checkpoint, error) {
 	raw, err := p.reader.readCheckpoint()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -163,9 +163,9 @@ func (p *posix) agree(size uint64) (*flog.Checkpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: checkpoint: %w", err)
 	}
-	cp, _, _, err := flog.ParseCheckpoint(raw, p.signer.name, verifier)
+	cp, err := p.signing.keys.Past().Open(raw)
 	if err != nil {
-		return nil, fmt.Errorf("audit: the checkpoint in the folder is not one of origin %q and this key: %w", p.signer.name, err)
+		return nil, fmt.Errorf("audit: the checkpoint in the folder is not one of origin %q and this key: %w", p.signing.keys.Origin(), err)
 	}
 	if size < cp.Size {
 		return nil, fmt.Errorf("audit: the tree holds %d entries, the signed checkpoint stands for %d", size, cp.Size)
@@ -176,11 +176,11 @@ func (p *posix) agree(size uint64) (*flog.Checkpoint, error) {
 		p.publishBy = time.Now()
 		p.bare.settled(true, p.publishBy)
 	}
-	return cp, nil
+	return &cp, nil
 }
 
 // continues proves from the tiles that the tree begins with what was signed: one that does not would be a fork.
-func (p *posix) continues(cp *flog.Checkpoint, state treeState) error {
+func (p *posix) continues(cp *proof.Checkpoint, state treeState) error {
 	if cp == nil || cp.Size == 0 {
 		return nil // every tree does
 	}
@@ -188,7 +188,7 @@ func (p *posix) continues(cp *flog.Checkpoint, state treeState) error {
 	if err != nil {
 		return err
 	}
-	return proof.VerifyConsistency(hasher, cp.Size, state.Size, hashes, cp.Hash, state.Root)
+	return merkle.VerifyConsistency(hasher, cp.Size, state.Size, hashes, cp.Root[:], state.Root)
 }
 
 func (p *posix) blocks() bool { return true }
@@ -296,6 +296,37 @@ func (p *posix) settle(leaves [][]byte) (first uint64, err error) {
 	return was.size + uint64(len(tail)), nil
 }
 
+// rotate puts one leaf into the tree, has that tree signed as every one before it, and every later one otherwise. It keeps its turn meanwhile: no tree
+// that the old key signed alone is larger than that.
+func (p *posix) rotate(write func(seq uint64) ([]byte, *signing, error)) (uint64, error) {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if err := p.sure(); err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	seq := p.tree.size + uint64(len(p.tail))
+	p.mu.Unlock()
+	leaf, next, err := write(seq)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := p.settle([][]byte{leaf}); err != nil {
+		return 0, err
+	}
+	unsigned := p.publish() // where that fails, the new key's checkpoint is the first over the entry
+	p.mu.Lock()
+	p.signing, p.publishBy = next, time.Now()
+	p.mu.Unlock()
+	if err := p.publish(); err != nil { // whoever holds the new key finds it in force
+		p.mu.Lock()
+		p.bare.why = errors.Join(unsigned, err)
+		p.mu.Unlock()
+		p.rouse()
+	}
+	return seq, nil
+}
+
 // sure says whether entries may be written. Where the write of a state failed, that state may be in force nevertheless: then its files must not be
 // replaced, and none of its indexes be given away, before the state that counts is back. It is the caller's turn.
 func (p *posix) sure() error {
@@ -398,12 +429,14 @@ func (p *posix) try(by *time.Time, do func() error) {
 
 // publish signs the tree as the files have it.
 func (p *posix) publish() error {
+	p.publishing.Lock()
+	defer p.publishing.Unlock()
 	p.mu.Lock()
-	t := p.tree
+	t, by := p.tree, p.signing
 	p.bare.signs()
 	p.mu.Unlock()
-	text := flog.Checkpoint{Origin: p.signer.name, Size: t.size, Hash: t.root()}.Marshal()
-	cp, err := note.Sign(&note.Note{Text: string(text)}, p.signer)
+	text := flog.Checkpoint{Origin: by.signer.name, Size: t.size, Hash: t.root()}.Marshal()
+	cp, err := note.Sign(&note.Note{Text: string(text)}, by.at(time.Now())...)
 	if err != nil {
 		return fmt.Errorf("audit: sign a checkpoint: %w", err)
 	}

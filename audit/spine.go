@@ -26,7 +26,8 @@ type spine struct {
 	cfg   Config
 	drv   driver
 	put   appendFunc
-	vkey  string
+	by    atomic.Pointer[signing]
+	turns sync.Mutex // of those who change the key
 	ids   ulids
 	stamp atomic.Pointer[stamped]
 
@@ -59,9 +60,10 @@ type spine struct {
 	}
 }
 
-func newSpine(ctx context.Context, c Config, d driver, vkey string) (*spine, error) {
-	s := &spine{cfg: c, drv: d, put: d.append, vkey: vkey, healing: make(chan struct{}, 1)}
+func newSpine(ctx context.Context, c Config, d driver, by *signing) (*spine, error) {
+	s := &spine{cfg: c, drv: d, put: d.append, healing: make(chan struct{}, 1)}
 	s.life.closing = make(chan struct{})
+	s.by.Store(by)
 	if c.wrap != nil {
 		s.put = c.wrap(d.append)
 	}
@@ -403,7 +405,8 @@ func (s *spine) Consistency(ctx context.Context, a, b uint64) ([][]byte, error) 
 	return p, nil
 }
 
-func (s *spine) VerifierKey() string { return s.vkey }
+func (s *spine) VerifierKey() string { return s.by.Load().signer.vkey }
+func (s *spine) Keys() string        { return s.by.Load().file }
 
 // stamped is a stamp and what entries under it have in common, as it stands in them.
 type stamped struct {

@@ -113,7 +113,7 @@ func (f *shared) ours(size uint64) {
 
 func (f *shared) open() *posix {
 	f.t.Helper()
-	s, err := newSigner(f.c.Origin, f.c.Signer)
+	s, err := newSigning(f.c)
 	if err != nil {
 		f.t.Fatal(err)
 	}

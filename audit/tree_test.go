@@ -223,7 +223,7 @@ func TestTreeCutOff(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%d entries, %d lost, %d of %d files: %v", n, lost, k, len(never), err)
 				}
-				d := &posix{dir: dir, signer: s, tree: grown}
+				d := &posix{dir: dir, signing: &signing{signer: s}, tree: grown}
 				if err := d.publish(); err != nil {
 					t.Fatal(err)
 				}

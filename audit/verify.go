@@ -34,6 +34,7 @@ type Verification struct {
 	Unknown    uint64              // entries of kinds that this version has no word for
 	Unsigned   uint64              // entries beyond the checkpoint: durable, and not yet signed or the checkpoint is an older one
 	ClockSteps uint64              // entries more than a second older than the one before
+	Rotations  []proof.Handover    // from one key of the log to the next
 	Leftovers  uint64              // outgrown partial files of a batch that never ended; no proof is ever built from one
 
 	Bad *BadEntry // nil when everything holds
@@ -131,6 +132,9 @@ func (w *walk) run(k *proof.Keys) error {
 		}
 	}
 	if err := w.judge(); err != nil {
+		return err
+	}
+	if err := w.judgeKeys(k); err != nil {
 		return err
 	}
 	journal, err := journalOf(w.dir) // in front of the state: what the tree has taken in since is told by that
@@ -274,8 +278,9 @@ func journalOf(dir string) (raw []byte, err error) {
 func (w *walk) entry(seq uint64, leaf []byte) {
 	w.out.Entries++
 	e, err := parseEntry(leaf)
+	var ev Event
 	if err == nil {
-		_, err = Decode(e)
+		ev, err = Decode(e)
 	}
 	if err != nil {
 		if w.malformed == nil {
@@ -300,6 +305,8 @@ func (w *walk) entry(seq uint64, leaf []byte) {
 		w.out.Receipts++
 	case e.Kind == KindGap:
 		w.out.Gaps++
+	case e.Kind == KindKeyRotated:
+		w.rotated(seq, ev.(KeyRotated))
 	case !e.Kind.Known():
 		w.out.Unknown++
 	}

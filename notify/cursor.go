@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -44,9 +45,10 @@ type kept struct {
 	Note json.RawMessage `json:"note,omitempty"`
 }
 
-// LogID names a log in the keys of cursors.
+// LogID names a log in the keys of cursors: by its first key, so that it has one name whoever signs it.
 func LogID(l audit.Log) string {
-	id := sha256.Sum256([]byte(l.VerifierKey()))
+	first, _, _ := strings.Cut(l.Keys(), "\n")
+	id := sha256.Sum256([]byte(first))
 	return hex.EncodeToString(id[:8])
 }
 

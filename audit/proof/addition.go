@@ -66,9 +66,9 @@ func claimOf(raw []byte) (Checkpoint, error) {
 	return ParseText(unknown.Note.Text)
 }
 
-// Own gives a checkpoint with the signature of the log and no other: what strangers add to one does not grow with it. The error says what does not hold.
+// Own gives a checkpoint with the signatures of the log's keys and no other: what strangers add to one does not grow with it. The error says what does not hold.
 func (k *Keys) Own(raw []byte) ([]byte, error) {
-	n, err := note.Open(raw, note.VerifierList(k.log))
+	n, err := note.Open(raw, note.VerifierList(k.own()...))
 	if err != nil {
 		return nil, k.refusal(err)
 	}
@@ -76,7 +76,7 @@ func (k *Keys) Own(raw []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proof: checkpoint: %w", err)
 	}
-	if _, err := k.Alone().Open(own); err != nil {
+	if _, err := k.Alone().Past().Open(own); err != nil { // what witnesses say of a compromised key is not asked for here
 		return nil, err
 	}
 	return own, nil

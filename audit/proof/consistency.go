@@ -47,9 +47,9 @@ func ParseConsistency(raw []byte) (c Consistency, err error) {
 	return c, nil
 }
 
-// Verify says whether the second tree begins with the first.
+// Verify says whether the second tree begins with the first. It stands for the first, so that one may be of a key that was compromised later.
 func (c Consistency) Verify(k *Keys) (from, to Checkpoint, err error) {
-	if from, err = k.Open(c.From); err != nil {
+	if from, err = k.Past().Open(c.From); err != nil {
 		return from, to, fmt.Errorf("first checkpoint: %w", err)
 	}
 	if to, err = k.Open(c.To); err != nil {

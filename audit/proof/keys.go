@@ -23,21 +23,37 @@ func (h Hash) String() string { return base64.StdEncoding.EncodeToString(h[:]) }
 
 // Keys are the public keys that a checker trusts, and how many witnesses it asks for.
 type Keys struct {
-	log       note.Verifier
+	log       note.Verifier // that was given
+	line      []held        // all of the log's, in their order; that one among them
 	witnesses []note.Verifier
 	quorum    int
+	past      bool
 }
 
 // NewKeys takes the key of a log and those of witnesses, in note verifier form (NAME+HASH+KEY). A checkpoint holds when the log and at
-// least quorum of the witnesses have signed it.
+// least quorum of the witnesses have signed it. Behind the log's key, on lines of their own, may stand the hand-overs of the log's keys (ParseChain).
 func NewKeys(log string, witnesses []string, quorum int) (*Keys, error) {
-	v, err := note.NewVerifier(strings.TrimSpace(log))
+	vkey := FirstKey(log)
+	v, err := note.NewVerifier(vkey)
 	if err != nil {
 		return nil, fmt.Errorf("proof: key of the log: %w", err)
 	}
+	_, rest, _ := strings.Cut(strings.TrimLeft(log, " \t\r\n"), "\n")
+	chain, err := ParseChain(strings.TrimLeft(rest, " \t\r\n"))
+	if err != nil {
+		return nil, err
+	}
 	k := &Keys{log: v, quorum: quorum}
-	_, own, _ := parseKey(strings.TrimSpace(log))
+	if k.line, err = lineOf(v, vkey, chain); err != nil {
+		return nil, err
+	}
+	_, own, _ := parseKey(vkey)
 	seen := [][]byte{own}
+	for _, h := range k.Handovers() {
+		_, old, _ := parseKey(h.Old)
+		_, young, _ := parseKey(h.New)
+		seen = append(seen, old, young)
+	}
 	for _, w := range witnesses {
 		cv, err := NewWitnessVerifier(w)
 		if err != nil {
@@ -57,7 +73,7 @@ func NewKeys(log string, witnesses []string, quorum int) (*Keys, error) {
 }
 
 // Alone are the same keys without the witnesses.
-func (k *Keys) Alone() *Keys { return &Keys{log: k.log} }
+func (k *Keys) Alone() *Keys { return &Keys{log: k.log, line: k.line} }
 
 // Witnessed says whether witnesses must have signed.
 func (k *Keys) Witnessed() bool { return k.quorum > 0 }
@@ -70,7 +86,7 @@ type Checkpoint struct {
 	Origin    string
 	Size      uint64 // entries that it stands for
 	Root      Hash
-	Signer    string        // name and hash of the log's key, as in its signature: NAME+HASH
+	Signer    string        // name and hash of the log's newest key that signed, as in its signature: NAME+HASH
 	Witnesses []Cosignature // those whose keys were given and whose signatures hold
 	Others    []string      // signatures that no given key checks: they say nothing
 	Text      string        // the three lines that are signed
@@ -87,7 +103,7 @@ func (k *Keys) Open(raw []byte) (Checkpoint, error) {
 	if len(raw) > MaxCheckpoint {
 		return Checkpoint{}, fmt.Errorf("%d bytes: the most is %d", len(raw), MaxCheckpoint)
 	}
-	n, err := note.Open(raw, note.VerifierList(append([]note.Verifier{k.log}, k.witnesses...)...))
+	n, err := note.Open(raw, note.VerifierList(append(k.own(), k.witnesses...)...))
 	if err != nil {
 		return Checkpoint{}, k.refusal(err)
 	}
@@ -107,11 +123,23 @@ func (k *Keys) Open(raw []byte) (Checkpoint, error) {
 	return cp, nil
 }
 
+// own are the verifiers of all keys of the log.
+func (k *Keys) own() []note.Verifier {
+	out := make([]note.Verifier, len(k.line), len(k.line)+len(k.witnesses))
+	for i, h := range k.line {
+		out[i] = h.v
+	}
+	return out
+}
+
 // sort says who signed, and refuses a checkpoint that the log or too few witnesses did.
 func (k *Keys) sort(n *note.Note, cp *Checkpoint) error {
+	newest := -1
 	for _, s := range n.Sigs {
-		if s.Name == k.log.Name() && s.Hash == k.log.KeyHash() {
-			cp.Signer = keyID(s.Name, s.Hash)
+		if i := slices.IndexFunc(k.line, func(h held) bool { return s.Name == h.v.Name() && s.Hash == h.v.KeyHash() }); i >= 0 {
+			if i > newest {
+				newest, cp.Signer = i, keyID(s.Name, s.Hash)
+			}
 			continue
 		}
 		cp.Witnesses = append(cp.Witnesses, Cosignature{Name: s.Name, Time: timeOf(s)})
@@ -120,16 +148,28 @@ func (k *Keys) sort(n *note.Note, cp *Checkpoint) error {
 		cp.Others = append(cp.Others, keyID(s.Name, s.Hash))
 	}
 	switch {
-	case cp.Signer == "" && len(cp.Others) > 0:
-		return fmt.Errorf("signed by another key: expected %s, found %s", keyID(k.log.Name(), k.log.KeyHash()), strings.Join(cp.Others, ", "))
-	case cp.Signer == "":
-		return fmt.Errorf("not signed by the log: expected %s, found witnesses alone", keyID(k.log.Name(), k.log.KeyHash()))
+	case newest < 0 && len(cp.Others) > 0:
+		return k.another(cp.Others)
+	case newest < 0:
+		return fmt.Errorf("not signed by the log: expected %s, found witnesses alone", k.expected())
 	case cp.Origin != k.log.Name():
 		return fmt.Errorf("of origin %q: expected %q, the name of the key", cp.Origin, k.log.Name())
 	case len(cp.Witnesses) < k.quorum:
 		return fmt.Errorf("signed by %d of the %d witnesses: %d are asked for", len(cp.Witnesses), len(k.witnesses), k.quorum)
 	}
-	return nil
+	return k.inForce(newest, *cp)
+}
+
+// expected names the keys that may have signed.
+func (k *Keys) expected() string { return strings.Join(k.Signers(), " or ") }
+
+// another refuses what none of the log's keys signed. A key that bears the log's name may be one that it was handed over to.
+func (k *Keys) another(found []string) error {
+	hint := ""
+	if slices.ContainsFunc(found, func(id string) bool { return strings.HasPrefix(id, k.log.Name()+"+") }) {
+		hint = ": if the log's key was handed over, the hand-overs (log.keys of the log) are needed behind the key"
+	}
+	return fmt.Errorf("signed by another key: expected %s, found %s%s", k.expected(), strings.Join(found, ", "), hint)
 }
 
 // refusal says in words why a note does not open.
@@ -144,7 +184,7 @@ func (k *Keys) refusal(err error) error {
 		for _, s := range unknown.Note.UnverifiedSigs {
 			by = append(by, keyID(s.Name, s.Hash))
 		}
-		return fmt.Errorf("signed by another key: expected %s, found %s", keyID(k.log.Name(), k.log.KeyHash()), strings.Join(by, ", "))
+		return k.another(by)
 	}
 	return errors.New("no signed note: lines were cut, changed or added")
 }

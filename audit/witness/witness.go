@@ -81,7 +81,7 @@ func (s *State) remembered(log string, by *proof.Cosigner) (l last, err error) {
 		return last{}, nil
 	}
 	if err == nil {
-		l.cp, err = k.Open(l.raw)
+		l.cp, err = k.Past().Open(l.raw)
 	}
 	if err != nil {
 		return last{}, fmt.Errorf("witness: what was signed last, %s: %w", path, err)
@@ -154,7 +154,7 @@ func judge(file []byte, k *proof.Keys, was last) (raw []byte, cp proof.Checkpoin
 
 // follows says whether cp, which p is to prove, goes on from what was signed last.
 func follows(p proof.Consistency, k *proof.Keys, was last, cp proof.Checkpoint) error {
-	from, err := k.Open(p.From)
+	from, err := k.Past().Open(p.From)
 	switch {
 	case err != nil:
 		return fmt.Errorf("witness: %w: first checkpoint: %w", ErrUnproved, err)

@@ -198,10 +198,36 @@ func TestAgainstARunningNodeAndThenItsLog(t *testing.T) {
 	if code, _, errs := run(t, ben...); code != 1 || !strings.Contains(errs, "org.read") {
 		t.Errorf("a token without the scope: exit %d\n%s", code, errs)
 	}
-	stop()
 	state := filepath.Join(dir, "state")
-	if code, out, errs := run(t, "verify", state); code != 0 || !strings.Contains(out, "holds") {
-		t.Fatalf("verify: exit %d\n%s%s", code, out, errs)
+	first, err := os.ReadFile(filepath.Join(state, "log.vkey"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := run(t, append([]string{"log", "rotate-key", "--reason=yearly"}, flags...)...); code != 0 || !strings.Contains(out, "old key    "+string(first)) {
+		t.Errorf("rotate-key: exit %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs := run(t, append([]string{"log", "keys"}, flags...)...); code != 0 || !strings.HasPrefix(out, string(first)+"cordon/log-key@v1\n") {
+		t.Errorf("log keys: exit %d\n%s%s", code, out, errs)
+	}
+	stop()
+	if code, out, errs := run(t, "log", "rotate-key", "--reason=again", "--state="+state, "--by=anna", "--overlap=0h"); code != 0 || !strings.Contains(out, "new key    ") {
+		t.Errorf("rotate-key --state: exit %d\n%s%s", code, out, errs)
+	}
+	pinned := filepath.Join(dir, "pinned.vkey")
+	if err := os.WriteFile(pinned, first, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"verify", state}, {"verify", state, "--key=" + pinned}, {"verify", state, "--key=" + filepath.Join(state, "log.vkey")}} {
+		if code, out, errs := run(t, args...); code != 0 || !strings.Contains(out, "holds") || strings.Count(out, "handed over to") != 2 {
+			t.Fatalf("%v: exit %d\n%s%s", args, code, out, errs)
+		}
+	}
+	cp := filepath.Join(state, "log", "checkpoint")
+	if code, _, errs := run(t, "verify", cp, "--key="+pinned); code != notHeld || !strings.Contains(errs, "if the log's key was handed over") {
+		t.Errorf("a checkpoint by a newer key: exit %d\n%s", code, errs)
+	}
+	if code, out, errs := run(t, "verify", cp, "--key="+pinned, "--chain="+filepath.Join(state, "log.keys")); code != 0 {
+		t.Errorf("with the chain: exit %d\n%s%s", code, out, errs)
 	}
 	flip(t, filepath.Join(state, "log"))
 	if code, out, errs := run(t, "verify", state); code == 0 || !strings.Contains(out+errs, "entry") && !strings.Contains(out+errs, "tile") {

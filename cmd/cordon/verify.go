@@ -21,7 +21,8 @@ const notHeld = 3
 
 type verifyCmd struct {
 	Path      string   `arg:"" help:"Folder of the log, the node's state folder, or a file: a proof or a checkpoint." type:"existingpath"`
-	Key       string   `help:"File with the public key (note verifier form); default: log.vkey beside the log." type:"existingfile"`
+	Key       string   `help:"File with the public key (note verifier form), or log.keys; default: log.keys or log.vkey beside the log." type:"existingfile"`
+	Chain     string   `help:"File with the hand-overs of the log's key (log.keys), which lead from --key to those that signed; default: the one beside the log." placeholder:"FILE" type:"existingfile"`
 	Witness   []string `help:"File with the public key of a witness, once for each." type:"existingfile"`
 	Witnesses *int     `help:"How many of them must have signed the checkpoint; default: all that are named."`
 	Receipt   string   `help:"Prove the receipt of this call or message, or the entry with this record_id." placeholder:"ID" xor:"what"`
@@ -70,14 +71,10 @@ func (c *verifyCmd) fits(file bool) error {
 // keys reads the public keys that are trusted.
 func (c *verifyCmd) keys(dir string, file bool) (*proof.Keys, error) {
 	const away = "name the public key with --key; keep a copy of it away from the node"
-	path := c.Key
-	if path == "" && file {
+	if c.Key == "" && file {
 		return nil, withHint(errors.New("no public key is named"), away)
 	}
-	if path == "" {
-		path = filepath.Join(filepath.Dir(filepath.Clean(dir)), "log.vkey")
-	}
-	key, err := os.ReadFile(path)
+	key, err := c.logKey(filepath.Dir(filepath.Clean(dir)), file)
 	if err != nil {
 		return nil, withHint(err, away)
 	}
@@ -94,6 +91,36 @@ func (c *verifyCmd) keys(dir string, file bool) (*proof.Keys, error) {
 		quorum = *c.Witnesses
 	}
 	return proof.NewKeys(string(key), witnesses, quorum)
+}
+
+// logKey gives the key of the log that is trusted, with the hand-overs behind it that are to be had.
+func (c *verifyCmd) logKey(beside string, file bool) ([]byte, error) {
+	if c.Key == "" && c.Chain == "" {
+		return keyFile(beside)
+	}
+	path := c.Key
+	if path == "" {
+		path = filepath.Join(beside, "log.vkey")
+	}
+	key, err := os.ReadFile(path)
+	if err != nil || bytes.Contains(key, []byte(proof.HandoverHeader)) {
+		return key, err
+	}
+	path = c.Chain
+	if path == "" && !file {
+		path = filepath.Join(beside, "log.keys")
+	}
+	if path == "" {
+		return key, nil
+	}
+	chain, err := os.ReadFile(path)
+	if c.Chain == "" && errors.Is(err, fs.ErrNotExist) {
+		return key, nil
+	} else if err != nil {
+		return nil, err
+	}
+	_, list, _ := bytes.Cut(chain, []byte("\n")) // behind the first key
+	return append(append(bytes.TrimSpace(key), '\n'), list...), nil
 }
 
 // whole checks a whole log.
@@ -120,6 +147,12 @@ func (c *verifyCmd) whole(ctx context.Context, dir string, k *proof.Keys, s stre
 	} {
 		if n.count > 0 {
 			fmt.Fprintf(s.out, "note       %d %s\n", n.count, n.what)
+		}
+	}
+	for _, h := range v.Rotations {
+		fmt.Fprintf(s.out, "key        entry %d: %s handed over to %s\n", h.Entry, proof.KeyID(h.Old), proof.KeyID(h.New))
+		if !h.Compromised.IsZero() {
+			fmt.Fprintf(s.out, "note       others may have had the former key since %s: what it signed proves nothing without a witness from before\n", clock(h.Compromised))
 		}
 	}
 	witnessed(s, v.Witnesses)

@@ -22,7 +22,8 @@ const maxLines = 16
 type asked struct {
 	to   Poster
 	name string
-	keys *proof.Keys // the log's, and its own, with which it must have signed
+	key  string      // its own, in note verifier form
+	keys *proof.Keys // the log's, and its own, with which it must have signed; changed between two rounds alone
 
 	old  uint64    // what it signed last, as far as is known: it says so when that is wrong
 	line []byte    // its signature of the checkpoint that is asked for
@@ -31,19 +32,15 @@ type asked struct {
 	why  string    // the newest failure; empty after a signature
 }
 
-func newAsked(log string, w Witness) (*asked, error) {
+func newAsked(w Witness) (*asked, error) {
 	v, err := proof.NewWitnessVerifier(w.Key)
-	if err != nil {
-		return nil, fmt.Errorf("cosign: %w", err)
-	}
-	k, err := proof.NewKeys(log, []string{w.Key}, 1)
 	if err != nil {
 		return nil, fmt.Errorf("cosign: %w", err)
 	}
 	if w.To == nil {
 		return nil, fmt.Errorf("cosign: no way to the witness %s", v.Name())
 	}
-	return &asked{to: w.To, name: v.Name(), keys: k}, nil
+	return &asked{to: w.To, name: v.Name(), key: w.Key}, nil
 }
 
 // refusal is an answer that is none of those that lead on.

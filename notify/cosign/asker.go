@@ -50,7 +50,8 @@ const (
 // Asker asks witnesses. Run and Finish are for one goroutine at a time.
 type Asker struct {
 	c    Config
-	own  *proof.Keys // the log's key alone
+	log  string      // its keys, as it gives them
+	own  *proof.Keys // those alone
 	all  *proof.Keys // with those of all witnesses, of which enough must have signed
 	list []*asked
 
@@ -78,22 +79,39 @@ func New(c Config) (*Asker, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	a := &Asker{c: c}
-	log, vkeys := c.Log.VerifierKey(), []string(nil)
 	for _, w := range c.Witnesses {
-		one, err := newAsked(log, w)
+		one, err := newAsked(w)
 		if err != nil {
 			return nil, err
 		}
-		a.list, vkeys = append(a.list, one), append(vkeys, w.Key)
+		a.list = append(a.list, one)
 	}
-	var err error
-	if a.own, err = proof.NewKeys(log, nil, 0); err != nil {
-		return nil, fmt.Errorf("cosign: %w", err)
-	}
-	if a.all, err = proof.NewKeys(log, vkeys, c.Quorum); err != nil {
-		return nil, fmt.Errorf("cosign: %w", err)
+	if err := a.rekey(c.Log.Keys()); err != nil {
+		return nil, err
 	}
 	return a, nil
+}
+
+// rekey takes the keys of the log: they change when it is handed over from one to the next.
+func (a *Asker) rekey(log string) (err error) {
+	if a.log == log {
+		return nil
+	}
+	vkeys := make([]string, len(a.list))
+	for i, w := range a.list {
+		vkeys[i] = w.key
+		if w.keys, err = proof.NewKeys(log, []string{w.key}, 1); err != nil {
+			return fmt.Errorf("cosign: %w", err)
+		}
+	}
+	if a.own, err = proof.NewKeys(log, nil, 0); err != nil {
+		return fmt.Errorf("cosign: %w", err)
+	}
+	if a.all, err = proof.NewKeys(log, vkeys, a.c.Quorum); err != nil {
+		return fmt.Errorf("cosign: %w", err)
+	}
+	a.log = log
+	return nil
 }
 
 // Run asks until ctx ends.
@@ -149,6 +167,9 @@ func (a *Asker) round(ctx context.Context, now time.Time) bool {
 // look takes the newest checkpoint. Signatures of an older one are of no use for it.
 func (a *Asker) look(ctx context.Context) error {
 	raw, err := a.c.Log.Checkpoint(ctx)
+	if err == nil {
+		err = a.rekey(a.c.Log.Keys())
+	}
 	if err != nil {
 		return err
 	}

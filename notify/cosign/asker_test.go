@@ -57,6 +57,7 @@ func cosigner(t *testing.T, b byte) *proof.Cosigner {
 // far is a stand-in: a real witness, or what a test puts in its place.
 type far struct {
 	by     *proof.Cosigner
+	state  *witness.State
 	handle http.Handler
 	lie    func(ctx context.Context, body []byte) (notify.Answer, error) // nil: it is honest
 	posts  int
@@ -71,6 +72,7 @@ func newFar(t *testing.T, b byte, logs ...audit.Log) *far {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = state.Close() })
+	f.state = state
 	var vkeys []string
 	for _, l := range logs {
 		vkeys = append(vkeys, l.VerifierKey())
@@ -554,6 +556,58 @@ func TestTheEndIsAskedOfThoseWhoFailedLately(t *testing.T) {
 		d.Finish(t.Context())
 		if cp := d.newest(t); cp.Size != 1 {
 			t.Errorf("%+v", cp)
+		}
+	})
+}
+
+// TestTheKeyOfTheLogChanges holds that witnesses who know the former key sign on while both sign, and afterwards refuse with a sentence until they are given
+// the hand-over.
+func TestTheKeyOfTheLogChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLog(t, 1)
+		f := newFar(t, 11, l)
+		d := newDesk(t, l, 1, f)
+		stop := d.run(t)
+		defer stop()
+		synctest.Wait()
+		before := proof.FirstKey(l.Keys())
+		if _, err := l.RotateKey(t.Context(), audit.Rotation{Next: seed(2), By: "p-a", Reason: "yearly", Overlap: 10 * time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if d.all, err = proof.NewKeys(l.Keys(), []string{f.by.VerifierKey()}, 1); err != nil {
+			t.Fatal(err)
+		}
+		grow(t, l, 3)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if cp := d.newest(t); cp.Size != 4 || !strings.HasPrefix(proof.KeyID(l.VerifierKey()), cp.Signer) {
+			t.Errorf("while both sign: %+v", cp)
+		}
+		time.Sleep(10 * time.Minute)
+		grow(t, l, 3)
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		if cp := d.newest(t); cp.Size != 4 || d.list[0].why != "it answered 403" {
+			t.Errorf("a witness that knows the former key alone: %+v, %q", cp, d.list[0].why)
+		}
+		said := httptest.NewRecorder()
+		cp, err := l.Checkpoint(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.handle.ServeHTTP(said, httptest.NewRequest(http.MethodPost, "/add-checkpoint", bytes.NewReader(proof.Addition{Old: 4, Checkpoint: cp}.Marshal())))
+		if said.Code != http.StatusForbidden || !strings.Contains(said.Body.String(), "if the log's key was handed over, the hand-overs (log.keys of the log) are needed") {
+			t.Errorf("%d %s", said.Code, said.Body)
+		}
+		if f.handle, err = door.New(door.Config{State: f.state, By: f.by, Logs: []string{l.Keys()}}); err != nil {
+			t.Fatal(err)
+		}
+		grow(t, l, 1)
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		if cp := d.newest(t); cp.Size < 8 || before == l.VerifierKey() {
+			t.Errorf("with the hand-over: %+v, %q", cp, d.list[0].why)
 		}
 	})
 }

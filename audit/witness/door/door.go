@@ -180,7 +180,7 @@ func (d *Door) sign(l *watched, a proof.Addition, claim proof.Checkpoint) answer
 	last, err := d.c.State.Last(l.vkey, d.c.By)
 	var was proof.Checkpoint
 	if err == nil && len(last) > 0 {
-		was, err = l.keys.Open(last)
+		was, err = l.keys.Past().Open(last)
 	}
 	if err != nil {
 		return d.failed(claim.Origin, err)

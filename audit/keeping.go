@@ -1,0 +1,24 @@
+package audit
+
+// The kinds of entries about the keeping of the log itself.
+const (
+	KindKeyRotated Kind = "log.key_rotated"
+)
+
+// decodeKeeping is Decode for what is about the keeping of the log.
+func decodeKeeping(e Entry) (Event, error) {
+	switch e.Kind {
+	case KindKeyRotated:
+		return decodeAs[KeyRotated](e)
+	}
+	return decodeIncident(e)
+}
+
+// ofKeeping says whether a kind is one of these.
+func (k Kind) ofKeeping() bool {
+	switch k {
+	case KindKeyRotated:
+		return true
+	}
+	return false
+}
