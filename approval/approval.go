@@ -1,13 +1,14 @@
 // Package approval is the gate: tickets, decisions, opinions and grants. Nobody alone, nothing silent, nothing without an end.
 //
 // A ticket asks people to let held traffic through. The log entry comes before the effect, always; state follows by compare-and-swap.
-// It imports audit, state and internal/jcs.
+// It imports audit, state, approval/sign and internal/jcs.
 package approval
 
 import (
 	"log/slog"
 	"time"
 
+	"github.com/cordonsip/cordon/approval/sign"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/state"
 )
@@ -70,6 +71,8 @@ type Person struct {
 	ID    string
 	Name  string // kept out of the log: entries carry the pseudonym
 	Roles []string
+	Keys  []PersonKey // with which the person signs
+	Until time.Time   // from then on the person may not sign in, and keys of theirs do not count; zero: no end
 }
 
 // Decision is one person's word on a ticket.
@@ -79,8 +82,11 @@ type Decision struct {
 	Approve  bool      `json:"approve"`
 	Reason   string    `json:"reason"`
 	PlanHash string    `json:"plan_hash"`
-	Auth     string    `json:"auth"` // how the person was known: bearer, ...
+	Auth     string    `json:"auth"` // how the person was known: bearer, signature, bearer+signature
 	At       time.Time `json:"at"`
+	// Signature is the statement that the person signed; absent in a word by session alone, and HandedIn says who brought it, if somebody else did.
+	Signature *sign.Signed `json:"signature,omitempty"`
+	HandedIn  string       `json:"handed_in_by,omitempty"` // pseudonym
 }
 
 // OpinionWord is the DPO's answer, in the words of evidence records. not_reached is no opinion and holds; conditions holds until confirmed met.
@@ -102,6 +108,9 @@ type Opinion struct {
 	Met    bool        `json:"conditions_met,omitempty"`
 	At     time.Time   `json:"at"`
 	Before int         `json:"decisions_before"` // how many decisions stood when it was given
+
+	Signature *sign.Signed `json:"signature,omitempty"` // as in Decision
+	HandedIn  string       `json:"handed_in_by,omitempty"`
 }
 
 // Ticket is one request through its life.
@@ -169,6 +178,8 @@ type Rules struct {
 	ReviewIn     time.Duration `json:"review_in_ns,omitempty"`       // after the end of a grant that carried calls, default 7 days, at most 30; a break-glass has 24 h
 	MaxCalls     int           `json:"max_calls_total"`              // default of Scope.MaxCalls, default 1000
 	QuotaBlock   int           `json:"quota_block"`                  // calls reserved per compare-and-swap, default 10
+
+	Signed bool `json:"signatures_required,omitempty"` // a word by session alone does not count
 }
 
 // Config of a Gate.
@@ -226,4 +237,19 @@ const (
 	RuleReviewer         = "reviewer"
 	RuleNothingPassed    = "nothing_passed"
 	RuleOpinionOwed      = "opinion_owed"
+)
+
+// The rules that refuse a signed word or a key.
+const (
+	RuleUnsigned   = "signature_required"
+	RuleSignature  = "signature"
+	RuleKeyUnknown = "key_unknown"
+	RuleKeyExpired = "key_expired"
+	RuleKeyRevoked = "key_revoked"
+	RuleKeyShared  = "key_shared"
+	RuleKeyKnown   = "key_known"
+	RuleKeyVouched = "key_vouched"
+	RuleSignedFile = "signed_file"
+	RuleReplayed   = "replayed"
+	RuleSignedAt   = "signed_at"
 )

@@ -66,6 +66,7 @@ type Gate struct {
 	publishing sync.Mutex // keeps snapshots and calls of Changed in order; Changed must not block
 	snap       atomic.Pointer[snapshot]
 
+	keys      keys
 	wakeClock chan struct{}
 	wakeQuota chan struct{}
 	repairs   atomic.Int64
@@ -111,6 +112,7 @@ func New(c Config) (*Gate, error) {
 	g.own.unsettled = map[string]unsettled{}
 	g.view.tickets, g.view.quotas, g.view.first = map[string]*written{}, map[string]quota{}, map[string]int{}
 	g.view.shut, g.view.uses = map[string]bool{}, map[string]use{}
+	g.keys.ring = keyring{}
 	g.snap.Store(&snapshot{grants: []Grant{}, blocks: map[string]*block{}})
 	return g, nil
 }

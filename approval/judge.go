@@ -55,6 +55,9 @@ func (r *Record) mayDecide(now time.Time, d Decision) error {
 	if err := r.awaiting(now); err != nil {
 		return err
 	}
+	if err := r.signedWell(d.Person, d.Signature); err != nil {
+		return err
+	}
 	t := &r.Ticket
 	decided := slices.IndexFunc(t.Decisions, func(o Decision) bool { return o.Person == d.Person })
 	used := slices.ContainsFunc(t.Decisions, func(o Decision) bool { return o.Approve && o.Role == d.Role })
@@ -95,6 +98,9 @@ func (r *Record) opine(now time.Time, o Opinion) error {
 	t := &r.Ticket
 	// What was opened by break-glass is advised on afterwards.
 	if err := r.awaiting(now); err != nil && t.State != BreakGlassActive && t.State != ReviewDue && t.State != Escalated {
+		return err
+	}
+	if err := r.signedWell(o.Person, o.Signature); err != nil && o.Word != NotReached {
 		return err
 	}
 	switch o.Word {

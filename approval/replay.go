@@ -44,6 +44,9 @@ func (g *Gate) restore(ctx context.Context) (int, error) {
 	}
 	before := g.repairs.Load()
 	size := g.c.Log.Size()
+	if err := g.restoreKeys(ctx, size); err != nil {
+		return 0, err
+	}
 	logged, err := g.replay(ctx, size)
 	if err != nil {
 		return 0, err

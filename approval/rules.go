@@ -51,7 +51,7 @@ func or[T comparable](v, d T) T {
 func (r Rules) withDefaults() Rules {
 	d := DefaultRules()
 	blank := r.Quorum == 0 && len(r.Roles) == 0 && r.OpinionRole == "" && !r.NeedOpinion && !r.NeedBasis && !r.AutoActivate && r.ApproveIn == 0 && r.ExecuteIn == 0 &&
-		r.GrantFor == 0 && r.GrantMax == 0 && !r.NoGlass && r.GlassFor == 0 && r.ReviewIn == 0 && r.MaxCalls == 0 && r.QuotaBlock == 0
+		r.GrantFor == 0 && r.GrantMax == 0 && !r.NoGlass && r.GlassFor == 0 && r.ReviewIn == 0 && r.MaxCalls == 0 && r.QuotaBlock == 0 && !r.Signed
 	if blank {
 		return d
 	}
@@ -107,6 +107,8 @@ type settings struct {
 	people []Holder
 	bases  []Basis           // the catalogue
 	names  map[string]string // person id to pseudonym
+	keys   []EnrolledKey     // of the configuration
+	until  map[string]time.Time
 }
 
 // newSettings checks rules and people. The pseudonyms of earlier settings stay known, because open tickets keep their people.
@@ -114,7 +116,7 @@ func newSettings(r Rules, people []Person, bases []Basis, pseudonym func(string)
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	s := &settings{rules: r.withDefaults(), bases: bases, names: map[string]string{}}
+	s := &settings{rules: r.withDefaults(), bases: bases, names: map[string]string{}, until: map[string]time.Time{}}
 	if before != nil {
 		for id, name := range before.names {
 			s.names[id] = name
@@ -136,6 +138,12 @@ func newSettings(r Rules, people []Person, bases []Basis, pseudonym func(string)
 		names[name] = i
 		s.names[p.ID] = name
 		s.people = append(s.people, Holder{Person: name, Roles: filled(p.Roles)})
+		s.until[name] = p.Until
 	}
+	keys, err := keysOf(people, s.names)
+	if err != nil {
+		return nil, err
+	}
+	s.keys = keys
 	return s, nil
 }

@@ -36,6 +36,7 @@ func (g *Gate) Run(ctx context.Context) error {
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), stateTimeout)
 	defer done()
 	g.giveBack(last)
+	g.keepRead(last)
 	return ended(ctx, err)
 }
 

@@ -28,7 +28,9 @@ const (
 	KindApprovalNotified  Kind = "approval.notified"
 	KindNoticeUndelivered Kind = "notice.undelivered"
 	KindNoticeResent      Kind = "notice.resent"
-	KindGateChanged       Kind = "gate.changed" // a ticket changed: requested, decided, opined, activated, ended
+	KindGateChanged       Kind = "gate.changed"          // a ticket changed: requested, decided, opined, activated, ended
+	KindKeyEnrolled       Kind = "approval.key_enrolled" // people's keys count from here on
+	KindKeyRevoked        Kind = "approval.key_revoked"
 	KindIngressRefused    Kind = "ingress.refused"
 	KindFenceRefused      Kind = "fence.refused"
 	KindMediaMoved        Kind = "media.moved"
@@ -440,7 +442,7 @@ func (k Kind) Known() bool {
 	switch k {
 	case KindNodeStarted, KindNodeStopped, KindNodeResumed, KindPolicyApplied, KindReloadRefused, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
-		KindApprovalNotified, KindNoticeUndelivered, KindNoticeResent, KindGateChanged,
+		KindApprovalNotified, KindNoticeUndelivered, KindNoticeResent, KindGateChanged, KindKeyEnrolled, KindKeyRevoked,
 		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindMediaUnkeyed, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
 		KindCertExpiring, KindCertReplaced, KindCertRefused, KindQuorumMissing, KindQuorumBack,
 		KindIncidentOpened, KindIncidentUpdated, KindIncidentClassified, KindIncidentReported, KindIncidentClosed:

@@ -68,12 +68,17 @@ func Verify(ctx context.Context, dir, key string) (Verification, error) {
 // VerifyWith is Verify that also asks for the cosignatures of witnesses: under the newest checkpoint, or where that has too few, under the one beside the folder
 // that has them (CosignedFile).
 func VerifyWith(ctx context.Context, dir string, k *proof.Keys) (Verification, error) {
+	return VerifyEach(ctx, dir, k, nil)
+}
+
+// VerifyEach is VerifyWith that shows every well-formed entry, in order, to each (nil: to nobody). What it is shown counts only if the whole holds in the end.
+func VerifyEach(ctx context.Context, dir string, k *proof.Keys, each func(Entry)) (Verification, error) {
 	if st, err := os.Stat(dir); err != nil {
 		return Verification{}, fmt.Errorf("audit: folder of the log: %w", err)
 	} else if !st.IsDir() {
 		return Verification{}, fmt.Errorf("audit: %s: expected the folder of a log", dir)
 	}
-	w := &walk{ctx: ctx, dir: dir, out: Verification{Origin: k.Origin(), Kinds: map[Kind]uint64{}}}
+	w := &walk{ctx: ctx, dir: dir, each: each, out: Verification{Origin: k.Origin(), Kinds: map[Kind]uint64{}}}
 	w.byEntry, w.byTile = ranges.NewEmptyRange(0), ranges.NewEmptyRange(0)
 	err := w.run(k)
 	var b *BadEntry
@@ -93,10 +98,11 @@ var (
 
 // walk goes once through the log, from the first bundle to the last.
 type walk struct {
-	ctx context.Context
-	dir string
-	out Verification
-	cp  proof.Checkpoint
+	ctx  context.Context
+	dir  string
+	each func(Entry)
+	out  Verification
+	cp   proof.Checkpoint
 
 	byEntry *compact.Range // over the entries as they are
 	byTile  *compact.Range // over the hashes that the level-0 tiles give for them
@@ -309,5 +315,9 @@ func (w *walk) entry(seq uint64, leaf []byte) {
 		w.rotated(seq, ev.(KeyRotated))
 	case !e.Kind.Known():
 		w.out.Unknown++
+	}
+	if w.each != nil {
+		e.Seq = seq
+		w.each(e)
 	}
 }
