@@ -56,6 +56,9 @@ type Gate interface {
 	Review(ctx context.Context, ticket, person string, v approval.PostReview) (approval.Ticket, error)
 	Withdraw(ctx context.Context, ticket, person, why string) (approval.Ticket, error)
 	Revoke(ctx context.Context, ticket, person, why string) (approval.Ticket, error)
+	Submit(ctx context.Context, file []byte, by string) (approval.Submitted, error)
+	Keys() []approval.KeyStanding
+	RevokeKey(ctx context.Context, id, person, why string) (approval.Key, error)
 }
 
 // Router is what the door needs of routing.
@@ -286,6 +289,9 @@ func (s *Server) routes() []route {
 		{"POST /api/v1/tickets/{id}/activate", "", append([]string{"operator"}, people...), s.activate},
 		{"POST /api/v1/tickets/{id}/withdraw", "", append([]string{"operator"}, people...), s.withdraw},
 		{"POST /api/v1/tickets/{id}/revoke", "", append([]string{"operator", "dpo"}, people...), s.revoke},
+		{"POST /api/v1/signed", "", append([]string{"operator", "dpo"}, people...), s.submit},
+		{"GET /api/v1/keys", "org.read", nil, s.keys},
+		{"POST /api/v1/keys/{id}/revoke", "", append([]string{"operator", "dpo"}, people...), s.revokeKey}, // the gate asks whether it is the person's own, or the role approves
 		{"GET /api/v1/notify", "org.read", nil, s.outlets},
 		{"POST /api/v1/notify/test", "", []string{"operator"}, s.testOutlets},
 		{"POST /api/v1/notify/resend", "", []string{"operator"}, s.resend},

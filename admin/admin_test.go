@@ -80,6 +80,24 @@ func (g *fakeGate) Revoke(_ context.Context, t, p, why string) (approval.Ticket,
 	return g.note("revoke for "+why, t, p)
 }
 
+func (g *fakeGate) Submit(_ context.Context, file []byte, by string) (approval.Submitted, error) {
+	t, err := g.note(fmt.Sprintf("submit %d bytes", len(file)), "t1", by)
+	return approval.Submitted{Ticket: &t}, err
+}
+
+func (g *fakeGate) Keys() []approval.KeyStanding {
+	return []approval.KeyStanding{
+		{Key: approval.Key{ID: "k-1", Person: "p-1", How: approval.HowVouched, By: []string{"p-2", "p-3"}}, Counts: true},
+		{Key: approval.Key{ID: "k-2", Person: "p-2"}, Why: "it waits for two people"},
+		{Key: approval.Key{ID: "k-3", Person: "p-3", RevokedAt: time.Unix(1, 0)}, Why: "revoked"},
+	}
+}
+
+func (g *fakeGate) RevokeKey(_ context.Context, id, person, why string) (approval.Key, error) {
+	_, err := g.note("revoke the key for "+why, id, person)
+	return approval.Key{ID: id, RevokedBy: person}, err
+}
+
 type fakeRouter struct{ routes []routing.ActiveRoute }
 
 func (r *fakeRouter) Explain(q routing.Request) routing.Plan {
@@ -252,6 +270,8 @@ func TestGateIsAskedInThePersonsName(t *testing.T) {
 		{"a", "/api/v1/tickets/t1/review", `{"lawful":false,"record_of_processing_updated":true,"lessons":"l"}`, "review as ciso: false true l t1 anna"},
 		{"o", "/api/v1/tickets", `{"trunks":["de"],"edge_groups":["iad"],"reason":"r","alternatives_considered":[{"option":"o","why_not":"w"}],"grant_for":"2h"}`, "request of iad for 2h de ops"},
 		{"c", "/api/v1/tickets/t1/revoke", `{"reason":"y"}`, "revoke for y t1 clara"},
+		{"o", "/api/v1/signed", `{"a":1}`, "submit 7 bytes t1 ops"},
+		{"c", "/api/v1/keys/k-1/revoke", `{"reason":"z"}`, "revoke the key for z k-1 clara"},
 	} {
 		w := d.ask("POST", c.path, c.token, c.body)
 		if w.Code != 200 || d.gate.asked[len(d.gate.asked)-1] != c.asked {

@@ -111,6 +111,7 @@ type Overview struct {
 	Calls         int               `json:"calls"`
 	Service       ServiceView       `json:"service"` // what people decided
 	Tickets       []approval.Ticket `json:"open_tickets"`
+	Idle          []KeyView         `json:"idle_keys"` // keys of people that do not count, and why
 	Grants        []GrantView       `json:"grants"`
 	Log           LogView           `json:"log"`
 	Policy        PolicyView        `json:"policy"`
@@ -171,7 +172,7 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, _ Identity) er
 	}
 	return writeJSON(w, Overview{
 		Node: s.c.Node, Software: s.c.Software, Since: s.c.Started, Document: s.Document(), Routes: s.c.Router.Status(), Targets: s.targetViews(),
-		Registrations: s.registrations(), Calls: len(s.c.Calls()), Service: s.serviceView(), Grants: s.grantViews(), Log: s.logView(), Policy: s.policyView(), Tickets: s.openTickets(), Recent: recent,
+		Registrations: s.registrations(), Calls: len(s.c.Calls()), Service: s.serviceView(), Grants: s.grantViews(), Log: s.logView(), Policy: s.policyView(), Tickets: s.openTickets(), Idle: s.idleKeys(), Recent: recent,
 	})
 }
 

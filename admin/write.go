@@ -41,31 +41,38 @@ type TicketView struct {
 
 // show writes a ticket. The names stand at the door alone, and only for those who may read everything: the ticket itself carries pseudonyms.
 func (s *Server) show(w http.ResponseWriter, t approval.Ticket, id Identity) error {
-	v := TicketView{Ticket: t}
-	if s.c.People == nil || !slices.Contains(id.Scopes, "org.read") {
-		return writeJSON(w, v)
-	}
+	return writeJSON(w, s.view(t, id))
+}
+
+func (s *Server) view(t approval.Ticket, id Identity) TicketView {
 	words := []string{t.RequestedBy}
 	for _, d := range t.Decisions {
-		words = append(words, d.Person)
+		words = append(words, d.Person, d.HandedIn)
 	}
 	for _, d := range t.Glass {
 		words = append(words, d.Person)
 	}
 	for _, o := range t.Opinions {
-		words = append(words, o.Person)
+		words = append(words, o.Person, o.HandedIn)
 	}
 	if t.Review != nil {
 		words = append(words, t.Review.Person)
 	}
-	people := s.c.People()
-	v.People = map[string]string{}
+	return TicketView{Ticket: t, People: s.names(id, words)}
+}
+
+// names tells whose pseudonyms words are, to who may read everything; nil to others.
+func (s *Server) names(id Identity, words []string) map[string]string {
+	if s.c.People == nil || !slices.Contains(id.Scopes, "org.read") {
+		return nil
+	}
+	people, out := s.c.People(), map[string]string{}
 	for _, word := range words {
 		if name, ok := people[word]; ok {
-			v.People[word] = name
+			out[word] = name
 		}
 	}
-	return writeJSON(w, v)
+	return out
 }
 
 // Word is the body of a decision. The plan hash says what was read: a plan that changed in between is not what was approved.

@@ -394,7 +394,7 @@ func TestReloadNarrowsKeysAtOnce(t *testing.T) {
 		synctest.Wait()
 		reload := func(people []Person) map[string]string {
 			t.Helper()
-			if err := g.Reload(w.rules, people); err != nil {
+			if err := g.Reload(w.rules, people, nil); err != nil {
 				t.Fatal(err)
 			}
 			_, why := counting(g)

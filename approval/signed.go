@@ -16,6 +16,9 @@ const (
 	AuthBoth      = "bearer+signature"
 )
 
+// MaxSignedFile is the size of the longest signed file that Submit reads, in bytes.
+const MaxSignedFile = sign.MaxFile
+
 // Submitted is what a signed file came to: a ticket, or a key that counts now.
 type Submitted struct {
 	Ticket *Ticket `json:"ticket,omitempty"`

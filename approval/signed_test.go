@@ -163,7 +163,7 @@ func TestSignedWordsThatDoNotCount(t *testing.T) {
 		{"a key that has ended", RuleKeyExpired, func(m made) []byte {
 			late := keyed("ic", "bo", "dpo")
 			late[0].Keys[0].Expires = time.Now()
-			if err := m.g.Reload(m.w.rules, late); err != nil {
+			if err := m.g.Reload(m.w.rules, late, nil); err != nil {
 				m.w.t.Fatal(err)
 			}
 			return m.w.file("ic", m.w.statement(m.t, "incident_commander", sign.Approve))
@@ -220,7 +220,7 @@ func TestOneKeyDoesNotCountAsTwoPeople(t *testing.T) {
 		g.keys.Unlock()
 		same := keyed("bo", "dpo")
 		same[1].Keys = []PersonKey{{publicText("ic", 0), time.Now().AddDate(1, 0, 0)}}
-		if err := g.Reload(w.rules, same); err != nil {
+		if err := g.Reload(w.rules, same, nil); err != nil {
 			t.Fatal(err)
 		}
 		_, err := w.submit(g, "ic", w.statement(ticket, "business_owner", sign.Approve))

@@ -41,6 +41,7 @@ func (c *Config) Explain(at time.Time) (string, error) {
 	}
 	c.explainBases(&b, at)
 	c.explainRoutes(&b, snap, at)
+	c.explainKeys(&b)
 	for _, x := range c.Warnings {
 		fmt.Fprintf(&b, "\nwarning: %s\n", x.Error())
 	}

@@ -495,6 +495,8 @@ type Gate struct {
 	MaxCalls int `yaml:"max_calls,omitempty"`
 	// Whether a grant starts by itself once approved; default true.
 	AutoActivate *bool `yaml:"auto_activate,omitempty"`
+	// Whether decisions and opinions must be signed with a person's own key: required, or accepted (default).
+	Signatures string `yaml:"signatures,omitempty"`
 }
 
 // LegalBasis is one instrument of GDPR Chapter V that transfers may rest on. It does not change what the policy permits.
@@ -551,8 +553,10 @@ type Person struct {
 	Scopes []string `yaml:"scopes,omitempty"`
 	// Bearer token, by reference. No two people share one: a decision is one person's. At the start and at a reload two with the same value are refused.
 	Token Secret `yaml:"token"`
-	// Last day of the token, YYYY-MM-DD; default: it never expires.
+	// Last day of the token, YYYY-MM-DD; default: it never expires. Keys of the person do not outlive it.
 	Expires string `yaml:"expires,omitempty"`
+	// Keys with which the person signs decisions. Those of a node's first start with keys count; for a later one two people vouch.
+	Keys []PersonKey `yaml:"keys,omitempty"`
 }
 
 // Log is the transparency log.

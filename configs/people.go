@@ -34,6 +34,7 @@ func (b *builder) gate(c *Config) {
 		b.fail("gate.quorum", "lower it, or list more roles: each approval is in a role of its own", "a quorum of %d needs as many approving roles, there are %d", c.quorum(), n)
 	}
 	b.approvingRoles(g.Roles)
+	b.signatures(c)
 	for path, clock := range map[string]Duration{"gate.approve_in": g.ApproveIn, "gate.execute_in": g.ExecuteIn} {
 		if time.Duration(clock) > longestClock {
 			b.fail(path, "at most 24h: whoever cannot answer by then is asked anew", "%s is too long", time.Duration(clock))
@@ -100,7 +101,7 @@ func (c *Config) quorum() int {
 // Art. 5(1)(c)): problems name file, line and path, and never a value.
 func (b *builder) people(c *Config) {
 	approvers, held := 0, map[string]bool{}
-	ids, tokens := map[string]bool{}, map[string]string{}
+	ids, tokens, keys := map[string]bool{}, map[string]string{}, map[string]string{}
 	for i, p := range b.doc.file.People {
 		at := fmt.Sprintf("people[%d]", i)
 		if approval.Reserved(p.ID) {
@@ -126,13 +127,14 @@ func (b *builder) people(c *Config) {
 			b.fail(at+".expires", "write a day as YYYY-MM-DD", "is no day")
 		}
 		c.People = append(c.People, PersonPart{
-			Person: approval.Person{ID: p.ID, Name: p.Name, Roles: p.Roles}, Scopes: p.Scopes, Token: b.token(at, p.Token, tokens), Expires: expires,
+			Person: approval.Person{ID: p.ID, Name: p.Name, Roles: p.Roles, Keys: b.personKeys(at, p.Keys, keys), Until: expires}, Scopes: p.Scopes, Token: b.token(at, p.Token, tokens), Expires: expires,
 			line: b.doc.line(at + ".token"),
 		})
 	}
 	if n := min(approvers, len(held)); n < c.quorum() {
 		b.warn("people", "enrol at least that many people in different approving roles, and deputies", "%d people may approve and the gate needs %d: every held failover stays held", n, c.quorum())
 	}
+	b.enoughKeys(c)
 }
 
 // personRoles checks one person's roles and gives those whose approval counts.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cordonsip/cordon/admin"
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/sign"
 )
 
 type gateCmd struct {
@@ -26,6 +27,16 @@ type gateCmd struct {
 	Activate   gateActivate   `cmd:"" help:"Start an approved grant, where that is not automatic."`
 	Withdraw   gateWithdraw   `cmd:"" help:"Take back a request."`
 	Revoke     gateRevoke     `cmd:"" help:"End a grant now."`
+
+	Export gateExport `cmd:"" help:"Write a ticket into a file, for who signs without a wire."`
+	Sign   gateSign   `cmd:"" help:"Sign a ticket from a file; no node is asked."`
+	Submit gateSubmit `cmd:"" help:"Hand in what somebody signed."`
+
+	Key       gateKey       `cmd:"" help:"Make a key of your own to sign with."`
+	Enrol     gateEnrol     `cmd:"" help:"Begin the enrolment of a person's key."`
+	Vouch     gateVouch     `cmd:"" help:"Sign the enrolment of somebody else's key."`
+	Keys      gateKeys      `cmd:"" help:"The keys of people: which count, and why the others do not."`
+	RevokeKey gateRevokeKey `cmd:"" help:"End a key now and for ever."`
 }
 
 type gateList struct{ api }
@@ -89,27 +100,20 @@ func printTicket(w io.Writer, t admin.TicketView) {
 	p := t.Plan
 	fmt.Fprintf(w, "ticket     %s  %s\n", t.ID, t.State)
 	fmt.Fprintf(w, "asked      %s by %s: %s\n", clock(t.RequestedAt), who(t.RequestedBy), p.Reason)
-	fmt.Fprintf(w, "lets       calls of %s reach %s in %s (%s), at most %d calls, for %s\n", strings.Join(p.Scope.Trunks, ", "), strings.Join(p.Scope.Groups, ", "),
-		strings.Join(p.Scope.Regions, ", "), p.Scope.Country, p.Scope.MaxCalls, p.GrantFor)
-	fmt.Fprintf(w, "held for   %s\n", strings.Join(p.Grounds, "; "))
-	fmt.Fprintf(w, "basis      %s\n", cmp.Or(p.LegalBasis, "none is registered for this party"))
-	printBasis(w, p.Basis)
-	for _, a := range p.Alternatives {
-		fmt.Fprintf(w, "instead    %s: %s\n", a.Option, a.WhyNot)
-	}
+	printAsk(w, p)
 	fmt.Fprintf(w, "plan hash  %s\n", t.PlanHash)
 	for _, d := range t.Decisions {
 		word := "denied"
 		if d.Approve {
 			word = "approved"
 		}
-		fmt.Fprintf(w, "%-10s %s by %s as %s: %s\n", word, clock(d.At), who(d.Person), d.Role, d.Reason)
+		fmt.Fprintf(w, "%-10s %s by %s as %s: %s\n", word, clock(d.At), who(d.Person), d.Role, d.Reason+signedBy(d.Signature, who(d.HandedIn)))
 	}
 	for _, d := range t.Glass {
 		fmt.Fprintf(w, "glass      %s by %s as %s: %s\n", clock(d.At), who(d.Person), d.Role, d.Reason)
 	}
 	for _, o := range t.Opinions {
-		fmt.Fprintf(w, "opinion    %s by %s: %s: %s\n", clock(o.At), who(o.Person), o.Word, o.Text)
+		fmt.Fprintf(w, "opinion    %s by %s: %s: %s\n", clock(o.At), who(o.Person), o.Word, o.Text+signedBy(o.Signature, who(o.HandedIn)))
 	}
 	if v := t.Review; v != nil {
 		fmt.Fprintf(w, "reviewed   %s by %s as %s: lawful %t, record of processing updated %t: %s\n", clock(v.At), who(v.Person), v.Role, v.Lawful, v.Updated, v.Lessons)
@@ -126,16 +130,32 @@ func printTicket(w io.Writer, t admin.TicketView) {
 	}
 }
 
+// printAsk says what a plan lets through and on which ground: what is shown before a decision and before a signature.
+func printAsk(w io.Writer, p approval.Plan) {
+	fmt.Fprintf(w, "lets       calls of %s reach %s in %s (%s), at most %d calls, for %s\n", strings.Join(p.Scope.Trunks, ", "), strings.Join(p.Scope.Groups, ", "),
+		strings.Join(p.Scope.Regions, ", "), p.Scope.Country, p.Scope.MaxCalls, p.GrantFor)
+	fmt.Fprintf(w, "held for   %s\n", strings.Join(p.Grounds, "; "))
+	fmt.Fprintf(w, "basis      %s\n", cmp.Or(p.LegalBasis, "none is registered for this party"))
+	printBasis(w, p.Basis)
+	for _, a := range p.Alternatives {
+		fmt.Fprintf(w, "instead    %s: %s\n", a.Option, a.WhyNot)
+	}
+}
+
 type gateApprove struct {
 	api
 	ticketArg
 	Reason string `required:"" help:"Why you approve it; it stands in the log."`
 	Role   string `help:"Your role; needed when you hold several approving ones."`
 	Hash   string `help:"Plan hash that you read; default: the ticket's present one."`
+	Key    string `help:"Private key with which you sign it; needs --role." type:"path"`
 }
 
 // Run approves.
 func (g *gateApprove) Run(ctx context.Context, s streams) error {
+	if g.Key != "" {
+		return sendSigned(ctx, s, g.api, g.ticketArg, g.Key, sign.Approve, g.Role, g.Reason, g.Hash)
+	}
 	return decide(ctx, s, g.api, g.ticketArg, true, g.Role, g.Reason, g.Hash)
 }
 
@@ -144,10 +164,14 @@ type gateDeny struct {
 	ticketArg
 	Reason string `required:"" help:"Why you deny it; it stands in the log."`
 	Role   string `help:"Your role; needed when you hold several approving ones."`
+	Key    string `help:"Private key with which you sign it; needs --role." type:"path"`
 }
 
 // Run denies.
 func (g *gateDeny) Run(ctx context.Context, s streams) error {
+	if g.Key != "" {
+		return sendSigned(ctx, s, g.api, g.ticketArg, g.Key, sign.Deny, g.Role, g.Reason, "")
+	}
 	return decide(ctx, s, g.api, g.ticketArg, false, g.Role, g.Reason, "")
 }
 
@@ -173,10 +197,18 @@ type gateOpine struct {
 	Opinion string `required:"" enum:"no_objection,objection,conditions,not_reached" help:"${enum}."`
 	Text    string `required:"" help:"The opinion in words."`
 	Met     bool   `help:"With conditions: they are met."`
+	Key     string `help:"Private key with which you sign it." type:"path"`
 }
 
 // Run records an opinion.
 func (g *gateOpine) Run(ctx context.Context, s streams) error {
+	if g.Key != "" {
+		word := sign.Word(g.Opinion)
+		if g.Met && word == sign.Conditions {
+			word = sign.ConditionsMet
+		}
+		return sendSigned(ctx, s, g.api, g.ticketArg, g.Key, word, "", g.Text, "")
+	}
 	var t admin.TicketView
 	in := admin.Advice{Opinion: approval.OpinionWord(g.Opinion), Text: g.Text, ConditionsMet: g.Met}
 	if err := g.do(ctx, "POST", g.path("/opinions"), in, &t); err != nil {

@@ -139,6 +139,9 @@ func (s screen) gate(o *admin.Overview) {
 	for _, g := range o.Grants {
 		fmt.Fprintf(s, "grant %s until %s for %s, %d calls left here\n", g.ID, clock(g.Until), strings.Join(g.Scope.Regions, ","), g.Left)
 	}
+	for _, k := range o.Idle {
+		fmt.Fprintf(s, "key %s does not count: %s\n", k.ID, s.brief(k.Why))
+	}
 	state := "ok"
 	if !o.Log.OK {
 		state = "CANNOT BE WRITTEN: " + s.brief(o.Log.Why)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/audit/proof"
 )
@@ -125,7 +126,8 @@ func (c *verifyCmd) logKey(beside string, file bool) ([]byte, error) {
 
 // whole checks a whole log.
 func (c *verifyCmd) whole(ctx context.Context, dir string, k *proof.Keys, s streams) error {
-	v, err := audit.VerifyWith(ctx, dir, k.Alone())
+	words := approval.NewChecker()
+	v, err := audit.VerifyEach(ctx, dir, k.Alone(), words.Take)
 	if err == nil && v.Bad == nil && k.Witnessed() { // what witnesses signed may be an older checkpoint: the newest one must hold, too
 		v, err = audit.VerifyWith(ctx, dir, k)
 	}
@@ -136,6 +138,9 @@ func (c *verifyCmd) whole(ctx context.Context, dir string, k *proof.Keys, s stre
 	if v.Bad != nil {
 		fmt.Fprintf(s.out, "BAD        entry %d: %s\n", v.Bad.Seq, v.Bad.What)
 		return coded{errors.New("the log does not hold"), notHeld}
+	}
+	if err := showWords(s, words); err != nil {
+		return err
 	}
 	for _, n := range []struct {
 		count uint64
@@ -157,6 +162,21 @@ func (c *verifyCmd) whole(ctx context.Context, dir string, k *proof.Keys, s stre
 	}
 	witnessed(s, v.Witnesses)
 	fmt.Fprintf(s.out, "holds      %d entries are under the signed checkpoint:\n%s", v.Entries-v.Unsigned, indent(v.Checkpoint))
+	return nil
+}
+
+// showWords says how many words at the gate were signed, and names those whose keys or signatures do not hold.
+func showWords(s streams, words *approval.Checker) error {
+	for _, b := range words.Bad {
+		fmt.Fprintf(s.out, "BAD        entry %d: %s\n", b.Seq, b.What)
+	}
+	if len(words.Bad) > 0 {
+		return coded{errors.New("the entries are those that were written, and what people signed in them does not hold"), notHeld}
+	}
+	t := words.Tally()
+	if t.Signed+t.BySession+t.Keys > 0 {
+		fmt.Fprintf(s.out, "words      %d decisions and opinions signed by people's keys, %d by session alone; %d keys, %d of them the first ones, %d revoked\n", t.Signed, t.BySession, t.Keys, t.Bootstrap, t.Revoked)
+	}
 	return nil
 }
 
