@@ -50,7 +50,7 @@ func (s *Server) view(t approval.Ticket, id Identity) TicketView {
 		words = append(words, d.Person, d.HandedIn)
 	}
 	for _, d := range t.Glass {
-		words = append(words, d.Person)
+		words = append(words, d.Person, d.HandedIn)
 	}
 	for _, o := range t.Opinions {
 		words = append(words, o.Person, o.HandedIn)

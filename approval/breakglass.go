@@ -25,13 +25,23 @@ func (g *Gate) BreakGlass(ctx context.Context, ticket, person, role, reason, pla
 	if err != nil {
 		return Ticket{}, err
 	}
+	return g.confirm(ctx, ticket, func(now time.Time, _ *Record) (Decision, error) {
+		return Decision{Person: who, Role: role, Approve: true, Reason: reason, PlanHash: planHash, Auth: cut(auth), At: now}, nil
+	})
+}
+
+// confirm records the confirmation that word makes of a ticket as it stands.
+func (g *Gate) confirm(ctx context.Context, ticket string, word func(now time.Time, r *Record) (Decision, error)) (Ticket, error) {
 	if err := g.begin(ctx); err != nil {
 		return Ticket{}, err
 	}
 	defer g.leave()
 	t, err := g.apply(ctx, ticket, func(now time.Time, r *Record) (GateChanged, error) {
-		d := Decision{Person: who, Role: role, Approve: true, Reason: reason, PlanHash: planHash, Auth: cut(auth), At: now}
-		if err := r.breakGlass(now, d); err != nil {
+		d, err := word(now, r)
+		if err == nil {
+			err = r.breakGlass(now, d)
+		}
+		if err != nil {
 			return GateChanged{}, err
 		}
 		if r.Ticket.State == BreakGlassActive {
@@ -39,7 +49,7 @@ func (g *Gate) BreakGlass(ctx context.Context, ticket, person, role, reason, pla
 				return GateChanged{}, err
 			}
 		}
-		return GateChanged{What: BrokenGlass, By: who, Decision: &d, Why: reason}, nil
+		return GateChanged{What: BrokenGlass, By: d.Person, Decision: &d, Why: d.Reason}, nil
 	})
 	if err == nil && t.State == BreakGlassActive {
 		g.opened(ctx, t)
@@ -68,6 +78,9 @@ func (r *Record) breakGlass(now time.Time, d Decision) error {
 
 func (r *Record) mayBreak(now time.Time, d Decision) error {
 	if err := r.awaiting(now); err != nil {
+		return err
+	}
+	if err := r.signedWell(d.Person, d.Signature); err != nil {
 		return err
 	}
 	if r.Rules.NoGlass {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/cordonsip/cordon/approval/sign"
 	"github.com/cordonsip/cordon/audit"
@@ -99,16 +100,21 @@ func (c *Checker) change(e audit.Entry) error {
 		return nil
 	}
 	shown := false
-	for _, d := range ev.Record.Ticket.Decisions {
+	t := &ev.Record.Ticket
+	for i, d := range slices.Concat(t.Decisions, t.Glass) {
 		shown = shown || ev.Decision != nil && ev.Decision.Person == d.Person
-		if err := c.word(e, ev.Record, d.Signature, d.Person, d.Role, decisionWord(d), d.Reason); err != nil {
+		word := sign.BreakGlass
+		if i < len(t.Decisions) {
+			word = decisionWord(d)
+		}
+		if err := c.word(e, ev.Record, d.Signature, d.Person, d.Role, word, d.Reason); err != nil {
 			return err
 		}
 	}
 	if ev.Decision != nil && !shown {
 		return fmt.Errorf("approval: ticket %s: the ticket does not have the decision that the entry tells of", ev.Ticket)
 	}
-	for _, o := range ev.Record.Ticket.Opinions {
+	for _, o := range t.Opinions {
 		role := ""
 		if o.Signature != nil {
 			role = o.Signature.Statement.Role

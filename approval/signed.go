@@ -58,26 +58,32 @@ func unread(err error) *Refusal {
 // signedWord records what somebody signed.
 func (g *Gate) signedWord(ctx context.Context, s sign.Signed, courier string) (Ticket, error) {
 	st := s.Statement
-	return g.word(ctx, st.Ticket, func(now time.Time, r *Record) (GateChanged, error) {
+	said := func(now time.Time, r *Record) (Decision, error) {
 		who, err := g.signer(now, st.Key, func(pub []byte) error { return s.Verify(pub) })
 		if err == nil {
 			err = r.fits(now, who, st)
 		}
+		d := Decision{
+			Person: who, Role: st.Role, Approve: st.Word != sign.Deny, Reason: st.Reason, PlanHash: st.PlanHash, Auth: AuthSignature, At: now,
+			Signature: &s, HandedIn: courier,
+		}
+		if who == courier {
+			d.Auth, d.HandedIn = AuthBoth, ""
+		}
+		return d, err
+	}
+	if st.Word == sign.BreakGlass {
+		return g.confirm(ctx, st.Ticket, said)
+	}
+	return g.word(ctx, st.Ticket, func(now time.Time, r *Record) (GateChanged, error) {
+		d, err := said(now, r)
 		if err != nil {
 			return GateChanged{}, err
 		}
-		auth, carried := AuthSignature, courier
-		if who == courier {
-			auth, carried = AuthBoth, ""
-		}
 		if st.Word.Decides() {
-			d := Decision{
-				Person: who, Role: st.Role, Approve: st.Word == sign.Approve, Reason: st.Reason, PlanHash: st.PlanHash, Auth: auth, At: now,
-				Signature: &s, HandedIn: carried,
-			}
-			return GateChanged{What: Decided, By: who, Decision: &d, Why: st.Reason}, r.decide(now, d)
+			return GateChanged{What: Decided, By: d.Person, Decision: &d, Why: st.Reason}, r.decide(now, d)
 		}
-		o := Opinion{Person: who, Word: OpinionWord(st.Word), Text: st.Reason, At: now, Signature: &s, HandedIn: carried}
+		o := Opinion{Person: d.Person, Word: OpinionWord(st.Word), Text: st.Reason, At: now, Signature: &s, HandedIn: d.HandedIn}
 		if st.Word == sign.ConditionsMet {
 			o.Word, o.Met = Conditions, true
 		}
@@ -85,7 +91,7 @@ func (g *Gate) signedWord(ctx context.Context, s sign.Signed, courier string) (T
 			return GateChanged{}, err
 		}
 		o = r.Ticket.Opinions[len(r.Ticket.Opinions)-1]
-		return GateChanged{What: Opined, By: who, Opinion: &o, Why: st.Reason}, nil
+		return GateChanged{What: Opined, By: d.Person, Opinion: &o, Why: st.Reason}, nil
 	})
 }
 
@@ -123,7 +129,7 @@ func (r *Record) fits(now time.Time, who string, st sign.Statement) error {
 // signatures are those of all words on a ticket.
 func (t *Ticket) signatures() []*sign.Signed {
 	var out []*sign.Signed
-	for _, d := range t.Decisions {
+	for _, d := range slices.Concat(t.Decisions, t.Glass) {
 		out = append(out, d.Signature)
 	}
 	for _, o := range t.Opinions {
@@ -143,7 +149,7 @@ func (r *Record) signedWell(person string, s *sign.Signed) error {
 	other := func(p string, o *sign.Signed) bool {
 		return p != person && o != nil && o.Statement.Key == s.Statement.Key
 	}
-	if slices.ContainsFunc(r.Ticket.Decisions, func(d Decision) bool { return other(d.Person, d.Signature) }) ||
+	if slices.ContainsFunc(slices.Concat(r.Ticket.Decisions, r.Ticket.Glass), func(d Decision) bool { return other(d.Person, d.Signature) }) ||
 		slices.ContainsFunc(r.Ticket.Opinions, func(o Opinion) bool { return other(o.Person, o.Signature) }) {
 		return sameKey()
 	}

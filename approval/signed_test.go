@@ -69,6 +69,41 @@ func TestSignedLife(t *testing.T) {
 	})
 }
 
+// A break-glass is signed like any decision, and the opinion that is owed afterwards, too.
+func TestSignedBreakGlass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSigning(t, "ic", "bo", "dpo")
+		w.rules.Signed = true
+		g := w.gate()
+		defer w.run(g)()
+		ticket := w.urgent(g)
+		_, err := w.confirm(g, ticket, "ic")
+		wantRefusal(t, err, RuleUnsigned)
+		first := w.statement(ticket, "incident_commander", sign.BreakGlass)
+		if got, err := w.submit(g, "ic", first); err != nil || got.State != Pending || len(got.Glass) != 1 || got.Glass[0].HandedIn != "p-op-x" {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		_, err = w.submit(g, "ic", first)
+		wantRefusal(t, err, RuleReplayed)
+		got, err := w.submit(g, "bo", w.statement(ticket, "business_owner", sign.BreakGlass))
+		if err != nil || got.State != BreakGlassActive || !g.Spend(ticket.ID) {
+			t.Fatalf("%s, %v", got.State, err)
+		}
+		if got, err = w.submit(g, "dpo", w.statement(ticket, "dpo", sign.NoObjection)); err != nil || len(got.Opinions) != 1 {
+			t.Fatalf("%s, %v", got.State, err)
+		}
+		if c := w.check(nil); len(c.Bad) > 0 || c.Tally().Signed != 3 {
+			t.Errorf("%+v, %v", c.Tally(), c.Bad)
+		}
+		forged := w.check(func(e *audit.Entry) {
+			e.Body = bytes.ReplaceAll(e.Body, []byte(`"word":"break_glass"`), []byte(`"word":"approve"`))
+		})
+		if len(forged.Bad) == 0 {
+			t.Error("an approval passes for the confirmation of a break-glass")
+		}
+	})
+}
+
 // Every signed word that must not count is refused by the rule that it breaks, and changes nothing.
 func TestSignedWordsThatDoNotCount(t *testing.T) {
 	type made struct {

@@ -24,10 +24,11 @@ const (
 // Word is what a person says of a ticket.
 type Word string
 
-// The words: two of people who decide, five of who advises.
+// The words: three of people who decide, five of who advises.
 const (
 	Approve       Word = "approve"
 	Deny          Word = "deny"
+	BreakGlass    Word = "break_glass" // confirms an emergency change
 	NoObjection   Word = "no_objection"
 	Objection     Word = "objection"
 	Conditions    Word = "conditions"
@@ -35,11 +36,11 @@ const (
 	NotReached    Word = "not_reached"
 )
 
-// Decides says whether w is an approval or a denial; every other word is an opinion.
-func (w Word) Decides() bool { return w == Approve || w == Deny }
+// Decides says whether w is an approval, a denial or the confirmation of a break-glass; every other word is an opinion.
+func (w Word) Decides() bool { return w == Approve || w == Deny || w == BreakGlass }
 
 func words() []Word {
-	return []Word{Approve, Deny, NoObjection, Objection, Conditions, ConditionsMet, NotReached}
+	return []Word{Approve, Deny, BreakGlass, NoObjection, Objection, Conditions, ConditionsMet, NotReached}
 }
 
 // Statement is what one person signs of one ticket. It names no person: the key does, for who holds the list of keys.
@@ -98,7 +99,7 @@ func (s Statement) text() ([]byte, error) {
 
 func (s Statement) check() error {
 	if !slices.Contains(words(), s.Word) {
-		return fmt.Errorf("word: %.40q is none of approve, deny, no_objection, objection, conditions, conditions_met, not_reached", string(s.Word))
+		return fmt.Errorf("word: %.40q is none of approve, deny, break_glass, no_objection, objection, conditions, conditions_met, not_reached", string(s.Word))
 	}
 	if len(s.Reason) > maxReason || !utf8.ValidString(s.Reason) {
 		return fmt.Errorf("reason: longer than %d bytes, or not valid UTF-8", maxReason)

@@ -110,7 +110,7 @@ func printTicket(w io.Writer, t admin.TicketView) {
 		fmt.Fprintf(w, "%-10s %s by %s as %s: %s\n", word, clock(d.At), who(d.Person), d.Role, d.Reason+signedBy(d.Signature, who(d.HandedIn)))
 	}
 	for _, d := range t.Glass {
-		fmt.Fprintf(w, "glass      %s by %s as %s: %s\n", clock(d.At), who(d.Person), d.Role, d.Reason)
+		fmt.Fprintf(w, "glass      %s by %s as %s: %s\n", clock(d.At), who(d.Person), d.Role, d.Reason+signedBy(d.Signature, who(d.HandedIn)))
 	}
 	for _, o := range t.Opinions {
 		fmt.Fprintf(w, "opinion    %s by %s: %s: %s\n", clock(o.At), who(o.Person), o.Word, o.Text+signedBy(o.Signature, who(o.HandedIn)))

@@ -81,6 +81,7 @@ type gateSign struct {
 	Role    string `help:"Role in which you speak; needed for a decision, dpo for an opinion."`
 	Approve bool   `help:"Approve what the ticket asks." xor:"word" required:""`
 	Deny    bool   `help:"Deny it; one denial closes the ticket." xor:"word" required:""`
+	Glass   bool   `name:"break-glass" help:"Confirm an emergency change." xor:"word" required:""`
 	Opinion string `help:"Advise: no_objection, objection, conditions, conditions_met or not_reached." xor:"word" required:""`
 	Reason  string `required:"" help:"Why; it stands in the log."`
 	Out     string `required:"" help:"File to write, for gate submit." placeholder:"FILE" type:"path"`
@@ -97,10 +98,13 @@ func (g *gateSign) Run(s streams) error {
 		return withHint(err, "export the ticket again; a plan that a newer version made is signed with that version")
 	}
 	word := sign.Word(g.Opinion)
-	if g.Approve {
+	switch {
+	case g.Approve:
 		word = sign.Approve
-	} else if g.Deny {
+	case g.Deny:
 		word = sign.Deny
+	case g.Glass:
+		word = sign.BreakGlass
 	}
 	signed, err := signWord(g.Key, f, word, g.Role, g.Reason)
 	if err != nil {

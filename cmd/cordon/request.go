@@ -10,6 +10,7 @@ import (
 
 	"github.com/cordonsip/cordon/admin"
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/sign"
 )
 
 type gateRequest struct {
@@ -71,10 +72,14 @@ type gateBreakGlass struct {
 	Reason string `required:"" help:"Why it cannot wait; it stands in the log."`
 	Role   string `help:"Your role; needed when you hold several approving ones."`
 	Hash   string `help:"Plan hash that you read; default: the ticket's present one."`
+	Key    string `help:"Private key with which you sign it; needs --role." type:"path"`
 }
 
 // Run confirms an emergency change.
 func (g *gateBreakGlass) Run(ctx context.Context, s streams) error {
+	if g.Key != "" {
+		return sendSigned(ctx, s, g.api, g.ticketArg, g.Key, sign.BreakGlass, g.Role, g.Reason, g.Hash)
+	}
 	if g.Hash == "" {
 		var t admin.TicketView
 		if err := g.do(ctx, "GET", g.path(""), nil, &t); err != nil {
