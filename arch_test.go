@@ -58,7 +58,7 @@ var ours = map[string][]string{
 	"notify/spans":        {"audit", "notify", "sovereign", "state"},
 	"notify/cosign":       {"audit", "audit/proof", "notify", "sovereign"},
 	"admin":               {"approval", "audit", "audit/report", "healthcheck", "routing", "routing/desk", "sovereign", "certs", "sip/trace"},
-	"configs":             {"approval", "approval/sign", "audit/proof", "audit/report", "healthcheck", "incident", "media", "media/clip", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "internal/jcs", "routing/numbers"},
+	"configs":             {"approval", "approval/sign", "audit/proof", "audit/report", "healthcheck", "incident", "media", "media/clip", "notify", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "internal/jcs", "routing/numbers"},
 	"internal/background": {},
 	"internal/jcs":        {},
 	"internal/octets":     {},

@@ -11,8 +11,16 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
-// channel builds one notification channel.
+// channel builds one notification channel, with the operator's words.
 func (n *Node) channel(p configs.ChannelPart) (notify.Channel, error) {
+	c, err := n.bareChannel(p)
+	if err != nil {
+		return nil, err
+	}
+	return notify.Worded(c, p.Templates)
+}
+
+func (n *Node) bareChannel(p configs.ChannelPart) (notify.Channel, error) {
 	dial := n.fence.Dialer("", sovereign.Infrastructure, n.dialInfrastructure)
 	over := notify.WebhookConfig{
 		Name: p.Name, URL: p.URL, Secret: p.Secret, KeyID: p.KeyID, Format: p.Format, Roots: p.Roots, Resolve: n.resolver.Host, Dial: dial,

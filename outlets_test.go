@@ -59,8 +59,11 @@ func TestOutletsTellInAPermittedPlaceAndNothingElsewhere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var asked atomic.Int32
-			server := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			var asked, worded atomic.Int32
+			server := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if body, err := io.ReadAll(r.Body); err == nil && strings.Contains(string(body), "up again: node.started") {
+					worded.Add(1)
+				}
 				asked.Add(1)
 				io.WriteString(w, "taken")
 			})}}
@@ -69,7 +72,7 @@ func TestOutletsTellInAPermittedPlaceAndNothingElsewhere(t *testing.T) {
 			text := strings.Replace(nodeConfig, "roles: [ciso]", "roles: [ciso, operator], scopes: [org.read]", 1) + "notify:\n"
 			types := []string{"webhook", "pagerduty", "slack"}
 			for _, typ := range types {
-				text += fmt.Sprintf("  - {name: %s, type: %s, url: \"http://%s/\", secret: {env: CORDON_TEST_KEY}, kinds: [node.started]}\n", typ, typ, l.Addr())
+				text += fmt.Sprintf("  - {name: %s, type: %s, url: \"http://%s/\", secret: {env: CORDON_TEST_KEY}, kinds: [node.started], templates: [{summary: \"up again: {{.Kind}}\"}]}\n", typ, typ, l.Addr())
 			}
 			n := boot(t, writeConfig(t, t.TempDir(), text))
 			defer n.Stop(t.Context(), 0)
@@ -86,6 +89,9 @@ func TestOutletsTellInAPermittedPlaceAndNothingElsewhere(t *testing.T) {
 			}
 			if permitted {
 				waitFor(t, "a notice", func() bool { return asked.Load() >= 6 }) // tests, one of them twice, and the start to two of them
+				if n := worded.Load(); n != 2 {
+					t.Errorf("%d notices are in the operator's words, want 2", n)
+				}
 				return
 			}
 			waitFor(t, "the refusals on record", func() bool {

@@ -167,6 +167,8 @@ func TestMistakesAreNamedWithLineAndHint(t *testing.T) {
 		{"pagerduty without a key", "people:", "notify: [{name: x, type: pagerduty}]\npeople:", ":14:", "notify[0].secret: is missing", "routing key"},
 		{"slack in the clear", "people:", "notify: [{name: x, type: slack, url: \"http://192.0.2.1/\", secret: {env: S}}]\npeople:", ":14:", "not protected", "https"},
 		{"a format of slack", "people:", "notify: [{name: x, type: slack, secret: {env: S}, format: ecs}]\npeople:", ":14:", "has no format", "only a webhook"},
+		{"a template with a field that is none", "people:", "notify: [{name: x, type: console, templates: [{kinds: [\"failover.*\"], summary: \"{{.Data.caller}}\"}]}]\npeople:", ":14:", "notify[0].templates[0].summary: .Data.caller is no field", "write one line"},
+		{"a template for a kind that stays inside", "people:", "notify: [{name: x, type: console, templates: [{kinds: [call.ended], summary: x}]}]\npeople:", ":14:", "notify[0].templates[0].kinds[0]", "one of"},
 		{"a rate without a burst", "people:", "notify: [{name: x, type: console, rate: {every: 30s}}]\npeople:", ":14:", "notify[0].rate.burst: 0 is out of range", "1 to 1000"},
 		{"a rate for ever", "people:", "notify: [{name: x, type: console, rate: {burst: 5, every: 48h}}]\npeople:", ":14:", "notify[0].rate.every: 48h0m0s is out of range", "1h"},
 		{"a key id with a comma", "people:", "notify: [{name: x, type: webhook, url: \"https://192.0.2.1/\", secret: {env: S}, key_id: \"a,b\"}]\npeople:", ":14:", "notify[0].key_id", "at most 64"},

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cordonsip/cordon/notify"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -34,10 +35,20 @@ type Channel struct {
 	Kinds []string `yaml:"kinds,omitempty"`
 	// How many messages it gets before what happens close together is told of in one; default: no bound; pagerduty, slack and mail: burst 10, every 30s.
 	Rate *ChannelRate `yaml:"rate,omitempty"`
+	// How its notices are put into words; the first one that is for a kind counts. Default: each field with its name.
+	Templates []Template `yaml:"templates,omitempty"`
 	// Of the type syslog: the collector, by RFC 5424 over TLS (RFC 5425).
 	Syslog *Syslog `yaml:"syslog,omitempty"`
 	// Of the type mail: the server that takes it, and whom it is for.
 	Mail *Mail `yaml:"mail,omitempty"`
+}
+
+// Template puts notices of some kinds into words: their summary, the line that people read first.
+type Template struct {
+	// Kinds of entries, as a channel names them; default: all that the channel carries.
+	Kinds []string `yaml:"kinds,omitempty"`
+	// One line in the language of Go's text/template, e.g. "{{.Data.route}} waits for {{.Data.region}}, ticket {{.Ticket}}".
+	Summary string `yaml:"summary"`
 }
 
 // ChannelRate bounds the messages of a channel. What asks people to decide is always a message of its own.
@@ -57,6 +68,7 @@ type ChannelPart struct {
 	Kinds           []string
 	Burst           int // 0: no bound
 	Every           time.Duration
+	Templates       []notify.Template
 	Syslog          *SyslogPart // of its type alone
 	Mail            *MailPart
 }
@@ -84,6 +96,7 @@ func (b *builder) channel(at string, ch Channel) ChannelPart {
 		Name: ch.Name, Type: ch.Type, URL: ch.URL, Secret: secret.Value, KeyID: ch.KeyID, Format: ch.Format, Roots: b.roots(at+".roots_file", ch.RootsFile), Kinds: ch.Kinds,
 	}
 	b.rate(at, ch.Rate, &part)
+	b.templates(at, ch.Templates, &part)
 	b.ownKeys(at, ch)
 	if ch.Type != "webhook" && (ch.Format != "" || ch.KeyID != "") {
 		b.fail(at+".type", "leave format and key_id out: only a webhook has them", "%.80q has no format and no key_id", ch.Type)
@@ -133,6 +146,29 @@ func (b *builder) httpURL(at, address string) {
 		b.fail(at+".url", "use https: http is taken for loopback alone", "is not protected")
 	}
 }
+
+// templates reads the words of a channel, so that a mistake in them is found now and not in a night.
+func (b *builder) templates(at string, list []Template, part *ChannelPart) {
+	if len(list) > maxTemplates {
+		b.fail(at+".templates", fmt.Sprintf("at most %d", maxTemplates), "there are %d", len(list))
+		return
+	}
+	for i, t := range list {
+		words := notify.Template{Kinds: t.Kinds, Summary: t.Summary}
+		here := fmt.Sprintf("%s.templates[%d]", at, i)
+		before := len(b.probs)
+		b.kinds(here, t.Kinds)
+		if len(b.probs) > before {
+			continue
+		}
+		if err := words.Check(); err != nil {
+			b.fail(here+".summary", `write one line such as "{{.Data.route}} waits for {{.Data.region}}, ticket {{.Ticket}}"`, "%v", err)
+		}
+		part.Templates = append(part.Templates, words)
+	}
+}
+
+const maxTemplates = 64
 
 func (b *builder) rate(at string, r *ChannelRate, part *ChannelPart) {
 	if r == nil {
