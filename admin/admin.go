@@ -282,7 +282,7 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/tickets", "org.read", nil, s.tickets},
 		{"POST /api/v1/tickets", "", append([]string{"operator"}, people...), s.request},
 		{"GET /api/v1/tickets/{id}", "org.read", nil, s.ticket},
-		{"POST /api/v1/tickets/{id}/decisions", "", people, s.decide},
+		{"POST /api/v1/tickets/{id}/decisions", "", append([]string{"dpo"}, people...), s.decide},           // the gate takes a decision of the dpo only where the policy says so
 		{"POST /api/v1/tickets/{id}/opinions", "", append([]string{"dpo", "operator"}, people...), s.opine}, // the gate takes an opinion of the dpo alone, and "not reached" of anybody
 		{"POST /api/v1/tickets/{id}/break-glass", "", people, s.breakGlass},
 		{"POST /api/v1/tickets/{id}/review", "", append([]string{approval.RoleAuditor}, people...), s.review},

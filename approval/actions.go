@@ -98,7 +98,7 @@ func (g *Gate) askedByPeople(who string, scope Scope) (Ticket, bool) {
 
 // propose opens the ticket for the holder of the turn and of the lease.
 func (g *Gate) propose(ctx context.Context, s *settings, who string, plan Plan) (Ticket, error) {
-	now := stamp()
+	now := g.clock.now()
 	id := g.own.ids.next(now)
 	var err error
 	open := 0
@@ -159,7 +159,7 @@ func (g *Gate) Refuse(ctx context.Context, by string, p Plan, why string) (Ticke
 		return Ticket{}, err
 	}
 	defer g.leave()
-	now := stamp()
+	now := g.clock.now()
 	r := s.request(g.own.ids.next(now), who, plan, now)
 	r.Ticket.ApproveBy = time.Time{}
 	r.end(now, Requested, "the policy denies it: "+cut(why))
@@ -185,7 +185,7 @@ func (g *Gate) supersede(ctx context.Context, id, by string) error {
 func (g *Gate) openWith(hash string) (Ticket, bool) {
 	g.view.Lock()
 	defer g.view.Unlock()
-	now := time.Now()
+	now := g.clock.now()
 	for id, w := range g.view.tickets {
 		if w.Ticket.PlanHash == hash && w.Ticket.State.open() && w.Ticket.ExhaustedAt.IsZero() && !w.isDue(now) {
 			return g.ticketLocked(id), true

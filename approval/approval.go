@@ -73,6 +73,9 @@ type Person struct {
 	Roles []string
 	Keys  []PersonKey // with which the person signs
 	Until time.Time   // from then on the person may not sign in, and keys of theirs do not count; zero: no end
+	// DeputyFor are roles in which the person acts while everybody who holds them is absent.
+	DeputyFor []string
+	Absent    []Absence
 }
 
 // Decision is one person's word on a ticket.
@@ -138,6 +141,7 @@ type Ticket struct {
 	Repetitions int         `json:"repetitions_12m,omitempty"`
 	Glass       []Decision  `json:"break_glass,omitempty"` // who confirmed an emergency change
 	ReviewBy    time.Time   `json:"review_by,omitzero"`
+	Escalated   int         `json:"escalated,omitempty"` // steps of Rules.Escalate that were taken
 	Review      *PostReview `json:"post_review,omitempty"`
 	Warnings    []string    `json:"warnings,omitempty"` // what people should know before a word
 	Notices     []Notice    `json:"notices"`            // who was told, before anything counted: DORA Art. 14, 17(3)(d)
@@ -163,21 +167,23 @@ type Grant struct {
 // Rules of the gate. New fills in the default of every number, word and list that is zero; the three switches are taken as they are, except that
 // wholly zero Rules are DefaultRules.
 type Rules struct {
-	Quorum       int           `json:"quorum"`         // distinct people in distinct roles, default 2, never less
-	Roles        []string      `json:"roles"`          // roles that count; default incident_commander, business_owner, ciso, crisis_manager, management_body_delegate
-	OpinionRole  string        `json:"opinion_role"`   // default dpo
-	NeedOpinion  bool          `json:"opinion_needed"` // DefaultRules: true
-	NeedBasis    bool          `json:"basis_needed,omitempty"`
-	ApproveIn    time.Duration `json:"approve_in_ns"` // default 30 min, at most 24 h
-	ExecuteIn    time.Duration `json:"execute_in_ns"` // default 15 min, at most 24 h
-	GrantFor     time.Duration `json:"grant_for_ns"`  // default 4 h
-	GrantMax     time.Duration `json:"grant_max_ns"`  // default and at most 72 h; 24 h on a legal basis of GDPR Art. 49
-	AutoActivate bool          `json:"auto_activate"` // activate on quorum (DefaultRules: true); else somebody calls Activate
-	NoGlass      bool          `json:"break_glass_off,omitempty"`
-	GlassFor     time.Duration `json:"break_glass_for_ns,omitempty"` // default and at most 60 min
-	ReviewIn     time.Duration `json:"review_in_ns,omitempty"`       // after the end of a grant that carried calls, default 7 days, at most 30; a break-glass has 24 h
-	MaxCalls     int           `json:"max_calls_total"`              // default of Scope.MaxCalls, default 1000
-	QuotaBlock   int           `json:"quota_block"`                  // calls reserved per compare-and-swap, default 10
+	Quorum       int              `json:"quorum"`         // distinct people in distinct roles, default 2, never less
+	Roles        []string         `json:"roles"`          // roles that count; default incident_commander, business_owner, ciso, crisis_manager, management_body_delegate
+	OpinionRole  string           `json:"opinion_role"`   // default dpo
+	NeedOpinion  bool             `json:"opinion_needed"` // DefaultRules: true
+	NeedBasis    bool             `json:"basis_needed,omitempty"`
+	ApproveIn    time.Duration    `json:"approve_in_ns"`      // default 30 min, at most 24 h
+	ExecuteIn    time.Duration    `json:"execute_in_ns"`      // default 15 min, at most 24 h
+	GrantFor     time.Duration    `json:"grant_for_ns"`       // default 4 h
+	GrantMax     time.Duration    `json:"grant_max_ns"`       // default and at most 72 h; 24 h on a legal basis of GDPR Art. 49
+	AutoActivate bool             `json:"auto_activate"`      // activate on quorum (DefaultRules: true); else somebody calls Activate
+	Mode         string           `json:"dpo_mode,omitempty"` // "" or opinion, or approve: the word of the opinion role is one of the approvals
+	Escalate     []EscalationStep `json:"escalate,omitempty"` // the earliest first
+	NoGlass      bool             `json:"break_glass_off,omitempty"`
+	GlassFor     time.Duration    `json:"break_glass_for_ns,omitempty"` // default and at most 60 min
+	ReviewIn     time.Duration    `json:"review_in_ns,omitempty"`       // after the end of a grant that carried calls, default 7 days, at most 30; a break-glass has 24 h
+	MaxCalls     int              `json:"max_calls_total"`              // default of Scope.MaxCalls, default 1000
+	QuotaBlock   int              `json:"quota_block"`                  // calls reserved per compare-and-swap, default 10
 
 	Signed bool `json:"signatures_required,omitempty"` // a word by session alone does not count
 }
@@ -237,6 +243,8 @@ const (
 	RuleReviewer         = "reviewer"
 	RuleNothingPassed    = "nothing_passed"
 	RuleOpinionOwed      = "opinion_owed"
+	RuleAbsent           = "absent"
+	RuleDeputy           = "deputy"
 )
 
 // The rules that refuse a signed word or a key.

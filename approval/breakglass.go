@@ -106,17 +106,18 @@ func (r *Record) mayDeviate(d Decision) error {
 	t := &r.Ticket
 	switch {
 	// GDPR Art. 38(6), CJEU C-453/21: who advises does not decide, and nobody lets him in an emergency.
-	case d.Role == r.Rules.OpinionRole || r.holds(d.Person, r.Rules.OpinionRole):
+	case d.Role == r.Rules.OpinionRole || r.advises(d.Person):
 		return &Refusal{RuleOpinionRole, r.Rules.OpinionRole + " gives an opinion and never breaks the glass", "record an opinion instead"}
 	case !slices.Contains(r.Rules.Roles, d.Role):
 		return &Refusal{RuleRoleNotApproving, fmt.Sprintf("the role %q does not decide on this ticket", d.Role), "roles that do: " + strings.Join(r.Rules.Roles, ", ")}
-	case !r.holds(d.Person, d.Role):
-		return &Refusal{RuleRoleNotHeld, "the person did not hold the role " + d.Role + " when the ticket was opened", "decide in a role that was held then"}
 	// RTS (EU) 2024/1774 Art. 17(1)(b), 21(b): who asks carries it out, and does not confirm it.
 	case d.Person == t.RequestedBy:
 		return &Refusal{RuleRequester, "who asks does not break the glass", "two others must"}
 	case d.PlanHash != t.PlanHash:
 		return &Refusal{RulePlanChanged, "the confirmation is over another plan than the ticket's", "read the ticket again and confirm " + t.PlanHash}
+	}
+	if err := r.acts(d.Person, d.Role, d.At); err != nil {
+		return err
 	}
 	return checkText(d.Reason, true)
 }

@@ -58,7 +58,7 @@ func (g *Gate) apply(ctx context.Context, id string, e edit) (Ticket, error) {
 		}
 		next := cur.clone()
 		next.Ticket.Spent = g.spent(id)
-		ev, err := e(stamp(), next)
+		ev, err := e(g.clock.now(), next)
 		if errors.Is(err, errUnchanged) {
 			return cur.Ticket.clone(), nil
 		}

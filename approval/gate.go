@@ -43,6 +43,7 @@ const (
 type Gate struct {
 	c        Config
 	logger   *slog.Logger
+	clock    *steady
 	settings atomic.Pointer[settings]
 
 	// turn is taken by whoever changes a ticket: one change of this node at a time. A channel, because waiting for it ends with a context.
@@ -101,7 +102,7 @@ func New(c Config) (*Gate, error) {
 		return nil, err
 	}
 	g := &Gate{
-		c: c, logger: c.Logger, turn: make(chan struct{}, 1),
+		c: c, logger: c.Logger, clock: newSteady(time.Now), turn: make(chan struct{}, 1),
 		wakeClock: make(chan struct{}, 1), wakeQuota: make(chan struct{}, 1),
 	}
 	if g.logger == nil {
@@ -230,7 +231,7 @@ func (g *Gate) known(id string) *written {
 func (g *Gate) publish() {
 	g.publishing.Lock()
 	defer g.publishing.Unlock()
-	old, now := g.snap.Load(), time.Now()
+	old, now, ahead := g.snap.Load(), g.clock.now(), g.clock.ahead()
 	fresh := &snapshot{grants: []Grant{}, blocks: map[string]*block{}}
 	g.view.Lock()
 	for id, w := range g.view.tickets {
@@ -238,7 +239,7 @@ func (g *Gate) publish() {
 			continue
 		}
 		if !w.isDue(now) && !g.view.shut[id] {
-			fresh.grants = append(fresh.grants, w.grant())
+			fresh.grants = append(fresh.grants, w.grant(ahead))
 		}
 		// The block of a grant that is over gives no calls and keeps its count until the ticket is ended.
 		b := old.blocks[id]
@@ -266,9 +267,10 @@ func (g *Gate) publish() {
 	}
 }
 
-func (r *Record) grant() Grant {
+// grant is r as others see it, who compare it with the wall clock: ahead is by how much that is behind the gate's.
+func (r *Record) grant(ahead time.Duration) Grant {
 	t := &r.Ticket
-	return Grant{ID: t.ID, Scope: t.Plan.Scope.clone(), From: t.ActivatedAt, Until: t.GrantUntil, PlanHash: t.PlanHash, Entry: t.Entry}
+	return Grant{ID: t.ID, Scope: t.Plan.Scope.clone(), From: t.ActivatedAt.Add(-ahead), Until: t.GrantUntil.Add(-ahead), PlanHash: t.PlanHash, Entry: t.Entry}
 }
 
 // nudge wakes a goroutine that is not already about to wake.

@@ -8,16 +8,6 @@ import (
 	"unicode/utf8"
 )
 
-// holds says whether person has role in the people of r.
-func (r *Record) holds(person, role string) bool {
-	i := slices.IndexFunc(r.People, func(h Holder) bool { return h.Person == person })
-	return i >= 0 && slices.Contains(r.People[i].Roles, role)
-}
-
-func (r *Record) holdsAny(person string, roles ...string) bool {
-	return slices.ContainsFunc(roles, func(role string) bool { return r.holds(person, role) })
-}
-
 // awaiting refuses a word on a ticket that does not wait for one.
 func (r *Record) awaiting(now time.Time) error {
 	t := &r.Ticket
@@ -63,12 +53,11 @@ func (r *Record) mayDecide(now time.Time, d Decision) error {
 	used := slices.ContainsFunc(t.Decisions, func(o Decision) bool { return o.Approve && o.Role == d.Role })
 	switch {
 	// GDPR Art. 38(6), CJEU C-453/21: the data protection officer advises and does not decide, in whatever role.
-	case d.Role == r.Rules.OpinionRole || r.holds(d.Person, r.Rules.OpinionRole):
+	// Where the policy has him approve (dpo_mode), he does as that officer alone.
+	case (d.Role == r.Rules.OpinionRole || r.advises(d.Person)) && (r.Rules.Mode != ModeApprove || d.Role != r.Rules.OpinionRole):
 		return &Refusal{RuleOpinionRole, r.Rules.OpinionRole + " gives an opinion and never decides", "record an opinion instead"}
-	case !slices.Contains(r.Rules.Roles, d.Role):
-		return &Refusal{RuleRoleNotApproving, fmt.Sprintf("the role %q does not decide on this ticket", d.Role), "roles that do: " + strings.Join(r.Rules.Roles, ", ")}
-	case !r.holds(d.Person, d.Role):
-		return &Refusal{RuleRoleNotHeld, "the person did not hold the role " + d.Role + " when the ticket was opened", "decide in a role that was held then"}
+	case !slices.Contains(r.Rules.deciding(), d.Role):
+		return &Refusal{RuleRoleNotApproving, fmt.Sprintf("the role %q does not decide on this ticket", d.Role), "roles that do: " + strings.Join(r.Rules.deciding(), ", ")}
 	// RTS (EU) 2024/1774 Art. 17(1)(b), 21(b): duties are apart.
 	case d.Person == t.RequestedBy:
 		return &Refusal{RuleRequester, "who asks does not decide", "the requester may withdraw the ticket"}
@@ -78,6 +67,9 @@ func (r *Record) mayDecide(now time.Time, d Decision) error {
 		return &Refusal{RuleRoleUsed, "somebody approved as " + d.Role + " already", "the quorum needs distinct people in distinct roles: " + strings.Join(r.rolesLeft(), ", ")}
 	case d.PlanHash != t.PlanHash:
 		return &Refusal{RulePlanChanged, "the decision is over another plan than the ticket's", "read the ticket again and decide over " + t.PlanHash}
+	}
+	if err := r.acts(d.Person, d.Role, now); err != nil {
+		return err
 	}
 	return checkText(d.Reason, true)
 }
@@ -105,8 +97,8 @@ func (r *Record) opine(now time.Time, o Opinion) error {
 	}
 	switch o.Word {
 	case NoObjection, Objection, Conditions:
-		if !r.holds(o.Person, r.Rules.OpinionRole) {
-			return &Refusal{RuleRoleNotHeld, "the person did not hold the role " + r.Rules.OpinionRole + " when the ticket was opened", "only that role gives the opinion"}
+		if err := r.acts(o.Person, r.Rules.OpinionRole, now); err != nil {
+			return err
 		}
 	case NotReached:
 		// Anybody may put on record that the officer could not be reached: it is no opinion, and the ticket goes on waiting.
@@ -166,7 +158,7 @@ func severity(o Opinion) int {
 func (r *Record) wantsOpinion() bool {
 	switch s := severity(r.opinion()); s {
 	case 0:
-		return r.Rules.NeedOpinion
+		return r.Rules.NeedOpinion && !approvedAs(r.approvals(), r.Rules.OpinionRole)
 	default:
 		return s == 3
 	}
@@ -182,7 +174,7 @@ func approvedAs(approvals []Decision, role string) bool {
 
 // rolesLeft are the roles that have not approved yet.
 func (r *Record) rolesLeft() []string {
-	return slices.DeleteFunc(filled(r.Rules.Roles), func(role string) bool {
+	return slices.DeleteFunc(r.Rules.deciding(), func(role string) bool {
 		return slices.ContainsFunc(r.Ticket.Decisions, func(d Decision) bool { return d.Approve && d.Role == role })
 	})
 }
@@ -316,8 +308,13 @@ func (r *Record) activate(now time.Time, by string) error {
 		return &Refusal{RuleImplementer, "who approved does not activate", "somebody else must"}
 	case by != t.RequestedBy && !r.holdsAny(by, append(filled(r.Rules.Roles), RoleOperator)...):
 		return &Refusal{RuleRoleNotHeld, "the person may not activate", "the requester, an " + RoleOperator + " or an approving role may"}
-	case r.holds(by, r.Rules.OpinionRole):
+	case r.advises(by):
 		return &Refusal{RuleOpinionRole, r.Rules.OpinionRole + " advises and does not carry out", "somebody else must"}
+	}
+	if h := r.holder(by); h != nil {
+		if a, away := h.away(now); away {
+			return &Refusal{RuleAbsent, "the person is entered as absent until " + clock(a.Until), "somebody who is present must"}
+		}
 	}
 	t.State, t.ActivatedAt, t.GrantUntil = Active, now, now.Add(min(t.Plan.GrantFor, r.Rules.GrantMax, grantCap))
 	if end := r.basisEnd(); !end.IsZero() && end.Before(t.GrantUntil) {

@@ -165,7 +165,7 @@ func (g *Gate) firstKeys(ctx context.Context) (bool, error) {
 // enrolled judges an enrolment, logs it and lets it count.
 func (g *Gate) enrolled(ctx context.Context, ev KeysEnrolled) error {
 	g.keys.Lock()
-	now := stamp()
+	now := g.clock.now()
 	err := g.keys.ring.check(now, now, ev)
 	g.keys.Unlock()
 	if err != nil {
@@ -176,7 +176,7 @@ func (g *Gate) enrolled(ctx context.Context, ev KeysEnrolled) error {
 		return fmt.Errorf("approval: no key counts, because the log could not be written: %w", err)
 	}
 	g.keys.Lock()
-	g.keys.ring.enrol(seq, stamp(), ev)
+	g.keys.ring.enrol(seq, g.clock.now(), ev)
 	g.keys.upto = max(g.keys.upto, seq+1) // nobody else writes such entries into this log
 	g.keys.Unlock()
 	return nil
@@ -210,7 +210,7 @@ func (g *Gate) keep(ctx context.Context) {
 
 // Keys lists every key that was ever enrolled and those of the configuration that were not, with what they count.
 func (g *Gate) Keys() []KeyStanding {
-	s, now := g.settings.Load(), time.Now()
+	s, now := g.settings.Load(), g.clock.now()
 	g.keys.Lock()
 	defer g.keys.Unlock()
 	var out []KeyStanding
@@ -284,7 +284,7 @@ func (g *Gate) enrol(ctx context.Context, f sign.EnrolmentFile, courier string) 
 		return Key{}, err
 	}
 	defer g.leave()
-	s, now := g.settings.Load(), stamp()
+	s, now := g.settings.Load(), g.clock.now()
 	owner := s.names[f.Person]
 	if !slices.ContainsFunc(s.people, func(h Holder) bool { return h.Person == owner && owner != "" }) {
 		return Key{}, &Refusal{RuleUnknownPerson, "the gate does not know whose key it is", "people and roles stand in the configuration"}
@@ -357,14 +357,14 @@ func (g *Gate) RevokeKey(ctx context.Context, id, person, why string) (Key, erro
 	}
 	ev := KeyRevoked{ID: id, Person: k.Person, By: who, Why: why}
 	g.keys.Lock()
-	g.keys.ring.revoke(0, stamp(), ev)
+	g.keys.ring.revoke(0, g.clock.now(), ev)
 	g.keys.Unlock()
 	seq, err := g.write(context.WithoutCancel(ctx), ev)
 	if err != nil {
 		return Key{}, fmt.Errorf("approval: the key counts no more on this node, and the log does not say so yet: revoke it again: %w", err)
 	}
 	g.keys.Lock()
-	g.keys.ring.revoke(seq, stamp(), ev)
+	g.keys.ring.revoke(seq, g.clock.now(), ev)
 	g.keys.upto = max(g.keys.upto, seq+1)
 	k = g.keys.ring[id]
 	g.keys.Unlock()

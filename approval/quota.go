@@ -75,7 +75,7 @@ func (b *block) take() (left int64, ok bool) {
 // Spend takes one call out of the local block of a grant. False means hold. It takes no lock that anybody waits under.
 func (g *Gate) Spend(grant string) bool {
 	b := g.snap.Load().blocks[grant]
-	if b == nil || !time.Now().Before(b.until) {
+	if b == nil || !g.clock.now().Before(b.until) {
 		return false
 	}
 	left, ok := b.take()
@@ -88,7 +88,7 @@ func (g *Gate) Spend(grant string) bool {
 // Left is what Spend could still give without renewing.
 func (g *Gate) Left(grant string) int {
 	b := g.snap.Load().blocks[grant]
-	if b == nil || !time.Now().Before(b.until) {
+	if b == nil || !g.clock.now().Before(b.until) {
 		return 0
 	}
 	return int(max(b.left.Load(), 0))

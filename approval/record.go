@@ -12,8 +12,10 @@ import (
 
 // Holder is a person as the log knows one: a pseudonym and the roles.
 type Holder struct {
-	Person string   `json:"person"`
-	Roles  []string `json:"roles"`
+	Person    string    `json:"person"`
+	Roles     []string  `json:"roles"`
+	DeputyFor []string  `json:"deputy_for,omitempty"`
+	Absent    []Absence `json:"absent,omitempty"`
 }
 
 // Record is a ticket with everything that judging it needs: the rules and people that were in force when it was opened. It is the value in the
@@ -41,6 +43,7 @@ type GateChanged struct {
 	Decision *Decision   `json:"decision,omitempty"`
 	Opinion  *Opinion    `json:"dpo_opinion,omitempty"`
 	Review   *PostReview `json:"post_review,omitempty"`
+	Role     string      `json:"role_asked,omitempty"` // of an escalation
 	Why      string      `json:"reason,omitempty"`
 	Missing  []string    `json:"missing,omitempty"`
 	Voids    string      `json:"voids,omitempty"` // change that did not take effect, of NotApplied
@@ -102,9 +105,6 @@ func decodeRecord(id string, data []byte) (*Record, error) {
 	}
 	return &r, nil
 }
-
-// stamp is the time as records keep it: no monotonic reading, so that what was written reads back equal.
-func stamp() time.Time { return time.Now().UTC().Round(0) }
 
 // due is when the clock of r's state runs out; zero when it has none. No open ticket outlives the legal basis that it rests on.
 func (r *Record) due() time.Time {

@@ -76,9 +76,27 @@ func (g *Gate) restore(ctx context.Context) (int, error) {
 			g.repaired(t.ID, "the count of calls is lost and counts as used up")
 		}
 	}
+	if err := g.catchClock(ctx, size); err != nil {
+		return int(g.repairs.Load() - before), err
+	}
 	g.own.restored = true
 	g.publish()
 	return int(g.repairs.Load() - before), nil
+}
+
+// catchClock keeps a wall clock that was set back while nobody ran from giving open tickets more time: the gate's goes on from the last entry.
+func (g *Gate) catchClock(ctx context.Context, size uint64) error {
+	if size == 0 || len(g.openTickets()) == 0 {
+		return nil
+	}
+	last, err := g.entries(ctx, size-1, size)
+	if err != nil {
+		return err
+	}
+	if behind := g.clock.atLeast(last[0].Time); behind > time.Second {
+		g.logger.Warn("the wall clock is behind the log: the gate's clock goes on from the last entry", "behind", behind)
+	}
+	return nil
 }
 
 // replay reads the log backwards from size on and gives, for each ticket, the newest version that took effect.

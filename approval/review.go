@@ -97,14 +97,14 @@ func (r *Record) missingReview() []string {
 	return append(out, review)
 }
 
-// advises says whether a person has the adviser's office.
+// advises says whether a person has the adviser's office, or deputises in it.
 func (r *Record) advises(person string) bool { return r.holds(person, r.Rules.OpinionRole) }
 
 // Owed counts the reviews that are owed, and those of them that are late.
 func (g *Gate) Owed() (due, late int) {
 	g.view.Lock()
 	defer g.view.Unlock()
-	now := time.Now()
+	now := g.clock.now()
 	for _, w := range g.view.tickets {
 		if !w.owesReview() {
 			continue
@@ -121,6 +121,10 @@ func (g *Gate) Owed() (due, late int) {
 func (r *Record) warnings() []string {
 	var out []string
 	t := &r.Ticket
+	if r.Rules.Mode == ModeApprove && t.State.open() {
+		out = append(out, fmt.Sprintf("%s approves here: GDPR Art. 38(6) wants no conflict of interests in that office, and the Court of Justice found one where the officer "+
+			"determines objectives and methods of processing (C-453/21)", r.Rules.OpinionRole))
+	}
 	if r.repeated() {
 		out = append(out, fmt.Sprintf("not occasional any more: %d grants rested on this derogation within 12 months before", t.Repetitions))
 	}

@@ -16,6 +16,12 @@ const (
 	RoleOperator = "operator"
 )
 
+// Words of Rules.Mode.
+const (
+	ModeOpinion = "opinion"
+	ModeApprove = "approve"
+)
+
 const (
 	grantCap = 72 * time.Hour
 	clockCap = 24 * time.Hour
@@ -51,7 +57,7 @@ func or[T comparable](v, d T) T {
 func (r Rules) withDefaults() Rules {
 	d := DefaultRules()
 	blank := r.Quorum == 0 && len(r.Roles) == 0 && r.OpinionRole == "" && !r.NeedOpinion && !r.NeedBasis && !r.AutoActivate && r.ApproveIn == 0 && r.ExecuteIn == 0 &&
-		r.GrantFor == 0 && r.GrantMax == 0 && !r.NoGlass && r.GlassFor == 0 && r.ReviewIn == 0 && r.MaxCalls == 0 && r.QuotaBlock == 0 && !r.Signed
+		r.GrantFor == 0 && r.GrantMax == 0 && r.Mode == "" && len(r.Escalate) == 0 && !r.NoGlass && r.GlassFor == 0 && r.ReviewIn == 0 && r.MaxCalls == 0 && r.QuotaBlock == 0 && !r.Signed
 	if blank {
 		return d
 	}
@@ -80,7 +86,13 @@ func (r Rules) Validate() error {
 	}
 	// RTS (EU) 2024/1774 Art. 17(1)(b), 21(b): nobody alone.
 	bad(r.Quorum < 2, "a quorum of %d is none: at least 2 people", r.Quorum)
-	bad(r.Quorum > len(r.Roles), "a quorum of %d needs as many roles, there are %d", r.Quorum, len(r.Roles))
+	bad(r.Quorum > len(r.deciding()), "a quorum of %d needs as many roles, there are %d", r.Quorum, len(r.deciding()))
+	bad(!slices.Contains([]string{"", ModeOpinion, ModeApprove}, r.Mode), "the mode %q is neither %s nor %s", r.Mode, ModeOpinion, ModeApprove)
+	for i, e := range r.Escalate {
+		bad(e.Role == "", "a step of the escalation names no role")
+		bad(e.After <= 0 || e.After >= r.ApproveIn, "a step of the escalation after %s is not within the approval clock of %s", e.After, r.ApproveIn)
+		bad(i > 0 && e.After <= r.Escalate[i-1].After, "the steps of the escalation do not follow one another")
+	}
 	bad(slices.Contains(r.Roles, ""), "a role has no name")
 	sorted := slices.Sorted(slices.Values(r.Roles))
 	bad(len(slices.Compact(sorted)) != len(r.Roles), "a role counts twice")
@@ -96,6 +108,14 @@ func (r Rules) Validate() error {
 	bad(r.MaxCalls < 0 || r.MaxCalls > MaxQuota, "a quota of %d calls is not between 0 and %d", r.MaxCalls, MaxQuota)
 	bad(r.QuotaBlock < 0, "a quota block of %d calls", r.QuotaBlock)
 	return errors.Join(errs...)
+}
+
+// deciding are the roles whose approvals count.
+func (r Rules) deciding() []string {
+	if r.Mode == ModeApprove {
+		return append(filled(r.Roles), r.OpinionRole)
+	}
+	return filled(r.Roles)
 }
 
 // Reserved says that id cannot be a person's: it is empty, or it would read like a rule in the log.
@@ -137,7 +157,7 @@ func newSettings(r Rules, people []Person, bases []Basis, pseudonym func(string)
 		}
 		names[name] = i
 		s.names[p.ID] = name
-		s.people = append(s.people, Holder{Person: name, Roles: filled(p.Roles)})
+		s.people = append(s.people, Holder{Person: name, Roles: filled(p.Roles), DeputyFor: slices.Clone(p.DeputyFor), Absent: slices.Clone(p.Absent)})
 		s.until[name] = p.Until
 	}
 	keys, err := keysOf(people, s.names)

@@ -157,11 +157,11 @@ type work struct {
 func (g *Gate) dueNow() []work {
 	g.view.Lock()
 	defer g.view.Unlock()
-	now := time.Now()
+	now := g.clock.now()
 	var out []work
 	for id, w := range g.view.tickets {
 		switch {
-		case w.isDue(now):
+		case w.isDue(now), w.bells(now):
 			out = append(out, work{id: id})
 		case w.stuck(now):
 			out = append(out, work{id, true})
@@ -184,7 +184,7 @@ func (r *Record) stuckAt() time.Time {
 func (g *Gate) untilDue() time.Duration {
 	g.view.Lock()
 	defer g.view.Unlock()
-	next, now := time.Hour, time.Now()
+	next, now := time.Hour, g.clock.now()
 	sooner := func(at time.Time) {
 		if d := at.Sub(now); d > 0 {
 			next = min(next, d)
@@ -195,6 +195,9 @@ func (g *Gate) untilDue() time.Duration {
 	for _, w := range g.view.tickets {
 		if due := w.due(); !due.IsZero() {
 			sooner(due)
+		}
+		if bell := w.bellAt(); !bell.IsZero() {
+			sooner(bell)
 		}
 		if w.Ticket.State == Approved && w.Rules.AutoActivate {
 			sooner(w.stuckAt())
@@ -219,11 +222,15 @@ func (g *Gate) ring(ctx context.Context) error {
 			continue
 		}
 		_, err := g.change(ctx, w.id, func(now time.Time, r *Record) (GateChanged, error) {
-			if !r.isDue(now) {
-				return GateChanged{}, errUnchanged
+			switch {
+			case r.isDue(now):
+				what := r.ring(now)
+				return GateChanged{What: what, By: ruleClock, Why: r.Ticket.Why}, nil
+			case r.bells(now):
+				role := r.escalate()
+				return GateChanged{What: Escalation, By: ruleClock, Role: role, Why: "nobody has decided in time: " + role + " is told"}, nil
 			}
-			what := r.ring(now)
-			return GateChanged{What: what, By: ruleClock, Why: r.Ticket.Why}, nil
+			return GateChanged{}, errUnchanged
 		})
 		errs = append(errs, err)
 	}

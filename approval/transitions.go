@@ -55,6 +55,7 @@ var transitions = []Transition{
 	{Pending, Withdrawn, Withdrew, "the requester takes it back"},
 	{Pending, Invalidated, Invalidation, "its instrument was struck or the policy changed"},
 	{Pending, Superseded, Replaced, "the same scope was proposed with another plan"},
+	{Pending, Pending, Escalation, "nobody has decided in time: the next role is told"},
 	{Pending, Pending, BrokenGlass, "the first of two people confirms an emergency change"},
 	{Pending, BreakGlassActive, BrokenGlass, "the second person, in another role, confirms it"},
 

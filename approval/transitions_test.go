@@ -12,7 +12,7 @@ import (
 // life is the table once more, as people read it; the two must agree, pair by pair.
 const life = `
 REQUESTED: PENDING(proposed) POLICY_DENIED(refused_by_policy)
-PENDING: PENDING(notified) PENDING(decided) PENDING(opined) APPROVED(decided) APPROVED(opined) DENIED(decided) TIMED_OUT(clock) WITHDRAWN(withdrawn) INVALIDATED(invalidated) SUPERSEDED(superseded) PENDING(break_glass) BREAK_GLASS_ACTIVE(break_glass)
+PENDING: PENDING(notified) PENDING(decided) PENDING(opined) APPROVED(decided) APPROVED(opined) DENIED(decided) TIMED_OUT(clock) WITHDRAWN(withdrawn) INVALIDATED(invalidated) SUPERSEDED(superseded) PENDING(escalated) PENDING(break_glass) BREAK_GLASS_ACTIVE(break_glass)
 APPROVED: ACTIVE(activated) EXECUTION_EXPIRED(clock) WITHDRAWN(withdrawn) REVOKED(revoked) INVALIDATED(invalidated) SUPERSEDED(superseded)
 ACTIVE: EXPIRED(clock) ACTIVE(quota_spent) REVOKED(revoked) INVALIDATED(invalidated) SUPERSEDED(superseded)
 BREAK_GLASS_ACTIVE: BREAK_GLASS_ACTIVE(quota_spent) BREAK_GLASS_ACTIVE(opined) REVIEW_DUE(opined) REVIEW_DUE(clock) REVIEW_DUE(revoked) REVIEW_DUE(invalidated)

@@ -477,6 +477,10 @@ type Gate struct {
 	Roles []string `yaml:"roles,omitempty"`
 	// Whether the data protection officer must have answered; default true.
 	Opinion *bool `yaml:"opinion_required,omitempty"`
+	// What the data protection officer's word is: opinion (default), or approve: it counts as one of the approvals. cordon check warns of the second: GDPR Art. 38(6).
+	DPOMode string `yaml:"dpo_mode,omitempty"`
+	// Who else is told while nobody decides; the earliest step first. Time tells and never allows.
+	Escalate []EscalateStep `yaml:"escalate,omitempty"`
 	// Whether a ticket needs a complete legal basis of legal_bases before it can be approved; default true where legal_bases has any.
 	Basis *bool `yaml:"basis_required,omitempty"`
 	// Approval clock; default 30m.
@@ -497,6 +501,14 @@ type Gate struct {
 	AutoActivate *bool `yaml:"auto_activate,omitempty"`
 	// Whether decisions and opinions must be signed with a person's own key: required, or accepted (default).
 	Signatures string `yaml:"signatures,omitempty"`
+}
+
+// EscalateStep is one step up while a ticket waits.
+type EscalateStep struct {
+	// After what time without a decision, since the request; less than approve_in.
+	After Duration `yaml:"after"`
+	// The role that is told.
+	Role string `yaml:"role"`
 }
 
 // LegalBasis is one instrument of GDPR Chapter V that transfers may rest on. It does not change what the policy permits.
@@ -549,6 +561,10 @@ type Person struct {
 	Name string `yaml:"name,omitempty"`
 	// Roles at the gate: incident_commander, business_owner, ciso, crisis_manager, management_body_delegate, dpo, operator, auditor.
 	Roles []string `yaml:"roles,omitempty"`
+	// Roles in which the person acts while everybody who holds them is absent.
+	DeputyFor []string `yaml:"deputy_for,omitempty"`
+	// When the person is away and does not count. A ticket goes by what stood here when it was opened.
+	Absent []Absence `yaml:"absent,omitempty"`
 	// Scopes of the token: org.read, logs.view, api.healthcheck, calls.trace.
 	Scopes []string `yaml:"scopes,omitempty"`
 	// Bearer token, by reference. No two people share one: a decision is one person's. At the start and at a reload two with the same value are refused.
@@ -557,6 +573,14 @@ type Person struct {
 	Expires string `yaml:"expires,omitempty"`
 	// Keys with which the person signs decisions. Those of a node's first start with keys count; for a later one two people vouch.
 	Keys []PersonKey `yaml:"keys,omitempty"`
+}
+
+// Absence is a time away.
+type Absence struct {
+	// First day, YYYY-MM-DD.
+	From string `yaml:"from"`
+	// Last day, YYYY-MM-DD.
+	Until string `yaml:"until"`
 }
 
 // Log is the transparency log.

@@ -28,6 +28,7 @@ func (b *builder) gate(c *Config) {
 		NoGlass: g.BreakGlass != nil && !*g.BreakGlass, GlassFor: time.Duration(g.BreakGlassFor), ReviewIn: time.Duration(g.ReviewIn),
 	}
 	before := len(b.probs)
+	b.conduct(&g, &c.Gate)
 	if g.Quorum == 1 || g.Quorum < 0 {
 		b.fail("gate.quorum", "at least 2: nobody opens the gate alone", "%d is no quorum", g.Quorum)
 	} else if n := len(approving(c.Gate)); c.quorum() > n {
@@ -111,6 +112,7 @@ func (b *builder) people(c *Config) {
 		}
 		ids[p.ID] = true
 		may := b.personRoles(c, at, p.Roles)
+		b.deputy(c, at, &p)
 		for _, r := range may {
 			held[r] = true
 		}
@@ -127,7 +129,7 @@ func (b *builder) people(c *Config) {
 			b.fail(at+".expires", "write a day as YYYY-MM-DD", "is no day")
 		}
 		c.People = append(c.People, PersonPart{
-			Person: approval.Person{ID: p.ID, Name: p.Name, Roles: p.Roles, Keys: b.personKeys(at, p.Keys, keys), Until: expires}, Scopes: p.Scopes, Token: b.token(at, p.Token, tokens), Expires: expires,
+			Person: approval.Person{ID: p.ID, Name: p.Name, Roles: p.Roles, DeputyFor: p.DeputyFor, Absent: b.absences(at, p.Absent), Keys: b.personKeys(at, p.Keys, keys), Until: expires}, Scopes: p.Scopes, Token: b.token(at, p.Token, tokens), Expires: expires,
 			line: b.doc.line(at + ".token"),
 		})
 	}

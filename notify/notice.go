@@ -53,7 +53,7 @@ var fields = map[audit.Kind]struct {
 	audit.KindRouteSwitched:     {"route", []string{"route", "from", "to", "back", "region", "country", "verdict", "ground"}},
 	audit.KindRouteMigrated:     {"route", []string{"route", "to", "back", "share", "region", "country", "verdict", "ground"}},
 	audit.KindGateChanged: {"ticket", []string{
-		"ticket", "what", "from", "state", "plan_hash", "missing", "record.ticket.approve_by", "record.ticket.execute_by", "record.ticket.grant_until",
+		"ticket", "what", "from", "state", "role_asked", "plan_hash", "missing", "record.ticket.approve_by", "record.ticket.execute_by", "record.ticket.grant_until",
 		"record.ticket.plan.scope",
 	}},
 	audit.KindApprovalNotified:  {"ticket", []string{"ticket", "channel", "failure"}},
