@@ -17,6 +17,7 @@ import (
 	"github.com/cordonsip/cordon/admin"
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/audit/worm"
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/healthcheck/resolve"
@@ -94,6 +95,7 @@ type Node struct {
 	spans     *spans.Follower // nil: no collector
 	asker     *cosign.Asker   // nil: no witness
 	incidents *incident.Follower
+	copier    *worm.Copier // nil: no copy of the log
 	api       *admin.Server
 
 	listeners []boundListener
@@ -181,6 +183,9 @@ func (n *Node) Start(ctx context.Context) error {
 	if n.asker != nil {
 		n.run("witnesses", n.asker.Run)
 	}
+	if n.copier != nil {
+		n.run("copy", n.copier.Run)
+	}
 	if n.api != nil {
 		n.run("admin", n.api.Run)
 	}
@@ -221,6 +226,9 @@ func (n *Node) stop(ctx context.Context, drain time.Duration, why error) error {
 			err = errors.Join(err, e)
 		} else if n.asker != nil {
 			n.asker.Finish(ctx) // the last entry, too
+		}
+		if n.copier != nil {
+			n.copier.Finish(ctx) // with what the witnesses signed of it
 		}
 		n.Close(ctx)
 	})

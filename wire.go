@@ -148,6 +148,9 @@ func (n *Node) buildDoors(ctx context.Context) error {
 	if err := n.buildIncidents(c); err != nil {
 		return err
 	}
+	if err := n.buildCopier(c); err != nil {
+		return err
+	}
 	return n.buildAPI(c)
 }
 
@@ -238,6 +241,9 @@ func (n *Node) buildAPI(c *configs.Config) error {
 	cfg.RotateKey = n.rotateKey
 	if n.book != nil {
 		cfg.Tracer = tracer{n}
+	}
+	if n.copier != nil {
+		cfg.Unready = n.copier.Proved
 	}
 	if c.API.Cert != nil {
 		cfg.Cert = n.certs.of("api")
@@ -392,6 +398,7 @@ func (n *Node) fixed(cfg *configs.Config) error {
 		"guard":               reflect.DeepEqual(old.Guard, cfg.Guard),
 		"log":                 old.Log == cfg.Log,
 		"log.witnesses":       sameWitnesses(old.File.Log, cfg.File.Log),
+		"log.worm":            reflect.DeepEqual(old.File.Log.WORM, cfg.File.Log.WORM),
 		"trace":               old.Trace == cfg.Trace,
 		"hep":                 reflect.DeepEqual(old.File.HEP, cfg.File.HEP),
 		"restart":             n.calls != nil || !cfg.Restart.Must,

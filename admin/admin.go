@@ -134,6 +134,7 @@ type Config struct {
 	Logger       *slog.Logger
 	// LogMayFail says whether calls go on while the log cannot be written (on_log_failure: continue_with_gap); nil means they do not.
 	LogMayFail func() bool
+	Unready    func() string // why the node should get no calls; empty: nothing is wrong
 	// People gives the ids of people by the pseudonyms that tickets carry; nil names nobody. Only holders of org.read are told.
 	People func() map[string]string
 	// Metrics takes the gauges of the gate; nil means none.

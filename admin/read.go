@@ -24,6 +24,8 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request, _ Identity) erro
 		return &Problem{Status: http.StatusServiceUnavailable, Title: "draining"}
 	case !s.c.Log.Health().OK && !s.logMayFail():
 		return &Problem{Status: http.StatusServiceUnavailable, Title: "the log cannot be written"}
+	case s.c.Unready != nil && s.c.Unready() != "":
+		return &Problem{Status: http.StatusServiceUnavailable, Title: "the log has no copy that is safe from deletion", Detail: s.c.Unready()}
 	}
 	return writeJSON(w, map[string]string{"status": "ready"})
 }

@@ -24,6 +24,18 @@ func KeepCosigned(dir string, raw []byte) error {
 	return nil
 }
 
+// Cosigned gives the checkpoint that lies beside the log in dir, nil for none.
+func Cosigned(dir string) ([]byte, error) {
+	raw, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Clean(dir)), CosignedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("audit: cosigned checkpoint: %w", err)
+	}
+	return raw, nil
+}
+
 // openNewest reads the newest checkpoint in dir, or where that lacks the witnesses that k asks for, the one beside the folder that has them. In front of the
 // second stands nothing: what is proved under either is proved. unread says that there is no file, or none that can be read.
 func openNewest(dir string, k *proof.Keys) (raw []byte, cp proof.Checkpoint, unread, err error) {

@@ -49,6 +49,11 @@ const (
 	KindGap               Kind = "log.gap"
 	KindQuorumMissing     Kind = "witness.quorum_missing"
 	KindQuorumBack        Kind = "witness.quorum_back"
+	KindCopyBehind        Kind = "log.copy_behind"
+	KindCopyLevel         Kind = "log.copy_level"
+	KindCopyDiffers       Kind = "log.copy_differs"
+	KindCopyRefused       Kind = "log.copy_refused"
+	KindRestored          Kind = "log.restored"
 
 	KindIncidentOpened     Kind = "incident.opened"
 	KindIncidentUpdated    Kind = "incident.updated"
@@ -445,6 +450,7 @@ func (k Kind) Known() bool {
 		KindApprovalNotified, KindNoticeUndelivered, KindNoticeResent, KindGateChanged, KindKeyEnrolled, KindKeyRevoked,
 		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindMediaUnkeyed, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
 		KindCertExpiring, KindCertReplaced, KindCertRefused, KindQuorumMissing, KindQuorumBack,
+		KindCopyBehind, KindCopyLevel, KindCopyDiffers, KindCopyRefused, KindRestored,
 		KindIncidentOpened, KindIncidentUpdated, KindIncidentClassified, KindIncidentReported, KindIncidentClosed:
 		return true
 	}

@@ -34,5 +34,5 @@ func decodeNotice(e Entry) (Event, error) {
 	case KindQuorumBack:
 		return decodeAs[QuorumBack](e)
 	}
-	return decodeKeeping(e)
+	return decodeCopy(e)
 }

@@ -74,6 +74,7 @@ func (b *builder) build() *Config {
 	b.spans(c)
 	b.witnesses(c)
 	b.incidents(c)
+	b.worm(c)
 	return c
 }
 

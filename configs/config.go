@@ -64,6 +64,7 @@ type Config struct {
 	Spans      SpansPart
 	Witnesses  WitnessesPart
 	Incidents  incident.Rulebook
+	WORM       WORMPart
 }
 
 // SuspensionSource is where the overlay of suspended instruments comes from.

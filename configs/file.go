@@ -595,6 +595,8 @@ type Log struct {
 	Quorum int `yaml:"quorum,omitempty"`
 	// How often they are asked, if there is something new, and once more in the end; default 1m, 10s to 1h.
 	WitnessEvery Duration `yaml:"witness_every,omitempty"`
+	// A second copy of it, in a bucket that nobody can delete from (S3 Object Lock).
+	WORM *WORM `yaml:"worm,omitempty"`
 }
 
 // API is the HTTP interface.

@@ -27,4 +27,5 @@ func (b *builder) rooms(c *Config) {
 	b.spansPlace(c, s)
 	b.outletPlaces(c, s)
 	b.witnessPlaces(c, s)
+	b.wormPlace(c, s)
 }

@@ -67,6 +67,11 @@ var fields = map[audit.Kind]struct {
 	audit.KindGap:               {"cause", []string{"from", "to", "cause", "lost"}},
 	audit.KindQuorumMissing:     {"", []string{"entries", "wanted", "signed", "since"}},
 	audit.KindQuorumBack:        {"", []string{"entries", "wanted", "signed", "since"}},
+	audit.KindCopyBehind:        {"", []string{"entries", "copied", "since", "why"}},
+	audit.KindCopyLevel:         {"", []string{"copied", "since"}},
+	audit.KindCopyDiffers:       {"object", []string{"object", "expected", "found"}},
+	audit.KindCopyRefused:       {"what", []string{"what", "why"}},
+	audit.KindRestored:          {"mode", []string{"mode", "origin", "entries", "orderly", "missing"}},
 
 	audit.KindIncidentOpened:     {"incident", []string{"incident", "rule", "cause", "since", "until", "region", "country", "parties"}},
 	audit.KindIncidentUpdated:    {"incident", []string{"incident", "what", "at", "until", "clock", "due", "before"}},
@@ -82,7 +87,8 @@ func DefaultKinds() []string {
 	return []string{
 		"failover.*", string(audit.KindGateChanged), "law.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
-		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*",
+		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*", "log.copy_*",
+		string(audit.KindRestored),
 	}
 }
 

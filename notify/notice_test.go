@@ -96,9 +96,10 @@ func TestKinds(t *testing.T) {
 		words []string
 		n     int // -1: refused
 	}{
-		{nil, 26},
+		{nil, 31},
 		{[]string{"incident.*"}, 5},
 		{[]string{"witness.*"}, 2},
+		{[]string{"log.copy_*"}, 4},
 		{[]string{"failover.*"}, 4},
 		{[]string{"gate.changed", "gate.changed"}, 1},
 		{[]string{"residency_receipt"}, -1},

@@ -19,6 +19,7 @@ import (
 const (
 	maxAnswer  = 64 << 10
 	maxRetryIn = 24 * time.Hour
+	reuseTime  = 30 * time.Second
 )
 
 // OutletConfig of an Outlet. Roots may be nil: the system's.
@@ -28,6 +29,7 @@ type OutletConfig struct {
 	// Resolve and Dial are the only way out: names are resolved and addresses are dialled by the caller's rules, never by the HTTP client's.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
+	Reuse   bool // connections are used again for half a minute: Dial gives such as the wall closes when it no longer permits them
 }
 
 // Outlet posts to one address. It follows no redirect, uses no proxy, and dials anew for each post, so that each passes the wall.
@@ -63,7 +65,8 @@ func NewOutlet(c OutletConfig) (*Outlet, error) {
 			Proxy:                  nil,
 			DialContext:            o.dial,
 			TLSClientConfig:        &tls.Config{RootCAs: c.Roots, MinVersion: tls.VersionTLS12},
-			DisableKeepAlives:      true, // each post passes the wall anew
+			DisableKeepAlives:      !c.Reuse, // else each request passes the wall anew
+			IdleConnTimeout:        reuseTime,
 			MaxResponseHeaderBytes: maxAnswer,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -77,6 +80,9 @@ func (o *Outlet) under(path string) *Outlet {
 	other.c.URL = o.url.JoinPath(path).String()
 	return &other
 }
+
+// Client is what the outlet posts with, for those who ask more than that of the same place. It follows no redirect and uses no proxy.
+func (o *Outlet) Client() *http.Client { return o.client }
 
 // Post sends body once. An error that wraps sovereign.ErrFenced means that nothing left, and nothing will.
 func (o *Outlet) Post(ctx context.Context, header http.Header, body []byte) (Answer, error) {

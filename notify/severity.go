@@ -20,6 +20,7 @@ var severities = map[audit.Kind]Severity{
 	audit.KindFailoverHeld: Critical, audit.KindFailoverRefused: Critical, audit.KindFailoverApplied: Failing, audit.KindGap: Failing, audit.KindFenceRefused: Failing,
 	audit.KindLawSuspended: Failing, audit.KindNoticeUndelivered: Failing, audit.KindCertRefused: Failing, audit.KindSuspensionRefused: Warning,
 	audit.KindReloadRefused: Warning, audit.KindAnswersMoved: Warning, audit.KindIngressRefused: Warning, audit.KindMediaRestarted: Warning,
+	audit.KindCopyBehind: Failing, audit.KindCopyDiffers: Critical, audit.KindCopyRefused: Critical, audit.KindRestored: Failing,
 	audit.KindQuorumMissing: Failing, audit.KindRouteSwitched: Warning, audit.KindServiceChanged: Warning, audit.KindCertExpiring: Warning,
 }
 
@@ -112,6 +113,10 @@ func Lifecycle(n Notice) (key string, action Action) {
 		return "incident/" + n.Subject, Acknowledge
 	case n.Kind == audit.KindIncidentClosed:
 		return "incident/" + n.Subject, Resolve
+	case n.Kind == audit.KindCopyBehind:
+		return "copy", Trigger
+	case n.Kind == audit.KindCopyLevel:
+		return "copy", Resolve
 	case n.Kind == audit.KindHealthChanged && n.Data["to"] == "up":
 		return "target/" + n.Subject, Resolve
 	case n.Kind == audit.KindHealthChanged:

@@ -45,6 +45,7 @@ type cli struct {
 	Verify   verifyCmd   `cmd:"" help:"Check a log offline: every entry, every proof, every signature."`
 	Witness  witnessCmd  `cmd:"" help:"Watch the log of somebody else: sign its checkpoints, and refuse a second history."`
 	Log      logCmd      `cmd:"" help:"The keys that sign the log."`
+	Restore  restoreCmd  `cmd:"" help:"Bring a log back from the copy that nobody can delete from."`
 	Forget   forgetCmd   `cmd:"" help:"Make a reference of the log name nobody any more."`
 	Law      lawCmd      `cmd:"" help:"The law table and its local suspensions."`
 	Schema   schemaCmd   `cmd:"" help:"Print the JSON schema of the configuration, for editors."`
