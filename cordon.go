@@ -78,6 +78,7 @@ type Node struct {
 	policy    *policyKeeper
 	refusals  *refusals
 	logWatch  *logWatch
+	clock     *clockWatch
 	answers   *answerLog
 	resolver  *resolve.Resolver
 	checker   *healthcheck.Checker
@@ -152,6 +153,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("policy", n.policy.Run)
 	n.run("refusals", n.refusals.Run)
 	n.run("log", n.logWatch.Run)
+	n.run("clock", n.clock.Run)
 	n.run("answers", n.answers.Run)
 	n.run("certs", n.certs.Run)
 	n.run("gate", n.gate.Run)

@@ -22,6 +22,9 @@ func (n *Node) openGround(ctx context.Context) error {
 	if n.logWatch, err = newLogWatch(n); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
+	if n.clock, err = newClockWatch(n); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	if n.opts.Memory {
 		return n.groundInMemory()
 	}

@@ -2,7 +2,9 @@ package audit
 
 // The kinds of entries about the keeping of the log itself.
 const (
-	KindKeyRotated Kind = "log.key_rotated"
+	KindKeyRotated   Kind = "log.key_rotated"
+	KindClockQuality Kind = "clock.quality"
+	KindClockAlarm   Kind = "clock.alarm"
 )
 
 // decodeKeeping is Decode for what is about the keeping of the log.
@@ -10,6 +12,10 @@ func decodeKeeping(e Entry) (Event, error) {
 	switch e.Kind {
 	case KindKeyRotated:
 		return decodeAs[KeyRotated](e)
+	case KindClockQuality:
+		return decodeAs[ClockQuality](e)
+	case KindClockAlarm:
+		return decodeAs[ClockAlarm](e)
 	}
 	return decodeIncident(e)
 }
@@ -17,7 +23,7 @@ func decodeKeeping(e Entry) (Event, error) {
 // ofKeeping says whether a kind is one of these.
 func (k Kind) ofKeeping() bool {
 	switch k {
-	case KindKeyRotated:
+	case KindKeyRotated, KindClockQuality, KindClockAlarm:
 		return true
 	}
 	return false

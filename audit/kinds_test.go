@@ -80,9 +80,13 @@ func examples() []Event {
 			Seen: []string{"witness.example/1 63"}, Keys: true, Forgotten: 2,
 		},
 		Gap{From: at, To: at.Add(time.Second), Cause: CauseCrash, Lost: 1, Calls: []string{call}},
+		ClockQuality{Cause: "stepped", Known: true, Synchronised: true, Source: "kernel (NTP disciplined)", Reference: "PTB", OffsetMS: number(0.25), EstErrorMS: number(1.5), MaxErrorMS: number(20), StepMS: -750},
+		ClockAlarm{What: "stepped_back", Since: at, Reference: "PTB", StepMS: -750},
 		KeyRotated{Handover: "cordon/log-key@v1\n", Old: "cordon/bank-1/edge-1+00000001", New: "cordon/bank-1/edge-1+00000002", By: "p-a", Reason: "yearly", Overlap: at, Compromised: at},
 	}
 }
+
+func number(f float64) *float64 { return &f }
 
 func exampleQuality() []LegQuality {
 	return []LegQuality{{
@@ -184,7 +188,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 48 {
+	if len(g) != len(w) || len(seen) != 50 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

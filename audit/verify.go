@@ -35,6 +35,7 @@ type Verification struct {
 	Unsigned   uint64              // entries beyond the checkpoint: durable, and not yet signed or the checkpoint is an older one
 	ClockSteps uint64              // entries more than a second older than the one before
 	Rotations  []proof.Handover    // from one key of the log to the next
+	Silences   []Silence           // times of which there is no entry, at most a thousand
 	Leftovers  uint64              // outgrown partial files of a batch that never ended; no proof is ever built from one
 
 	Bad *BadEntry // nil when everything holds
@@ -112,6 +113,7 @@ type walk struct {
 	badTile   *BadEntry // the first tile that the entries do not yield
 	malformed *BadEntry // the first entry that is none
 	last      time.Time // of the entry before
+	pulse     pulse
 }
 
 // tileLevel is one level of tiles as it is recomputed.
@@ -305,6 +307,9 @@ func (w *walk) entry(seq uint64, leaf []byte) {
 		w.out.ClockSteps++
 	}
 	w.last = e.Time
+	if s, ok := w.pulse.hear(seq, &e); ok && len(w.out.Silences) < maxSilences {
+		w.out.Silences = append(w.out.Silences, s)
+	}
 	w.out.Kinds[e.Kind]++
 	switch {
 	case e.Kind == KindReceipt:

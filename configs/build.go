@@ -73,6 +73,7 @@ func (b *builder) build() *Config {
 	b.trace(c)
 	b.spans(c)
 	b.witnesses(c)
+	b.clock(c)
 	b.incidents(c)
 	b.worm(c)
 	return c

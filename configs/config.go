@@ -63,6 +63,7 @@ type Config struct {
 	HEP        HEPPart
 	Spans      SpansPart
 	Witnesses  WitnessesPart
+	Clock      ClockPart
 	Incidents  incident.Rulebook
 	WORM       WORMPart
 }

@@ -597,6 +597,10 @@ type Log struct {
 	WitnessEvery Duration `yaml:"witness_every,omitempty"`
 	// A second copy of it, in a bucket that nobody can delete from (S3 Object Lock).
 	WORM *WORM `yaml:"worm,omitempty"`
+	// The documented reliable source of time, in words, at most 120 characters; it stands in each clock.quality (RTS (EU) 2024/1774 Art. 12(2)(f)).
+	ClockSource string `yaml:"clock_source,omitempty"`
+	// A jump of the clock that is longer is recorded, and back is an alarm; default 500ms, 10ms to 1m.
+	ClockStep Duration `yaml:"clock_step,omitempty"`
 }
 
 // API is the HTTP interface.

@@ -65,6 +65,8 @@ var fields = map[audit.Kind]struct {
 	audit.KindCertReplaced:      {"use", []string{"use", "cause", "before", "after", "not_after"}},
 	audit.KindCertRefused:       {"use", []string{"use", "why"}},
 	audit.KindGap:               {"cause", []string{"from", "to", "cause", "lost"}},
+	audit.KindClockAlarm:        {"", []string{"what", "since", "reference", "step_ms"}},
+	audit.KindKeyRotated:        {"new_key", []string{"old_key", "new_key", "overlap_until", "compromised_since"}},
 	audit.KindQuorumMissing:     {"", []string{"entries", "wanted", "signed", "since"}},
 	audit.KindQuorumBack:        {"", []string{"entries", "wanted", "signed", "since"}},
 	audit.KindCopyBehind:        {"", []string{"entries", "copied", "since", "why"}},
@@ -88,7 +90,7 @@ func DefaultKinds() []string {
 		"failover.*", string(audit.KindGateChanged), "law.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
 		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*", "log.copy_*",
-		string(audit.KindRestored),
+		string(audit.KindRestored), string(audit.KindClockAlarm), string(audit.KindKeyRotated),
 	}
 }
 

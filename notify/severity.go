@@ -21,7 +21,7 @@ var severities = map[audit.Kind]Severity{
 	audit.KindLawSuspended: Failing, audit.KindNoticeUndelivered: Failing, audit.KindCertRefused: Failing, audit.KindSuspensionRefused: Warning,
 	audit.KindReloadRefused: Warning, audit.KindAnswersMoved: Warning, audit.KindIngressRefused: Warning, audit.KindMediaRestarted: Warning,
 	audit.KindCopyBehind: Failing, audit.KindCopyDiffers: Critical, audit.KindCopyRefused: Critical, audit.KindRestored: Failing,
-	audit.KindQuorumMissing: Failing, audit.KindRouteSwitched: Warning, audit.KindServiceChanged: Warning, audit.KindCertExpiring: Warning,
+	audit.KindKeyRotated: Warning, audit.KindQuorumMissing: Failing, audit.KindRouteSwitched: Warning, audit.KindServiceChanged: Warning, audit.KindCertExpiring: Warning,
 }
 
 // nearEnd is how many days before its end a certificate's end is no warning any more.
@@ -47,6 +47,10 @@ func SeverityOf(n Notice) Severity {
 		}
 	case audit.KindIncidentOpened, audit.KindIncidentUpdated, audit.KindIncidentClassified:
 		return incidentSeverity(n)
+	case audit.KindClockAlarm:
+		if n.Data["what"] != "synchronised" {
+			return Warning
+		}
 	case audit.KindCertExpiring:
 		if left, ok := n.Data["days_left"].(float64); ok && left <= nearEnd {
 			return Failing
@@ -103,6 +107,10 @@ func Lifecycle(n Notice) (key string, action Action) {
 		return "route/" + n.Subject, Trigger
 	case n.Kind == audit.KindFailback:
 		return "route/" + n.Subject, Resolve
+	case n.Kind == audit.KindClockAlarm && n.Data["what"] == "unsynchronised":
+		return "clock", Trigger
+	case n.Kind == audit.KindClockAlarm && n.Data["what"] == "synchronised":
+		return "clock", Resolve
 	case n.Kind == audit.KindQuorumMissing:
 		return "witnesses", Trigger
 	case n.Kind == audit.KindQuorumBack:

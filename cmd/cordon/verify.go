@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
@@ -154,6 +155,7 @@ func (c *verifyCmd) whole(ctx context.Context, dir string, k *proof.Keys, s stre
 			fmt.Fprintf(s.out, "note       %d %s\n", n.count, n.what)
 		}
 	}
+	silences(s, v.Silences)
 	for _, h := range v.Rotations {
 		fmt.Fprintf(s.out, "key        entry %d: %s handed over to %s\n", h.Entry, proof.KeyID(h.Old), proof.KeyID(h.New))
 		if !h.Compromised.IsZero() {
@@ -178,6 +180,22 @@ func showWords(s streams, words *approval.Checker) error {
 		fmt.Fprintf(s.out, "words      %d decisions and opinions signed by people's keys, %d by session alone; %d keys, %d of them the first ones, %d revoked\n", t.Signed, t.BySession, t.Keys, t.Bootstrap, t.Revoked)
 	}
 	return nil
+}
+
+// shownSilences is how many times without entries are named one by one.
+const shownSilences = 50
+
+// silences names the times of which there is no entry.
+func silences(s streams, list []audit.Silence) {
+	words := map[string]string{
+		audit.SilenceStopped: "the node was stopped, in order", audit.SilenceCrash: "the node ended without saying so", audit.SilenceQuiet: "the node ran, and its hourly entry is missing",
+	}
+	for _, q := range list[:min(len(list), shownSilences)] {
+		fmt.Fprintf(s.out, "silence    %s from %s (entry %d) to %s (entry %d): %s\n", q.To.Sub(q.From).Round(time.Millisecond), clock(q.From), q.After, clock(q.To), q.Before, words[q.Cause])
+	}
+	if more := len(list) - shownSilences; more > 0 {
+		fmt.Fprintf(s.out, "silence    %d more\n", more)
+	}
 }
 
 // receipt proves one entry from the folder.
