@@ -1,10 +1,13 @@
 package cordon
 
 import (
+	"context"
 	"time"
 
+	"github.com/cordonsip/cordon/admin"
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/incident"
+	"github.com/cordonsip/cordon/incident/form"
 	"github.com/cordonsip/cordon/routing/desk"
 	"github.com/cordonsip/cordon/sovereign"
 )
@@ -77,4 +80,51 @@ func (f field) Live() []string {
 		}
 	}
 	return out
+}
+
+// incidents is the book of incidents at the door, with pseudonyms in the place of people.
+type incidents struct {
+	*incident.Follower
+	n *Node
+}
+
+var _ admin.Incidents = incidents{}
+
+// Open implements admin.Incidents.
+func (b incidents) Open(ctx context.Context, o incident.Opening, by string) (incident.Incident, error) {
+	return b.Follower.Open(ctx, o, b.n.pseudonym(by))
+}
+
+// Note implements admin.Incidents.
+func (b incidents) Note(ctx context.Context, id string, u incident.Update, by string) (incident.Incident, error) {
+	return b.Follower.Note(ctx, id, u, b.n.pseudonym(by))
+}
+
+// Classify implements admin.Incidents.
+func (b incidents) Classify(ctx context.Context, id string, c incident.Classification, by string) (incident.Incident, error) {
+	return b.Follower.Classify(ctx, id, c, b.n.pseudonym(by))
+}
+
+// Submitted implements admin.Incidents.
+func (b incidents) Submitted(ctx context.Context, id string, s incident.Submission, by string) (incident.Incident, error) {
+	return b.Follower.Submitted(ctx, id, s, b.n.pseudonym(by))
+}
+
+// Close implements admin.Incidents.
+func (b incidents) Close(ctx context.Context, id, reason, by string) (incident.Incident, error) {
+	return b.Follower.Close(ctx, id, reason, b.n.pseudonym(by))
+}
+
+// Draft implements admin.Incidents.
+func (b incidents) Draft(ctx context.Context, i *incident.Incident, stage string, contacts bool) (*form.Draft, error) {
+	now := time.Now()
+	m, err := b.Measure(ctx, i, now)
+	if err != nil {
+		return nil, err
+	}
+	cfg := b.n.cfg.Load()
+	return form.New(form.Input{
+		Stage: stage, Incident: *i, Measures: m, Assessment: incident.Assess(i, &m), Clocks: b.Clocks(i, now), Entity: cfg.Entity, Contacts: contacts, Made: now,
+		Node: cfg.File.Node.Name, Software: b.n.opts.Software,
+	})
 }

@@ -111,6 +111,7 @@ type Config struct {
 	Operators   Operators // nil: nobody can change what is in service
 	Tracer      Tracer    // nil: no call is remembered
 	Outlets     Outlets   // nil: nobody is told of anything
+	Incidents   Incidents // nil: there is no book of incidents
 	Table       func() *healthcheck.Table
 	Snapshot    func() *sovereign.Snapshot
 	Log         audit.Log
@@ -259,7 +260,7 @@ func deciders() []string {
 
 func (s *Server) routes() []route {
 	people := deciders()
-	return []route{
+	return append([]route{
 		{"GET /healthz", "-", nil, s.healthz},
 		{"GET /readyz", "-", nil, s.readyz},
 		{"GET /metrics", "api.healthcheck", nil, s.metrics},
@@ -304,7 +305,7 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/log/checkpoint", "logs.view", nil, s.checkpoint},
 		{"GET /api/v1/log/proof/{seq}", "logs.view", nil, s.proof},
 		{"GET /api/v1/log/consistency", "logs.view", nil, s.consistency},
-	}
+	}, s.incidentRoutes()...)
 }
 
 // Handler is the whole door as one handler.

@@ -8,6 +8,7 @@ import (
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/incident"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/routing/desk"
 	"github.com/cordonsip/cordon/sovereign"
@@ -117,7 +118,8 @@ type Overview struct {
 	Grants        []GrantView       `json:"grants"`
 	Log           LogView           `json:"log"`
 	Policy        PolicyView        `json:"policy"`
-	Recent        []FailoverView    `json:"recent"` // the newest failovers, oldest first
+	Recent        []FailoverView    `json:"recent"`    // the newest failovers, oldest first
+	Incidents     IncidentList      `json:"incidents"` // that are open
 }
 
 // Registration is one that the node keeps with a target of a party. A target without one takes no call.
@@ -175,6 +177,7 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, _ Identity) er
 	return writeJSON(w, Overview{
 		Node: s.c.Node, Software: s.c.Software, Since: s.c.Started, Document: s.Document(), Routes: s.c.Router.Status(), Targets: s.targetViews(),
 		Registrations: s.registrations(), Calls: len(s.c.Calls()), Service: s.serviceView(), Grants: s.grantViews(), Log: s.logView(), Policy: s.policyView(), Tickets: s.openTickets(), Idle: s.idleKeys(), Recent: recent,
+		Incidents: s.list((*incident.Incident).Open),
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/incident"
+	"github.com/cordonsip/cordon/incident/form"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip"
@@ -66,6 +67,7 @@ type Config struct {
 	Clock      ClockPart
 	Incidents  incident.Rulebook
 	WORM       WORMPart
+	Entity     form.Entity // as reports name it
 }
 
 // SuspensionSource is where the overlay of suspended instruments comes from.

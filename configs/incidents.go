@@ -4,16 +4,26 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/audit/report"
 	"github.com/cordonsip/cordon/incident"
+	"github.com/cordonsip/cordon/incident/form"
 )
 
 // Entity is the financial entity as the law on incidents sees it. Its name and LEI are the tenant's.
 type Entity struct {
 	// What it is, in the words of ITS (EU) 2025/302 field 1.4: credit_institution, payment_institution, investment_firm, insurance_and_reinsurance_undertaking ...
 	Types []string `yaml:"types,omitempty"`
+	// Who submits reports, where that is another one.
+	Submitter *LegalPerson `yaml:"submitter,omitempty"`
+	// Its ultimate parent undertaking.
+	Parent *LegalPerson `yaml:"parent,omitempty"`
+	// First and second contact of reports. They stand in no log, and in a report only when that is asked for.
+	Contacts []EntityContact `yaml:"contacts,omitempty"`
+	// Currency of amounts in reports, ISO 4217: EUR, SEK, ...
+	Currency string `yaml:"currency,omitempty"`
 	// It is an essential or important entity under Directive (EU) 2022/2555: no weekend rule for its initial and intermediate reports.
 	NIS2 bool `yaml:"nis2,omitempty"`
 	// Its authority designated it under RTS (EU) 2025/301 Art. 5(6): no weekend rule either.
@@ -22,6 +32,24 @@ type Entity struct {
 	TimeZone string `yaml:"time_zone,omitempty"`
 	// Bank holidays there, YYYY-MM-DD.
 	Holidays []string `yaml:"holidays,omitempty"`
+}
+
+// LegalPerson is a firm.
+type LegalPerson struct {
+	// Legal name.
+	Name string `yaml:"name"`
+	// Legal Entity Identifier, ISO 17442.
+	LEI string `yaml:"lei,omitempty"`
+}
+
+// EntityContact is a person whom an authority asks.
+type EntityContact struct {
+	// Name of the person.
+	Name string `yaml:"name"`
+	// E-mail address.
+	Email string `yaml:"email,omitempty"`
+	// Telephone number with its country code.
+	Phone string `yaml:"phone,omitempty"`
 }
 
 // Incidents is what opens an incident, and what runs then.
@@ -157,6 +185,7 @@ func (b *builder) entity(c *Config) {
 			b.fail(fmt.Sprintf("entity.types[%d]", i), "one of "+orWords(incident.EntityTypes()), "%q is no type of financial entity", word)
 		}
 	}
+	b.reported(c)
 	is := func(word string) bool { return slices.Contains(e.Types, word) }
 	r := &c.Incidents.Reporting
 	r.Entity = report.Entity{
@@ -179,6 +208,40 @@ func (b *builder) entity(c *Config) {
 			b.fail(at, "write a day as YYYY-MM-DD", "is empty")
 		}
 		r.Calendar.Holidays = append(r.Calendar.Holidays, d)
+	}
+}
+
+// reported reads what reports say of the entity. The tenant's name and LEI were checked with the tenant.
+func (b *builder) reported(c *Config) {
+	e, t := &b.doc.file.Entity, &b.doc.file.Tenant
+	c.Entity = form.Entity{Name: t.Name, LEI: t.LEI, Types: e.Types, Currency: e.Currency}
+	for at, p := range map[string]*LegalPerson{"entity.submitter": e.Submitter, "entity.parent": e.Parent} {
+		if p == nil {
+			continue
+		}
+		if p.Name == "" {
+			b.fail(at+".name", "write its legal name", "is missing")
+		}
+		if p.LEI != "" && !validLEI(p.LEI) {
+			b.fail(at+".lei", "20 capital letters and digits, the last two are check digits (ISO 17442)", "is no Legal Entity Identifier")
+		}
+		if at == "entity.parent" {
+			c.Entity.Parent = form.Party{Name: p.Name, LEI: p.LEI}
+		} else {
+			c.Entity.Submitter = form.Party{Name: p.Name, LEI: p.LEI}
+		}
+	}
+	if e.Currency != "" && !slices.Contains(form.Currencies(), e.Currency) {
+		b.fail("entity.currency", "one of "+orWords(form.Currencies()), "%q is no currency of reports", e.Currency)
+	}
+	if len(e.Contacts) > 2 {
+		b.fail("entity.contacts", "a first and a second one", "%d are too many", len(e.Contacts))
+	}
+	for i, p := range e.Contacts {
+		if p.Name == "" || p.Email != "" && !strings.Contains(p.Email, "@") {
+			b.fail(fmt.Sprintf("entity.contacts[%d]", i), "a name, and an address with an @", "the name or the e-mail address is missing or wrong")
+		}
+		c.Entity.Contacts = append(c.Entity.Contacts, form.Contact{Name: p.Name, Email: p.Email, Phone: p.Phone})
 	}
 }
 

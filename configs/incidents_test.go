@@ -35,6 +35,11 @@ func TestIncidents(t *testing.T) {
 		"entity: {types: [bank]}":                                                                               `entity.types[0]: "bank" is no type of financial entity`,
 		"entity: {time_zone: Mars/Olympus}":                                                                     `entity.time_zone: "Mars/Olympus" is no time zone here`,
 		"entity: {holidays: [christmas]}":                                                                       `entity.holidays[0]: "christmas" is no day`,
+		"entity: {parent: {lei: X}}":                                                                            "entity.parent.name: is missing",
+		"entity: {submitter: {name: S, lei: X}}":                                                                "entity.submitter.lei: is no Legal Entity Identifier",
+		"entity: {currency: USD}":                                                                               `entity.currency: "USD" is no currency of reports`,
+		"entity: {contacts: [{name: a}, {name: b}, {name: c}]}":                                                 "entity.contacts: 3 are too many",
+		"entity: {contacts: [{email: nobody}]}":                                                                 "entity.contacts[0]",
 		"entity: {holidays: ['']}":                                                                              "entity.holidays[0]: is empty",
 	} {
 		_, probs := Examine(base.name, text(more))
@@ -43,7 +48,14 @@ func TestIncidents(t *testing.T) {
 		}
 	}
 	cfg, err := Parse(base.name, text(`
-entity: {types: [credit_institution, trading_venue], time_zone: UTC, holidays: [2026-12-25]}
+entity:
+  types: [credit_institution, trading_venue]
+  time_zone: UTC
+  holidays: [2026-12-25]
+  submitter: {name: Example Services SE}
+  parent: {name: Example Holding AG, lei: 529900EXAMPLEBANK046}
+  contacts: [{name: Erika Mustermann, email: erika@bank.example, phone: "+49691234567"}]
+  currency: EUR
 incidents:
   rules:
     region_down: {after: 30s}
@@ -55,6 +67,9 @@ incidents:
   clocks: [{name: finma, from: awareness, within: 24h, note: FINMA guidance 05/2020}]`))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if e := cfg.Entity; e.Submitter.Name != "Example Services SE" || e.Parent.LEI != "529900EXAMPLEBANK046" || len(e.Contacts) != 1 || e.Contacts[0].Phone != "+49691234567" || e.Currency != "EUR" || len(e.Types) != 2 {
+		t.Errorf("%+v", e)
 	}
 	got := cfg.Incidents
 	want := incident.Rulebook{

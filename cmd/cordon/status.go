@@ -142,6 +142,12 @@ func (s screen) gate(o *admin.Overview) {
 	for _, k := range o.Idle {
 		fmt.Fprintf(s, "key %s does not count: %s\n", k.ID, s.brief(k.Why))
 	}
+	for _, i := range o.Incidents.Incidents {
+		fmt.Fprintf(s, "incident %s since %s: %s; %s\n", i.ID, clock(i.Since), s.brief(i.Title), standing(&i))
+	}
+	if n := o.Incidents.Next; n != nil {
+		fmt.Fprintf(s, "next limit %s of %s: %s\n", n.Name, n.Incident, limit(n.Clock))
+	}
 	state := "ok"
 	if !o.Log.OK {
 		state = "CANNOT BE WRITTEN: " + s.brief(o.Log.Why)

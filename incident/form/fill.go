@@ -20,6 +20,11 @@ type Entity struct {
 	Currency  string
 }
 
+// Currencies are those of field 1.15.
+func Currencies() []string {
+	return []string{"EUR", "BGN", "CZK", "DKK", "HUF", "PLN", "RON", "ISK", "CHF", "NOK", "SEK"}
+}
+
 // Party is a legal person.
 type Party struct{ Name, LEI string }
 
