@@ -22,6 +22,9 @@ func (g *Gate) keysKey() string {
 	return prefix + "keys." + base64.RawURLEncoding.EncodeToString([]byte(g.c.Node)) // nodes that share a store have each a log of their own
 }
 
+// keepEvery is how many entries a start after a crash may have to read again, beside those of an hour.
+const keepEvery = 10_000
+
 const ruleConfiguration = rulePrefix + "configuration"
 
 // PersonKey is a key that the configuration gives to a person. It counts when it was among the first ones, or two people vouched for it.
@@ -188,10 +191,19 @@ func (g *Gate) keepRead(ctx context.Context) {
 		return
 	}
 	defer g.leave()
-	if g.own.restored {
-		g.keys.Lock()
-		g.keys.upto = g.c.Log.Size()
-		g.keys.Unlock()
+	g.keepSince(ctx, 1)
+}
+
+// keepSince does that, for the holder of the turn, when the log has grown by so many entries.
+func (g *Gate) keepSince(ctx context.Context, grown uint64) {
+	size := g.c.Log.Size()
+	g.keys.Lock()
+	due := g.own.restored && size >= g.keys.upto+grown
+	if due {
+		g.keys.upto = size
+	}
+	g.keys.Unlock()
+	if due {
 		g.keep(ctx)
 	}
 }

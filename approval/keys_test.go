@@ -200,7 +200,14 @@ func TestFirstKeysCountAndLaterOnesAreVouchedFor(t *testing.T) {
 		if _, err := w.enrol(g, w.enrolment("dpo", 0, "ic", "md")); err != nil {
 			t.Fatalf("a key that two people vouched for cannot vouch: %v", err)
 		}
+		w.propose(g, plan()) // entries about something else
+		size := w.log.Log.Size()
 		stop()
+		item, err := w.kv.KV.Get(t.Context(), g.keysKey())
+		var saved savedKeys
+		if err != nil || json.Unmarshal(item.Data, &saved) != nil || saved.Upto != size || len(saved.Keys) != 5 {
+			t.Fatalf("what the next start need not read again: %s, %v; the log has %d entries", item.Data, err, size)
+		}
 
 		for _, lost := range []bool{false, true} {
 			if lost { // the log alone gives every key back

@@ -252,6 +252,7 @@ func (g *Gate) catchUp(ctx context.Context) error {
 		return err
 	}
 	defer g.leave()
+	g.keepSince(ctx, keepEvery)
 	return errors.Join(g.flushVoids(ctx), g.settleAll(ctx))
 }
 

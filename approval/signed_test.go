@@ -156,6 +156,11 @@ func TestSignedWordsThatDoNotCount(t *testing.T) {
 			s.PlanHash = strings.Repeat("ab", 32)
 			return m.w.file("ic", s)
 		}},
+		{"an opinion over another hash", RulePlanChanged, func(m made) []byte {
+			s := m.w.statement(m.t, "dpo", sign.NoObjection)
+			s.PlanHash = strings.Repeat("ab", 32)
+			return m.w.file("dpo", s)
+		}},
 		{"over another policy", RulePlanChanged, func(m made) []byte {
 			s := m.w.statement(m.t, "incident_commander", sign.Approve)
 			s.PolicyDigest = "p2"
@@ -401,6 +406,11 @@ func TestTheCheckerFindsWhatDoesNotHold(t *testing.T) {
 					e.Body = []byte(`{"how":"bootstrap","keys":[{"key_id":"` + md + `","public":"` + publicText("md", 0) + `","person":"p-md-x","expires":"2030-01-01T00:00:00Z"}],"by":"rule:configuration"}`)
 				}
 			}, "the first keys were taken already"},
+			{"a key that vouched had ended", func(e *audit.Entry) {
+				if bytes.Contains(e.Body, []byte(`"how":"vouched"`)) {
+					e.Time = e.Time.AddDate(1, 0, 1)
+				}
+			}, "ended at 2001"},
 			{"ended", func(e *audit.Entry) { e.Time = e.Time.AddDate(2, 0, 0) }, "had ended at"},
 			{"revoked before", func(e *audit.Entry) {
 				if bytes.Contains(e.Body, []byte(`"how":"vouched"`)) {

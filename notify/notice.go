@@ -56,6 +56,8 @@ var fields = map[audit.Kind]struct {
 		"ticket", "what", "from", "state", "role_asked", "plan_hash", "missing", "record.ticket.approve_by", "record.ticket.execute_by", "record.ticket.grant_until",
 		"record.ticket.plan.scope",
 	}},
+	audit.KindKeyEnrolled:       {"", []string{"how"}},
+	audit.KindKeyRevoked:        {"", nil}, // whose key it is stays in the log
 	audit.KindApprovalNotified:  {"ticket", []string{"ticket", "channel", "failure"}},
 	audit.KindNoticeUndelivered: {"channel", []string{"channel", "about", "entry", "last", "count", "fenced"}},
 	audit.KindIngressRefused:    {"trunk", []string{"trunk", "ground", "count"}},
@@ -87,7 +89,7 @@ var failoverFields = []string{"trunk", "route", "from", "to", "region", "country
 // DefaultKinds are what a channel carries that names no kinds.
 func DefaultKinds() []string {
 	return []string{
-		"failover.*", string(audit.KindGateChanged), "law.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
+		"failover.*", string(audit.KindGateChanged), "approval.key_*", "law.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
 		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*", "log.copy_*",
 		string(audit.KindRestored), string(audit.KindClockAlarm), string(audit.KindKeyRotated),
