@@ -331,12 +331,11 @@ func (g *Gate) voucher(s *settings, now time.Time, e sign.Enrolment, v sign.Vouc
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(s.people, func(h Holder) bool { return h.Person == who })
 	switch {
 	case !slices.Contains(s.rules.Roles, v.Role):
 		return "", &Refusal{RuleRoleNotApproving, fmt.Sprintf("the role %.60q does not approve, so it does not vouch", v.Role), "roles that do: " + strings.Join(s.rules.Roles, ", ")}
-	case i < 0 || !slices.Contains(s.people[i].Roles, v.Role):
-		return "", &Refusal{RuleRoleNotHeld, "who vouched does not hold the role " + v.Role, "vouch in a role that is held"}
+	case !mayAct(s.people, who, v.Role, now):
+		return "", &Refusal{RuleRoleNotHeld, "who vouched does not hold the role " + v.Role + " now, or is absent", "vouch in a role that is held, while present"}
 	}
 	return who, nil
 }

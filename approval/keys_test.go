@@ -295,6 +295,14 @@ func TestEnrolmentsThatDoNotCount(t *testing.T) {
 		w := newSigning(t, "ic", "bo", "bo2", "ciso", "two", "op", "dpo")
 		g := w.gate()
 		defer w.run(g)()
+		away := append([]Person{}, w.people...)
+		away[4].Keys, away[4].Absent = []PersonKey{{publicText("md", 0), time.Now().AddDate(1, 0, 0)}}, []Absence{{time.Now(), time.Now().Add(time.Hour)}}
+		if _, err := w.enrol(g, w.enrolment("md", 0, "ic", "ciso")); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Reload(w.rules, away, nil); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := g.RevokeKey(t.Context(), keyID("two", 0), "two", "lost"); err != nil {
 			t.Fatal(err)
 		}
@@ -319,7 +327,8 @@ func TestEnrolmentsThatDoNotCount(t *testing.T) {
 			{"two of one role", RuleKeyVouched, w.enrolment("md", 1, "bo", "bo2")},
 			{"a revoked key vouched", RuleKeyRevoked, w.enrolment("md", 1, "ic", "two")},
 			{"the owner vouched", RuleKeyVouched, w.enrolment("ic", 1, "ic", "ciso")},
-			{"a key that is not enrolled vouched", RuleKeyUnknown, w.enrolment("bo", 1, "ic", "md")},
+			{"somebody who is absent vouched", RuleRoleNotHeld, w.enrolment("bo", 1, "ic", "md")},
+			{"a key that is not enrolled vouched", RuleKeyUnknown, vouched(w.enrolment("bo", 1, "ic"), "aud", "ciso", time.Now())},
 			{"a role that is not held", RuleRoleNotHeld, vouched(w.enrolment("md", 1, "ic"), "bo", "ciso", time.Now())},
 			{"a role that does not approve", RuleRoleNotApproving, vouched(w.enrolment("md", 1, "ic"), "op", RoleOperator, time.Now())},
 			{"the officer vouched", RuleRoleNotApproving, vouched(w.enrolment("md", 1, "ic"), "dpo", "dpo", time.Now())},
