@@ -67,6 +67,7 @@ type Node struct {
 
 	keys    *nodeKeys
 	log     audit.Log
+	origin  string // its name
 	crashed bool
 	intents audit.Intents
 	names   audit.Pseudonyms

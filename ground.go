@@ -35,6 +35,9 @@ func (n *Node) openGround(ctx context.Context) error {
 	if n.keys, err = loadKeys(filepath.Join(dir, "keys")); err != nil {
 		return err
 	}
+	if n.origin, err = origin(dir, n.opts.Config); err != nil {
+		return fmt.Errorf("name of the log: %w", err)
+	}
 	if n.log, n.crashed, err = audit.Open(ctx, n.logConfig(filepath.Join(dir, "log"))); err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
@@ -56,6 +59,7 @@ func (n *Node) openGround(ctx context.Context) error {
 
 func (n *Node) groundInMemory() error {
 	var err error
+	n.origin = originOf(n.opts.Config)
 	if n.keys, err = newKeys(); err != nil {
 		return err
 	}
@@ -76,7 +80,7 @@ func (n *Node) logConfig(dir string) audit.Config {
 	}
 	return audit.Config{
 		Clock: clock,
-		Dir:   dir, Signer: n.keys.signer(), Outgoing: n.keys.before(), Keys: n.keys.chain, Origin: "cordon/" + f.Tenant.OrgID + "/" + f.Node.Name,
+		Dir:   dir, Signer: n.keys.signer(), Outgoing: n.keys.before(), Keys: n.keys.chain, Origin: n.origin,
 		Tenant: f.Tenant.OrgID, Node: f.Node.Name, Software: n.opts.Software, Reserve: n.opts.Config.Log.Reserve, AppendTimeout: appendTimeout,
 	}
 }

@@ -1,6 +1,7 @@
 package cordon
 
 import (
+	"log/slog"
 	"path/filepath"
 	"reflect"
 
@@ -17,20 +18,21 @@ func (n *Node) buildWitnesses(c *configs.Config) error {
 	if err != nil || len(c.Witnesses.List) == 0 {
 		return err
 	}
-	var list []cosign.Witness
-	for _, w := range c.Witnesses.List {
-		out, err := notify.NewOutlet(notify.OutletConfig{
-			URL: w.URL, Roots: w.Roots, Resolve: n.resolver.Host, Dial: n.fence.Dialer("", sovereign.Infrastructure, n.dialInfrastructure),
-		})
-		if err != nil {
-			return err
-		}
-		list = append(list, cosign.Witness{Key: w.Key, To: out})
-	}
-	n.asker, err = cosign.New(cosign.Config{
-		Log: n.log, Witnesses: list, Quorum: c.Witnesses.Quorum, Keep: n.keepCosigned, Metrics: m, Logger: n.logger.With("room", "cosign"), Every: c.Witnesses.Every,
-	})
+	n.asker, err = askerOf(c, n.log, way{n.fence, n.resolver.Host, n.dialInfrastructure}, n.keepCosigned, m, n.logger.With("room", "cosign"))
 	return err
+}
+
+// askerOf asks the witnesses of a configuration about a log.
+func askerOf(c *configs.Config, l audit.Log, w way, keep func([]byte) error, m *cosign.Metrics, logger *slog.Logger) (*cosign.Asker, error) {
+	var list []cosign.Witness
+	for _, one := range c.Witnesses.List {
+		out, err := notify.NewOutlet(notify.OutletConfig{URL: one.URL, Roots: one.Roots, Resolve: w.resolve, Dial: w.fence.Dialer("", sovereign.Infrastructure, w.dial)})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, cosign.Witness{Key: one.Key, To: out})
+	}
+	return cosign.New(cosign.Config{Log: l, Witnesses: list, Quorum: c.Witnesses.Quorum, Keep: keep, Metrics: m, Logger: logger, Every: c.Witnesses.Every})
 }
 
 // keepCosigned puts a checkpoint that witnesses signed where `cordon verify --witness` finds it. A log in memory has no such place, and ends with us.

@@ -315,7 +315,7 @@ type MediaRestarted struct {
 type Gap struct {
 	From  time.Time `json:"from"`
 	To    time.Time `json:"to"`
-	Cause string    `json:"cause"` // crash | restart | log_unwritable | reserve_spent
+	Cause string    `json:"cause"` // crash | restart | log_unwritable | reserve_spent | restore
 	Lost  uint64    `json:"lost"`  // entries known to be missing
 	Calls []string  `json:"calls"` // references of calls that were up or waiting for their receipt
 }

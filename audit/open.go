@@ -93,7 +93,14 @@ func (s *spine) ended(ctx context.Context, n uint64) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if last[0].Kind != KindKeyRotated {
+		switch ev, err := Decode(last[0]); e := ev.(type) {
+		case KeyRotated:
+			continue
+		case Restored:
+			return e.Orderly, nil
+		case Gap:
+			return e.Cause == CauseRestore, err // it says already what is missing
+		default:
 			return last[0].Kind == KindNodeStopped, nil
 		}
 	}

@@ -14,6 +14,7 @@ const (
 	CauseCrash         = "crash"
 	CauseLogUnwritable = "log_unwritable"
 	CauseReserveSpent  = "reserve_spent"
+	CauseRestore       = "restore" // the log came back from a copy, and what was behind it is lost
 )
 
 // maxGapCalls bounds the call references that one gap names; Lost counts on.

@@ -45,6 +45,15 @@ func newSigner(origin string, s crypto.Signer) (*noteSigner, error) {
 	return &noteSigner{name: origin, hash: v.KeyHash(), key: s, vkey: vkey}, nil
 }
 
+// VerifierKeyOf is the public key of a log of that name that s signs, in note verifier form.
+func VerifierKeyOf(origin string, s crypto.Signer) (string, error) {
+	by, err := newSigner(origin, s)
+	if err != nil {
+		return "", err
+	}
+	return by.vkey, nil
+}
+
 func (s *noteSigner) Name() string    { return s.name }
 func (s *noteSigner) KeyHash() uint32 { return s.hash }
 

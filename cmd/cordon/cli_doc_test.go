@@ -107,7 +107,7 @@ func TestThePageKnowsNoCommandOrFlagThatIsNot(t *testing.T) {
 func TestTheExamplesOfThePageParse(t *testing.T) {
 	_, page := commandLine(t)
 	t.Chdir("../..")
-	for _, f := range []string{"me.token", "roots.pem", "law.key", "guardrail.json", "log.vkey", "calls.csv"} {
+	for _, f := range []string{"me.token", "roots.pem", "law.key", "guardrail.json", "log.vkey", "calls.csv", "recovery.key"} {
 		page = strings.ReplaceAll(page, f, "README.md") // any file that exists
 	}
 	page = strings.ReplaceAll(page, "/var/lib/cordon", "docs")

@@ -38,6 +38,7 @@ type Bucket struct {
 	versions map[string][]version // oldest first
 	next     int
 	requests int
+	down     bool
 }
 
 type version struct {
@@ -53,6 +54,19 @@ func (b *Bucket) now() time.Time {
 		return b.Now()
 	}
 	return time.Now()
+}
+
+// Break has it answer 503 to everything, or serve again. It may be called while it is used.
+func (b *Bucket) Break(down bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.down = down
+}
+
+func (b *Bucket) broken() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.down
 }
 
 // Requests counts what was asked.
@@ -151,6 +165,10 @@ func (b *Bucket) RoundTrip(r *http.Request) (*http.Response, error) {
 // ServeHTTP implements http.Handler.
 func (b *Bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if b.Fault != nil && b.Fault(w, r) {
+		return
+	}
+	if b.broken() {
+		refuse(w, http.StatusServiceUnavailable, "SlowDown")
 		return
 	}
 	body, err := io.ReadAll(r.Body)

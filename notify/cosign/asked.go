@@ -30,6 +30,8 @@ type asked struct {
 	wait int       // rounds until it is asked again, after a failure
 	next time.Time // not before
 	why  string    // the newest failure; empty after a signature
+	seen uint64    // entries of the largest checkpoint that it says that it signed; 0: it has said nothing
+	fork bool      // it says that it signed another checkpoint of the size that it was asked for
 }
 
 func newAsked(w Witness) (*asked, error) {
@@ -93,10 +95,10 @@ func (a *Asker) submit(ctx context.Context, w *asked) error {
 			if w.line, err = a.take(w, answer.Body); err != nil {
 				return refusal{err}
 			}
-			w.old = a.cp.Size
+			w.old, w.seen = a.cp.Size, a.cp.Size
 			return nil
 		case http.StatusConflict:
-			if w.old, err = a.other(w.old, answer); err != nil {
+			if err := a.other(w, answer); err != nil {
 				return refusal{err}
 			}
 		default:
@@ -128,22 +130,26 @@ func (a *Asker) addition(ctx context.Context, old uint64) ([]byte, error) {
 }
 
 // other reads which size the witness remembers, where it is not the one that was named.
-func (a *Asker) other(named uint64, answer notify.Answer) (uint64, error) {
+func (a *Asker) other(w *asked, answer notify.Answer) error {
 	if kind, _, err := mime.ParseMediaType(answer.Type); err != nil || kind != proof.SizeType {
-		return named, errors.New("it answered 409 without a size")
+		return errors.New("it answered 409 without a size")
 	}
 	size, err := proof.ParseSize(answer.Body)
-	switch {
-	case err != nil:
-		return named, err
-	case size > a.cp.Size:
-		return named, fmt.Errorf("it has signed %d entries of this log, which has %d: the log was rolled back, or has two histories", size, a.cp.Size)
-	case size == named && size == a.cp.Size:
-		return named, fmt.Errorf("it has signed another checkpoint of %d entries: the log has two histories", size)
-	case size == named:
-		return named, errors.New("it answered 409 and names the size that it was given")
+	if err != nil {
+		return err
 	}
-	return size, nil
+	w.seen = size
+	switch named := w.old; {
+	case size > a.cp.Size:
+		return fmt.Errorf("it has signed %d entries of this log, which has %d: the log was rolled back, or has two histories", size, a.cp.Size)
+	case size == named && size == a.cp.Size:
+		w.fork = true
+		return fmt.Errorf("it has signed another checkpoint of %d entries: the log has two histories", size)
+	case size == named:
+		return errors.New("it answered 409 and names the size that it was given")
+	}
+	w.old = size
+	return nil
 }
 
 // take finds the signature of the witness in its answer. Those of keys that nobody asked for are left out.

@@ -143,6 +143,25 @@ func (a *Asker) Finish(ctx context.Context) {
 	a.round(ctx, time.Now())
 }
 
+// Standing is what one witness says of the log.
+type Standing struct {
+	Name    string
+	Entries uint64 // of the largest checkpoint that it says that it signed; 0: it has said nothing
+	Signed  bool   // the log's newest one, now
+	Fork    bool   // it has signed another one of that size
+	Why     string // it has not signed
+}
+
+// Ask asks each witness once for the log's newest checkpoint, and says what each has seen. It is not for an Asker that runs.
+func (a *Asker) Ask(ctx context.Context) []Standing {
+	a.round(ctx, time.Now())
+	out := make([]Standing, len(a.list))
+	for i, w := range a.list {
+		out[i] = Standing{Name: w.name, Entries: w.seen, Signed: w.line != nil, Fork: w.fork, Why: w.why}
+	}
+	return out
+}
+
 // round asks each witness that is due and has not signed the newest checkpoint yet. False says that there is nothing to be judged by.
 func (a *Asker) round(ctx context.Context, now time.Time) bool {
 	if err := a.look(ctx); err != nil {
