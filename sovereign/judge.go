@@ -102,6 +102,7 @@ type spot struct {
 func (t *trial) collect() {
 	if t.ask.Addr.Addr().IsValid() {
 		t.address(t.ask.Addr.Addr())
+		t.contradict(t.ask.Addr.Addr())
 	}
 	if !t.ask.Region.IsZero() {
 		t.region("region", t.ask.Region, ProofDeclared)
@@ -241,6 +242,8 @@ func (t *trial) judge(sp *spot) {
 // severity orders grounds and standings within one verdict: the graver one is the one that a person should read.
 func (sp *spot) severity() int {
 	switch sp.ground {
+	case GroundContradicted:
+		return 7
 	case GroundSuspended:
 		return 6
 	case GroundContested, GroundNoAdequacy:

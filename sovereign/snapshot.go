@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,8 @@ type SnapshotConfig struct {
 	Suspended  []Suspension // verified overlay
 	Grants     []Grant
 	Generation uint64
+	// Contradicted is what evidence says against declared places.
+	Contradicted []Contradiction
 }
 
 // Snapshot is one immutable, whole state of the policy: facts, rules, declarations, overlay and grants. All judgement is a method of it.
@@ -34,6 +37,7 @@ type Snapshot struct {
 	policyDigest string
 	factsDigest  string
 	ground       [sha256.Size]byte // of the form of what is neither grant nor suspension, where the snapshot travelled
+	contradicted map[netip.Addr][]Contradiction
 
 	trials *sync.Pool // of *trial: each call is judged a dozen times
 	memory *memory    // of this snapshot alone
@@ -76,7 +80,7 @@ func NewSnapshot(cfg SnapshotConfig) (*Snapshot, error) {
 		return nil, fmt.Errorf("sovereign: policy digest: %w", err)
 	}
 	s.factsDigest = cfg.factsDigest()
-	return s, nil
+	return s.Bearing(cfg.Contradicted), nil
 }
 
 // check refuses values that no condition could ever be compared with.

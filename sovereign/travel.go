@@ -27,6 +27,7 @@ const MaxSnapshot = 64 << 20
 
 const (
 	snapshotForm = "cordon.snapshot\x01" // begins every snapshot that travels; the last byte is the version
+	bearingForm  = "cordon.snapshot\x02" // the same where evidence contradicts a place: an earlier version, which would not know of it, refuses it
 	maxTable     = 8 << 20               // of a fact table, unpacked
 	maxOwn       = 1 << 16               // of Catalogue.With one after the other
 )
@@ -55,7 +56,12 @@ func (s *Snapshot) AppendBinary(b []byte) ([]byte, error) {
 
 // writeHead writes the name of the form and what changes while a node runs.
 func (s *Snapshot) writeHead(w *octets.Writer) {
-	w.Raw([]byte(snapshotForm))
+	if len(s.cfg.Contradicted) > 0 {
+		w.Raw([]byte(bearingForm))
+		octets.Put(w, s.cfg.Contradicted, writeContradiction)
+	} else {
+		w.Raw([]byte(snapshotForm))
+	}
 	w.Uint(s.cfg.Generation)
 	w.Text(s.factsDigest)
 	octets.Put(w, s.cfg.Suspended, writeSuspension)
@@ -100,7 +106,7 @@ func (s *Snapshot) next(b []byte) (*Snapshot, error) {
 		return nil, err
 	}
 	r := octets.NewReader(body[len(snapshotForm):])
-	t := readHead(r)
+	t := readHead(r, string(body[:len(snapshotForm)]) == bearingForm)
 	ground := r.Rest()
 	sum := sha256.Sum256(ground)
 	known := s != nil && s.ground == sum && r.Err() == nil
@@ -140,8 +146,8 @@ func openForm(b []byte) ([]byte, error) {
 	switch sum := sha256.Sum256(body); {
 	case len(body) <= name || string(body[:name]) != snapshotForm[:name]:
 		return nil, errors.New("it does not begin as one")
-	case body[name] != snapshotForm[name]:
-		return nil, fmt.Errorf("it has form %d, and this program reads form %d: run both processes from one version", body[name], snapshotForm[name])
+	case body[name] != snapshotForm[name] && body[name] != bearingForm[name]:
+		return nil, fmt.Errorf("it has form %d, and this program reads forms %d and %d: run both processes from one version", body[name], snapshotForm[name], bearingForm[name])
 	case !bytes.Equal(sum[:], b[len(body):]):
 		return nil, errors.New("its checksum does not fit: it is cut off, or was changed on the way")
 	}
@@ -160,12 +166,16 @@ type travelled struct {
 	declarations                            []Declaration
 	suspended                               []Suspension
 	grants                                  []Grant
+	contradicted                            []Contradiction
 }
 
-func readHead(r *octets.Reader) *travelled {
-	return &travelled{
-		generation: r.Uint(), factsDigest: r.Text(), suspended: octets.List(r, readSuspension), grants: octets.List(r, readGrant),
+func readHead(r *octets.Reader, bearing bool) *travelled {
+	t := &travelled{}
+	if bearing {
+		t.contradicted = octets.List(r, readContradiction)
 	}
+	t.generation, t.factsDigest, t.suspended, t.grants = r.Uint(), r.Text(), octets.List(r, readSuspension), octets.List(r, readGrant)
+	return t
 }
 
 func (t *travelled) readGround(r *octets.Reader) {
@@ -180,7 +190,7 @@ func (t *travelled) readGround(r *octets.Reader) {
 
 // upon builds what came on s, which rests on the same ground.
 func (t *travelled) upon(s *Snapshot) (*Snapshot, error) {
-	next := s.WithGrants(t.grants).WithSuspensions(t.suspended)
+	next := s.WithGrants(t.grants).WithSuspensions(t.suspended).Bearing(t.contradicted)
 	if next.cfg.Generation = t.generation; next.factsDigest != t.factsDigest {
 		return nil, t.otherFacts(next)
 	}
@@ -223,7 +233,7 @@ func (t *travelled) build() (*Snapshot, error) {
 		}
 	}
 	return NewSnapshot(SnapshotConfig{
-		Law: l, Catalogue: c, Policy: t.policy, Atlas: atlas, Parties: t.parties, Suspended: t.suspended, Grants: t.grants, Generation: t.generation,
+		Law: l, Catalogue: c, Policy: t.policy, Atlas: atlas, Parties: t.parties, Suspended: t.suspended, Grants: t.grants, Generation: t.generation, Contradicted: t.contradicted,
 	})
 }
 

@@ -382,7 +382,7 @@ func TestDecodeSnapshotRefuses(t *testing.T) {
 	for want, b := range map[string][]byte{
 		"does not begin as one":              []byte("{}"),
 		"it does not begin":                  append([]byte("x"), form...),
-		"form 2, and this program reads":     bytes.Replace(form, []byte("snapshot\x01"), []byte("snapshot\x02"), 1),
+		"form 3, and this program reads":     bytes.Replace(form, []byte("snapshot\x01"), []byte("snapshot\x03"), 1),
 		"checksum":                           append(form[:len(form)-1:len(form)-1], form[len(form)-1]^1),
 		"more than the":                      make([]byte, MaxSnapshot+1),
 		"bytes follow the end":               sealed(append(body[:len(body):len(body)], 0)),
@@ -499,7 +499,7 @@ func FuzzDecodeSnapshot(f *testing.F) {
 		octets.List(alone, readSuspension)
 		octets.List(alone, readGrant)
 		r := octets.NewReader(joined(s, live, l, regions, parts))
-		came := readHead(r)
+		came := readHead(r, false)
 		came.readGround(r)
 		if r.End() != nil || alone.End() != nil {
 			return
