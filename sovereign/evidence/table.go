@@ -1,0 +1,191 @@
+package evidence
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Bounds of a file.
+const (
+	MaxFile  = 256 << 20 // bytes
+	maxRows  = 4 << 20   // prefixes
+	maxLine  = 4096      // bytes
+	maxWrong = 100       // lines that are named
+)
+
+// Table is what one file says of prefixes. Immutable once parsed. The zero Table says nothing.
+type Table struct {
+	Kind     Kind
+	Source   string // name of the file, for people
+	Digest   string // SHA-256 of the file
+	Provider string // of a provider's feed, as in regions
+	At       time.Time
+	rows     map[netip.Prefix]row
+	bits     [2][]int // lengths that occur, the longest first: IPv4, IPv6
+}
+
+// row is one prefix.
+type row struct {
+	country string // "" where the file declines to say
+	region  string // code of the provider's region
+	twice   bool   // the file says two things of it: it says nothing
+}
+
+// Wrong is a line that does not count.
+type Wrong struct {
+	Line int
+	What string
+}
+
+func (w Wrong) String() string { return fmt.Sprintf("line %d: %s", w.Line, w.What) }
+
+// Rows is how many prefixes the table has.
+func (t *Table) Rows() int { return len(t.rows) }
+
+func (t *Table) put(p netip.Prefix, r row) {
+	if t.rows == nil {
+		t.rows = map[netip.Prefix]row{}
+	}
+	t.rows[p] = r
+}
+
+// seal notes which lengths occur.
+func (t *Table) seal() {
+	seen := [2]map[int]bool{{}, {}}
+	for p := range t.rows {
+		seen[family(p.Addr())][p.Bits()] = true
+	}
+	for i := range seen {
+		for b := range seen[i] {
+			t.bits[i] = append(t.bits[i], b)
+		}
+		slices.SortFunc(t.bits[i], func(a, b int) int { return b - a })
+	}
+}
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// lookup finds the longest prefix that holds an address.
+func (t *Table) lookup(a netip.Addr) (netip.Prefix, row, bool) {
+	a = a.Unmap().WithZone("")
+	if !a.IsValid() {
+		return netip.Prefix{}, row{}, false
+	}
+	for _, bits := range t.bits[family(a)] {
+		p, err := a.Prefix(bits)
+		if err != nil {
+			continue
+		}
+		if r, ok := t.rows[p]; ok {
+			return p, r, true
+		}
+	}
+	return netip.Prefix{}, row{}, false
+}
+
+// Item gives what the table says of an address that a claim was made of. ok is false where no prefix of it holds the address. countryOf gives the country of a
+// provider's region, "provider:code"; "" when it has none that is public.
+func (t *Table) Item(a netip.Addr, c Claim, countryOf func(region string) string) (it Item, ok bool) {
+	p, r, ok := t.lookup(a)
+	if !ok {
+		return Item{}, false
+	}
+	it = Item{Kind: t.Kind, SourceDigest: t.Digest, ObservedAt: t.At, Result: Silent}
+	switch {
+	case r.twice:
+		it.Value = fmt.Sprintf("%s is listed twice, so it says nothing", p)
+		return it, true
+	case t.Kind == ProviderFeed:
+		t.region(&it, p, r, c, countryOf)
+		return it, true
+	case r.country == "":
+		it.Value = fmt.Sprintf("%s is not to be placed", p)
+		return it, true
+	}
+	what := "%s is in %s"
+	if t.Kind == RIR {
+		what = "the holder of %s is registered in %s"
+	}
+	it.Value = fmt.Sprintf(what, p, r.country)
+	it.Result = against(c, r.country)
+	return it, true
+}
+
+// region says what a provider's feed does: a region is compared with the claimed one, and where they differ its country is.
+func (t *Table) region(it *Item, p netip.Prefix, r row, c Claim, countryOf func(string) string) {
+	name := t.Provider + ":" + r.region
+	switch {
+	case r.region == "":
+		it.Value = fmt.Sprintf("%s is of no one region of %s", p, t.Provider)
+	case name == c.Region:
+		it.Value, it.Result = fmt.Sprintf("%s is of %s", p, name), Supports
+	default:
+		country := countryOf(name)
+		if country == "" {
+			it.Value = fmt.Sprintf("%s is of %s, whose country is not known", p, name)
+			return
+		}
+		it.Value, it.Result = fmt.Sprintf("%s is of %s in %s", p, name, country), against(c, country)
+	}
+}
+
+// against compares a country with a claim that may be of several.
+func against(c Claim, country string) Result {
+	switch {
+	case !c.Declared():
+		return Silent
+	case slices.Contains(c.Countries, country):
+		return Supports
+	}
+	return Contradicts
+}
+
+// prefix reads a prefix or a single address. One with bits behind its length is none: nobody knows what was meant.
+func prefix(s string) (netip.Prefix, error) {
+	if !strings.Contains(s, "/") {
+		a, err := netip.ParseAddr(s)
+		if err != nil || a.Zone() != "" {
+			return netip.Prefix{}, fmt.Errorf("%.60q is no prefix", s)
+		}
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		return netip.Prefix{}, fmt.Errorf("%.60q is no prefix", s)
+	case p.Addr().Is4In6():
+		return netip.Prefix{}, fmt.Errorf("%.60q mixes IPv4 and IPv6", s)
+	case p != p.Masked():
+		return netip.Prefix{}, fmt.Errorf("%.60q has bits set behind its length", s)
+	}
+	return p, nil
+}
+
+// alpha2 reads a country code. Codes that name no one country (EU, AP, ZZ) give "".
+func alpha2(s string) (string, bool) {
+	switch {
+	case s == "":
+		return "", true
+	case len(s) != 2:
+		return "", false
+	}
+	s = strings.ToUpper(s)
+	for i := range 2 {
+		if s[i] < 'A' || s[i] > 'Z' {
+			return "", false
+		}
+	}
+	if s == "EU" || s == "AP" || s == "ZZ" {
+		return "", true
+	}
+	return s, true
+}
