@@ -21,6 +21,7 @@ const module = "github.com/cordonsip/cordon"
 // ours says which of our rooms a room may import. docs/house.md is its twin: change both together, with the reason.
 var ours = map[string][]string{
 	"sovereign":           {"internal/jcs", "internal/octets"},
+	"sovereign/evidence":  {},
 	"audit":               {"audit/proof"},
 	"audit/proof":         {},
 	"audit/witness":       {"audit/proof"},
@@ -60,8 +61,8 @@ var ours = map[string][]string{
 	"notify":              {"audit", "sovereign", "state"},
 	"notify/spans":        {"audit", "notify", "sovereign", "state"},
 	"notify/cosign":       {"audit", "audit/proof", "notify", "sovereign"},
-	"admin":               {"approval", "audit", "audit/report", "healthcheck", "incident", "incident/form", "routing", "routing/desk", "sovereign", "certs", "sip/trace"},
-	"configs":             {"approval", "approval/sign", "audit/proof", "audit/report", "audit/worm", "healthcheck", "incident", "incident/form", "media", "media/clip", "notify", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "internal/jcs", "routing/numbers"},
+	"admin":               {"approval", "audit", "audit/report", "healthcheck", "incident", "incident/form", "routing", "routing/desk", "sovereign", "sovereign/evidence", "certs", "sip/trace"},
+	"configs":             {"approval", "approval/sign", "audit/proof", "audit/report", "audit/worm", "healthcheck", "incident", "incident/form", "media", "media/clip", "notify", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "sovereign/evidence", "internal/jcs", "routing/numbers"},
 	"internal/background": {},
 	"internal/bucket":     {},
 	"internal/jcs":        {},
@@ -99,7 +100,7 @@ var owners = map[string][]string{
 }
 
 // pure rooms may not touch files, processes, the web or chance.
-var pure = map[string][]string{"sovereign": {"os", "os/exec", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/jcs": {"os", "net"}, "approval/sign": {"os", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/octets": {"os", "net"}, "incident/form": {"os", "net", "net/http", "crypto/rand"}, "internal/tlv": {"os", "net"}, "media/quality": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}, "media/clip": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}}
+var pure = map[string][]string{"sovereign": {"os", "os/exec", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "sovereign/evidence": {"os", "os/exec", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/jcs": {"os", "net"}, "approval/sign": {"os", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/octets": {"os", "net"}, "incident/form": {"os", "net", "net/http", "crypto/rand"}, "internal/tlv": {"os", "net"}, "media/quality": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}, "media/clip": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}}
 
 type pkg struct {
 	ImportPath, Dir string

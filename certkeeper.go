@@ -164,6 +164,7 @@ func markOfPair(p configs.PairPart) pairMark { return pairMark{markOf(p.CertFile
 // seen is told by the transport of what peers showed.
 func (k *certKeeper) seen(party string, from netip.Addr, chain []*x509.Certificate) {
 	k.register.Put(certs.Peer, party+" "+from.String(), chain)
+	k.node.places.identified(party, from, chain)
 }
 
 // Run looks after files and ends until ctx ends.

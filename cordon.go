@@ -81,6 +81,7 @@ type Node struct {
 	logWatch  *logWatch
 	clock     *clockWatch
 	answers   *answerLog
+	places    *placeKeeper
 	resolver  *resolve.Resolver
 	checker   *healthcheck.Checker
 	gate      *approval.Gate
@@ -156,6 +157,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("log", n.logWatch.Run)
 	n.run("clock", n.clock.Run)
 	n.run("answers", n.answers.Run)
+	n.run("places", n.places.Run)
 	n.run("certs", n.certs.Run)
 	n.run("gate", n.gate.Run)
 	if n.book != nil {

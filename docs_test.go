@@ -243,7 +243,7 @@ func bodiesElsewhere() map[audit.Kind]reflect.Type {
 }
 
 func TestThePageOfTheLogHasEveryKindWithItsFields(t *testing.T) {
-	parts := sections(page(t, "docs/reference/log.md"), "###")
+	parts := sections(page(t, "docs/reference/log.md")+page(t, "docs/reference/evidence.md"), "###")
 	maps.Copy(parts, sections(page(t, "docs/reference/log-incidents.md"), "###")) // a story of their own, with a page of its own
 	maps.Copy(parts, sections(page(t, "docs/reference/log-keeping.md"), "###"))
 	maps.Copy(parts, sections(page(t, "docs/reference/copy.md"), "###"))

@@ -31,7 +31,8 @@ type policyKeeper struct {
 	grants     []sovereign.Grant
 	generation uint64
 	seen       fileMark
-	announced  map[string]bool // ids of the grants that the log was last told of
+	announced  map[string]bool           // ids of the grants that the log was last told of
+	against    []sovereign.Contradiction // what evidence says against declared places
 
 	pending chan struct{} // grants changed
 }
@@ -69,6 +70,7 @@ func (k *policyKeeper) load() error {
 // put puts a snapshot of the next generation in force. The caller holds mu.
 func (k *policyKeeper) put(snap *sovereign.Snapshot) {
 	k.generation++
+	snap = snap.Bearing(k.against) // also one that was built from a configuration
 	if k.node.fence == nil {
 		k.node.fence = sovereign.NewFence(snap, k.node.refusals.add)
 	} else {
@@ -103,6 +105,14 @@ func (k *policyKeeper) grantsChanged(live []approval.Grant) {
 	case k.pending <- struct{}{}:
 	default:
 	}
+}
+
+// contradict puts in force what evidence says against declared places. It builds on the snapshot in force, as take does, and waits for no more than another swap.
+func (k *policyKeeper) contradict(list []sovereign.Contradiction) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.against = list
+	k.put(k.node.fence.Snapshot().WithContradictions(list))
 }
 
 // take puts the live grants in force, if they are others than before. It builds on the snapshot in force, because that cannot fail: a revocation must not depend

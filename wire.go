@@ -23,10 +23,16 @@ import (
 )
 
 // buildSenses builds resolver and checker. The checker probes through the edge, which is built later: both meet in prober.
-func (n *Node) buildSenses(context.Context) error {
+func (n *Node) buildSenses(ctx context.Context) error {
 	c := n.opts.Config
 	n.answers = newAnswerLog(n)
 	var err error
+	if n.places, err = newPlaceKeeper(n); err != nil {
+		return err
+	}
+	if err = n.places.recall(ctx); err != nil {
+		return err
+	}
 	n.resolver, err = resolve.New(resolve.Config{
 		Servers: c.DNS.Servers, Timeout: c.DNS.Timeout, MinTTL: c.DNS.MinTTL, MaxTTL: c.DNS.MaxTTL, Judge: n.judge, Dial: n.dialDNS,
 	})
@@ -34,8 +40,8 @@ func (n *Node) buildSenses(context.Context) error {
 		return err
 	}
 	n.checker, err = healthcheck.New(healthcheck.Config{
-		Watched: c.Watched, Defaults: c.Health, Prober: prober{n}, Caller: caller{n}, Locate: n.resolver.Locate, Judge: n.judge,
-		Moved: n.answers.moved, Changed: n.healthChanged, Logger: n.logger.With("room", "healthcheck"), Metrics: n.opts.Metrics,
+		Watched: c.Watched, Defaults: c.Health, Prober: prober{n}, Caller: caller{n}, Locate: n.places.locate, Judge: n.judge,
+		Moved: n.answers.moved, Measured: n.places.measured, Changed: n.healthChanged, Logger: n.logger.With("room", "healthcheck"), Metrics: n.opts.Metrics,
 	})
 	return err
 }
@@ -235,7 +241,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 		Listener: l, OrgID: c.File.Tenant.OrgID, Node: c.File.Node.Name, Software: n.opts.Software, Started: time.Now(),
 		Credentials: n.credentials, Gate: n.gate, Router: n.router, Operators: operators{n}, Outlets: outlets{n}, Incidents: incidents{n.incidents, n}, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
 		Calls: n.callViews, Registrations: n.registrationViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, Request: n.request, LastTest: n.lastTest, Forget: n.forget,
-		Certificates: n.certs.register.List, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
+		Certificates: n.certs.register.List, Places: n.places.views, Sights: n.places.statement, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
 	cfg.RotateKey = n.rotateKey
@@ -374,6 +380,7 @@ func (n *Node) reload(ctx context.Context, cfg *configs.Config, by string) error
 	}
 	n.certs.take(ctx, cfg)
 	n.cfg.Store(cfg)
+	n.places.weigh() // other feeds, other declarations
 	n.policy.reloaded(ctx, look)
 	return nil
 }

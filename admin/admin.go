@@ -25,6 +25,7 @@ import (
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sovereign"
+	"github.com/cordonsip/cordon/sovereign/evidence"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -131,8 +132,12 @@ type Config struct {
 	Groups    func() []string // edge groups
 	// Certificates lists the register; nil: there is none.
 	Certificates func() []certs.Certificate
-	Gatherer     prometheus.Gatherer
-	Logger       *slog.Logger
+	// Places lists what is known of where addresses are; nil: nothing.
+	Places func() []Place
+	// Sights are the fastest round trips that this node measured; nil: none.
+	Sights   func() evidence.Statement
+	Gatherer prometheus.Gatherer
+	Logger   *slog.Logger
 	// LogMayFail says whether calls go on while the log cannot be written (on_log_failure: continue_with_gap); nil means they do not.
 	LogMayFail func() bool
 	Unready    func() string // why the node should get no calls; empty: nothing is wrong
@@ -279,6 +284,8 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/calls", "org.read", nil, s.calls},
 		{"GET /api/v1/calls/{ref}/trace", "calls.trace", nil, s.trace},
 		{"GET /api/v1/certificates", "org.read", nil, s.certificates},
+		{"GET /api/v1/evidence", "org.read", nil, s.evidenceList},
+		{"GET /api/v1/evidence/sights", "org.read", nil, s.sights},
 		{"POST /api/v1/calls", "", []string{"operator"}, s.place},
 		{"POST /api/v1/reload", "", []string{"operator"}, s.reload},
 		{"GET /api/v1/tickets", "org.read", nil, s.tickets},

@@ -60,6 +60,10 @@ const (
 	KindIncidentClassified Kind = "incident.classified"
 	KindIncidentReported   Kind = "incident.reported"
 	KindIncidentClosed     Kind = "incident.closed"
+
+	KindPlaceContradicted Kind = "place.contradicted"
+	KindPlaceCleared      Kind = "place.cleared"
+	KindPlaceDrifted      Kind = "place.drifted"
 )
 
 // NodeStarted is the first entry of each run.
@@ -87,7 +91,7 @@ type NodeResumed struct {
 
 // PolicyApplied says that another snapshot is in force.
 type PolicyApplied struct {
-	Cause        string   `json:"cause"` // start | reload | suspension | grant | grant_ended
+	Cause        string   `json:"cause"` // start | reload | suspension | grant | grant_ended | evidence
 	PolicyDigest string   `json:"policy_digest"`
 	FactsDigest  string   `json:"facts_digest"`
 	Generation   uint64   `json:"generation"`
@@ -446,6 +450,7 @@ func decodeBody(e Entry, into any) error {
 func (k Kind) Known() bool {
 	switch k {
 	case KindNodeStarted, KindNodeStopped, KindNodeResumed, KindPolicyApplied, KindReloadRefused, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
+		KindPlaceContradicted, KindPlaceCleared, KindPlaceDrifted,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
 		KindApprovalNotified, KindNoticeUndelivered, KindNoticeResent, KindGateChanged, KindKeyEnrolled, KindKeyRevoked,
 		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindMediaUnkeyed, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,

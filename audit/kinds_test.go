@@ -35,6 +35,12 @@ func examples() []Event {
 		SuspensionRefused{Errors: []string{"line 2: no key k9 is configured"}},
 		HealthChanged{Target: "fra-1", Party: "fra", From: "up", To: "down", Why: "3 probes silent"},
 		AnswersMoved{Party: "fra", Host: "sip.example", Before: []string{"203.0.113.7 DE permit"}, After: []string{"203.0.113.8 US deny"}},
+		PlaceContradicted{
+			Party: "fra", Addr: "192.0.2.1", Region: "aws:eu-central-1", Countries: []string{"DE"}, Standing: "contradicted", Effect: "held", Why: "w",
+			Evidence: []Evidence{{Kind: "provider_feed", Value: "v", SourceDigest: "d", ObservedAt: at, Result: "contradicts"}},
+		},
+		PlaceCleared{Party: "fra", Addr: "192.0.2.1", Region: "aws:eu-central-1", Countries: []string{"DE"}, Why: "w"},
+		PlaceDrifted{What: "prefix", Party: "fra", Subject: "sip.bank.example", Before: []string{"a"}, After: []string{"b"}},
 		as(KindFailoverApplied), as(KindFailoverHeld), as(KindFailoverRefused), as(KindFailback),
 		ServiceChanged{What: "group", Name: "fra", From: "in_service", To: "out", Reason: "change 4711", By: "p-a", Until: at},
 		RouteSwitched{Route: "inbound", From: "fra", To: "zrh", Back: true, Region: "aws:eu-central-2", Country: "CH", Verdict: "permit", Ground: "adequate", Reason: "change 4711", By: "p-a"},
@@ -116,7 +122,7 @@ func exampleMessage(at time.Time, call string) MessageRelayed {
 func exampleHop(at time.Time) ReceiptHop {
 	return ReceiptHop{
 		Plane: "media", Leg: "b", Role: "terminates_plaintext", RemoteAddr: "192.0.2.2:4000", RemoteName: "zrh-1.example",
-		DeclaredRegion: "aws:eu-central-2", DeclaredCountry: "CH", Operator: &Operator{Name: "Example AG", LEI: "529900EXAMPLEBANK046", HQ: "US"}, Evidence: []Evidence{{Kind: "declared", Value: "c-7", ObservedAt: at, Result: "supports"}}, Contract: "c-7", Verdict: "adequate",
+		DeclaredRegion: "aws:eu-central-2", DeclaredCountry: "CH", Operator: &Operator{Name: "Example AG", LEI: "529900EXAMPLEBANK046", HQ: "US"}, Evidence: []Evidence{{Kind: "declared", Value: "c-7", SourceDigest: "d", ObservedAt: at, Result: "supports"}}, Contract: "c-7", Verdict: "adequate",
 		Ground: "adequate", Instrument: "2000/518/EC", Proof: "declared", RTTMinMS: 6.5, MaxDistanceKM: 650,
 		TLS:   &TLSSeen{Version: "1.3", Suite: "TLS_AES_128_GCM_SHA256", PeerSPKI: "00ff"},
 		SRTP:  &SRTPSeen{Suite: "AEAD_AES_128_GCM", Keying: "SDES", Cleartext: true},
@@ -188,7 +194,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 50 {
+	if len(g) != len(w) || len(seen) != 53 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -22,7 +22,7 @@ type NoticeResent struct {
 func (NoticeUndelivered) Kind() Kind { return KindNoticeUndelivered }
 func (NoticeResent) Kind() Kind      { return KindNoticeResent }
 
-// decodeNotice is Decode for what is about notices and witnesses.
+// decodeNotice is Decode for what is about notices, witnesses and places.
 func decodeNotice(e Entry) (Event, error) {
 	switch e.Kind {
 	case KindNoticeUndelivered:
@@ -33,6 +33,8 @@ func decodeNotice(e Entry) (Event, error) {
 		return decodeAs[QuorumMissing](e)
 	case KindQuorumBack:
 		return decodeAs[QuorumBack](e)
+	case KindPlaceContradicted, KindPlaceCleared, KindPlaceDrifted:
+		return decodePlace(e)
 	}
 	return decodeCopy(e)
 }

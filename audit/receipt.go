@@ -104,10 +104,11 @@ type Operator struct {
 
 // Evidence is one thing that speaks for or against the place of a hop.
 type Evidence struct {
-	Kind       string    `json:"kind"` // declared | tls_identity | rtt_bound
-	Value      string    `json:"value"`
-	ObservedAt time.Time `json:"observed_at,omitzero"`
-	Result     string    `json:"result"` // supports | contradicts | silent
+	Kind         string    `json:"kind"` // declared | provider_feed | tls_identity | rtt_bound | geofeed | rir
+	Value        string    `json:"value"`
+	SourceDigest string    `json:"source_digest,omitempty"` // SHA-256 of the file that it is from
+	ObservedAt   time.Time `json:"observed_at,omitzero"`
+	Result       string    `json:"result"` // supports | contradicts | silent
 }
 
 // TLSSeen is what was negotiated on a signalling hop.

@@ -355,6 +355,7 @@ func operatorText(t *text, o *Operator) {
 func evidenceText(t *text, e *Evidence) {
 	t.str(`{"kind":`, e.Kind)
 	t.str(`,"value":`, e.Value)
+	t.some(`,"source_digest":`, e.SourceDigest)
 	t.once(`,"observed_at":`, e.ObservedAt)
 	t.str(`,"result":`, e.Result)
 	t.raw("}")

@@ -48,6 +48,7 @@ func (b *builder) build() *Config {
 	b.policy(c)
 	bases := b.legalBases(c)
 	b.places(c)
+	b.evidence(c)
 	b.listeners(c)
 	b.media(c)
 	b.restart(c)

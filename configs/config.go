@@ -63,6 +63,7 @@ type Config struct {
 	Trace      TracePart
 	HEP        HEPPart
 	Spans      SpansPart
+	Evidence   EvidencePart
 	Witnesses  WitnessesPart
 	Clock      ClockPart
 	Incidents  incident.Rulebook

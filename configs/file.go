@@ -16,6 +16,8 @@ type File struct {
 	Regions []Region `yaml:"regions,omitempty"`
 	// Address prefixes, declared by contract. An address outside all of them is refused.
 	Places []Place `yaml:"places"`
+	// What else speaks for or against those places.
+	Evidence *Evidence `yaml:"evidence,omitempty"`
 	// Local SIP sockets.
 	Listeners []Listener `yaml:"listeners"`
 	// Media sockets.
@@ -80,6 +82,10 @@ type Node struct {
 	Name string `yaml:"name"`
 	// Folder for log, state and keys; made on first run with mode 0700.
 	StateDir string `yaml:"state_dir"`
+	// Where the node stands. Without it round trips say nothing of where others are.
+	Position *Position `yaml:"position,omitempty"`
+	// The region that it stands in, provider:code, where position is not known better.
+	Region string `yaml:"region,omitempty"`
 }
 
 // Policy is the sovereignty rule.
@@ -106,6 +112,8 @@ type Region struct {
 	City string `yaml:"city,omitempty"`
 	// Reference of the document that states it.
 	Contract string `yaml:"contract"`
+	// Where it is on the map. Without it round trips say nothing against it.
+	Position *Position `yaml:"position,omitempty"`
 }
 
 // Place declares one prefix.

@@ -34,6 +34,8 @@ type Config struct {
 	Judge func(sovereign.Ask) sovereign.Ruling
 	// Moved is told when the answers of a name changed their jurisdiction or verdict; may be nil, must not block.
 	Moved func(party, host string, before, after []resolve.Located)
+	// Measured is told of the round trip of each answered probe; may be nil, must not block.
+	Measured func(t Target, rtt time.Duration)
 	// Changed is told of each transition, in order, from one goroutine; may be nil. It may block for a log write.
 	Changed func(Transition)
 	Logger  *slog.Logger

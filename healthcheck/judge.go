@@ -60,6 +60,9 @@ func (c *Checker) takeProbe(ctx context.Context, p *party, t *target, s Sample, 
 			p.rtt = c.metrics.rtt.WithLabelValues(p.name)
 		}
 		p.rtt.Observe(s.RTT.Seconds())
+		if c.cfg.Measured != nil && s.RTT > 0 {
+			c.cfg.Measured(t.Target, s.RTT)
+		}
 	}
 	c.feed(p, t, e, now, what)
 	c.publish(now)

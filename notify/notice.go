@@ -82,6 +82,10 @@ var fields = map[audit.Kind]struct {
 	audit.KindIncidentClassified: {"incident", []string{"incident", "major", "at", "criteria"}},
 	audit.KindIncidentReported:   {"incident", []string{"incident", "clock", "at"}},
 	audit.KindIncidentClosed:     {"incident", []string{"incident"}},
+
+	audit.KindPlaceContradicted: {"party", []string{"party", "endpoint", "declared_region", "declared_countries", "standing", "effect", "why"}},
+	audit.KindPlaceCleared:      {"party", []string{"party", "endpoint", "declared_region", "declared_countries", "why"}},
+	audit.KindPlaceDrifted:      {"party", []string{"what", "party", "subject", "before", "after"}},
 }
 
 var failoverFields = []string{"trunk", "route", "from", "to", "region", "country", "verdict", "ground", "why", "ticket"}
@@ -89,7 +93,7 @@ var failoverFields = []string{"trunk", "route", "from", "to", "region", "country
 // DefaultKinds are what a channel carries that names no kinds.
 func DefaultKinds() []string {
 	return []string{
-		"failover.*", string(audit.KindGateChanged), "approval.key_*", "law.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
+		"failover.*", string(audit.KindGateChanged), "approval.key_*", "law.*", "place.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
 		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*", "log.copy_*",
 		string(audit.KindRestored), string(audit.KindClockAlarm), string(audit.KindKeyRotated),

@@ -96,9 +96,10 @@ func TestKinds(t *testing.T) {
 		words []string
 		n     int // -1: refused
 	}{
-		{nil, 35},
+		{nil, 38},
 		{[]string{"incident.*"}, 5},
 		{[]string{"witness.*"}, 2},
+		{[]string{"place.*"}, 3},
 		{[]string{"log.copy_*"}, 4},
 		{[]string{"failover.*"}, 4},
 		{[]string{"gate.changed", "gate.changed"}, 1},

@@ -19,6 +19,7 @@ const (
 var severities = map[audit.Kind]Severity{
 	audit.KindFailoverHeld: Critical, audit.KindFailoverRefused: Critical, audit.KindFailoverApplied: Failing, audit.KindGap: Failing, audit.KindFenceRefused: Failing,
 	audit.KindLawSuspended: Failing, audit.KindNoticeUndelivered: Failing, audit.KindCertRefused: Failing, audit.KindSuspensionRefused: Warning,
+	audit.KindPlaceContradicted: Failing, audit.KindPlaceDrifted: Warning,
 	audit.KindKeyEnrolled: Warning, audit.KindKeyRevoked: Warning,
 	audit.KindReloadRefused: Warning, audit.KindAnswersMoved: Warning, audit.KindIngressRefused: Warning, audit.KindMediaRestarted: Warning,
 	audit.KindCopyBehind: Failing, audit.KindCopyDiffers: Critical, audit.KindCopyRefused: Critical, audit.KindRestored: Failing,

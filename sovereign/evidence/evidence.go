@@ -92,11 +92,10 @@ type Item struct {
 
 // Claim is what was declared of an address.
 type Claim struct {
-	Region    string    // provider:code; "" for a prefix that several regions share
-	Countries []string  // ISO 3166-1 alpha-2; none: the address is undeclared
-	Contract  string    // the annex that names the place
-	Spot      *Spot     // where the region is on the map; nil: nobody knows
-	Since     time.Time // of the declaration; zero: open
+	Region    string   // provider:code; "" for a prefix that several regions share
+	Countries []string // ISO 3166-1 alpha-2; none: the address is undeclared
+	Contract  string   // the annex that names the place
+	Spot      *Spot    // where the region is on the map; nil: nobody knows
 }
 
 // Declared says whether there is a declaration at all.
