@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"io"
 	"net/http"
 
@@ -71,6 +72,10 @@ func (s *Server) revokeKey(w http.ResponseWriter, r *http.Request, id Identity) 
 		return err
 	}
 	k, err := s.c.Gate.RevokeKey(r.Context(), r.PathValue("id"), id.Person, b.Reason)
+	if errors.Is(err, approval.ErrKeyUnlogged) {
+		s.c.Logger.Error("a key was ended and the log does not have it", "error", err)
+		return &Problem{Status: http.StatusServiceUnavailable, Title: "the key counts no more while this node runs, and the log does not have it yet", Hint: "revoke it again when the log can be written: after a restart it would count"}
+	}
 	if err != nil {
 		return err
 	}

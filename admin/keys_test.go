@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/audit"
 )
 
 // The list names people to who may read everything; the overview names keys that should count and do not, and nobody.
@@ -32,6 +33,10 @@ func TestSignedFilesAreBounded(t *testing.T) {
 	}
 	if want := fmt.Sprintf("submit %d bytes t1 ops", approval.MaxSignedFile+1); d.gate.asked[len(d.gate.asked)-1] != want {
 		t.Errorf("asked %q, want %q", d.gate.asked[len(d.gate.asked)-1], want)
+	}
+	d.gate.err = fmt.Errorf("%w: %w", approval.ErrKeyUnlogged, audit.ErrLogDown)
+	if w := d.ask("POST", "/api/v1/keys/k-1/revoke", "a", `{"reason":"lost"}`); w.Code != 503 || !strings.Contains(w.Body.String(), "counts no more while this node runs") {
+		t.Errorf("%d: %s", w.Code, w.Body)
 	}
 	d.gate.err = &approval.Refusal{Rule: approval.RuleSignature, Detail: "the signature does not fit", Hint: "sign again"}
 	w := d.ask("POST", "/api/v1/signed", "o", "{}")

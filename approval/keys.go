@@ -340,47 +340,60 @@ func (g *Gate) voucher(s *settings, now time.Time, e sign.Enrolment, v sign.Vouc
 	return who, nil
 }
 
-// RevokeKey ends a key now: its owner may, and any one who holds an approving role. What ends is closed first: the key counts no more even if the log cannot be written.
+// ErrKeyUnlogged says that a key was ended on this node alone: after a restart it would count again.
+var ErrKeyUnlogged = errors.New("approval: the key counts no more while this node runs, and the log does not have it yet: revoke it again")
+
+// RevokeKey ends a key now: its owner may, and any one who holds an approving role. What ends is closed first: the key counts no more even if the log cannot be written
+// (ErrKeyUnlogged).
 func (g *Gate) RevokeKey(ctx context.Context, id, person, why string) (Key, error) {
-	s := g.settings.Load()
-	who, err := s.person(person)
+	who, err := g.settings.Load().person(person)
 	if err == nil {
 		err = checkText(why, true)
-	}
-	if err == nil {
-		err = g.begin(ctx)
 	}
 	if err != nil {
 		return Key{}, err
 	}
-	defer g.leave()
-	g.keys.Lock()
-	k, ok := g.keys.ring[id]
-	g.keys.Unlock()
-	may := (&Record{People: s.people}).holdsAny(who, s.rules.Roles...)
-	switch {
-	case !ok:
-		return Key{}, &Refusal{RuleKeyUnknown, "no such key is enrolled here", "cordon gate keys lists them; one that stands in the configuration alone does not count anyway"}
-	case k.Person != who && !may:
-		return Key{}, &Refusal{RuleRoleNotHeld, "the person may not revoke the key", "its owner may, and anybody in an approving role"}
-	case k.Revocation > 0:
-		return Key{}, &Refusal{RuleKeyRevoked, "the key was revoked at " + clock(k.RevokedAt), "there is nothing left to do"}
+	if err := g.begin(ctx); err != nil {
+		if _, refused := g.shutKey(id, who, why); refused != nil {
+			return Key{}, err
+		}
+		return Key{}, fmt.Errorf("%w: %w", ErrKeyUnlogged, err)
 	}
-	ev := KeyRevoked{ID: id, Person: k.Person, By: who, Why: why}
-	g.keys.Lock()
-	g.keys.ring.revoke(0, g.clock.now(), ev)
-	g.keys.Unlock()
+	defer g.leave()
+	ev, err := g.shutKey(id, who, why)
+	if err != nil {
+		return Key{}, err
+	}
 	seq, err := g.write(context.WithoutCancel(ctx), ev)
 	if err != nil {
-		return Key{}, fmt.Errorf("approval: the key counts no more on this node, and the log does not say so yet: revoke it again: %w", err)
+		return Key{}, fmt.Errorf("%w: %w", ErrKeyUnlogged, err)
 	}
 	g.keys.Lock()
 	g.keys.ring.revoke(seq, g.clock.now(), ev)
 	g.keys.upto = max(g.keys.upto, seq+1)
-	k = g.keys.ring[id]
+	k := g.keys.ring[id]
 	g.keys.Unlock()
 	g.keep(ctx)
 	return k, nil
+}
+
+// shutKey ends a key on this node, if who may, and gives what the log is to say of it.
+func (g *Gate) shutKey(id, who, why string) (KeyRevoked, error) {
+	s := g.settings.Load()
+	g.keys.Lock()
+	defer g.keys.Unlock()
+	k, ok := g.keys.ring[id]
+	switch {
+	case !ok:
+		return KeyRevoked{}, &Refusal{RuleKeyUnknown, "no such key is enrolled here", "cordon gate keys lists them; one that stands in the configuration alone does not count anyway"}
+	case k.Person != who && !(&Record{People: s.people}).holdsAny(who, s.rules.Roles...):
+		return KeyRevoked{}, &Refusal{RuleRoleNotHeld, "the person may not revoke the key", "its owner may, and anybody in an approving role"}
+	case k.Revocation > 0:
+		return KeyRevoked{}, &Refusal{RuleKeyRevoked, "the key was revoked at " + clock(k.RevokedAt), "there is nothing left to do"}
+	}
+	ev := KeyRevoked{ID: id, Person: k.Person, By: who, Why: why}
+	g.keys.ring.revoke(0, g.clock.now(), ev)
+	return ev, nil
 }
 
 // keysOf reads the keys of the configuration. Errors name people by their places.

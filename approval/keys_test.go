@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -378,13 +379,26 @@ func TestRevokedKeysEndAtOnce(t *testing.T) {
 		s := w.statement(ticket, "ciso", sign.Approve)
 
 		w.log.down.Store(true)
-		if _, err := g.RevokeKey(ctx, keyID("ciso", 0), "ic", "he left the bank"); err == nil || !strings.Contains(err.Error(), "revoke it again") {
+		if _, err := g.RevokeKey(ctx, keyID("ciso", 0), "ic", "he left the bank"); !errors.Is(err, ErrKeyUnlogged) || !errors.Is(err, audit.ErrLogDown) {
 			t.Fatalf("%v", err)
 		}
 		if ids, _ := counting(g); len(ids) != 3 {
 			t.Fatalf("still counting: %v", ids)
 		}
+		// Not even what must be logged before anything else holds up an end.
+		if _, err := g.Submit(ctx, w.file("ic", w.statement(ticket, "incident_commander", sign.Approve)), "op"); err == nil {
+			t.Fatal("a word counts without the log")
+		}
+		if _, err := g.RevokeKey(ctx, keyID("bo", 0), "bo", "lost"); !errors.Is(err, ErrKeyUnlogged) {
+			t.Fatalf("%v", err)
+		}
+		if ids, _ := counting(g); len(ids) != 2 {
+			t.Fatalf("still counting: %v", ids)
+		}
 		w.log.down.Store(false)
+		if _, err := g.RevokeKey(ctx, keyID("bo", 0), "bo", "lost"); err != nil {
+			t.Fatal(err)
+		}
 		_, err = w.submit(g, "ciso", s)
 		wantRefusal(t, err, RuleKeyRevoked)
 		if k, err := g.RevokeKey(ctx, keyID("ciso", 0), "ic", "he left the bank"); err != nil || k.Revocation == 0 {
@@ -395,7 +409,7 @@ func TestRevokedKeysEndAtOnce(t *testing.T) {
 		if k, err := g.RevokeKey(ctx, keyID("dpo", 0), "dpo", "lost"); err != nil || k.RevokedBy != "p-dpo-x" {
 			t.Fatalf("the owner: %+v, %v", k, err)
 		}
-		if ends := logged[KeyRevoked](w.world, audit.KindKeyRevoked); len(ends) != 2 || ends[0].Why != "he left the bank" || ends[0].Person != "p-ciso-x" {
+		if ends := logged[KeyRevoked](w.world, audit.KindKeyRevoked); len(ends) != 3 || ends[1].Why != "he left the bank" || ends[1].Person != "p-ciso-x" {
 			t.Errorf("the log says %+v", ends)
 		}
 	})
