@@ -192,6 +192,8 @@ type Party struct {
 	MediaEvidence string `yaml:"media_evidence,omitempty"`
 	// Contract reference.
 	Contract string `yaml:"contract,omitempty"`
+	// Who stands behind it by contract, for the register of information: cordon report register.
+	Provider *Provider `yaml:"provider,omitempty"`
 	// Id in legal_bases: what a transfer to it rests on once people opened the gate.
 	LegalBasis string `yaml:"legal_basis,omitempty"`
 	// Country (ISO 3166-1 alpha-2) whose emergency calls it may bring or carry; an emergency row must then exist for it.

@@ -34,6 +34,7 @@ func (b *builder) party(c *Config, p *Party, kind sovereign.PartyKind, at string
 		b.fail(at+".max_calls", "a positive number; leave it out for no limit", "%d is out of range", p.MaxCalls)
 	}
 	b.names[p.Name] = at
+	b.provider(at, p.Provider)
 	b.sovereignParty(c, p, kind, at)
 	b.watched(c, p, at)
 	b.profile(c, p, kind, at)

@@ -58,7 +58,7 @@ type Violation struct {
 
 // Residency sums up the receipts among entries, which may be a whole log or any part of it in order.
 func Residency(entries []audit.Entry) (Summary, error) {
-	b := NewResidency()
+	b := NewResidency(Period{})
 	for _, e := range entries {
 		if err := b.Add(e); err != nil {
 			return Summary{}, err
@@ -69,15 +69,17 @@ func Residency(entries []audit.Entry) (Summary, error) {
 
 // ResidencyBuilder takes entries one by one, for logs that do not fit into memory.
 type ResidencyBuilder struct {
+	period    Period
 	sum       Summary
 	countries map[string]*Country
 	gates     map[string]uint64
 	seen      bool
 }
 
-// NewResidency gives an empty one.
-func NewResidency() *ResidencyBuilder {
+// NewResidency gives an empty one, for what lies in p.
+func NewResidency(p Period) *ResidencyBuilder {
 	return &ResidencyBuilder{
+		period:    p,
 		sum:       Summary{Purposes: map[string]uint64{}, Violations: []Violation{}},
 		countries: map[string]*Country{}, gates: map[string]uint64{},
 	}
@@ -85,6 +87,9 @@ func NewResidency() *ResidencyBuilder {
 
 // Add takes one entry. A receipt that does not read is an error: left out, it would make the summary a lie.
 func (b *ResidencyBuilder) Add(e audit.Entry) error {
+	if !b.period.Has(e.Time) {
+		return nil
+	}
 	if !b.seen {
 		b.sum.From, b.sum.FirstSeq, b.seen = e.Time, e.Seq, true
 	}
@@ -184,6 +189,55 @@ func (s Summary) JSON() ([]byte, error) {
 		return nil, fmt.Errorf("report: summary: %w", err)
 	}
 	return append(raw, '\n'), nil
+}
+
+// ResidencyReport is a summary with what it covers.
+type ResidencyReport struct {
+	Report  string    `json:"report"` // "residency"
+	MadeAt  time.Time `json:"made_at"`
+	Period  Period    `json:"period"`
+	Cover   Cover     `json:"log"`
+	Summary Summary   `json:"summary"`
+}
+
+// Report gives the summary so far as a report.
+func (b *ResidencyBuilder) Report(c Cover, at time.Time) ResidencyReport {
+	return ResidencyReport{Report: "residency", MadeAt: at.UTC(), Period: b.period, Cover: c, Summary: b.Summary()}
+}
+
+// Page is the report for people.
+func (r ResidencyReport) Page() Page {
+	s := r.Summary
+	p := Page{
+		Title: "Residency of calls", Lead: counted(len(s.Violations), "call was", "calls were") + " terminated where the policy does not permit it.",
+		Facts: append([][2]string{
+			{"period", r.Period.String()}, {"made", moment(r.MadeAt) + " UTC"}, {"entries", fmt.Sprintf("%d to %d", s.FirstSeq, s.LastSeq)},
+			{"calls", fmt.Sprintf("%d, answered %d", s.Receipts, s.Answered)}, {"compliant", number(s.Compliant)}, {"compliant by the gate", number(s.Gated)},
+			{"refused by the policy", number(s.Refused)}, {"indeterminate", number(s.Indeterminate)}, {"violations", number(uint64(len(s.Violations)))},
+		}, r.Cover.facts()...),
+		Notes: []string{"GDPR Art. 5(2), 30(1)(e), 44; DORA Art. 30(2)(b). A call counts once in each country where it has a hop; an attempt refused is a target that was never contacted."},
+	}
+	if s.Gaps > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("The log could not be written %d times, and %d entries of those times are lost: receipts may be among them.", s.Gaps, s.Lost))
+	}
+	countries := Table{Caption: "Countries", Head: []string{"country", "calls", "signalling", "media", "recording", "media packets", "attempts refused"}, None: "No call."}
+	for _, c := range s.Countries {
+		countries.Rows = append(countries.Rows, []string{c.Country, number(c.Calls), number(c.Signalling), number(c.Media), number(c.Recording), number(c.Packets), number(c.Refused)})
+	}
+	purposes := Table{Caption: "Purposes", Head: []string{"purpose", "calls"}, None: "None."}
+	for _, name := range slices.Sorted(maps.Keys(s.Purposes)) {
+		purposes.Rows = append(purposes.Rows, []string{name, number(s.Purposes[name])})
+	}
+	gates := Table{Caption: "Decisions of the gate", Head: []string{"decision", "calls"}, None: "No call went by a decision of the gate."}
+	for _, g := range s.Gates {
+		gates.Rows = append(gates.Rows, []string{g.Decision, number(g.Calls)})
+	}
+	violations := Table{Caption: "Violations", Head: []string{"entry", "call", "at", "what"}, None: "None."}
+	for _, v := range s.Violations {
+		violations.Rows = append(violations.Rows, []string{number(v.Seq), v.CallRef, moment(v.At), v.What})
+	}
+	p.Tables = []Table{violations, countries, purposes, gates}
+	return p
 }
 
 // whatOf names the hops of a call with their places and grounds.

@@ -45,6 +45,7 @@ type cli struct {
 	Notify   notifyCmd   `cmd:"" help:"The outlets that tell people: what they did not take, a test, another attempt."`
 	Trace    traceCmd    `cmd:"" help:"What a call looked like on the wire: a ladder, JSON, or a capture file."`
 	Verify   verifyCmd   `cmd:"" help:"Check a log offline: every entry, every proof, every signature."`
+	Report   reportCmd   `cmd:"" help:"Reports from a log that was verified: residency, register of information, transfers."`
 	Witness  witnessCmd  `cmd:"" help:"Watch the log of somebody else: sign its checkpoints, and refuse a second history."`
 	Log      logCmd      `cmd:"" help:"The keys that sign the log."`
 	Restore  restoreCmd  `cmd:"" help:"Bring a log back from the copy that nobody can delete from."`

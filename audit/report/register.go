@@ -1,0 +1,208 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Arrangement is what the operator declares of one trunk or edge group: what the register of information (DORA Art. 28(3), ITS (EU) 2024/2956) asks of a contract.
+type Arrangement struct {
+	Party       string
+	Kind        string // trunk | edge_group
+	Contract    string
+	Provider    string
+	Identifier  string // LEI or EUID
+	HQ          string
+	Parent      string
+	Service     string // type of ICT service of Annex III, S10 for a carrier
+	Function    string // identifier of the function
+	Start, End  string // YYYY-MM-DD
+	Law         string // country of the governing law
+	Sensitive   string
+	Reliance    string
+	Rank        int
+	Signalling  []string // countries that are declared
+	Media       []string
+	Alternative []string // parties that routes name beside it
+}
+
+// Cell is one column of the register for an arrangement.
+type Cell struct {
+	Column string `json:"column"` // as ITS (EU) 2024/2956 numbers it
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Human  bool   `json:"human,omitempty"` // nothing is known here: somebody must write it
+}
+
+// Row is what the register says of one arrangement and one country of processing: Art. 4(2) wants a row for each.
+type Row struct {
+	Party string `json:"party"`
+	Cells []Cell `json:"cells"`
+}
+
+// Drift is a country that was observed and not declared, or declared and not observed.
+type Drift struct {
+	Party    string `json:"party"`
+	Plane    string `json:"plane"`
+	Country  string `json:"country"`
+	What     string `json:"what"` // observed_not_declared | declared_not_observed
+	Calls    uint64 `json:"calls"`
+	FirstSeq uint64 `json:"first_seq,omitempty"`
+	LastSeq  uint64 `json:"last_seq,omitempty"`
+}
+
+// Register is the part of the register of information that an edge knows, and where it differs from what was observed.
+type Register struct {
+	Report string    `json:"report"` // "register_of_information"
+	MadeAt time.Time `json:"made_at"`
+	Period Period    `json:"period"`
+	Cover  Cover     `json:"log"`
+	Rows   []Row     `json:"rows"`
+	Drift  []Drift   `json:"drift"`
+	Seen   []Seen    `json:"observed"`
+}
+
+// NewRegister makes the rows of list and holds them against seen.
+func NewRegister(list []Arrangement, seen []Seen, p Period, c Cover, at time.Time) Register {
+	r := Register{Report: "register_of_information", MadeAt: at.UTC(), Period: p, Cover: c, Rows: []Row{}, Drift: []Drift{}, Seen: seen}
+	for _, a := range list {
+		countries := union(a.Signalling, a.Media)
+		if len(countries) == 0 {
+			countries = []string{""}
+		}
+		for _, country := range countries {
+			r.Rows = append(r.Rows, a.row(country))
+		}
+		r.Drift = append(r.Drift, a.drift(seen)...)
+	}
+	return r
+}
+
+func (a Arrangement) row(country string) Row {
+	rank := ""
+	if a.Rank > 0 {
+		rank = fmt.Sprint(a.Rank)
+	}
+	end := a.End
+	if end == "" && a.Start != "" {
+		end = "9999-12-31" // ITS (EU) 2024/2956: no end
+	}
+	row := Row{Party: a.Party}
+	for _, c := range []Cell{
+		{"B_02.01.0010", "Contractual arrangement reference number", a.Contract, false},
+		{"B_02.02.0030", "Identification code of the provider", a.Identifier, false},
+		{"B_05.01.0050", "Name of the provider", a.Provider, false},
+		{"B_05.01.0080", "Country of the provider's headquarters", a.HQ, false},
+		{"B_05.01.0110", "Ultimate parent undertaking", a.Parent, false},
+		{"B_05.02.0050", "Rank", rank, false},
+		{"B_02.02.0050", "Function identifier", a.Function, false},
+		{"B_02.02.0060", "Type of ICT services", a.Service, false},
+		{"B_02.02.0070", "Start date", a.Start, false},
+		{"B_02.02.0080", "End date", end, false},
+		{"B_02.02.0120", "Country of the governing law", a.Law, false},
+		{columnProvision, "Country of provision", country, false},
+		{"B_02.02.0160", "Location of management and processing of the data", country, false},
+		{"B_02.02.0170", "Sensitiveness of the data", a.Sensitive, false},
+		{"B_02.02.0180", "Level of reliance", a.Reliance, false},
+		{"B_07.01.0110", "Alternative providers identified", strings.Join(a.Alternative, ", "), false},
+	} {
+		c.Human = c.Value == ""
+		row.Cells = append(row.Cells, c)
+	}
+	return row
+}
+
+// drift holds what is declared against what was seen, on each plane.
+func (a Arrangement) drift(seen []Seen) (out []Drift) {
+	for _, plane := range []struct {
+		name     string
+		declared []string
+	}{{"signalling", a.Signalling}, {"media", a.Media}} {
+		met := map[string]*Drift{}
+		var order []string
+		for _, s := range seen {
+			if s.Party != a.Party || s.Plane != plane.name {
+				continue
+			}
+			d := met[s.Country]
+			if d == nil {
+				d = &Drift{Party: a.Party, Plane: plane.name, Country: s.Country, What: "observed_not_declared", FirstSeq: s.FirstSeq}
+				met[s.Country] = d
+				order = append(order, s.Country)
+			}
+			d.Calls, d.FirstSeq, d.LastSeq = d.Calls+s.Calls, min(d.FirstSeq, s.FirstSeq), max(d.LastSeq, s.LastSeq)
+		}
+		for _, country := range order {
+			if !slices.Contains(plane.declared, country) {
+				out = append(out, *met[country])
+			}
+		}
+		for _, country := range plane.declared {
+			if met[country] == nil {
+				out = append(out, Drift{Party: a.Party, Plane: plane.name, Country: country, What: "declared_not_observed"})
+			}
+		}
+	}
+	return out
+}
+
+// Page is the register for people.
+func (r Register) Page() Page {
+	p := Page{
+		Title: "Register of information: what this edge knows", Lead: "No country was observed that is not declared.",
+		Facts: append([][2]string{{"period", r.Period.String()}, {"made", moment(r.MadeAt) + " UTC"}}, r.Cover.facts()...),
+		Notes: []string{
+			"Columns are those of Commission Implementing Regulation (EU) 2024/2956; DORA Art. 28(3). One row for each arrangement and country.",
+			"\"(to be written)\" marks what nobody declared here: write it into provider of the party, or into the register by hand.",
+			"What is observed is what receipts say of places that were declared for addresses: an address outside every declaration was refused, and is no row here.",
+		},
+	}
+	drift := Table{Caption: "Drift between declared and observed countries", Head: []string{"party", "plane", "country", "what", "calls", "entries"}, None: "None."}
+	var wrong []string
+	for _, d := range r.Drift {
+		entries := ""
+		if d.What == "observed_not_declared" {
+			wrong = union(wrong, []string{d.Country + " (" + d.Party + ")"})
+			entries = fmt.Sprintf("%d to %d", d.FirstSeq, d.LastSeq)
+		}
+		drift.Rows = append(drift.Rows, []string{d.Party, d.Plane, d.Country, strings.ReplaceAll(d.What, "_", " "), number(d.Calls), entries})
+	}
+	if len(wrong) > 0 {
+		p.Lead = "Observed and not declared: " + strings.Join(wrong, ", ") + "."
+	}
+	p.Tables = append(p.Tables, drift)
+	for _, row := range r.Rows {
+		t := Table{Caption: row.title(), Head: []string{"column", "name", "value"}}
+		for _, c := range row.Cells {
+			value := c.Value
+			if c.Human {
+				value = "(to be written)"
+			}
+			t.Rows = append(t.Rows, []string{c.Column, c.Name, value})
+		}
+		p.Tables = append(p.Tables, t)
+	}
+	return p
+}
+
+// title names the arrangement and the country of a row.
+func (r Row) title() string {
+	for _, c := range r.Cells {
+		if c.Column == columnProvision && c.Value != "" {
+			return r.Party + ", " + c.Value
+		}
+	}
+	return r.Party
+}
+
+// columnProvision is the country of provision, for which there is a row each.
+const columnProvision = "B_02.02.0130"
+
+// union gives the words of both lists once, in order.
+func union(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
+}

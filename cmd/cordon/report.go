@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/audit/proof"
+	"github.com/cordonsip/cordon/audit/report"
+	"github.com/cordonsip/cordon/configs"
+)
+
+type reportCmd struct {
+	Residency residencyCmd `cmd:"" help:"Calls per country, refused, by the gate, and violations: none or named."`
+	Register  registerCmd  `cmd:"" help:"Rows for the register of information (DORA), and the drift between declared and observed countries."`
+	Transfers transfersCmd `cmd:"" help:"Recipients in third countries with the safeguard of each (GDPR Art. 30)."`
+}
+
+// overLog is what every report from a log takes.
+type overLog struct {
+	Dir    string `arg:"" help:"Folder of the log, or the node's state folder." type:"existingdir"`
+	Key    string `help:"File with the public key (note verifier form), or log.keys; default: log.keys or log.vkey beside the log." placeholder:"FILE" type:"path"`
+	From   string `help:"First day (2026-11-01) or moment (RFC 3339) of the period; default: the first entry." placeholder:"WHEN"`
+	To     string `help:"Last day of the period, included, or the moment at which it ends; default: the last entry." placeholder:"WHEN"`
+	Format string `default:"text" enum:"text,json,html" help:"text, json or html (one file that needs nothing else)."`
+	Out    string `short:"o" help:"Write it there; what is there already is not replaced." placeholder:"FILE" type:"path"`
+}
+
+type residencyCmd struct{ overLog }
+
+type registerCmd struct {
+	overLog
+	Config string `short:"c" required:"" help:"Configuration file, which declares contracts and regions." placeholder:"FILE" type:"path"`
+}
+
+type transfersCmd struct {
+	overLog
+	Config string `short:"c" required:"" help:"Configuration file, which declares providers and legal bases." placeholder:"FILE" type:"path"`
+}
+
+// pages is a report in its three forms.
+type pages interface{ Page() report.Page }
+
+// Run reports where calls were terminated.
+func (c *residencyCmd) Run(ctx context.Context, s streams) error {
+	p, err := c.period()
+	if err != nil {
+		return err
+	}
+	b := report.NewResidency(p)
+	cover, err := c.read(ctx, b.Add)
+	if err != nil {
+		return err
+	}
+	r := b.Report(cover, time.Now())
+	if err := c.write(s, r); err != nil {
+		return err
+	}
+	if n := len(r.Summary.Violations); n > 0 {
+		return coded{fmt.Errorf("%d calls were terminated where the policy does not permit it", n), notHeld}
+	}
+	return nil
+}
+
+// Run reports the register of information.
+func (c *registerCmd) Run(ctx context.Context, s streams) error {
+	conf, o, cover, err := c.observe(ctx, c.Config)
+	if err != nil {
+		return err
+	}
+	p, _ := c.period() // it was read above
+	return c.write(s, report.NewRegister(conf.Arrangements(), o.Seen(), p, cover, time.Now()))
+}
+
+// Run reports the transfers to third countries.
+func (c *transfersCmd) Run(ctx context.Context, s streams) error {
+	conf, o, cover, err := c.observe(ctx, c.Config)
+	if err != nil {
+		return err
+	}
+	return c.write(s, report.NewTransfers(o, conf.Arrangements(), conf.Safeguards(), cover, time.Now()))
+}
+
+// observe reads a configuration and what the log says of its parties.
+func (c *overLog) observe(ctx context.Context, file string) (*configs.Config, *report.Observer, report.Cover, error) {
+	p, err := c.period()
+	if err != nil {
+		return nil, nil, report.Cover{}, err
+	}
+	conf, err := configs.Load(file)
+	if err != nil {
+		return nil, nil, report.Cover{}, err
+	}
+	o := report.NewObserver(p)
+	cover, err := c.read(ctx, o.Add)
+	return conf, o, cover, err
+}
+
+// period reads the ends. A last day is included.
+func (c *overLog) period() (p report.Period, err error) {
+	read := func(flag, text string, last bool) time.Time {
+		if text == "" || err != nil {
+			return time.Time{}
+		}
+		if day, e := time.Parse(time.DateOnly, text); e == nil {
+			if last {
+				day = day.AddDate(0, 0, 1)
+			}
+			return day
+		}
+		at, e := time.Parse(time.RFC3339, text)
+		if e != nil {
+			err = coded{withHint(fmt.Errorf("--%s: %.60q is neither a day nor a moment", flag, text), "write 2026-11-21, or 2026-11-21T14:00:00Z"), 2}
+		}
+		return at
+	}
+	p = report.Period{From: read("from", c.From, false), To: read("to", c.To, true)}
+	if err == nil && !p.From.IsZero() && !p.To.IsZero() && !p.From.Before(p.To) {
+		err = coded{withHint(errors.New("the period ends before it begins"), "--from is the earlier one"), 2}
+	}
+	return p, err
+}
+
+// read verifies the whole log and shows each entry to add: a report of a log that does not hold would prove nothing.
+func (c *overLog) read(ctx context.Context, add func(audit.Entry) error) (report.Cover, error) {
+	dir := c.Dir
+	if sub := filepath.Join(dir, "log"); isDir(sub) {
+		dir = sub
+	}
+	verify := verifyCmd{Path: dir, Key: c.Key}
+	key, err := verify.logKey(filepath.Dir(filepath.Clean(dir)), false)
+	if err != nil {
+		return report.Cover{}, withHint(err, "name the public key with --key; keep a copy of it away from the node")
+	}
+	k, err := proof.NewKeys(string(key), nil, 0)
+	if err != nil {
+		return report.Cover{}, err
+	}
+	var wrong error
+	v, err := audit.VerifyEach(ctx, dir, k, func(e audit.Entry) {
+		if wrong == nil {
+			wrong = add(e)
+		}
+	})
+	switch {
+	case err != nil:
+		return report.Cover{}, err
+	case v.Bad != nil:
+		return report.Cover{}, coded{withHint(fmt.Errorf("the log does not hold: %w", v.Bad), "cordon verify says more; there is no report of what somebody changed"), notHeld}
+	}
+	return report.CoverOf(v), wrong
+}
+
+// write writes a report in the form that was asked for.
+func (c *overLog) write(s streams, r pages) (err error) {
+	to := s.out
+	if c.Out != "" {
+		f, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			return withHint(err, "name another file, or take that one away")
+		} else if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		to = f
+	}
+	switch c.Format {
+	case "json":
+		return asJSON(to, r)
+	case "html":
+		return r.Page().HTML(to)
+	}
+	return r.Page().Text(to)
+}
+
+func asJSON(to io.Writer, v any) error {
+	e := json.NewEncoder(to)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

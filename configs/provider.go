@@ -1,0 +1,163 @@
+package configs
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/cordonsip/cordon/audit/report"
+	"github.com/cordonsip/cordon/sovereign"
+)
+
+// Provider is who stands behind a party by contract: what the register of information asks (DORA Art. 28(3), ITS (EU) 2024/2956).
+type Provider struct {
+	// Legal name.
+	Name string `yaml:"name,omitempty"`
+	// LEI (20 characters) or EUID.
+	Identifier string `yaml:"lei_or_euid,omitempty"`
+	// Country of its headquarters, ISO 3166-1 alpha-2.
+	HQ string `yaml:"hq_country,omitempty"`
+	// Ultimate parent undertaking.
+	Parent string `yaml:"parent,omitempty"`
+	// Type of ICT service, S01 to S19 of Annex III; default: S10 (telecom carrier) for a trunk, S19 (software as a service) for an edge group.
+	Service string `yaml:"service,omitempty"`
+	// Identifier of the function that it supports, as in the register.
+	Function string `yaml:"function,omitempty"`
+	// First day of the contract, YYYY-MM-DD.
+	Start string `yaml:"start,omitempty"`
+	// Last day of the contract, YYYY-MM-DD; default: open.
+	End string `yaml:"end,omitempty"`
+	// Country of the governing law, ISO 3166-1 alpha-2.
+	GoverningLaw string `yaml:"governing_law,omitempty"`
+	// Sensitiveness of the data: low, medium or high.
+	Sensitiveness string `yaml:"sensitiveness,omitempty"`
+	// How much you rely on it: not_significant, low, material or full.
+	Reliance string `yaml:"reliance,omitempty"`
+	// Rank in the chain of suppliers: 1 is who you have the contract with. Default 1.
+	Rank int `yaml:"rank,omitempty"`
+}
+
+// services are the types of ICT services of Annex III of ITS (EU) 2024/2956.
+func services() (out []string) {
+	for n := 1; n <= 19; n++ {
+		out = append(out, fmt.Sprintf("S%02d", n))
+	}
+	return out
+}
+
+// provider checks what a party says of who stands behind it.
+func (b *builder) provider(at string, p *Provider) {
+	if p == nil {
+		return
+	}
+	at += ".provider"
+	for path, text := range map[string]string{".name": p.Name, ".lei_or_euid": p.Identifier, ".parent": p.Parent, ".function": p.Function} {
+		if len(text) > 200 || strings.ContainsFunc(text, unicode.IsControl) {
+			b.fail(at+path, "one line of at most 200 bytes", "is too long, or has a line break in it")
+		}
+	}
+	if len(p.Identifier) == 20 && !strings.Contains(p.Identifier, ".") && !validLEI(p.Identifier) { // an EUID has a dot
+		b.fail(at+".lei_or_euid", "check it against the GLEIF register", "%q has 20 characters and is no LEI", p.Identifier)
+	}
+	for path, country := range map[string]string{".hq_country": p.HQ, ".governing_law": p.GoverningLaw} {
+		if _, ok := b.law.ParseCountry(country); country != "" && !ok {
+			b.fail(at+path, "use an ISO 3166-1 alpha-2 code, in quotes where YAML reads it otherwise ('NO')", "%q names no country", country)
+		}
+	}
+	start, end := b.date(at+".start", p.Start, false), b.date(at+".end", p.End, true)
+	if !start.IsZero() && !end.IsZero() && !start.Before(end) {
+		b.fail(at+".end", "name a last day behind start", "it ended before it began")
+	}
+	b.among(at+".service", p.Service, services())
+	b.among(at+".sensitiveness", p.Sensitiveness, []string{"low", "medium", "high"})
+	b.among(at+".reliance", p.Reliance, []string{"not_significant", "low", "material", "full"})
+	if p.Rank < 0 || p.Rank > 20 {
+		b.fail(at+".rank", "1 for who you have the contract with, 2 for who that one relies on", "%d is no rank", p.Rank)
+	}
+}
+
+// among checks a word that may be left out.
+func (b *builder) among(at, word string, words []string) {
+	if word != "" && !slices.Contains(words, word) {
+		b.fail(at, "one of "+orWords(words), "%.80q is unknown", word)
+	}
+}
+
+// Arrangements are the trunks and edge groups as the register of information sees them.
+func (c *Config) Arrangements() []report.Arrangement {
+	var out []report.Arrangement
+	for kind, list := range [][]Party{c.File.Trunks, c.File.EdgeGroups} {
+		for _, p := range list {
+			v := Provider{}
+			if p.Provider != nil {
+				v = *p.Provider
+			}
+			a := report.Arrangement{
+				Party: p.Name, Kind: [2]string{"trunk", "edge_group"}[kind], Contract: p.Contract, Provider: v.Name, Identifier: v.Identifier, HQ: v.HQ, Parent: v.Parent,
+				Service: cmp.Or(v.Service, [2]string{"S10", "S19"}[kind]), Function: v.Function, Start: v.Start, End: v.End, Law: v.GoverningLaw, Sensitive: v.Sensitiveness,
+				Reliance: v.Reliance, Rank: max(v.Rank, 1), Signalling: c.countries(p.Region), Media: c.countries(p.MediaRegions...), Alternative: c.beside(p.Name),
+			}
+			if len(p.MediaRegions) == 0 {
+				a.Media = a.Signalling
+			}
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// countries are those of regions, as the catalogue or the file declares them.
+func (c *Config) countries(regions ...string) (out []string) {
+	for _, text := range regions {
+		r, err := sovereign.ParseRegion(text)
+		if err != nil {
+			continue // the file was checked
+		}
+		if fact, known := c.Catalogue.Lookup(r); known && !slices.Contains(out, string(fact.Country)) {
+			out = append(out, string(fact.Country))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Safeguards are the entries of legal_bases that parties name.
+func (c *Config) Safeguards() map[string]report.Safeguard {
+	out := map[string]report.Safeguard{}
+	for _, p := range slices.Concat(c.File.Trunks, c.File.EdgeGroups) {
+		for _, l := range c.File.LegalBases {
+			if l.ID != p.LegalBasis {
+				continue
+			}
+			g := report.Safeguard{Kind: l.Kind, Document: l.Document, SHA256: l.SHA256, SignedOn: l.SignedOn, Expires: l.Expires}
+			if l.TIA != nil {
+				g.TIA = l.TIA.Document + " of " + l.TIA.Date + ": " + l.TIA.Outcome
+			}
+			out[p.Name] = g
+		}
+	}
+	return out
+}
+
+// beside are the parties that routes try where they try this one.
+func (c *Config) beside(name string) (out []string) {
+	for _, r := range c.File.Routes {
+		var list []string
+		here := false
+		for _, choice := range r.To {
+			here = here || choice.Party == name
+			list = append(list, choice.Party)
+		}
+		if !here {
+			continue
+		}
+		for _, other := range list {
+			if other != name && !slices.Contains(out, other) {
+				out = append(out, other)
+			}
+		}
+	}
+	return out
+}
