@@ -112,7 +112,8 @@ func TestRegister(t *testing.T) {
 	}
 	want := []Drift{
 		{"carrier", "media", "FR", "declared_not_observed", 0, 0, 0},
-		{"cloud", "signalling", "IE", "observed_not_declared", 1, 4, 4}, {"cloud", "media", "IE", "observed_not_declared", 1, 4, 4},
+		{"cloud", "signalling", "IE", "observed_not_declared", 1, 4, 4},
+		{"cloud", "media", "IE", "observed_not_declared", 1, 4, 4},
 	}
 	if len(r.Drift) != len(want) {
 		t.Fatalf("drift %+v", r.Drift)

@@ -211,9 +211,15 @@ func (r ResidencyReport) Page() Page {
 	p := Page{
 		Title: "Residency of calls", Lead: counted(len(s.Violations), "call was", "calls were") + " terminated where the policy does not permit it.",
 		Facts: append([][2]string{
-			{"period", r.Period.String()}, {"made", moment(r.MadeAt) + " UTC"}, {"entries", fmt.Sprintf("%d to %d", s.FirstSeq, s.LastSeq)},
-			{"calls", fmt.Sprintf("%d, answered %d", s.Receipts, s.Answered)}, {"compliant", number(s.Compliant)}, {"compliant by the gate", number(s.Gated)},
-			{"refused by the policy", number(s.Refused)}, {"indeterminate", number(s.Indeterminate)}, {"violations", number(uint64(len(s.Violations)))},
+			{"period", r.Period.String()},
+			{"made", moment(r.MadeAt) + " UTC"},
+			{"entries", fmt.Sprintf("%d to %d", s.FirstSeq, s.LastSeq)},
+			{"calls", fmt.Sprintf("%d, answered %d", s.Receipts, s.Answered)},
+			{"compliant", number(s.Compliant)},
+			{"compliant by the gate", number(s.Gated)},
+			{"refused by the policy", number(s.Refused)},
+			{"indeterminate", number(s.Indeterminate)},
+			{"violations", number(uint64(len(s.Violations)))},
 		}, r.Cover.facts()...),
 		Notes: []string{"GDPR Art. 5(2), 30(1)(e), 44; DORA Art. 30(2)(b). A call counts once in each country where it has a hop; an attempt refused is a target that was never contacted."},
 	}
