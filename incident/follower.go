@@ -327,7 +327,7 @@ func (f *Follower) count(ev audit.Event) {
 // asks is what the book wants to be written as of now. The lock is held.
 func (f *Follower) asks(now time.Time) (events []audit.Event, next time.Time) {
 	fresh := 0
-	for _, r := range ruleRows() {
+	for _, r := range ruleRows {
 		s := f.rules.Settings.of(r.rule)
 		if s.Off {
 			continue

@@ -206,7 +206,7 @@ func (f *Follower) clockNames() []string {
 
 // stands says whether the rule of i finds its cause as it is now. The lock is held.
 func (f *Follower) stands(i *Incident, now time.Time) bool {
-	for _, r := range ruleRows() {
+	for _, r := range ruleRows {
 		if r.rule != i.Rule {
 			continue
 		}

@@ -3,10 +3,8 @@ package incident
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -153,15 +151,13 @@ type ruleRow struct {
 }
 
 // ruleRows is every rule that opens an incident by itself.
-func ruleRows() []ruleRow {
-	return []ruleRow{
-		{RegionDown, []audit.Kind{audit.KindHealthChanged, audit.KindNodeStarted}, seeHealth, findRegions},
-		{TrunkLoss, nil, nil, findTrunks}, // of the same entries
-		{MediaDead, []audit.Kind{audit.KindMediaSilent}, seeMedia, findMedia},
-		{LogGap, []audit.Kind{audit.KindGap}, seeGap, findGaps},
-		{Violation, []audit.Kind{audit.KindReceipt}, seeReceipt, findViolations},
-		{BreakGlass, []audit.Kind{audit.KindGateChanged}, seeGate, findGlass},
-	}
+var ruleRows = []ruleRow{
+	{RegionDown, []audit.Kind{audit.KindHealthChanged, audit.KindNodeStarted}, seeHealth, findRegions},
+	{TrunkLoss, nil, nil, findTrunks}, // of the same entries
+	{MediaDead, []audit.Kind{audit.KindMediaSilent}, seeMedia, findMedia},
+	{LogGap, []audit.Kind{audit.KindGap}, seeGap, findGaps},
+	{Violation, []audit.Kind{audit.KindReceipt}, seeReceipt, findViolations},
+	{BreakGlass, []audit.Kind{audit.KindGateChanged}, seeGate, findGlass},
 }
 
 func watched(k audit.Kind) bool {
@@ -174,7 +170,7 @@ func watched(k audit.Kind) bool {
 
 // see hands an entry to the rule that reads its kind.
 func (m *memory) see(e audit.Entry) error {
-	for _, r := range ruleRows() {
+	for _, r := range ruleRows {
 		if slices.Contains(r.kinds, e.Kind) {
 			return r.see(m, e)
 		}
@@ -225,6 +221,9 @@ func seeGap(m *memory, e audit.Entry) error {
 	var ev audit.Gap
 	if err := json.Unmarshal(e.Body, &ev); err != nil {
 		return err
+	}
+	if ev.From.IsZero() { // the log had nothing in front of it
+		ev.From = ev.To
 	}
 	if ev.Cause != "restart" {
 		m.hit(causeLog, e.Seq, hit{ev.From, ev.To, e.Time, int(min(ev.Lost, 1<<30))})
@@ -447,22 +446,8 @@ func later(a, b time.Time) time.Time {
 // Rules gives the words of all rules that open by themselves.
 func Rules() []Rule {
 	var out []Rule
-	for _, r := range ruleRows() {
+	for _, r := range ruleRows {
 		out = append(out, r.rule)
 	}
 	return out
-}
-
-// ParseRule reads the word of a rule that opens by itself.
-func ParseRule(s string) (Rule, error) {
-	for _, r := range Rules() {
-		if string(r) == s {
-			return r, nil
-		}
-	}
-	words := make([]string, 0, len(Rules()))
-	for _, r := range Rules() {
-		words = append(words, string(r))
-	}
-	return "", fmt.Errorf("incident: %q is no rule; there are %s", s, strings.Join(words, ", "))
 }

@@ -1,0 +1,46 @@
+package notify
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/cordonsip/cordon/audit"
+)
+
+// What an entry about an incident says to people, how urgent it is, and what it does to the case that an outlet keeps open.
+func TestIncidentsAreTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind     audit.Kind
+		body     string
+		severity Severity
+		action   Action
+	}{
+		"a region is down":  {audit.KindIncidentOpened, `{"incident":"INC-1","rule":"region_down","title":"SECRET","region":"aws:eu-central-1"}`, Critical, Trigger},
+		"a trunk is lost":   {audit.KindIncidentOpened, `{"incident":"INC-1","rule":"trunk_loss"}`, Critical, Trigger},
+		"a call left":       {audit.KindIncidentOpened, `{"incident":"INC-1","rule":"residency_violation"}`, Critical, Trigger},
+		"the log has a gap": {audit.KindIncidentOpened, `{"incident":"INC-1","rule":"log_gap"}`, Failing, Trigger},
+		"by hand":           {audit.KindIncidentOpened, `{"incident":"INC-1","rule":"by_hand","title":"SECRET","by":"SECRET"}`, Failing, Trigger},
+		"it is back":        {audit.KindIncidentUpdated, `{"incident":"INC-1","what":"recurred"}`, Failing, Trigger},
+		"it is over":        {audit.KindIncidentUpdated, `{"incident":"INC-1","what":"recovered"}`, Plain, Tell},
+		"a limit is near":   {audit.KindIncidentUpdated, `{"incident":"INC-1","what":"clock_warning","clock":"initial","before":"1h0m0s"}`, Failing, Trigger},
+		"a limit passed":    {audit.KindIncidentUpdated, `{"incident":"INC-1","what":"clock_late","clock":"initial"}`, Critical, Trigger},
+		"a breach is known": {audit.KindIncidentUpdated, `{"incident":"INC-1","what":"breach_known","text":"SECRET"}`, Failing, Trigger},
+		"it is major":       {audit.KindIncidentClassified, `{"incident":"INC-1","major":true,"reason":"SECRET","by":"SECRET"}`, Failing, Acknowledge},
+		"it is not":         {audit.KindIncidentClassified, `{"incident":"INC-1","major":false}`, Plain, Acknowledge},
+		"it was submitted":  {audit.KindIncidentReported, `{"incident":"INC-1","clock":"initial","reference":"SECRET"}`, Plain, Acknowledge},
+		"it is closed":      {audit.KindIncidentClosed, `{"incident":"INC-1","reason":"SECRET"}`, Plain, Resolve},
+	} {
+		n, ok := noticeOf(entry(c.kind, c.body))
+		if !ok {
+			t.Errorf("%s: nobody is told", name)
+			continue
+		}
+		key, action := Lifecycle(n)
+		if SeverityOf(n) != c.severity || key != "incident/INC-1" || action != c.action || n.Subject != "INC-1" || strings.Contains(n.Summary, "SECRET") {
+			t.Errorf("%s: %s %s %q, %s", name, SeverityOf(n), key, action, n.Summary)
+		}
+	}
+	if n, ok := noticeOf(entry(audit.KindIncidentUpdated, `{"incident":"INC-1","what":"note","text":"SECRET"}`)); ok {
+		t.Errorf("the note of a person is told: %+v", n)
+	}
+}
