@@ -289,3 +289,24 @@ func TestTwoOpenAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A second word of the same kind moves no limit: the clocks run from the first classification as major, and from the first submission of the initial notification.
+func TestTheFirstWordCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, Rulebook{Reporting: Reporting{Entity: report.Entity{CreditInstitution: true}}})
+		defer s.stop()
+		start := friday()
+		id := open(t, s)
+		classify(t, s, id, true)
+		pass(time.Hour)
+		classify(t, s, id, true)
+		is(t, s, id, Initial, running, start.Add(4*time.Hour))
+		submit(t, s, id, Initial)
+		pass(time.Hour)
+		submit(t, s, id, Initial)
+		is(t, s, id, Intermediate, running, start.Add(73*time.Hour))
+		if i, _ := s.f.Incident(id); len(i.Reports) != 2 || !i.Class.At.Equal(start.Add(time.Hour)) || !i.Class.First.Equal(start) {
+			t.Errorf("%+v", i)
+		}
+	})
+}
