@@ -103,11 +103,20 @@ func (s *Server) named(r *http.Request) (incident.Incident, error) {
 	return i, nil
 }
 
+// measureIn is how long an answer may take that reads the log of a long outage.
+const measureIn = 10 * time.Minute
+
+// patient lets an answer take as long as that, where the server can.
+func patient(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(measureIn)) // a recorder of a test has no deadline
+}
+
 func (s *Server) incident(w http.ResponseWriter, r *http.Request, _ Identity) error {
 	i, err := s.named(r)
 	if err != nil {
 		return err
 	}
+	patient(w)
 	now := time.Now()
 	m, err := s.c.Incidents.Measure(r.Context(), &i, now)
 	if err != nil {
@@ -230,6 +239,7 @@ func (s *Server) reportIncident(w http.ResponseWriter, r *http.Request, id Ident
 	if !form.IsStage(q.Get("stage")) {
 		return &Problem{Status: http.StatusBadRequest, Title: "no such stage", Hint: "initial, intermediate or final"}
 	}
+	patient(w)
 	d, err := s.c.Incidents.Draft(r.Context(), &i, q.Get("stage"), contacts)
 	if err != nil {
 		return err

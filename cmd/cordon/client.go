@@ -78,6 +78,9 @@ func (a api) fetch(ctx context.Context, method, path string, in any) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
+	if strings.HasPrefix(path, incidentsPath+"/") {
+		client.Timeout = 10 * time.Minute // it reads the log of a whole outage
+	}
 	res, err := client.Do(req)
 	if err != nil {
 		return nil, withHint(err, "is the node running, and is "+a.API+" its address? Name another with --api")
