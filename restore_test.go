@@ -384,3 +384,34 @@ func TestRestoreForgetsOnceMore(t *testing.T) {
 		t.Errorf("who was forgotten came back: %v", err)
 	}
 }
+
+// A log that was handed over to another key comes back by the first one that somebody kept, and goes on under the newest.
+func TestRestoreOfALogThatWasHandedOver(t *testing.T) {
+	l := newLostNode(t, "127.1.0.79", false)
+	if err := l.node.Stop(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	h, _, err := cordon.RotateLogKey(t.Context(), filepath.Join(l.dir, "state"), "test", audit.Rotation{By: "anna", Reason: "yearly", Overlap: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := boot(t, l.file).Stop(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	r, err := cordon.Restore(t.Context(), l.options())
+	if err != nil || r.Mode != "same_log" || r.NewKey != h.New || r.Key != l.key {
+		t.Fatalf("%v %+v", err, r)
+	}
+	n := l.bootOn(r.Dir)
+	chain := n.Log().Keys()
+	if err := n.Stop(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	k, err := proof.NewKeys(chain, nil, 0)
+	if err != nil || !k.InForce(h.New) {
+		t.Fatalf("%v: %s", err, chain)
+	}
+	if v, err := audit.VerifyWith(t.Context(), filepath.Join(r.Dir, "log"), k); err != nil || v.Bad != nil || len(v.Rotations) != 1 {
+		t.Errorf("%v %+v", err, v)
+	}
+}

@@ -48,6 +48,7 @@ type cli struct {
 	Report   reportCmd   `cmd:"" help:"Reports from a log that was verified: residency, register of information, transfers."`
 	Witness  witnessCmd  `cmd:"" help:"Watch the log of somebody else: sign its checkpoints, and refuse a second history."`
 	Log      logCmd      `cmd:"" help:"The keys that sign the log."`
+	Export   exportCmd   `cmd:"" help:"Files of the log for others."`
 	Restore  restoreCmd  `cmd:"" help:"Bring a log back from the copy that nobody can delete from."`
 	Forget   forgetCmd   `cmd:"" help:"Make a reference of the log name nobody any more."`
 	Law      lawCmd      `cmd:"" help:"The law table and its local suspensions."`

@@ -51,6 +51,7 @@ type world struct {
 	also     []string // listeners of transports that no party has
 	clientCA bool     // TLS listeners ask for a certificate of the authority of this world
 	more     string   // further top-level keys
+	log      string   // further keys of log, each behind a comma
 	health   string
 	ports    map[string]uint16 // of the node's listeners, where a peer must know them before; default: free ones
 
@@ -98,7 +99,7 @@ people:
 {{- range .People}}
   - {id: {{.ID}}, roles: [{{.Role}}], scopes: [org.read, logs.view, api.healthcheck, calls.trace], token: {file: {{.ID}}.token}}
 {{- end}}
-log: {reserve: 1MiB}
+log: {reserve: 1MiB{{.Log}}}
 api: {address: "{{.API}}"}
 {{.More}}
 {{define "party"}}
@@ -226,7 +227,7 @@ func (w *world) write(n *node) string {
 	var text bytes.Buffer
 	if err := tmpl.Execute(&text, map[string]any{
 		"Allow": quoted, "Places": places, "Listeners": listeners, "Trunks": members(w.trunks), "Groups": members(w.groups), "To": w.to,
-		"Health": w.health, "Gate": w.gate, "People": people, "API": n.api, "More": w.more, "Policy": w.policy, "Routes": w.routes, "ClientCA": w.clientCA,
+		"Health": w.health, "Gate": w.gate, "People": people, "API": n.api, "More": w.more, "Policy": w.policy, "Routes": w.routes, "ClientCA": w.clientCA, "Log": w.log,
 	}); err != nil {
 		n.t.Fatal(err)
 	}
