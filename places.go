@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -35,7 +36,8 @@ type placeKeeper struct {
 	node     *Node
 	standing *prometheus.GaugeVec
 	drifts   *prometheus.CounterVec
-	wake     chan struct{} // something waits for the log
+	wake     chan struct{}                                 // something waits for the log
+	proofs   atomic.Pointer[map[placeKey][]audit.Evidence] // for receipts; none of them changes
 
 	mu     sync.Mutex // guards all below and the order in which contradictions take effect; taken before the policy's
 	sights map[netip.Addr]*ownSight
@@ -366,6 +368,7 @@ func (k *placeKeeper) weigh() {
 	if changed {
 		k.apply()
 	}
+	k.publish(now)
 	k.standing.Reset()
 	for _, s := range []evidence.Standing{evidence.Undeclared, evidence.Contradicted, evidence.Doubted, evidence.Supported, evidence.Unsupported} {
 		k.standing.WithLabelValues(string(s))
@@ -375,6 +378,29 @@ func (k *placeKeeper) weigh() {
 			k.standing.WithLabelValues(string(p.found.Standing)).Inc()
 		}
 	}
+}
+
+// publish makes what receipts carry of each address in use: all but the declaration and the identity, which a leg knows better. mu is held.
+func (k *placeKeeper) publish(now time.Time) {
+	out := map[placeKey][]audit.Evidence{}
+	for key, p := range k.places {
+		if !p.weighed.Equal(now) {
+			continue
+		}
+		items := slices.DeleteFunc(slices.Clone(p.found.Items), func(it evidence.Item) bool { return it.Kind == evidence.Declared || it.Kind == evidence.TLSIdentity })
+		if len(items) > 0 {
+			out[key] = evidenceOf(items)
+		}
+	}
+	k.proofs.Store(&out)
+}
+
+// proven is what a receipt says of an address, besides what its leg saw.
+func (k *placeKeeper) proven(party string, addr netip.Addr) []audit.Evidence {
+	if m := k.proofs.Load(); m != nil {
+		return (*m)[placeKey{party, plainAddr(addr)}]
+	}
+	return nil
 }
 
 // forget drops what nobody uses for long. mu is held.

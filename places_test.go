@@ -7,12 +7,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/cordonsip/cordon/admin"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/internal/carrier"
@@ -276,6 +278,22 @@ func TestFeedsAndRegistries(t *testing.T) {
 		}
 		if r := p.judge("10.32.0.10:5060", sovereign.Production); r.Ground != sovereign.GroundUndeclaredAddress {
 			t.Errorf("a feed that supports what nobody declared: %s %s", r.Verdict, r.Ground)
+		}
+		if got := p.node.places.proven("dub", netip.MustParseAddr("::ffff:10.20.0.10")); len(got) != 1 || got[0].Kind != "rir" || got[0].Result != "contradicts" || got[0].SourceDigest == "" {
+			t.Errorf("what receipts would carry: %+v", got)
+		}
+		if r, err := p.node.place(context.Background(), admin.TestCall{From: "carrier", Called: "+4969123456", HoldSeconds: 1}, "anna"); err != nil || r.Status != 200 {
+			t.Fatalf("a call: %+v, %v", r, err)
+		}
+		time.Sleep(10 * time.Second) // its receipt is written when it ended
+		found := false
+		for _, r := range entriesOf[audit.Receipt](p) {
+			for _, h := range r.Hops {
+				found = found || h.DeclaredRegion == "aws:eu-west-1" && slices.ContainsFunc(h.Evidence, func(e audit.Evidence) bool { return e.Kind == "rir" && e.SourceDigest != "" })
+			}
+		}
+		if !found {
+			t.Errorf("the receipt says nothing of the registry: %+v", entriesOf[audit.Receipt](p))
 		}
 		told := entriesOf[audit.PlaceContradicted](p)
 		if len(told) != 2 {

@@ -137,7 +137,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		Parties: n.profiles(c), Planner: n.router, AsksForHelp: n.router.AsksForHelp, Outcome: n.checker.Outcome, Try: n.checker.Try, Spend: n.gate.Spend, Refund: n.gate.Refund,
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.opts.Tap,
-		Endpoint: n.endpoint, RTTMin: n.rttMin, Trace: n.book, Outlive: n.outlives(), Announcements: c.Announcements,
+		Endpoint: n.endpoint, RTTMin: n.rttMin, Evidence: n.places.proven, Trace: n.book, Outlive: n.outlives(), Announcements: c.Announcements,
 	})
 	if err != nil {
 		return err

@@ -102,17 +102,19 @@ type Deadlines struct {
 
 // Config of an Edge.
 type Config struct {
-	Product       string // Server and User-Agent; "" sends neither
-	Listeners     []transport.Listener
-	Dial          transport.Config // the way out, times and bounds; what the edge knows itself is set here
-	Fence         *sovereign.Fence
-	Parties       []Party
-	Planner       Planner
-	AsksForHelp   func(routing.Request) bool // cheap: is this an emergency call? nil asks the Planner
-	Outcome       func(healthcheck.Outcome)  // told after each attempt; must not block
-	Try           func(target string) bool   // takes the one call that a half-open target may get; nil: none is ever taken
-	Spend         func(grant string) bool
-	Refund        func(grant string)
+	Product     string // Server and User-Agent; "" sends neither
+	Listeners   []transport.Listener
+	Dial        transport.Config // the way out, times and bounds; what the edge knows itself is set here
+	Fence       *sovereign.Fence
+	Parties     []Party
+	Planner     Planner
+	AsksForHelp func(routing.Request) bool // cheap: is this an emergency call? nil asks the Planner
+	Outcome     func(healthcheck.Outcome)  // told after each attempt; must not block
+	Try         func(target string) bool   // takes the one call that a half-open target may get; nil: none is ever taken
+	Spend       func(grant string) bool
+	Refund      func(grant string)
+	// Evidence is what else speaks for or against the place of a party's address, for receipts: shared, so that nobody changes it. It is asked for each leg; nil: nothing is known.
+	Evidence      func(party string, addr netip.Addr) []audit.Evidence
 	RTTMin        func(targetID string) time.Duration // the shortest round trip that was ever measured to a target; 0 or nil: none was
 	Relay         *media.Relay
 	Log           audit.Log

@@ -181,6 +181,9 @@ func signallingHop(h *audit.ReceiptHop, s *sheet, name string, l *leg) {
 			h.Evidence = append(h.Evidence, audit.Evidence{Kind: "tls_identity", Value: n, Result: "supports"})
 		}
 	}
+	if f := l.c.sh.e.c.Evidence; f != nil {
+		h.Evidence = append(h.Evidence, f(l.party.Name, l.flow.Remote().Addr())...)
+	}
 }
 
 // operatorOf names who runs the place of a ruling, and where the region's operator has its seat. Nil when nobody said.
