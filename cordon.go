@@ -85,6 +85,7 @@ type Node struct {
 	resolver  *resolve.Resolver
 	checker   *healthcheck.Checker
 	gate      *approval.Gate
+	outlook   *outlook
 	desk      *desk.Desk
 	router    *routing.Router
 	ruling    sync.Mutex // rules are swapped by one at a time: a reload, a changed number table
@@ -178,6 +179,7 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	n.run("sip", n.edge.Run)
 	n.run("routing", n.router.Run)
+	n.run("outlook", n.outlook.Run)
 	n.run("tables", (&tableWatch{node: n}).Run)
 	n.run("healthcheck", n.checker.Run)
 	n.run("incidents", n.incidents.Run)

@@ -142,6 +142,9 @@ func (n *Node) buildDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if n.outlook, err = newOutlook(n); err != nil {
+		return err
+	}
 	if err := n.buildNotify(c); err != nil {
 		return err
 	}
@@ -244,6 +247,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 		Certificates: n.certs.register.List, Places: n.places.views, Sights: n.places.statement, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
+	cfg.Readiness = n.outlook.readiness
 	cfg.RotateKey = n.rotateKey
 	if n.book != nil {
 		cfg.Tracer = tracer{n}

@@ -50,6 +50,7 @@ type Gate interface {
 	Ticket(id string) (approval.Ticket, bool)
 	Grants() []approval.Grant
 	Left(grant string) int
+	Owed() (due, late int)
 	Decide(ctx context.Context, ticket, person, role string, approve bool, reason, planHash, auth string) (approval.Ticket, error)
 	Opine(ctx context.Context, ticket, person string, w approval.OpinionWord, text string, met bool) (approval.Ticket, error)
 	Activate(ctx context.Context, ticket, person string) (approval.Ticket, error)
@@ -123,8 +124,10 @@ type Config struct {
 	Place         func(ctx context.Context, c TestCall, by string) (TestResult, error)
 	Reload        func(ctx context.Context, by string) error
 	// Request asks the gate for a grant in a person's name; nil: nobody can.
-	Request  func(ctx context.Context, q GrantRequest, by string) (approval.Ticket, error)
-	LastTest func() (time.Time, bool) // end of the last completed full drill
+	Request func(ctx context.Context, q GrantRequest, by string) (approval.Ticket, error)
+	// Readiness looks ahead; nil: nobody does.
+	Readiness func() Readiness
+	LastTest  func() (time.Time, bool) // end of the last completed full drill
 	// Forget destroys the salt of a call or the directory entry of a person, after the log has it.
 	Forget func(ctx context.Context, f Forget, by string) error
 	// RotateKey hands the log over to a new key; nil: nobody can.
@@ -199,8 +202,14 @@ func (s *Server) register(r prometheus.Registerer) error {
 		func() float64 { return float64(len(s.openTickets())) })
 	grants := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "cordon_approval_grants", Help: "Grants that are live now."},
 		func() float64 { return float64(len(s.c.Gate.Grants())) })
-	if err := r.Register(tickets); err != nil {
-		return err
+	owed := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "cordon_approval_reviews_owed", Help: "Grants that are over and that nobody has reviewed yet."},
+		func() float64 { due, _ := s.c.Gate.Owed(); return float64(due) })
+	late := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "cordon_approval_reviews_late", Help: "Those of them whose review was due before now."},
+		func() float64 { _, late := s.c.Gate.Owed(); return float64(late) })
+	for _, g := range []prometheus.Collector{tickets, owed, late} {
+		if err := r.Register(g); err != nil {
+			return err
+		}
 	}
 	return r.Register(grants)
 }
@@ -307,6 +316,7 @@ func (s *Server) routes() []route {
 		{"POST /api/v1/forget", "", []string{"dpo"}, s.forget},
 		{"POST /api/v1/log/rotate-key", "", []string{"operator"}, s.rotateKey},
 		{"GET /api/v1/log/keys", "logs.view", nil, s.logKeys},
+		{"GET /api/v1/gate/readiness", "org.read", nil, s.readiness},
 		{"GET /api/v1/grants", "org.read", nil, s.grants},
 		{"GET /api/v1/log/entries", "logs.view", nil, s.entries},
 		{"GET /api/v1/log/checkpoint", "logs.view", nil, s.checkpoint},

@@ -64,6 +64,7 @@ func (g *fakeGate) Activate(_ context.Context, t, p string) (approval.Ticket, er
 	return g.note("activate", t, p)
 }
 
+func (g *fakeGate) Owed() (int, int) { return 2, 1 }
 func (g *fakeGate) BreakGlass(_ context.Context, t, p, role, reason, hash, auth string) (approval.Ticket, error) {
 	return g.note("break glass as "+role+" for "+reason+" over "+hash+" by "+auth, t, p)
 }

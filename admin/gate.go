@@ -97,3 +97,30 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request, id Identity) err
 	}
 	return s.show(w, t, id)
 }
+
+// Readiness says ahead of time whether the next failover would be lawful and could be carried out.
+type Readiness struct {
+	Ready    bool              `json:"ready"` // of every route that has somewhere to fail over to
+	At       time.Time         `json:"at"`
+	Staffing approval.Staffing `json:"people"`
+	Routes   []RouteReadiness  `json:"routes"`
+}
+
+// RouteReadiness is that of one route.
+type RouteReadiness struct {
+	Route      string   `json:"route"`
+	Ready      bool     `json:"ready"`
+	Alone      bool     `json:"alone"` // it leads to one party alone: there is nothing to fail over to, and nobody is told
+	Active     string   `json:"active"`
+	Next       string   `json:"next"`                  // that would take the calls, or would be asked for at the gate
+	Verdict    string   `json:"verdict"`               // of the policy on Next: permit, hold, or deny when there is none
+	LegalBasis string   `json:"legal_basis,omitempty"` // that a ticket for Next would rest on
+	Why        []string `json:"why"`                   // what stands in the way
+}
+
+func (s *Server) readiness(w http.ResponseWriter, _ *http.Request, _ Identity) error {
+	if s.c.Readiness == nil {
+		return &Problem{Status: http.StatusNotImplemented, Title: "this node does not look ahead"}
+	}
+	return writeJSON(w, s.c.Readiness())
+}

@@ -308,7 +308,7 @@ func TestTheGateHasGauges(t *testing.T) {
 	for _, f := range list {
 		got[f.GetName()] = f.GetMetric()[0].GetGauge().GetValue()
 	}
-	if want := (map[string]float64{"cordon_approval_open_tickets": 1, "cordon_approval_grants": 1}); !maps.Equal(got, want) {
+	if want := (map[string]float64{"cordon_approval_open_tickets": 1, "cordon_approval_grants": 1, "cordon_approval_reviews_owed": 2, "cordon_approval_reviews_late": 1}); !maps.Equal(got, want) {
 		t.Errorf("%v", got)
 	}
 	if err := d.register(d.metrics); err == nil {

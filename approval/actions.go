@@ -422,6 +422,9 @@ func (g *Gate) Revoke(ctx context.Context, ticket, person, why string) (Ticket, 
 			return GateChanged{}, err
 		}
 		r.end(now, Revoked, "revoked: "+why)
+		if who == ruleRevoke {
+			t.EndedBy = who
+		}
 		return GateChanged{What: Revocation, By: who, Why: why}, nil
 	})
 }

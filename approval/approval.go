@@ -133,9 +133,10 @@ type Ticket struct {
 	GrantUntil  time.Time  `json:"grant_until,omitzero"`
 	ExhaustedAt time.Time  `json:"exhausted_at,omitzero"` // when the last call of the quota left: nothing new goes, what is up may finish
 	EndedAt     time.Time  `json:"ended_at,omitzero"`
-	Why         string     `json:"why,omitempty"`   // of the last change of state
-	Missing     []string   `json:"missing"`         // what still stands between the ticket and APPROVED, in words
-	Entry       uint64     `json:"entry,omitempty"` // log index of the last change; absent in the log itself
+	EndedBy     string     `json:"ended_by,omitempty"` // a rule that revoked it
+	Why         string     `json:"why,omitempty"`      // of the last change of state
+	Missing     []string   `json:"missing"`            // what still stands between the ticket and APPROVED, in words
+	Entry       uint64     `json:"entry,omitempty"`    // log index of the last change; absent in the log itself
 	Spent       int        `json:"spent"`
 	// Repetitions is how many grants rested on the same derogation of GDPR Art. 49 within the twelve months before the request.
 	Repetitions int         `json:"repetitions_12m,omitempty"`
@@ -172,13 +173,14 @@ type Rules struct {
 	OpinionRole  string           `json:"opinion_role"`   // default dpo
 	NeedOpinion  bool             `json:"opinion_needed"` // DefaultRules: true
 	NeedBasis    bool             `json:"basis_needed,omitempty"`
-	ApproveIn    time.Duration    `json:"approve_in_ns"`      // default 30 min, at most 24 h
-	ExecuteIn    time.Duration    `json:"execute_in_ns"`      // default 15 min, at most 24 h
-	GrantFor     time.Duration    `json:"grant_for_ns"`       // default 4 h
-	GrantMax     time.Duration    `json:"grant_max_ns"`       // default and at most 72 h; 24 h on a legal basis of GDPR Art. 49
-	AutoActivate bool             `json:"auto_activate"`      // activate on quorum (DefaultRules: true); else somebody calls Activate
-	Mode         string           `json:"dpo_mode,omitempty"` // "" or opinion, or approve: the word of the opinion role is one of the approvals
-	Escalate     []EscalationStep `json:"escalate,omitempty"` // the earliest first
+	ApproveIn    time.Duration    `json:"approve_in_ns"`                      // default 30 min, at most 24 h
+	ExecuteIn    time.Duration    `json:"execute_in_ns"`                      // default 15 min, at most 24 h
+	GrantFor     time.Duration    `json:"grant_for_ns"`                       // default 4 h
+	GrantMax     time.Duration    `json:"grant_max_ns"`                       // default and at most 72 h; 24 h on a legal basis of GDPR Art. 49
+	AutoActivate bool             `json:"auto_activate"`                      // activate on quorum (DefaultRules: true); else somebody calls Activate
+	Mode         string           `json:"dpo_mode,omitempty"`                 // "" or opinion, or approve: the word of the opinion role is one of the approvals
+	Escalate     []EscalationStep `json:"escalate,omitempty"`                 // the earliest first
+	RecoveredFor time.Duration    `json:"auto_revoke_recovered_ns,omitempty"` // a grant ends when what it stands in for has been back that long; 0: it does not
 	NoGlass      bool             `json:"break_glass_off,omitempty"`
 	GlassFor     time.Duration    `json:"break_glass_for_ns,omitempty"` // default and at most 60 min
 	ReviewIn     time.Duration    `json:"review_in_ns,omitempty"`       // after the end of a grant that carried calls, default 7 days, at most 30; a break-glass has 24 h

@@ -57,7 +57,7 @@ func or[T comparable](v, d T) T {
 func (r Rules) withDefaults() Rules {
 	d := DefaultRules()
 	blank := r.Quorum == 0 && len(r.Roles) == 0 && r.OpinionRole == "" && !r.NeedOpinion && !r.NeedBasis && !r.AutoActivate && r.ApproveIn == 0 && r.ExecuteIn == 0 &&
-		r.GrantFor == 0 && r.GrantMax == 0 && r.Mode == "" && len(r.Escalate) == 0 && !r.NoGlass && r.GlassFor == 0 && r.ReviewIn == 0 && r.MaxCalls == 0 && r.QuotaBlock == 0 && !r.Signed
+		r.GrantFor == 0 && r.GrantMax == 0 && r.Mode == "" && len(r.Escalate) == 0 && r.RecoveredFor == 0 && !r.NoGlass && r.GlassFor == 0 && r.ReviewIn == 0 && r.MaxCalls == 0 && r.QuotaBlock == 0 && !r.Signed
 	if blank {
 		return d
 	}
@@ -102,6 +102,7 @@ func (r Rules) Validate() error {
 	bad(r.ExecuteIn < 0 || r.ExecuteIn > clockCap, "the execution clock of %s is not between 0 and %s", r.ExecuteIn, clockCap)
 	bad(r.GrantMax < 0 || r.GrantMax > grantCap, "the longest grant of %s is not between 0 and %s", r.GrantMax, grantCap)
 	bad(r.GrantFor < 0 || r.GrantFor > r.GrantMax, "a grant of %s is not between 0 and %s", r.GrantFor, r.GrantMax)
+	bad(r.RecoveredFor < 0 || r.RecoveredFor > grantCap, "an end %s after recovery is not between 0 and %s", r.RecoveredFor, grantCap)
 	bad(r.GlassFor < 0 || r.GlassFor > glassCap, "a break-glass of %s is not between 0 and %s", r.GlassFor, glassCap)
 	bad(r.ReviewIn < 0 || r.ReviewIn > reviewCap, "a review within %s is not between 0 and %s", r.ReviewIn, reviewCap)
 	// RFC 8785: a larger number has no canonical form, so no plan could carry it.

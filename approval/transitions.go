@@ -31,6 +31,7 @@ const (
 	ruleClock           = rulePrefix + "clock"
 	ruleQuota           = rulePrefix + "quota"
 	ruleGate            = rulePrefix + "gate"
+	ruleRevoke          = rulePrefix + "auto_revoke"
 )
 
 // Transition is one allowed change of a ticket.
@@ -131,6 +132,8 @@ func (r *Record) evidenceWord() string {
 		return "opinion_pending"
 	case t.State == Approved && !r.Rules.AutoActivate:
 		return "armed"
+	case t.State == Revoked && t.EndedBy == ruleRevoke:
+		return "auto_revoked"
 	}
 	return evidence[t.State]
 }

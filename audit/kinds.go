@@ -28,6 +28,7 @@ const (
 	KindApprovalNotified  Kind = "approval.notified"
 	KindNoticeUndelivered Kind = "notice.undelivered"
 	KindNoticeResent      Kind = "notice.resent"
+	KindGateReadiness     Kind = "gate.readiness"
 	KindGateChanged       Kind = "gate.changed"          // a ticket changed: requested, decided, opined, activated, ended
 	KindKeyEnrolled       Kind = "approval.key_enrolled" // people's keys count from here on
 	KindKeyRevoked        Kind = "approval.key_revoked"
@@ -452,7 +453,7 @@ func (k Kind) Known() bool {
 	case KindNodeStarted, KindNodeStopped, KindNodeResumed, KindPolicyApplied, KindReloadRefused, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
 		KindPlaceContradicted, KindPlaceCleared, KindPlaceDrifted,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
-		KindApprovalNotified, KindNoticeUndelivered, KindNoticeResent, KindGateChanged, KindKeyEnrolled, KindKeyRevoked,
+		KindApprovalNotified, KindNoticeUndelivered, KindNoticeResent, KindGateChanged, KindGateReadiness, KindKeyEnrolled, KindKeyRevoked,
 		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindMediaUnkeyed, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
 		KindCertExpiring, KindCertReplaced, KindCertRefused, KindQuorumMissing, KindQuorumBack,
 		KindCopyBehind, KindCopyLevel, KindCopyDiffers, KindCopyRefused, KindRestored,

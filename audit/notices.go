@@ -31,6 +31,8 @@ func decodeNotice(e Entry) (Event, error) {
 		return decodeAs[NoticeResent](e)
 	case KindQuorumMissing:
 		return decodeAs[QuorumMissing](e)
+	case KindGateReadiness:
+		return decodeAs[GateReadiness](e)
 	case KindQuorumBack:
 		return decodeAs[QuorumBack](e)
 	case KindPlaceContradicted, KindPlaceCleared, KindPlaceDrifted:

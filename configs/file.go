@@ -491,6 +491,9 @@ type Gate struct {
 	DPOMode string `yaml:"dpo_mode,omitempty"`
 	// Who else is told while nobody decides; the earliest step first. Time tells and never allows.
 	Escalate []EscalateStep `yaml:"escalate,omitempty"`
+	// What else ends a grant before its time: primary_recovered_for_10m, with any length. The end of its time, of its quota and of its legal basis, a suspended
+	// instrument and a changed policy always do.
+	AutoRevoke []string `yaml:"auto_revoke,omitempty"`
 	// Whether a ticket needs a complete legal basis of legal_bases before it can be approved; default true where legal_bases has any.
 	Basis *bool `yaml:"basis_required,omitempty"`
 	// Approval clock; default 30m.

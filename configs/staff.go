@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/approval"
@@ -18,6 +19,7 @@ func (b *builder) conduct(g *Gate, r *approval.Rules) {
 	default:
 		b.fail("gate.dpo_mode", "opinion or approve", "%.80q is no mode", g.DPOMode)
 	}
+	b.autoRevoke(g.AutoRevoke, r)
 	limit := time.Duration(g.ApproveIn)
 	if limit == 0 {
 		limit = approval.DefaultRules().ApproveIn
@@ -33,6 +35,25 @@ func (b *builder) conduct(g *Gate, r *approval.Rules) {
 		}
 		before = after
 		r.Escalate = append(r.Escalate, approval.EscalationStep{After: after, Role: e.Role})
+	}
+}
+
+const recovered = "primary_recovered_for_"
+
+// autoRevoke reads what ends a grant before its time.
+func (b *builder) autoRevoke(list []string, r *approval.Rules) {
+	for i, word := range list {
+		at := fmt.Sprintf("gate.auto_revoke[%d]", i)
+		text, ok := strings.CutPrefix(word, recovered)
+		length, err := time.ParseDuration(text)
+		switch {
+		case !ok || err != nil || length <= 0 || length > 72*time.Hour:
+			b.fail(at, recovered+"10m, or another length up to 72h; the end of time, quota or basis, a suspended instrument and a changed policy end a grant without it", "%.80q is no such thing", word)
+		case r.RecoveredFor > 0:
+			b.fail(at, "keep the shorter one", "it stands twice")
+		default:
+			r.RecoveredFor = length
+		}
 	}
 }
 

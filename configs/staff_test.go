@@ -12,7 +12,7 @@ import (
 var unstaffed, _, _ = strings.Cut(base, "people:\n")
 
 func TestAbsenceDeputiesAndEscalation(t *testing.T) {
-	text := unstaffed + `gate: {dpo_mode: approve, approve_in: 20m, escalate: [{after: 5m, role: crisis_manager}, {after: 10m, role: management_body_delegate}], break_glass: false, break_glass_for: 30m, review_in: 48h}
+	text := unstaffed + `gate: {dpo_mode: approve, auto_revoke: [primary_recovered_for_10m], approve_in: 20m, escalate: [{after: 5m, role: crisis_manager}, {after: 10m, role: management_body_delegate}], break_glass: false, break_glass_for: 30m, review_in: 48h}
 people:
   - {id: a, roles: [ciso], absent: [{from: 2026-12-01, until: 2026-12-14}], token: {env: A}}
   - {id: b, roles: [business_owner], deputy_for: [ciso, crisis_manager], token: {env: B}}
@@ -23,7 +23,7 @@ people:
 		t.Fatal(err)
 	}
 	g := c.Gate
-	if g.Mode != approval.ModeApprove || len(g.Escalate) != 2 || g.Escalate[1].After != 10*time.Minute || g.Escalate[1].Role != "management_body_delegate" || !g.NoGlass || g.GlassFor != 30*time.Minute || g.ReviewIn != 48*time.Hour {
+	if g.Mode != approval.ModeApprove || g.RecoveredFor != 10*time.Minute || len(g.Escalate) != 2 || g.Escalate[1].After != 10*time.Minute || g.Escalate[1].Role != "management_body_delegate" || !g.NoGlass || g.GlassFor != 30*time.Minute || g.ReviewIn != 48*time.Hour {
 		t.Errorf("%+v", g)
 	}
 	a, b := c.People[0], c.People[1]
@@ -47,6 +47,9 @@ func TestMistakesInTheGatesConduct(t *testing.T) {
 		"a step at once":        {"gate: {escalate: [{after: 0s, role: ciso}]}", "gate.escalate[0].after", "later"},
 		"steps out of order":    {"gate: {escalate: [{after: 9m, role: ciso}, {after: 5m, role: ciso}]}", "gate.escalate[1].after", "later"},
 		"a step to nobody":      {"gate: {escalate: [{after: 5m, role: cisso}]}", "gate.escalate[0].role", `did you mean "ciso"?`},
+		"a revocation":          {"gate: {auto_revoke: [expires_at]}", "gate.auto_revoke[0]", "primary_recovered_for_10m"},
+		"a short revocation":    {"gate: {auto_revoke: [primary_recovered_for_0s]}", "gate.auto_revoke[0]", "up to 72h"},
+		"two revocations":       {"gate: {auto_revoke: [primary_recovered_for_1m, primary_recovered_for_2m]}", "gate.auto_revoke[1]", "shorter"},
 		"a long break-glass":    {"gate: {break_glass_for: 61m}", "gate.break_glass_for", "at most 60m"},
 		"a late review":         {"gate: {review_in: 721h}", "gate", "bounds"},
 		"no day":                {person + "absent: [{from: soon, until: 2026-12-14}]}", "people[0].absent[0]", "YYYY-MM-DD"},

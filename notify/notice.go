@@ -70,6 +70,7 @@ var fields = map[audit.Kind]struct {
 	audit.KindClockAlarm:        {"", []string{"what", "since", "reference", "step_ms"}},
 	audit.KindKeyRotated:        {"new_key", []string{"old_key", "new_key", "overlap_until", "compromised_since"}},
 	audit.KindQuorumMissing:     {"", []string{"entries", "wanted", "signed", "since"}},
+	audit.KindGateReadiness:     {"route", []string{"route", "ready", "next", "verdict", "why"}},
 	audit.KindQuorumBack:        {"", []string{"entries", "wanted", "signed", "since"}},
 	audit.KindCopyBehind:        {"", []string{"entries", "copied", "since", "why"}},
 	audit.KindCopyLevel:         {"", []string{"copied", "since"}},
@@ -93,7 +94,7 @@ var failoverFields = []string{"trunk", "route", "from", "to", "region", "country
 // DefaultKinds are what a channel carries that names no kinds.
 func DefaultKinds() []string {
 	return []string{
-		"failover.*", string(audit.KindGateChanged), "approval.key_*", "law.*", "place.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
+		"failover.*", string(audit.KindGateChanged), string(audit.KindGateReadiness), "approval.key_*", "law.*", "place.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
 		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*", "log.copy_*",
 		string(audit.KindRestored), string(audit.KindClockAlarm), string(audit.KindKeyRotated),

@@ -43,6 +43,10 @@ func SeverityOf(n Notice) Severity {
 		if n.asks() || n.Data["state"] == "BREAK_GLASS_ACTIVE" || n.Data["what"] == "escalated" {
 			return Critical
 		}
+	case audit.KindGateReadiness:
+		if n.Data["ready"] == false {
+			return Warning
+		}
 	case audit.KindNodeStarted:
 		if n.Data["after_crash"] == true {
 			return Failing
@@ -115,6 +119,10 @@ func Lifecycle(n Notice) (key string, action Action) {
 		return "clock", Resolve
 	case n.Kind == audit.KindQuorumMissing:
 		return "witnesses", Trigger
+	case n.Kind == audit.KindGateReadiness && n.Data["ready"] == true:
+		return "readiness/" + n.Subject, Resolve
+	case n.Kind == audit.KindGateReadiness:
+		return "readiness/" + n.Subject, Trigger
 	case n.Kind == audit.KindQuorumBack:
 		return "witnesses", Resolve
 	case n.Kind == audit.KindIncidentOpened, n.Kind == audit.KindIncidentUpdated:

@@ -18,6 +18,7 @@ import (
 type gateCmd struct {
 	List       gateList       `cmd:"" help:"All tickets, newest first."`
 	Show       gateShow       `cmd:"" help:"One ticket, whole: what is asked, why, and what is still missing."`
+	Readiness  gateReadiness  `cmd:"" help:"Whether the next failover of each route would be lawful and could be carried out."`
 	Request    gateRequest    `cmd:"" help:"Ask for a grant: what the policy holds waits for people then."`
 	Approve    gateApprove    `cmd:"" help:"Approve what the ticket asks, exactly as it was shown."`
 	Deny       gateDeny       `cmd:"" help:"Deny it; one denial closes the ticket."`

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/cordonsip/cordon/admin"
@@ -103,4 +105,26 @@ type gateReview struct {
 func (g *gateReview) Run(ctx context.Context, s streams) error {
 	lawful := g.Lawful == "yes"
 	return act(ctx, s, g.api, g.path("/review"), admin.Finding{Role: g.Role, Lawful: &lawful, Updated: g.Updated, Lessons: g.Lessons})
+}
+
+type gateReadiness struct{ api }
+
+// Run looks ahead.
+func (g *gateReadiness) Run(ctx context.Context, s streams) error {
+	var v admin.Readiness
+	if err := g.do(ctx, "GET", "/api/v1/gate/readiness", nil, &v); err != nil {
+		return err
+	}
+	word := map[bool]string{true: "ready", false: "NOT READY"}
+	fmt.Fprintf(s.out, "%s at %s; %d of %d approvers could act together, an opinion is possible: %t\n", word[v.Ready], clock(v.At), v.Staffing.Present, v.Staffing.Needed, v.Staffing.Advised)
+	w := tabwriter.NewWriter(s.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "ROUTE\tREADY\tIN USE\tNEXT\tPOLICY\tIN THE WAY")
+	for _, r := range v.Routes {
+		ready := word[r.Ready]
+		if r.Alone && !r.Ready {
+			ready = "alone"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.Route, ready, r.Active, cmp.Or(r.Next, "-"), r.Verdict, strings.Join(r.Why, "; "))
+	}
+	return w.Flush()
 }
