@@ -27,7 +27,7 @@ type Contradiction struct {
 func (s *Snapshot) WithContradictions(list []Contradiction) *Snapshot {
 	next := s.Bearing(list)
 	next.cfg.Generation++
-	return next
+	return next.bounded()
 }
 
 // Bearing returns a copy with other contradictions and the same generation, for a snapshot that was built from a configuration and was never in force.

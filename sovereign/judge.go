@@ -32,6 +32,15 @@ func (s *Snapshot) Ruled(a Ask) *Ruling {
 
 // judge is Judge without its memory. a.At is set.
 func (s *Snapshot) judge(a Ask) Ruling {
+	r := s.alone(a)
+	if s.cfg.Within != nil {
+		return r.within(s.cfg.Within.alone(a))
+	}
+	return r
+}
+
+// alone is the answer of the policy of s itself. a.At is set.
+func (s *Snapshot) alone(a Ask) Ruling {
 	if a.KnownAt.IsZero() {
 		a.KnownAt = a.At
 	}

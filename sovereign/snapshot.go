@@ -28,6 +28,7 @@ type SnapshotConfig struct {
 	Generation uint64
 	// Contradicted is what evidence says against declared places.
 	Contradicted []Contradiction
+	Within       *Snapshot // its policy has a say, too: what it holds or denies is held or denied; nil: nothing does. It gets the grants and the overlay of the whole
 }
 
 // Snapshot is one immutable, whole state of the policy: facts, rules, declarations, overlay and grants. All judgement is a method of it.
@@ -80,7 +81,7 @@ func NewSnapshot(cfg SnapshotConfig) (*Snapshot, error) {
 		return nil, fmt.Errorf("sovereign: policy digest: %w", err)
 	}
 	s.factsDigest = cfg.factsDigest()
-	return s.Bearing(cfg.Contradicted), nil
+	return s.Bearing(cfg.Contradicted).bounded(), nil
 }
 
 // check refuses values that no condition could ever be compared with.
@@ -106,7 +107,7 @@ func (s *Snapshot) WithGrants(g []Grant) *Snapshot {
 	next.memory = &memory{}
 	next.cfg.Grants = slices.Clone(g)
 	next.cfg.Generation++
-	return &next
+	return next.bounded()
 }
 
 // WithSuspensions returns a copy with another overlay and the next generation; facts and policy are shared.
@@ -116,7 +117,7 @@ func (s *Snapshot) WithSuspensions(o []Suspension) *Snapshot {
 	next.cfg.Suspended = slices.Clone(o)
 	next.cfg.Generation++
 	next.factsDigest = next.cfg.factsDigest()
-	return &next
+	return next.bounded()
 }
 
 // Generation counts the snapshots of this process; it stands in log entries, receipts and plans.
@@ -164,7 +165,8 @@ func (c *SnapshotConfig) policyDigest() (string, error) {
 		Policy       Policy        `json:"policy"`
 		Parties      []Party       `json:"parties"`
 		Declarations []Declaration `json:"prefixes"`
-	}{Policy: c.Policy, Parties: slices.Clone(c.Parties), Declarations: c.Atlas.Declarations()}
+		Within       string        `json:"within,omitempty"` // the digest of the policy that has a say, too
+	}{Policy: c.Policy, Parties: slices.Clone(c.Parties), Declarations: c.Atlas.Declarations(), Within: c.Within.digest()}
 	doc.Policy.Allow = slices.Clone(doc.Policy.Allow)
 	slices.SortFunc(doc.Policy.Allow, compareRegions)
 	doc.Policy.Allow = slices.Compact(doc.Policy.Allow)

@@ -28,6 +28,8 @@ const MaxSnapshot = 64 << 20
 const (
 	snapshotForm = "cordon.snapshot\x01" // begins every snapshot that travels; the last byte is the version
 	bearingForm  = "cordon.snapshot\x02" // the same where evidence contradicts a place: an earlier version, which would not know of it, refuses it
+	bearingMark  = 1                     // what that adds to the version
+	boundedMark  = 2                     // what another policy that has a say adds to it, for the same reason
 	maxTable     = 8 << 20               // of a fact table, unpacked
 	maxOwn       = 1 << 16               // of Catalogue.With one after the other
 )
@@ -56,11 +58,16 @@ func (s *Snapshot) AppendBinary(b []byte) ([]byte, error) {
 
 // writeHead writes the name of the form and what changes while a node runs.
 func (s *Snapshot) writeHead(w *octets.Writer) {
+	form := snapshotForm
 	if len(s.cfg.Contradicted) > 0 {
-		w.Raw([]byte(bearingForm))
+		form = bearingForm
+	}
+	w.Raw([]byte(form))
+	if s.cfg.Within != nil {
+		w.Bytes[len(w.Bytes)-1] += boundedMark
+	}
+	if len(s.cfg.Contradicted) > 0 {
 		octets.Put(w, s.cfg.Contradicted, writeContradiction)
-	} else {
-		w.Raw([]byte(snapshotForm))
 	}
 	w.Uint(s.cfg.Generation)
 	w.Text(s.factsDigest)
@@ -74,6 +81,16 @@ func (s *Snapshot) writeGround(w *octets.Writer, law, regions []byte) {
 	w.Text(s.cfg.Atlas.digest())
 	table{s.cfg.Law.digest, law}.write(w)
 	table{s.cfg.Catalogue.table.digest, regions}.write(w)
+	s.writePolicy(w)
+	if o := s.cfg.Within; o != nil { // under the same law, and with the same table of regions
+		w.Text(o.policyDigest)
+		w.Text(o.cfg.Atlas.digest())
+		o.writePolicy(w)
+	}
+}
+
+// writePolicy writes what an operator declares.
+func (s *Snapshot) writePolicy(w *octets.Writer) {
 	octets.Put(w, s.cfg.Catalogue.own, func(w *octets.Writer, rows []RegionFact) { octets.Put(w, rows, writeRegionFact) })
 	w.Text(string(s.cfg.Policy.Preset))
 	writeRegion(w, s.cfg.Policy.Home)
@@ -106,10 +123,12 @@ func (s *Snapshot) next(b []byte) (*Snapshot, error) {
 		return nil, err
 	}
 	r := octets.NewReader(body[len(snapshotForm):])
-	t := readHead(r, string(body[:len(snapshotForm)]) == bearingForm)
+	more := body[len(snapshotForm)-1] - snapshotForm[len(snapshotForm)-1]
+	t := readHead(r, more&bearingMark != 0)
+	t.bounded = more&boundedMark != 0
 	ground := r.Rest()
 	sum := sha256.Sum256(ground)
-	known := s != nil && s.ground == sum && r.Err() == nil
+	known := s != nil && s.ground == sum && (s.cfg.Within != nil) == t.bounded && r.Err() == nil
 	var next *Snapshot
 	if known {
 		next, err = t.upon(s)
@@ -146,8 +165,8 @@ func openForm(b []byte) ([]byte, error) {
 	switch sum := sha256.Sum256(body); {
 	case len(body) <= name || string(body[:name]) != snapshotForm[:name]:
 		return nil, errors.New("it does not begin as one")
-	case body[name] != snapshotForm[name] && body[name] != bearingForm[name]:
-		return nil, fmt.Errorf("it has form %d, and this program reads forms %d and %d: run both processes from one version", body[name], snapshotForm[name], bearingForm[name])
+	case body[name] < snapshotForm[name] || body[name] > snapshotForm[name]+bearingMark+boundedMark:
+		return nil, fmt.Errorf("it has form %d, and this program reads forms %d to %d: run both processes from one version", body[name], snapshotForm[name], snapshotForm[name]+bearingMark+boundedMark)
 	case !bytes.Equal(sum[:], b[len(body):]):
 		return nil, errors.New("its checksum does not fit: it is cut off, or was changed on the way")
 	}
@@ -156,17 +175,25 @@ func openForm(b []byte) ([]byte, error) {
 
 // travelled is a snapshot as it came, before anything of it is believed.
 type travelled struct {
-	generation                              uint64
-	policyDigest, factsDigest, placesDigest string
-	law, regions                            table
-	own                                     [][]RegionFact
-	policy                                  Policy
-	parties                                 []Party
-	placed                                  bool // there is an atlas
-	declarations                            []Declaration
-	suspended                               []Suspension
-	grants                                  []Grant
-	contradicted                            []Contradiction
+	generation   uint64
+	factsDigest  string
+	law, regions table
+	suspended    []Suspension
+	grants       []Grant
+	contradicted []Contradiction
+	bounded      bool // another policy has a say, too
+	ruled
+	within ruled
+}
+
+// ruled is what an operator declares, as it came.
+type ruled struct {
+	policyDigest, placesDigest string
+	own                        [][]RegionFact
+	policy                     Policy
+	parties                    []Party
+	placed                     bool // there is an atlas
+	declarations               []Declaration
 }
 
 func readHead(r *octets.Reader, bearing bool) *travelled {
@@ -180,6 +207,14 @@ func readHead(r *octets.Reader, bearing bool) *travelled {
 
 func (t *travelled) readGround(r *octets.Reader) {
 	t.policyDigest, t.placesDigest, t.law, t.regions = r.Text(), r.Text(), readTable(r), readTable(r)
+	t.readPolicy(r)
+	if t.bounded {
+		t.within.policyDigest, t.within.placesDigest = r.Text(), r.Text()
+		t.within.readPolicy(r)
+	}
+}
+
+func (t *ruled) readPolicy(r *octets.Reader) {
 	t.own = octets.List(r, func(r *octets.Reader) []RegionFact { return octets.List(r, readRegionFact) })
 	t.policy = Policy{Preset: Preset(r.Text()), Home: readRegion(r), Allow: octets.List(r, readRegion)}
 	t.parties = octets.List(r, readParty)
@@ -194,21 +229,27 @@ func (t *travelled) upon(s *Snapshot) (*Snapshot, error) {
 	if next.cfg.Generation = t.generation; next.factsDigest != t.factsDigest {
 		return nil, t.otherFacts(next)
 	}
-	return next, nil
+	return next.bounded(), nil
 }
 
 // snapshot builds what came, and holds it against the digests that came with it.
 func (t *travelled) snapshot() (*Snapshot, error) {
-	s, err := t.build()
-	switch {
-	case err != nil:
+	l, err := t.lawTable()
+	if err != nil {
 		return nil, err
-	case s.policyDigest != t.policyDigest:
-		return nil, fmt.Errorf("its policy has the digest %s here, and had %s: the processes differ in how they read it", s.policyDigest, t.policyDigest)
-	case s.factsDigest != t.factsDigest:
-		return nil, t.otherFacts(s)
-	case s.cfg.Atlas.digest() != t.placesDigest:
-		return nil, errors.New("its prefixes lie elsewhere here: its atlas was made with another region table, or the processes differ in how they read it")
+	}
+	var within *Snapshot
+	if t.bounded {
+		if within, err = t.alike(l, &t.within, nil); err != nil {
+			return nil, err
+		}
+	}
+	s, err := t.alike(l, &t.ruled, within)
+	if err == nil && s.factsDigest != t.factsDigest {
+		err = t.otherFacts(s)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -217,24 +258,38 @@ func (t *travelled) otherFacts(s *Snapshot) error {
 	return fmt.Errorf("its facts have the digest %s here, and had %s: the processes differ in how they read them", s.factsDigest, t.factsDigest)
 }
 
-func (t *travelled) build() (*Snapshot, error) {
-	l, err := t.lawTable()
-	if err != nil {
+// alike builds one of the policies that came, and holds it against its digests.
+func (t *travelled) alike(l *Law, p *ruled, within *Snapshot) (*Snapshot, error) {
+	s, err := t.build(l, p, within)
+	switch {
+	case err != nil:
 		return nil, err
+	case s.policyDigest != p.policyDigest:
+		return nil, fmt.Errorf("its policy has the digest %s here, and had %s: the processes differ in how they read it", s.policyDigest, p.policyDigest)
+	case s.cfg.Atlas.digest() != p.placesDigest:
+		return nil, errors.New("its prefixes lie elsewhere here: its atlas was made with another region table, or the processes differ in how they read it")
 	}
-	c, err := t.catalogue(l)
+	return s, nil
+}
+
+func (t *travelled) build(l *Law, p *ruled, within *Snapshot) (*Snapshot, error) {
+	c, err := t.catalogue(l, p.own)
 	if err != nil {
 		return nil, err
 	}
 	var atlas *Atlas
-	if t.placed {
-		if atlas, err = newAtlas(c, l, t.declarations); err != nil {
+	if p.placed {
+		if atlas, err = newAtlas(c, l, p.declarations); err != nil {
 			return nil, err
 		}
 	}
-	return NewSnapshot(SnapshotConfig{
-		Law: l, Catalogue: c, Policy: t.policy, Atlas: atlas, Parties: t.parties, Suspended: t.suspended, Grants: t.grants, Generation: t.generation, Contradicted: t.contradicted,
-	})
+	cfg := SnapshotConfig{
+		Law: l, Catalogue: c, Policy: p.policy, Atlas: atlas, Parties: p.parties, Suspended: t.suspended, Grants: t.grants, Generation: t.generation, Within: within,
+	}
+	if p == &t.ruled {
+		cfg.Contradicted = t.contradicted
+	}
+	return NewSnapshot(cfg)
 }
 
 func (t *travelled) lawTable() (*Law, error) {
@@ -252,7 +307,7 @@ func (t *travelled) lawTable() (*Law, error) {
 	return l, err
 }
 
-func (t *travelled) catalogue(l *Law) (c *Catalogue, err error) {
+func (t *travelled) catalogue(l *Law, own [][]RegionFact) (c *Catalogue, err error) {
 	if c = ShippedRegions(); t.regions.digest != c.digest {
 		text, err := t.regions.text()
 		if err != nil {
@@ -265,14 +320,14 @@ func (t *travelled) catalogue(l *Law) (c *Catalogue, err error) {
 			return nil, fmt.Errorf("its region table has the digest %s, and not %s", c.digest, t.regions.digest)
 		}
 	}
-	if len(t.own) == 0 {
+	if len(own) == 0 {
 		return c, nil
 	}
-	if len(t.own) > maxOwn {
-		return nil, fmt.Errorf("its region table grew %d times; %d are allowed", len(t.own), maxOwn)
+	if len(own) > maxOwn {
+		return nil, fmt.Errorf("its region table grew %d times; %d are allowed", len(own), maxOwn)
 	}
-	c = c.clone(len(t.own))
-	for _, rows := range t.own {
+	c = c.clone(len(own))
+	for _, rows := range own {
 		if err := c.add(l, rows); err != nil {
 			return nil, err
 		}

@@ -382,7 +382,7 @@ func TestDecodeSnapshotRefuses(t *testing.T) {
 	for want, b := range map[string][]byte{
 		"does not begin as one":              []byte("{}"),
 		"it does not begin":                  append([]byte("x"), form...),
-		"form 3, and this program reads":     bytes.Replace(form, []byte("snapshot\x01"), []byte("snapshot\x03"), 1),
+		"form 5, and this program reads":     bytes.Replace(form, []byte("snapshot\x01"), []byte("snapshot\x05"), 1),
 		"checksum":                           append(form[:len(form)-1:len(form)-1], form[len(form)-1]^1),
 		"more than the":                      make([]byte, MaxSnapshot+1),
 		"bytes follow the end":               sealed(append(body[:len(body):len(body)], 0)),
@@ -504,7 +504,11 @@ func FuzzDecodeSnapshot(f *testing.F) {
 		if r.End() != nil || alone.End() != nil {
 			return
 		}
-		built, err := came.build()
+		law, err := came.lawTable()
+		if err != nil {
+			return
+		}
+		built, err := came.build(law, &came.ruled, nil)
 		if err != nil {
 			return
 		}
