@@ -58,7 +58,7 @@ func (g *Gate) Propose(ctx context.Context, by string, p Plan) (Ticket, error) {
 	if t, ok := g.openWith(hash); ok {
 		return t, nil
 	}
-	if t, ok := g.askedByPeople(who, plan.Scope); ok {
+	if t, ok := g.askedByPeople(who, plan.Scope); ok && plan.Change == nil {
 		return t, nil
 	}
 	return g.propose(ctx, s, who, plan)
@@ -71,7 +71,7 @@ func (s *settings) plan(who string, p Plan) (Plan, error) {
 		return p, err
 	}
 	p, err = s.rules.proposal(p)
-	if err != nil || strings.HasPrefix(who, rulePrefix) {
+	if err != nil || strings.HasPrefix(who, rulePrefix) || p.Change != nil {
 		return p, err
 	}
 	wordless := func(a Alternative) bool {
@@ -323,7 +323,10 @@ func (g *Gate) word(ctx context.Context, ticket string, e edit) (Ticket, error) 
 	defer g.leave()
 	t, err := g.apply(ctx, ticket, e)
 	w := g.known(ticket)
-	if err != nil || t.State != Approved || w == nil || !w.Rules.AutoActivate {
+	if err == nil {
+		g.approvedChange(t)
+	}
+	if err != nil || t.State != Approved || w == nil || !w.Rules.AutoActivate || !t.grants() {
 		return t, err
 	}
 	live, err := g.activate(ctx, ticket, ruleActivation)

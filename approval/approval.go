@@ -35,6 +35,7 @@ const (
 	ReviewDue        State = "REVIEW_DUE"
 	Reviewed         State = "REVIEWED"
 	Escalated        State = "ESCALATED"
+	Applied          State = "APPLIED" // an approved change of the policy is in force
 )
 
 // Scope is exactly what a grant lets through. Empty lists mean nothing, never everything.
@@ -58,6 +59,7 @@ type Plan struct {
 	GrantFor     time.Duration `json:"grant_ns"`
 	LegalBasis   string        `json:"legal_basis,omitempty"` // instrument and id in the pre-registered catalogue, e.g. Art46(2)(c)_SCC:scc-1; Art49... caps the grant
 	Basis        *Basis        `json:"basis,omitempty"`       // the entry of the catalogue as it was when the ticket was opened; the gate fills it in
+	Change       *Change       `json:"change,omitempty"`      // of the policy itself; nil in the plan of a grant
 }
 
 // Alternative is a way that was considered and why it was not taken.
@@ -205,7 +207,9 @@ type Config struct {
 	Peers []string
 	// Changed is told after the grants snapshot changed; may be nil, must not block.
 	Changed func([]Grant)
-	Logger  *slog.Logger
+	// Adopt is told of a change of the policy when people have approved it; may be nil, must not block. The node puts it in force and calls Adopted.
+	Adopt  func(Ticket)
+	Logger *slog.Logger
 }
 
 // Refusal is why a word did not count. Rule is one of the Rule constants.

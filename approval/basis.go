@@ -91,7 +91,7 @@ func (r *Record) basisEnd() time.Time {
 // missingBasis says what keeps the ticket from resting on its basis, where the rules want one. A ticket whose rules do not is judged without. The end of a basis is
 // the clock's matter.
 func (r *Record) missingBasis() []string {
-	if !r.Rules.NeedBasis {
+	if !r.Rules.NeedBasis || !r.Ticket.grants() {
 		return nil
 	}
 	if r.Ticket.Plan.Basis == nil {

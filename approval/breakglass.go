@@ -83,6 +83,9 @@ func (r *Record) mayBreak(now time.Time, d Decision) error {
 	if err := r.signedWell(d.Person, d.Signature); err != nil {
 		return err
 	}
+	if !r.Ticket.grants() {
+		return &Refusal{RuleGlass, "the ticket is a change of the policy", "an emergency asks for a grant: the policy waits for its approvals"}
+	}
 	if r.Rules.NoGlass {
 		return &Refusal{RuleGlass, "there is no break-glass here", "gate.break_glass is off: approve, deny or wait"}
 	}

@@ -190,6 +190,9 @@ func (r *Record) missing() []string {
 		}
 		return slices.Concat(out, r.missingBasis(), r.missingApprovals(), r.missingOpinion())
 	case Approved:
+		if !t.grants() {
+			return []string{"that the node puts it in force, by " + clock(t.ExecuteBy)}
+		}
 		if r.Rules.AutoActivate {
 			return []string{"the activation, by " + clock(t.ExecuteBy)}
 		}
@@ -300,6 +303,8 @@ func (r *Record) activate(now time.Time, by string) error {
 	switch {
 	case t.State != Approved:
 		return &Refusal{RuleNotApproved, fmt.Sprintf("the ticket is %s", t.State), "only an approved ticket goes live"}
+	case !t.grants():
+		return &Refusal{RuleNotApproved, "the ticket is a change of the policy, which nobody activates", "the node puts it in force once it is approved"}
 	case r.isDue(now):
 		return &Refusal{RuleExpired, "the execution clock ran out at " + clock(t.ExecuteBy), "a new ticket asks anew"}
 	case strings.HasPrefix(by, rulePrefix):

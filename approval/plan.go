@@ -37,6 +37,7 @@ func (p Plan) filled() Plan {
 	p.Failed = filled(p.Failed)
 	p.Alternatives = filled(p.Alternatives)
 	p.Grounds = filled(p.Grounds)
+	p.Change = p.Change.clone()
 	return p
 }
 
@@ -56,6 +57,9 @@ func (s Scope) same(o Scope) bool {
 // proposal is p as people will sign it: sorted lists, and the quota and the length of the grant written out, so that nobody approves a default.
 func (r Rules) proposal(p Plan) (Plan, error) {
 	p = p.filled()
+	if p.Change != nil {
+		return charterProposal(p)
+	}
 	for what, list := range map[string]*[]string{"trunks": &p.Scope.Trunks, "edge groups": &p.Scope.Groups, "regions": &p.Scope.Regions} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
@@ -96,6 +100,9 @@ func (p Plan) bounded() error {
 		texts = append(texts, b.Document, b.Derogation.Necessity, b.Derogation.Norm, b.Derogation.Authority, b.Derogation.Subjects)
 	} else if b != nil && b.TIA != nil {
 		texts = append(texts, b.Document, b.TIA.Document, b.TIA.Outcome, strings.Join(b.TIA.Measures, " "))
+	}
+	if p.Change != nil {
+		texts = append(append(texts, p.Change.From, p.Change.To), p.Change.Widenings...)
 	}
 	for _, n := range []int{len(p.Scope.Trunks), len(p.Scope.Groups), len(p.Scope.Regions), len(p.Failed), len(p.Grounds), len(p.Alternatives)} {
 		if n > maxList {

@@ -173,7 +173,7 @@ func (g *Gate) dueNow() []work {
 
 // stuck says that r should have gone live on approval and did not. The node that took the last word gets some seconds first.
 func (r *Record) stuck(now time.Time) bool {
-	return r.Ticket.State == Approved && r.Rules.AutoActivate && !now.Before(r.stuckAt())
+	return r.Ticket.State == Approved && r.Rules.AutoActivate && r.Ticket.grants() && !now.Before(r.stuckAt())
 }
 
 func (r *Record) stuckAt() time.Time {
@@ -199,7 +199,7 @@ func (g *Gate) untilDue() time.Duration {
 		if bell := w.bellAt(); !bell.IsZero() {
 			sooner(bell)
 		}
-		if w.Ticket.State == Approved && w.Rules.AutoActivate {
+		if w.Ticket.State == Approved && w.Rules.AutoActivate && w.Ticket.grants() {
 			sooner(w.stuckAt())
 		}
 	}

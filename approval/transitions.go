@@ -25,6 +25,7 @@ const (
 	BrokenGlass    What = "break_glass"
 	Review         What = "reviewed"
 	Escalation     What = "escalated"
+	PutInForce     What = "put_in_force"
 	NotApplied     What = "not_applied" // an earlier entry did not take effect; it is no transition
 	rulePrefix          = "rule:"
 	ruleActivation      = rulePrefix + "auto_activate"
@@ -61,6 +62,7 @@ var transitions = []Transition{
 	{Pending, BreakGlassActive, BrokenGlass, "the second person, in another role, confirms it"},
 
 	{Approved, Active, Activated, "on quorum, or by somebody who did not approve"},
+	{Approved, Applied, PutInForce, "it was a change of the policy, and the node put it in force"},
 	{Approved, ExecutionExpired, Clock, "the execution clock ran out"},
 	{Approved, Withdrawn, Withdrew, "the requester takes it back"},
 	{Approved, Revoked, Revocation, "somebody takes the approval away"},
@@ -98,7 +100,7 @@ func Transitions() []Transition { return slices.Clone(transitions) }
 func States() []State {
 	return []State{
 		Requested, PolicyDenied, Pending, Approved, Active, Expired, DeniedByPeople, TimedOut, Withdrawn, ExecutionExpired, Revoked, Invalidated, Superseded,
-		BreakGlassActive, ReviewDue, Reviewed, Escalated,
+		BreakGlassActive, ReviewDue, Reviewed, Escalated, Applied,
 	}
 }
 
@@ -122,6 +124,7 @@ var evidence = map[State]string{
 	Requested: "requested", PolicyDenied: "decided_rejected", Pending: "requested", Approved: "decided_approved", Active: "active", Expired: "expired",
 	DeniedByPeople: "decided_rejected", TimedOut: "decided_rejected", Withdrawn: "revoked", ExecutionExpired: "expired", Revoked: "revoked",
 	Invalidated: "auto_revoked", Superseded: "auto_revoked", BreakGlassActive: "active", ReviewDue: "expired", Reviewed: "reviewed", Escalated: "expired",
+	Applied: "active",
 }
 
 // evidenceWord is the state of r in the words of gate decision records.
@@ -130,7 +133,7 @@ func (r *Record) evidenceWord() string {
 	switch {
 	case t.State == Pending && !t.NotifiedAt.IsZero() && r.wantsOpinion():
 		return "opinion_pending"
-	case t.State == Approved && !r.Rules.AutoActivate:
+	case t.State == Approved && !r.Rules.AutoActivate && t.grants():
 		return "armed"
 	case t.State == Revoked && t.EndedBy == ruleRevoke:
 		return "auto_revoked"

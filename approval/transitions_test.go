@@ -13,7 +13,7 @@ import (
 const life = `
 REQUESTED: PENDING(proposed) POLICY_DENIED(refused_by_policy)
 PENDING: PENDING(notified) PENDING(decided) PENDING(opined) APPROVED(decided) APPROVED(opined) DENIED(decided) TIMED_OUT(clock) WITHDRAWN(withdrawn) INVALIDATED(invalidated) SUPERSEDED(superseded) PENDING(escalated) PENDING(break_glass) BREAK_GLASS_ACTIVE(break_glass)
-APPROVED: ACTIVE(activated) EXECUTION_EXPIRED(clock) WITHDRAWN(withdrawn) REVOKED(revoked) INVALIDATED(invalidated) SUPERSEDED(superseded)
+APPROVED: ACTIVE(activated) APPLIED(put_in_force) EXECUTION_EXPIRED(clock) WITHDRAWN(withdrawn) REVOKED(revoked) INVALIDATED(invalidated) SUPERSEDED(superseded)
 ACTIVE: EXPIRED(clock) ACTIVE(quota_spent) REVOKED(revoked) INVALIDATED(invalidated) SUPERSEDED(superseded)
 BREAK_GLASS_ACTIVE: BREAK_GLASS_ACTIVE(quota_spent) BREAK_GLASS_ACTIVE(opined) REVIEW_DUE(opined) REVIEW_DUE(clock) REVIEW_DUE(revoked) REVIEW_DUE(invalidated)
 REVIEW_DUE: REVIEW_DUE(opined) REVIEWED(reviewed) ESCALATED(escalated)
@@ -26,7 +26,7 @@ SUPERSEDED: SUPERSEDED(reviewed)
 
 var everything = []What{
 	Proposed, RefusedByRule, Told, Decided, Opined, Activated, Withdrew, Revocation, Invalidation, Replaced, Clock, QuotaSpent, BrokenGlass, Review,
-	Escalation, NotApplied, "", "nonsense",
+	Escalation, PutInForce, NotApplied, "", "nonsense",
 }
 
 func TestTransitionsExhaustively(t *testing.T) {
@@ -54,7 +54,7 @@ func TestTransitionsExhaustively(t *testing.T) {
 			}
 		}
 	}
-	if n != 19*19*18 {
+	if n != 20*20*19 {
 		t.Errorf("%d combinations tried", n)
 	}
 	for _, row := range Transitions() {
@@ -69,7 +69,7 @@ func TestTransitionsExhaustively(t *testing.T) {
 }
 
 func TestStates(t *testing.T) {
-	over := []State{PolicyDenied, Expired, DeniedByPeople, TimedOut, Withdrawn, ExecutionExpired, Revoked, Invalidated, Superseded, Reviewed}
+	over := []State{PolicyDenied, Expired, DeniedByPeople, TimedOut, Withdrawn, ExecutionExpired, Revoked, Invalidated, Superseded, Reviewed, Applied}
 	words := []string{
 		"requested", "opinion_pending", "decided_approved", "decided_rejected", "armed", "active", "expired", "revoked", "auto_revoked", "reviewed",
 	}

@@ -1,0 +1,158 @@
+package approval
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func policyPlan() Plan {
+	return Plan{Reason: "the file is wider", PolicyDigest: "p", FactsDigest: "f", Change: &Change{From: "a", To: "b", Widenings: []string{"policy.allow: aws:us-east-1 is allowed"}}}
+}
+
+// A change of the policy is approved like everything else, lets no call through, and ends when it is in force. Nobody activates it, and no clock does.
+func TestAChangeOfThePolicyIsATicket(t *testing.T) {
+	for _, auto := range []bool{true, false} {
+		t.Run(fmt.Sprintf("auto_activate %v", auto), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, ctx := newWorld(t), context.Background()
+				w.rules.AutoActivate = auto
+				var told []Ticket
+				c := w.config("n1")
+				c.Adopt = func(t Ticket) { told = append(told, t) }
+				g, err := New(c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				stop := w.run(g)
+				defer stop()
+				first, err := g.Propose(ctx, "bo", policyPlan())
+				if err != nil {
+					t.Fatal(err)
+				}
+				next := policyPlan()
+				next.Change.To = "c"
+				ticket, err := g.Propose(ctx, "bo", next)
+				if err != nil || ticket.ID == first.ID {
+					t.Fatalf("%+v, %v", ticket, err)
+				}
+				if old, _ := g.Ticket(first.ID); old.State != Superseded {
+					t.Errorf("the ticket of an older file is %s", old.State)
+				}
+				if err := g.Notified(ctx, ticket.ID, "console", ""); err != nil {
+					t.Fatal(err)
+				}
+				decide := func(person, role, hash string) error {
+					_, err := g.Decide(ctx, ticket.ID, person, role, true, "read", hash, "bearer")
+					return err
+				}
+				wantRefusal(t, decide("bo", "business_owner", ticket.PlanHash), RuleRequester)
+				wantRefusal(t, decide("ciso", "ciso", first.PlanHash), RulePlanChanged)
+				_, err = g.BreakGlass(ctx, ticket.ID, "ciso", "ciso", "now", ticket.PlanHash, "bearer")
+				wantRefusal(t, err, RuleGlass)
+				for _, err := range []error{decide("ciso", "ciso", ticket.PlanHash), decide("md", RoleDelegate, ticket.PlanHash)} {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				if len(told) != 0 {
+					t.Fatal("told before the opinion")
+				}
+				if _, err := g.Opine(ctx, ticket.ID, "dpo", NoObjection, "", false); err != nil {
+					t.Fatal(err)
+				}
+				if len(told) != 1 || told[0].ID != ticket.ID || told[0].State != Approved || len(g.Grants()) != 0 {
+					t.Fatalf("%+v, grants %v", told, g.Grants())
+				}
+				_, err = g.BreakGlass(ctx, first.ID, "ciso", "ciso", "now", first.PlanHash, "bearer")
+				wantRefusal(t, err, RuleClosed)
+				_, err = g.Activate(ctx, ticket.ID, "op")
+				wantRefusal(t, err, RuleNotApproved)
+				time.Sleep(10 * time.Second) // the clock activates grants that are stuck
+				if got, _ := g.Ticket(ticket.ID); got.State != Approved || len(g.Grants()) != 0 {
+					t.Fatalf("%s, grants %v", got.State, g.Grants())
+				}
+				_, err = g.Adopted(ctx, ticket.ID, "a", "b", 7)
+				wantRefusal(t, err, RulePlanChanged)
+				done, err := g.Adopted(ctx, ticket.ID, "a", "c", 7)
+				if err != nil || done.State != Applied || !strings.Contains(done.Why, "entry 7") || !done.State.Terminal() {
+					t.Fatalf("%+v, %v", done, err)
+				}
+				_, err = g.Adopted(ctx, ticket.ID, "a", "c", 7)
+				wantRefusal(t, err, RuleNotApproved)
+
+				// What was approved and could not be put in force ends with its clock.
+				again, err := g.Propose(ctx, "bo", policyPlan())
+				if err != nil {
+					t.Fatal(err)
+				}
+				approveAll(t, g, again)
+				time.Sleep(w.rules.ExecuteIn + time.Minute)
+				if got, _ := g.Ticket(again.ID); got.State != ExecutionExpired {
+					t.Errorf("it is %s", got.State)
+				}
+			})
+		})
+	}
+}
+
+// approveAll gives a ticket all that it needs.
+func approveAll(t *testing.T, g *Gate, ticket Ticket) {
+	t.Helper()
+	ctx := context.Background()
+	if err := g.Notified(ctx, ticket.ID, "console", ""); err != nil {
+		t.Fatal(err)
+	}
+	for person, role := range map[string]string{"ciso": "ciso", "md": RoleDelegate} {
+		if _, err := g.Decide(ctx, ticket.ID, person, role, true, "read", ticket.PlanHash, "bearer"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := g.Opine(ctx, ticket.ID, "dpo", NoObjection, "", false); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPlansOfAChange(t *testing.T) {
+	seen := map[string]bool{policyPlan().Hash(): true}
+	for _, f := range []func(*Change){func(c *Change) { c.From = "x" }, func(c *Change) { c.To = "x" }, func(c *Change) { c.Widenings = []string{"x"} }} {
+		p := policyPlan()
+		if f(p.Change); seen[p.Hash()] {
+			t.Error("two changes have one hash")
+		}
+		seen[p.Hash()] = true
+	}
+	if text, err := json.Marshal(plan()); err != nil || strings.Contains(string(text), "change") {
+		t.Errorf("the plan of a grant is another text than in earlier versions: %s", text)
+	}
+	for name, f := range map[string]func(*Plan){
+		"with a scope":           func(p *Plan) { p.Scope.Groups = []string{"iad"} },
+		"with a country":         func(p *Plan) { p.Scope.Country = "US" },
+		"with a grant":           func(p *Plan) { p.GrantFor = time.Hour },
+		"from nothing":           func(p *Plan) { p.Change.From = "" },
+		"to itself":              func(p *Plan) { p.Change.To = "a" },
+		"that widens nothing":    func(p *Plan) { p.Change.Widenings = nil },
+		"with an endless text":   func(p *Plan) { p.Change.Widenings = []string{strings.Repeat("x", maxText+1)} },
+		"with a text of no kind": func(p *Plan) { p.Change.Widenings = []string{"\xff"} },
+	} {
+		p := policyPlan()
+		f(&p)
+		if _, err := DefaultRules().proposal(p); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	long := make([]string, 300)
+	for i := range long {
+		long[i] = "policy.allow: one more"
+	}
+	if got := Listed(long); len(got) != maxWidenings+1 || got[maxWidenings] != "and 200 more" {
+		t.Errorf("%d, %s", len(got), got[len(got)-1])
+	}
+	if got := Listed([]string{strings.Repeat("x", maxWideningText), "y", "z"}); len(got) != 2 || got[1] != "and 2 more" {
+		t.Errorf("%d %s", len(got), got[1])
+	}
+}
