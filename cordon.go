@@ -77,6 +77,8 @@ type Node struct {
 
 	fence     *sovereign.Fence
 	policy    *policyKeeper
+	charters  *charters
+	atStart   *weighed // what becomes of the configuration that we were given
 	refusals  *refusals
 	logWatch  *logWatch
 	clock     *clockWatch
@@ -110,7 +112,8 @@ type Node struct {
 	why     string // of the stop
 	started time.Time
 	stopped sync.Once
-	cfg     atomic.Pointer[configs.Config]
+	cfg     atomic.Pointer[configs.Config] // that runs
+	filed   atomic.Pointer[configs.Config] // as the file has it; they differ while a wider policy waits for people
 
 	unmarked atomic.Bool // it was said that media leaves without its code point
 
@@ -137,7 +140,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	}
 	n := &Node{opts: o, logger: o.Logger, failed: make(chan error, 1), why: "asked to stop", reloading: make(chan struct{}, 1)}
 	n.cfg.Store(o.Config)
-	for _, step := range []func(context.Context) error{n.openGround, n.openPolicy, n.bind, n.buildSenses, n.buildJudgement, n.buildTrace, n.buildDoors} {
+	for _, step := range []func(context.Context) error{n.openGround, n.admitPolicy, n.openPolicy, n.bind, n.buildSenses, n.buildJudgement, n.buildTrace, n.buildDoors} {
 		if err := step(ctx); err != nil {
 			n.Close(ctx)
 			return nil, fmt.Errorf("cordon: %w", err)
@@ -329,6 +332,9 @@ func (n *Node) firstEntries(ctx context.Context) error {
 			n.intents.End(ref)
 		}
 	}
+	if err := n.declarePolicy(ctx); err != nil {
+		return err
+	}
 	if err := n.policy.announce(ctx, "start", ""); err != nil {
 		return err
 	}
@@ -347,9 +353,12 @@ func (n *Node) restoreGate(ctx context.Context) error {
 	if repaired > 0 {
 		n.logger.Warn("the state differed from the log and was put right", "tickets", repaired)
 	}
+	if err := n.endAdopted(ctx); err != nil {
+		return err
+	}
 	s := n.fence.Snapshot()
 	err = n.gate.Invalidate(ctx, "the node started with another policy or another law table", func(t approval.Ticket) bool {
-		return t.Plan.PolicyDigest != s.PolicyDigest() || t.Plan.FactsDigest != s.FactsDigest()
+		return t.Plan.PolicyDigest != s.PolicyDigest() || t.Plan.FactsDigest != s.FactsDigest() || n.charters.void(t)
 	})
 	return errors.Join(err, n.gate.Invalidate(ctx, "its legal basis left the catalogue or changed there", n.gate.BasisGone))
 }

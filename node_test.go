@@ -168,9 +168,10 @@ func TestReloadTakesWhatItCanAndRefusesTheRest(t *testing.T) {
 
 	wider := strings.Replace(nodeConfig, "policy: {home: aws:eu-central-1", "policy: {allow: [aws:eu-central-1, aws:eu-north-1], home: aws:eu-central-1", 1)
 	writeConfig(t, dir, wider)
-	if err := n.ReloadFile(t.Context(), "anna"); err != nil {
+	if err := n.ReloadFile(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
+	signed(t, n)
 	after := n.Fence().Snapshot()
 	if after.PolicyDigest() == before.PolicyDigest() || after.Generation() <= before.Generation() {
 		t.Error("the reload changed nothing")

@@ -34,7 +34,8 @@ type policyKeeper struct {
 	announced  map[string]bool           // ids of the grants that the log was last told of
 	against    []sovereign.Contradiction // what evidence says against declared places
 
-	pending chan struct{} // grants changed
+	pending   chan struct{} // grants changed
+	adoptable chan struct{} // people approved a wider policy
 }
 
 // fileMark tells whether a file changed.
@@ -44,7 +45,7 @@ type fileMark struct {
 }
 
 func newPolicyKeeper(n *Node, cfg *configs.Config) *policyKeeper {
-	return &policyKeeper{node: n, cfg: cfg, pending: make(chan struct{}, 1)}
+	return &policyKeeper{node: n, cfg: cfg, pending: make(chan struct{}, 1), adoptable: make(chan struct{}, 1)}
 }
 
 // load reads the overlay and puts the first snapshot in force.
@@ -81,7 +82,12 @@ func (k *policyKeeper) put(snap *sovereign.Snapshot) {
 
 // announce writes what is in force into the log.
 func (k *policyKeeper) announce(ctx context.Context, cause, by string) error {
-	_, err := k.node.log.Append(ctx, applied(k.node.fence.Snapshot(), cause, by))
+	k.node.charters.naming.Lock()
+	defer k.node.charters.naming.Unlock()
+	digest, entry := k.node.charters.ref()
+	ev := applied(k.node.fence.Snapshot(), cause, by)
+	ev.Charter, ev.Accepted = digest, entry
+	_, err := k.node.log.Append(ctx, ev)
 	return err
 }
 
@@ -134,14 +140,18 @@ func (k *policyKeeper) take(live []approval.Grant) {
 func (k *policyKeeper) Run(ctx context.Context) error {
 	tick := time.NewTicker(overlayEvery)
 	defer tick.Stop()
+	k.node.changeApproved(approval.Ticket{}) // in the last run, perhaps
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-k.pending:
 			k.applyGrants(ctx)
+		case <-k.adoptable:
+			k.node.mindPolicy(ctx)
 		case <-tick.C:
 			k.applyOverlay(ctx)
+			k.node.mindPolicy(ctx)
 		}
 	}
 }
@@ -188,6 +198,7 @@ func (k *policyKeeper) applyOverlay(ctx context.Context) {
 	k.after(ctx, "suspension")
 	facts := k.node.fence.Snapshot().FactsDigest()
 	k.invalidate(ctx, "the law table changed: an instrument was suspended", func(t approval.Ticket) bool { return t.Plan.FactsDigest != facts })
+	k.node.charters.again()
 }
 
 // look reads the suspensions file and puts it in force, if it is another one than before. It builds on the snapshot in force, as take does.
@@ -271,7 +282,8 @@ func (k *policyKeeper) invalidate(ctx context.Context, why string, match func(ap
 
 // reload puts cfg in force or leaves everything as it is: the rooms take their parts, the entry is under a signed checkpoint, and only then does the policy change.
 // A log that cannot be written refuses the reload. What it gives is for reloaded. Grants may change meanwhile, under the policy that is still in force.
-func (k *policyKeeper) reload(ctx context.Context, cfg *configs.Config, by string, apply func(*configs.Config) error) (struck, error) {
+func (k *policyKeeper) reload(ctx context.Context, w *weighed, by string, apply func(*configs.Config) error) (struck, error) {
+	cfg := w.run
 	k.changing.Lock()
 	defer k.changing.Unlock()
 	mark := markOf(cfg.Suspensions.File)
@@ -290,7 +302,14 @@ func (k *policyKeeper) reload(ctx context.Context, cfg *configs.Config, by strin
 	if err := apply(cfg); err != nil {
 		return struck{}, errors.Join(err, apply(k.cfg))
 	}
-	if _, err := k.node.log.Commit(ctx, applied(snap, "reload", by)); err != nil {
+	if err := k.node.charters.record(ctx, w, "reload", by); err != nil {
+		return struck{}, errors.Join(err, apply(k.cfg))
+	}
+	ev := applied(snap, "reload", by)
+	if ev.Charter, ev.Accepted = w.acceptedAlong, w.entry; w.cause == causeSigned {
+		ev.Cause = causeSigned
+	}
+	if _, err := k.node.log.Commit(ctx, ev); err != nil {
 		return struck{}, errors.Join(err, apply(k.cfg))
 	}
 	if k.settle(cfg, overlay, mark, snap) {
@@ -320,7 +339,7 @@ func (k *policyKeeper) reloaded(ctx context.Context, look struck) {
 	k.node.router.Poke()
 	s := k.node.fence.Snapshot()
 	k.invalidate(ctx, "the policy or the law table changed", func(t approval.Ticket) bool {
-		return t.Plan.PolicyDigest != s.PolicyDigest() || t.Plan.FactsDigest != s.FactsDigest()
+		return t.Plan.PolicyDigest != s.PolicyDigest() || t.Plan.FactsDigest != s.FactsDigest() || k.node.charters.void(t)
 	})
 	k.invalidate(ctx, "its legal basis left the catalogue or changed there", k.node.gate.BasisGone)
 }

@@ -39,9 +39,10 @@ func TestASpanCollectorIsToldOfCallsInAPermittedPlaceAndOfNothingElsewhere(t *te
 				t.Errorf("warned: %v", n.Config().Warnings)
 			}
 			writeConfig(t, dir, base+"/v1/traces\", headers: [{name: Authorization, value: {env: CORDON_TEST_SPANS}}]}\n")
-			if err := n.ReloadFile(t.Context(), "anna"); err != nil {
+			if err := n.ReloadFile(t.Context(), ""); err != nil {
 				t.Fatal(err)
 			}
+			signed(t, n) // another place to send to
 			ref := tracedCall(t, n)
 			if !permitted {
 				waitFor(t, "a refusal that is counted", func() bool { return dropped(t, n, "cordon_spans_dropped_total", "fenced") > 0 })

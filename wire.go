@@ -86,7 +86,7 @@ func (n *Node) buildJudgement(context.Context) error {
 	var err error
 	n.gate, err = approval.New(approval.Config{
 		Rules: c.Gate, People: people(c), Catalogue: c.Bases, Log: n.log, KV: n.kv, Node: c.File.Node.Name, Pseudonym: n.names.Person,
-		Changed: n.policy.grantsChanged, Logger: n.logger.With("room", "approval"),
+		Changed: n.policy.grantsChanged, Adopt: n.changeApproved, Logger: n.logger.With("room", "approval"),
 	})
 	if err != nil {
 		return err
@@ -369,24 +369,40 @@ func (n *Node) alone(ctx context.Context, f func() error) error {
 }
 
 func (n *Node) reload(ctx context.Context, cfg *configs.Config, by string) error {
+	person := by
 	by = n.pseudonym(by)
-	err := errors.Join(n.fixed(cfg), cfg.DistinctTokens())
-	if err == nil {
-		err = n.certs.judge(cfg)
-	}
+	w, err := n.admissible(cfg)
 	var look struck
 	if err == nil {
-		look, err = n.policy.reload(ctx, cfg, by, n.applyParts)
+		look, err = n.policy.reload(ctx, w, by, n.applyParts)
 	}
 	if err != nil {
 		n.reloadRefused(ctx, by, err)
 		return err
 	}
-	n.certs.take(ctx, cfg)
-	n.cfg.Store(cfg)
-	n.places.weigh() // other feeds, other declarations
+	n.taken(ctx, w, person)
 	n.policy.reloaded(ctx, look)
+	if w.held {
+		if err := n.askForPolicy(ctx, ruleOr(person)); err != nil {
+			n.logger.Error("people cannot be asked about the wider policy yet", "error", err)
+		}
+	}
 	return nil
+}
+
+// admissible refuses what only a restart can change and what is not fit to run, and weighs the rest.
+func (n *Node) admissible(cfg *configs.Config) (*weighed, error) {
+	if err := errors.Join(n.fixed(n.filed.Load(), cfg), cfg.DistinctTokens()); err != nil {
+		return nil, err
+	}
+	w, err := n.charters.weigh(cfg)
+	if err == nil {
+		err = n.fixed(n.cfg.Load(), w.run)
+	}
+	if err == nil {
+		err = n.certs.judge(w.run)
+	}
+	return w, err
 }
 
 // pseudonym is the word for a person that the log may carry; nobody stays nobody (a signal, say).
@@ -398,8 +414,7 @@ func (n *Node) pseudonym(person string) string {
 }
 
 // fixed refuses what cannot change while we run.
-func (n *Node) fixed(cfg *configs.Config) error {
-	old := n.cfg.Load()
+func (n *Node) fixed(old, cfg *configs.Config) error {
 	for what, same := range map[string]bool{
 		"tenant":              old.File.Tenant == cfg.File.Tenant,
 		"node":                old.File.Node.Name == cfg.File.Node.Name && old.StateDir == cfg.StateDir,

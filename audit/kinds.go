@@ -13,6 +13,9 @@ const (
 	KindNodeResumed       Kind = "node.resumed"
 	KindPolicyApplied     Kind = "policy.applied" // start, reload, suspension, grant: the stamp changed
 	KindReloadRefused     Kind = "policy.reload_refused"
+	KindPolicyAccepted    Kind = "policy.accepted"      // which policy counts from here on, and who said so
+	KindPolicyCharter     Kind = "policy.charter"       // a piece of its text
+	KindWideningHeld      Kind = "policy.widening_held" // a configuration is wider than the policy that counts
 	KindTableChanged      Kind = "routing.table_changed"
 	KindLawSuspended      Kind = "law.suspended"
 	KindSuspensionRefused Kind = "law.suspension_refused"
@@ -92,13 +95,15 @@ type NodeResumed struct {
 
 // PolicyApplied says that another snapshot is in force.
 type PolicyApplied struct {
-	Cause        string   `json:"cause"` // start | reload | suspension | grant | grant_ended | evidence
+	Cause        string   `json:"cause"` // start | reload | suspension | grant | grant_ended | evidence | signed | daily
 	PolicyDigest string   `json:"policy_digest"`
 	FactsDigest  string   `json:"facts_digest"`
 	Generation   uint64   `json:"generation"`
 	By           string   `json:"by,omitempty"`
 	Allow        []string `json:"allow,omitempty"`
 	Preset       string   `json:"preset,omitempty"`
+	Charter      string   `json:"charter,omitempty"`       // digest of the accepted policy; absent in earlier versions
+	Accepted     uint64   `json:"charter_entry,omitempty"` // index of the policy.accepted that it rests on
 }
 
 // TableChanged says that the number table of a route was read again, and which one is in force from here.
@@ -373,10 +378,8 @@ func Decode(e Entry) (Event, error) {
 		return decodeAs[MediaRestarted](e)
 	case KindNodeResumed:
 		return decodeAs[NodeResumed](e)
-	case KindPolicyApplied:
-		return decodeAs[PolicyApplied](e)
-	case KindReloadRefused:
-		return decodeAs[ReloadRefused](e)
+	case KindPolicyApplied, KindReloadRefused, KindPolicyAccepted, KindPolicyCharter, KindWideningHeld:
+		return decodePolicy(e)
 	case KindTableChanged:
 		return decodeAs[TableChanged](e)
 	case KindLawSuspended:
@@ -450,7 +453,7 @@ func decodeBody(e Entry, into any) error {
 // Known says whether this version has a word for the kind.
 func (k Kind) Known() bool {
 	switch k {
-	case KindNodeStarted, KindNodeStopped, KindNodeResumed, KindPolicyApplied, KindReloadRefused, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
+	case KindNodeStarted, KindNodeStopped, KindNodeResumed, KindPolicyApplied, KindReloadRefused, KindPolicyAccepted, KindPolicyCharter, KindWideningHeld, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
 		KindPlaceContradicted, KindPlaceCleared, KindPlaceDrifted,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
 		KindApprovalNotified, KindNoticeUndelivered, KindNoticeResent, KindGateChanged, KindGateReadiness, KindKeyEnrolled, KindKeyRevoked,

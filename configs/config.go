@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/charter"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/incident"
 	"github.com/cordonsip/cordon/incident/form"
@@ -33,6 +34,7 @@ type Config struct {
 	Declarations []sovereign.Declaration
 	Parties      []sovereign.Party
 	Suspensions  SuspensionSource
+	Bound        *charter.Charter // judges, too, while what is wider than it waits for people; nil: nothing does. See Within
 
 	Listeners []ListenerPart
 	Media     MediaPart
@@ -213,9 +215,15 @@ func (c *Config) snapshot(parties []sovereign.Party, generation uint64, grants [
 	if err != nil {
 		return nil, fmt.Errorf("configs: %w", err)
 	}
+	var within *sovereign.Snapshot
+	if c.Bound != nil {
+		if within, err = c.Bound.Snapshot(generation, grants, overlay); err != nil {
+			return nil, fmt.Errorf("configs: the policy that people accepted: %w", err)
+		}
+	}
 	return sovereign.NewSnapshot(sovereign.SnapshotConfig{
 		Catalogue: c.Catalogue, Policy: c.Policy, Atlas: atlas, Parties: parties,
-		Suspended: overlay, Grants: grants, Generation: generation,
+		Suspended: overlay, Grants: grants, Generation: generation, Within: within,
 	})
 }
 

@@ -139,25 +139,42 @@ func Parse(canonical []byte) (Charter, error) {
 	return c, nil
 }
 
-// Sealed is a copy for others to read: people become pseudonyms, and marks, which until then say in clear what they stand for, become keyed hashes.
-func (c Charter) Sealed(pseudonym func(id string) string, mac func([]byte) []byte) Charter {
+// Seal makes of a charter in clear, whose marks say what they stand for, one for others to read: people become pseudonyms, and marks keyed hashes.
+type Seal struct {
+	Pseudonym func(id string) string
+	MAC       func([]byte) []byte // of at least 16 bytes
+}
+
+// Charter seals a copy of c.
+func (s Seal) Charter(c Charter) Charter {
 	c = c.sorted()
-	mark := func(of, text string) string {
-		if text == "" {
-			return ""
-		}
-		return hex.EncodeToString(mac([]byte(of + "\x00" + text))[:16])
-	}
 	for i := range c.People {
-		p := &c.People[i]
-		p.Mark = mark("person "+p.Person, p.Mark)
-		p.Person = pseudonym(p.Person)
+		c.People[i] = s.Person(c.People[i])
 	}
 	for i := range c.Destinations {
-		d := &c.Destinations[i]
-		d.Mark = mark(d.key(), d.Mark)
+		c.Destinations[i] = s.Destination(c.Destinations[i])
 	}
 	return c.sorted()
+}
+
+// Person seals one person.
+func (s Seal) Person(p Person) Person {
+	p.Mark = s.mark("person "+p.Person, p.Mark)
+	p.Person = s.Pseudonym(p.Person)
+	return p
+}
+
+// Destination seals one destination.
+func (s Seal) Destination(d Destination) Destination {
+	d.Mark = s.mark(d.key(), d.Mark)
+	return d
+}
+
+func (s Seal) mark(of, text string) string {
+	if text == "" {
+		return ""
+	}
+	return hex.EncodeToString(s.MAC([]byte(of + "\x00" + text))[:16])
 }
 
 // Snapshot is the policy that the charter declares, under the law and the region table of this program.

@@ -289,7 +289,10 @@ func TestASealedCharterNamesNobody(t *testing.T) {
 	c.Destinations[0].Mark = "to: [anna@bank.example]"
 	c.Destinations[2].Mark = ""
 	seal := func(key string) Charter {
-		return c.Sealed(func(id string) string { return "x-" + id[len(id)-1:] }, func(b []byte) []byte { return []byte(Digest(append([]byte(key), b...))) })
+		return Seal{
+			Pseudonym: func(id string) string { return "x-" + id[len(id)-1:] },
+			MAC:       func(b []byte) []byte { return []byte(Digest(append([]byte(key), b...))) },
+		}.Charter(c)
 	}
 	text, err := seal("k").Canonical()
 	if err != nil || strings.Contains(string(text), "anna") {
