@@ -320,7 +320,7 @@ func TestADeniedPolicyStaysHeld(t *testing.T) {
 	_ = n.Stop(context.Background(), 0)
 	n = boot(t, file)
 	defer n.Stop(context.Background(), 0)
-	time.Sleep(500 * time.Millisecond) // twice what it takes to ask
+	reloaded(t, n, dir, allowing(", aws:eu-north-1"), "") // nor does the same file once more
 	for _, one := range n.Gate().Tickets() {
 		if one.State == approval.Pending {
 			t.Errorf("asked again: %+v", one.Plan.Change)

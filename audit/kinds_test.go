@@ -29,7 +29,10 @@ func examples() []Event {
 		NodeStarted{Addrs: []string{"udp:127.0.0.1:5060"}, Crash: true, Name: "Example Bank AG", LEI: "5493001KJTIIGC8Y1R12"},
 		NodeStopped{Reason: "SIGTERM", Calls: 2},
 		NodeResumed{Calls: 3, Ended: 1, Records: 2, Unread: 4, Damage: 5},
-		PolicyApplied{Cause: "reload", PolicyDigest: "sha256:p", FactsDigest: "sha256:f", Generation: 3, By: "p-a", Allow: []string{"aws:eu-central-1"}, Preset: "eea_plus_adequacy"},
+		PolicyApplied{Cause: "reload", PolicyDigest: "sha256:p", FactsDigest: "sha256:f", Generation: 3, By: "p-a", Allow: []string{"aws:eu-central-1"}, Preset: "eea_plus_adequacy", Charter: "00ff", Accepted: 9},
+		PolicyAccepted{Charter: "00ff", Before: "11ff", Cause: "signed", Why: "approved by people", By: "p-a", Ticket: "t1", Widenings: []string{"policy.allow: aws:eu-west-1 is allowed"}, Pieces: []uint64{7, 8}},
+		PolicyCharter{Charter: "00ff", Piece: 1, Of: 2, Text: `{"people":[`},
+		WideningHeld{Cause: "reload", By: "p-a", Charter: "00ff", Proposed: "22ff", Widenings: []string{"policy.allow: aws:eu-west-1 is allowed"}},
 		ReloadRefused{By: "p-a", Errors: []string{"line 3: unknown key"}},
 		LawSuspended{Instrument: "(EU) 2023/1795", Since: at, Reason: "annulled", KeyID: "k1"},
 		SuspensionRefused{Errors: []string{"line 2: no key k9 is configured"}},
@@ -194,7 +197,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 53 {
+	if len(g) != len(w) || len(seen) != 56 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"crypto/ed25519"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -32,6 +33,9 @@ func (c *Config) Charter() (charter.Charter, error) {
 	}
 	var err error
 	if out.Gate, err = charter.Rules(c.Gate); err != nil {
+		return out, err
+	}
+	if out.Bases, err = charter.Bases(c.Bases); err != nil {
 		return out, err
 	}
 	dir := filepath.Dir(c.Name)
@@ -225,7 +229,27 @@ func (h *holder) config(c *Config, f File) (*Config, error) {
 	}
 	out.Warnings, out.Gate, out.Bound = c.Warnings, rules, &h.accepted
 	out.Suspensions = h.suspensions(c.Suspensions)
-	return out, nil
+	return out, h.bases(out)
+}
+
+// bases leaves the entries of the catalogue that were accepted, each as it was, and no party one that was not.
+func (h *holder) bases(c *Config) error {
+	c.Bases = slices.DeleteFunc(slices.Clone(c.Bases), func(b approval.Basis) bool { return h.accepted.Bases[b.Word()] == nil })
+	for i := range c.Bases {
+		word := c.Bases[i].Word()
+		c.Bases[i] = approval.Basis{}
+		if err := json.Unmarshal(h.accepted.Bases[word], &c.Bases[i]); err != nil {
+			return fmt.Errorf("configs: the legal basis %s that people accepted: %w", word, err)
+		}
+	}
+	for party, word := range c.LegalBasis {
+		if h.accepted.Bases[word] == nil {
+			delete(c.LegalBasis, party)
+			delete(c.BasisUntil, party)
+			delete(c.Rules.Basis, party)
+		}
+	}
+	return nil
 }
 
 // canSign says whether the people who may sign in now could sign.
@@ -258,7 +282,8 @@ func (h *holder) staff() (out []Person) {
 			if !ok {
 				continue
 			}
-			p.Token = former.Token
+			former.Name, former.Roles, former.Scopes, former.Expires = p.Name, p.Roles, p.Scopes, p.Expires
+			p = former
 		}
 		p.Roles, p.Scopes = within(p.Roles, was.Roles), within(p.Scopes, was.Scopes)
 		if !was.Expires.IsZero() && (plain.Expires.IsZero() || plain.Expires.After(was.Expires)) {

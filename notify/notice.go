@@ -41,6 +41,8 @@ var fields = map[audit.Kind]struct {
 	audit.KindNodeResumed:       {"", []string{"calls", "ended", "records", "unread", "damaged_bytes"}},
 	audit.KindPolicyApplied:     {"policy_digest", []string{"cause", "policy_digest", "facts_digest", "generation", "preset"}},
 	audit.KindReloadRefused:     {"", nil},
+	audit.KindPolicyAccepted:    {"charter", []string{"charter", "before", "cause", "ticket"}},
+	audit.KindWideningHeld:      {"proposed", []string{"cause", "charter", "proposed"}},
 	audit.KindLawSuspended:      {"instrument", []string{"instrument", "since"}},
 	audit.KindSuspensionRefused: {"", nil},
 	audit.KindHealthChanged:     {"target", []string{"target", "party", "from", "to", "why"}},
@@ -54,7 +56,7 @@ var fields = map[audit.Kind]struct {
 	audit.KindRouteMigrated:     {"route", []string{"route", "to", "back", "share", "region", "country", "verdict", "ground"}},
 	audit.KindGateChanged: {"ticket", []string{
 		"ticket", "what", "from", "state", "role_asked", "plan_hash", "missing", "record.ticket.approve_by", "record.ticket.execute_by", "record.ticket.grant_until",
-		"record.ticket.plan.scope",
+		"record.ticket.plan.scope", "record.ticket.plan.change.from", "record.ticket.plan.change.to",
 	}},
 	audit.KindKeyEnrolled:       {"", []string{"how"}},
 	audit.KindKeyRevoked:        {"", nil}, // whose key it is stays in the log
@@ -94,7 +96,7 @@ var failoverFields = []string{"trunk", "route", "from", "to", "region", "country
 // DefaultKinds are what a channel carries that names no kinds.
 func DefaultKinds() []string {
 	return []string{
-		"failover.*", string(audit.KindGateChanged), string(audit.KindGateReadiness), "approval.key_*", "law.*", "place.*", string(audit.KindReloadRefused), string(audit.KindAnswersMoved),
+		"failover.*", string(audit.KindGateChanged), string(audit.KindGateReadiness), "approval.key_*", "law.*", "place.*", string(audit.KindReloadRefused), string(audit.KindWideningHeld), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
 		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*", "log.copy_*",
 		string(audit.KindRestored), string(audit.KindClockAlarm), string(audit.KindKeyRotated),

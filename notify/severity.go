@@ -21,7 +21,7 @@ var severities = map[audit.Kind]Severity{
 	audit.KindLawSuspended: Failing, audit.KindNoticeUndelivered: Failing, audit.KindCertRefused: Failing, audit.KindSuspensionRefused: Warning,
 	audit.KindPlaceContradicted: Failing, audit.KindPlaceDrifted: Warning,
 	audit.KindKeyEnrolled: Warning, audit.KindKeyRevoked: Warning,
-	audit.KindReloadRefused: Warning, audit.KindAnswersMoved: Warning, audit.KindIngressRefused: Warning, audit.KindMediaRestarted: Warning,
+	audit.KindReloadRefused: Warning, audit.KindWideningHeld: Warning, audit.KindAnswersMoved: Warning, audit.KindIngressRefused: Warning, audit.KindMediaRestarted: Warning,
 	audit.KindCopyBehind: Failing, audit.KindCopyDiffers: Critical, audit.KindCopyRefused: Critical, audit.KindRestored: Failing,
 	audit.KindKeyRotated: Warning, audit.KindQuorumMissing: Failing, audit.KindRouteSwitched: Warning, audit.KindServiceChanged: Warning, audit.KindCertExpiring: Warning,
 }

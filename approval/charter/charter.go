@@ -28,7 +28,8 @@ type Charter struct {
 	Places       []sovereign.Declaration    `json:"places"`
 	Parties      []sovereign.Party          `json:"parties"`
 	Suspensions  Suspensions                `json:"suspensions"`
-	Gate         map[string]json.RawMessage `json:"gate"` // the rules of the gate as tickets carry them
+	Gate         map[string]json.RawMessage `json:"gate"`                  // the rules of the gate as tickets carry them
+	Bases        map[string]json.RawMessage `json:"legal_bases,omitempty"` // the catalogue that tickets may rest on, by the words of its entries
 	People       []Person                   `json:"people"`
 	Destinations []Destination              `json:"destinations"`
 	OnLogFailure string                     `json:"on_log_failure"` // refuse, or continue_with_gap
@@ -90,6 +91,19 @@ func (c *Charter) GateRules() (approval.Rules, error) {
 	return r, r.Validate()
 }
 
+// Bases takes the catalogue of legal bases into the form of a charter.
+func Bases(list []approval.Basis) (map[string]json.RawMessage, error) {
+	out := map[string]json.RawMessage{}
+	for _, b := range list {
+		text, err := jcs.Marshal(b)
+		if err != nil {
+			return nil, fmt.Errorf("charter: legal basis %s: %w", b.ID, err)
+		}
+		out[b.Word()] = text
+	}
+	return out, nil
+}
+
 // sorted is a copy in the one order that a charter is written in.
 func (c Charter) sorted() Charter {
 	c.Policy.Allow = set(c.Policy.Allow, func(a, b sovereign.Region) int { return strings.Compare(a.String(), b.String()) })
@@ -105,6 +119,7 @@ func (c Charter) sorted() Charter {
 	}
 	c.Destinations = set(c.Destinations, func(a, b Destination) int { return strings.Compare(a.key(), b.key()) })
 	c.Suspensions.Keys, c.Gate = maps.Clone(c.Suspensions.Keys), maps.Clone(c.Gate)
+	c.Bases = maps.Clone(c.Bases)
 	return c
 }
 

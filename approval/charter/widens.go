@@ -32,6 +32,7 @@ func Widens(old, next Charter) []Widening {
 	d.parties()
 	d.suspensions()
 	d.gate()
+	d.bases()
 	d.people()
 	d.destinations()
 	if was, is := d.old.OnLogFailure, d.next.OnLogFailure; was != is && is != "refuse" {
@@ -180,6 +181,17 @@ func (d *difference) gate() {
 		was, is := orDefault(d.old.Gate, name, defaults), orDefault(d.next.Gate, name, defaults)
 		if !narrows(name, was, is) {
 			d.add("gate."+name, "was %s and is %s", words(was), words(is))
+		}
+	}
+}
+
+// bases compares the catalogue of legal bases: an entry that goes takes the tickets that rest on it along.
+func (d *difference) bases() {
+	for _, word := range slices.Sorted(maps.Keys(d.next.Bases)) {
+		if was, known := d.old.Bases[word]; !known {
+			d.add("legal_bases", "%s is new", word)
+		} else if !bytes.Equal(was, d.next.Bases[word]) {
+			d.add("legal_bases", "%s is another entry than before", word)
 		}
 	}
 }

@@ -52,6 +52,7 @@ func base(t testing.TB) Charter {
 		},
 		Suspensions: Suspensions{File: "/etc/suspended", Keys: map[string][]byte{"law": {1}}},
 		Gate:        rules(t, nil),
+		Bases:       map[string]json.RawMessage{"Art46(2)(c)_SCC:scc-1": json.RawMessage(`{"document":"d"}`)},
 		People: []Person{
 			{Person: "p-a", Roles: []string{"ciso"}, Scopes: []string{"org.read"}, Mark: "1"},
 			{Person: "p-b", Roles: []string{"business_owner"}, Expires: day, Mark: "2"},
@@ -164,6 +165,12 @@ func TestWhatWidensAndWhatDoesNot(t *testing.T) {
 		{"break-glass for less", gate(func(r *approval.Rules) { r.GlassFor = time.Minute }), "", "gate.break_glass_for_ns"},
 		{"a basis is needed", gate(func(r *approval.Rules) { r.NeedBasis = true }), "", "gate.basis_needed"},
 		{"a later review", gate(func(r *approval.Rules) { r.ReviewIn *= 2 }), "gate.review_in_ns", ""},
+		{"a legal basis", func(c *Charter) {
+			c.Bases = map[string]json.RawMessage{"Art46(2)(c)_SCC:scc-1": c.Bases["Art46(2)(c)_SCC:scc-1"], "x": json.RawMessage("{}")}
+		}, "legal_bases: x is new", ""},
+		{"another legal basis", func(c *Charter) {
+			c.Bases = map[string]json.RawMessage{"Art46(2)(c)_SCC:scc-1": json.RawMessage("{}")}
+		}, "legal_bases: Art46(2)(c)_SCC:scc-1 is another entry", "legal_bases"},
 		{"a rule of another version", func(c *Charter) {
 			c.Gate = rules(t, nil)
 			c.Gate["veto"] = json.RawMessage(`{"by":"dpo"}`)
