@@ -275,7 +275,7 @@ func (k *charters) newest(ctx context.Context) (at uint64, found bool, err error
 	const batch = 256
 	for end := k.node.log.Size(); end > 0; end -= min(end, batch) {
 		from := end - min(end, batch)
-		list, err := entriesOf(ctx, k.node.log, from, end)
+		list, err := wholeEntries(ctx, k.node.log, from, end)
 		if err != nil {
 			return 0, false, fmt.Errorf("accepted policy: %w", err)
 		}
@@ -294,8 +294,8 @@ func (k *charters) newest(ctx context.Context) (at uint64, found bool, err error
 	return 0, false, nil
 }
 
-// entriesOf reads from..end whole, however many the log gives at once.
-func entriesOf(ctx context.Context, log audit.Log, from, end uint64) (out []audit.Entry, err error) {
+// wholeEntries reads from..end whole, however many the log gives at once.
+func wholeEntries(ctx context.Context, log audit.Log, from, end uint64) (out []audit.Entry, err error) {
 	for from < end {
 		part, err := log.Entries(ctx, from, int(end-from))
 		if err != nil {
@@ -315,7 +315,7 @@ func entriesOf(ctx context.Context, log audit.Log, from, end uint64) (out []audi
 // read puts the accepted policy together out of its pieces.
 func (k *charters) read(ctx context.Context, at uint64) (now acceptedPolicy, err error) {
 	one := func(seq uint64, kind audit.Kind, into any) error {
-		list, err := entriesOf(ctx, k.node.log, seq, seq+1)
+		list, err := wholeEntries(ctx, k.node.log, seq, seq+1)
 		if err == nil && list[0].Kind != kind {
 			err = fmt.Errorf("entry %d is %s and not %s", seq, list[0].Kind, kind)
 		}
