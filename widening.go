@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/approval"
-	"github.com/cordonsip/cordon/approval/charter"
 )
 
 // admitPolicy decides, before anything is built, which configuration runs: the file's, or what of it the accepted policy allows.
@@ -244,17 +243,4 @@ func (n *Node) taken(ctx context.Context, w *weighed, asked string) {
 	n.cfg.Store(w.run)
 	n.charters.settle(ctx, w, asked)
 	n.places.weigh() // other feeds, other declarations
-}
-
-// diffPolicy compares a charter in clear with the one that counts.
-func (n *Node) diffPolicy(plain charter.Charter) (digest string, widens, narrows []charter.Widening, err error) {
-	sealed := n.charters.seal.Charter(plain)
-	text, err := sealed.Canonical()
-	if err != nil {
-		return "", nil, nil, err
-	}
-	n.charters.mu.Lock()
-	now := n.charters.now.charter
-	n.charters.mu.Unlock()
-	return charter.Digest(text), charter.Widens(now, sealed), charter.Widens(sealed, now), nil
 }

@@ -70,7 +70,8 @@ func (s Secret) from(dir string) Secret {
 func (p Person) charter(dir string) (charter.Person, error) {
 	out := charter.Person{Person: p.ID, Roles: p.Roles, Scopes: p.Scopes}
 	out.Expires, _ = parseDay(p.Expires, true)
-	p.ID, p.Name, p.Roles, p.Scopes, p.Expires, p.Token = "", "", nil, nil, "", p.Token.from(dir)
+	// Who is away is a fact and no right: whoever is to act then was accepted as the deputy.
+	p.ID, p.Name, p.Roles, p.Scopes, p.Expires, p.Absent, p.Token = "", "", nil, nil, "", nil, p.Token.from(dir)
 	var err error
 	out.Mark, err = text(p)
 	return out, err
@@ -126,6 +127,9 @@ func (f *File) destinations(dir string) (out []charter.Destination, err error) {
 		name, _, _ := strings.Cut(w.Key, "+")
 		add("witness", name, w)
 	}
+	if f.Log.WORM != nil {
+		add("worm", "copy", f.Log.WORM)
+	}
 	if f.Trace.Unmasked {
 		out = append(out, charter.Destination{Use: "trace", Name: "unmasked"})
 	}
@@ -139,12 +143,13 @@ type kept struct {
 	HEP       *HEP         `yaml:"hep,omitempty"`
 	Spans     *Spans       `yaml:"spans,omitempty"`
 	Witnesses []LogWitness `yaml:"witnesses,omitempty"`
+	WORM      *WORM        `yaml:"worm,omitempty"`
 }
 
 // Kept writes what a later configuration may need of c, see Within. It names people, and belongs into the state of the node alone.
 func (c *Config) Kept() ([]byte, error) {
 	dir := filepath.Dir(c.Name)
-	k := kept{HEP: c.File.HEP, Spans: c.File.Spans, Witnesses: c.File.Log.Witnesses}
+	k := kept{HEP: c.File.HEP, Spans: c.File.Spans, Witnesses: c.File.Log.Witnesses, WORM: c.File.Log.WORM}
 	for _, p := range c.File.People {
 		p.Token = p.Token.from(dir)
 		k.People = append(k.People, p)
@@ -282,7 +287,7 @@ func (h *holder) staff() (out []Person) {
 			if !ok {
 				continue
 			}
-			former.Name, former.Roles, former.Scopes, former.Expires = p.Name, p.Roles, p.Scopes, p.Expires
+			former.Name, former.Roles, former.Scopes, former.Expires, former.Absent = p.Name, p.Roles, p.Scopes, p.Expires, p.Absent
 			p = former
 		}
 		p.Roles, p.Scopes = within(p.Roles, was.Roles), within(p.Scopes, was.Scopes)
@@ -338,7 +343,7 @@ func (h *holder) sends() error {
 	if err != nil {
 		return err
 	}
-	old := File{HEP: h.before.HEP, Spans: h.before.Spans, Log: Log{Witnesses: h.before.Witnesses}}
+	old := File{HEP: h.before.HEP, Spans: h.before.Spans, Log: Log{Witnesses: h.before.Witnesses, WORM: h.before.WORM}}
 	was, err := old.destinations(h.dir)
 	if err != nil {
 		return err
@@ -355,6 +360,11 @@ func (h *holder) sends() error {
 	if f.Spans != nil && !accepted(now, "spans") {
 		if f.Spans = nil; accepted(was, "spans") {
 			f.Spans = h.before.Spans
+		}
+	}
+	if f.Log.WORM != nil && !accepted(now, "worm") {
+		if f.Log.WORM = nil; accepted(was, "worm") {
+			f.Log.WORM = h.before.WORM
 		}
 	}
 	f.Log.Witnesses = h.witnesses()

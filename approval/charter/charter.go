@@ -59,7 +59,7 @@ type Person struct {
 
 // Destination is something beside calls that this node sends to. Mark is a keyed hash of how.
 type Destination struct {
-	Use   string `json:"use"` // notify, dns, hep, spans, witness, trace
+	Use   string `json:"use"` // notify, dns, hep, spans, witness, worm, trace
 	Name  string `json:"name"`
 	Mark  string `json:"mark"`
 	Tells bool   `json:"tells_of_tickets,omitempty"`

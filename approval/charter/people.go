@@ -60,11 +60,18 @@ func (c Charter) CanSign() bool {
 	for _, p := range c.People {
 		if slices.Contains(p.Roles, r.OpinionRole) {
 			advised = true
-			continue // who advises does not decide, in whatever role
+			if r.Mode != "approve" {
+				continue // who advises does not decide, in whatever role
+			}
+			p.Roles = []string{r.OpinionRole} // nor in another one, where the policy has the adviser approve
 		}
 		approvers = append(approvers, p)
 	}
-	return advised && places(approvers, r.Roles) >= r.Quorum
+	roles := r.Roles
+	if r.Mode == "approve" {
+		roles = append(slices.Clone(roles), r.OpinionRole)
+	}
+	return advised && places(approvers, roles) >= r.Quorum
 }
 
 // places is how many roles can be filled at once, each by somebody else: a matching, one augmenting path at a time.

@@ -229,6 +229,8 @@ func TestWhoCanSign(t *testing.T) {
 		"no adviser":                   {nil, []Person{p("a", "ciso"), p("b", "business_owner")}, false},
 		"no adviser, and none needed":  {func(r *approval.Rules) { r.NeedOpinion = false }, []Person{p("a", "ciso"), p("b", "business_owner")}, true},
 		"the adviser does not count":   {nil, []Person{p("a", "ciso"), p("b", "business_owner", "dpo")}, false},
+		"the adviser approves":         {func(r *approval.Rules) { r.Mode = "approve" }, []Person{p("a", "ciso"), p("b", "dpo")}, true},
+		"the adviser, in another role": {func(r *approval.Rules) { r.Mode = "approve" }, []Person{p("a", "business_owner", "dpo"), p("b", "dpo")}, false},
 		"a role that does not approve": {nil, []Person{p("a", "ciso"), p("b", "operator"), dpo}, false},
 		"three, and there are two":     {func(r *approval.Rules) { r.Quorum = 3 }, []Person{p("a", "ciso"), p("b", "business_owner"), dpo}, false},
 	} {
