@@ -318,3 +318,37 @@ func TestFeedsAndRegistries(t *testing.T) {
 		}
 	})
 }
+
+// What is new about a place is told once for each value, also after a restart; the first value of a subject is what later ones are held against.
+func TestDriftIsToldOnceForEachValue(t *testing.T) {
+	inPlaces(t, "", nil, "", func(p *placed) {
+		k := p.node.places
+		learn := func(values ...string) {
+			k.mu.Lock()
+			k.learn(driftPrefix, "fra", "sip.bank.example", values)
+			k.mu.Unlock()
+			time.Sleep(2 * weighEvery)
+		}
+		for _, v := range []string{"a", "a", "b", "a", "b"} {
+			learn(v)
+		}
+		k.mu.Lock()
+		k.drift = map[string]*familiar{}
+		k.mu.Unlock()
+		if err := k.recall(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		learn("b")
+		learn("c", "a")
+		var got []string
+		for _, ev := range entriesOf[audit.PlaceDrifted](p) {
+			if ev.What != driftPrefix || ev.Party != "fra" || ev.Subject != "sip.bank.example" {
+				t.Errorf("%+v", ev)
+			}
+			got = append(got, strings.Join(ev.Before, "")+">"+strings.Join(ev.After, ""))
+		}
+		if strings.Join(got, " ") != "a>b ab>c" {
+			t.Errorf("told: %q", got)
+		}
+	})
+}

@@ -276,6 +276,7 @@ func TestBounds(t *testing.T) {
 		"from Tokyo, two answers in all":  {[]Sight{sight("a", tokyo, 0.3, 0.3)}, []Result{Silent}, "3 answers as fast are needed"},
 		"two nodes agree":                 {[]Sight{sight("b", tokyo, 240, 240, 240), sight("a", here, 0.3, 0.3, 0.3)}, []Result{Supports, Silent}, "node a"},
 		"two nodes, and no one place":     {[]Sight{sight("b", tokyo, 5, 5, 5), sight("a", here, 5, 5, 5)}, []Result{Silent, Contradicts, Contradicts}, "at most 500 km"},
+		"as near as a region is wide":     {[]Sight{sight("a", Spot{50.1, 10, 0}, 0.3, 0.3, 0.3)}, []Result{Supports}, "at most 30 km"}, // 93 km from the point, 80 of which are the region's
 		"the same node in two statements": {[]Sight{sight("a", here, 5, 5, 5), sight("a", here, 5, 5, 5)}, []Result{Silent, Silent}, "node a"},
 	} {
 		items := Bounds(inFrankfurt(), c.sights)
