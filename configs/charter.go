@@ -70,6 +70,10 @@ func (s Secret) from(dir string) Secret {
 func (p Person) charter(dir string) (charter.Person, error) {
 	out := charter.Person{Person: p.ID, Roles: p.Roles, Scopes: p.Scopes}
 	out.Expires, _ = parseDay(p.Expires, true)
+	for _, k := range p.Keys {
+		out.Keys = append(out.Keys, k.Public)
+	}
+	p.Keys = nil // two people vouch for each
 	// Who is away is a fact and no right: whoever is to act then was accepted as the deputy.
 	p.ID, p.Name, p.Roles, p.Scopes, p.Expires, p.Absent, p.Token = "", "", nil, nil, "", nil, p.Token.from(dir)
 	var err error
@@ -287,8 +291,11 @@ func (h *holder) staff() (out []Person) {
 			if !ok {
 				continue
 			}
-			former.Name, former.Roles, former.Scopes, former.Expires, former.Absent = p.Name, p.Roles, p.Scopes, p.Expires, p.Absent
+			former.Name, former.Roles, former.Scopes, former.Expires, former.Absent, former.Keys = p.Name, p.Roles, p.Scopes, p.Expires, p.Absent, p.Keys
 			p = former
+		}
+		if !slices.ContainsFunc(h.accepted.People, func(o charter.Person) bool { return len(o.Keys) > 0 }) {
+			p.Keys = nil // the first ones count without a voucher
 		}
 		p.Roles, p.Scopes = within(p.Roles, was.Roles), within(p.Scopes, was.Scopes)
 		if !was.Expires.IsZero() && (plain.Expires.IsZero() || plain.Expires.After(was.Expires)) {

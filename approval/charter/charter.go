@@ -54,6 +54,7 @@ type Person struct {
 	Roles   []string  `json:"roles"`
 	Scopes  []string  `json:"scopes"`
 	Expires time.Time `json:"expires,omitzero"` // zero: never
+	Keys    []string  `json:"keys,omitempty"`   // public keys; two people vouch for each, but for those of the first start that knows any
 	Mark    string    `json:"mark"`
 }
 

@@ -31,6 +31,10 @@ func (d *difference) people() {
 			d.add(at, "signs in with something else")
 		}
 	}
+	keyed := func(p Person) bool { return len(p.Keys) > 0 }
+	if slices.ContainsFunc(d.next.People, keyed) && !slices.ContainsFunc(d.old.People, keyed) {
+		d.add("people", "the first keys to sign with are here, for which nobody vouches")
+	}
 	if d.old.CanSign() && !d.next.CanSign() {
 		d.add("people", "nobody is left who could sign: the quorum of the gate, or the opinion that it needs, cannot be reached")
 	}

@@ -187,6 +187,7 @@ func TestWhatWidensAndWhatDoesNot(t *testing.T) {
 		{"the same role twice", person(0, func(p *Person) { p.Roles = []string{"business_owner"} }), "people p-a: gets the roles business_owner", "people p-a: gets the roles ciso"},
 		{"a scope", person(1, func(p *Person) { p.Scopes = []string{"logs.view"} }), "people p-b: gets the scopes logs.view", ""},
 		{"for longer", person(1, func(p *Person) { p.Expires = time.Time{} }), "people p-b: may sign in for longer", ""},
+		{"the first keys", person(1, func(p *Person) { p.Keys = []string{"k"} }), "people: the first keys", ""},
 		{"another token", person(1, func(p *Person) { p.Mark = "x" }), "people p-b: signs in with something else", "people p-b"},
 		{"a destination", func(c *Charter) {
 			c.Destinations = append(slices.Clone(c.Destinations), Destination{Use: "hep", Name: "collector"})
