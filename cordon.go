@@ -82,6 +82,7 @@ type Node struct {
 	refusals  *refusals
 	logWatch  *logWatch
 	clock     *clockWatch
+	archive   *archive
 	answers   *answerLog
 	places    *placeKeeper
 	resolver  *resolve.Resolver
@@ -160,6 +161,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("refusals", n.refusals.Run)
 	n.run("log", n.logWatch.Run)
 	n.run("clock", n.clock.Run)
+	n.run("archive", n.archive.Run)
 	n.run("answers", n.answers.Run)
 	n.run("places", n.places.Run)
 	n.run("certs", n.certs.Run)

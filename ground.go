@@ -18,6 +18,7 @@ const appendTimeout = 4 * time.Second
 // openGround opens keys, log, pseudonyms, intents and state: what every room stands on.
 func (n *Node) openGround(ctx context.Context) error {
 	n.refusals = newRefusals(n)
+	n.archive = &archive{node: n}
 	var err error
 	if n.logWatch, err = newLogWatch(n); err != nil {
 		return fmt.Errorf("metrics: %w", err)

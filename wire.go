@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/admin"
@@ -243,7 +242,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 	cfg := admin.Config{
 		Listener: l, OrgID: c.File.Tenant.OrgID, Node: c.File.Node.Name, Software: n.opts.Software, Started: time.Now(),
 		Credentials: n.credentials, Gate: n.gate, Router: n.router, Operators: operators{n}, Outlets: outlets{n}, Incidents: incidents{n.incidents, n}, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
-		Calls: n.callViews, Registrations: n.registrationViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, Request: n.request, LastTest: n.lastTest, Forget: n.forget,
+		Calls: n.callViews, Registrations: n.registrationViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, Request: n.request, LastTest: n.lastTest, Forget: n.archive.forget, Archive: n.archive,
 		Certificates: n.certs.register.List, Places: n.places.views, Sights: n.places.statement, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
@@ -263,22 +262,6 @@ func (n *Node) buildAPI(c *configs.Config) error {
 		l.Close()
 	}
 	return err
-}
-
-// forget makes a reference of the log name nobody any more. The entry comes first and carries the word that the log has; what it stood for is then destroyed on
-// the disk. What stands for nothing gets no entry: it may be a name or a number that somebody wrote there by mistake.
-func (n *Node) forget(ctx context.Context, f admin.Forget, by string) error {
-	ref, ok := n.names.Known(f.Ref)
-	if person := strings.HasPrefix(ref, "p-"); !ok || person != (f.What == "person") {
-		return audit.ErrForgotten
-	}
-	if _, err := n.log.Commit(ctx, audit.Forgotten{What: f.What, Ref: ref, By: n.pseudonym(by), Why: f.Reason}); err != nil {
-		return err
-	}
-	if f.What == "person" {
-		return n.names.Erase(ref)
-	}
-	return n.names.Destroy(ref)
 }
 
 // lastTest is the end of the last completed full drill. No room of this version runs drills, so none ever was.

@@ -130,6 +130,8 @@ type Config struct {
 	LastTest  func() (time.Time, bool) // end of the last completed full drill
 	// Forget destroys the salt of a call or the directory entry of a person, after the log has it.
 	Forget func(ctx context.Context, f Forget, by string) error
+	// Archive keeps legal holds and the classes of retention; nil: nobody can ask.
+	Archive Archive
 	// RotateKey hands the log over to a new key; nil: nobody can.
 	RotateKey func(ctx context.Context, k KeyRotation, by string) (KeyRotated, error)
 	Groups    func() []string // edge groups
@@ -314,6 +316,11 @@ func (s *Server) routes() []route {
 		{"POST /api/v1/notify/test", "", []string{"operator"}, s.testOutlets},
 		{"POST /api/v1/notify/resend", "", []string{"operator"}, s.resend},
 		{"POST /api/v1/forget", "", []string{"dpo"}, s.forget},
+		{"GET /api/v1/holds", "logs.view", nil, s.holds},
+		{"POST /api/v1/holds", "", append([]string{"dpo", "operator"}, people...), s.placeHold},
+		{"POST /api/v1/holds/{id}/lift", "", append([]string{"dpo", "operator"}, people...), s.liftHold},
+		{"GET /api/v1/retention", "logs.view", nil, s.retention},
+		{"POST /api/v1/retention/run", "", []string{"dpo"}, s.retention},
 		{"POST /api/v1/log/rotate-key", "", []string{"operator"}, s.rotateKey},
 		{"GET /api/v1/log/keys", "logs.view", nil, s.logKeys},
 		{"GET /api/v1/gate/readiness", "org.read", nil, s.readiness},

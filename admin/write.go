@@ -12,6 +12,7 @@ import (
 
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/audit/retain"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -199,6 +200,8 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request, id Identity) err
 	}
 	if err := s.c.Forget(r.Context(), f, id.Person); errors.Is(err, audit.ErrForgotten) {
 		return &Problem{Status: http.StatusNotFound, Title: "there is nothing to forget", Detail: "no salt or directory entry stands behind this reference"}
+	} else if errors.Is(err, retain.ErrKept) {
+		return &Problem{Status: http.StatusConflict, Title: "it must be kept", Detail: err.Error()}
 	} else if err != nil {
 		return err
 	}

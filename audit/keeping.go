@@ -5,6 +5,9 @@ const (
 	KindKeyRotated   Kind = "log.key_rotated"
 	KindClockQuality Kind = "clock.quality"
 	KindClockAlarm   Kind = "clock.alarm"
+	KindHoldPlaced   Kind = "retention.hold_placed"
+	KindHoldLifted   Kind = "retention.hold_lifted"
+	KindShredded     Kind = "retention.shredded"
 )
 
 // decodeKeeping is Decode for what is about the keeping of the log.
@@ -16,6 +19,12 @@ func decodeKeeping(e Entry) (Event, error) {
 		return decodeAs[ClockQuality](e)
 	case KindClockAlarm:
 		return decodeAs[ClockAlarm](e)
+	case KindHoldPlaced:
+		return decodeAs[HoldPlaced](e)
+	case KindHoldLifted:
+		return decodeAs[HoldLifted](e)
+	case KindShredded:
+		return decodeAs[Shredded](e)
 	}
 	return decodeIncident(e)
 }
@@ -23,7 +32,7 @@ func decodeKeeping(e Entry) (Event, error) {
 // ofKeeping says whether a kind is one of these.
 func (k Kind) ofKeeping() bool {
 	switch k {
-	case KindKeyRotated, KindClockQuality, KindClockAlarm:
+	case KindKeyRotated, KindClockQuality, KindClockAlarm, KindHoldPlaced, KindHoldLifted, KindShredded:
 		return true
 	}
 	return false

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cordonsip/cordon/audit/retain"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -91,6 +93,9 @@ func examples() []Event {
 		Gap{From: at, To: at.Add(time.Second), Cause: CauseCrash, Lost: 1, Calls: []string{call}},
 		ClockQuality{Cause: "stepped", Known: true, Synchronised: true, Source: "kernel (NTP disciplined)", Reference: "PTB", OffsetMS: number(0.25), EstErrorMS: number(1.5), MaxErrorMS: number(20), StepMS: -750},
 		ClockAlarm{What: "stepped_back", Since: at, Reference: "PTB", StepMS: -750},
+		HoldPlaced{retain.Hold{ID: "h-1", From: at.UTC(), To: at.UTC(), Trunk: "carrier-de", Ref: call, Reason: "proceedings", By: "p-a", At: at.UTC()}},
+		HoldLifted{ID: "h-1", Reason: "over", By: "p-b"},
+		Shredded{Days: []string{"20201120"}, Classes: []string{"all 5y: GDPR Art. 5(1)(e)"}, Calls: 12, Kept: 3, By: "p-a"},
 		KeyRotated{Handover: "cordon/log-key@v1\n", Old: "cordon/bank-1/edge-1+00000001", New: "cordon/bank-1/edge-1+00000002", By: "p-a", Reason: "yearly", Overlap: at, Compromised: at},
 	}
 }

@@ -32,6 +32,11 @@ type Pseudonyms interface {
 	// and wrap ErrForgotten when there was nothing to forget.
 	Destroy(callRef string) error
 	Erase(person string) error
+	// SaltDays are the days (YYYYMMDD) of which salts are kept, the oldest first; SaltsOf the references of one whose salts are; DestroySalts destroys some of
+	// one day, durably.
+	SaltDays() ([]string, error)
+	SaltsOf(day string) ([]string, error)
+	DestroySalts(day string, refs []string) error
 	// Health says whether what the references stand for is kept. It does not touch the disk.
 	Health() PseudonymsHealth
 	Close() error
@@ -58,6 +63,9 @@ type salts interface {
 	put(saltKey, salt)
 	get(saltKey) (salt, bool)
 	destroy(saltKey) error
+	days() ([]string, error)
+	list(day string) ([]string, error)
+	shred(day string, gone map[[16]byte]bool) error
 	// health gives the number of salts that were lost, and why the newest one was unless a later one was kept.
 	health() (lost uint64, why error)
 	close() error

@@ -75,6 +75,7 @@ func (b *builder) build() *Config {
 	b.spans(c)
 	b.witnesses(c)
 	b.clock(c)
+	b.retention(c)
 	b.incidents(c)
 	b.worm(c)
 	return c

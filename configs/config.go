@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/cordonsip/cordon/audit/retain"
+
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/approval/charter"
 	"github.com/cordonsip/cordon/healthcheck"
@@ -68,6 +70,7 @@ type Config struct {
 	Evidence   EvidencePart
 	Witnesses  WitnessesPart
 	Clock      ClockPart
+	Retention  []retain.Class
 	Incidents  incident.Rulebook
 	WORM       WORMPart
 	Entity     form.Entity // as reports name it

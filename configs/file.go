@@ -48,6 +48,8 @@ type File struct {
 	Entity Entity `yaml:"entity,omitempty"`
 	// What opens an incident, and what runs then.
 	Incidents Incidents `yaml:"incidents,omitempty"`
+	// How long what the log's references of calls stand for is kept, and why; default: five years. What a class says of its trunks goes beside what the class of all calls says: the longer one counts.
+	Retention []RetentionClass `yaml:"retention,omitempty"`
 	// Who is told.
 	Notify []Channel `yaml:"notify,omitempty"`
 	// The HTTP interface.

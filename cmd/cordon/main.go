@@ -50,6 +50,8 @@ type cli struct {
 	Log      logCmd      `cmd:"" help:"The keys that sign the log."`
 	Export   exportCmd   `cmd:"" help:"Files of the log for others."`
 	Restore  restoreCmd  `cmd:"" help:"Bring a log back from the copy that nobody can delete from."`
+	Hold     holdCmd     `cmd:"" help:"Legal holds: what must be kept, whatever its age."`
+	Retain   retainCmd   `cmd:"" name:"retention" help:"How long what references stand for is kept, and why."`
 	Forget   forgetCmd   `cmd:"" help:"Make a reference of the log name nobody any more."`
 	Law      lawCmd      `cmd:"" help:"The law table and its local suspensions."`
 	Schema   schemaCmd   `cmd:"" help:"Print the JSON schema of the configuration, for editors."`
