@@ -202,6 +202,7 @@ func TestNoClearanceOutlivesASwap(t *testing.T) {
 	open, shut := s.WithGrants(grantFor("iad", time.Hour, virginia)), s.WithGrants(nil)
 	f := NewFence(open, nil)
 	p, _ := f.Pass(Ask{Party: "iad", Plane: Media, Addr: addr("198.51.100.1:4000")})
+	f.Swap(shut)
 	at := time.Now()
 	var swaps atomic.Int64 // grows before an open snapshot and after a shut one, so it is even only while the pass is shut
 	var given atomic.Int64 // clearances
