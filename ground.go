@@ -95,7 +95,7 @@ func kernelClock(c *osnet.ClockCache) func() audit.Clock {
 }
 
 // openPolicy puts the first snapshot in force: from here on there is a fence.
-func (n *Node) openPolicy(context.Context) error {
+func (n *Node) openPolicy(ctx context.Context) error {
 	n.policy = newPolicyKeeper(n, n.opts.Config)
-	return n.policy.load()
+	return n.policy.load(ctx)
 }

@@ -33,6 +33,9 @@ type policyKeeper struct {
 	seen       fileMark
 	announced  map[string]bool           // ids of the grants that the log was last told of
 	against    []sovereign.Contradiction // what evidence says against declared places
+	effects    effects
+	cuts       []sovereign.Sever // in force
+	swapped    time.Time         // when the snapshot in force was put there
 
 	pending   chan struct{} // grants changed
 	adoptable chan struct{} // people approved a wider policy
@@ -49,7 +52,7 @@ func newPolicyKeeper(n *Node, cfg *configs.Config) *policyKeeper {
 }
 
 // load reads the overlay and puts the first snapshot in force.
-func (k *policyKeeper) load() error {
+func (k *policyKeeper) load(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	mark := markOf(k.cfg.Suspensions.File)
@@ -60,10 +63,14 @@ func (k *policyKeeper) load() error {
 	if k.overlay = overlay; err == nil { // else Run looks again, and tells the log of what was refused
 		k.seen = mark
 	}
-	snap, err := k.cfg.Snapshot(k.generation+1, k.grants, k.overlay)
+	if err := k.recall(ctx); err != nil {
+		return err
+	}
+	snap, e, err := k.build(k.cfg, k.overlay)
 	if err != nil {
 		return err
 	}
+	k.effects = e
 	k.put(snap)
 	return nil
 }
@@ -72,6 +79,7 @@ func (k *policyKeeper) load() error {
 func (k *policyKeeper) put(snap *sovereign.Snapshot) {
 	k.generation++
 	snap = snap.Bearing(k.against) // also one that was built from a configuration
+	k.swapped = time.Now()
 	if k.node.fence == nil {
 		k.node.fence = sovereign.NewFence(snap, k.node.refusals.add)
 	} else {
@@ -151,6 +159,7 @@ func (k *policyKeeper) Run(ctx context.Context) error {
 			k.node.mindPolicy(ctx)
 		case <-tick.C:
 			k.applyOverlay(ctx)
+			k.comeIntoForce(ctx)
 			k.node.mindPolicy(ctx)
 		}
 	}
@@ -194,7 +203,10 @@ func (k *policyKeeper) applyOverlay(ctx context.Context) {
 	if !fresh {
 		return
 	}
+	k.node.checker.Poke()
+	k.node.router.Poke()
 	k.tell(ctx, look)
+	k.remember(ctx)
 	k.after(ctx, "suspension")
 	facts := k.node.fence.Snapshot().FactsDigest()
 	k.invalidate(ctx, "the law table changed: an instrument was suspended", func(t approval.Ticket) bool { return t.Plan.FactsDigest != facts })
@@ -214,7 +226,7 @@ func (k *policyKeeper) look() (look struck, fresh bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.seen, k.overlay = mark, mergeSuspensions(k.overlay, overlay)
-	k.put(k.node.fence.Snapshot().WithSuspensions(k.overlay))
+	k.put(k.restruck())
 	return look, true
 }
 
@@ -248,12 +260,16 @@ func (k *policyKeeper) refusedLines(ctx context.Context, err error) {
 // newSuspensions gives what now stands in the file and did not before.
 func newSuspensions(before, now []sovereign.Suspension) []sovereign.Suspension {
 	known := map[string]bool{}
+	name := func(s sovereign.Suspension) string {
+		return s.Since.UTC().Format(time.RFC3339Nano) + " " + s.Instrument
+	}
 	for _, s := range before {
-		known[s.Instrument] = true
+		known[name(s)] = true
 	}
 	var out []sovereign.Suspension
 	for _, s := range now {
-		if !known[s.Instrument] {
+		if !known[name(s)] {
+			known[name(s)] = true
 			out = append(out, s)
 		}
 	}
@@ -294,7 +310,7 @@ func (k *policyKeeper) reload(ctx context.Context, w *weighed, by string, apply 
 	look := struck{newSuspensions(k.overlay, overlay), refused}
 	overlay = mergeSuspensions(k.overlay, overlay)
 	k.mu.Lock()
-	snap, err := cfg.Snapshot(k.generation+1, k.grants, overlay)
+	snap, e, err := k.build(cfg, overlay)
 	k.mu.Unlock()
 	if err != nil {
 		return struck{}, err
@@ -312,7 +328,7 @@ func (k *policyKeeper) reload(ctx context.Context, w *weighed, by string, apply 
 	if _, err := k.node.log.Commit(ctx, ev); err != nil {
 		return struck{}, errors.Join(err, apply(k.cfg))
 	}
-	if k.settle(cfg, overlay, mark, snap) {
+	if k.settle(cfg, overlay, mark, snap, e) {
 		if err := k.announce(ctx, "reload", by); err != nil {
 			k.node.logger.Error("grants changed during a reload and the log could not be written", "error", err)
 		}
@@ -321,13 +337,14 @@ func (k *policyKeeper) reload(ctx context.Context, w *weighed, by string, apply 
 }
 
 // settle puts what the log has in force. late: grants changed since snap was made, and a later snapshot of the same law is in force than the entry tells of.
-func (k *policyKeeper) settle(cfg *configs.Config, overlay []sovereign.Suspension, mark fileMark, snap *sovereign.Snapshot) (late bool) {
+func (k *policyKeeper) settle(cfg *configs.Config, overlay []sovereign.Suspension, mark fileMark, snap *sovereign.Snapshot, e effects) (late bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for ; snap.Generation() <= k.generation; late = true {
 		snap = snap.WithGrants(k.grants)
 	}
 	k.cfg, k.overlay, k.seen = cfg, overlay, mark
+	k.effects = k.effects.and(e)
 	k.put(snap)
 	return late
 }

@@ -159,6 +159,7 @@ type closure struct {
 	place       netip.Prefix
 	region      string
 	from, until time.Time // until zero: for good
+	words       time.Time // before then a last word may be said
 }
 
 // law is the key and the file of suspensions.
@@ -202,6 +203,9 @@ func (s *sim) watch(p vnet.Packet) {
 	}
 }
 
+// lastWord is what may still be said to a place that was struck: what ends something, and answers.
+var lastWord = regexp.MustCompile(`^(BYE|CANCEL|ACK) |^SIP/2\.0 [2-6]`)
+
 var callID = regexp.MustCompile(`(?i)\r\nCall-ID: *([^\r\n]+)`)
 
 // hear learns the Call-IDs of calls for help from what goes by, and says whether one begins here.
@@ -224,6 +228,9 @@ func (s *sim) closed(p vnet.Packet) (closure, bool) {
 	defer s.mu.Unlock()
 	for _, c := range s.closures {
 		if !c.place.Contains(p.To.Addr()) || !p.At.After(c.from) || !c.until.IsZero() && !p.At.Before(c.until) || p.Kind == vnet.FIN {
+			continue
+		}
+		if p.At.Before(c.words) && lastWord.Match(p.Data) {
 			continue
 		}
 		ids := callID.FindAllSubmatch(p.Data, -1)
@@ -454,7 +461,8 @@ func (s *sim) strike() {
 		return
 	}
 	at := time.Now().Add(400 * time.Millisecond) // the file is looked at every 200 ms
-	s.close(closure{place: placeOf["zrh"], region: "aws:eu-central-2", from: at}, closure{place: placeOf["swiss"], region: "sim:swiss", from: at})
+	words := time.Now().Add(time.Second)
+	s.close(closure{place: placeOf["zrh"], region: "aws:eu-central-2", from: at, words: words}, closure{place: placeOf["swiss"], region: "sim:swiss", from: at, words: words})
 	time.Sleep(time.Second)
 	for _, place := range []string{"10.20.0.10:5060", "10.2.0.10:5060"} {
 		if r := s.node.Fence().Judge(sovereign.Ask{Plane: sovereign.Signalling, Addr: netip.MustParseAddrPort(place)}); r.Verdict != sovereign.Hold {

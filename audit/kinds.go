@@ -19,6 +19,9 @@ const (
 	KindTableChanged      Kind = "routing.table_changed"
 	KindLawSuspended      Kind = "law.suspended"
 	KindSuspensionRefused Kind = "law.suspension_refused"
+	KindLawInForce        Kind = "law.in_force" // a suspension takes effect
+	KindLawEnding         Kind = "law.ending"   // an instrument ends by its own clock, and parties rest on it
+	KindSevered           Kind = "service.severed"
 	KindHealthChanged     Kind = "health.changed"
 	KindAnswersMoved      Kind = "dns.answers_moved"
 	KindFailoverApplied   Kind = "failover.applied"
@@ -463,5 +466,5 @@ func (k Kind) Known() bool {
 		KindIncidentOpened, KindIncidentUpdated, KindIncidentClassified, KindIncidentReported, KindIncidentClosed:
 		return true
 	}
-	return k.ofKeeping()
+	return k.ofKeeping() || k.ofLaw()
 }

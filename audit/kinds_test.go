@@ -47,6 +47,9 @@ func examples() []Event {
 		PlaceCleared{Party: "fra", Addr: "192.0.2.1", Region: "aws:eu-central-1", Countries: []string{"DE"}, Why: "w"},
 		PlaceDrifted{What: "prefix", Party: "fra", Subject: "sip.bank.example", Before: []string{"a"}, After: []string{"b"}},
 		as(KindFailoverApplied), as(KindFailoverHeld), as(KindFailoverRefused), as(KindFailback),
+		LawInForce{Instrument: "2000/518/EC", Since: at, From: at.Add(time.Second), Parties: []RunningCalls{{Party: "zrh", Rule: "finish", Until: at.Add(time.Hour), Calls: 3}}},
+		LawEnding{Instrument: "(EU) 2021/1772", Country: "GB", Until: at.Add(90 * 24 * time.Hour), Threshold: 90, Days: 89, Parties: []string{"lon"}},
+		Severed{What: "group", Name: "fra", Force: true, Back: true, Reason: "attack", By: "p-a", From: at, Parties: []RunningCalls{{Party: "fra", Rule: "end", Until: at.Add(time.Second), Calls: 2}}},
 		ServiceChanged{What: "group", Name: "fra", From: "in_service", To: "out", Reason: "change 4711", By: "p-a", Until: at},
 		RouteSwitched{Route: "inbound", From: "fra", To: "zrh", Back: true, Region: "aws:eu-central-2", Country: "CH", Verdict: "permit", Ground: "adequate", Reason: "change 4711", By: "p-a"},
 		RouteMigrated{Route: "inbound", To: "zrh", Back: true, Share: 0.1, Ranges: []string{"+4969*"}, Region: "aws:eu-central-2", Country: "CH", Verdict: "permit", Ground: "adequate", Reason: "wave 1", By: "p-a"},
@@ -148,6 +151,7 @@ func exampleReceipt(at time.Time, call string, move Move) Receipt {
 		Packets:   map[string]uint64{"CH": 3000, "DE": 3001},
 		Moves:     []Move{move},
 		Transfers: []Transfer{exampleTransfer(at)},
+		Struck:    []Struck{{T: at.Add(2 * time.Second), Leg: "b", Party: "zrh", Cause: "2000/518/EC", How: "ended", Until: at.Add(3 * time.Second)}},
 		Recording: RecordingState{
 			Required: true, Started: true, Country: "CH", Session: "s1",
 		},

@@ -37,6 +37,12 @@ func decodeNotice(e Entry) (Event, error) {
 		return decodeAs[QuorumBack](e)
 	case KindPlaceContradicted, KindPlaceCleared, KindPlaceDrifted:
 		return decodePlace(e)
+	case KindLawInForce:
+		return decodeAs[LawInForce](e)
+	case KindLawEnding:
+		return decodeAs[LawEnding](e)
+	case KindSevered:
+		return decodeAs[Severed](e)
 	}
 	return decodeCopy(e)
 }

@@ -29,12 +29,23 @@ type Receipt struct {
 	Packets      map[string]uint64 `json:"packets_per_country"`
 	Moves        []Move            `json:"mid_call_moves"`
 	Transfers    []Transfer        `json:"transfers,omitempty"`
+	Struck       []Struck          `json:"struck,omitempty"` // legs whose place was closed by law or by hand while the call was up
 	Recording    RecordingState    `json:"recording"`
 	Outcome      Outcome           `json:"outcome"`
 	Overall      string            `json:"overall"` // compliant | compliant_by_gate | refused_by_policy | violation | indeterminate
 	PolicyDigest string            `json:"policy_digest"`
 	Generation   uint64            `json:"generation"`
 	Announced    *Announced        `json:"announced,omitempty"` // what the caller was played in the place of a call
+}
+
+// Struck is one leg whose place was closed while the call was up, and what the declared rule for running calls made of it.
+type Struck struct {
+	T     time.Time `json:"t"`              // when it was seen
+	Leg   string    `json:"leg"`            // a | b
+	Party string    `json:"party"`          // trunk or edge group
+	Cause string    `json:"cause"`          // the suspended instrument, what was severed ("trunk carrier"), or the ground that closed the place
+	How   string    `json:"how"`            // ended | finished (within its leave) | rerouted (the transfers tell where)
+	Until time.Time `json:"until,omitzero"` // end of the leave; zero: there was none
 }
 
 // Announced is an announcement that a caller was played by the edge itself, over its own leg.
@@ -81,9 +92,9 @@ type ReceiptHop struct {
 // Transfer is one transfer that was asked for in a call: who asked, and what its own plan let through.
 type Transfer struct {
 	T            time.Time `json:"t"`
-	By           string    `json:"by"`             // a | b: the leg that asked
+	By           string    `json:"by"`             // a | b: the leg that asked; edge: nobody did, its place was closed
 	Party        string    `json:"party"`          // and its party
-	How          string    `json:"how"`            // refer | refer_replaces | refer_relayed | invite_replaces
+	How          string    `json:"how"`            // refer | refer_replaces | refer_relayed | invite_replaces | reroute
 	From         string    `json:"from,omitempty"` // the party in whose name the new leg was planned
 	Route        string    `json:"route,omitempty"`
 	Attempts     []Attempt `json:"attempts"` // every target in order, the refused ones with their ground

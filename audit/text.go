@@ -275,6 +275,9 @@ func (r *Receipt) text(t *text) {
 	if len(r.Transfers) > 0 {
 		list(t, `,"transfers":`, r.Transfers, transferText)
 	}
+	if len(r.Struck) > 0 {
+		list(t, `,"struck":`, r.Struck, struckText)
+	}
 	t.flag(`,"recording":{"required":`, r.Recording.Required)
 	t.flag(`,"started":`, r.Recording.Started)
 	t.some(`,"recorder_country":`, r.Recording.Country)
@@ -404,6 +407,16 @@ func transferText(t *text, x *Transfer) {
 	if x.Generation != 0 {
 		t.count(`,"generation":`, x.Generation)
 	}
+	t.raw("}")
+}
+
+func struckText(t *text, x *Struck) {
+	t.time(`{"t":`, x.T)
+	t.str(`,"leg":`, x.Leg)
+	t.str(`,"party":`, x.Party)
+	t.str(`,"cause":`, x.Cause)
+	t.str(`,"how":`, x.How)
+	t.once(`,"until":`, x.Until)
 	t.raw("}")
 }
 

@@ -64,6 +64,7 @@ func (b *builder) build() *Config {
 	b.emergency(c)
 	b.dns(c)
 	b.gate(c)
+	b.lawRules(c)
 	b.people(c)
 	b.log(c)
 	b.channels(c)

@@ -37,6 +37,7 @@ type Config struct {
 	Parties      []sovereign.Party
 	Suspensions  SuspensionSource
 	Bound        *charter.Charter // judges, too, while what is wider than it waits for people; nil: nothing does. See Within
+	Law          LawPart
 
 	Listeners []ListenerPart
 	Media     MediaPart

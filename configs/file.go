@@ -12,6 +12,8 @@ type File struct {
 	Node Node `yaml:"node"`
 	// What the operator permits.
 	Policy Policy `yaml:"policy"`
+	// What becomes of running calls when the law changes.
+	Law Law `yaml:"law,omitempty"`
 	// Regions of your own: data centres and carrier sites that no public catalogue lists.
 	Regions []Region `yaml:"regions,omitempty"`
 	// Address prefixes, declared by contract. An address outside all of them is refused.

@@ -232,9 +232,25 @@ func (s *Session) admit(e end, rem *remote, cause string) *Refusal {
 	return ref
 }
 
+// finishing is the pass of a leg whose place was closed and that is let finish where it is, and go nowhere else: a new one is not to be had. nil: it is not.
+func (l *leg) finishing(to netip.AddrPort) *sovereign.Pass {
+	if l == nil || l.remote == nil {
+		return nil
+	}
+	for _, p := range [...]*sovereign.Pass{l.remote.pass, l.remote.rtcp} {
+		if p != nil && p.Addr() == to && p.Live(time.Time{}) && p.Ruling().Ground == sovereign.GroundRunning {
+			return p
+		}
+	}
+	return nil
+}
+
 // judge asks the fence for one address of a side.
 func (s *Session) judge(e end, to netip.AddrPort, cause string) (*sovereign.Pass, *Refusal) {
-	pass, ruling := s.r.cfg.Fence.Pass(sovereign.Ask{Party: e.cfg.Party, Plane: sovereign.Media, Purpose: e.cfg.Purpose, Addr: to})
+	if pass := e.l.finishing(to); pass != nil {
+		return pass, nil
+	}
+	pass, ruling := s.r.cfg.Fence.Pass(sovereign.Ask{Party: e.cfg.Party, Plane: sovereign.Media, Purpose: e.cfg.Purpose, Addr: to, Began: time.Now().UnixNano()})
 	if pass != nil {
 		return pass, nil
 	}

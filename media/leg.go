@@ -138,7 +138,7 @@ func (l *leg) moved(m plane.Move) {
 
 // judge asks the fence for an address of this leg's far end.
 func (l *leg) judge(to netip.AddrPort) (*sovereign.Pass, sovereign.Ruling) {
-	return l.s.r.cfg.Fence.Pass(sovereign.Ask{Party: l.cfg.Party, Plane: sovereign.Media, Purpose: l.cfg.Purpose, Addr: to})
+	return l.s.r.cfg.Fence.Pass(sovereign.Ask{Party: l.cfg.Party, Plane: sovereign.Media, Purpose: l.cfg.Purpose, Addr: to, Began: time.Now().UnixNano()})
 }
 
 // silence stops a leg whose stream was refused or taken away.

@@ -45,6 +45,9 @@ var fields = map[audit.Kind]struct {
 	audit.KindWideningHeld:      {"proposed", []string{"cause", "charter", "proposed"}},
 	audit.KindLawSuspended:      {"instrument", []string{"instrument", "since"}},
 	audit.KindSuspensionRefused: {"", nil},
+	audit.KindLawInForce:        {"instrument", []string{"instrument", "since", "from", "parties"}},
+	audit.KindLawEnding:         {"instrument", []string{"instrument", "country", "until", "threshold_days", "days_left", "parties"}},
+	audit.KindSevered:           {"name", []string{"what", "name", "force", "back", "from", "parties"}},
 	audit.KindHealthChanged:     {"target", []string{"target", "party", "from", "to", "why"}},
 	audit.KindAnswersMoved:      {"party", []string{"party", "host", "before", "after"}},
 	audit.KindFailoverApplied:   {"route", failoverFields},
@@ -96,6 +99,7 @@ var failoverFields = []string{"trunk", "route", "from", "to", "region", "country
 // DefaultKinds are what a channel carries that names no kinds.
 func DefaultKinds() []string {
 	return []string{
+		string(audit.KindSevered),
 		"failover.*", string(audit.KindGateChanged), string(audit.KindGateReadiness), "approval.key_*", "law.*", "place.*", string(audit.KindReloadRefused), string(audit.KindWideningHeld), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
 		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*", "log.copy_*",

@@ -96,7 +96,7 @@ func TestKinds(t *testing.T) {
 		words []string
 		n     int // -1: refused
 	}{
-		{nil, 40},
+		{nil, 43},
 		{[]string{"incident.*"}, 5},
 		{[]string{"witness.*"}, 2},
 		{[]string{"place.*"}, 3},

@@ -17,6 +17,7 @@ const (
 
 // severities of kinds that always have the same one. The others are Plain, but for what SeverityOf looks into.
 var severities = map[audit.Kind]Severity{
+	audit.KindLawInForce: Failing, audit.KindLawEnding: Warning, audit.KindSevered: Critical,
 	audit.KindFailoverHeld: Critical, audit.KindFailoverRefused: Critical, audit.KindFailoverApplied: Failing, audit.KindGap: Failing, audit.KindFenceRefused: Failing,
 	audit.KindLawSuspended: Failing, audit.KindNoticeUndelivered: Failing, audit.KindCertRefused: Failing, audit.KindSuspensionRefused: Warning,
 	audit.KindPlaceContradicted: Failing, audit.KindPlaceDrifted: Warning,

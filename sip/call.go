@@ -49,6 +49,7 @@ type call struct {
 	refers    overload.Bucket
 	transfers []audit.Transfer
 	former    []formerLeg // legs that were replaced
+	struck    *struck     // what the law closed while the call was up; nil: nothing
 
 	reason  routing.RouteReason // of the hop that was contacted last, and its grant
 	grant   string
@@ -352,36 +353,6 @@ func (c *call) confirm(tx *transaction.Server, res *msg.Response, sdp []byte, pa
 	l.accept(tx, res, onAck)
 	l.timing.start(l)
 	c.b.timing.start(c.b)
-}
-
-// fenced says whether a pass that this call's legs rest on has died, or is about to.
-func (c *call) fenced(now time.Time) bool {
-	for _, l := range []*leg{c.a, c.b} {
-		if l != nil && !l.ended && (l.closed(now) || l.closing(now)) {
-			return true
-		}
-	}
-	return false
-}
-
-// closing says that this leg rests on a grant whose end is so near that the BYE must go now: after it nothing may.
-func (l *leg) closing(now time.Time) bool {
-	p := l.flow.Pass()
-	if p == nil {
-		return false
-	}
-	return ending(p.Ruling(), now)
-}
-
-// ending says that a ruling rests on a grant that is all but over.
-func ending(r sovereign.Ruling, now time.Time) bool {
-	return r.Ground == sovereign.GroundGrant && !r.Until.IsZero() && r.Until.Sub(now) < lastWords
-}
-
-// closed says that nothing may be sent on this leg any more.
-func (l *leg) closed(now time.Time) bool {
-	p := l.flow.Pass()
-	return p != nil && !p.Live(now)
 }
 
 // glimpse is what people see of the call between two changes of its state. Most are never looked at, so it holds what costs nothing, and lies in the call: the

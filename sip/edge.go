@@ -60,6 +60,8 @@ type Party struct {
 	MaxCalls int
 	MaxCPS   float64 // new calls per second, in each direction; 0: no limit
 	Guard    Guard
+	// Reroute has a call that this party answered go on with another one when the law closes this one's place; else it ends, at once or as its leave says.
+	Reroute bool
 	// LargeByTCP sends requests over 1,300 bytes that would go to it by UDP over TCP instead, to the same address (RFC 3261 section 18.1.1).
 	LargeByTCP bool
 	Messages   []string // content types of pager-mode messages (RFC 3428) that may go to it; nil: text/plain
@@ -273,6 +275,7 @@ func (e *Edge) Run(ctx context.Context) error {
 		})
 		s.loop.Post(s.sweep)
 	}
+	defer e.c.Fence.OnSwap(e.lookAgain)()
 	wg.Go(func() { e.screen.report(inner) })
 	wg.Go(func() { e.registrar.run(inner) })
 	e.shards[0].loop.Post(e.registrants.tick)

@@ -18,7 +18,7 @@ func (s *shard) excused(in transport.Incoming) bool {
 		return true // an answer: of what was asked there lawfully, or nobody's
 	}
 	id := req.CallID().Value()
-	if s.belongs(req, id) {
+	if s.belongs(req, id) || s.finishing(req, id) {
 		return true
 	}
 	party := s.e.profiles.Load().byName[in.Party]

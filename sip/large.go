@@ -65,6 +65,7 @@ func (e *Edge) wide(f transport.Flow) (transport.Flow, bool) {
 		return f, false
 	}
 	ask.At = time.Now()
+	ask.Began = ask.At.UnixNano()
 	pass, _ := e.c.Fence.Pass(ask)
 	wide, err := e.tl.Flow(transport.Dest{Proto: transport.TCP, Addr: f.Remote(), Party: ask.Party, Pass: pass})
 	if err != nil {

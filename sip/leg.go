@@ -55,6 +55,7 @@ type leg struct {
 	informs bool // and INFO
 	ended   bool
 	dead    bool  // its media is
+	struck  bool  // its place was closed while the call was up, and the call noted it
 	guest   bool  // its Call-ID belongs to another loop
 	accepts bool  // it came out of the last run, and its connection was the far end's
 	torn    *torn // what was under way when the last run ended; nil: nothing

@@ -95,7 +95,7 @@ func (c *call) receipt(s *sheet) {
 	if c.emergency() {
 		r.RouteReason = string(routing.ReasonEmergency)
 	}
-	r.Transfers = append([]audit.Transfer(nil), c.transfers...)
+	r.Transfers, r.Struck = append([]audit.Transfer(nil), c.transfers...), c.struck.record()
 	for _, f := range c.former {
 		r.Hops = append(r.Hops, f.hop)
 	}

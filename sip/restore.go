@@ -339,7 +339,7 @@ func (s *sessionTimer) resume(l *leg) {
 // pass is the permission to speak to the far end of a leg at an address; nil without one.
 func (l *leg) passTo(at netAddrPort) (*sovereign.Pass, sovereign.Ruling) {
 	e := l.c.sh.e
-	a := sovereign.Ask{Party: l.party.Name, Plane: sovereign.Signalling, Addr: at, Keys: l.party.Keys, At: time.Now()}
+	a := sovereign.Ask{Party: l.party.Name, Plane: sovereign.Signalling, Addr: at, Keys: l.party.Keys, At: time.Now(), Began: l.c.start.UnixNano()}
 	if l.target != "" || l.c.emergency() {
 		a.Purpose = l.c.plan.Purpose
 	}

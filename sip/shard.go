@@ -202,7 +202,7 @@ func (s *shard) inDialog(tx *transaction.Server, req *msg.Request, in transport.
 		s.answer(tx, 481)
 		return
 	}
-	if tx != nil && l.c.emergency() {
+	if tx != nil && (l.c.emergency() || l.leaving(time.Now())) {
 		tx.Use(l.flow) // its answer, too, outlives a change of the law
 	}
 	l.request(tx, req, in, from)
@@ -378,31 +378,6 @@ func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.In
 		s.needs(c.a.callID)
 	}
 	c.begin()
-}
-
-// sweepEvery is how soon a call ends whose way was closed by the law: a suspension, a revoked grant. A grant that ends by its clock ends its calls lastWords
-// before, so that their BYE and its answer cross while they may; a stream is closed half a second before the end.
-const (
-	sweepEvery = 500 * time.Millisecond
-	lastWords  = 1500 * time.Millisecond
-)
-
-// sweep ends the calls whose passes died. It looks once per beat, without a lock.
-func (s *shard) sweep() {
-	now := time.Now()
-	for c := range s.calls {
-		if c.fenced(now) {
-			c.hangup(byEdge, reason{"SIP", 403, "the policy ended this call"})
-			continue
-		}
-		for _, t := range [...]*attempt{c.cur, c.beside} {
-			if t != nil && c.b == nil && !t.done && !t.dead && !t.sent.IsZero() && t.leg.closed(now) {
-				c.held = true
-				t.give("fenced", reason{"SIP", 403, "the policy closed this way"})
-			}
-		}
-	}
-	s.loop.After(sweepEvery, s.sweep)
 }
 
 // endAll ends every call: the edge stops.

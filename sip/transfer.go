@@ -34,6 +34,7 @@ type transfer struct {
 	seating  bool     // media puts the new far end in force right now
 	gone     []reason // why the walk ended meanwhile
 	over     bool
+	escapes  bool // nobody asked: the place of the leg was closed
 }
 
 // moving is what a leg knows of transfers.
@@ -130,7 +131,6 @@ func (t *transfer) plan(a *ask) (routing.Plan, *Party) {
 
 // accept judges the way and answers the REFER: 202, or a refusal that says why nobody can be called.
 func (t *transfer) accept(tx *transaction.Server, req *msg.Request, a *ask, f *far) {
-	c := t.c
 	plan, from := routing.Plan{}, t.stay.party
 	if f != nil {
 		plan = t.planTo(f)
@@ -149,10 +149,16 @@ func (t *transfer) accept(tx *transaction.Server, req *msg.Request, a *ask, f *f
 		t.nowhere(tx, plan)
 		return
 	}
-	t.walk = newCall(c.sh, t.stay.party, a, plan)
-	t.walk.via, t.walk.ids.a, t.walk.logDown = t, c.sessionOf(t.stay.side), c.logDown
 	t.rec.From = from.Name
 	t.answer(tx, req)
+	t.begun(a, plan)
+}
+
+// begun walks the hops of a plan for who stays.
+func (t *transfer) begun(a *ask, plan routing.Plan) {
+	c := t.c
+	t.walk = newCall(c.sh, t.stay.party, a, plan)
+	t.walk.via, t.walk.ids.a, t.walk.logDown = t, c.sessionOf(t.stay.side), c.logDown
 	t.recordable(func() {
 		c.sh.calls[t.walk] = struct{}{}
 		t.walk.setup = c.sh.loop.After(c.within(t.by.party.Within.Setup, 30*time.Second), func() {
@@ -443,7 +449,12 @@ func (t *transfer) failed(status int, result string, rs []reason) {
 		t.c.sh.e.off(swap.Drop)
 	}
 	t.sub.finish(func() {}, status, hs...)
-	if t.by.ended && !t.c.ended { // the transferor did not wait: nobody is left to talk to
+	switch {
+	case !t.by.ended || t.c.ended:
+	case t.escapes:
+		t.c.endStruck()
+		t.c.hangup(byEdge, rs...)
+	default: // the transferor did not wait: nobody is left to talk to
 		t.c.hangup(sideName(t.by.side), rs...)
 	}
 }

@@ -35,12 +35,12 @@ func (s *shard) wayTo(h *routing.Hop, p *Party, purpose sovereign.Purpose) (w wa
 	k := wayKey{p.Name, purpose, p.Keys, h.Target.Addr}
 	shared := transport.Proto(h.Target.Transport) == transport.UDP && h.Target.Member != healthcheck.Registered
 	if shared {
-		if w, ok := s.ways[k]; ok && w.pass.Live(now) {
+		if w, ok := s.ways[k]; ok && w.pass.Live(now) && !leaves(w.pass, now) {
 			s.e.know(transport.UDP, h.Target.Addr, h.Target.Party)
 			return w, w.pass.Ruling(), nil
 		}
 	}
-	w.pass, r = s.e.c.Fence.Pass(sovereign.Ask{Party: p.Name, Plane: sovereign.Signalling, Purpose: purpose, Addr: h.Target.Addr, Keys: p.Keys, At: now})
+	w.pass, r = s.e.c.Fence.Pass(sovereign.Ask{Party: p.Name, Plane: sovereign.Signalling, Purpose: purpose, Addr: h.Target.Addr, Keys: p.Keys, At: now, Began: now.UnixNano()})
 	if w.pass == nil {
 		return w, r, nil
 	}

@@ -227,7 +227,7 @@ func (c *conn) arm(now, until time.Time) {
 	}
 }
 
-// farewell is how long before the end of a grant its streams are closed: the last segments of a connection (FIN, and the answer to the peer's) are
+// farewell is how long before the end of a grant or a leave its streams are closed: the last segments of a connection (FIN, and the answer to the peer's) are
 // datagrams too, and must leave while the grant is live.
 const farewell = 500 * time.Millisecond
 
@@ -239,7 +239,7 @@ func (c *conn) check(now time.Time) {
 	}
 	r := c.pass.Ruling()
 	last := r.Until
-	if r.Ground == GroundGrant {
+	if r.Ground == GroundGrant || r.Ground == GroundRunning {
 		last = last.Add(-farewell)
 		if !now.Before(last) {
 			c.ending.Store(true)

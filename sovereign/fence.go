@@ -117,7 +117,7 @@ func (f *Fence) Pass(a Ask) (*Pass, Ruling) {
 	if who == nil {
 		who = a.timeless()
 	}
-	p := &Pass{fence: f, who: who, addr: a.Addr}
+	p := &Pass{fence: f, who: who, addr: a.Addr, began: a.Began}
 	p.standing.Store(v)
 	return p, v.ruling
 }
@@ -144,6 +144,7 @@ type Pass struct {
 	fence    *Fence
 	who      *Ask           // whose Addr and times say nothing: passes of many addresses share one. Nobody changes it
 	addr     netip.AddrPort // the one that it opens
+	began    int64          // as Ask.Began
 	standing atomic.Pointer[verdictOf]
 }
 
@@ -160,13 +161,13 @@ func (p *Pass) Ask() Ask {
 		return Ask{}
 	}
 	a := *p.who.timeless()
-	a.Addr = p.addr
+	a.Addr, a.Began = p.addr, p.began
 	return a
 }
 
 // timeless is a copy of a without its times.
 func (a Ask) timeless() *Ask {
-	a.At, a.KnownAt = time.Time{}, time.Time{}
+	a.At, a.KnownAt, a.Began = time.Time{}, time.Time{}, 0
 	return &a
 }
 

@@ -90,6 +90,8 @@ type trial struct {
 	party *Party
 	place Place // of the address of the question
 	spots []spot
+
+	forced bool // a cut that emergency calls do not pass either
 }
 
 // atAddress is the role of what lies where the address of the question is: in trial.place.
@@ -105,6 +107,7 @@ type spot struct {
 	ground  Ground
 	finding Finding
 	until   time.Time
+	cause   *Sever // with GroundSevered
 }
 
 // collect judges every place that the question touches.
@@ -251,6 +254,8 @@ func (t *trial) judge(sp *spot) {
 // severity orders grounds and standings within one verdict: the graver one is the one that a person should read.
 func (sp *spot) severity() int {
 	switch sp.ground {
+	case GroundSevered:
+		return 8
 	case GroundContradicted:
 		return 7
 	case GroundSuspended:
@@ -276,6 +281,7 @@ func (sp *spot) stricter(than *spot) bool {
 
 // ruling takes the strictest spot and lets an emergency call or a grant open what is held.
 func (t *trial) ruling() Ruling {
+	t.sever()
 	worst := &t.spots[0]
 	proof, until := worst.proof, time.Time{}
 	for i := range t.spots {
@@ -302,7 +308,7 @@ func (t *trial) ruling() Ruling {
 	if r.Verdict != Hold {
 		return r
 	}
-	if t.ask.Purpose == EmergencyCall {
+	if t.ask.Purpose == EmergencyCall && !t.forced {
 		r.Verdict, r.Ground = Permit, GroundEmergency
 		r.Why += "; an emergency call is never held"
 		return r
@@ -311,6 +317,12 @@ func (t *trial) ruling() Ruling {
 	if ok {
 		r.Verdict, r.Ground, r.Grant, r.Until = Permit, GroundGrant, g.ID, earlier(r.Until, g.Until)
 		r.Why += fmt.Sprintf("; grant %s permits it until %s", g.ID, g.Until.UTC().Format(time.RFC3339))
+		return r
+	}
+	if last, ok := t.leave(); ok {
+		r.Verdict, r.Ground, r.Until = Permit, GroundRunning, earlier(r.Until, last)
+		r.Instrument = worst.struckBy()
+		r.Why += "; it was running when that came into force, and may end until " + last.UTC().Format(time.RFC3339Nano)
 		return r
 	}
 	r.Until = earlier(r.Until, coming)
@@ -338,10 +350,11 @@ func (t *trial) grant() (best Grant, ok bool, coming time.Time) {
 	return best, ok, coming
 }
 
-// covers says whether g names every held region. A held place without a region cannot be named, so it cannot be granted.
+// covers says whether g names every held region. A held place without a region cannot be named, so it cannot be granted; what a person severed
+// is not granted either, and a grant from before an instrument was struck does not stand in for it.
 func (t *trial) covers(g Grant) bool {
 	for _, sp := range t.spots {
-		if sp.verdict == Hold && (sp.region.IsZero() || !slices.Contains(g.Regions, sp.region)) {
+		if sp.verdict == Hold && (sp.ground == GroundSevered || t.struckSince(&sp, g.NotBefore) || sp.region.IsZero() || !slices.Contains(g.Regions, sp.region)) {
 			return false
 		}
 	}
@@ -379,6 +392,8 @@ func (t *trial) why(sp *spot) string {
 	b.WriteString(": ")
 	b.WriteString(sp.finding.Why)
 	switch sp.ground {
+	case GroundSevered:
+		b.WriteString(", but " + sp.cause.Cause() + " was severed by hand on " + sp.cause.From.UTC().Format(time.RFC3339))
 	case GroundPreset:
 		b.WriteString(", which the preset " + string(t.s.cfg.Policy.Preset) + " does not accept")
 	case GroundNotAllowListed:

@@ -23,7 +23,7 @@ const rememberFor = time.Second
 // alike is a with what its answer does not depend on taken out; ok is false for a question that is not remembered.
 func (a Ask) alike() (same Ask, ok bool) {
 	ok = a.KnownAt.IsZero() && a.Region.IsZero() && a.Addr.IsValid()
-	a.Addr, a.At = netip.AddrPortFrom(a.Addr.Addr(), 0), time.Time{}
+	a.Addr, a.At, a.Began = netip.AddrPortFrom(a.Addr.Addr(), 0), time.Time{}, 0 // a permit by a leave is not remembered
 	return a, ok
 }
 
@@ -69,7 +69,7 @@ func (s *Snapshot) standing(a Ask) (v *verdictOf, who *Ask) {
 			}
 		}
 	}
-	if fresh.ruling.Permitted() && (known == nil || !a.At.Before(known.from)) { // a question about the past does not push out the present
+	if fresh.ruling.Permitted() && fresh.ruling.Ground != GroundRunning && (known == nil || !a.At.Before(known.from)) { // a question about the past does not push out the present
 		slot.Store(fresh)
 	}
 	return &fresh.verdictOf, &fresh.ask

@@ -137,6 +137,32 @@ func (d draw) suspensions() []Suspension {
 	return append(out, Suspension{Instrument: []string{"2000/518/EC", "(EU) 2021/1772", "(EU) 2023/1795"}[d.IntN(3)], Since: d.when()})
 }
 
+// running is ask for a session that may have been running for a while.
+func (d draw) running() Ask {
+	a := d.ask()
+	if d.IntN(2) == 0 {
+		a.Began = d.when().UnixNano()
+	}
+	return a
+}
+
+// strikes are leaves and cuts for what the other draws name.
+func (d draw) strikes() (leaves []Leave, severed []Sever) {
+	for range d.IntN(4) {
+		from := d.when()
+		leaves = append(leaves, Leave{
+			Cause: []string{"2000/518/EC", "(EU) 2021/1772", "group p1", "region aws:eu-central-1"}[d.IntN(4)], Party: []string{"", "p1", "p2"}[d.IntN(3)],
+			From: from, Until: from.Add(time.Duration(d.IntN(9000)) * time.Hour), Media: d.IntN(2) == 0,
+		})
+	}
+	for range d.IntN(3) {
+		severed = append(severed, Sever{
+			Kind: []string{SeverTrunk, SeverGroup, SeverRegion}[d.IntN(3)], Name: []string{"p1", "p2", "aws:eu-central-1"}[d.IntN(3)], From: d.when(), Force: d.IntN(2) == 0,
+		})
+	}
+	return leaves, severed
+}
+
 // Three promises over random worlds: nothing opens what is denied, a suspension never loosens, a narrower allow-list never loosens.
 func TestProperties(t *testing.T) {
 	var seen [3]int // verdicts, so that the test is known to have met each

@@ -67,6 +67,8 @@ const (
 	GroundNoAdequacy          Ground = "no_adequacy"
 	GroundContested           Ground = "contested_territory"
 	GroundSuspended           Ground = "instrument_suspended"
+	GroundSevered             Ground = "severed"      // a person cut it off; no grant opens it
+	GroundRunning             Ground = "running_call" // struck, and a declared rule lets the session that was running end in order
 	GroundDeniedJurisdiction  Ground = "jurisdiction_denied"
 	GroundUnknownCountry      Ground = "country_unknown"
 	GroundUnknownRegion       Ground = "region_unknown"
@@ -93,13 +95,16 @@ type Ask struct {
 	Party   string // name of a declared Party; "" for infrastructure that is judged by address alone
 	Plane   Plane
 	Purpose Purpose
-	Addr    netip.AddrPort // port 0 when it does not matter
-	Region  Region
 	// Keys is true when the far end of this signalling hop can read SDES keys (RFC 4568): it then terminates media too, and the
 	// media places of the party are judged with it.
 	Keys    bool
+	Addr    netip.AddrPort // port 0 when it does not matter
+	Region  Region
 	At      time.Time // as of when; zero means now
 	KnownAt time.Time // with whose knowledge; zero means At. A later KnownAt sees annulments ex tunc.
+	// Began is since when the call's session has been sending there, in nanoseconds since 1970: the moment at which its Pass was asked for, or of a call that was
+	// taken up after a restart an earlier one. 0 for what is no part of a call. Only a Leave reads it.
+	Began int64
 }
 
 // Ruling is the answer to one Ask. The zero Ruling denies.
@@ -111,7 +116,7 @@ type Ruling struct {
 	Region     Region    `json:"region,omitzero"` // the region that decided
 	Country    Country   `json:"country"`         // the country that decided
 	Standing   Standing  `json:"standing"`        // of that country
-	Instrument string    `json:"instrument"`      // "2000/518/EC"; empty inside the EEA
+	Instrument string    `json:"instrument"`      // "2000/518/EC"; empty inside the EEA; with GroundRunning what struck the place: an instrument or Sever.Cause
 	Proof      Proof     `json:"proof,omitempty"` // the weakest of all places that were judged
 	Until      time.Time `json:"until,omitzero"`  // judge again at the latest then: end of an instrument, declaration or grant; zero means open
 	Grant      string    `json:"grant,omitempty"` // id of the grant, with GroundGrant

@@ -25,6 +25,8 @@ type SnapshotConfig struct {
 	Parties    []Party
 	Suspended  []Suspension // verified overlay
 	Grants     []Grant
+	Leaves     []Leave // of running sessions, for what was struck
+	Severed    []Sever // cuts that people made
 	Generation uint64
 	// Contradicted is what evidence says against declared places.
 	Contradicted []Contradiction
@@ -61,6 +63,7 @@ func NewSnapshot(cfg SnapshotConfig) (*Snapshot, error) {
 	cfg.Parties = slices.Clone(cfg.Parties)
 	cfg.Suspended = slices.Clone(cfg.Suspended)
 	cfg.Grants = slices.Clone(cfg.Grants)
+	cfg.Leaves, cfg.Severed = slices.Clone(cfg.Leaves), slices.Clone(cfg.Severed)
 	s := &Snapshot{cfg: cfg, trials: &sync.Pool{}, memory: &memory{}, parties: make(map[string]*Party, len(cfg.Parties))}
 	for i := range cfg.Parties {
 		p := &cfg.Parties[i]

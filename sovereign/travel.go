@@ -26,8 +26,8 @@ import (
 const MaxSnapshot = 64 << 20
 
 const (
-	snapshotForm = "cordon.snapshot\x01" // begins every snapshot that travels; the last byte is the version
-	bearingForm  = "cordon.snapshot\x02" // the same where evidence contradicts a place: an earlier version, which would not know of it, refuses it
+	snapshotForm = "cordon.snapshot\x05" // begins every snapshot that travels; the last byte is the version
+	bearingForm  = "cordon.snapshot\x06" // the same where evidence contradicts a place: an earlier version, which would not know of it, refuses it
 	bearingMark  = 1                     // what that adds to the version
 	boundedMark  = 2                     // what another policy that has a say adds to it, for the same reason
 	maxTable     = 8 << 20               // of a fact table, unpacked
@@ -73,6 +73,8 @@ func (s *Snapshot) writeHead(w *octets.Writer) {
 	w.Text(s.factsDigest)
 	octets.Put(w, s.cfg.Suspended, writeSuspension)
 	octets.Put(w, s.cfg.Grants, writeGrant)
+	octets.Put(w, s.cfg.Leaves, writeLeave)
+	octets.Put(w, s.cfg.Severed, writeSever)
 }
 
 // writeGround writes the rest, with the fact tables as they were packed.
@@ -181,6 +183,8 @@ type travelled struct {
 	suspended    []Suspension
 	grants       []Grant
 	contradicted []Contradiction
+	leaves       []Leave
+	severed      []Sever
 	bounded      bool // another policy has a say, too
 	ruled
 	within ruled
@@ -202,6 +206,7 @@ func readHead(r *octets.Reader, bearing bool) *travelled {
 		t.contradicted = octets.List(r, readContradiction)
 	}
 	t.generation, t.factsDigest, t.suspended, t.grants = r.Uint(), r.Text(), octets.List(r, readSuspension), octets.List(r, readGrant)
+	t.leaves, t.severed = octets.List(r, readLeave), octets.List(r, readSever)
 	return t
 }
 
@@ -225,7 +230,7 @@ func (t *ruled) readPolicy(r *octets.Reader) {
 
 // upon builds what came on s, which rests on the same ground.
 func (t *travelled) upon(s *Snapshot) (*Snapshot, error) {
-	next := s.WithGrants(t.grants).WithSuspensions(t.suspended).Bearing(t.contradicted)
+	next := s.WithGrants(t.grants).WithStrikes(t.suspended, t.leaves, t.severed).Bearing(t.contradicted)
 	if next.cfg.Generation = t.generation; next.factsDigest != t.factsDigest {
 		return nil, t.otherFacts(next)
 	}
@@ -284,7 +289,7 @@ func (t *travelled) build(l *Law, p *ruled, within *Snapshot) (*Snapshot, error)
 		}
 	}
 	cfg := SnapshotConfig{
-		Law: l, Catalogue: c, Policy: p.policy, Atlas: atlas, Parties: p.parties, Suspended: t.suspended, Grants: t.grants, Generation: t.generation, Within: within,
+		Law: l, Catalogue: c, Policy: p.policy, Atlas: atlas, Parties: p.parties, Suspended: t.suspended, Grants: t.grants, Leaves: t.leaves, Severed: t.severed, Generation: t.generation, Within: within,
 	}
 	if p == &t.ruled {
 		cfg.Contradicted = t.contradicted

@@ -50,6 +50,9 @@ func equal(t testing.TB, a, b *Snapshot) {
 	if a.Generation() != b.Generation() || a.PolicyDigest() != b.PolicyDigest() || a.FactsDigest() != b.FactsDigest() {
 		t.Fatalf("generation %d %d, policy %s %s, facts %s %s", a.Generation(), b.Generation(), a.PolicyDigest(), b.PolicyDigest(), a.FactsDigest(), b.FactsDigest())
 	}
+	if !reflect.DeepEqual(a.Leaves(), b.Leaves()) || !reflect.DeepEqual(a.Severed(), b.Severed()) {
+		t.Fatalf("%+v %+v, and there %+v %+v", a.Leaves(), a.Severed(), b.Leaves(), b.Severed())
+	}
 	if !reflect.DeepEqual(a.Grants(), b.Grants()) || !reflect.DeepEqual(a.Suspended(), b.Suspended()) || !reflect.DeepEqual(a.Policy(), b.Policy()) {
 		t.Fatalf("%+v %+v %+v, and there %+v %+v %+v", a.Grants(), a.Suspended(), a.Policy(), b.Grants(), b.Suspended(), b.Policy())
 	}
@@ -69,6 +72,9 @@ func TestACopyRulesAlike(t *testing.T) {
 		d := draw{rand.New(rand.NewPCG(seed, 2))}
 		cfg := d.config(t)
 		cfg.Grants, cfg.Generation = d.grants(), d.Uint64()
+		if d.IntN(3) == 0 {
+			cfg.Leaves, cfg.Severed = d.strikes()
+		}
 		if d.IntN(2) == 0 {
 			cfg.Suspended = d.suspensions()
 		}
@@ -98,7 +104,8 @@ func TestACopyRulesAlike(t *testing.T) {
 				t.Fatalf("%+v, and there %+v: %v", r, back, err)
 			}
 		}
-		later := s.WithGrants(d.grants()).WithSuspensions(d.suspensions())
+		leaves, severed := d.strikes()
+		later := s.WithGrants(d.grants()).WithStrikes(d.suspensions(), leaves, severed)
 		form, err := later.MarshalBinary()
 		if err != nil {
 			t.Fatal(err)
@@ -382,7 +389,7 @@ func TestDecodeSnapshotRefuses(t *testing.T) {
 	for want, b := range map[string][]byte{
 		"does not begin as one":              []byte("{}"),
 		"it does not begin":                  append([]byte("x"), form...),
-		"form 5, and this program reads":     bytes.Replace(form, []byte("snapshot\x01"), []byte("snapshot\x05"), 1),
+		"form 9, and this program reads":     bytes.Replace(form, []byte("snapshot\x05"), []byte("snapshot\x09"), 1),
 		"checksum":                           append(form[:len(form)-1:len(form)-1], form[len(form)-1]^1),
 		"more than the":                      make([]byte, MaxSnapshot+1),
 		"bytes follow the end":               sealed(append(body[:len(body):len(body)], 0)),
@@ -554,6 +561,8 @@ func liveParts(s *Snapshot) []byte {
 	w := &octets.Writer{}
 	octets.Put(w, s.cfg.Suspended, writeSuspension)
 	octets.Put(w, s.cfg.Grants, writeGrant)
+	octets.Put(w, s.cfg.Leaves, writeLeave)
+	octets.Put(w, s.cfg.Severed, writeSever)
 	return w.Bytes
 }
 
@@ -578,7 +587,7 @@ func joined(s *Snapshot, live []byte, law, regions table, parts []byte) []byte {
 func takenAsNamed(t *testing.T, s *Snapshot) {
 	t.Helper()
 	cfg := SnapshotConfig{
-		Law: s.Law(), Catalogue: s.Catalogue(), Policy: s.Policy(), Parties: s.Parties(), Suspended: s.Suspended(), Grants: s.Grants(), Generation: s.Generation(),
+		Law: s.Law(), Catalogue: s.Catalogue(), Policy: s.Policy(), Parties: s.Parties(), Suspended: s.Suspended(), Grants: s.Grants(), Leaves: s.Leaves(), Severed: s.Severed(), Generation: s.Generation(),
 	}
 	var err error
 	if s.Atlas() != nil {

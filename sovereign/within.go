@@ -10,6 +10,7 @@ func (s *Snapshot) bounded() *Snapshot {
 	inner.memory = &memory{}
 	inner.cfg.Within = nil // one bound: what is accepted is whole
 	inner.cfg.Grants, inner.cfg.Suspended, inner.cfg.Generation = s.cfg.Grants, s.cfg.Suspended, s.cfg.Generation
+	inner.cfg.Leaves, inner.cfg.Severed = s.cfg.Leaves, s.cfg.Severed
 	inner.factsDigest = inner.cfg.factsDigest()
 	s.cfg.Within = &inner
 	return s
@@ -42,6 +43,8 @@ func (r Ruling) within(o Ruling) Ruling {
 // resting orders permits by what they rest on beside the law.
 func resting(g Ground) int {
 	switch g {
+	case GroundRunning:
+		return 3
 	case GroundGrant:
 		return 2
 	case GroundEmergency:

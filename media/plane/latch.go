@@ -162,7 +162,7 @@ func (w *worker) tell(l *leg, ln *lane, m Move) {
 
 // judge asks the fence for an address of a leg's far end.
 func (w *worker) judge(l *leg, to netip.AddrPort) (*sovereign.Pass, sovereign.Ruling) {
-	return w.p.cfg.Fence.Pass(sovereign.Ask{Party: l.open.Party, Plane: sovereign.Media, Purpose: l.open.Purpose, Addr: to})
+	return w.p.cfg.Fence.Pass(sovereign.Ask{Party: l.open.Party, Plane: sovereign.Media, Purpose: l.open.Purpose, Addr: to, Began: w.now})
 }
 
 // home is the country that packets under a ruling are counted for.
@@ -178,15 +178,17 @@ func (w *worker) aim(l *leg, ln *lane, a Aim) {
 	t := l.tower(ln)
 	t.told = [maxTold]uint32{}
 	said, fits := osnet.NameOf(a.To, l.six)
-	if a.To.IsValid() && fits && a.Pass == nil {
+	// Where it was aimed already its own pass is the one that counts: it may be there for no more than the rest of this session.
+	same := fits && ln.aimed && ln.said == said && t.pass.Live(time.Unix(0, w.now))
+	if a.To.IsValid() && fits && a.Pass == nil && !same {
 		a.Pass, _ = w.judge(l, a.To)
 	}
-	if !a.To.IsValid() || !fits || a.Pass == nil {
+	if !a.To.IsValid() || !fits || a.Pass == nil && !same {
 		*ln = lane{}
 		t.pass = nil
 		return
 	}
-	if ln.aimed && ln.said == said && w.resumed(l, ln) {
+	if same || ln.aimed && ln.said == said && w.resumed(l, ln) {
 		ln.left = 1
 		return
 	}

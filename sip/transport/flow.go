@@ -2,6 +2,7 @@ package transport
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/cordonsip/cordon/sovereign"
 )
@@ -86,6 +87,22 @@ func (f Flow) Peer() *PeerIdentity {
 // Path describes a path that nothing can be sent on: for Lost, for logs and for tests of what is above.
 func Path(p Proto, local, remote netip.AddrPort) Flow {
 	return Flow{&flow{key: Key{Proto: p, Local: local, Remote: plain(remote)}}}
+}
+
+// own is the same path for a connection: whoever opens it, a probe perhaps, it carries calls, and lives as long as a call on it may.
+func (f *flow) own() *flow {
+	ask := f.pass.Ask()
+	if ask.Began != 0 {
+		return f
+	}
+	ask.Began, ask.At = time.Now().UnixNano(), time.Time{}
+	pass, _ := f.l.c.Fence.Pass(ask)
+	if pass == nil {
+		return f // it opens nothing now
+	}
+	n := *f
+	n.pass = pass
+	return &n
 }
 
 // mute is the same path without the pass.

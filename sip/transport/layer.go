@@ -298,7 +298,7 @@ func (l *Layer) stream(f Flow) (*conn, error) {
 	if c := l.reusable(f.f); c != nil {
 		return c, nil
 	}
-	c := newConn(l, f.f.key.Proto, f.f)
+	c := newConn(l, f.f.key.Proto, f.f.own())
 	if !l.open(c.runOutbound) {
 		return nil, wrap(ErrClosed, nil)
 	}
@@ -321,7 +321,7 @@ func (l *Layer) runs() bool { return l.ctx != nil && !l.over && l.ctx.Err() == n
 
 // judged gives the way back to a received source, with a pass if the fence permits one.
 func (l *Layer) judged(a Admission, from netip.AddrPort, f flow) *flow {
-	ask := sovereign.Ask{Party: a.Party, Plane: sovereign.Signalling, Addr: from, Keys: a.Keys}
+	ask := sovereign.Ask{Party: a.Party, Plane: sovereign.Signalling, Addr: from, Keys: a.Keys, Began: time.Now().UnixNano()}
 	if a.Look == ForEmergency {
 		ask.Purpose = sovereign.EmergencyCall
 	}
