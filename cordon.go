@@ -79,6 +79,7 @@ type Node struct {
 	policy    *policyKeeper
 	charters  *charters
 	atStart   *weighed // what becomes of the configuration that we were given
+	endings   *endings
 	refusals  *refusals
 	logWatch  *logWatch
 	clock     *clockWatch
@@ -91,6 +92,7 @@ type Node struct {
 	outlook   *outlook
 	desk      *desk.Desk
 	router    *routing.Router
+	cutting   sync.Mutex // one cut, or its end, at a time
 	ruling    sync.Mutex // rules are swapped by one at a time: a reload, a changed number table
 	relay     *media.Relay
 	media     *link.Client          // nil: this process carries the packets
@@ -166,6 +168,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("places", n.places.Run)
 	n.run("certs", n.certs.Run)
 	n.run("gate", n.gate.Run)
+	n.run("endings", n.endings.Run)
 	if n.book != nil {
 		n.run("trace", n.book.Run)
 	}
@@ -342,6 +345,9 @@ func (n *Node) firstEntries(ctx context.Context) error {
 	}
 	if err := n.restoreDesk(ctx); err != nil {
 		return err
+	}
+	if cuts := cutsOf(n.desk.Book()); len(cuts) > 0 { // before anything is sent
+		n.policy.cut(cuts)
 	}
 	return n.restoreGate(ctx)
 }

@@ -97,5 +97,9 @@ func kernelClock(c *osnet.ClockCache) func() audit.Clock {
 // openPolicy puts the first snapshot in force: from here on there is a fence.
 func (n *Node) openPolicy(ctx context.Context) error {
 	n.policy = newPolicyKeeper(n, n.opts.Config)
+	var err error
+	if n.endings, err = newEndings(n); err != nil {
+		return err
+	}
 	return n.policy.load(ctx)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/internal/carrier"
 	"github.com/cordonsip/cordon/internal/vnet"
+	"github.com/cordonsip/cordon/routing/desk"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -348,4 +349,43 @@ func TestWhatRunsMayFinishInAStruckPlace(t *testing.T) {
 			t.Errorf("%d of %d finished", finished, before)
 		}
 	})
+}
+
+// A person severs a group while 500 calls a minute go there: BYE to each, and then silence; who calls next is put through elsewhere.
+func TestTheLastDatagramToWhatIsSevered(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			falling(t, transport, "law: {running_calls: finish}", func(x *fall) {
+				t := x.t
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				x.ring(ctx, 20*time.Second)
+				before := x.up()
+				x.forget()
+				at := time.Now()
+				if err := x.node.Severs().Sever(ctx, desk.Cut{Kind: desk.Group, Name: "zrh", Reason: "intrusion"}, "anna"); err != nil {
+					t.Fatal(err)
+				}
+				x.ring(ctx, 10*time.Second)
+				time.Sleep(10 * time.Second)
+				last, what := x.seen()
+				t.Logf("%s: %d calls were up at 500 a minute; the last datagram left %v after the order: %v", transport, before, last.Sub(at), what)
+				if last.Sub(at) > time.Second || what["BYE"] < before || before < 150 {
+					t.Errorf("%d calls were up; the last datagram left after %v: %v", before, last.Sub(at), what)
+				}
+				cut := logged[audit.Severed](x, audit.KindSevered)
+				if len(cut) != 1 || len(cut[0].Parties) != 1 || cut[0].Parties[0].Calls < before-2 || cut[0].Parties[0].Rule != "end" {
+					t.Errorf("%d calls were up: %+v", before, cut)
+				}
+				for _, r := range logged[audit.Receipt](x, audit.KindReceipt) {
+					if len(r.Struck) == 1 && (r.Struck[0].Cause != "group zrh" || r.Struck[0].How != "ended") || r.Overall == "violation" {
+						t.Errorf("%s %+v", r.Overall, r.Struck)
+					}
+				}
+				if party := x.node.Router().Active()["in"].Party; party != "fra" {
+					t.Errorf("the route uses %s", party)
+				}
+			})
+		})
+	}
 }

@@ -241,7 +241,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 	}
 	cfg := admin.Config{
 		Listener: l, OrgID: c.File.Tenant.OrgID, Node: c.File.Node.Name, Software: n.opts.Software, Started: time.Now(),
-		Credentials: n.credentials, Gate: n.gate, Router: n.router, Operators: operators{n}, Outlets: outlets{n}, Incidents: incidents{n.incidents, n}, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
+		Credentials: n.credentials, Gate: n.gate, Router: n.router, Operators: operators{n}, Severs: severs{n}, Outlets: outlets{n}, Incidents: incidents{n.incidents, n}, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
 		Calls: n.callViews, Registrations: n.registrationViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, Request: n.request, LastTest: n.lastTest, Forget: n.archive.forget, Archive: n.archive,
 		Certificates: n.certs.register.List, Places: n.places.views, Sights: n.places.statement, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,

@@ -111,6 +111,7 @@ type Config struct {
 	Gate        Gate
 	Router      Router
 	Operators   Operators // nil: nobody can change what is in service
+	Severs      Severs    // nil: nobody can sever
 	Tracer      Tracer    // nil: no call is remembered
 	Outlets     Outlets   // nil: nobody is told of anything
 	Incidents   Incidents // nil: there is no book of incidents
@@ -289,6 +290,7 @@ func (s *Server) routes() []route {
 		{"POST /api/v1/plans", "org.read", nil, s.plans},
 		{"GET /api/v1/service", "org.read", nil, s.services},
 		{"POST /api/v1/service", "", []string{"operator"}, s.setService},
+		{"POST /api/v1/sever", "", []string{"operator", "incident_commander", "ciso"}, s.sever},
 		{"POST /api/v1/switch", "", []string{"operator"}, s.switchRoutes},
 		{"POST /api/v1/failback", "", []string{"operator"}, s.failback},
 		{"POST /api/v1/migrations", "", []string{"operator"}, s.migrate},

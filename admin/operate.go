@@ -22,11 +22,58 @@ type Operators interface {
 	Rollback(ctx context.Context, route, reason, by string) error
 }
 
+// Severs is the part of the hall that cuts off at once and puts back. by is the id of a person.
+type Severs interface {
+	Severed() []desk.Cut
+	Sever(ctx context.Context, c desk.Cut, by string) error
+	PutBack(ctx context.Context, c desk.Cut, by string) error
+}
+
+// Unlogged is a cut that is in force although the log could not be written.
+type Unlogged struct {
+	What string
+	Err  error
+}
+
+func (e *Unlogged) Error() string {
+	return "admin: " + e.What + " is cut off, but the log could not be written: " + e.Err.Error()
+}
+
+func (e *Unlogged) Unwrap() error { return e.Err }
+
+// SeverOrder is the body that cuts off, or puts back.
+type SeverOrder struct {
+	Kind    string `json:"kind"` // trunk | group | region
+	Name    string `json:"name"`
+	Force   bool   `json:"force,omitempty"`   // emergency calls, too
+	Restore bool   `json:"restore,omitempty"` // put it back: another person than the one who severed
+	Reason  string `json:"reason"`
+}
+
+func (s *Server) sever(w http.ResponseWriter, r *http.Request, id Identity) error {
+	var o SeverOrder
+	if err := body(r, &o); err != nil {
+		return err
+	}
+	if s.c.Severs == nil {
+		return &Problem{Status: http.StatusNotImplemented, Title: "this node takes no such orders"}
+	}
+	do := s.c.Severs.Sever
+	if o.Restore {
+		do = s.c.Severs.PutBack
+	}
+	if err := do(r.Context(), desk.Cut{Kind: o.Kind, Name: o.Name, Force: o.Force && !o.Restore, Reason: o.Reason}, id.Person); err != nil {
+		return err
+	}
+	return writeJSON(w, s.serviceView())
+}
+
 // ServiceView is everything that people decided and that is in force.
 type ServiceView struct {
 	Services   []desk.Service   `json:"services"`
 	Pins       []desk.Pin       `json:"switched"`
 	Migrations []desk.Migration `json:"migrations"`
+	Severed    []desk.Cut       `json:"severed"`
 }
 
 func (s *Server) book() *desk.Book {
@@ -38,7 +85,7 @@ func (s *Server) book() *desk.Book {
 
 func (s *Server) serviceView() ServiceView {
 	b := s.book()
-	v := ServiceView{Services: b.List(time.Now()), Pins: []desk.Pin{}, Migrations: []desk.Migration{}}
+	v := ServiceView{Services: b.List(time.Now()), Pins: []desk.Pin{}, Migrations: []desk.Migration{}, Severed: b.Cuts()}
 	for _, k := range slices.Sorted(maps.Keys(b.Pins)) {
 		v.Pins = append(v.Pins, b.Pins[k])
 	}

@@ -149,3 +149,50 @@ func TestManyPlansAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// fakeSevers notes what it was asked.
+type fakeSevers struct {
+	asked []string
+	err   error
+}
+
+func (f *fakeSevers) Severed() []desk.Cut { return nil }
+
+func (f *fakeSevers) Sever(_ context.Context, c desk.Cut, by string) error {
+	f.asked = append(f.asked, fmt.Sprintf("sever %s %s %t for %s by %s", c.Kind, c.Name, c.Force, c.Reason, by))
+	return f.err
+}
+
+func (f *fakeSevers) PutBack(_ context.Context, c desk.Cut, by string) error {
+	f.asked = append(f.asked, fmt.Sprintf("put back %s %s for %s by %s", c.Kind, c.Name, c.Reason, by))
+	return f.err
+}
+
+func TestSeveringAtTheDoor(t *testing.T) {
+	d := open(t)
+	if w := d.ask("POST", "/api/v1/sever", "o", `{"kind":"trunk","name":"c","reason":"r"}`); w.Code != 501 {
+		t.Errorf("nobody can: %d", w.Code)
+	}
+	f := &fakeSevers{}
+	d.c.Severs = f
+	for body, want := range map[string]string{
+		`{"kind":"trunk","name":"c","reason":"r"}`:                     "sever trunk c false for r by ops",
+		`{"kind":"group","name":"g","force":true,"reason":"r"}`:        "sever group g true for r by ops",
+		`{"kind":"region","name":"aws:x","restore":true,"reason":"r"}`: "put back region aws:x for r by ops",
+	} {
+		if w := d.ask("POST", "/api/v1/sever", "o", body); w.Code != 200 || f.asked[len(f.asked)-1] != want {
+			t.Errorf("%s: %d %s, asked %v", body, w.Code, w.Body, f.asked)
+		}
+	}
+	n := len(f.asked)
+	for token, want := range map[string]int{"": 401, "x": 401} {
+		if w := d.ask("POST", "/api/v1/sever", token, `{"kind":"trunk","name":"c","reason":"r"}`); w.Code != want || len(f.asked) != n {
+			t.Errorf("token %q: %d", token, w.Code)
+		}
+	}
+	f.err = &Unlogged{What: "trunk c", Err: audit.ErrLogDown}
+	w := d.ask("POST", "/api/v1/sever", "o", `{"kind":"trunk","name":"c","reason":"r"}`)
+	if w.Code != 503 || !strings.Contains(w.Body.String(), "trunk c is cut off, and the log has no entry of it") || strings.Contains(w.Body.String(), "nothing was changed") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}

@@ -50,6 +50,11 @@ func (s *Server) asProblem(pattern string, err error) *Problem {
 		p.Title, p.Detail = "it was done in part", "changed: "+h.Changed()+"; not changed: "+strings.Join(h.Left, ", ")+". The node's own log has the cause under the error id"
 		p.Hint = "ask again when the log can be written: cordon status shows the routes"
 	}
+	var u *Unlogged
+	if errors.As(err, &u) {
+		p.Title, p.Detail = u.What+" is cut off, and the log has no entry of it", "the cut holds until the node ends; a restart would forget it. The node's own log has the cause under the error id"
+		p.Hint = "put the log right, then sever again: cordon status shows its state"
+	}
 	s.c.Logger.Error("a request failed", "request", pattern, "status", p.Status, "error_id", p.ErrorID, "error", err)
 	return p
 }

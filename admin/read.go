@@ -3,6 +3,8 @@ package admin
 import (
 	"cmp"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/approval"
@@ -157,6 +159,7 @@ type PolicyView struct {
 	Home         string   `json:"home"`
 	Allow        []string `json:"allow"`
 	Suspended    []string `json:"suspended"`
+	Ending       []string `json:"ending"` // instruments that parties rest on and that end soon
 }
 
 // GrantView is a live grant.
@@ -209,10 +212,16 @@ func (s *Server) policyView() PolicyView {
 	p := snap.Policy()
 	v := PolicyView{
 		Generation: snap.Generation(), PolicyDigest: snap.PolicyDigest(), FactsDigest: snap.FactsDigest(), Preset: string(p.Preset), Home: p.Home.String(),
-		Allow: []string{}, Suspended: []string{},
+		Allow: []string{}, Suspended: []string{}, Ending: []string{},
 	}
 	for _, r := range p.Allow {
 		v.Allow = append(v.Allow, r.String())
+	}
+	for _, x := range snap.Endings(time.Now()) {
+		if x.Days > slices.Max(sovereign.EndingDays()) {
+			break // the nearest come first
+		}
+		v.Ending = append(v.Ending, x.Instrument+" ends on "+x.Until.UTC().Format(time.DateOnly)+": "+strings.Join(x.Parties, ", "))
 	}
 	for _, x := range snap.Suspended() {
 		v.Suspended = append(v.Suspended, x.Instrument+" since "+x.Since.UTC().Format(time.RFC3339)+": "+x.Reason)

@@ -206,7 +206,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 59 {
+	if len(g) != len(w) || len(seen) != 62 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

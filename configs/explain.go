@@ -42,6 +42,11 @@ func (c *Config) Explain(at time.Time) (string, error) {
 	c.explainBases(&b, at)
 	c.explainRoutes(&b, snap, at)
 	c.explainKeys(&b)
+	for _, x := range snap.Endings(at) {
+		if x.Days <= slices.Max(sovereign.EndingDays()) {
+			fmt.Fprintf(&b, "\nwarning: %s ends on %s, in %d days: %s would be held from then on\n", x.Instrument, x.Until.UTC().Format(time.DateOnly), x.Days, strings.Join(x.Parties, ", "))
+		}
+	}
 	for _, x := range c.Warnings {
 		fmt.Fprintf(&b, "\nwarning: %s\n", x.Error())
 	}

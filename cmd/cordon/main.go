@@ -35,6 +35,7 @@ type cli struct {
 	Gate     gateCmd     `cmd:"" help:"The manual-approval gate."`
 	Plan     planCmd     `cmd:"" help:"Where would a call go now, and why? Nothing is dialled."`
 	Service  serviceCmd  `cmd:"" help:"What is in service: trunks, groups, targets, regions."`
+	Sever    severCmd    `cmd:"" help:"Cut a trunk, a group or a region off at once: no call, no probe, nothing. Another person puts it back."`
 	Switch   switchCmd   `cmd:"" help:"Send the routes of a group to another permitted region, by hand."`
 	Failback failbackCmd `cmd:"" help:"Let routes go back to their own order now."`
 	Migrate  migrateCmd  `cmd:"" help:"Send a share or a range of numbers of a route to another party first; roll it back."`

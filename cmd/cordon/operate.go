@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -70,12 +71,19 @@ func (c *serviceList) Run(ctx context.Context, s streams) error {
 }
 
 func showService(out io.Writer, v admin.ServiceView) error {
-	if len(v.Services)+len(v.Pins)+len(v.Migrations) == 0 {
+	if len(v.Services)+len(v.Pins)+len(v.Migrations)+len(v.Severed) == 0 {
 		fmt.Fprintln(out, "everything is in service, and nothing is switched or migrated by hand")
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "WHAT\tIS\tSINCE\tUNTIL\tBY\tWHY")
+	for _, x := range v.Severed {
+		is := "severed"
+		if x.Force {
+			is = "severed, for emergency calls too"
+		}
+		fmt.Fprintf(w, "%s %s\t%s\t%s\t-\t%s\t%s (log entry %d)\n", x.Kind, x.Name, is, clock(x.From), x.By, x.Reason, x.Entry)
+	}
 	for _, x := range v.Services {
 		until := "-"
 		if !x.Until.IsZero() {
@@ -99,6 +107,28 @@ func part(m desk.Migration) string {
 		words = append([]string{strconv.FormatFloat(100*m.Share, 'f', -1, 64) + " %"}, words...)
 	}
 	return strings.Join(words, ", ")
+}
+
+type severCmd struct {
+	api
+	Kind    string `arg:"" enum:"trunk,group,region" help:"trunk, group or region."`
+	Name    string `arg:"" help:"Its name; a region is provider:code."`
+	Reason  string `required:"" help:"Why; it stands in the log. Write no name into it."`
+	Force   bool   `help:"Cut emergency calls, too, and make no new ones there."`
+	Restore bool   `help:"Put it back: by another person than the one who severed."`
+}
+
+// Run cuts off or puts back.
+func (c *severCmd) Run(ctx context.Context, s streams) error {
+	if c.Force && c.Restore {
+		return withHint(errors.New("--force and --restore do not go together"), "--restore ends the whole cut")
+	}
+	var v admin.ServiceView
+	o := admin.SeverOrder{Kind: c.Kind, Name: c.Name, Force: c.Force, Restore: c.Restore, Reason: c.Reason}
+	if err := c.do(ctx, "POST", "/api/v1/sever", o, &v); err != nil {
+		return err
+	}
+	return showService(s.out, v)
 }
 
 type switchCmd struct {

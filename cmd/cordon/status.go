@@ -56,6 +56,9 @@ func (s screen) head(o *admin.Overview) {
 	for _, x := range o.Policy.Suspended {
 		fmt.Fprintf(s, "suspended  %s\n", s.brief(x))
 	}
+	for _, x := range o.Policy.Ending {
+		fmt.Fprintf(s, "ends soon  %s\n", s.brief(x))
+	}
 }
 
 // tables are routes, what was done about failures lately, and targets.

@@ -128,7 +128,8 @@ type Book struct {
 	Services   map[string]Service   `json:"services"` // by kind and name
 	Pins       map[string]Pin       `json:"pins"`     // by route
 	Migrations map[string]Migration `json:"migrations"`
-	Next       uint64               `json:"next"` // the first entry that is not in it
+	Severed    map[string]Cut       `json:"severed,omitempty"` // by kind and name
+	Next       uint64               `json:"next"`              // the first entry that is not in it
 }
 
 func key(kind, name string) string { return kind + " " + name }
@@ -194,12 +195,14 @@ func (b *Book) List(at time.Time) []Service {
 
 // with is the book after one entry of the log. Events of other kinds change nothing.
 func (b *Book) with(seq uint64, at time.Time, ev audit.Event) *Book {
-	n := &Book{Services: b.Services, Pins: b.Pins, Migrations: b.Migrations, Next: seq + 1}
+	n := &Book{Services: b.Services, Pins: b.Pins, Migrations: b.Migrations, Severed: b.Severed, Next: seq + 1}
 	switch e := ev.(type) {
 	case audit.ServiceChanged:
 		n.Services = set(b.Services, key(e.What, e.Name), Service{e.What, e.Name, State(e.To), e.Reason, e.By, at, e.Until, seq}, State(e.To) != InService)
 	case audit.RouteSwitched:
 		n.Pins = set(b.Pins, e.Route, Pin{e.Route, e.To, e.Reason, e.By, at, seq}, !e.Back)
+	case audit.Severed:
+		n.Severed = set(b.Severed, key(e.What, e.Name), Cut{e.What, e.Name, e.Force, e.Reason, e.By, e.From, seq}, !e.Back)
 	case audit.RouteMigrated:
 		n.Migrations = set(b.Migrations, e.Route, Migration{e.Route, e.To, e.Share, e.Ranges, e.Reason, e.By, at, seq}, !e.Back)
 	}

@@ -89,7 +89,7 @@ func (d *Desk) Restore(ctx context.Context) error {
 // decode gives the events of ours, and nil for others.
 func decode(e audit.Entry) (audit.Event, error) {
 	switch e.Kind {
-	case audit.KindServiceChanged, audit.KindRouteSwitched, audit.KindRouteMigrated:
+	case audit.KindServiceChanged, audit.KindRouteSwitched, audit.KindRouteMigrated, audit.KindSevered:
 		return audit.Decode(e)
 	}
 	return nil, nil
@@ -151,16 +151,20 @@ func (b *Book) entries() []uint64 {
 	for _, m := range b.Migrations {
 		out = append(out, m.Entry)
 	}
+	for _, c := range b.Severed {
+		out = append(out, c.Entry)
+	}
 	slices.Sort(out)
 	return out
 }
 
 // normal has no nil map, so that equal books look equal.
 func (b *Book) normal() *Book {
-	n := &Book{Services: map[string]Service{}, Pins: map[string]Pin{}, Migrations: map[string]Migration{}, Next: b.Next}
+	n := &Book{Services: map[string]Service{}, Pins: map[string]Pin{}, Migrations: map[string]Migration{}, Severed: map[string]Cut{}, Next: b.Next}
 	maps.Copy(n.Services, b.Services)
 	maps.Copy(n.Pins, b.Pins)
 	maps.Copy(n.Migrations, b.Migrations)
+	maps.Copy(n.Severed, b.Severed)
 	return n
 }
 
