@@ -179,12 +179,20 @@ func TestDialEndsWithItsPass(t *testing.T) {
 	for name, end := range map[string]func(w *world){
 		"by a swap":  func(w *world) { w.fence.Swap(snapshot(t, "198.18.0.0/15")) },
 		"by a grant": func(*world) {},
+		"by a leave": func(w *world) { // whose pass lives on, for last words over what stands
+			cut := sovereign.Sever{Kind: sovereign.SeverTrunk, Name: "carrier", From: time.Now()}
+			leave := sovereign.Leave{Cause: cut.Cause(), From: cut.From, Until: cut.From.Add(750 * time.Millisecond)}
+			w.fence.Swap(w.fence.Snapshot().WithStrikes(nil, []sovereign.Leave{leave}, []sovereign.Sever{cut}))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) { w.config.Connect = 30 * time.Second }, func(w *world) {
 				dest := w.dest(TCP, netip.AddrPortFrom(peerAddr, 5060), nil)
 				if name == "by a grant" {
 					dest = w.granted(foreignAddr, 500*time.Millisecond)
+				}
+				if name == "by a leave" {
+					dest.Pass, _ = w.fence.Pass(sovereign.Ask{Party: "carrier", Plane: sovereign.Signalling, Addr: dest.Addr, Began: time.Now().UnixNano()})
 				}
 				w.net.Default(vnet.Quality{Loss: 1})
 				var syns int

@@ -157,12 +157,24 @@ func (c *conn) runOutbound(ctx context.Context) {
 	c.serve(ctx, nc, "out")
 }
 
+// parting is how long before the end of a leave no connection is opened any more: a session that is to end at once has a shorter one from the start.
+const parting = time.Second
+
+// opens says whether a connection may be opened on a pass. The last words of a session go to a place that was struck over what stands; nothing is opened for them.
+func opens(p *sovereign.Pass) bool {
+	if !p.Live(time.Time{}) {
+		return false
+	}
+	r := p.Ruled()
+	return r.Ground != sovereign.GroundRunning || time.Until(r.Until) >= parting
+}
+
 // dial connects to the pinned address within Connect. The fence is asked right before, so that not even a SYN goes where nothing may go.
 func (c *conn) dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.l.c.Connect)
 	defer cancel()
 	pass := c.flow.pass
-	if !pass.Live(time.Time{}) {
+	if !opens(pass) {
 		return nil, fmt.Errorf("transport: dial %s: %w", c.flow.key.Remote, sovereign.ErrFenced)
 	}
 	// A SYN is repeated by the system for as long as the dial lasts: that must not be longer than the pass.
@@ -172,14 +184,14 @@ func (c *conn) dial(ctx context.Context) (net.Conn, error) {
 		defer over()
 	}
 	stop := c.l.c.Fence.OnSwap(func(*sovereign.Snapshot) {
-		if !pass.Live(time.Time{}) {
+		if !opens(pass) {
 			cancel()
 		}
 	})
 	raw, err := c.l.c.Dial(ctx, c.flow.bind, c.flow.key.Remote)
 	stop()
 	if err != nil {
-		if !pass.Live(time.Time{}) {
+		if !opens(pass) {
 			return nil, fmt.Errorf("transport: dial %s: %w", c.flow.key.Remote, sovereign.ErrFenced)
 		}
 		if isTimeout(err) || ctx.Err() != nil {
