@@ -315,7 +315,7 @@ func (f *Follower) count(ev audit.Event) {
 	switch ev := ev.(type) {
 	case audit.IncidentOpened:
 		f.opened.WithLabelValues(ev.Rule).Inc()
-		f.logger.Error("an incident was opened", "incident", ev.Incident, "rule", ev.Rule, "cause", ev.Cause)
+		f.logger.Warn("an incident was opened", "incident", ev.Incident, "rule", ev.Rule, "cause", ev.Cause)
 	case audit.IncidentUpdated:
 		if ev.What == Late {
 			f.late.WithLabelValues(ev.Clock).Inc()
