@@ -38,7 +38,7 @@ vuln: ## known vulnerabilities of what we import; says "not checked" without its
 
 interop: build ## real SIPp and baresip calls through a real cordon (installs them with apt-get if missing, needs root for its namespace)
 	./internal/interop/install.sh
-	CORDON_BIN=$(CURDIR)/$(BIN) $(GO) test -tags interop -count=1 -timeout 15m -v ./internal/interop
+	CORDON_BIN=$(CURDIR)/$(BIN) $(GO) test -tags interop -count=1 -timeout 25m -v ./internal/interop
 
 fuzz: ## every fuzz target for FUZZTIME (20s); a failing input is kept and fails again, the tool's own time-out at the end does not
 	@set -e; for pkg in $$($(GO) list -pgo=off ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \

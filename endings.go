@@ -56,6 +56,9 @@ func (e *endings) look(ctx context.Context) {
 	if err == nil {
 		err = json.Unmarshal(item.Data, &told)
 	}
+	if ctx.Err() != nil {
+		return // the node ends: the next run looks
+	}
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
 		e.node.logger.Error("what was told of the ends of instruments cannot be read; nothing is told now", "error", err)
 		return
