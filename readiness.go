@@ -66,7 +66,7 @@ func (o *outlook) Run(ctx context.Context) error {
 	for {
 		o.look(ctx, time.Now())
 		if err := o.node.gate.RevokeRecovered(ctx, o.node.router.RecoveredSince); err != nil && ctx.Err() == nil {
-			o.node.logger.Error("a grant whose primary is back goes on for now", "error", err)
+			o.node.logger.Error("a grant whose primary is back goes on until it can be ended", "error", err)
 		}
 		select {
 		case <-ctx.Done():
