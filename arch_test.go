@@ -64,11 +64,12 @@ var ours = map[string][]string{
 	"notify/spans":        {"audit", "notify", "sovereign", "state"},
 	"notify/cosign":       {"audit", "audit/proof", "notify", "sovereign"},
 	"admin":               {"approval", "audit", "audit/report", "audit/retain", "healthcheck", "incident", "incident/form", "routing", "routing/desk", "sovereign", "sovereign/evidence", "certs", "sip/trace"},
-	"configs":             {"approval", "approval/charter", "approval/sign", "audit/proof", "audit/retain", "audit/report", "audit/worm", "healthcheck", "incident", "incident/form", "media", "media/clip", "notify", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "sovereign/evidence", "internal/jcs", "routing/numbers"},
+	"configs":             {"approval", "approval/charter", "approval/sign", "audit/proof", "audit/retain", "audit/report", "audit/worm", "healthcheck", "incident", "incident/form", "media", "media/clip", "notify", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "sovereign/evidence", "internal/jcs", "internal/strict", "routing/numbers"},
 	"internal/background": {},
 	"internal/bucket":     {},
 	"internal/jcs":        {},
 	"internal/octets":     {},
+	"internal/strict":     {},
 	"internal/tlv":        {},
 	"internal/cdr":        {},
 	"internal/ng":         {},
@@ -91,7 +92,7 @@ var owners = map[string][]string{
 	"github.com/nats-io/":           {"state"},
 	"github.com/transparency-dev/":  {"audit", "audit/proof"},
 	"golang.org/x/mod":              {"audit", "audit/proof"},
-	"go.yaml.in/yaml":               {"configs", "internal/gen/"},
+	"go.yaml.in/yaml":               {"configs", "internal/gen/", "internal/strict"},
 	"github.com/invopop/jsonschema": {"internal/gen/"},
 	"github.com/alecthomas/kong":    {"cmd/cordon"},
 	"golang.org/x/net":              {"sip/transport"},
@@ -102,7 +103,7 @@ var owners = map[string][]string{
 }
 
 // pure rooms may not touch files, processes, the web or chance.
-var pure = map[string][]string{"sovereign": {"os", "os/exec", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "sovereign/evidence": {"os", "os/exec", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/jcs": {"os", "net"}, "approval/sign": {"os", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/octets": {"os", "net"}, "incident/form": {"os", "net", "net/http", "crypto/rand"}, "internal/tlv": {"os", "net"}, "media/quality": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}, "media/clip": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}}
+var pure = map[string][]string{"sovereign": {"os", "os/exec", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "sovereign/evidence": {"os", "os/exec", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/jcs": {"os", "net"}, "approval/sign": {"os", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/octets": {"os", "net"}, "internal/strict": {"os", "net"}, "incident/form": {"os", "net", "net/http", "crypto/rand"}, "internal/tlv": {"os", "net"}, "media/quality": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}, "media/clip": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}}
 
 type pkg struct {
 	ImportPath, Dir string

@@ -33,16 +33,16 @@ type builder struct {
 }
 
 func (b *builder) fail(path, hint, format string, args ...any) {
-	b.probs = append(b.probs, Problem{b.doc.name, b.doc.line(path), path, fmt.Sprintf(format, args...), hint})
+	b.probs = append(b.probs, b.doc.Problem(path, hint, format, args...))
 }
 
 func (b *builder) warn(path, hint, format string, args ...any) {
-	b.warnings = append(b.warnings, Problem{b.doc.name, b.doc.line(path), path, fmt.Sprintf(format, args...), hint})
+	b.warnings = append(b.warnings, b.doc.Problem(path, hint, format, args...))
 }
 
 func (b *builder) build() *Config {
 	f := &b.doc.file
-	c := &Config{Name: b.doc.name, File: *f}
+	c := &Config{Name: b.doc.Name, File: *f}
 	b.identity(c)
 	b.ownRegions(c)
 	b.policy(c)

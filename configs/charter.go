@@ -11,6 +11,7 @@ import (
 
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/approval/charter"
+	"github.com/cordonsip/cordon/internal/strict"
 	"github.com/cordonsip/cordon/sovereign"
 	"go.yaml.in/yaml/v3"
 )
@@ -228,13 +229,13 @@ func (h *holder) config(c *Config, f File) (*Config, error) {
 	if h.accepted.OnLogFailure == "refuse" {
 		h.file.Log.OnLogFailure = ""
 	}
-	b := &builder{doc: &document{name: c.Name, file: h.file, lines: map[string]int{}}, dir: h.dir, law: sovereign.Shipped(), regions: sovereign.ShippedRegions(), names: map[string]string{}}
+	b := &builder{doc: &document{Document: strict.Unwritten(c.Name), file: h.file}, dir: h.dir, law: sovereign.Shipped(), regions: sovereign.ShippedRegions(), names: map[string]string{}}
 	out := b.build()
 	if len(b.probs) == 0 {
 		b.rooms(out)
 	}
 	if len(b.probs) > 0 {
-		return nil, fmt.Errorf("configs: what people accepted cannot be run with the rest of the file: %w", b.probs.sorted())
+		return nil, fmt.Errorf("configs: what people accepted cannot be run with the rest of the file: %w", b.probs.Sorted())
 	}
 	out.Warnings, out.Gate, out.Bound = c.Warnings, rules, &h.accepted
 	out.Suspensions = h.suspensions(c.Suspensions)

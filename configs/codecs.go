@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cordonsip/cordon/internal/strict"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/sip"
 )
@@ -62,8 +63,8 @@ func (b *builder) encodings(at string, list []string) []string {
 		j := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, s) })
 		switch {
 		case j < 0:
-			hint := "one of " + orWords(known)
-			if near := nearest(s, known); near != "" {
+			hint := "one of " + strict.Words(known)
+			if near := strict.Nearest(s, known); near != "" {
 				hint = fmt.Sprintf("did you mean %q?", near)
 			}
 			b.fail(path, hint, "%q is no encoding name that is known", s)

@@ -205,8 +205,8 @@ func Examine(name string, data []byte) (*Config, Problems) {
 	if len(probs)+len(b.probs) == 0 {
 		b.rooms(c)
 	}
-	c.Warnings = b.warnings.sorted()
-	return c, append(probs, b.probs...).sorted()
+	c.Warnings = b.warnings.Sorted()
+	return c, append(probs, b.probs...).Sorted()
 }
 
 // Snapshot builds the policy in force from this configuration, a verified overlay and the live grants.

@@ -1,9 +1,5 @@
 package configs
 
-import (
-	"time"
-)
-
 // File is the configuration as it is written. Field comments become the descriptions of the JSON schema.
 type File struct {
 	// Who we are: it stands in every log entry.
@@ -640,9 +636,6 @@ type Limits struct {
 	// Time to connect a stream; default 1s.
 	Connect Duration `yaml:"connect,omitempty"`
 }
-
-// Duration is written like "4s", "10m", "72h".
-type Duration time.Duration
 
 // Secret is a reference to a secret: {env: NAME} or {file: PATH}. It prints stars.
 type Secret struct {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/cordonsip/cordon/internal/strict"
 	"github.com/cordonsip/cordon/sip"
 	"github.com/cordonsip/cordon/sip/transport"
 )
@@ -114,6 +115,6 @@ func (b *builder) oneOf(path, word string, words ...string) string {
 			return word
 		}
 	}
-	b.fail(path, "one of "+orWords(words), "%q is unknown", word)
+	b.fail(path, "one of "+strict.Words(words), "%q is unknown", word)
 	return words[0]
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/cordonsip/cordon/audit/report"
 	"github.com/cordonsip/cordon/incident"
 	"github.com/cordonsip/cordon/incident/form"
+	"github.com/cordonsip/cordon/internal/strict"
 )
 
 // Entity is the financial entity as the law on incidents sees it. Its name and LEI are the tenant's.
@@ -182,7 +183,7 @@ func (b *builder) entity(c *Config) {
 	e := &b.doc.file.Entity
 	for i, word := range e.Types {
 		if !slices.Contains(incident.EntityTypes(), word) {
-			b.fail(fmt.Sprintf("entity.types[%d]", i), "one of "+orWords(incident.EntityTypes()), "%q is no type of financial entity", word)
+			b.fail(fmt.Sprintf("entity.types[%d]", i), "one of "+strict.Words(incident.EntityTypes()), "%q is no type of financial entity", word)
 		}
 	}
 	b.reported(c)
@@ -232,7 +233,7 @@ func (b *builder) reported(c *Config) {
 		}
 	}
 	if e.Currency != "" && !slices.Contains(form.Currencies(), e.Currency) {
-		b.fail("entity.currency", "one of "+orWords(form.Currencies()), "%q is no currency of reports", e.Currency)
+		b.fail("entity.currency", "one of "+strict.Words(form.Currencies()), "%q is no currency of reports", e.Currency)
 	}
 	if len(e.Contacts) > 2 {
 		b.fail("entity.contacts", "a first and a second one", "%d are too many", len(e.Contacts))

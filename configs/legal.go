@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/internal/strict"
 	"github.com/cordonsip/cordon/routing"
 )
 
@@ -45,8 +46,8 @@ func (b *builder) legalBases(c *Config) map[string]basis {
 			b.fail(at+".id", "give each entry an identifier of its own", "%q stands twice", l.ID)
 		}
 		if !slices.Contains(legalKinds, l.Kind) {
-			hint := "one of " + orWords(legalKinds)
-			if near := nearest(l.Kind, legalKinds); near != "" {
+			hint := "one of " + strict.Words(legalKinds)
+			if near := strict.Nearest(l.Kind, legalKinds); near != "" {
 				hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 			}
 			b.fail(at+".kind", hint, "%q is no instrument", l.Kind)
@@ -145,7 +146,7 @@ func (b *builder) partyBases(c *Config, bases map[string]basis) {
 
 func (b *builder) basisHint(id string, bases map[string]basis) string {
 	known := slices.Sorted(maps.Keys(bases))
-	if near := nearest(id, known); near != "" {
+	if near := strict.Nearest(id, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return "register it under legal_bases with its document first"

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cordonsip/cordon/internal/strict"
 	"github.com/cordonsip/cordon/notify"
 	"github.com/cordonsip/cordon/sovereign"
 )
@@ -238,8 +239,8 @@ func (b *builder) kinds(at string, words []string) {
 		if slices.ContainsFunc(tellable, func(k string) bool { return k == word || wild && stem != "" && strings.HasPrefix(k, stem) }) {
 			continue
 		}
-		hint := "one of " + orWords(tellable) + "; failover.* for all that begin so"
-		if near := nearest(word, tellable); near != "" {
+		hint := "one of " + strict.Words(tellable) + "; failover.* for all that begin so"
+		if near := strict.Nearest(word, tellable); near != "" {
 			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 		}
 		b.fail(fmt.Sprintf("%s.kinds[%d]", at, i), hint, "%.80q is no kind of entry that may be told", word)

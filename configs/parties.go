@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/internal/strict"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip"
@@ -167,7 +168,7 @@ func (b *builder) leg(p *Party, at string) media.Leg {
 			for j := range suites {
 				words[j] = string(suites[j])
 			}
-			b.fail(sp, "one of "+orWords(words), "%q is no suite", s)
+			b.fail(sp, "one of "+strict.Words(words), "%q is no suite", s)
 			continue
 		}
 		leg.Suites = append(leg.Suites, media.Suite(s))

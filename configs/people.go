@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/internal/strict"
 )
 
 var roles = []string{"incident_commander", "business_owner", "ciso", "crisis_manager", "management_body_delegate", "dpo", "operator", "auditor"}
@@ -76,8 +77,8 @@ func (b *builder) approvingRoles(list []string) {
 }
 
 func (b *builder) roleHint(word string) string {
-	hint := "one of " + orWords(roles)
-	if near := nearest(word, roles); near != "" {
+	hint := "one of " + strict.Words(roles)
+	if near := strict.Nearest(word, roles); near != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 	}
 	return hint
@@ -121,7 +122,7 @@ func (b *builder) people(c *Config) {
 		}
 		for j, s := range p.Scopes {
 			if !slices.Contains(scopes, s) {
-				b.fail(fmt.Sprintf("%s.scopes[%d]", at, j), "one of "+orWords(scopes), "is no scope")
+				b.fail(fmt.Sprintf("%s.scopes[%d]", at, j), "one of "+strict.Words(scopes), "is no scope")
 			}
 		}
 		expires, ok := parseDay(p.Expires, true)
@@ -130,7 +131,7 @@ func (b *builder) people(c *Config) {
 		}
 		c.People = append(c.People, PersonPart{
 			Person: approval.Person{ID: p.ID, Name: p.Name, Roles: p.Roles, DeputyFor: p.DeputyFor, Absent: b.absences(at, p.Absent), Keys: b.personKeys(at, p.Keys, keys), Until: expires}, Scopes: p.Scopes, Token: b.token(at, p.Token, tokens), Expires: expires,
-			line: b.doc.line(at + ".token"),
+			line: b.doc.Line(at + ".token"),
 		})
 	}
 	if n := min(approvers, len(held)); n < c.quorum() {
@@ -170,7 +171,7 @@ func (b *builder) token(at string, s Secret, taken map[string]string) func() (st
 	} else {
 		taken[s.place()] = at
 	}
-	where := fmt.Sprintf("configs: %s:%d: %s.token", b.doc.name, b.doc.line(at+".token"), at)
+	where := fmt.Sprintf("configs: %s:%d: %s.token", b.doc.Name, b.doc.Line(at+".token"), at)
 	return func() (string, error) {
 		v, err := s.Value()
 		switch {

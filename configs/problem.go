@@ -1,84 +1,12 @@
 package configs
 
-import (
-	"fmt"
-	"sort"
-	"strings"
+import "github.com/cordonsip/cordon/internal/strict"
+
+type (
+	// Problem is one thing that is wrong in a file, where it stands, and what to do about it.
+	Problem = strict.Problem
+	// Problems is every error of one file, in the order of its lines.
+	Problems = strict.Problems
+	// Duration is written with its unit, "4s".
+	Duration = strict.Duration
 )
-
-// Problem is one thing that is wrong in a file, where it stands, and what to do about it.
-type Problem struct {
-	File string
-	Line int // 1-based; 0 when the thing is missing from the file
-	Path string
-	What string
-	Hint string
-}
-
-func (p Problem) Error() string {
-	var b strings.Builder
-	b.WriteString(p.File)
-	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d", p.Line)
-	}
-	b.WriteString(": ")
-	if p.Path != "" {
-		b.WriteString(p.Path + ": ")
-	}
-	b.WriteString(p.What)
-	if p.Hint != "" {
-		b.WriteString("\n    hint: " + p.Hint)
-	}
-	return b.String()
-}
-
-// Problems is every error of one file, in the order of its lines.
-type Problems []Problem
-
-func (p Problems) Error() string {
-	lines := make([]string, len(p))
-	for i := range p {
-		lines[i] = p[i].Error()
-	}
-	return strings.Join(lines, "\n")
-}
-
-func (p Problems) sorted() Problems {
-	sort.SliceStable(p, func(i, j int) bool { return p[i].Line < p[j].Line })
-	return p
-}
-
-// nearest gives the candidate that is closest to s, if it is close enough to be a slip of the finger.
-func nearest(s string, candidates []string) string {
-	best, bestD := "", len(s)/2+2
-	for _, c := range candidates {
-		if d := distance(s, c); d < bestD {
-			best, bestD = c, d
-		}
-	}
-	return best
-}
-
-// distance is the Levenshtein distance of two words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diag := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diag
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diag = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
-}
-
-// orWords joins words for a hint.
-func orWords(w []string) string { return strings.Join(w, ", ") }

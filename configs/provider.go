@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/cordonsip/cordon/audit/report"
+	"github.com/cordonsip/cordon/internal/strict"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -81,7 +82,7 @@ func (b *builder) provider(at string, p *Provider) {
 // among checks a word that may be left out.
 func (b *builder) among(at, word string, words []string) {
 	if word != "" && !slices.Contains(words, word) {
-		b.fail(at, "one of "+orWords(words), "%.80q is unknown", word)
+		b.fail(at, "one of "+strict.Words(words), "%.80q is unknown", word)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cordonsip/cordon/internal/strict"
 	"github.com/cordonsip/cordon/routing"
 )
 
@@ -81,8 +82,8 @@ func (b *builder) mustBe(path, name string, known []string, direction string) {
 	if slices.Contains(known, name) {
 		return
 	}
-	hint := "known here: " + orWords(known)
-	if m := nearest(name, known); m != "" {
+	hint := "known here: " + strict.Words(known)
+	if m := strict.Nearest(name, known); m != "" {
 		hint = fmt.Sprintf("did you mean %q?", m)
 	} else if _, other := b.names[name]; other {
 		hint = fmt.Sprintf("an %s route goes between trunks and edge groups; %s stands on the other side", direction, name)
