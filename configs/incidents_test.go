@@ -63,7 +63,7 @@ incidents:
     media_dead: {share: 12.5%, calls: 40}
   merge: 2h
   warn_before: [1h, 10m]
-  services: [{name: hotline, critical: true, function: F-12, area: retail banking, parties: [fra]}]
+  services: [{name: hotline, critical: true, function: F12, area: retail banking, parties: [fra]}]
   clocks: [{name: finma, from: awareness, within: 24h, note: FINMA guidance 05/2020}]`))
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ incidents:
 			Warn:     []time.Duration{time.Hour, 10 * time.Minute},
 			Own:      []incident.Deadline{{Name: "finma", From: "awareness", Within: 24 * time.Hour, Note: "FINMA guidance 05/2020"}},
 		},
-		Services: []incident.Service{{Name: "hotline", Critical: true, Function: "F-12", Area: "retail banking", Parties: []string{"fra"}}},
+		Services: []incident.Service{{Name: "hotline", Critical: true, Function: "F12", Area: "retail banking", Parties: []string{"fra"}}},
 	}
 	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got\n%+v, want\n%+v", got, want)

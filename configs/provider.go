@@ -20,11 +20,11 @@ type Provider struct {
 	Identifier string `yaml:"lei_or_euid,omitempty"`
 	// Country of its headquarters, ISO 3166-1 alpha-2.
 	HQ string `yaml:"hq_country,omitempty"`
-	// Ultimate parent undertaking.
+	// LEI or EUID of its ultimate parent undertaking, or its own where it has none.
 	Parent string `yaml:"parent,omitempty"`
 	// Type of ICT service, S01 to S19 of Annex III; default: S10 (telecom carrier) for a trunk, S19 (software as a service) for an edge group.
 	Service string `yaml:"service,omitempty"`
-	// Identifier of the function that it supports, as in the register.
+	// Identifier of the function that it supports, as in the register: F and a number (B_06.01.0010).
 	Function string `yaml:"function,omitempty"`
 	// First day of the contract, YYYY-MM-DD.
 	Start string `yaml:"start,omitempty"`

@@ -80,6 +80,7 @@ func NewRegister(list []Arrangement, seen []Seen, p Period, c Cover, at time.Tim
 	return r
 }
 
+// row has the columns in the words of ITS (EU) 2024/2956, Annex I, as published (OJ L, 2.12.2024); long names are shortened and never changed.
 func (a Arrangement) row(country string) Row {
 	rank := ""
 	if a.Rank > 0 {
@@ -89,24 +90,29 @@ func (a Arrangement) row(country string) Row {
 	if end == "" && a.Start != "" {
 		end = "9999-12-31" // ITS (EU) 2024/2956: no end
 	}
+	identified := "" // without one in the routes, people know whether they looked for one
+	if len(a.Alternative) > 0 {
+		identified = "Yes"
+	}
 	row := Row{Party: a.Party}
 	for _, c := range []Cell{
 		{"B_02.01.0010", "Contractual arrangement reference number", a.Contract, false},
-		{"B_02.02.0030", "Identification code of the provider", a.Identifier, false},
-		{"B_05.01.0050", "Name of the provider", a.Provider, false},
+		{"B_02.02.0030", "Identification code of the ICT third-party service provider", a.Identifier, false},
+		{"B_05.01.0050", "Legal name of the ICT third-party service provider", a.Provider, false},
 		{"B_05.01.0080", "Country of the provider's headquarters", a.HQ, false},
-		{"B_05.01.0110", "Ultimate parent undertaking", a.Parent, false},
+		{"B_05.01.0110", "Identification code of the provider's ultimate parent undertaking", a.Parent, false},
 		{"B_05.02.0050", "Rank", rank, false},
 		{"B_02.02.0050", "Function identifier", a.Function, false},
 		{"B_02.02.0060", "Type of ICT services", a.Service, false},
-		{"B_02.02.0070", "Start date", a.Start, false},
-		{"B_02.02.0080", "End date", end, false},
-		{"B_02.02.0120", "Country of the governing law", a.Law, false},
-		{columnProvision, "Country of provision", country, false},
-		{"B_02.02.0160", "Location of management and processing of the data", country, false},
-		{"B_02.02.0170", "Sensitiveness of the data", a.Sensitive, false},
-		{"B_02.02.0180", "Level of reliance", a.Reliance, false},
-		{"B_07.01.0110", "Alternative providers identified", strings.Join(a.Alternative, ", "), false},
+		{"B_02.02.0070", "Start date of the contractual arrangement", a.Start, false},
+		{"B_02.02.0080", "End date of the contractual arrangement", end, false},
+		{"B_02.02.0120", "Country of the governing law of the arrangement", a.Law, false},
+		{columnProvision, "Country of provision of the ICT services", country, false},
+		{"B_02.02.0160", "Location of management of the data (processing)", country, false},
+		{"B_02.02.0170", "Sensitiveness of the data stored by the provider", a.Sensitive, false},
+		{"B_02.02.0180", "Level of reliance on the ICT service", a.Reliance, false},
+		{"B_07.01.0110", "Alternative providers identified?", identified, false},
+		{"B_07.01.0120", "Identification of alternative providers", strings.Join(a.Alternative, ", "), false},
 	} {
 		c.Human = c.Value == ""
 		row.Cells = append(row.Cells, c)

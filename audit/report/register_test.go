@@ -46,7 +46,7 @@ func moved() []audit.Event {
 func arrangements() []Arrangement {
 	return []Arrangement{
 		{
-			Party: "carrier", Kind: "trunk", Contract: "MSA 7", Provider: "Carrier GmbH", Identifier: "5299009QN2QPJPZU2Q32", HQ: "DE", Service: "S10", Function: "F-VOICE", Start: "2025-01-01",
+			Party: "carrier", Kind: "trunk", Contract: "MSA 7", Provider: "Carrier GmbH", Identifier: "5299009QN2QPJPZU2Q32", HQ: "DE", Service: "S10", Function: "F1", Start: "2025-01-01",
 			Law: "DE", Sensitive: "high", Reliance: "full", Rank: 1, Signalling: []string{"DE"}, Media: []string{"DE", "FR"},
 		},
 		{Party: "cloud", Kind: "edge_group", Service: "S19", Rank: 1, Signalling: []string{"CH", "DE", "US"}, Media: []string{"CH", "DE", "US"}, Alternative: []string{"second"}},

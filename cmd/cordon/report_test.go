@@ -28,7 +28,7 @@ trunks:
   - name: carrier
     region: "carrier:de"
     contract: "MSA 7"
-    provider: {name: Carrier GmbH, hq_country: DE, function: F-VOICE, start: 2025-01-01, reliance: full}
+    provider: {name: Carrier GmbH, hq_country: DE, function: F1, start: 2025-01-01, reliance: full}
     members: [{host: 127.1.0.10, transport: tcp}]
     media: {security: plain}
 edge_groups:
@@ -92,7 +92,7 @@ func TestReports(t *testing.T) {
 	says(0, "0 calls were terminated where the policy does not permit it", "residency", state)
 	says(0, "CH       1      1", "residency", state)
 	says(0, "Observed and not declared: CH (cloud).", "register", state, "-c", config)
-	says(0, "F-VOICE", "register", state, "-c", config)
+	says(0, "F1", "register", state, "-c", config)
 	says(0, "second", "register", state, "-c", config)
 	says(0, "GDPR Art. 45: 2000/518/EC", "transfers", state, "-c", config)
 	var r report.ResidencyReport

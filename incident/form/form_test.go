@@ -183,8 +183,52 @@ func TestFrankfurt(t *testing.T) {
 				}
 				golden(t, "frankfurt-"+stage+".html", rest(doc, &in))
 				people(t, d, doc)
+				typed(t, d)
 			})
 		})
+	}
+}
+
+// typed holds every value against the type that the schema IR-1.2.1 gives its field.
+func typed(t *testing.T, d *Draft) {
+	t.Helper()
+	list, err := rows()
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := map[string]string{}
+	for _, r := range list {
+		types[r.ID] = r.Type
+	}
+	span := regexp.MustCompile(`^\d{1,3}:([01]\d|2[0-3]):[0-5]\d$`)
+	for _, f := range d.Fields {
+		is := "nothing"
+		switch v := f.Value.(type) {
+		case nil:
+			continue
+		case string:
+			if is = "text word"; span.MatchString(v) {
+				is = "span"
+			} else if _, err := time.Parse(time.RFC3339, v); err == nil {
+				is = "time"
+			}
+			if len(v) > 32767 {
+				t.Errorf("%s is longer than the schema lets it", f.ID)
+			}
+		case []string:
+			if is = "words"; f.ID == "2.5" { // an element each
+				is = "word"
+			}
+		case bool:
+			is = "bool"
+		case int, uint64:
+			is = "integer"
+		case float64:
+			is = "number"
+		}
+		if !slices.Contains(strings.Fields(is), types[f.ID]) {
+			t.Errorf("%s is %s, and the schema wants %s: %#v", f.ID, is, types[f.ID], f.Value)
+		}
 	}
 }
 

@@ -33,6 +33,7 @@ const (
 // row is one line of the table.
 type row struct {
 	ID    string `json:"id"`
+	Type  string `json:"type"` // in IR-1.2.1: text, word (one of a list), words, time, span, bool, integer or number
 	Name  string `json:"name"`
 	JSON  string `json:"json"`
 	Stage string `json:"stage"` // I, M, F: the submissions that have it
