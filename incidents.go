@@ -110,6 +110,11 @@ func (b incidents) Submitted(ctx context.Context, id string, s incident.Submissi
 	return b.Follower.Submitted(ctx, id, s, b.n.pseudonym(by))
 }
 
+// Document implements admin.Incidents.
+func (b incidents) Document(ctx context.Context, id string, d incident.Documentation, by string) (incident.Incident, error) {
+	return b.Follower.Document(ctx, id, d, b.n.pseudonym(by))
+}
+
 // Close implements admin.Incidents.
 func (b incidents) Close(ctx context.Context, id, reason, by string) (incident.Incident, error) {
 	return b.Follower.Close(ctx, id, reason, b.n.pseudonym(by))

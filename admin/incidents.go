@@ -23,6 +23,7 @@ type Incidents interface {
 	Note(ctx context.Context, id string, u incident.Update, by string) (incident.Incident, error)
 	Classify(ctx context.Context, id string, c incident.Classification, by string) (incident.Incident, error)
 	Submitted(ctx context.Context, id string, s incident.Submission, by string) (incident.Incident, error)
+	Document(ctx context.Context, id string, d incident.Documentation, by string) (incident.Incident, error)
 	Close(ctx context.Context, id, reason, by string) (incident.Incident, error)
 }
 
@@ -38,6 +39,7 @@ func (s *Server) incidentRoutes() []route {
 		{"POST /api/v1/incidents/{id}/updates", "", writers, s.updateIncident},
 		{"POST /api/v1/incidents/{id}/classification", "", writers, s.classifyIncident},
 		{"POST /api/v1/incidents/{id}/submissions", "", writers, s.submitIncident},
+		{"POST /api/v1/incidents/{id}/breach", "", append([]string{"dpo"}, writers...), s.breachIncident},
 		{"POST /api/v1/incidents/{id}/close", "", writers, s.closeIncident},
 		{"GET /api/v1/incidents/{id}/report", "org.read", nil, s.reportIncident},
 	}
@@ -213,6 +215,32 @@ func (s *Server) submitIncident(w http.ResponseWriter, r *http.Request, id Ident
 		return err
 	}
 	i, err := s.c.Incidents.Submitted(r.Context(), r.PathValue("id"), incident.Submission{Clock: x.Clock, At: x.At, Reference: x.Reference, Digest: x.Digest}, id.Person)
+	return s.did(w, i, err)
+}
+
+// BreachWord is what a person documents of a breach of personal data; each of it may be left out and follow later. GDPR Art. 33(3) to (5), 34.
+type BreachWord struct {
+	Facts      string    `json:"facts,omitempty"`
+	Effects    string    `json:"effects,omitempty"`
+	Remedy     string    `json:"remedial_action,omitempty"`
+	Subjects   uint64    `json:"data_subjects_approx,omitempty"`
+	Records    uint64    `json:"records_approx,omitempty"`
+	Categories []string  `json:"categories,omitempty"`
+	Risk       string    `json:"risk,omitempty"` // unlikely | likely | high
+	RiskReason string    `json:"risk_reason,omitempty"`
+	Delay      string    `json:"reasons_for_delay,omitempty"`
+	Told       time.Time `json:"data_subjects_told,omitzero"`
+}
+
+func (s *Server) breachIncident(w http.ResponseWriter, r *http.Request, id Identity) error {
+	var b BreachWord
+	if err := s.reads(r, &b); err != nil {
+		return err
+	}
+	i, err := s.c.Incidents.Document(r.Context(), r.PathValue("id"), incident.Documentation{
+		Facts: b.Facts, Effects: b.Effects, Remedy: b.Remedy, Subjects: b.Subjects, Records: b.Records, Categories: b.Categories, Risk: b.Risk, RiskReason: b.RiskReason,
+		Delay: b.Delay, Told: b.Told,
+	}, id.Person)
 	return s.did(w, i, err)
 }
 

@@ -60,6 +60,22 @@ type IncidentReported struct {
 	By        string    `json:"by"`
 }
 
+// BreachNoted is what people document of a breach of personal data that an incident came with, whole or in phases. GDPR Art. 33(3) to (5).
+type BreachNoted struct {
+	Incident   string    `json:"incident"`
+	Facts      string    `json:"facts,omitempty"`                // its nature, Art. 33(3)(a), (5)
+	Subjects   uint64    `json:"data_subjects_approx,omitempty"` // Art. 33(3)(a)
+	Records    uint64    `json:"records_approx,omitempty"`       // Art. 33(3)(a)
+	Categories []string  `json:"categories,omitempty"`           // of data subjects and of records
+	Effects    string    `json:"effects,omitempty"`              // likely consequences, Art. 33(3)(c), (5)
+	Remedy     string    `json:"remedial_action,omitempty"`      // taken or proposed, Art. 33(3)(d), (5)
+	Risk       string    `json:"risk,omitempty"`                 // unlikely | likely | high: unlikely owes no notification, Art. 33(1); high owes word to data subjects, Art. 34(1)
+	RiskReason string    `json:"risk_reason,omitempty"`          // why it is what it is
+	Delay      string    `json:"reasons_for_delay,omitempty"`    // of a notification later than 72 hours, Art. 33(1)
+	Told       time.Time `json:"data_subjects_told,omitzero"`    // when it was communicated to them, Art. 34
+	By         string    `json:"by"`                             // pseudonym
+}
+
 // IncidentClosed says that people are done with an incident. Clocks of a major one go on until its final report.
 type IncidentClosed struct {
 	Incident string `json:"incident"`
@@ -71,6 +87,7 @@ func (IncidentOpened) Kind() Kind     { return KindIncidentOpened }
 func (IncidentUpdated) Kind() Kind    { return KindIncidentUpdated }
 func (IncidentClassified) Kind() Kind { return KindIncidentClassified }
 func (IncidentReported) Kind() Kind   { return KindIncidentReported }
+func (BreachNoted) Kind() Kind        { return KindBreachNoted }
 func (IncidentClosed) Kind() Kind     { return KindIncidentClosed }
 
 // decodeIncident is Decode for what is about incidents, and the Raw of kinds that have no struct.
@@ -84,6 +101,8 @@ func decodeIncident(e Entry) (Event, error) {
 		return decodeAs[IncidentClassified](e)
 	case KindIncidentReported:
 		return decodeAs[IncidentReported](e)
+	case KindBreachNoted:
+		return decodeAs[BreachNoted](e)
 	case KindIncidentClosed:
 		return decodeAs[IncidentClosed](e)
 	}

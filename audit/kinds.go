@@ -66,6 +66,7 @@ const (
 	KindIncidentUpdated    Kind = "incident.updated"
 	KindIncidentClassified Kind = "incident.classified"
 	KindIncidentReported   Kind = "incident.reported"
+	KindBreachNoted        Kind = "incident.breach_noted"
 	KindIncidentClosed     Kind = "incident.closed"
 
 	KindPlaceContradicted Kind = "place.contradicted"
@@ -463,7 +464,7 @@ func (k Kind) Known() bool {
 		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindMediaUnkeyed, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,
 		KindCertExpiring, KindCertReplaced, KindCertRefused, KindQuorumMissing, KindQuorumBack,
 		KindCopyBehind, KindCopyLevel, KindCopyDiffers, KindCopyRefused, KindRestored,
-		KindIncidentOpened, KindIncidentUpdated, KindIncidentClassified, KindIncidentReported, KindIncidentClosed:
+		KindIncidentOpened, KindIncidentUpdated, KindIncidentClassified, KindIncidentReported, KindBreachNoted, KindIncidentClosed:
 		return true
 	}
 	return k.ofKeeping() || k.ofLaw()

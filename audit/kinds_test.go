@@ -82,6 +82,10 @@ func examples() []Event {
 		},
 		IncidentClassified{Incident: "INC-20261120-edge-1", Major: true, At: at, Criteria: []string{"geographical_spread"}, Reason: "two Member States", By: "p-a"},
 		IncidentReported{Incident: "INC-20261120-edge-1", Clock: "initial", At: at, Reference: "BaFin 4711", Digest: "00ff", By: "p-a"},
+		BreachNoted{
+			Incident: "INC-20261120-edge-1", Facts: "calls were heard elsewhere", Subjects: 40, Records: 80, Categories: []string{"customers", "voice"}, Effects: "secrets are known", Remedy: "the key was changed",
+			Risk: "high", RiskReason: "bank data", Delay: "the carrier told late", Told: at, By: "p-a",
+		},
 		IncidentClosed{Incident: "INC-20261120-edge-1", Reason: "the region is back", By: "p-a"},
 		QuorumMissing{Entries: 40, Wanted: 2, Signed: 1, Since: at, Failures: []string{"witness.example/1: it answered 503"}},
 		QuorumBack{Entries: 60, Wanted: 2, Signed: 3, Since: at},
@@ -206,7 +210,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 62 {
+	if len(g) != len(w) || len(seen) != 63 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -113,12 +113,18 @@ type IncidentService struct {
 type IncidentClock struct {
 	// Its name: small letters, digits and underlines.
 	Name string `yaml:"name"`
-	// What it runs from: awareness, or classification (as major).
+	// What it runs from: occurrence, awareness, classification (as major), or breach (when a breach of personal data is known).
 	From string `yaml:"from"`
 	// How long it runs, 1h to 8760h.
 	Within Duration `yaml:"within"`
-	// What is to be done, and by which norm.
+	// What is to be done.
 	Note string `yaml:"note,omitempty"`
+	// The norm or the contract that asks for it, in words; clocks and reports show it.
+	Source string `yaml:"source,omitempty"`
+	// Whom to tell.
+	Authority string `yaml:"authority,omitempty"`
+	// It runs on when the incident is classified as not major; a clock from breach always does.
+	Always bool `yaml:"always,omitempty"`
 }
 
 func (b *builder) incidents(c *Config) {
@@ -274,12 +280,17 @@ func (b *builder) incidentClocks(c *Config) {
 			b.fail(at+".name", "a name of its own, such as finma: small letters, digits and underlines", "%.80q is missing, taken or no name", k.Name)
 		}
 		taken[k.Name] = true
-		if k.From != "awareness" && k.From != "classification" {
-			b.fail(at+".from", "awareness or classification", "%q is unknown", k.From)
+		if !slices.Contains([]string{"occurrence", "awareness", "classification", "breach"}, k.From) {
+			b.fail(at+".from", "occurrence, awareness, classification or breach", "%q is unknown", k.From)
+		}
+		for _, word := range []string{k.Note, k.Source, k.Authority} {
+			if len(word) > 500 {
+				b.fail(at, "at most 500 bytes in note, source and authority", "a text of %d bytes is too long", len(word))
+			}
 		}
 		if w := time.Duration(k.Within); w < time.Hour || w > 8760*time.Hour {
 			b.fail(at+".within", "between 1h and 8760h", "%s is out of range", w)
 		}
-		c.Incidents.Reporting.Own = append(c.Incidents.Reporting.Own, incident.Deadline{Name: k.Name, From: k.From, Within: time.Duration(k.Within), Note: k.Note})
+		c.Incidents.Reporting.Own = append(c.Incidents.Reporting.Own, incident.Deadline{Name: k.Name, From: k.From, Within: time.Duration(k.Within), Note: k.Note, Source: k.Source, Authority: k.Authority, Always: k.Always})
 	}
 }

@@ -229,7 +229,7 @@ var tellable = []string{
 	"node.started", "node.stopped", "node.resumed", "policy.applied", "policy.reload_refused", "policy.accepted", "policy.widening_held", "law.suspended", "law.suspension_refused", "health.changed", "dns.answers_moved", "place.contradicted", "place.cleared", "place.drifted", "failover.applied", "failover.held",
 	"failover.refused", "failover.failback", "service.changed", "route.switched", "route.migrated", "approval.notified", "approval.key_enrolled", "approval.key_revoked", "notice.undelivered", "gate.changed", "gate.readiness", "ingress.refused", "fence.refused", "media.restarted", "log.gap",
 	"certificate.expiring", "certificate.replaced", "certificate.refused", "witness.quorum_missing", "witness.quorum_back", "clock.alarm", "log.key_rotated",
-	"incident.opened", "incident.updated", "incident.classified", "incident.reported", "incident.closed",
+	"incident.opened", "incident.updated", "incident.classified", "incident.reported", "incident.breach_noted", "incident.closed",
 	"log.copy_behind", "log.copy_level", "log.copy_differs", "log.copy_refused", "log.restored",
 }
 

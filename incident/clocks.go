@@ -20,10 +20,13 @@ const (
 
 // Deadline is a clock of the entity's own: of another authority, of a contract.
 type Deadline struct {
-	Name   string
-	From   string // awareness | classification (as major)
-	Within time.Duration
-	Note   string
+	Name      string
+	From      string // occurrence | awareness | classification (as major) | breach (of personal data is known)
+	Within    time.Duration
+	Note      string
+	Source    string // the norm, in words
+	Authority string // whom to tell
+	Always    bool   // it runs whatever DORA calls the incident
 }
 
 // Reporting is what the clocks need to know of the entity.
@@ -38,12 +41,13 @@ type Reporting struct {
 type Clock struct {
 	Name  string    `json:"name"`
 	Law   string    `json:"law"`
-	From  time.Time `json:"from,omitzero"`  // what it runs from; zero: it does not run yet
-	Limit time.Time `json:"limit,omitzero"` // as the law counts it
-	Due   time.Time `json:"due,omitzero"`   // after the weekend rule
-	Moved bool      `json:"moved"`          // by the weekend rule
-	Met   time.Time `json:"met,omitzero"`   // when people said that it was submitted
-	State string    `json:"state"`          // not_started | running | late | met | met_late | waived
+	To    string    `json:"authority,omitempty"` // whom to tell, where the configuration says so
+	From  time.Time `json:"from,omitzero"`       // what it runs from; zero: it does not run yet
+	Limit time.Time `json:"limit,omitzero"`      // as the law counts it
+	Due   time.Time `json:"due,omitzero"`        // after the weekend rule
+	Moved bool      `json:"moved"`               // by the weekend rule
+	Met   time.Time `json:"met,omitzero"`        // when people said that it was submitted
+	State string    `json:"state"`               // not_started | running | late | met | met_late | waived
 	Note  string    `json:"note,omitempty"`
 }
 
@@ -152,18 +156,26 @@ func gdpr33(i *Incident) Clock {
 		c.From, c.Limit = i.Breach, i.Breach.Add(72*time.Hour)
 		c.Due = c.Limit
 	}
+	if p := i.Personal; p != nil && p.Risk == RiskUnlikely {
+		return c.waive("a risk to people is unlikely: " + p.RiskReason)
+	}
 	return c
 }
 
 func own(d Deadline, i *Incident) Clock {
-	c := Clock{Name: d.Name, Law: "configuration", Note: d.Note}
+	c := Clock{Name: d.Name, Law: cmp.Or(d.Source, "configuration"), To: d.Authority, Note: d.Note}
 	c.Met, _ = i.sent(d.Name)
-	if d.From == "awareness" {
+	switch {
+	case d.From == "occurrence":
+		c.From = i.Since
+	case d.From == "awareness":
 		c.From = i.Aware
-	} else if i.Major() {
+	case d.From == "breach":
+		c.From = i.Breach
+	case i.Major():
 		c.From = i.Class.First
 	}
-	if i.Class != nil && !i.Class.Major {
+	if !d.Always && d.From != "breach" && i.Class != nil && !i.Class.Major {
 		return c.waive("classified as not major")
 	}
 	if !c.From.IsZero() {

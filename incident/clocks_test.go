@@ -310,3 +310,75 @@ func TestTheFirstWordCounts(t *testing.T) {
 		}
 	})
 }
+
+// A breach of personal data has its clock, what people document of it decides whether it is owed, and the end of the incident does not stop it.
+func TestBreachIsDocumented(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, Rulebook{Reporting: Reporting{Own: []Deadline{
+			{Name: "finma", From: "awareness", Within: 24 * time.Hour, Source: "FINMA Guidance 05/2020", Authority: "FINMA", Always: true},
+			{Name: "contract", From: "breach", Within: 10 * time.Hour},
+			{Name: "group", From: "occurrence", Within: 48 * time.Hour},
+		}}})
+		defer s.stop()
+		start := friday()
+		id := open(t, s)
+		document := func(d Documentation, want string) {
+			t.Helper()
+			_, err := s.f.Document(t.Context(), id, d, "p-a")
+			if got := ""; err != nil {
+				if got = err.Error(); want == "" || !strings.Contains(got, want) {
+					t.Errorf("%+v: %s; want %q", d, got, want)
+				}
+			} else if want != "" {
+				t.Errorf("%+v was taken; want %q", d, want)
+			}
+		}
+		document(Documentation{Facts: "x"}, "nobody said")
+		is(t, s, id, "contract", notStarted, time.Time{})
+		is(t, s, id, "group", running, start.Add(47*time.Hour)) // it began an hour before
+		if _, err := s.f.Note(t.Context(), id, Update{What: BreachOf}, "p-a"); err != nil {
+			t.Fatal(err)
+		}
+		due := start.Add(72 * time.Hour)
+		is(t, s, id, GDPR33, running, due)
+		is(t, s, id, "contract", running, start.Add(10*time.Hour))
+		if c := clockOf(t, s, id, "finma"); c.Law != "FINMA Guidance 05/2020" || c.To != "FINMA" || !c.Due.Equal(start.Add(24*time.Hour)) {
+			t.Errorf("%+v", c)
+		}
+		document(Documentation{}, "nothing to write")
+		document(Documentation{Facts: strings.Repeat("x", maxText+1)}, "too long")
+		document(Documentation{Categories: []string{""}}, "category")
+		document(Documentation{Risk: "small"}, "no word for the risk")
+		document(Documentation{Facts: "x", RiskReason: "x"}, "needs the risk")
+		document(Documentation{Risk: RiskUnlikely}, "needs a reason")
+		document(Documentation{Told: time.Now().Add(time.Hour)}, "still to come")
+		document(Documentation{Told: start.Add(-2 * time.Hour)}, "before it began")
+		document(Documentation{Risk: RiskUnlikely, RiskReason: "it was encrypted"}, "")
+		if c := clockOf(t, s, id, GDPR33); c.State != waived || !strings.Contains(c.Note, "it was encrypted") {
+			t.Errorf("%+v", c)
+		}
+		document(Documentation{Risk: RiskHigh, Facts: "x", Effects: "y", Remedy: "z"}, "")
+		is(t, s, id, GDPR33, running, due)
+		classify(t, s, id, false)
+		if c := clockOf(t, s, id, "group"); c.State != waived {
+			t.Errorf("a clock of an incident that is not major: %+v", c)
+		}
+		is(t, s, id, "finma", running, start.Add(24*time.Hour))
+		if _, err := s.f.Note(t.Context(), id, Update{What: Recovered}, "p-a"); err != nil {
+			t.Fatal(err)
+		}
+		submit(t, s, id, "finma")
+		submit(t, s, id, "contract")
+		if _, err := s.f.Close(t.Context(), id, "over", "p-a"); err != nil {
+			t.Fatal(err)
+		}
+		pass(73 * time.Hour)
+		is(t, s, id, GDPR33, isLate, due)
+		if i, _ := s.f.Incident(id); !slices.Contains(i.Told, mark(GDPR33, due, "")) || !i.Personal.Facts || !i.Personal.Effects || !i.Personal.Remedy {
+			t.Errorf("of a breach in a closed incident nobody hears: %+v", i)
+		}
+		submit(t, s, id, GDPR33)
+		document(Documentation{Risk: RiskUnlikely, RiskReason: "x"}, "was notified")
+		is(t, s, id, GDPR33, metLate, due)
+	})
+}

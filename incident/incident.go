@@ -28,6 +28,7 @@ type Incident struct {
 	Seen     time.Time `json:"seen"`    // of the newest entry about it
 	Notes    []Note    `json:"notes"`
 	Breach   time.Time `json:"personal_data_breach_known,omitzero"` // since when people know of a breach of personal data
+	Personal *Personal `json:"personal_data_breach,omitempty"`      // what people documented of it
 	Class    *Class    `json:"classified,omitempty"`
 	Reports  []Report  `json:"reports"`
 	Closed   time.Time `json:"closed,omitzero"`
@@ -67,6 +68,24 @@ type Report struct {
 	Digest    string    `json:"document_sha256,omitempty"`
 	By        string    `json:"by"`
 }
+
+// Personal is what people documented of a breach of personal data, as far as its clock depends on it: the newest word on each counts. The log has all of it.
+type Personal struct {
+	Risk       string    `json:"risk,omitempty"` // unlikely | likely | high
+	RiskReason string    `json:"risk_reason,omitempty"`
+	Delay      string    `json:"reasons_for_delay,omitempty"`
+	Told       time.Time `json:"data_subjects_told,omitzero"`
+	Facts      bool      `json:"facts"` // that there is a word on it
+	Effects    bool      `json:"effects"`
+	Remedy     bool      `json:"remedial_action"`
+}
+
+// The words for the risk of a breach to the rights and freedoms of people. GDPR Art. 33(1), 34(1).
+const (
+	RiskUnlikely = "unlikely"
+	RiskLikely   = "likely"
+	RiskHigh     = "high"
+)
 
 // The words of an incident.updated.
 const (
@@ -129,6 +148,10 @@ func (i *Incident) clone() Incident {
 		k.Criteria = slices.Clone(k.Criteria)
 		c.Class = &k
 	}
+	if i.Personal != nil {
+		p := *i.Personal
+		c.Personal = &p
+	}
 	return c
 }
 
@@ -163,7 +186,7 @@ func (b *book) running(cause string, now time.Time, merge time.Duration) *Incide
 // wanted says which entries the book reads at all.
 func wanted(k audit.Kind) bool {
 	switch k {
-	case audit.KindIncidentOpened, audit.KindIncidentUpdated, audit.KindIncidentClassified, audit.KindIncidentReported, audit.KindIncidentClosed:
+	case audit.KindIncidentOpened, audit.KindIncidentUpdated, audit.KindIncidentClassified, audit.KindIncidentReported, audit.KindBreachNoted, audit.KindIncidentClosed:
 		return true
 	}
 	return watched(k)
@@ -172,7 +195,7 @@ func wanted(k audit.Kind) bool {
 // apply takes one entry. An entry that does not read is an error: left out, it would make the book a lie.
 func (b *book) apply(e audit.Entry) error {
 	switch e.Kind {
-	case audit.KindIncidentOpened, audit.KindIncidentUpdated, audit.KindIncidentClassified, audit.KindIncidentReported, audit.KindIncidentClosed:
+	case audit.KindIncidentOpened, audit.KindIncidentUpdated, audit.KindIncidentClassified, audit.KindIncidentReported, audit.KindBreachNoted, audit.KindIncidentClosed:
 		ev, err := audit.Decode(e)
 		if err != nil {
 			return fmt.Errorf("incident: entry %d: %w", e.Seq, err)
@@ -210,6 +233,8 @@ func (b *book) fold(e audit.Entry, ev audit.Event) {
 		i.classified(ev)
 	case audit.IncidentReported:
 		i.Reports = append(i.Reports, Report{ev.Clock, ev.At, ev.Reference, ev.Digest, ev.By})
+	case audit.BreachNoted:
+		i.documented(ev)
 	case audit.IncidentClosed:
 		i.Closed, i.ClosedBy, i.Outcome = e.Time, ev.By, ev.Reason
 		if w := i.Windows; len(w) > 0 && w[len(w)-1].To.IsZero() {
@@ -261,6 +286,24 @@ func (b *book) updated(e audit.Entry, i *Incident, u audit.IncidentUpdated) {
 	}
 }
 
+// documented takes what people wrote down about a breach of personal data.
+func (i *Incident) documented(b audit.BreachNoted) {
+	if i.Personal == nil {
+		i.Personal = &Personal{}
+	}
+	p := i.Personal
+	if b.Risk != "" {
+		p.Risk, p.RiskReason = b.Risk, b.RiskReason
+	}
+	if b.Delay != "" {
+		p.Delay = b.Delay
+	}
+	if !b.Told.IsZero() {
+		p.Told = b.Told
+	}
+	p.Facts, p.Effects, p.Remedy = p.Facts || b.Facts != "", p.Effects || b.Effects != "", p.Remedy || b.Remedy != ""
+}
+
 // classified takes the newest word, and keeps when the incident was first called major in one go: an incident that was taken back has no clock.
 func (i *Incident) classified(c audit.IncidentClassified) {
 	k := &Class{Major: c.Major, At: c.At, Criteria: c.Criteria, Reason: c.Reason, By: c.By}
@@ -305,7 +348,13 @@ func (b *book) forgetClosed() {
 // owes says whether a report of it is still to come.
 func (i *Incident) owes() bool {
 	_, final := i.sent(Final)
-	return i.Major() && final.IsZero()
+	return i.Major() && final.IsZero() || i.breachOwes()
+}
+
+// breachOwes says whether a breach of personal data is known, the risk is not unlikely, and nobody notified it.
+func (i *Incident) breachOwes() bool {
+	first, _ := i.sent(GDPR33)
+	return !i.Breach.IsZero() && first.IsZero() && (i.Personal == nil || i.Personal.Risk != RiskUnlikely)
 }
 
 // mark names one warning of one clock.

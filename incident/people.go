@@ -169,6 +169,72 @@ func (f *Follower) Submitted(ctx context.Context, id string, s Submission, by st
 	})
 }
 
+// Documentation is what a person documents of a breach of personal data: everything at once, or what is known so far. GDPR Art. 33(4).
+type Documentation struct {
+	Facts, Effects, Remedy string
+	Subjects, Records      uint64
+	Categories             []string
+	Risk, RiskReason       string
+	Delay                  string
+	Told                   time.Time
+}
+
+const (
+	maxCategories = 32
+	maxCategory   = 100 // bytes of one
+)
+
+// Document writes down what is known of a breach of personal data.
+func (f *Follower) Document(ctx context.Context, id string, d Documentation, by string) (Incident, error) {
+	if err := d.check(time.Now()); err != nil {
+		return Incident{}, err
+	}
+	return f.about(ctx, id, func(i *Incident) (audit.Event, error) {
+		first, _ := i.sent(GDPR33)
+		switch {
+		case i.Breach.IsZero():
+			return nil, refuse("cordon incident update "+i.ID+" --breach-known", "nobody said that a breach of personal data is known")
+		case d.Risk == RiskUnlikely && !first.IsZero():
+			return nil, refuse("cordon incident update "+i.ID+" --note ... says what came of it", "it was notified at %s", first.Format(time.RFC3339))
+		case !d.Told.IsZero() && d.Told.Before(i.Since.Truncate(time.Second)):
+			return nil, refuse("name a later moment", "data subjects cannot have been told before it began, %s", i.Since.Format(time.RFC3339))
+		}
+		return audit.BreachNoted{
+			Incident: i.ID, Facts: d.Facts, Subjects: d.Subjects, Records: d.Records, Categories: d.Categories, Effects: d.Effects, Remedy: d.Remedy, Risk: d.Risk,
+			RiskReason: d.RiskReason, Delay: d.Delay, Told: d.Told.UTC(), By: by,
+		}, nil
+	})
+}
+
+// check says what is wrong with the form of d.
+func (d Documentation) check(now time.Time) error {
+	words := 0
+	for what, s := range map[string]string{"the facts": d.Facts, "the effects": d.Effects, "the remedial action": d.Remedy, "the reason of the risk": d.RiskReason, "the reasons for the delay": d.Delay} {
+		if s == "" {
+			continue
+		}
+		if words++; text(what, s) != nil {
+			return text(what, s)
+		}
+	}
+	if len(d.Categories) > maxCategories || slices.ContainsFunc(d.Categories, func(c string) bool { return c == "" || len(c) > maxCategory || !utf8.ValidString(c) }) {
+		return refuse(fmt.Sprintf("at most %d, of at most %d bytes each", maxCategories, maxCategory), "a category is empty or too long, or there are too many")
+	}
+	switch {
+	case words == 0 && d.Subjects == 0 && d.Records == 0 && len(d.Categories) == 0 && d.Risk == "" && d.Told.IsZero():
+		return refuse("facts, effects, remedial action: GDPR Art. 33(5)", "there is nothing to write down")
+	case d.Risk != "" && !slices.Contains([]string{RiskUnlikely, RiskLikely, RiskHigh}, d.Risk):
+		return refuse("unlikely, likely or high", "%q is no word for the risk", d.Risk)
+	case d.Risk == "" && d.RiskReason != "":
+		return refuse("say unlikely, likely or high, too", "a reason for the risk needs the risk")
+	case d.Risk == RiskUnlikely && d.RiskReason == "":
+		return refuse("say why: the authority can ask for that, GDPR Art. 33(5)", "a breach that is not notified needs a reason")
+	case d.Told.After(now.Add(skew)):
+		return refuse("name a moment that has passed", "that is still to come")
+	}
+	return nil
+}
+
 // Close ends an incident.
 func (f *Follower) Close(ctx context.Context, id, reason, by string) (Incident, error) {
 	if err := text("a reason", reason); err != nil {

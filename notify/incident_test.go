@@ -28,6 +28,7 @@ func TestIncidentsAreTold(t *testing.T) {
 		"it is major":       {audit.KindIncidentClassified, `{"incident":"INC-1","major":true,"reason":"SECRET","by":"SECRET"}`, Failing, Acknowledge},
 		"it is not":         {audit.KindIncidentClassified, `{"incident":"INC-1","major":false}`, Plain, Acknowledge},
 		"it was submitted":  {audit.KindIncidentReported, `{"incident":"INC-1","clock":"initial","reference":"SECRET"}`, Plain, Acknowledge},
+		"it is documented":  {audit.KindBreachNoted, `{"incident":"INC-1","risk":"high","facts":"SECRET","effects":"SECRET","by":"SECRET"}`, Plain, Acknowledge},
 		"it is closed":      {audit.KindIncidentClosed, `{"incident":"INC-1","reason":"SECRET"}`, Plain, Resolve},
 	} {
 		n, ok := noticeOf(entry(c.kind, c.body))

@@ -87,6 +87,7 @@ var fields = map[audit.Kind]struct {
 	audit.KindIncidentUpdated:    {"incident", []string{"incident", "what", "at", "until", "clock", "due", "before"}},
 	audit.KindIncidentClassified: {"incident", []string{"incident", "major", "at", "criteria"}},
 	audit.KindIncidentReported:   {"incident", []string{"incident", "clock", "at"}},
+	audit.KindBreachNoted:        {"incident", []string{"incident", "risk"}},
 	audit.KindIncidentClosed:     {"incident", []string{"incident"}},
 
 	audit.KindPlaceContradicted: {"party", []string{"party", "endpoint", "declared_region", "declared_countries", "standing", "effect", "why"}},

@@ -96,8 +96,8 @@ func TestKinds(t *testing.T) {
 		words []string
 		n     int // -1: refused
 	}{
-		{nil, 43},
-		{[]string{"incident.*"}, 5},
+		{nil, 44},
+		{[]string{"incident.*"}, 6},
 		{[]string{"witness.*"}, 2},
 		{[]string{"place.*"}, 3},
 		{[]string{"log.copy_*"}, 4},

@@ -128,7 +128,7 @@ func Lifecycle(n Notice) (key string, action Action) {
 		return "witnesses", Resolve
 	case n.Kind == audit.KindIncidentOpened, n.Kind == audit.KindIncidentUpdated:
 		return "incident/" + n.Subject, opens(n)
-	case n.Kind == audit.KindIncidentClassified, n.Kind == audit.KindIncidentReported:
+	case n.Kind == audit.KindIncidentClassified, n.Kind == audit.KindIncidentReported, n.Kind == audit.KindBreachNoted:
 		return "incident/" + n.Subject, Acknowledge
 	case n.Kind == audit.KindIncidentClosed:
 		return "incident/" + n.Subject, Resolve

@@ -26,6 +26,7 @@ type incidentCmd struct {
 	Classify  incidentClassify `cmd:"" help:"Write down how the entity classified it. The node computes; people classify."`
 	Report    incidentReport   `cmd:"" help:"Draft the report of a stage: 76 fields, as JSON or as a page to print."`
 	Submitted incidentSent     `cmd:"" help:"Write down that something was submitted to an authority; nothing is sent."`
+	Breach    incidentBreach   `cmd:"" help:"Document a breach of personal data: facts, effects, remedial action, risk, delay (GDPR Art. 33)."`
 	Close     incidentClose    `cmd:"" help:"End an incident."`
 }
 
@@ -143,6 +144,9 @@ func showIncident(out io.Writer, v *admin.IncidentView) {
 	}
 	for _, n := range v.Notes {
 		fmt.Fprintf(out, "note %s by %s: %s\n", at(n.At), n.By, n.Text)
+	}
+	if p := v.Personal; p != nil && p.Risk != "" {
+		fmt.Fprintf(out, "breach of personal data: risk %s: %s\n", p.Risk, dash(p.RiskReason))
 	}
 	for _, r := range v.Reports {
 		fmt.Fprintf(out, "submitted %s %s by %s, reference %s\n", r.Clock, at(r.At), r.By, cmp.Or(r.Reference, "-"))
@@ -306,6 +310,32 @@ func (c *incidentSent) Run(ctx context.Context, s streams) error {
 		x.Digest = hex.EncodeToString(sum[:])
 	}
 	return c.ask(ctx, s.out, incidentPath(c.ID, "submissions"), x)
+}
+
+type incidentBreach struct {
+	api
+	ID       string   `arg:"" help:"Id of the incident."`
+	Facts    string   `help:"What happened to which data. Write no name of a person into it, here and below."`
+	Effects  string   `help:"What it means or may mean for data subjects."`
+	Remedy   string   `help:"What was done about it, or will be."`
+	Subjects uint64   `help:"About how many data subjects."`
+	Records  uint64   `help:"About how many records."`
+	Category []string `help:"Category of data subjects or of records; may be given again."`
+	Risk     string   `help:"Risk to their rights and freedoms: unlikely (then no notification is owed), likely or high (then data subjects are told)."`
+	Because  string   `help:"Why the risk is that; needed for unlikely."`
+	Delay    string   `help:"Why the notification comes later than 72 hours."`
+	Told     string   `help:"Moment (RFC 3339) at which data subjects were told."`
+}
+
+// Run documents a breach of personal data.
+func (c *incidentBreach) Run(ctx context.Context, s streams) error {
+	told, err := past(c.Told)
+	if err != nil {
+		return err
+	}
+	return c.ask(ctx, s.out, incidentPath(c.ID, "breach"), admin.BreachWord{
+		Facts: c.Facts, Effects: c.Effects, Remedy: c.Remedy, Subjects: c.Subjects, Records: c.Records, Categories: c.Category, Risk: c.Risk, RiskReason: c.Because, Delay: c.Delay, Told: told,
+	})
 }
 
 type incidentClose struct {

@@ -38,6 +38,8 @@ func TestAnIncidentByCommands(t *testing.T) {
 	do(1, []string{"hint: --note"}, "incident", "update", id)
 	do(0, []string{"the carrier works on it"}, "incident", "update", id, "--note=the carrier works on it")
 	do(0, []string{"clock gdpr_33: "}, "incident", "update", id, "--breach-known")
+	do(1, []string{"a breach that is not notified needs a reason", "hint: say why"}, "incident", "breach", id, "--risk=unlikely")
+	do(0, []string{"risk high: bank data", "clock gdpr_33: "}, "incident", "breach", id, "--facts=calls were heard", "--subjects=40", "--category=customers", "--risk=high", "--because=bank data")
 	file := filepath.Join(dir, "initial.html")
 	do(0, []string{"a draft, SHA-256 "}, "incident", "report", id, "--format=html", "--out="+file)
 	if page, err := os.ReadFile(file); err != nil || !strings.Contains(string(page), "<!doctype html>") {

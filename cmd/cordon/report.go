@@ -19,6 +19,7 @@ import (
 type reportCmd struct {
 	Residency residencyCmd `cmd:"" help:"Calls per country, refused, by the gate, and violations: none or named."`
 	Register  registerCmd  `cmd:"" help:"Rows for the register of information (DORA), and the drift between declared and observed countries."`
+	Breaches  breachesCmd  `cmd:"" help:"Register of breaches of personal data: facts, effects, remedial action, notified or not (GDPR Art. 33(5))."`
 	Transfers transfersCmd `cmd:"" help:"Recipients in third countries with the safeguard of each (GDPR Art. 30)."`
 }
 
@@ -85,6 +86,29 @@ func (c *transfersCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	return c.write(s, report.NewTransfers(o, conf.Arrangements(), conf.Safeguards(), cover, time.Now()))
+}
+
+type breachesCmd struct{ overLog }
+
+// Run reports the breaches of personal data. Exit code 3 when one is late.
+func (c *breachesCmd) Run(ctx context.Context, s streams) error {
+	p, err := c.period()
+	if err != nil {
+		return err
+	}
+	b := report.NewBreaches(p)
+	cover, err := c.read(ctx, b.Add)
+	if err != nil {
+		return err
+	}
+	r := b.Report(cover, time.Now())
+	if err := c.write(s, r); err != nil {
+		return err
+	}
+	if r.Late() {
+		return coded{errors.New("a breach of personal data is known for more than 72 hours and was not notified"), notHeld}
+	}
+	return nil
 }
 
 // observe reads a configuration and what the log says of its parties.

@@ -41,6 +41,23 @@ routes:
 // reported is a log on disk with a lawful call, one in a country that nobody declared, and a violation if that is wanted.
 func reported(t *testing.T, violation bool) (state, config string) {
 	t.Helper()
+	hop := func(leg, country, standing string) audit.ReceiptHop {
+		return audit.ReceiptHop{Leg: leg, Plane: "signalling", DeclaredCountry: country, Verdict: standing, Instrument: map[string]string{"CH": "2000/518/EC"}[country]}
+	}
+	calls := []audit.Event{
+		audit.NodeStarted{},
+		audit.Receipt{CallRef: "1", Direction: "inbound", Trunk: "carrier", EdgeGroup: "cloud", Overall: "compliant", TInvite: time.Now(), Hops: []audit.ReceiptHop{hop("a", "DE", "in_eea"), hop("b", "DE", "in_eea")}},
+		audit.Receipt{CallRef: "2", Direction: "inbound", Trunk: "carrier", EdgeGroup: "cloud", Overall: "compliant", TInvite: time.Now(), Hops: []audit.ReceiptHop{hop("a", "DE", "in_eea"), hop("b", "CH", "adequate")}},
+	}
+	if violation {
+		calls = append(calls, audit.Receipt{CallRef: "3", Direction: "inbound", Trunk: "carrier", EdgeGroup: "cloud", Overall: "violation", TInvite: time.Now()})
+	}
+	return logged(t, append(calls, audit.NodeStopped{})...)
+}
+
+// logged is a log on disk with these events, beside a configuration.
+func logged(t *testing.T, list ...audit.Event) (state, config string) {
+	t.Helper()
 	dir := t.TempDir()
 	state, config = filepath.Join(dir, "state"), filepath.Join(dir, "cordon.yaml")
 	if err := os.WriteFile(config, []byte(withProvider), 0o600); err != nil {
@@ -53,18 +70,7 @@ func reported(t *testing.T, violation bool) (state, config string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hop := func(leg, country, standing string) audit.ReceiptHop {
-		return audit.ReceiptHop{Leg: leg, Plane: "signalling", DeclaredCountry: country, Verdict: standing, Instrument: map[string]string{"CH": "2000/518/EC"}[country]}
-	}
-	calls := []audit.Event{
-		audit.NodeStarted{},
-		audit.Receipt{CallRef: "1", Direction: "inbound", Trunk: "carrier", EdgeGroup: "cloud", Overall: "compliant", TInvite: time.Now(), Hops: []audit.ReceiptHop{hop("a", "DE", "in_eea"), hop("b", "DE", "in_eea")}},
-		audit.Receipt{CallRef: "2", Direction: "inbound", Trunk: "carrier", EdgeGroup: "cloud", Overall: "compliant", TInvite: time.Now(), Hops: []audit.ReceiptHop{hop("a", "DE", "in_eea"), hop("b", "CH", "adequate")}},
-	}
-	if violation {
-		calls = append(calls, audit.Receipt{CallRef: "3", Direction: "inbound", Trunk: "carrier", EdgeGroup: "cloud", Overall: "violation", TInvite: time.Now()})
-	}
-	for _, ev := range append(calls, audit.NodeStopped{}) {
+	for _, ev := range list {
 		if _, err := l.Commit(t.Context(), ev); err != nil {
 			t.Fatal(err)
 		}
@@ -95,6 +101,7 @@ func TestReports(t *testing.T) {
 	says(0, "F1", "register", state, "-c", config)
 	says(0, "second", "register", state, "-c", config)
 	says(0, "GDPR Art. 45: 2000/518/EC", "transfers", state, "-c", config)
+	says(0, "No breach of personal data is on record.", "breaches", state)
 	var r report.ResidencyReport
 	if err := json.Unmarshal([]byte(says(0, "", "residency", state, "--format=json")), &r); err != nil || r.Summary.Receipts != 2 || r.Cover.Size != 4 || !strings.Contains(r.Cover.Checkpoint, r.Cover.Root) {
 		t.Errorf("%+v, %v", r, err)
@@ -115,4 +122,11 @@ func TestReports(t *testing.T) {
 	state, _ = reported(t, true)
 	says(3, "1 calls were terminated where the policy does not permit it", "residency", state)
 	says(3, "the receipt names no hop", "residency", state)
+	state, _ = logged(t, audit.NodeStarted{},
+		audit.IncidentOpened{Incident: "INC-1", Title: "heard elsewhere", Since: time.Now()}, audit.IncidentUpdated{Incident: "INC-1", What: "breach_known", At: time.Now().Add(-73 * time.Hour)},
+		audit.BreachNoted{Incident: "INC-1", Facts: "calls were heard", By: "p-a"})
+	says(3, "known for more than 72 hours and was not notified", "breaches", state)
+	if out := says(3, "INC-1", "breaches", state, "--format=json"); strings.Contains(out, "p-a") {
+		t.Errorf("the register names who wrote it: %s", out)
+	}
 }
