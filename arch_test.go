@@ -45,7 +45,9 @@ var ours = map[string][]string{
 	"media/link":          {"media/plane", "media/srtp", "sovereign", "internal/osnet"},
 	"media/ice":           {},
 	"media/dtls":          {"media/srtp"},
-	"approval":            {"approval/sign", "audit", "state", "internal/jcs"},
+	"approval":            {"approval/sign", "audit", "internal/jcs"},
+	"approval/gate":       {"approval", "approval/keyring", "approval/sign", "audit", "state"},
+	"approval/keyring":    {"approval", "approval/sign", "audit", "internal/jcs"},
 	"approval/sign":       {"internal/jcs"},
 	"approval/charter":    {"approval", "sovereign", "internal/jcs"},
 	"routing":             {"approval", "audit", "healthcheck", "routing/desk", "routing/numbers", "sovereign"},
@@ -63,7 +65,7 @@ var ours = map[string][]string{
 	"notify":              {"audit", "sovereign", "state"},
 	"notify/spans":        {"audit", "notify", "sovereign", "state"},
 	"notify/cosign":       {"audit", "audit/proof", "notify", "sovereign"},
-	"admin":               {"approval", "audit", "audit/report", "audit/retain", "healthcheck", "incident", "incident/form", "routing", "routing/desk", "sovereign", "sovereign/evidence", "certs", "sip/trace"},
+	"admin":               {"approval", "approval/keyring", "audit", "audit/report", "audit/retain", "healthcheck", "incident", "incident/form", "routing", "routing/desk", "sovereign", "sovereign/evidence", "certs", "sip/trace"},
 	"configs":             {"approval", "approval/charter", "approval/sign", "audit/proof", "audit/retain", "audit/report", "audit/worm", "healthcheck", "incident", "incident/form", "media", "media/clip", "notify", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "sovereign/evidence", "internal/jcs", "internal/strict", "routing/numbers"},
 	"internal/background": {},
 	"internal/bucket":     {},
@@ -103,7 +105,20 @@ var owners = map[string][]string{
 }
 
 // pure rooms may not touch files, processes, the web or chance.
-var pure = map[string][]string{"sovereign": {"os", "os/exec", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "sovereign/evidence": {"os", "os/exec", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/jcs": {"os", "net"}, "approval/sign": {"os", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"}, "internal/octets": {"os", "net"}, "internal/strict": {"os", "net"}, "incident/form": {"os", "net", "net/http", "crypto/rand"}, "internal/tlv": {"os", "net"}, "media/quality": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}, "media/clip": {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"}}
+var pure = map[string][]string{
+	"sovereign":          {"os", "os/exec", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
+	"sovereign/evidence": {"os", "os/exec", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
+	"internal/jcs":       {"os", "net"},
+	"approval":           {"os", "os/exec", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
+	"approval/keyring":   {"os", "os/exec", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
+	"approval/sign":      {"os", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
+	"internal/octets":    {"os", "net"},
+	"internal/strict":    {"os", "net"},
+	"incident/form":      {"os", "net", "net/http", "crypto/rand"},
+	"internal/tlv":       {"os", "net"},
+	"media/quality":      {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"},
+	"media/clip":         {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"},
+}
 
 type pkg struct {
 	ImportPath, Dir string

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cordonsip/cordon/admin"
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/gate"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/audit/worm"
 	"github.com/cordonsip/cordon/configs"
@@ -88,7 +89,7 @@ type Node struct {
 	places    *placeKeeper
 	resolver  *resolve.Resolver
 	checker   *healthcheck.Checker
-	gate      *approval.Gate
+	gate      *gate.Gate
 	outlook   *outlook
 	desk      *desk.Desk
 	router    *routing.Router
@@ -402,7 +403,7 @@ func (n *Node) APIAddr() netip.AddrPort {
 
 // Log is the transparency log. Gate, Router, Checker, Edge, Relay, Fence and Metrics are the rooms of this node.
 func (n *Node) Log() audit.Log                { return n.log }
-func (n *Node) Gate() *approval.Gate          { return n.gate }
+func (n *Node) Gate() *gate.Gate              { return n.gate }
 func (n *Node) Router() *routing.Router       { return n.router }
 func (n *Node) Checker() *healthcheck.Checker { return n.checker }
 func (n *Node) Edge() *sip.Edge               { return n.edge }

@@ -26,6 +26,7 @@ import (
 
 	cordon "github.com/cordonsip/cordon"
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/keyring"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/internal/osnet"
@@ -237,8 +238,8 @@ func jsonFields(typ reflect.Type, seen map[reflect.Type]bool) []string {
 func bodiesElsewhere() map[audit.Kind]reflect.Type {
 	return map[audit.Kind]reflect.Type{
 		audit.KindGateChanged: reflect.TypeFor[approval.GateChanged](),
-		audit.KindKeyEnrolled: reflect.TypeFor[approval.KeysEnrolled](),
-		audit.KindKeyRevoked:  reflect.TypeFor[approval.KeyRevoked](),
+		audit.KindKeyEnrolled: reflect.TypeFor[keyring.KeysEnrolled](),
+		audit.KindKeyRevoked:  reflect.TypeFor[keyring.KeyRevoked](),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cordonsip/cordon/admin"
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/gate"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/healthcheck"
@@ -83,7 +84,7 @@ func (n *Node) healthChanged(t healthcheck.Transition) {
 func (n *Node) buildJudgement(context.Context) error {
 	c := n.opts.Config
 	var err error
-	n.gate, err = approval.New(approval.Config{
+	n.gate, err = gate.New(gate.Config{
 		Rules: c.Gate, People: people(c), Catalogue: c.Bases, Log: n.log, KV: n.kv, Node: c.File.Node.Name, Pseudonym: n.names.Person,
 		Changed: n.policy.grantsChanged, Adopt: n.changeApproved, Logger: n.logger.With("room", "approval"),
 	})

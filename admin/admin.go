@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/keyring"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/certs"
 	"github.com/cordonsip/cordon/healthcheck"
@@ -58,9 +59,9 @@ type Gate interface {
 	Review(ctx context.Context, ticket, person string, v approval.PostReview) (approval.Ticket, error)
 	Withdraw(ctx context.Context, ticket, person, why string) (approval.Ticket, error)
 	Revoke(ctx context.Context, ticket, person, why string) (approval.Ticket, error)
-	Submit(ctx context.Context, file []byte, by string) (approval.Submitted, error)
-	Keys() []approval.KeyStanding
-	RevokeKey(ctx context.Context, id, person, why string) (approval.Key, error)
+	Submit(ctx context.Context, file []byte, by string) (keyring.Submitted, error)
+	Keys() []keyring.Standing
+	RevokeKey(ctx context.Context, id, person, why string) (keyring.Key, error)
 }
 
 // Router is what the door needs of routing.

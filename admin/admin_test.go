@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/keyring"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/internal/background"
@@ -81,22 +82,22 @@ func (g *fakeGate) Revoke(_ context.Context, t, p, why string) (approval.Ticket,
 	return g.note("revoke for "+why, t, p)
 }
 
-func (g *fakeGate) Submit(_ context.Context, file []byte, by string) (approval.Submitted, error) {
+func (g *fakeGate) Submit(_ context.Context, file []byte, by string) (keyring.Submitted, error) {
 	t, err := g.note(fmt.Sprintf("submit %d bytes", len(file)), "t1", by)
-	return approval.Submitted{Ticket: &t}, err
+	return keyring.Submitted{Ticket: &t}, err
 }
 
-func (g *fakeGate) Keys() []approval.KeyStanding {
-	return []approval.KeyStanding{
-		{Key: approval.Key{ID: "k-1", Person: "p-1", How: approval.HowVouched, By: []string{"p-2", "p-3"}}, Counts: true},
-		{Key: approval.Key{ID: "k-2", Person: "p-2"}, Why: "it waits for two people"},
-		{Key: approval.Key{ID: "k-3", Person: "p-3", RevokedAt: time.Unix(1, 0)}, Why: "revoked"},
+func (g *fakeGate) Keys() []keyring.Standing {
+	return []keyring.Standing{
+		{Key: keyring.Key{ID: "k-1", Person: "p-1", How: keyring.HowVouched, By: []string{"p-2", "p-3"}}, Counts: true},
+		{Key: keyring.Key{ID: "k-2", Person: "p-2"}, Why: "it waits for two people"},
+		{Key: keyring.Key{ID: "k-3", Person: "p-3", RevokedAt: time.Unix(1, 0)}, Why: "revoked"},
 	}
 }
 
-func (g *fakeGate) RevokeKey(_ context.Context, id, person, why string) (approval.Key, error) {
+func (g *fakeGate) RevokeKey(_ context.Context, id, person, why string) (keyring.Key, error) {
 	_, err := g.note("revoke the key for "+why, id, person)
-	return approval.Key{ID: id, RevokedBy: person}, err
+	return keyring.Key{ID: id, RevokedBy: person}, err
 }
 
 type fakeRouter struct{ routes []routing.ActiveRoute }

@@ -6,12 +6,13 @@ import (
 	"net/http"
 
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/keyring"
 )
 
 // Handed is the answer to a signed file: the ticket that it was about, or the key that counts now.
 type Handed struct {
-	Ticket *TicketView   `json:"ticket,omitempty"`
-	Key    *approval.Key `json:"key,omitempty"`
+	Ticket *TicketView  `json:"ticket,omitempty"`
+	Key    *keyring.Key `json:"key,omitempty"`
 }
 
 // submit takes a signed file from whoever brings it; who signed it is the gate's to find out.
@@ -51,12 +52,12 @@ func (s *Server) idleKeys() []KeyView {
 
 // KeyList is every key of people, and whose pseudonyms it names.
 type KeyList struct {
-	Keys   []approval.KeyStanding `json:"keys"`
-	People map[string]string      `json:"people,omitempty"`
+	Keys   []keyring.Standing `json:"keys"`
+	People map[string]string  `json:"people,omitempty"`
 }
 
 func (s *Server) keys(w http.ResponseWriter, _ *http.Request, id Identity) error {
-	list := KeyList{Keys: []approval.KeyStanding{}}
+	list := KeyList{Keys: []keyring.Standing{}}
 	var words []string
 	for _, k := range s.c.Gate.Keys() {
 		list.Keys = append(list.Keys, k)
@@ -72,7 +73,7 @@ func (s *Server) revokeKey(w http.ResponseWriter, r *http.Request, id Identity) 
 		return err
 	}
 	k, err := s.c.Gate.RevokeKey(r.Context(), r.PathValue("id"), id.Person, b.Reason)
-	if errors.Is(err, approval.ErrKeyUnlogged) {
+	if errors.Is(err, keyring.ErrUnlogged) {
 		s.c.Logger.Error("a key was ended and the log does not have it", "error", err)
 		return &Problem{Status: http.StatusServiceUnavailable, Title: "the key counts no more while this node runs, and the log does not have it yet", Hint: "revoke it again when the log can be written: after a restart it would count"}
 	}

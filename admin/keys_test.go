@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/keyring"
 	"github.com/cordonsip/cordon/audit"
 )
 
@@ -34,7 +35,7 @@ func TestSignedFilesAreBounded(t *testing.T) {
 	if want := fmt.Sprintf("submit %d bytes t1 ops", approval.MaxSignedFile+1); d.gate.asked[len(d.gate.asked)-1] != want {
 		t.Errorf("asked %q, want %q", d.gate.asked[len(d.gate.asked)-1], want)
 	}
-	d.gate.err = fmt.Errorf("%w: %w", approval.ErrKeyUnlogged, audit.ErrLogDown)
+	d.gate.err = fmt.Errorf("%w: %w", keyring.ErrUnlogged, audit.ErrLogDown)
 	if w := d.ask("POST", "/api/v1/keys/k-1/revoke", "a", `{"reason":"lost"}`); w.Code != 503 || !strings.Contains(w.Body.String(), "counts no more while this node runs") {
 		t.Errorf("%d: %s", w.Code, w.Body)
 	}

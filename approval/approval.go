@@ -1,16 +1,13 @@
-// Package approval is the gate: tickets, decisions, opinions and grants. Nobody alone, nothing silent, nothing without an end.
+// Package approval is what a ticket is and which word on it counts: plans, people, decisions, opinions, grants. Nobody alone, nothing silent, nothing without an end.
 //
-// A ticket asks people to let held traffic through. The log entry comes before the effect, always; state follows by compare-and-swap.
-// It imports audit, state, approval/sign and internal/jcs.
+// A ticket asks people to let held traffic through. Whatever is judged here is a function of the ticket's record, of a word and of the time, so the log alone can repeat it:
+// approval/gate keeps the tickets and runs the clocks. It imports audit (its kinds), approval/sign and internal/jcs.
 package approval
 
 import (
-	"log/slog"
 	"time"
 
 	"github.com/cordonsip/cordon/approval/sign"
-	"github.com/cordonsip/cordon/audit"
-	"github.com/cordonsip/cordon/state"
 )
 
 // State of a ticket. The words are the canonical ones of the documentation.
@@ -167,7 +164,7 @@ type Grant struct {
 	Entry    uint64
 }
 
-// Rules of the gate. New fills in the default of every number, word and list that is zero; the three switches are taken as they are, except that
+// Rules of the gate. Effective fills in the default of every number, word and list that is zero; the three switches are taken as they are, except that
 // wholly zero Rules are DefaultRules.
 type Rules struct {
 	Quorum       int              `json:"quorum"`         // distinct people in distinct roles, default 2, never less
@@ -192,28 +189,11 @@ type Rules struct {
 	Signed bool `json:"signatures_required,omitempty"` // a word by session alone does not count
 }
 
-// Config of a Gate.
-type Config struct {
-	Rules  Rules
-	People []Person
-	// Catalogue is every legal basis that a plan may name.
-	Catalogue []Basis
-	Log       audit.Log
-	KV        state.KV
-	Node      string
-	// Pseudonym turns a person's id into the word that the log may carry.
-	Pseudonym func(person string) string
-	// Peers are nodes whose logs are elsewhere and whose writes to KV count all the same. Writes of anybody else count only when Log holds them.
-	Peers []string
-	// Changed is told after the grants snapshot changed; may be nil, must not block.
-	Changed func([]Grant)
-	// Adopt is told of a change of the policy when people have approved it; may be nil, must not block. The node puts it in force and calls Adopted.
-	Adopt  func(Ticket)
-	Logger *slog.Logger
-}
-
 // Refusal is why a word did not count. Rule is one of the Rule constants.
 type Refusal struct{ Rule, Detail, Hint string }
+
+// Refuse makes a Refusal.
+func Refuse(rule, detail, hint string) *Refusal { return &Refusal{rule, detail, hint} }
 
 func (r *Refusal) Error() string { return "approval: " + r.Rule + ": " + r.Detail }
 
@@ -267,3 +247,9 @@ const (
 	RuleReplayed   = "replayed"
 	RuleSignedAt   = "signed_at"
 )
+
+// PersonKey is a key that the configuration gives to a person. It counts when it was among the first ones, or two people vouched for it.
+type PersonKey struct {
+	Public  string // Ed25519, base64
+	Expires time.Time
+}

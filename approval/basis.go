@@ -1,7 +1,6 @@
 package approval
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -43,8 +42,8 @@ func (b *Basis) Word() string { return b.Kind + ":" + b.ID }
 // occasion lists the derogations that are for occasional transfers alone: GDPR recital 111.
 func occasion() []string { return []string{"Art49(1)(b)", "Art49(1)(c)", "Art49(1)(e)"} }
 
-// isDerogation says whether a basis, as plans name it, is one of GDPR Art. 49.
-func isDerogation(word string) bool { return strings.HasPrefix(word, "Art49") }
+// IsDerogation says whether a basis, as plans name it, is one of GDPR Art. 49.
+func IsDerogation(word string) bool { return strings.HasPrefix(word, "Art49") }
 
 // Lacks says in words why no grant may rest on b at a time; nothing when one may.
 func (b *Basis) Lacks(at time.Time) []string {
@@ -56,8 +55,8 @@ func (b *Basis) Lacks(at time.Time) []string {
 	}
 	lacks(b.Document == "", "names no document")
 	lacks(at.Before(b.SignedOn), "is not signed yet")
-	lacks(b.over(at), "ended at "+clock(b.Until))
-	if !isDerogation(b.Kind) {
+	lacks(b.over(at), "ended at "+When(b.Until))
+	if !IsDerogation(b.Kind) {
 		lacks(b.SignedOn.IsZero(), "has no day of signature")
 		t := b.TIA
 		lacks(t == nil, "has no transfer impact assessment")
@@ -91,7 +90,7 @@ func (r *Record) basisEnd() time.Time {
 // missingBasis says what keeps the ticket from resting on its basis, where the rules want one. A ticket whose rules do not is judged without. The end of a basis is
 // the clock's matter.
 func (r *Record) missingBasis() []string {
-	if !r.Rules.NeedBasis || !r.Ticket.grants() {
+	if !r.Rules.NeedBasis || !r.Ticket.Grants() {
 		return nil
 	}
 	if r.Ticket.Plan.Basis == nil {
@@ -100,40 +99,10 @@ func (r *Record) missingBasis() []string {
 	return r.Ticket.Plan.Basis.Lacks(r.Ticket.RequestedAt)
 }
 
-// entry finds a basis of the catalogue by its id or by its word. What is not registered cannot be relied on: free text is refused.
-func (s *settings) entry(word string) (*Basis, error) {
-	for i := range s.bases {
-		if b := &s.bases[i]; word == b.ID || word == b.Word() {
-			return b, nil
-		}
-	}
-	return nil, &Refusal{RuleBasis, fmt.Sprintf("%.80q is no legal basis of the catalogue", word), "register it under legal_bases with its document first: free text is no basis"}
-}
+// occasionMax is how many grants may rest on one derogation within twelve months without the management body's delegate: EDPB Guidelines 2/2018 on "occasional".
+const occasionMax = 2
 
-// rest puts the catalogue's entry into a plan that names one.
-func (s *settings) rest(p Plan) (Plan, error) {
-	p.Basis = nil
-	if p.LegalBasis == "" {
-		return p, nil
-	}
-	b, err := s.entry(p.LegalBasis)
-	if err != nil {
-		return p, err
-	}
-	p.LegalBasis, p.Basis = b.Word(), b
-	return p, nil
-}
-
-// BasisGone says whether the basis of an open ticket is not in the catalogue any more as people approved it.
-func (g *Gate) BasisGone(t Ticket) bool {
-	if t.Plan.Basis == nil {
-		return false
-	}
-	b, err := g.settings.Load().entry(t.Plan.Basis.Word())
-	if err != nil {
-		return true
-	}
-	now := t.Plan
-	now.Basis = b
-	return now.Hash() != t.Plan.Hash()
+// repeated says whether the ticket's derogation is not occasional any more.
+func (r *Record) repeated() bool {
+	return IsDerogation(r.Ticket.Plan.LegalBasis) && r.Ticket.Repetitions >= occasionMax
 }

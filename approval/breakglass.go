@@ -1,64 +1,14 @@
 package approval
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 )
 
-const (
-	// glassCap bounds a grant by break-glass.
-	glassCap = time.Hour
-	// glassReview is how long after the break the review is due.
-	glassReview = 24 * time.Hour
-	// glassPeople break the glass.
-	glassPeople = 2
-)
-
-// BreakGlass records that a person confirms an emergency change on a ticket that waits. The second one, another person in another role, opens the grant at once. It
-// shortens procedure (waiting for the quorum, the order of the opinion) and never law: told first holds, the basis must be registered and complete, what the policy
-// denies has no ticket that waits, and the opinion and a review are owed within 24 h.
-func (g *Gate) BreakGlass(ctx context.Context, ticket, person, role, reason, planHash, auth string) (Ticket, error) {
-	who, err := g.settings.Load().person(person)
-	if err != nil {
-		return Ticket{}, err
-	}
-	return g.confirm(ctx, ticket, func(now time.Time, _ *Record) (Decision, error) {
-		return Decision{Person: who, Role: role, Approve: true, Reason: reason, PlanHash: planHash, Auth: cut(auth), At: now}, nil
-	})
-}
-
-// confirm records the confirmation that word makes of a ticket as it stands.
-func (g *Gate) confirm(ctx context.Context, ticket string, word func(now time.Time, r *Record) (Decision, error)) (Ticket, error) {
-	if err := g.begin(ctx); err != nil {
-		return Ticket{}, err
-	}
-	defer g.leave()
-	t, err := g.apply(ctx, ticket, func(now time.Time, r *Record) (GateChanged, error) {
-		d, err := word(now, r)
-		if err == nil {
-			err = r.breakGlass(now, d)
-		}
-		if err != nil {
-			return GateChanged{}, err
-		}
-		if r.Ticket.State == BreakGlassActive {
-			if err := g.openQuota(ctx, r); err != nil {
-				return GateChanged{}, err
-			}
-		}
-		return GateChanged{What: BrokenGlass, By: d.Person, Decision: &d, Why: d.Reason}, nil
-	})
-	if err == nil && t.State == BreakGlassActive {
-		g.opened(ctx, t)
-	}
-	return t, err
-}
-
-// breakGlass judges one confirmation and, when it counts, adds it. The last one opens the grant.
-func (r *Record) breakGlass(now time.Time, d Decision) error {
+// BreakGlass judges one confirmation and, when it counts, adds it. The last one opens the grant.
+func (r *Record) BreakGlass(now time.Time, d Decision) error {
 	if err := r.mayBreak(now, d); err != nil {
 		return err
 	}
@@ -83,7 +33,7 @@ func (r *Record) mayBreak(now time.Time, d Decision) error {
 	if err := r.signedWell(d.Person, d.Signature); err != nil {
 		return err
 	}
-	if !r.Ticket.grants() {
+	if !r.Ticket.Grants() {
 		return &Refusal{RuleGlass, "the ticket is a change of the policy", "an emergency asks for a grant: the policy waits for its approvals"}
 	}
 	if r.Rules.NoGlass {
@@ -122,7 +72,7 @@ func (r *Record) mayDeviate(d Decision) error {
 	if err := r.acts(d.Person, d.Role, d.At); err != nil {
 		return err
 	}
-	return checkText(d.Reason, true)
+	return CheckText(d.Reason, true)
 }
 
 // glassBearable says whether the law bears it: a break-glass is no legal basis (GDPR Art. 44).
@@ -143,3 +93,12 @@ func (r *Record) glassBearable(d Decision) error {
 	}
 	return nil
 }
+
+const (
+	// glassCap bounds a grant by break-glass.
+	glassCap = time.Hour
+	// glassReview is how long after the break the review is due.
+	glassReview = 24 * time.Hour
+	// glassPeople break the glass.
+	glassPeople = 2
+)

@@ -1,10 +1,8 @@
 package approval
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // Change is a change of the policy itself, which people approve like any other plan: the digests of the charter in force and of the one that is to follow, and in words
@@ -54,28 +52,5 @@ func charterProposal(p Plan) (Plan, error) {
 	return p, nil
 }
 
-// grants says whether an approved ticket goes live as a grant.
-func (t *Ticket) grants() bool { return t.Plan.Change == nil }
-
-// approvedChange tells the node of a change that waits for nobody any more.
-func (g *Gate) approvedChange(t Ticket) {
-	if t.State == Approved && !t.grants() && g.c.Adopt != nil {
-		g.c.Adopt(t)
-	}
-}
-
-// Adopted ends an approved change of the policy: it is in force, and the entry of the log says so. from and to are what the node put in force; a ticket that says
-// otherwise is not ended by it.
-func (g *Gate) Adopted(ctx context.Context, ticket, from, to string, entry uint64) (Ticket, error) {
-	return g.change(ctx, ticket, func(now time.Time, r *Record) (GateChanged, error) {
-		t := &r.Ticket
-		switch {
-		case t.State != Approved || t.grants():
-			return GateChanged{}, &Refusal{RuleNotApproved, fmt.Sprintf("the ticket is %s", t.State), "only an approved change of the policy is put in force"}
-		case t.Plan.Change.From != from || t.Plan.Change.To != to:
-			return GateChanged{}, &Refusal{RulePlanChanged, "what is in force is not what was approved", "a new ticket asks anew"}
-		}
-		r.end(now, Applied, fmt.Sprintf("the policy is in force since entry %d of the log", entry))
-		return GateChanged{What: PutInForce, By: ruleGate, Why: r.Ticket.Why}, nil
-	})
-}
+// Grants says whether an approved ticket goes live as a grant.
+func (t *Ticket) Grants() bool { return t.Plan.Change == nil }

@@ -8,33 +8,36 @@ import (
 	"unicode/utf8"
 )
 
+// maxOpinions bounds the opinions of a ticket.
+const maxOpinions = 64
+
 // awaiting refuses a word on a ticket that does not wait for one.
 func (r *Record) awaiting(now time.Time) error {
 	t := &r.Ticket
 	switch {
 	case t.State == TimedOut, t.State == ExecutionExpired, t.State == Expired:
-		return &Refusal{RuleExpired, fmt.Sprintf("the ticket is %s since %s: %s", t.State, clock(t.EndedAt), t.Why), "a new ticket asks anew"}
+		return &Refusal{RuleExpired, fmt.Sprintf("the ticket is %s since %s: %s", t.State, When(t.EndedAt), t.Why), "a new ticket asks anew"}
 	case t.State == Approved, t.State == Active:
 		return &Refusal{RuleClosed, fmt.Sprintf("the ticket is %s already", t.State), "revoke ends it"}
 	case t.State != Pending:
 		return &Refusal{RuleClosed, fmt.Sprintf("the ticket is %s: %s", t.State, t.Why), "a new ticket asks anew"}
 	case !now.Before(t.ApproveBy):
-		return &Refusal{RuleExpired, fmt.Sprintf("the approval clock ran out at %s", clock(t.ApproveBy)), "a new ticket asks anew"}
+		return &Refusal{RuleExpired, fmt.Sprintf("the approval clock ran out at %s", When(t.ApproveBy)), "a new ticket asks anew"}
 	case t.NotifiedAt.IsZero():
 		return &Refusal{RuleNotTold, "people have not been told of the ticket yet", "a word counts once a channel delivered, or its failure is on record"}
 	}
 	return nil
 }
 
-// decide judges one decision and, when it counts, adds it and moves the ticket.
-func (r *Record) decide(now time.Time, d Decision) error {
+// Decide judges one decision and, when it counts, adds it and moves the ticket.
+func (r *Record) Decide(now time.Time, d Decision) error {
 	if err := r.mayDecide(now, d); err != nil {
 		return err
 	}
 	t := &r.Ticket
 	t.Decisions = append(t.Decisions, d)
 	if !d.Approve {
-		r.end(now, DeniedByPeople, "denied by "+d.Role+": "+d.Reason)
+		r.End(now, DeniedByPeople, "denied by "+d.Role+": "+d.Reason)
 		return nil
 	}
 	r.complete(now)
@@ -62,7 +65,7 @@ func (r *Record) mayDecide(now time.Time, d Decision) error {
 	case d.Person == t.RequestedBy:
 		return &Refusal{RuleRequester, "who asks does not decide", "the requester may withdraw the ticket"}
 	case decided >= 0:
-		return &Refusal{RulePersonDecided, "the person decided at " + clock(t.Decisions[decided].At), "a decision is never edited"}
+		return &Refusal{RulePersonDecided, "the person decided at " + When(t.Decisions[decided].At), "a decision is never edited"}
 	case d.Approve && used:
 		return &Refusal{RuleRoleUsed, "somebody approved as " + d.Role + " already", "the quorum needs distinct people in distinct roles: " + strings.Join(r.rolesLeft(), ", ")}
 	case d.PlanHash != t.PlanHash:
@@ -71,11 +74,11 @@ func (r *Record) mayDecide(now time.Time, d Decision) error {
 	if err := r.acts(d.Person, d.Role, now); err != nil {
 		return err
 	}
-	return checkText(d.Reason, true)
+	return CheckText(d.Reason, true)
 }
 
-// checkText refuses texts that say nothing or too much.
-func checkText(text string, needed bool) error {
+// CheckText refuses texts that say nothing or too much.
+func CheckText(text string, needed bool) error {
 	switch {
 	case needed && strings.TrimSpace(text) == "":
 		return &Refusal{RuleReason, "a reason is needed", "say why, in a sentence an auditor understands"}
@@ -85,8 +88,8 @@ func checkText(text string, needed bool) error {
 	return nil
 }
 
-// opine judges one opinion and, when it counts, adds it and moves the ticket.
-func (r *Record) opine(now time.Time, o Opinion) error {
+// Opine judges one opinion and, when it counts, adds it and moves the ticket.
+func (r *Record) Opine(now time.Time, o Opinion) error {
 	t := &r.Ticket
 	// What was opened by break-glass is advised on afterwards.
 	if err := r.awaiting(now); err != nil && t.State != BreakGlassActive && t.State != ReviewDue && t.State != Escalated {
@@ -108,7 +111,7 @@ func (r *Record) opine(now time.Time, o Opinion) error {
 	if o.Person == t.RequestedBy && o.Word != NotReached {
 		return &Refusal{RuleRequester, "who asks does not advise on it", "another person in the role " + r.Rules.OpinionRole + " must"}
 	}
-	if err := checkText(o.Text, o.Word == Objection || o.Word == Conditions); err != nil {
+	if err := CheckText(o.Text, o.Word == Objection || o.Word == Conditions); err != nil {
 		return err
 	}
 	if len(t.Opinions) >= maxOpinions {
@@ -117,7 +120,7 @@ func (r *Record) opine(now time.Time, o Opinion) error {
 	o.Met, o.Before = o.Met && o.Word == Conditions, len(t.Decisions)
 	t.Opinions = append(t.Opinions, o)
 	if t.State == BreakGlassActive && o.Word == Objection {
-		r.end(now, ReviewDue, r.Rules.OpinionRole+" objects to the break-glass")
+		r.End(now, ReviewDue, r.Rules.OpinionRole+" objects to the break-glass")
 	}
 	r.complete(now)
 	return nil
@@ -179,8 +182,8 @@ func (r *Record) rolesLeft() []string {
 	})
 }
 
-// missing says in words what still stands between the ticket and its next good state; nothing for one that is live or over.
-func (r *Record) missing() []string {
+// Missing says in words what still stands between the ticket and its next good state; nothing for one that is live or over.
+func (r *Record) Missing() []string {
 	t := &r.Ticket
 	switch t.State {
 	case Pending:
@@ -190,13 +193,13 @@ func (r *Record) missing() []string {
 		}
 		return slices.Concat(out, r.missingBasis(), r.missingApprovals(), r.missingOpinion())
 	case Approved:
-		if !t.grants() {
-			return []string{"that the node puts it in force, by " + clock(t.ExecuteBy)}
+		if !t.Grants() {
+			return []string{"that the node puts it in force, by " + When(t.ExecuteBy)}
 		}
 		if r.Rules.AutoActivate {
-			return []string{"the activation, by " + clock(t.ExecuteBy)}
+			return []string{"the activation, by " + When(t.ExecuteBy)}
 		}
-		return []string{"the activation by somebody who did not approve, by " + clock(t.ExecuteBy)}
+		return []string{"the activation by somebody who did not approve, by " + When(t.ExecuteBy)}
 	}
 	return r.missingReview()
 }
@@ -251,7 +254,7 @@ func count(n int, what string) string {
 
 // complete moves a pending ticket to APPROVED when nothing is missing.
 func (r *Record) complete(now time.Time) {
-	if r.Ticket.State != Pending || len(r.missing()) > 0 {
+	if r.Ticket.State != Pending || len(r.Missing()) > 0 {
 		return
 	}
 	t := &r.Ticket
@@ -262,8 +265,8 @@ func (r *Record) complete(now time.Time) {
 	}
 }
 
-// end closes the ticket. What was opened by break-glass owes its review, however it ends; so does a grant that carried calls, in its state.
-func (r *Record) end(now time.Time, s State, why string) {
+// End closes the ticket. What was opened by break-glass owes its review, however it ends; so does a grant that carried calls, in its state.
+func (r *Record) End(now time.Time, s State, why string) {
 	t := &r.Ticket
 	switch t.State {
 	case BreakGlassActive:
@@ -276,49 +279,49 @@ func (r *Record) end(now time.Time, s State, why string) {
 	t.State, t.EndedAt, t.Why = s, now, why
 }
 
-// ring ends the ticket whose clock ran out, and says what that is.
-func (r *Record) ring(now time.Time) What {
+// Ring ends the ticket whose clock ran out, and says what that is.
+func (r *Record) Ring(now time.Time) What {
 	t := &r.Ticket
-	if b := t.Plan.Basis; b != nil && b.over(now) && t.State.open() {
-		r.end(now, Invalidated, "the legal basis "+b.ID+" ended at "+clock(b.Until))
+	if b := t.Plan.Basis; b != nil && b.over(now) && t.State.Open() {
+		r.End(now, Invalidated, "the legal basis "+b.ID+" ended at "+When(b.Until))
 		return Invalidation
 	}
 	switch t.State {
 	case Pending:
-		r.end(now, TimedOut, "the approval clock ran out and silence denies: "+strings.Join(r.missing(), "; "))
+		r.End(now, TimedOut, "the approval clock ran out and silence denies: "+strings.Join(r.Missing(), "; "))
 	case Approved:
-		r.end(now, ExecutionExpired, "the execution clock ran out")
+		r.End(now, ExecutionExpired, "the execution clock ran out")
 	case Active, BreakGlassActive:
-		r.end(now, Expired, "the grant's time is over")
+		r.End(now, Expired, "the grant's time is over")
 	case ReviewDue:
-		t.State, t.Why = Escalated, "the review was due by "+clock(t.ReviewBy)+": "+strings.Join(r.missing(), "; ")
+		t.State, t.Why = Escalated, "the review was due by "+When(t.ReviewBy)+": "+strings.Join(r.Missing(), "; ")
 		return Escalation
 	}
 	return Clock
 }
 
-// activate makes the grant. by is a pseudonym or a rule.
-func (r *Record) activate(now time.Time, by string) error {
+// Activate makes the grant. by is a pseudonym or a rule.
+func (r *Record) Activate(now time.Time, by string) error {
 	t := &r.Ticket
 	switch {
 	case t.State != Approved:
 		return &Refusal{RuleNotApproved, fmt.Sprintf("the ticket is %s", t.State), "only an approved ticket goes live"}
-	case !t.grants():
+	case !t.Grants():
 		return &Refusal{RuleNotApproved, "the ticket is a change of the policy, which nobody activates", "the node puts it in force once it is approved"}
-	case r.isDue(now):
-		return &Refusal{RuleExpired, "the execution clock ran out at " + clock(t.ExecuteBy), "a new ticket asks anew"}
-	case strings.HasPrefix(by, rulePrefix):
+	case r.IsDue(now):
+		return &Refusal{RuleExpired, "the execution clock ran out at " + When(t.ExecuteBy), "a new ticket asks anew"}
+	case strings.HasPrefix(by, ByRule):
 	// RTS (EU) 2024/1774 Art. 17(1)(b): who approves does not implement.
 	case slices.ContainsFunc(t.Decisions, func(d Decision) bool { return d.Person == by }):
 		return &Refusal{RuleImplementer, "who approved does not activate", "somebody else must"}
-	case by != t.RequestedBy && !r.holdsAny(by, append(filled(r.Rules.Roles), RoleOperator)...):
+	case by != t.RequestedBy && !r.HoldsAny(by, append(filled(r.Rules.Roles), RoleOperator)...):
 		return &Refusal{RuleRoleNotHeld, "the person may not activate", "the requester, an " + RoleOperator + " or an approving role may"}
 	case r.advises(by):
 		return &Refusal{RuleOpinionRole, r.Rules.OpinionRole + " advises and does not carry out", "somebody else must"}
 	}
 	if h := r.holder(by); h != nil {
-		if a, away := h.away(now); away {
-			return &Refusal{RuleAbsent, "the person is entered as absent until " + clock(a.Until), "somebody who is present must"}
+		if a, away := h.Away(now); away {
+			return &Refusal{RuleAbsent, "the person is entered as absent until " + When(a.Until), "somebody who is present must"}
 		}
 	}
 	t.State, t.ActivatedAt, t.GrantUntil = Active, now, now.Add(min(t.Plan.GrantFor, r.Rules.GrantMax, grantCap))
@@ -329,5 +332,5 @@ func (r *Record) activate(now time.Time, by string) error {
 	return nil
 }
 
-// clock writes a time for people.
-func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+// When writes a time for people.
+func When(t time.Time) string { return t.UTC().Format(time.RFC3339) }

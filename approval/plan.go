@@ -49,13 +49,13 @@ func (s Scope) clone() Scope {
 // filled is a copy of list that is never nil.
 func filled[T any](list []T) []T { return append(make([]T, 0, len(list)), list...) }
 
-// same says whether two scopes let the same traffic through, whatever their quota.
-func (s Scope) same(o Scope) bool {
+// Same says whether two scopes let the same traffic through, whatever their quota.
+func (s Scope) Same(o Scope) bool {
 	return s.Country == o.Country && slices.Equal(s.Trunks, o.Trunks) && slices.Equal(s.Groups, o.Groups) && slices.Equal(s.Regions, o.Regions)
 }
 
-// proposal is p as people will sign it: sorted lists, and the quota and the length of the grant written out, so that nobody approves a default.
-func (r Rules) proposal(p Plan) (Plan, error) {
+// Proposal is p as people will sign it: sorted lists, and the quota and the length of the grant written out, so that nobody approves a default.
+func (r Rules) Proposal(p Plan) (Plan, error) {
 	p = p.filled()
 	if p.Change != nil {
 		return charterProposal(p)
@@ -77,7 +77,7 @@ func (r Rules) proposal(p Plan) (Plan, error) {
 		return p, &Refusal{RulePlan, "the quota or the length of the grant is negative", "leave them out for the defaults"}
 	}
 	p.GrantFor = min(p.GrantFor, r.GrantMax)
-	if isDerogation(p.LegalBasis) {
+	if IsDerogation(p.LegalBasis) {
 		p.GrantFor = min(p.GrantFor, art49Max)
 	}
 	if err := p.bounded(); err != nil {

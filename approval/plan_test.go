@@ -2,6 +2,7 @@ package approval
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ import (
 
 // The hash is what people sign: it must never change for a plan that did not.
 func TestPlanHash(t *testing.T) {
-	p := plan()
+	p := aPlan()
 	p.GrantFor, p.Scope.MaxCalls = 4*time.Hour, 1000
 	// sha256sum over the RFC 8785 text written by hand.
 	if got := p.Hash(); got != handHash {
@@ -40,7 +41,7 @@ func TestPlanHash(t *testing.T) {
 
 // Whatever changes in a plan makes it another plan.
 func TestEveryFieldIsSigned(t *testing.T) {
-	seen := map[string]string{plan().Hash(): "nothing"}
+	seen := map[string]string{aPlan().Hash(): "nothing"}
 	check := func(name string, p Plan) {
 		if other, there := seen[p.Hash()]; there {
 			t.Errorf("changing %s and changing %s give the same hash", name, other)
@@ -55,7 +56,7 @@ func TestEveryFieldIsSigned(t *testing.T) {
 				walk(path+f.Name+".", index, f.Type)
 				continue
 			}
-			p := plan().filled()
+			p := aPlan().filled()
 			if f.Type == reflect.TypeFor[*Change]() {
 				p.Change = &Change{}
 				check(path+f.Name, p) // its fields: TestPlansOfAChange
@@ -84,9 +85,9 @@ func TestEveryFieldIsSigned(t *testing.T) {
 
 func TestProposal(t *testing.T) {
 	rules := DefaultRules()
-	p := plan()
+	p := aPlan()
 	p.Scope.Trunks = []string{"b", "a", "b"}
-	got, err := rules.proposal(p)
+	got, err := rules.Proposal(p)
 	if err != nil || strings.Join(got.Scope.Trunks, " ") != "a b" || got.GrantFor != 4*time.Hour || got.Scope.MaxCalls != 1000 {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -115,11 +116,11 @@ func TestProposal(t *testing.T) {
 		"Art. 49 by id":   {func(p *Plan) { p.GrantFor, p.LegalBasis = 48*time.Hour, "Art49(1)(e)_legal_claims:claims-1" }, "", 24 * time.Hour},
 		"Art. 46":         {func(p *Plan) { p.GrantFor, p.LegalBasis = 48*time.Hour, "Art46(2)(c)_SCC" }, "", 48 * time.Hour},
 	} {
-		p := plan()
+		p := aPlan()
 		c.edit(&p)
-		got, err := rules.proposal(p)
+		got, err := rules.Proposal(p)
 		if c.rule != "" {
-			wantRefusal(t, err, c.rule)
+			wantRule(t, err, c.rule)
 			continue
 		}
 		if err != nil || got.GrantFor != c.want {
@@ -131,13 +132,13 @@ func TestProposal(t *testing.T) {
 func slicesOf(s string, n int) []string { return strings.Split(strings.Repeat(s+",", n-1)+s, ",") }
 
 func TestRules(t *testing.T) {
-	if got := (Rules{}).withDefaults(); !reflect.DeepEqual(got, DefaultRules()) {
+	if got := (Rules{}).Effective(); !reflect.DeepEqual(got, DefaultRules()) {
 		t.Errorf("the rules of nobody are %+v", got)
 	}
-	if got := (Rules{Quorum: 3}).withDefaults(); got.NeedOpinion || got.AutoActivate || got.Quorum != 3 || got.GrantMax != 72*time.Hour {
+	if got := (Rules{Quorum: 3}).Effective(); got.NeedOpinion || got.AutoActivate || got.Quorum != 3 || got.GrantMax != 72*time.Hour {
 		t.Errorf("switches are taken as they are: %+v", got)
 	}
-	if got := (Rules{GrantMax: time.Hour}).withDefaults(); got.GrantFor != time.Hour {
+	if got := (Rules{GrantMax: time.Hour}).Effective(); got.GrantFor != time.Hour {
 		t.Errorf("a default grant of %v is over the longest", got.GrantFor)
 	}
 	for name, r := range map[string]Rules{
@@ -168,48 +169,9 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
-	w := newWorld(t)
-	for name, edit := range map[string]func(*Config){
-		"no log":            func(c *Config) { c.Log = nil },
-		"no store":          func(c *Config) { c.KV = nil },
-		"no node":           func(c *Config) { c.Node = "" },
-		"no pseudonyms":     func(c *Config) { c.Pseudonym = nil },
-		"bad rules":         func(c *Config) { c.Rules.Quorum = 1 },
-		"one id twice":      func(c *Config) { c.People = []Person{{ID: "a"}, {ID: "a"}} },
-		"no id":             func(c *Config) { c.People = []Person{{}} },
-		"a rule's id":       func(c *Config) { c.People = []Person{{ID: "rule:x"}} },
-		"an empty pseudo":   func(c *Config) { c.Pseudonym = func(string) string { return "" } },
-		"one pseudo of two": func(c *Config) { c.Pseudonym = func(string) string { return "same" } },
-	} {
-		c := w.config("n1")
-		edit(&c)
-		if _, err := New(c); err == nil {
-			t.Errorf("%s: taken", name)
-		}
-	}
-}
-
-func TestIDs(t *testing.T) {
-	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	var u ulids
-	a, b, c := u.next(at), u.next(at), u.next(at.Add(time.Millisecond))
-	if !validID(a) || a >= b || b >= c || a[:10] != b[:10] {
-		t.Errorf("%s, %s, %s", a, b, c)
-	}
-	if old := u.next(at.Add(-time.Hour)); old >= a {
-		t.Errorf("%s does not show its time", old)
-	}
-	for _, bad := range []string{"", "01JD", strings.Repeat("U", 26), strings.ToLower(a), a + "A"} {
-		if validID(bad) {
-			t.Errorf("%q is an id", bad)
-		}
-	}
-}
-
 func FuzzRecord(f *testing.F) {
-	r := &Record{Ticket: Ticket{ID: "01JD0000000000000000000000", State: Pending, Plan: plan()}, Rules: DefaultRules()}
-	good, err := r.encode()
+	r := &Record{Ticket: Ticket{ID: "01JD0000000000000000000000", State: Pending, Plan: aPlan()}, Rules: DefaultRules()}
+	good, err := r.Encode()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -217,33 +179,18 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"ticket":{"id":"01JD0000000000000000000000","state":"ACTIVE"}}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := decodeRecord("01JD0000000000000000000000", data)
+		r, err := DecodeRecord("01JD0000000000000000000000", data)
 		if err != nil {
 			return
 		}
-		c := r.clone()
-		c.Ticket.Missing = c.missing()
-		if c.evidenceWord() == "" && evidence[c.Ticket.State] != "" {
+		c := r.Clone()
+		c.Ticket.Missing = c.Missing()
+		if c.EvidenceWord() == "" && evidence[c.Ticket.State] != "" {
 			t.Error("no evidence word")
 		}
 		c.complete(time.Unix(0, 0))
-		if !r.equal(r.clone()) {
+		if !r.Equal(r.Clone()) {
 			t.Error("a copy differs")
-		}
-	})
-}
-
-func FuzzQuota(f *testing.F) {
-	f.Add([]byte(`{"max_calls_total":10,"nodes":{"a":{"reserved":5,"used":1}}}`))
-	f.Add([]byte(`{"max_calls_total":-1,"nodes":null}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		q, err := decodeQuota(data)
-		if err != nil {
-			return
-		}
-		r := &Record{Ticket: Ticket{Plan: Plan{Scope: Scope{MaxCalls: 7}}}}
-		if r.ceiling(&q) > 7 {
-			t.Error("the store raised the count over the plan's")
 		}
 	})
 }
@@ -256,26 +203,62 @@ func TestKinds(t *testing.T) {
 
 const handHash = "9cb15bcd92daa626daa6ceacc202c78be59dbb8bdbb4949f14f3a40f141749cf"
 
-// An error of the settings goes into the log as it is, so no id may stand in it.
-func TestErrorsOfPeopleNameNobody(t *testing.T) {
-	const id = "anna.secret@bank.example"
-	same := func(string) string { return "p-1" }
-	for name, c := range map[string]struct {
-		people    []Person
-		pseudonym func(string) string
-		want      string
-	}{
-		"twice":           {[]Person{{ID: id}, {ID: id}}, pseudonym, "people[1]"},
-		"reserved":        {[]Person{{ID: "ben"}, {ID: rulePrefix + id}}, pseudonym, "people[1]"},
-		"nobody":          {[]Person{{ID: id}, {}}, pseudonym, "people[1]"},
-		"one pseudonym":   {[]Person{{ID: id}, {ID: "ben." + id}}, same, "people[0] and people[1]"},
-		"empty pseudonym": {[]Person{{ID: id}}, func(string) string { return "" }, "people[0]"},
+func TestPlansOfAChange(t *testing.T) {
+	seen := map[string]bool{aChange().Hash(): true}
+	for _, f := range []func(*Change){func(c *Change) { c.From = "x" }, func(c *Change) { c.To = "x" }, func(c *Change) { c.Widenings = []string{"x"} }} {
+		p := aChange()
+		if f(p.Change); seen[p.Hash()] {
+			t.Error("two changes have one hash")
+		}
+		seen[p.Hash()] = true
+	}
+	if text, err := json.Marshal(aPlan()); err != nil || strings.Contains(string(text), "change") {
+		t.Errorf("the plan of a grant is another text than in earlier versions: %s", text)
+	}
+	for name, f := range map[string]func(*Plan){
+		"with a scope":           func(p *Plan) { p.Scope.Groups = []string{"iad"} },
+		"with a country":         func(p *Plan) { p.Scope.Country = "US" },
+		"with a grant":           func(p *Plan) { p.GrantFor = time.Hour },
+		"from nothing":           func(p *Plan) { p.Change.From = "" },
+		"to itself":              func(p *Plan) { p.Change.To = "a" },
+		"that widens nothing":    func(p *Plan) { p.Change.Widenings = nil },
+		"with an endless text":   func(p *Plan) { p.Change.Widenings = []string{strings.Repeat("x", maxText+1)} },
+		"with a text of no kind": func(p *Plan) { p.Change.Widenings = []string{"\xff"} },
 	} {
-		_, err := newSettings(Rules{}, c.people, nil, c.pseudonym, nil)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", name, err, c.want)
-		} else if strings.Contains(err.Error(), "anna") {
-			t.Errorf("%s: the error names somebody: %v", name, err)
+		p := aChange()
+		f(&p)
+		if _, err := DefaultRules().Proposal(p); err == nil {
+			t.Errorf("%s: taken", name)
 		}
 	}
+	long := make([]string, 300)
+	for i := range long {
+		long[i] = "policy.allow: one more"
+	}
+	if got := Listed(long); len(got) != maxWidenings+1 || got[maxWidenings] != "and 200 more" {
+		t.Errorf("%d, %s", len(got), got[len(got)-1])
+	}
+	if got := Listed([]string{strings.Repeat("x", maxWideningText), "y", "z"}); len(got) != 2 || got[1] != "and 2 more" {
+		t.Errorf("%d %s", len(got), got[1])
+	}
+}
+
+func aPlan() Plan {
+	return Plan{
+		Scope:  Scope{Trunks: []string{"de-1"}, Groups: []string{"iad"}, Regions: []string{"aws:us-east-1"}, Country: "US"},
+		Reason: "every permitted region is down", Failed: []string{"fra", "zrh"}, Grounds: []string{"no adequacy decision covers it"},
+		Alternatives: []Alternative{{Option: "announcement", WhyNot: "emergencies wait"}}, PolicyDigest: "p1", FactsDigest: "f1",
+	}
+}
+
+func wantRule(t *testing.T, err error, rule string) {
+	t.Helper()
+	var r *Refusal
+	if !errors.As(err, &r) || r.Rule != rule || r.Detail == "" || r.Hint == "" {
+		t.Fatalf("got %v, want the refusal %s with detail and hint", err, rule)
+	}
+}
+
+func aChange() Plan {
+	return Plan{Reason: "the file is wider", PolicyDigest: "p", FactsDigest: "f", Change: &Change{From: "a", To: "b", Widenings: []string{"policy.allow: aws:us-east-1 is allowed"}}}
 }

@@ -10,14 +10,6 @@ import (
 	"github.com/cordonsip/cordon/audit"
 )
 
-// Holder is a person as the log knows one: a pseudonym and the roles.
-type Holder struct {
-	Person    string    `json:"person"`
-	Roles     []string  `json:"roles"`
-	DeputyFor []string  `json:"deputy_for,omitempty"`
-	Absent    []Absence `json:"absent,omitempty"`
-}
-
 // Record is a ticket with everything that judging it needs: the rules and people that were in force when it was opened. It is the value in the
 // store, and, without the entry's index, part of the entry in the log, so the log alone can give every ticket back.
 type Record struct {
@@ -53,17 +45,18 @@ type GateChanged struct {
 // Kind of the entry.
 func (GateChanged) Kind() audit.Kind { return audit.KindGateChanged }
 
-// clone is a deep copy: records that are shared are never changed.
-func (r *Record) clone() *Record {
+// Clone is a deep copy: records that are shared are never changed.
+func (r *Record) Clone() *Record {
 	c := *r
-	c.Ticket = r.Ticket.clone()
+	c.Ticket = r.Ticket.Clone()
 	c.Rules.Roles = filled(r.Rules.Roles)
 	c.People = filled(r.People)
 	c.Changes = filled(r.Changes)
 	return &c
 }
 
-func (t Ticket) clone() Ticket {
+// Clone is a deep copy, in which every list is there.
+func (t Ticket) Clone() Ticket {
 	t.Plan = t.Plan.filled()
 	t.Decisions = filled(t.Decisions)
 	t.Opinions = filled(t.Opinions)
@@ -73,21 +66,22 @@ func (t Ticket) clone() Ticket {
 	return t
 }
 
-// logged is r as it stands in the log.
-func (r *Record) logged() *Record {
-	c := r.clone()
+// Logged is r as it stands in the log.
+func (r *Record) Logged() *Record {
+	c := r.Clone()
 	c.Ticket.Entry = 0
 	return c
 }
 
-// equal compares what the log says of two records.
-func (r *Record) equal(o *Record) bool {
-	a, errA := json.Marshal(r.logged())
-	b, errB := json.Marshal(o.logged())
+// Equal compares what the log says of two records.
+func (r *Record) Equal(o *Record) bool {
+	a, errA := json.Marshal(r.Logged())
+	b, errB := json.Marshal(o.Logged())
 	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
-func (r *Record) encode() ([]byte, error) {
+// Encode writes the value of the store.
+func (r *Record) Encode() ([]byte, error) {
 	data, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("approval: writing ticket %s: %w", r.Ticket.ID, err)
@@ -95,7 +89,8 @@ func (r *Record) encode() ([]byte, error) {
 	return data, nil
 }
 
-func decodeRecord(id string, data []byte) (*Record, error) {
+// DecodeRecord reads the value of the store under the ticket id.
+func DecodeRecord(id string, data []byte) (*Record, error) {
 	var r Record
 	if err := json.Unmarshal(data, &r); err != nil {
 		return nil, fmt.Errorf("approval: reading ticket %s: %w", id, err)
@@ -106,8 +101,8 @@ func decodeRecord(id string, data []byte) (*Record, error) {
 	return &r, nil
 }
 
-// due is when the clock of r's state runs out; zero when it has none. No open ticket outlives the legal basis that it rests on.
-func (r *Record) due() time.Time {
+// Due is when the clock of r's state runs out; zero when it has none. No open ticket outlives the legal basis that it rests on.
+func (r *Record) Due() time.Time {
 	due := time.Time{}
 	switch r.Ticket.State {
 	case Pending:
@@ -119,13 +114,20 @@ func (r *Record) due() time.Time {
 	case ReviewDue:
 		due = r.Ticket.ReviewBy
 	}
-	if end := r.basisEnd(); r.Ticket.State.open() && !end.IsZero() && end.Before(due) {
+	if end := r.basisEnd(); r.Ticket.State.Open() && !end.IsZero() && end.Before(due) {
 		due = end
 	}
 	return due
 }
 
-func (r *Record) isDue(now time.Time) bool {
-	due := r.due()
+// IsDue says whether that time has come.
+func (r *Record) IsDue(now time.Time) bool {
+	due := r.Due()
 	return !due.IsZero() && !now.Before(due)
+}
+
+// Grant is r as others see it, who compare it with the wall clock: ahead is by how much that is behind the gate's.
+func (r *Record) Grant(ahead time.Duration) Grant {
+	t := &r.Ticket
+	return Grant{ID: t.ID, Scope: t.Plan.Scope.clone(), From: t.ActivatedAt.Add(-ahead), Until: t.GrantUntil.Add(-ahead), PlanHash: t.PlanHash, Entry: t.Entry}
 }

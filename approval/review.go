@@ -1,7 +1,6 @@
 package approval
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,44 +20,27 @@ type PostReview struct {
 // RoleAuditor may review and decides nothing.
 const RoleAuditor = "auditor"
 
-// Review records what a person found of a grant that is over. It pays what a break-glass owes (REVIEWED). Any other grant keeps its state: that says how it ended, and
-// a review does not change that.
-func (g *Gate) Review(ctx context.Context, ticket, person string, v PostReview) (Ticket, error) {
-	who, err := g.settings.Load().person(person)
-	if err != nil {
-		return Ticket{}, err
-	}
-	return g.change(ctx, ticket, func(now time.Time, r *Record) (GateChanged, error) {
-		v := v
-		v.Person, v.At = who, now
-		if err := r.review(v); err != nil {
-			return GateChanged{}, err
-		}
-		return GateChanged{What: Review, By: who, Review: &v, Why: v.Lessons}, nil
-	})
-}
-
-// review judges a review and, when it counts, adds it.
-func (r *Record) review(v PostReview) error {
+// Review judges a review and, when it counts, adds it.
+func (r *Record) Review(v PostReview) error {
 	t := &r.Ticket
 	switch {
-	case t.State.open():
+	case t.State.Open():
 		return &Refusal{RuleNotEnded, fmt.Sprintf("the ticket is %s", t.State), "a grant is reviewed when it is over"}
 	case t.Review != nil:
-		return &Refusal{RuleReviewed, "it was reviewed at " + clock(t.Review.At), "a review is never edited"}
-	case !r.owesReview():
+		return &Refusal{RuleReviewed, "it was reviewed at " + When(t.Review.At), "a review is never edited"}
+	case !r.OwesReview():
 		return &Refusal{RuleNothingPassed, "no call passed under the ticket", "only a grant that carried calls is reviewed, and every break-glass"}
 	case r.advises(v.Person):
 		return &Refusal{RuleOpinionRole, r.Rules.OpinionRole + " advises and reviews no advice", "record an opinion instead"}
 	// RTS (EU) 2024/1774 Art. 17(1)(b), (g): who decided does not say whether it was right.
 	case v.Person == t.RequestedBy || slices.ContainsFunc(slices.Concat(t.Decisions, t.Glass), func(d Decision) bool { return d.Person == v.Person }):
 		return &Refusal{RuleReviewer, "who asked for it or decided on it does not review it", "an approving role or an " + RoleAuditor + " that had no part in it must"}
-	case !slices.Contains(append(filled(r.Rules.Roles), RoleAuditor), v.Role) || !r.holds(v.Person, v.Role):
+	case !slices.Contains(append(filled(r.Rules.Roles), RoleAuditor), v.Role) || !r.Holds(v.Person, v.Role):
 		return &Refusal{RuleRoleNotHeld, fmt.Sprintf("the person does not review as %q", v.Role), "an approving role or an " + RoleAuditor + " held when the ticket was opened"}
 	case len(t.Glass) >= glassPeople && severity(r.opinion()) == 0:
 		return &Refusal{RuleOpinionOwed, r.Rules.OpinionRole + " has not given the opinion that is owed", "record it first: cordon gate opine"}
 	}
-	if err := checkText(v.Lessons, true); err != nil {
+	if err := CheckText(v.Lessons, true); err != nil {
 		return err
 	}
 	t.Review = &v
@@ -69,8 +51,8 @@ func (r *Record) review(v PostReview) error {
 	return nil
 }
 
-// owesReview says whether somebody must look at the ticket afterwards and nobody did.
-func (r *Record) owesReview() bool {
+// OwesReview says whether somebody must look at the ticket afterwards and nobody did.
+func (r *Record) OwesReview() bool {
 	t := &r.Ticket
 	switch t.State {
 	case ReviewDue, Escalated:
@@ -83,7 +65,7 @@ func (r *Record) owesReview() bool {
 
 // missingReview says in words what a ticket that is over still owes.
 func (r *Record) missingReview() []string {
-	if !r.owesReview() {
+	if !r.OwesReview() {
 		return []string{}
 	}
 	out := []string{}
@@ -92,36 +74,19 @@ func (r *Record) missingReview() []string {
 	}
 	review := "the review by somebody who did not decide"
 	if !r.Ticket.ReviewBy.IsZero() {
-		review += ", by " + clock(r.Ticket.ReviewBy)
+		review += ", by " + When(r.Ticket.ReviewBy)
 	}
 	return append(out, review)
 }
 
 // advises says whether a person has the adviser's office, or deputises in it.
-func (r *Record) advises(person string) bool { return r.holds(person, r.Rules.OpinionRole) }
+func (r *Record) advises(person string) bool { return r.Holds(person, r.Rules.OpinionRole) }
 
-// Owed counts the reviews that are owed, and those of them that are late.
-func (g *Gate) Owed() (due, late int) {
-	g.view.Lock()
-	defer g.view.Unlock()
-	now := g.clock.now()
-	for _, w := range g.view.tickets {
-		if !w.owesReview() {
-			continue
-		}
-		due++
-		if by := w.Ticket.ReviewBy; !by.IsZero() && !now.Before(by) {
-			late++
-		}
-	}
-	return due, late
-}
-
-// warnings says what a person should know before a word on the ticket.
-func (r *Record) warnings() []string {
+// Warnings says what a person should know before a word on the ticket.
+func (r *Record) Warnings() []string {
 	var out []string
 	t := &r.Ticket
-	if r.Rules.Mode == ModeApprove && t.State.open() {
+	if r.Rules.Mode == ModeApprove && t.State.Open() {
 		out = append(out, fmt.Sprintf("%s approves here: GDPR Art. 38(6) wants no conflict of interests in that office, and the Court of Justice found one where the officer "+
 			"determines objectives and methods of processing (C-453/21)", r.Rules.OpinionRole))
 	}
@@ -132,7 +97,7 @@ func (r *Record) warnings() []string {
 		out = append(out, "one of two has confirmed a break-glass, as "+t.Glass[0].Role+": another person in another role opens the grant at once")
 	}
 	if t.State == BreakGlassActive && severity(r.opinion()) == 0 {
-		out = append(out, strings.ToLower(r.Rules.OpinionRole)+" owes an opinion, and somebody who decided nothing a review, by "+clock(t.ReviewBy))
+		out = append(out, strings.ToLower(r.Rules.OpinionRole)+" owes an opinion, and somebody who decided nothing a review, by "+When(t.ReviewBy))
 	}
 	return out
 }

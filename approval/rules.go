@@ -53,8 +53,8 @@ func or[T comparable](v, d T) T {
 	return v
 }
 
-// withDefaults fills in what is zero.
-func (r Rules) withDefaults() Rules {
+// Effective are the rules with the default of everything that is not set.
+func (r Rules) Effective() Rules {
 	d := DefaultRules()
 	blank := r.Quorum == 0 && len(r.Roles) == 0 && r.OpinionRole == "" && !r.NeedOpinion && !r.NeedBasis && !r.AutoActivate && r.ApproveIn == 0 && r.ExecuteIn == 0 &&
 		r.GrantFor == 0 && r.GrantMax == 0 && r.Mode == "" && len(r.Escalate) == 0 && r.RecoveredFor == 0 && !r.NoGlass && r.GlassFor == 0 && r.ReviewIn == 0 && r.MaxCalls == 0 && r.QuotaBlock == 0 && !r.Signed
@@ -77,7 +77,7 @@ func (r Rules) withDefaults() Rules {
 
 // Validate says what is wrong with r after its defaults; nil when nothing is.
 func (r Rules) Validate() error {
-	r = r.withDefaults()
+	r = r.Effective()
 	var errs []error
 	bad := func(wrong bool, format string, args ...any) {
 		if wrong {
@@ -120,51 +120,4 @@ func (r Rules) deciding() []string {
 }
 
 // Reserved says that id cannot be a person's: it is empty, or it would read like a rule in the log.
-func Reserved(id string) bool { return id == "" || strings.HasPrefix(id, rulePrefix) }
-
-// settings are what a new ticket takes along. They are never changed, only replaced.
-type settings struct {
-	rules  Rules
-	people []Holder
-	bases  []Basis           // the catalogue
-	names  map[string]string // person id to pseudonym
-	keys   []EnrolledKey     // of the configuration
-	until  map[string]time.Time
-}
-
-// newSettings checks rules and people. The pseudonyms of earlier settings stay known, because open tickets keep their people.
-func newSettings(r Rules, people []Person, bases []Basis, pseudonym func(string) string, before *settings) (*settings, error) {
-	if err := r.Validate(); err != nil {
-		return nil, err
-	}
-	s := &settings{rules: r.withDefaults(), bases: bases, names: map[string]string{}, until: map[string]time.Time{}}
-	if before != nil {
-		for id, name := range before.names {
-			s.names[id] = name
-		}
-	}
-	// Errors end up in the log, and an id is personal data: people are named by their place in the list.
-	ids, names := map[string]bool{}, map[string]int{}
-	for i, p := range people {
-		if Reserved(p.ID) || ids[p.ID] {
-			return nil, fmt.Errorf("approval: people[%d]: the id is empty, reserved or there twice", i)
-		}
-		ids[p.ID] = true
-		name := pseudonym(p.ID)
-		if other, taken := names[name]; name == "" {
-			return nil, fmt.Errorf("approval: people[%d]: the pseudonym is empty", i)
-		} else if taken {
-			return nil, fmt.Errorf("approval: people[%d] and people[%d] have the same pseudonym", other, i)
-		}
-		names[name] = i
-		s.names[p.ID] = name
-		s.people = append(s.people, Holder{Person: name, Roles: filled(p.Roles), DeputyFor: slices.Clone(p.DeputyFor), Absent: slices.Clone(p.Absent)})
-		s.until[name] = p.Until
-	}
-	keys, err := keysOf(people, s.names)
-	if err != nil {
-		return nil, err
-	}
-	s.keys = keys
-	return s, nil
-}
+func Reserved(id string) bool { return id == "" || strings.HasPrefix(id, ByRule) }

@@ -1,10 +1,10 @@
 package approval
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/approval/sign"
@@ -19,93 +19,17 @@ const (
 // MaxSignedFile is the size of the longest signed file that Submit reads, in bytes.
 const MaxSignedFile = sign.MaxFile
 
-// Submitted is what a signed file came to: a ticket, or a key that counts now.
-type Submitted struct {
-	Ticket *Ticket `json:"ticket,omitempty"`
-	Key    *Key    `json:"key,omitempty"`
-}
-
-// Submit takes a signed file: a decision or an opinion over a ticket, or an enrolment. by is the person who hands it in, who need not be the one who signed it.
-func (g *Gate) Submit(ctx context.Context, raw []byte, by string) (Submitted, error) {
-	courier, err := g.settings.Load().person(by)
-	if err != nil {
-		return Submitted{}, err
-	}
-	form, err := sign.Form(raw)
-	if err != nil {
-		return Submitted{}, unread(err)
-	}
-	if form == sign.EnrolmentForm {
-		f, err := sign.ParseEnrolment(raw)
-		if err != nil {
-			return Submitted{}, unread(err)
-		}
-		key, err := g.enrol(ctx, f, courier)
-		return Submitted{Key: &key}, err
-	}
-	s, err := sign.ParseDecision(raw)
-	if err != nil {
-		return Submitted{}, unread(err)
-	}
-	t, err := g.signedWord(ctx, s, courier)
-	return Submitted{Ticket: &t}, err
-}
-
-func unread(err error) *Refusal {
-	return &Refusal{RuleSignedFile, err.Error(), "bring the file anew, or make it again"}
-}
-
-// signedWord records what somebody signed.
-func (g *Gate) signedWord(ctx context.Context, s sign.Signed, courier string) (Ticket, error) {
-	st := s.Statement
-	said := func(now time.Time, r *Record) (Decision, error) {
-		who, err := g.signer(now, st.Key, func(pub []byte) error { return s.Verify(pub) })
-		if err == nil {
-			err = r.fits(now, who, st)
-		}
-		d := Decision{
-			Person: who, Role: st.Role, Approve: st.Word != sign.Deny, Reason: st.Reason, PlanHash: st.PlanHash, Auth: AuthSignature, At: now,
-			Signature: &s, HandedIn: courier,
-		}
-		if who == courier {
-			d.Auth, d.HandedIn = AuthBoth, ""
-		}
-		return d, err
-	}
-	if st.Word == sign.BreakGlass {
-		return g.confirm(ctx, st.Ticket, said)
-	}
-	return g.word(ctx, st.Ticket, func(now time.Time, r *Record) (GateChanged, error) {
-		d, err := said(now, r)
-		if err != nil {
-			return GateChanged{}, err
-		}
-		if st.Word.Decides() {
-			return GateChanged{What: Decided, By: d.Person, Decision: &d, Why: st.Reason}, r.decide(now, d)
-		}
-		o := Opinion{Person: d.Person, Word: OpinionWord(st.Word), Text: st.Reason, At: now, Signature: &s, HandedIn: d.HandedIn}
-		if st.Word == sign.ConditionsMet {
-			o.Word, o.Met = Conditions, true
-		}
-		if err := r.opine(now, o); err != nil {
-			return GateChanged{}, err
-		}
-		o = r.Ticket.Opinions[len(r.Ticket.Opinions)-1]
-		return GateChanged{What: Opined, By: d.Person, Opinion: &o, Why: st.Reason}, nil
-	})
-}
-
-// fits says why a statement is not one over this ticket as it stands.
-func (r *Record) fits(now time.Time, who string, st sign.Statement) error {
+// Fits says why a statement is not one over this ticket as it stands.
+func (r *Record) Fits(now time.Time, who string, st sign.Statement) error {
 	t := &r.Ticket
 	for _, s := range t.signatures() {
 		if s.Statement.Nonce == st.Nonce {
 			return &Refusal{RuleReplayed, "this very statement was handed in before", "a word counts once"}
 		}
 	}
-	first := t.RequestedAt.Add(-signedSkew)
+	first := t.RequestedAt.Add(-SignedSkew)
 	for _, o := range t.Opinions {
-		given := o.At.Add(-signedSkew)
+		given := o.At.Add(-SignedSkew)
 		if o.Signature != nil {
 			given = o.Signature.Statement.At // by the same clock, most likely: no margin
 		}
@@ -116,10 +40,10 @@ func (r *Record) fits(now time.Time, who string, st sign.Statement) error {
 	switch {
 	case st.PlanHash != t.PlanHash || st.PolicyDigest != t.Plan.PolicyDigest || st.FactsDigest != t.Plan.FactsDigest:
 		return &Refusal{RulePlanChanged, "what was signed is over another plan, policy or law table than the ticket's", "export the ticket again and sign that; its plan is " + t.PlanHash}
-	case st.At.After(now.Add(signedSkew)):
-		return &Refusal{RuleSignedAt, "it was signed at " + clock(st.At) + ", which is still to come", "set the clock of the machine that signed, and sign again"}
+	case st.At.After(now.Add(SignedSkew)):
+		return &Refusal{RuleSignedAt, "it was signed at " + When(st.At) + ", which is still to come", "set the clock of the machine that signed, and sign again"}
 	case st.At.Before(first):
-		return &Refusal{RuleSignedAt, "it was signed at " + clock(st.At) + ", before the ticket or a later word of the same person", "set the clock of the machine that signed, and sign again"}
+		return &Refusal{RuleSignedAt, "it was signed at " + When(st.At) + ", before the ticket or a later word of the same person", "set the clock of the machine that signed, and sign again"}
 	case !st.Word.Decides() && st.Word != sign.NotReached && st.Role != r.Rules.OpinionRole:
 		return &Refusal{RuleRoleNotHeld, "the opinion was signed in the role " + st.Role, "sign it in the role " + r.Rules.OpinionRole}
 	}
@@ -151,7 +75,7 @@ func (r *Record) signedWell(person string, s *sign.Signed) error {
 	}
 	if slices.ContainsFunc(slices.Concat(r.Ticket.Decisions, r.Ticket.Glass), func(d Decision) bool { return other(d.Person, d.Signature) }) ||
 		slices.ContainsFunc(r.Ticket.Opinions, func(o Opinion) bool { return other(o.Person, o.Signature) }) {
-		return sameKey()
+		return SharedKey()
 	}
 	return nil
 }
@@ -197,7 +121,7 @@ func ReadTicketFile(raw []byte) (TicketFile, error) {
 	}
 	hash := f.Plan.Hash()
 	switch {
-	case !validID(f.Ticket):
+	case !ValidID(f.Ticket):
 		return TicketFile{}, errors.New("approval: ticket file: the ticket has no id")
 	case hash == "" || hash != f.PlanHash:
 		return TicketFile{}, fmt.Errorf("approval: ticket file: the plan was changed: its hash is %s, and the file says %.64q", hash, f.PlanHash)
@@ -211,4 +135,17 @@ func (f TicketFile) Statement(w sign.Word, role, reason string, at time.Time, no
 		Ticket: f.Ticket, PlanHash: f.Plan.Hash(), PolicyDigest: f.Plan.PolicyDigest, FactsDigest: f.Plan.FactsDigest,
 		Role: role, Word: w, Reason: reason, At: at, Nonce: nonce,
 	}
+}
+
+// ValidID says whether id has the form of a ticket's: a ULID.
+func ValidID(id string) bool {
+	return len(id) == 26 && strings.Trim(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == ""
+}
+
+// SignedSkew is how far the clock of who signs may stand off the node's.
+const SignedSkew = 2 * time.Minute
+
+// SharedKey refuses a key that stands for two people.
+func SharedKey() *Refusal {
+	return &Refusal{RuleKeyShared, "the same key stands under two names", "everybody has a key of their own: nobody may count as two"}
 }

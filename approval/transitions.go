@@ -10,30 +10,30 @@ type What string
 
 // What can happen.
 const (
-	Proposed       What = "proposed"
-	RefusedByRule  What = "refused_by_policy"
-	Told           What = "notified"
-	Decided        What = "decided"
-	Opined         What = "opined"
-	Activated      What = "activated"
-	Withdrew       What = "withdrawn"
-	Revocation     What = "revoked"
-	Invalidation   What = "invalidated"
-	Replaced       What = "superseded"
-	Clock          What = "clock"
-	QuotaSpent     What = "quota_spent"
-	BrokenGlass    What = "break_glass"
-	Review         What = "reviewed"
-	Escalation     What = "escalated"
-	PutInForce     What = "put_in_force"
-	NotApplied     What = "not_applied" // an earlier entry did not take effect; it is no transition
-	rulePrefix          = "rule:"
-	ruleActivation      = rulePrefix + "auto_activate"
-	ruleClock           = rulePrefix + "clock"
-	ruleQuota           = rulePrefix + "quota"
-	ruleGate            = rulePrefix + "gate"
-	ruleRevoke          = rulePrefix + "auto_revoke"
+	Proposed      What = "proposed"
+	RefusedByRule What = "refused_by_policy"
+	Told          What = "notified"
+	Decided       What = "decided"
+	Opined        What = "opined"
+	Activated     What = "activated"
+	Withdrew      What = "withdrawn"
+	Revocation    What = "revoked"
+	Invalidation  What = "invalidated"
+	Replaced      What = "superseded"
+	Clock         What = "clock"
+	QuotaSpent    What = "quota_spent"
+	BrokenGlass   What = "break_glass"
+	Review        What = "reviewed"
+	Escalation    What = "escalated"
+	PutInForce    What = "put_in_force"
+	NotApplied    What = "not_applied" // an earlier entry did not take effect; it is no transition
 )
+
+// ByRule begins the name of a rule where the log says who did something; a person stands there by a pseudonym.
+const ByRule = "rule:"
+
+// ByRecovery ends grants whose primary is back.
+const ByRecovery = ByRule + "auto_revoke"
 
 // Transition is one allowed change of a ticket.
 type Transition struct {
@@ -113,11 +113,11 @@ func (s State) Terminal() bool {
 	return !slices.ContainsFunc(transitions, func(t Transition) bool { return t.From == s && t.To != s })
 }
 
-// open says whether s waits for people or lets traffic through.
-func (s State) open() bool { return s == Pending || s == Approved || s.live() }
+// Open says whether s waits for people or lets traffic through.
+func (s State) Open() bool { return s == Pending || s == Approved || s.Live() }
 
-// live says whether s lets traffic through.
-func (s State) live() bool { return s == Active || s == BreakGlassActive }
+// Live says whether s lets traffic through.
+func (s State) Live() bool { return s == Active || s == BreakGlassActive }
 
 // evidence gives the word of gate decision records for a state. PENDING and APPROVED have two each: evidenceWord tells them apart.
 var evidence = map[State]string{
@@ -127,22 +127,25 @@ var evidence = map[State]string{
 	Applied: "active",
 }
 
-// evidenceWord is the state of r in the words of gate decision records.
-func (r *Record) evidenceWord() string {
+// Evidence is the word of gate decision records for s; EvidenceWord of a Record tells more.
+func (s State) Evidence() string { return evidence[s] }
+
+// EvidenceWord is the state of r in the words of gate decision records.
+func (r *Record) EvidenceWord() string {
 	t := &r.Ticket
 	switch {
 	case t.State == Pending && !t.NotifiedAt.IsZero() && r.wantsOpinion():
 		return "opinion_pending"
-	case t.State == Approved && !r.Rules.AutoActivate && t.grants():
+	case t.State == Approved && !r.Rules.AutoActivate && t.Grants():
 		return "armed"
-	case t.State == Revoked && t.EndedBy == ruleRevoke:
+	case t.State == Revoked && t.EndedBy == ByRecovery:
 		return "auto_revoked"
 	}
 	return evidence[t.State]
 }
 
-// step refuses a change that is not in the table. It is the last check before the log, so a mistake above it changes nothing.
-func (r *Record) step(to State, what What) error {
+// Step refuses a change that is not in the table. It is the last check before the log, so a mistake above it changes nothing.
+func (r *Record) Step(to State, what What) error {
 	if !allowed(r.Ticket.State, to, what) {
 		return fmt.Errorf("approval: a ticket cannot go from %s to %s because of %q", r.Ticket.State, to, what)
 	}

@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/gate"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/healthcheck/resolve"
@@ -69,7 +70,7 @@ func roomsTake(t *testing.T, g ground, c *Config) {
 	for i, p := range c.People {
 		people[i] = p.Person
 	}
-	if _, err := approval.New(approval.Config{Rules: c.Gate, People: people, Log: g.log, KV: g.kv, Node: "n", Pseudonym: strconv.Quote}); err != nil {
+	if _, err := gate.New(gate.Config{Rules: c.Gate, People: people, Log: g.log, KV: g.kv, Node: "n", Pseudonym: strconv.Quote}); err != nil {
 		t.Errorf("a configuration without problems is refused by approval: %v", err)
 	}
 	judge := func(sovereign.Ask) sovereign.Ruling { return sovereign.Ruling{} }

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/admin"
-	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/keyring"
 	"github.com/cordonsip/cordon/approval/sign"
 )
 
@@ -152,9 +152,9 @@ func (g *gateKeys) Run(ctx context.Context, s streams) error {
 			counts = "no"
 		}
 		switch k.How {
-		case approval.HowBootstrap:
+		case keyring.HowBootstrap:
 			how = fmt.Sprintf("first keys, entry %d", k.Entry)
-		case approval.HowVouched:
+		case keyring.HowVouched:
 			how = fmt.Sprintf("vouched by %s, entry %d", strings.Join(k.By, " and "), k.Entry)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, who, counts, clock(k.Expires), how, k.Why)
@@ -170,7 +170,7 @@ type gateRevokeKey struct {
 
 // Run ends a key.
 func (g *gateRevokeKey) Run(ctx context.Context, s streams) error {
-	var k approval.Key
+	var k keyring.Key
 	if err := g.do(ctx, "POST", "/api/v1/keys/"+url.PathEscape(g.Key)+"/revoke", map[string]string{"reason": g.Reason}, &k); err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cordonsip/cordon/approval"
+	"github.com/cordonsip/cordon/approval/keyring"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/audit/proof"
 )
@@ -127,7 +127,7 @@ func (c *verifyCmd) logKey(beside string, file bool) ([]byte, error) {
 
 // whole checks a whole log.
 func (c *verifyCmd) whole(ctx context.Context, dir string, k *proof.Keys, s streams) error {
-	words := approval.NewChecker()
+	words := keyring.NewChecker()
 	v, err := audit.VerifyEach(ctx, dir, k.Alone(), words.Take)
 	if err == nil && v.Bad == nil && k.Witnessed() { // what witnesses signed may be an older checkpoint: the newest one must hold, too
 		v, err = audit.VerifyWith(ctx, dir, k)
@@ -168,7 +168,7 @@ func (c *verifyCmd) whole(ctx context.Context, dir string, k *proof.Keys, s stre
 }
 
 // showWords says how many words at the gate were signed, and names those whose keys or signatures do not hold.
-func showWords(s streams, words *approval.Checker) error {
+func showWords(s streams, words *keyring.Checker) error {
 	for _, b := range words.Bad {
 		fmt.Fprintf(s.out, "BAD        entry %d: %s\n", b.Seq, b.What)
 	}
