@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 const (
 	charterKey   = "policy.accepted" // in the state: a shortcut to the log, and what the log may not carry
+	partsKey     = "policy.parts"    // beside it: the newest accepted policy that knows all parts, which an earlier version of the program leaves alone
 	charterPiece = 24 << 10          // bytes of a charter in one entry: as a JSON string it may double
 	restateEvery = 24 * time.Hour    // an entry names the accepted policy, so that a start finds it near the end of the log
 	askEvery     = 5 * time.Second   // a ticket that could not be opened, or an approved policy that could not be put in force, is tried again
@@ -44,8 +46,9 @@ type charters struct {
 type acceptedPolicy struct {
 	charter charter.Charter
 	digest  string
-	entry   uint64 // of the log
-	kept    []byte // see configs.Config.Kept
+	entry   uint64           // of the log
+	kept    []byte           // see configs.Config.Kept
+	known   *charter.Charter // an earlier one that knew parts of which this one is silent; nil: there is none
 }
 
 // heldPolicy is a configuration that is wider.
@@ -61,13 +64,15 @@ type weighed struct {
 	file, run     *configs.Config // as it was read, and as it may run
 	charter       charter.Charter
 	text          []byte
+	keep          []byte // what the state is to hold of it; nil: what the file says
 	digest        string
 	widens        []charter.Widening
 	cause, why    string // of accepting it; no cause: it is what counts already, or it is held
 	ticket        string
 	held          bool
-	entry         uint64 // of the log, that accepted what counts with it
-	acceptedAlong string // the digest of that
+	entry         uint64   // of the log, that accepted what counts with it
+	acceptedAlong string   // the digest of that
+	first         *weighed // the accepted policy with the parts that the version which wrote it did not know: it is accepted before anything else
 }
 
 func newCharters(n *Node) *charters {
@@ -80,6 +85,7 @@ const (
 	causeNarrower = "narrower"
 	causeSigned   = "signed"
 	causeUnsigned = "unsigned"
+	causeParts    = "new_parts"
 )
 
 // weigh says what becomes of a configuration. It changes nothing.
@@ -103,6 +109,9 @@ func (k *charters) weigh(cfg *configs.Config) (*weighed, error) {
 	if w.digest == now.digest {
 		return w, nil
 	}
+	if now, err = k.complete(w, now); err != nil || w.digest == now.digest {
+		return w, err
+	}
 	w.widens = charter.Widens(now.charter, w.charter)
 	switch {
 	case len(w.widens) == 0:
@@ -119,8 +128,40 @@ func (k *charters) weigh(cfg *configs.Config) (*weighed, error) {
 	return w, err
 }
 
+// complete fills up an accepted policy that an earlier version of the program wrote: parts which that one did not know are taken as they were accepted here before, or, at
+// the first sight of all, as the configuration has them. It happens once: what it gives knows them all, and the log has it before anything else is accepted or held.
+func (k *charters) complete(w *weighed, now acceptedPolicy) (acceptedPolicy, error) {
+	full, parts := now.charter.Adopt(w.charter)
+	if len(parts) == 0 {
+		return now, nil
+	}
+	how := "as the configuration has them"
+	if now.known != nil {
+		full, _ = now.charter.Adopt(*now.known)
+		how = "as they were accepted before"
+	}
+	text, err := full.Canonical()
+	if err != nil {
+		return now, err
+	}
+	w.first = &weighed{
+		file: w.file, keep: now.kept, charter: full, text: text, digest: charter.Digest(text), acceptedAlong: now.digest, cause: causeParts,
+		why: fmt.Sprintf("an earlier version accepted the policy and did not know of %s: adopted once, %s", strings.Join(parts, ", "), how),
+	}
+	now.charter, now.digest, now.known = full, w.first.digest, nil
+	w.acceptedAlong = now.digest
+	return now, nil
+}
+
 // record writes down what becomes of a configuration, before it does. by is a pseudonym.
 func (k *charters) record(ctx context.Context, w *weighed, cause, by string) error {
+	if first := w.first; first != nil {
+		if err := k.accept(ctx, first, by); err != nil {
+			return err
+		}
+		k.node.logger.Info("an earlier version did not know all parts of the accepted policy: they are adopted", "why", first.why, "entry", first.entry)
+		w.first, w.entry = nil, first.entry
+	}
 	if w.held {
 		k.mu.Lock()
 		known := k.held != nil && k.held.digest == w.digest
@@ -135,10 +176,18 @@ func (k *charters) record(ctx context.Context, w *weighed, cause, by string) err
 	if w.cause == "" {
 		return nil
 	}
+	return k.accept(ctx, w, by)
+}
+
+// accept writes down that the policy of w counts from here on.
+func (k *charters) accept(ctx context.Context, w *weighed, by string) error {
 	ev := audit.PolicyAccepted{Charter: w.digest, Before: w.acceptedAlong, Cause: w.cause, Why: w.why, By: by, Ticket: w.ticket, Widenings: listed(w.widens)}
 	keep, err := w.file.Kept()
 	if err != nil {
 		return err
+	}
+	if w.keep != nil {
+		keep = w.keep
 	}
 	k.naming.Lock()
 	defer k.naming.Unlock()
@@ -225,22 +274,41 @@ func ruleOr(person string) string {
 type storedCharter struct {
 	Charter string `json:"charter"`
 	Entry   uint64 `json:"entry"`
-	Kept    string `json:"kept"`
+	Kept    string `json:"kept,omitempty"`
 }
 
 func (k *charters) save(ctx context.Context, now acceptedPolicy) error {
-	data, err := json.Marshal(storedCharter{now.digest, now.entry, string(now.kept)})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askEvery)
+	defer cancel()
+	return errors.Join(k.store(ctx, charterKey, storedCharter{now.digest, now.entry, string(now.kept)}), k.store(ctx, partsKey, storedCharter{Charter: now.digest, Entry: now.entry}))
+}
+
+func (k *charters) store(ctx context.Context, key string, v storedCharter) error {
+	data, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askEvery)
-	defer cancel()
-	item, err := k.node.kv.Get(ctx, charterKey)
+	item, err := k.node.kv.Get(ctx, key)
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
 		return err
 	}
-	_, err = k.node.kv.Swap(ctx, charterKey, item.Rev, data)
+	_, err = k.node.kv.Swap(ctx, key, item.Rev, data)
 	return err
+}
+
+// before gives the last accepted policy that knew all parts, where an earlier version of the program accepted the newest one. What the state says is read in the log.
+func (k *charters) before(ctx context.Context) *charter.Charter {
+	item, err := k.node.kv.Get(ctx, partsKey)
+	var s storedCharter
+	if err != nil || json.Unmarshal(item.Data, &s) != nil {
+		return nil
+	}
+	was, err := k.read(ctx, s.Entry)
+	if err != nil || was.digest != s.Charter {
+		k.node.logger.Warn("the state names an accepted policy that the log does not have", "entry", s.Entry, "error", err)
+		return nil
+	}
+	return &was.charter
 }
 
 // restore finds the accepted policy: the newest entry that names it says where it stands in the log. The state adds what the log does not carry, and only if it is about
@@ -263,6 +331,9 @@ func (k *charters) restore(ctx context.Context) error {
 		}
 	} else {
 		k.node.logger.Warn("the state does not know the accepted policy; it is read from the log", "entry", at)
+	}
+	if now.charter.Edition < charter.Edition {
+		now.known = k.before(ctx)
 	}
 	k.mu.Lock()
 	k.now = now

@@ -159,9 +159,24 @@ func shortHash(parts ...string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// claim is what is declared of an address: by its prefix, or where several regions share that, by the party that is reached there.
+// claim is what is declared of an address: by its prefix, or where several regions share that, by the party that is reached there. While a wider policy waits, what
+// people accepted of an address is what is measured.
 func (k *placeKeeper) claim(key placeKey, now time.Time) evidence.Claim {
-	snap, cfg := k.node.fence.Snapshot(), k.node.cfg.Load()
+	return k.claimOf(k.accepted(), key, now)
+}
+
+// accepted is the policy in force, or the one that people accepted while a wider one waits.
+func (k *placeKeeper) accepted() *sovereign.Snapshot {
+	snap := k.node.fence.Snapshot()
+	if w := snap.Within(); w != nil {
+		return w
+	}
+	return snap
+}
+
+// claimOf is what one policy declares of an address.
+func (k *placeKeeper) claimOf(snap *sovereign.Snapshot, key placeKey, now time.Time) evidence.Claim {
+	cfg := k.node.cfg.Load()
 	p := snap.Atlas().Locate(key.addr, now)
 	c := evidence.Claim{Contract: p.Contract}
 	for _, cc := range p.Countries {
@@ -190,11 +205,14 @@ func (k *placeKeeper) consider(key placeKey, host string, now time.Time) (change
 		p = &place{}
 		k.places[key] = p
 	}
-	cfg := k.node.cfg.Load()
 	p.host, p.weighed = host, now
-	p.claim = k.claim(key, now)
-	p.found = evidence.Weigh(p.claim, k.items(cfg, key, p, now))
-	against := contradiction(key, p, cfg.Evidence.HoldWeak, k.node.fence.Snapshot())
+	against := k.assess(p, k.accepted(), key)
+	if snap := k.node.fence.Snapshot(); snap.Within() != nil && against == nil {
+		other := place{host: host, weighed: now} // as the file declares it meanwhile
+		if against = k.assess(&other, snap, key); against != nil {
+			p.claim, p.found = other.claim, other.found
+		}
+	}
 	if token := token(p, against); token != p.told {
 		k.tell(key, p, against)
 		p.told, p.dirty = token, true
@@ -202,6 +220,14 @@ func (k *placeKeeper) consider(key placeKey, host string, now time.Time) (change
 		p.against = against
 	}
 	return changed
+}
+
+// assess weighs what one policy declares of an address, and gives what the fence is to hold. mu is held.
+func (k *placeKeeper) assess(p *place, snap *sovereign.Snapshot, key placeKey) *sovereign.Contradiction {
+	cfg := k.node.cfg.Load()
+	p.claim = k.claimOf(snap, key, p.weighed)
+	p.found = evidence.Weigh(p.claim, k.items(cfg, key, p, p.weighed))
+	return contradiction(key, p, cfg.Evidence.HoldWeak, snap)
 }
 
 // items are all that speak for or against a claim.

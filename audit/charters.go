@@ -4,7 +4,7 @@ package audit
 type PolicyAccepted struct {
 	Charter   string   `json:"charter"`
 	Before    string   `json:"before,omitempty"` // the one that it follows
-	Cause     string   `json:"cause"`            // first_start | narrower | signed | unsigned
+	Cause     string   `json:"cause"`            // first_start | narrower | signed | new_parts | unsigned
 	Why       string   `json:"reason"`
 	By        string   `json:"by,omitempty"`
 	Ticket    string   `json:"ticket,omitempty"` // under which people approved it

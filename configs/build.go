@@ -30,6 +30,11 @@ type builder struct {
 	warnings Problems
 	pairs    []PairPart
 	trusted  []RootsPart
+	held     bool // what people accepted stands beside what a file says, see Within: two may say the same
+}
+
+func newBuilder(doc *document) *builder {
+	return &builder{doc: doc, dir: filepath.Dir(doc.Name), law: sovereign.Shipped(), regions: sovereign.ShippedRegions(), names: map[string]string{}}
 }
 
 func (b *builder) fail(path, hint, format string, args ...any) {
@@ -107,10 +112,14 @@ func (b *builder) identity(c *Config) {
 
 // path makes p absolute from the folder of the configuration file.
 func (b *builder) path(p string) string {
+	return pathFrom(b.dir, p)
+}
+
+func pathFrom(dir, p string) string {
 	if p == "" || filepath.IsAbs(p) {
 		return p
 	}
-	return filepath.Join(b.dir, p)
+	return filepath.Join(dir, p)
 }
 
 // ownRegions adds the operator's places to the catalogue, so that everything below can name them.

@@ -26,7 +26,7 @@ func (c *Config) Charter() (charter.Charter, error) {
 			return out, fmt.Errorf("configs: charter: %w", err)
 		}
 		country, _ := sovereign.Shipped().ParseCountry(r.Country)
-		out.Regions = append(out.Regions, charter.Region{Key: key, Country: country, Contract: r.Contract})
+		out.Regions = append(out.Regions, charter.Region{Key: key, Country: country, Contract: r.Contract, Position: c.Evidence.regionSpot(key)})
 	}
 	out.Suspensions = charter.Suspensions{File: c.Suspensions.File, Keys: map[string][]byte{}}
 	for id, key := range c.Suspensions.Keys {
@@ -40,6 +40,9 @@ func (c *Config) Charter() (charter.Charter, error) {
 		return out, err
 	}
 	dir := filepath.Dir(c.Name)
+	if err = c.proofs(&out, func(p string) string { return pathFrom(dir, p) }); err != nil {
+		return out, err
+	}
 	for _, p := range c.File.People {
 		one, err := p.charter(dir)
 		if err != nil {
@@ -229,7 +232,11 @@ func (h *holder) config(c *Config, f File) (*Config, error) {
 	if h.accepted.OnLogFailure == "refuse" {
 		h.file.Log.OnLogFailure = ""
 	}
-	b := &builder{doc: &document{Document: strict.Unwritten(c.Name), file: h.file}, dir: h.dir, law: sovereign.Shipped(), regions: sovereign.ShippedRegions(), names: map[string]string{}}
+	if h.file.Evidence, err = section(charter.StricterEvidence(h.accepted, next)); err != nil {
+		return nil, err
+	}
+	b := newBuilder(&document{Document: strict.Unwritten(c.Name), file: h.file})
+	b.held = true
 	out := b.build()
 	if len(b.probs) == 0 {
 		b.rooms(out)
@@ -239,6 +246,7 @@ func (h *holder) config(c *Config, f File) (*Config, error) {
 	}
 	out.Warnings, out.Gate, out.Bound = c.Warnings, rules, &h.accepted
 	out.Suspensions = h.suspensions(c.Suspensions)
+	h.prove(out, next)
 	return out, h.bases(out)
 }
 

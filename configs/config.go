@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/cordonsip/cordon/audit/retain"
@@ -200,7 +199,7 @@ func Examine(name string, data []byte) (*Config, Problems) {
 	if doc == nil {
 		return nil, probs
 	}
-	b := &builder{doc: doc, dir: filepath.Dir(name), law: sovereign.Shipped(), regions: sovereign.ShippedRegions(), names: map[string]string{}}
+	b := newBuilder(doc)
 	c := b.build()
 	if len(probs)+len(b.probs) == 0 {
 		b.rooms(c)

@@ -236,7 +236,7 @@ func (b *builder) statement(e *EvidencePart, file, at string) {
 	case s.Node == b.doc.file.Node.Name:
 		b.fail(at, "name the files of other nodes", "it is of node %q, which this one is", s.Node)
 		return
-	case slices.ContainsFunc(e.Statements, func(o StatementPart) bool { return o.Node == s.Node }):
+	case !b.held && slices.ContainsFunc(e.Statements, func(o StatementPart) bool { return o.Node == s.Node }):
 		b.fail(at, "one file for each node: the newest", "there is one of node %q already", s.Node)
 		return
 	}

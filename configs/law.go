@@ -106,9 +106,7 @@ func (b *builder) lawRules(c *Config) {
 		}
 		c.Law.Own[p.Party] = b.running(at, p.RunningCalls, p.EndAfter, p.FinishWithin)
 	}
-	for i := range c.Profiles {
-		c.Profiles[i].Reroute = c.Law.Of(c.Profiles[i].Name).How == RunningReroute
-	}
+	c.reroutes()
 }
 
 // running reads one rule.

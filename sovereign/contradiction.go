@@ -43,7 +43,7 @@ func (s *Snapshot) Bearing(list []Contradiction) *Snapshot {
 			next.contradicted[a] = append(next.contradicted[a], c)
 		}
 	}
-	return &next
+	return next.bounded()
 }
 
 // Contradicted gives back what evidence says against declared places.

@@ -10,6 +10,7 @@ func (s *Snapshot) bounded() *Snapshot {
 	inner.memory = &memory{}
 	inner.cfg.Within = nil // one bound: what is accepted is whole
 	inner.cfg.Grants, inner.cfg.Suspended, inner.cfg.Generation = s.cfg.Grants, s.cfg.Suspended, s.cfg.Generation
+	inner.cfg.Contradicted, inner.contradicted = s.cfg.Contradicted, s.contradicted
 	inner.cfg.Leaves, inner.cfg.Severed = s.cfg.Leaves, s.cfg.Severed
 	inner.factsDigest = inner.cfg.factsDigest()
 	s.cfg.Within = &inner

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -108,5 +109,28 @@ func TestABoundTravels(t *testing.T) {
 		if _, err := DecodeSnapshot(b); err == nil || !strings.HasPrefix(err.Error(), "sovereign: snapshot: ") {
 			t.Errorf("form %q read as %q: %v", from, to, err)
 		}
+	}
+}
+
+// What speaks against a place does so in both policies: a grant that opens it in one opens nothing in the other.
+func TestContradictionsBindBothPolicies(t *testing.T) {
+	d := draw{rand.New(rand.NewPCG(1, 2))}
+	outer, inner := d.config(t), d.config(t)
+	var err error
+	if outer.Within, err = NewSnapshot(inner); err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewSnapshot(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	against := []Contradiction{{Addr: netip.MustParseAddr("192.0.2.1"), Kind: "rir", Weak: true}}
+	for name, next := range map[string]*Snapshot{"at once": s.WithContradictions(against), "built anew": s.Bearing(against), "with grants": s.Bearing(against).WithGrants(d.grants())} {
+		if len(next.Contradicted()) != 1 || len(next.Within().Contradicted()) != 1 || len(next.Within().contradicted) != 1 {
+			t.Errorf("%s: %v and %v", name, next.Contradicted(), next.Within().Contradicted())
+		}
+	}
+	if len(s.Within().Contradicted()) > 0 {
+		t.Error("the snapshot of before was changed")
 	}
 }

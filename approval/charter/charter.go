@@ -23,6 +23,7 @@ import (
 
 // Charter is the document. Its lists are sets: their order means nothing.
 type Charter struct {
+	Edition      int                        `json:"edition,omitempty"` // of the document; none: the first, which had neither position nor evidence, running_calls or retention
 	Policy       sovereign.Policy           `json:"policy"`
 	Regions      []Region                   `json:"regions"`
 	Places       []sovereign.Declaration    `json:"places"`
@@ -33,6 +34,10 @@ type Charter struct {
 	People       []Person                   `json:"people"`
 	Destinations []Destination              `json:"destinations"`
 	OnLogFailure string                     `json:"on_log_failure"` // refuse, or continue_with_gap
+	Position     *Spot                      `json:"node_position,omitempty"`
+	Evidence     Evidence                   `json:"evidence,omitzero"`
+	Running      map[string]Running         `json:"running_calls,omitempty"` // by CommonRule, "party NAME" and "route NAME"
+	Retention    []Class                    `json:"retention,omitempty"`
 }
 
 // Region is a place that the operator declares.
@@ -40,6 +45,12 @@ type Region struct {
 	Key      sovereign.Region  `json:"key"`
 	Country  sovereign.Country `json:"country"`
 	Contract string            `json:"contract"`
+	Position *Spot             `json:"position,omitempty"`
+}
+
+// same says that two declarations of a region say the same.
+func (r Region) same(o Region) bool {
+	return r.Key == o.Key && r.Country == o.Country && r.Contract == o.Contract && (r.Position == nil) == (o.Position == nil) && (r.Position == nil || *r.Position == *o.Position)
 }
 
 // Suspensions says where annulled instruments are read, and whose signatures count.
@@ -121,6 +132,9 @@ func (c Charter) sorted() Charter {
 	c.Destinations = set(c.Destinations, func(a, b Destination) int { return strings.Compare(a.key(), b.key()) })
 	c.Suspensions.Keys, c.Gate = maps.Clone(c.Suspensions.Keys), maps.Clone(c.Gate)
 	c.Bases = maps.Clone(c.Bases)
+	if c.knows(2) {
+		c.Evidence, c.Running, c.Retention = c.Evidence.sorted(), maps.Clone(c.Running), sortedClasses(c.Retention)
+	}
 	return c
 }
 

@@ -68,7 +68,7 @@ func (d draw) party(name string) sovereign.Party {
 func (d draw) charter(t *testing.T) Charter {
 	c := Charter{
 		Policy:  sovereign.Policy{Preset: one(d, sovereign.Presets()...), Home: d.region(), Allow: d.regions(5)},
-		Regions: []Region{{own, one[sovereign.Country](d, "DE", "CH", "US"), "x"}}, Gate: rules(t, nil),
+		Regions: []Region{{Key: own, Country: one[sovereign.Country](d, "DE", "CH", "US"), Contract: "x"}}, Gate: rules(t, nil),
 	}
 	for _, p := range prefixes {
 		if d.IntN(3) > 0 {

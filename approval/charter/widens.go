@@ -35,6 +35,9 @@ func Widens(old, next Charter) []Widening {
 	d.bases()
 	d.people()
 	d.destinations()
+	d.evidence()
+	d.running()
+	d.retention()
 	if was, is := d.old.OnLogFailure, d.next.OnLogFailure; was != is && is != "refuse" {
 		d.add("log.on_log_failure", "was %s and is %s", was, is)
 	}
@@ -77,10 +80,14 @@ func (d *difference) regions() {
 		was[r.Key] = r
 	}
 	for _, r := range d.next.Regions {
-		if o, known := was[r.Key]; !known {
+		o, known := was[r.Key]
+		if !d.old.knows(2) {
+			o.Position = r.Position
+		}
+		if !known {
 			d.add("regions", "%s in %s is new", r.Key, r.Country)
-		} else if o != r {
-			d.add("regions", "%s is declared otherwise: %s by %s, was %s by %s", r.Key, r.Country, r.Contract, o.Country, o.Contract)
+		} else if !o.same(r) {
+			d.add("regions", "%s is declared otherwise: %s by %s%s, was %s by %s%s", r.Key, r.Country, r.Contract, r.Position.at(), o.Country, o.Contract, o.Position.at())
 		}
 	}
 }
@@ -363,3 +370,6 @@ func span(d sovereign.Declaration) string {
 	}
 	return out
 }
+
+// oneLine is a text of several lines for people.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -35,8 +35,14 @@ func rules(t testing.TB, change func(*approval.Rules)) map[string]json.RawMessag
 // base is a charter with something of everything.
 func base(t testing.TB) Charter {
 	return Charter{
+		Edition: Edition, Position: &Spot{Lat: 50.1, Lon: 8.7},
+		Evidence: Evidence{Sources: []Source{{"feed", "kind: geofeed\nfile: /f\n"}, {"rir", "/r\n"}, {"sight", "/s\n"}}, Weak: "alert"},
+		Running:  map[string]Running{CommonRule: {"end", time.Minute}, "party iad": {"reroute", 0}, "route de": {"end", 0}},
+		Retention: []Class{
+			{Class: "mifid", Trunks: []string{"carrier"}, Years: 5, Reason: "MiFID II", Binding: true}, {Class: "rest", Years: 1, Reason: "operations"},
+		},
 		Policy:  sovereign.Policy{Preset: sovereign.EEAPlusAdequacyNoConditional, Home: frankfurt, Allow: []sovereign.Region{frankfurt, own}},
-		Regions: []Region{{own, "DE", "annex 1"}},
+		Regions: []Region{{Key: own, Country: "DE", Contract: "annex 1"}},
 		Places: []sovereign.Declaration{
 			{Prefix: "10.0.0.0/16", Region: frankfurt, Contract: "annex 1"},
 			{Prefix: "10.0.1.0/24", Region: virginia, Contract: "annex 2"},
@@ -112,9 +118,9 @@ func TestWhatWidensAndWhatDoesNot(t *testing.T) {
 		{"home instead of a list", func(c *Charter) { c.Policy.Allow = nil }, "", "policy.allow: bank:fra-1"},
 		{"another home", func(c *Charter) { c.Policy.Home = zurich }, "", ""},
 		{"own region", func(c *Charter) {
-			c.Regions = append(slices.Clone(c.Regions), Region{sovereign.Region{Provider: "bank", Code: "b"}, "DE", "x"})
+			c.Regions = append(slices.Clone(c.Regions), Region{Key: sovereign.Region{Provider: "bank", Code: "b"}, Country: "DE", Contract: "x"})
 		}, "regions: bank:b in DE is new", ""},
-		{"own region elsewhere", func(c *Charter) { c.Regions = []Region{{own, "FR", "annex 1"}} }, "regions: bank:fra-1 is declared otherwise", "regions"},
+		{"own region elsewhere", func(c *Charter) { c.Regions = []Region{{Key: own, Country: "FR", Contract: "annex 1"}} }, "regions: bank:fra-1 is declared otherwise", "regions"},
 		{"prefix added", func(c *Charter) {
 			c.Places = append(slices.Clone(c.Places), sovereign.Declaration{Prefix: "10.9.0.0/16", Region: frankfurt, Contract: "x"})
 		}, "places 10.9.0.0/16: is declared as aws:eu-central-1, by x", ""},
