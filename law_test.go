@@ -36,6 +36,7 @@ policy:
 %s
 places:
   - {prefix: 10.20.0.0/16, region: aws:eu-central-2, contract: c}
+  - {prefix: 10.30.0.0/16, region: aws:us-east-1, contract: c}
   - {prefix: 10.0.0.0/8, region: aws:eu-central-1, contract: c}
 listeners:
   - {transport: udp, address: "10.5.0.10:5060"}
@@ -45,8 +46,12 @@ trunks:
 edge_groups:
   - {name: zrh, region: aws:eu-central-2, members: [{host: 10.20.0.10, port: 5060, transport: %s}], media: {security: plain}}
   - {name: fra, region: aws:eu-central-1, members: [{host: 10.10.0.10, port: 5060, transport: udp}], media: {security: plain}}
+  - {name: iad, region: aws:us-east-1, members: [{host: 10.30.0.10, port: 5060, transport: udp}], media: {security: plain}}
 routes:
   - {name: in, direction: inbound, to: [{party: zrh}, {party: fra}]}
+  - {name: us, direction: inbound, prefix: ["+1"], to: [{party: iad}]}
+  - {name: swiss, direction: inbound, prefix: ["+41"], to: [{party: zrh}], fallback_policy: NEVER}
+dns: {servers: ["10.20.0.53:53"]}
 emergency:
   - {country: DE, numbers: ["112"], trunk: carrier}
 limits: {rate_per_source: 50}

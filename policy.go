@@ -208,8 +208,7 @@ func (k *policyKeeper) applyOverlay(ctx context.Context) {
 	k.tell(ctx, look)
 	k.remember(ctx)
 	k.after(ctx, "suspension")
-	facts := k.node.fence.Snapshot().FactsDigest()
-	k.invalidate(ctx, "the law table changed: an instrument was suspended", func(t approval.Ticket) bool { return t.Plan.FactsDigest != facts })
+	k.invalidate(ctx, "the law table changed: an instrument was suspended", otherFacts(k.node.fence.Snapshot()))
 	k.node.charters.again()
 }
 

@@ -164,7 +164,7 @@ func (k *policyKeeper) enforce(ctx context.Context, id string) {
 	law := &k.cfg.Law
 	k.mu.Unlock()
 	s := k.node.fence.Snapshot()
-	ev.Parties = k.running(law, id, e.From, newlyHeld(s.WithSuspensions(others), s, e.From))
+	ev.Parties = running(law, id, e.From, newlyHeld(s.WithSuspensions(others), s, e.From), k.node.callsOf())
 	if _, err := k.node.log.Append(context.WithoutCancel(ctx), ev); err != nil {
 		k.node.logger.Error("a suspension took effect and could not be logged", "instrument", id, "error", err)
 		return // said again at the next look
@@ -173,12 +173,23 @@ func (k *policyKeeper) enforce(ctx context.Context, id string) {
 	k.effects = maps.Clone(k.effects)
 	k.effects[id] = effect{From: e.From, Told: true}
 	k.mu.Unlock()
-	k.invalidate(ctx, "an instrument was suspended", func(t approval.Ticket) bool {
-		return t.RequestedAt.Before(e.From) && slices.ContainsFunc(t.Plan.Scope.Regions, func(name string) bool {
+	k.invalidate(ctx, "an instrument was suspended", struckBy(s, e.From))
+}
+
+// struckBy matches the tickets from before a moment that name a region which a suspension closed then.
+func struckBy(s *sovereign.Snapshot, from time.Time) func(approval.Ticket) bool {
+	return func(t approval.Ticket) bool {
+		return t.RequestedAt.Before(from) && slices.ContainsFunc(t.Plan.Scope.Regions, func(name string) bool {
 			r, err := sovereign.ParseRegion(name)
-			return err == nil && s.JudgeRegion(r, e.From).Ground == sovereign.GroundSuspended
+			return err == nil && s.JudgeRegion(r, from).Ground == sovereign.GroundSuspended
 		})
-	})
+	}
+}
+
+// otherFacts matches the tickets that people decide under another law table than that of s.
+func otherFacts(s *sovereign.Snapshot) func(approval.Ticket) bool {
+	facts := s.FactsDigest()
+	return func(t approval.Ticket) bool { return t.Plan.FactsDigest != facts }
 }
 
 // newlyHeld are the parties that one snapshot permitted by itself, on each plane, and another does not.
@@ -198,8 +209,7 @@ func newlyHeld(before, after *sovereign.Snapshot, at time.Time) []string {
 }
 
 // running says what the rule makes of the calls of each of these parties.
-func (k *policyKeeper) running(law *configs.LawPart, cause string, from time.Time, parties []string) []audit.RunningCalls {
-	calls := k.node.callsOf()
+func running(law *configs.LawPart, cause string, from time.Time, parties []string, calls map[string]int) []audit.RunningCalls {
 	var out []audit.RunningCalls
 	for _, p := range parties {
 		rule := law.Of(p)

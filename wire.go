@@ -247,7 +247,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 		Certificates: n.certs.register.List, Places: n.places.views, Sights: n.places.statement, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
-	cfg.Readiness = n.outlook.readiness
+	cfg.Readiness, cfg.Law = n.outlook.readiness, asker{n}
 	cfg.RotateKey = n.rotateKey
 	if n.book != nil {
 		cfg.Tracer = tracer{n}

@@ -113,6 +113,7 @@ type Config struct {
 	Router      Router
 	Operators   Operators // nil: nobody can change what is in service
 	Severs      Severs    // nil: nobody can sever
+	Law         LawAsker  // nil: nobody can ask what a suspension would do
 	Tracer      Tracer    // nil: no call is remembered
 	Outlets     Outlets   // nil: nobody is told of anything
 	Incidents   Incidents // nil: there is no book of incidents
@@ -287,6 +288,7 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/targets", "org.read", nil, s.targets},
 		{"GET /api/v1/routes", "org.read", nil, s.activeRoutes},
 		{"GET /api/v1/policy", "org.read", nil, s.policy},
+		{"GET /api/v1/law/what-if", "org.read", nil, s.whatIf},
 		{"POST /api/v1/plan", "org.read", nil, s.plan},
 		{"POST /api/v1/plans", "org.read", nil, s.plans},
 		{"GET /api/v1/service", "org.read", nil, s.services},

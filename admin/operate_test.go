@@ -196,3 +196,36 @@ func TestSeveringAtTheDoor(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+// fakeLaw notes what it was asked.
+type fakeLaw struct{ asked WhatIfQuestion }
+
+func (f *fakeLaw) WhatIf(_ context.Context, q WhatIfQuestion) (WhatIf, error) {
+	f.asked = q
+	if q.Instrument == "" {
+		return WhatIf{}, &routing.NotDone{What: "no instrument", Hint: "cordon law list"}
+	}
+	return WhatIf{Instrument: q.Instrument}, nil
+}
+
+func TestWhatASuspensionWouldDoAtTheDoor(t *testing.T) {
+	d := open(t)
+	if w := d.ask("GET", "/api/v1/law/what-if?instrument=x", "r", ""); w.Code != 501 {
+		t.Errorf("nobody can say: %d", w.Code)
+	}
+	f := &fakeLaw{}
+	d.c.Law = f
+	for _, c := range []struct {
+		token, query string
+		code         int
+	}{
+		{"r", "instrument=x&since=2026-11-21T00:00:00Z", 200}, {"r", "", 409}, {"r", "instrument=x&at=tomorrow", 400}, {"", "instrument=x", 401}, {"o", "instrument=x", 403},
+	} {
+		if w := d.ask("GET", "/api/v1/law/what-if?"+c.query, c.token, ""); w.Code != c.code {
+			t.Errorf("%q %q: %d %s", c.token, c.query, w.Code, w.Body)
+		}
+		if c.code == 200 && (f.asked.Instrument != "x" || f.asked.Since.Day() != 21 || !f.asked.At.IsZero()) {
+			t.Errorf("%+v", f.asked)
+		}
+	}
+}

@@ -224,7 +224,7 @@ func (c *call) try(h *routing.Hop, again string) bool {
 		c.skip(h, h.Ruling, h.Ruling.Ground, "log_down")
 		return false
 	}
-	if h.Grant != "" && again == "" && (ending(h.Ruling, time.Now()) || e.c.Spend == nil || !e.c.Spend(h.Grant)) {
+	if h.Grant != "" && again == "" && (ending(&h.Ruling, time.Now()) || e.c.Spend == nil || !e.c.Spend(h.Grant)) {
 		c.held, c.gated = true, true
 		c.skip(h, sovereign.Ruling{Verdict: sovereign.Hold, Ground: sovereign.GroundNoAdequacy, Region: h.Ruling.Region, Country: h.Ruling.Country}, "", "grant_over")
 		return false

@@ -35,18 +35,19 @@ func (s *shard) sweep() {
 // look ends the calls whose passes died, or are about to, without a lock.
 func (s *shard) look() {
 	now := time.Now()
+	says := fenceAt(now)
 	for c := range s.calls {
 		c.noteStruck(now)
-		if c.reroutes(now) {
+		if c.reroutes(now, says) {
 			continue
 		}
-		if c.fenced(now) {
+		if c.fenced(now, says) {
 			c.endStruck()
 			c.hangup(byEdge, reason{"SIP", 403, "the policy ended this call"})
 			continue
 		}
 		for _, t := range [...]*attempt{c.cur, c.beside} {
-			if t != nil && c.b == nil && !t.done && !t.dead && !t.sent.IsZero() && (t.leg.closed(now) || t.leg.leaving(now)) {
+			if t.fenced(says) {
 				c.held = true
 				t.give("fenced", reason{"SIP", 403, "the policy closed this way"})
 			}
@@ -54,39 +55,59 @@ func (s *shard) look() {
 	}
 }
 
+// says is what a policy rules of the way of a leg: that of the fence, or one that nobody put in force. Nil: the leg needs no pass.
+type says func(*leg) *sovereign.Ruling
+
+// fenceAt asks the fence.
+func fenceAt(now time.Time) says {
+	return func(l *leg) *sovereign.Ruling {
+		p := l.flow.Pass()
+		if p == nil {
+			return nil
+		}
+		p.Live(now) // judges again where that is due
+		return p.Ruled()
+	}
+}
+
+// closes says that nothing may be sent any more, leaves that what was running has leave to end in order.
+func closes(r *sovereign.Ruling) bool { return r != nil && !r.Permitted() }
+func leaves(r *sovereign.Ruling) bool {
+	return r != nil && r.Permitted() && r.Ground == sovereign.GroundRunning
+}
+
 // fenced says whether a pass that this call's legs rest on has died, or is about to. A call that nobody answered yet is no running one: it has no leave.
-func (c *call) fenced(now time.Time) bool {
+func (c *call) fenced(now time.Time, of says) bool {
 	for _, l := range [...]*leg{c.a, c.b} {
-		if l != nil && !l.ended && (l.closed(now) || l.closing(now) || !c.answered && l.leaving(now)) {
+		if l == nil || l.ended {
+			continue
+		}
+		if r := of(l); closes(r) || ending(r, now) || !c.answered && leaves(r) {
 			return true
 		}
 	}
 	return false
 }
 
-// closing says that this leg rests on a grant or a leave whose end is so near that the BYE must go now: after it nothing may.
-func (l *leg) closing(now time.Time) bool {
-	p := l.flow.Pass()
-	return p != nil && ending(p.Ruling(), now)
+// fenced says whether an INVITE that nobody answered yet is under way where nothing may go any more.
+func (t *attempt) fenced(of says) bool {
+	if t == nil || t.c.b != nil || t.done || t.dead || t.sent.IsZero() {
+		return false
+	}
+	r := of(t.leg)
+	return closes(r) || leaves(r)
 }
 
-// ending says that a ruling rests on a grant or a leave that is all but over.
-func ending(r sovereign.Ruling, now time.Time) bool {
-	return (r.Ground == sovereign.GroundGrant || r.Ground == sovereign.GroundRunning) && !r.Until.IsZero() && r.Until.Sub(now) < lastWords
+// ending says that a ruling rests on a grant or a leave whose end is so near that the BYE must go now: after it nothing may.
+func ending(r *sovereign.Ruling, now time.Time) bool {
+	return r != nil && (r.Ground == sovereign.GroundGrant || r.Ground == sovereign.GroundRunning) && !r.Until.IsZero() && r.Until.Sub(now) < lastWords
 }
 
 // closed says that nothing may be sent on this leg any more.
-func (l *leg) closed(now time.Time) bool {
-	p := l.flow.Pass()
-	return p != nil && !p.Live(now)
-}
+func (l *leg) closed(now time.Time) bool { return closes(fenceAt(now)(l)) }
 
 // leaving says that this leg's place is closed and that the leg has leave to end in order.
-func (l *leg) leaving(now time.Time) bool { return leaves(l.flow.Pass(), now) }
-
-func leaves(p *sovereign.Pass, now time.Time) bool {
-	return p.Live(now) && p.Ruling().Ground == sovereign.GroundRunning
-}
+func (l *leg) leaving(now time.Time) bool { return leaves(fenceAt(now)(l)) }
 
 // finishing says whether a request of a held source is of the dialog of a leg that has leave: nothing else is taken from there.
 func (s *shard) finishing(req *msg.Request, id string) bool {
@@ -146,12 +167,13 @@ func (c *call) endStruck() {
 
 // reroutes says whether the call goes on without its callee's leg, whose place was closed: it is being put through to another far end, or that begins now. The
 // caller keeps its leg; where there is no other way the call ends.
-func (c *call) reroutes(now time.Time) bool {
+func (c *call) reroutes(now time.Time, of says) bool {
 	if c.moving != nil && c.moving.escapes {
-		return !c.a.closed(now) && !c.a.closing(now)
+		r := of(c.a)
+		return !closes(r) && !ending(r, now)
 	}
 	l := c.b
-	if l == nil || l.ended || c.a == nil || !c.confirmed || c.synth != nil || c.moving != nil || !l.party.Reroute || !l.leaving(now) || c.a.closed(now) || c.a.leaving(now) {
+	if !c.escapes(of) {
 		return false
 	}
 	list := c.struck.record()
@@ -162,6 +184,16 @@ func (c *call) reroutes(now time.Time) bool {
 	}
 	c.escape(l)
 	return true
+}
+
+// escapes says that the callee's leg has to go, that its rule is to look for another far end, and that the caller's leg may stay.
+func (c *call) escapes(of says) bool {
+	l := c.b
+	if l == nil || l.ended || c.a == nil || !c.confirmed || c.synth != nil || c.moving != nil || !l.party.Reroute || !leaves(of(l)) {
+		return false
+	}
+	near := of(c.a)
+	return !closes(near) && !leaves(near)
 }
 
 // escape ends a leg and looks for another far end in its place, by a plan of its own: RFC 3261 section 14 moves the caller's media where it must change.

@@ -35,7 +35,7 @@ func (s *shard) wayTo(h *routing.Hop, p *Party, purpose sovereign.Purpose) (w wa
 	k := wayKey{p.Name, purpose, p.Keys, h.Target.Addr}
 	shared := transport.Proto(h.Target.Transport) == transport.UDP && h.Target.Member != healthcheck.Registered
 	if shared {
-		if w, ok := s.ways[k]; ok && w.pass.Live(now) && !leaves(w.pass, now) {
+		if w, ok := s.ways[k]; ok && w.pass.Live(now) && !leaves(w.pass.Ruled()) {
 			s.e.know(transport.UDP, h.Target.Addr, h.Target.Party)
 			return w, w.pass.Ruling(), nil
 		}

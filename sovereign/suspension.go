@@ -55,7 +55,7 @@ func parseSuspension(line []byte, keys map[string]ed25519.PublicKey) (Suspension
 	if d.More() {
 		return s, fmt.Errorf("more than one object: give each its own line")
 	}
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return s, err
 	}
 	key, ok := keys[s.KeyID]
@@ -76,8 +76,8 @@ func parseSuspension(line []byte, keys map[string]ed25519.PublicKey) (Suspension
 	return s, nil
 }
 
-// check refuses what would suspend nothing.
-func (s Suspension) check() error {
+// Check refuses what would suspend nothing.
+func (s Suspension) Check() error {
 	known := slices.ContainsFunc(Shipped().instruments, func(in instrument) bool { return in.fact.ID == s.Instrument })
 	switch {
 	case !known:
@@ -112,7 +112,7 @@ func unsigned(line []byte) ([]byte, error) {
 // SignSuspension signs s with an Ed25519 key and gives the line for the overlay, with its newline. s.KeyID must name the key as the configuration does;
 // s.Sig is ignored.
 func SignSuspension(s Suspension, key crypto.Signer) (line []byte, err error) {
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return nil, fmt.Errorf("sovereign: suspension: %w", err)
 	}
 	if s.KeyID == "" {

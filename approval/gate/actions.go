@@ -433,6 +433,11 @@ func (g *Gate) Revoke(ctx context.Context, ticket, person, why string) (approval
 	})
 }
 
+// Invalid gives the tickets that Invalidate would end, in the order of their ids.
+func (g *Gate) Invalid(match func(approval.Ticket) bool) []approval.Ticket {
+	return slices.DeleteFunc(g.openTickets(), func(t approval.Ticket) bool { return !match(t) })
+}
+
 // Invalidate ends every open ticket that match says is void (instrument struck, policy changed). It goes on past a failure and gives all of them.
 func (g *Gate) Invalidate(ctx context.Context, why string, match func(approval.Ticket) bool) error {
 	if err := g.begin(ctx); err != nil {
@@ -440,10 +445,7 @@ func (g *Gate) Invalidate(ctx context.Context, why string, match func(approval.T
 	}
 	defer g.leave()
 	errs := []error{g.refresh(ctx)}
-	for _, t := range g.openTickets() {
-		if !match(t) {
-			continue
-		}
+	for _, t := range g.Invalid(match) {
 		_, err := g.apply(ctx, t.ID, func(now time.Time, r *approval.Record) (approval.GateChanged, error) {
 			if !r.Ticket.State.Open() || !match(r.Ticket.Clone()) {
 				return approval.GateChanged{}, errUnchanged

@@ -93,6 +93,7 @@ type lawCmd struct {
 	List    lawList    `cmd:"" help:"Instruments of the shipped law table, with their dates."`
 	Key     lawKey     `cmd:"" help:"Make a key that signs suspensions, or print its public half."`
 	Suspend lawSuspend `cmd:"" help:"Write a signed suspension of an instrument; running nodes follow within a second."`
+	WhatIf  lawWhatIf  `cmd:"" name:"what-if" help:"What a suspension would do: parties, routes, calls, grants, destinations, entries. Nothing is changed."`
 }
 
 type lawList struct{}
