@@ -72,6 +72,7 @@ func fenceAt(now time.Time) says {
 
 // closes says that nothing may be sent any more, leaves that what was running has leave to end in order.
 func closes(r *sovereign.Ruling) bool { return r != nil && !r.Permitted() }
+
 func leaves(r *sovereign.Ruling) bool {
 	return r != nil && r.Permitted() && r.Ground == sovereign.GroundRunning
 }
