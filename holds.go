@@ -34,8 +34,16 @@ type archive struct {
 
 	mu    sync.Mutex // one decision at a time: nothing is destroyed while a hold is being placed
 	read  uint64     // entries that were looked at
+	saved uint64     // as the file has it
 	holds []retain.Hold
-	known bool // the file was read
+	known bool       // the file was read
+	again []shredded // that may have been cut off
+}
+
+// shredded is an entry about what was destroyed.
+type shredded struct {
+	audit.Shredded
+	at time.Time
 }
 
 // holdsFile is the file.
@@ -67,11 +75,10 @@ func (a *archive) catchUp(ctx context.Context) error {
 			err = json.Unmarshal(raw, &k)
 		}
 		if err == nil && k.Read <= a.node.log.Size() {
-			a.read, a.holds = k.Read, k.Holds
+			a.read, a.saved, a.holds = k.Read, k.Read, k.Holds
 		}
 	}
 	a.known = true
-	was := a.read
 	for a.read < a.node.log.Size() {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -87,14 +94,44 @@ func (a *archive) catchUp(ctx context.Context) error {
 			a.read = e.Seq + 1
 		}
 	}
-	if a.node.opts.Memory || a.read == was {
+	for ; len(a.again) > 0; a.again = a.again[1:] {
+		if err := a.reshred(ctx, a.again[0]); err != nil {
+			return err
+		}
+	}
+	if a.node.opts.Memory || a.read == a.saved {
 		return nil
 	}
 	raw, err := json.Marshal(holdsFile{a.read, a.holds})
-	if err != nil {
-		return err
+	if err == nil {
+		err = audit.KeepKeys(a.path(), string(raw))
 	}
-	return audit.KeepKeys(a.path(), string(raw))
+	if err == nil {
+		a.saved = a.read
+	}
+	return err
+}
+
+// reshred finishes what an entry says was destroyed; a.mu is held, and every hold of the log is known. It destroys no more than the entry speaks of: what was kept then may
+// be over by now, and waits for somebody to run the retention again.
+func (a *archive) reshred(ctx context.Context, s shredded) error {
+	left := 0
+	for _, day := range s.Days {
+		refs, err := a.node.names.SaltsOf(day)
+		if err != nil {
+			return err
+		}
+		left += len(refs)
+	}
+	for _, day := range s.Days {
+		if left <= s.Kept {
+			break
+		}
+		if _, err := a.shred(ctx, day, s.at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // take takes one entry into account; a.mu is held.
@@ -118,11 +155,7 @@ func (a *archive) take(ctx context.Context, e audit.Entry) error {
 			err = nil
 		}
 	case audit.Shredded:
-		for _, day := range ev.Days {
-			if _, err := a.shred(ctx, day, time.Now()); err != nil {
-				return err
-			}
-		}
+		a.again = append(a.again, shredded{ev, e.Time}) // a hold may stand behind it in the log
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cordonsip/cordon/admin"
@@ -190,6 +191,63 @@ func TestRetention(t *testing.T) {
 	if p, err := again.Retention(t.Context(), true, "dora"); err != nil || p.Shredded != 1 || len(raw()) != 0 {
 		t.Errorf("after the hold: %+v %v", p, err)
 	}
+}
+
+// TestNoMoreIsDestroyedThanTheLogSays: what a run kept stays after its class is over until somebody runs it again, and a hold that was placed meanwhile keeps it, however
+// much of the log is read anew.
+func TestNoMoreIsDestroyedThanTheLogSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVault(t)
+		v.node.cfg.Load().Retention = []retain.Class{
+			{Name: "all", Keep: retain.Keep{Days: 30}, Reason: "r"}, {Name: "trading", Trunks: []string{"trading"}, Keep: retain.Keep{Days: 60}, Reason: "r"},
+		}
+		a, b := v.call("carrier"), v.call("trading")
+		days, err := v.node.names.SaltDays()
+		if err != nil || len(days) != 1 {
+			t.Fatal(days, err)
+		}
+		file := filepath.Join(v.dir, "pseudonyms", "salts", days[0]+".salts")
+		copied, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stand := func(when string, want bool) {
+			t.Helper()
+			if _, err := v.Holds(t.Context()); err != nil || v.known(a) || v.known(b) != want {
+				t.Fatalf("%s: %v, known %v %v", when, err, v.known(a), v.known(b))
+			}
+		}
+		back := func() { // the disk of that day, and nothing of what was read since
+			if err := errors.Join(os.WriteFile(file, copied, 0o600), os.RemoveAll(v.path())); err != nil {
+				t.Fatal(err)
+			}
+			v.archive = &archive{node: v.node}
+		}
+		time.Sleep(40 * oneDay)
+		if p, err := v.Retention(t.Context(), true, "dora"); err != nil || p.Shredded != 1 {
+			t.Fatalf("%+v %v", p, err)
+		}
+		time.Sleep(40 * oneDay)
+		stand("its class is over, and nobody ran it", true)
+		back()
+		stand("after a copy was put back", true)
+		h, err := v.Place(t.Context(), retain.Hold{Ref: b, Reason: "proceedings"}, "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := v.Retention(t.Context(), true, "dora"); err != nil || p.Shredded != 0 {
+			t.Fatalf("%+v %v", p, err)
+		}
+		back()
+		stand("under a hold", true)
+		if err := v.Lift(t.Context(), h.ID, "over", "dora"); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := v.Retention(t.Context(), true, "dora"); err != nil || p.Shredded != 1 {
+			t.Fatalf("%+v %v", p, err)
+		}
+		stand("in the end", false)
+	})
 }
 
 // TestRetentionByTrunk: calls of one day are kept for as long as their trunks say.
