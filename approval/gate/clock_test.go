@@ -89,7 +89,7 @@ func TestAClockThatIsSetBackBetweenRuns(t *testing.T) {
 		}
 		again := w.gate("n1")
 		again.clock = newSteady(func() time.Time { return time.Now().Add(-30 * time.Minute) })
-		again.clock.start = again.clock.start.Add(-30 * time.Minute)
+		again.clock.lead.Store(int64(-30 * time.Minute))
 		if _, err := again.Restore(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -102,6 +102,32 @@ func TestAClockThatIsSetBackBetweenRuns(t *testing.T) {
 		time.Sleep(3*time.Hour + time.Second)
 		if again.publish(); len(again.Grants()) != 0 || again.Spend(ticket.ID) {
 			t.Error("the grant got the time that the clock was set back by")
+		}
+	})
+}
+
+// The same for a review: it is late when it would have been.
+func TestAReviewIsOwedByAClockThatIsSetBackBetweenRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		g := w.gate("n1")
+		stop := w.run(g)
+		ticket := w.broken(g)
+		time.Sleep(2 * time.Hour)
+		stop()
+		if w.state(g, ticket.ID) != approval.ReviewDue {
+			t.Fatal(w.state(g, ticket.ID))
+		}
+		if _, err := g.Refuse(t.Context(), "ic", plan(), "the last entry of the run"); err == nil {
+			t.Fatal("not refused")
+		}
+		again := w.gate("n1")
+		again.clock = newSteady(func() time.Time { return time.Now().Add(-48 * time.Hour) })
+		again.clock.lead.Store(int64(-48 * time.Hour))
+		defer w.run(again)()
+		time.Sleep(22*time.Hour + time.Minute)
+		if synctest.Wait(); w.state(again, ticket.ID) != approval.Escalated {
+			t.Errorf("the review that was due a minute ago is %s", w.state(again, ticket.ID))
 		}
 	})
 }

@@ -85,9 +85,9 @@ func (g *Gate) restore(ctx context.Context) (int, error) {
 	return int(g.repairs.Load() - before), nil
 }
 
-// catchClock keeps a wall clock that was set back while nobody ran from giving open tickets more time: the gate's goes on from the last entry.
+// catchClock keeps a wall clock that was set back while nobody ran from giving open tickets, and reviews that are owed, more time: the gate's goes on from the last entry.
 func (g *Gate) catchClock(ctx context.Context, size uint64) error {
-	if size == 0 || len(g.openTickets()) == 0 {
+	if size == 0 || !g.clocked() {
 		return nil
 	}
 	last, err := g.entries(ctx, size-1, size)
@@ -98,6 +98,18 @@ func (g *Gate) catchClock(ctx context.Context, size uint64) error {
 		g.logger.Warn("the wall clock is behind the log: the gate's clock goes on from the last entry", "behind", behind)
 	}
 	return nil
+}
+
+// clocked says whether time runs out for any ticket.
+func (g *Gate) clocked() bool {
+	g.view.Lock()
+	defer g.view.Unlock()
+	for _, w := range g.view.tickets {
+		if !w.Due().IsZero() || w.OwesReview() {
+			return true
+		}
+	}
+	return false
 }
 
 // replay reads the log backwards from size on and gives, for each ticket, the newest version that took effect.
