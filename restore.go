@@ -21,7 +21,7 @@ import (
 	"github.com/cordonsip/cordon/sovereign"
 )
 
-// RestoreOptions of Restore. All but Dir, Endpoint, Seen and AcceptLoss are required.
+// RestoreOptions of Restore. All but Dir, Endpoint, Seen, Check, Ended and AcceptLoss are required.
 type RestoreOptions struct {
 	Config   *configs.Config // of the node: its bucket, its witnesses, and the policy that both must pass
 	Net      Net
@@ -33,6 +33,7 @@ type RestoreOptions struct {
 	Endpoint   string   // of the bucket; default: that of the configuration
 	Seen       [][]byte // checkpoints of the log that others hold
 	Check      bool     // everything is brought and checked, and removed again
+	Ended      bool     // whoever restores knows that the node was not started again after the node.stopped that came back last
 	AcceptLoss *uint64  // begins a new log, for so many entries that are known to be lost
 }
 
@@ -51,6 +52,7 @@ type Restoration struct {
 // Lost says that a log cannot go on under its name, because somebody saw more of it than came back, or nobody can tell.
 type Lost struct {
 	Missing uint64 // entries that are known to be missing; 0: nobody can tell
+	Orderly bool   // the last entry that came back is node.stopped: it is enough to know that nothing ran behind it
 	Why     string
 }
 
@@ -71,7 +73,7 @@ type restoring struct {
 
 // Restore brings a log back from its copy, with the node's keys and what its pseudonyms stand for, into a state folder that must not exist or be empty. Everything
 // is checked before the folder gets its name. The log goes on under its name only where witnesses say that nobody has seen more of it, or where it ended in
-// order; else the error is a *Lost, and AcceptLoss begins another log whose first entry holds the old one's checkpoint.
+// order and Ended says that nothing ran behind that: a run whose copy never left would make two histories of it; else the error is a *Lost, and AcceptLoss begins another log whose first entry holds the old one's checkpoint.
 func Restore(ctx context.Context, o RestoreOptions) (Restoration, error) {
 	r := &restoring{o: o}
 	if err := r.prepare(); err != nil {
@@ -268,11 +270,15 @@ func (r *restoring) decide(ctx context.Context) error {
 			r.out.Entries, strings.Join(r.out.Seen, ", "), r.out.Missing)
 	case !vouched && !r.out.Orderly:
 		why = fmt.Sprintf("%d entries came back, the last of them is no node.stopped, and no quorum of witnesses says that nobody has seen more: how many acknowledged entries are missing is not known", r.out.Entries)
+	case !vouched && !r.o.Ended:
+		why = fmt.Sprintf("%d entries came back, the last of them is node.stopped, and neither a quorum of witnesses nor you say that the node was not started again behind it", r.out.Entries)
+	case !vouched:
+		r.out.Seen = append(r.out.Seen, "who restored it says that the node was not started again after its last node.stopped")
 	}
 	r.out.Mode = "same_log"
 	switch loss := r.o.AcceptLoss; {
 	case loss == nil && why != "":
-		return &Lost{Missing: r.out.Missing, Why: why}
+		return &Lost{Missing: r.out.Missing, Orderly: r.out.Orderly && r.out.Missing == 0, Why: why}
 	case loss != nil && *loss != r.out.Missing:
 		return &Lost{Missing: r.out.Missing, Why: fmt.Sprintf("%d entries are known to be missing, and %d were accepted as lost", r.out.Missing, *loss)}
 	case loss != nil:

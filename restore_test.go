@@ -72,7 +72,7 @@ func (l *lostNode) options() cordon.RestoreOptions {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return cordon.RestoreOptions{Config: cfg, Net: osnet.Net{}, Key: l.key + "\n", Recovery: l.s.key, Software: "test", Dir: filepath.Join(l.t.TempDir(), "state")}
+	return cordon.RestoreOptions{Config: cfg, Net: osnet.Net{}, Key: l.key + "\n", Recovery: l.s.key, Software: "test", Ended: true, Dir: filepath.Join(l.t.TempDir(), "state")}
 }
 
 // bootOn boots the node on a restored folder.
@@ -131,7 +131,7 @@ func TestRestoreAfterAnOrderlyEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Mode != "same_log" || !r.Orderly || !r.Keys || r.People < 1 || r.Salts != 1 || r.NewKey != l.key || r.Checkpoint != string(old) {
+	if r.Mode != "same_log" || !r.Orderly || len(r.Seen) != 1 || !r.Keys || r.People < 1 || r.Salts != 1 || r.NewKey != l.key || r.Checkpoint != string(old) {
 		t.Errorf("%+v", r)
 	}
 	k, err := proof.NewKeys(l.key, nil, 0)
@@ -161,6 +161,34 @@ func TestRestoreAfterAnOrderlyEnd(t *testing.T) {
 	}
 	if keys := l.s.Keys("cordon/bank-1/edge-1/checkpoint/"); !strings.Contains(keys[0], fmt.Sprintf("-%d-", held.Signed().Size)) || held.Signed().Size <= v.Size {
 		t.Errorf("the copy does not go on: %s, %d", keys[0], held.Signed().Size)
+	}
+}
+
+// A copy that ends in order does not show that the node ran again while the bucket was away: going on would be a second history of what that run signed.
+func TestRestoreAfterAnEndThatWasNotTheLast(t *testing.T) {
+	l := newLostNode(t, "127.1.0.82", false)
+	if err := l.node.Stop(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	l.s.Break(true)
+	l.node = boot(t, l.file)
+	published, err := l.node.Log().Checkpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.node.Stop(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	o := l.options()
+	o.Ended = false
+	_, err = cordon.Restore(t.Context(), o)
+	var lost *cordon.Lost
+	if !errors.As(err, &lost) || !lost.Orderly || lost.Missing != 0 {
+		t.Fatalf("the log goes on, and an auditor holds a checkpoint of another history: %v", err)
+	}
+	o.Seen, o.Ended = [][]byte{published}, true // whoever says so is wrong
+	if _, err = cordon.Restore(t.Context(), o); !errors.As(err, &lost) || lost.Orderly || lost.Missing == 0 {
+		t.Fatal(err)
 	}
 }
 

@@ -47,12 +47,13 @@ type restoreLog struct {
 	FromEndpoint string   `help:"Endpoint of the bucket, in place of log.worm.endpoint." placeholder:"URL"`
 	Check        bool     `help:"Bring it all, check it, and remove it again: nothing is signed, no witness is asked."`
 	Seen         []string `help:"Checkpoint of the log that somebody else holds, once for each." placeholder:"FILE" type:"existingfile"`
+	Ended        bool     `help:"You know that the node was not started again after the node.stopped with which the copy ends."`
 	AcceptLoss   *uint64  `help:"Begin a new log, for this many entries that are known to be lost; 0 where nobody can tell how many." placeholder:"N"`
 }
 
 // Run restores. Exit code 3 where the copy does not hold, or the log cannot go on under its name.
 func (c *restoreLog) Run(ctx context.Context, s streams) error {
-	o := cordon.RestoreOptions{Net: osnet.Net{}, Software: software(), Dir: c.Dir, Endpoint: c.FromEndpoint, Check: c.Check, AcceptLoss: c.AcceptLoss}
+	o := cordon.RestoreOptions{Net: osnet.Net{}, Software: software(), Dir: c.Dir, Endpoint: c.FromEndpoint, Check: c.Check, Ended: c.Ended, AcceptLoss: c.AcceptLoss}
 	var err error
 	if o.Config, err = configs.Load(c.Config); err != nil {
 		return withHint(err, "cordon check "+c.Config+" explains the file")
@@ -88,6 +89,8 @@ func (c *restoreLog) Run(ctx context.Context, s streams) error {
 func unrestored(err error) error {
 	var lost *cordon.Lost
 	switch {
+	case errors.As(err, &lost) && lost.Orderly:
+		return withHint(coded{err, notHeld}, "--ended says that it was not, if you know it; --seen=FILE adds a checkpoint that others hold; --accept-loss=0 begins a new log, whose first entry holds the old one's checkpoint")
 	case errors.As(err, &lost):
 		return withHint(coded{err, notHeld}, fmt.Sprintf("find the old machine's disk, if it is anywhere; --seen=FILE adds a checkpoint that others hold; --accept-loss=%d begins a new log, whose first entry holds the old one's checkpoint", lost.Missing))
 	case errors.Is(err, syscall.ENOSPC):

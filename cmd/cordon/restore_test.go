@@ -65,6 +65,7 @@ func TestWhatARestoreThatFailsSays(t *testing.T) {
 		code int
 	}{
 		{&cordon.Lost{Missing: 40, Why: "w"}, "--accept-loss=40", notHeld},
+		{&cordon.Lost{Orderly: true, Why: "w"}, "--ended", notHeld},
 		{fmt.Errorf("x: %w", syscall.ENOSPC), "the disk is full", 0},
 		{fmt.Errorf("x: %w", syscall.EROFS), "cannot be written", 0},
 		{fmt.Errorf("x: %w", os.ErrPermission), "cannot be written", 0},

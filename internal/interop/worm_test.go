@@ -102,7 +102,7 @@ func TestTheCopyOnARealServerWithObjectLock(t *testing.T) {
 	v.refusesToDelete("sealed/keys/")
 	n.stop()
 	n.lose(t)
-	out := n.mustCLI("ops", "restore", "-c", "cordon.yaml", "--key=log.vkey", "--recovery-key=recovery.key")
+	out := n.mustCLI("ops", "restore", "-c", "cordon.yaml", "--key=log.vkey", "--recovery-key=recovery.key", "--ended")
 	t.Logf("restore:\n%s", out)
 	if !strings.Contains(out, "all of them verified") || !strings.Contains(out, "goes on    under the same name") {
 		t.Errorf("restore: %s", out)
