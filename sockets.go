@@ -167,15 +167,11 @@ func (n *Node) dialDNS(ctx context.Context, network string, server netip.AddrPor
 
 // dialStream opens a fenced connection to one address that is no call's.
 func (n *Node) dialStream(ctx context.Context, server netip.AddrPort, what string) (net.Conn, error) {
-	pass, err := n.infrastructure(server, what)
+	c, err := n.fence.Dialer("", sovereign.Infrastructure, n.dialInfrastructure)(ctx, "tcp", server.String())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cordon: %s: %w", what, err)
 	}
-	c, err := n.opts.Net.DialTCP(ctx, netip.Addr{}, server)
-	if err != nil {
-		return nil, err
-	}
-	return n.fence.Conn(c, pass), nil
+	return c, nil
 }
 
 // infrastructure asks the fence for an address that is no call's.

@@ -265,6 +265,24 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
+// While is ctx for as long as p opens: the system repeats a SYN until a dial is given up, and none may leave behind a strike. It looks again once the swaps are listened to,
+// so that none falls between. end frees what it holds.
+func (f *Fence) While(ctx context.Context, p *Pass) (_ context.Context, end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	look := func(*Snapshot) {
+		if !p.Live(time.Time{}) {
+			cancel()
+		}
+	}
+	stop := f.OnSwap(look)
+	look(nil)
+	over := func() {}
+	if until := p.Ruling().Until; !until.IsZero() {
+		ctx, over = context.WithDeadline(ctx, until)
+	}
+	return ctx, func() { over(); stop(); cancel() }
+}
+
 // Dialer fences a dial function for infrastructure (DNS servers, webhooks, key services): it takes literal addresses only, because a name could lead
 // anywhere, judges each for the party on the plane, and wraps what dial gives back.
 func (f *Fence) Dialer(party string, plane Plane, dial func(ctx context.Context, network, addr string) (net.Conn, error)) func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -277,7 +295,12 @@ func (f *Fence) Dialer(party string, plane Plane, dial func(ctx context.Context,
 		if p == nil {
 			return nil, &Refusal{r}
 		}
+		ctx, end := f.While(ctx, p)
+		defer end()
 		c, err := dial(ctx, network, p.Addr().String())
+		if err != nil && !p.Live(time.Time{}) {
+			return nil, &Refusal{p.Ruling()}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("sovereign: dial %s: %w", p.Addr(), err)
 		}

@@ -357,6 +357,32 @@ func TestConnIsPinned(t *testing.T) {
 	}
 }
 
+// A dial that a strike finds under way is given up, whatever the dial function still waits for.
+func TestADialEndsWithItsPass(t *testing.T) {
+	for name, strike := range map[string]func(f *Fence, dialling chan struct{}){
+		"under way":  func(f *Fence, dialling chan struct{}) { <-dialling; f.Swap(nil) },
+		"just begun": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := NewFence(worldNow(t), nil)
+			dialling := make(chan struct{})
+			dial := f.Dialer("hook", Infrastructure, func(ctx context.Context, _, _ string) (net.Conn, error) {
+				if close(dialling); strike == nil {
+					f.Swap(nil)
+				}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
+			if strike != nil {
+				go strike(f, dialling)
+			}
+			if _, err := dial(t.Context(), "tcp", "192.0.2.1:443"); !errors.Is(err, ErrFenced) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestDialer(t *testing.T) {
 	s := worldNow(t)
 	f := NewFence(s, nil)

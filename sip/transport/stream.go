@@ -174,7 +174,13 @@ func (c *conn) dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.l.c.Connect)
 	defer cancel()
 	pass := c.flow.pass
-	if !opens(pass) {
+	stop := c.l.c.Fence.OnSwap(func(*sovereign.Snapshot) {
+		if !opens(pass) {
+			cancel()
+		}
+	})
+	defer stop()
+	if !opens(pass) { // behind OnSwap: no swap falls between the two
 		return nil, fmt.Errorf("transport: dial %s: %w", c.flow.key.Remote, sovereign.ErrFenced)
 	}
 	// A SYN is repeated by the system for as long as the dial lasts: that must not be longer than the pass.
@@ -183,13 +189,7 @@ func (c *conn) dial(ctx context.Context) (net.Conn, error) {
 		ctx, over = context.WithDeadline(ctx, until)
 		defer over()
 	}
-	stop := c.l.c.Fence.OnSwap(func(*sovereign.Snapshot) {
-		if !opens(pass) {
-			cancel()
-		}
-	})
 	raw, err := c.l.c.Dial(ctx, c.flow.bind, c.flow.key.Remote)
-	stop()
 	if err != nil {
 		if !opens(pass) {
 			return nil, fmt.Errorf("transport: dial %s: %w", c.flow.key.Remote, sovereign.ErrFenced)
