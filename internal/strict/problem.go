@@ -3,6 +3,7 @@ package strict
 import (
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,3 +111,25 @@ func (d Duration) Or(def time.Duration) time.Duration {
 	}
 	return time.Duration(d)
 }
+
+// Percent is a share, written "5%" or "0.5%". Parts of 10,000.
+type Percent int
+
+// UnmarshalYAML reads "5%". A bare number is refused, because it could mean a share of 1.
+func (p *Percent) UnmarshalYAML(n *yaml.Node) error {
+	digits, found := strings.CutSuffix(n.Value, "%")
+	f, err := strconv.ParseFloat(digits, 64)
+	if !found || err != nil || !(f >= 0 && f <= 100) {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %q is no share: write it like 5%% or 0.5%%, at most 100%%", n.Line, n.Value)}}
+	}
+	*p = Percent(f*100 + 0.5)
+	return nil
+}
+
+// MarshalYAML writes it back the same way.
+func (p Percent) MarshalYAML() (any, error) { return p.String(), nil }
+
+// Of gives it as a share of 1.
+func (p Percent) Of() float64 { return float64(p) / 10_000 }
+
+func (p Percent) String() string { return strconv.FormatFloat(float64(p)/100, 'f', -1, 64) + "%" }

@@ -11,6 +11,7 @@ import (
 type file struct {
 	Name  string            `yaml:"name"`
 	Wait  Duration          `yaml:"wait,omitempty"`
+	Share Percent           `yaml:"share,omitempty"`
 	Parts []part            `yaml:"parts,omitempty"`
 	Words map[string]string `yaml:"words,omitempty"`
 }
@@ -34,12 +35,15 @@ func TestEachMistakeIsNamedWhereItStands(t *testing.T) {
 		"nothing":                  {"", hide, []string{"a.yaml: the file is empty\n    hint: write something"}},
 		"no YAML":                  {"name: [", Form{}, []string{"a.yaml:1: "}},
 		"unknown key":              {"nmae: x", Form{}, []string{`a.yaml:1: nmae: unknown key` + "\n" + `    hint: did you mean "name"?`}},
-		"far from any key":         {"zzzzzzzzzzzz: x", Form{}, []string{"known keys here: name, wait, parts, words"}},
+		"far from any key":         {"zzzzzzzzzzzz: x", Form{}, []string{"known keys here: name, wait, share, parts, words"}},
 		"key twice":                {"name: x\nname: y", Form{}, []string{"a.yaml:2: name: the key stands twice", "a.yaml:2: "}},
 		"alias":                    {"name: &a x\nwords: {b: *a}", Form{}, []string{"a.yaml:1: name: anchors and aliases", "a.yaml:2: words.b: anchors and aliases"}},
 		"no such anchor":           {"name: *a", Form{}, []string{"an alias stands for an anchor that is not there"}},
 		"bare number":              {"wait: 4", Form{}, []string{`a.yaml:1: "4" is no duration`}},
 		"negative":                 {"wait: -4s", Form{}, []string{`"-4s" is no duration`}},
+		"bare share":               {"share: 0.5", Form{}, []string{`a.yaml:1: "0.5" is no share`}},
+		"more than all":            {"share: 101%", Form{}, []string{`"101%" is no share`}},
+		"no number":                {"share: NaN%", Form{}, []string{`"NaN%" is no share`}},
 		"a list where a word is":   {"name: [a]", Form{}, []string{"a list stands where this belongs: string"}},
 		"wrong type":               {"parts: [{port: many}]", Form{}, []string{"cannot use `many` as int"}},
 		"a word for a mapping":     {"parts: [hunter2]", Form{}, []string{"cannot be used as strict.part"}},
@@ -81,6 +85,15 @@ func TestWhatIsRightBesideAMistakeIsRead(t *testing.T) {
 	}
 	if Unwritten("b").Line("name") != 0 {
 		t.Error("a line of nothing")
+	}
+}
+
+func TestSharesAreWrittenAsTheyAreRead(t *testing.T) {
+	for text, want := range map[string]Percent{"0%": 0, "0.5%": 50, "0.01%": 1, "5%": 500, "33.33%": 3_333, "100%": 10_000} {
+		var f file
+		if _, probs := Decode("a", []byte("share: "+text), &f, Form{}); probs != nil || f.Share != want || f.Share.String() != text || f.Share.Of() != float64(want)/10_000 {
+			t.Errorf("%s: %d %s %v", text, f.Share, f.Share, probs)
+		}
 	}
 }
 
