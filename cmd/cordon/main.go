@@ -42,6 +42,7 @@ type cli struct {
 	Call     callCmd     `cmd:"" help:"Place one synthetic call and report what came back."`
 	Certs    certsCmd    `cmd:"" help:"The register of certificates: ours, our peers', the roots; which end first."`
 	Evidence evidenceCmd `cmd:"" help:"What speaks for and against declared places: feeds, registries, round trips, identities."`
+	Drill    drillCmd    `cmd:"" help:"Scenarios of drills: what is taken away, and what must still hold."`
 	Incident incidentCmd `cmd:"" help:"Incidents: what runs, which limit comes first, classify, draft the report, close."`
 	Notify   notifyCmd   `cmd:"" help:"The outlets that tell people: what they did not take, a test, another attempt."`
 	Trace    traceCmd    `cmd:"" help:"What a call looked like on the wire: a ladder, JSON, or a capture file."`

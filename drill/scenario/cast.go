@@ -15,8 +15,12 @@ const (
 	Carrier   = "carrier"   // where the calls of the route come from
 	Primary   = "primary"   // the first choice of the route that is permitted
 	Secondary = "secondary" // the next one that is permitted, in another region
-	Forbidden = "forbidden" // the first party that is held or denied
+	Forbidden = "forbidden" // the first party that is held or denied, or Nowhere
 )
+
+// Nowhere is the party of a node that has none which is forbidden: an address that documentation is written with (RFC 5737), which no declaration covers. What is
+// aimed at it is refused as any undeclared address is, so that each drill can show a refusal.
+const Nowhere = "nowhere"
 
 // Self is the node that runs the drill.
 const Self = "self"
@@ -95,7 +99,10 @@ func (s *Scenario) Bind(w World, route string) (*Play, strict.Problems) {
 	}
 	for i, e := range s.Expect {
 		for _, name := range e.parties() {
-			b.party(fmt.Sprintf("expect[%d]", i), name)
+			got := b.party(fmt.Sprintf("expect[%d]", i), name)
+			if p := b.find(got); e.Held != nil && got != "" && (p == nil || p.Standing != HeldBack) {
+				b.fail(fmt.Sprintf("expect[%d].held", i), "name a party that is only reached through the gate", "%s never waits at the gate", got)
+			}
 		}
 		if e.Told != nil && !slices.Contains(w.Channels, e.Told.Channel) {
 			b.unknown(fmt.Sprintf("expect[%d].told.channel", i), "channel", e.Told.Channel, w.Channels)
@@ -170,6 +177,9 @@ func (b *binder) cast(r Route) {
 			c[Forbidden] = p.Name
 		}
 	}
+	if c[Forbidden] == "" {
+		c[Forbidden] = Nowhere
+	}
 }
 
 func (b *binder) find(name string) *Party {
@@ -180,17 +190,20 @@ func (b *binder) find(name string) *Party {
 	return &b.w.Parties[i]
 }
 
-// party resolves a name or a part; "" beside a problem.
+func part(name string) bool {
+	return name == Carrier || name == Primary || name == Secondary || name == Forbidden
+}
+
+// party resolves a name or a part; "" beside a problem, here or with the route.
 func (b *binder) party(path, name string) string {
-	switch name {
-	case Carrier, Primary, Secondary, Forbidden:
+	if part(name) {
 		got := b.p.Cast[name]
 		if got == "" && b.p.On.Name != "" {
 			b.fail(path, "name a party, or choose another route", "route %s has no %s", b.p.On.Name, name)
 		}
 		return got
 	}
-	if b.find(name) == nil {
+	if b.find(name) == nil && name != Nowhere {
 		var known []string
 		for _, p := range b.w.Parties {
 			known = append(known, p.Name)
@@ -201,13 +214,23 @@ func (b *binder) party(path, name string) string {
 	return name
 }
 
+// real resolves a party that can be taken away.
+func (b *binder) real(path, name string) string {
+	got := b.party(path, name)
+	if got == Nowhere {
+		b.fail(path, "name a party that is there", "nothing is %s", Nowhere)
+		return ""
+	}
+	return got
+}
+
 func (b *binder) taking(path string, t Taking) {
 	kind, name, _ := t.What.Kind()
 	out := Taken{Taking: t, Kind: kind}
 	path += ".what." + string(kind)
 	switch kind {
 	case Group, Trunk:
-		if got := b.party(path, name); got != "" {
+		if got := b.real(path, name); got != "" {
 			if p := b.find(got); p.Trunk != (kind == Trunk) {
 				b.fail(path, "name a "+string(kind), "%s is none", got)
 			}
@@ -220,7 +243,7 @@ func (b *binder) taking(path string, t Taking) {
 	case DNS:
 		if name == "all" {
 			out.Names = []string{name}
-		} else if got := b.party(path, name); got != "" {
+		} else if got := b.real(path, name); got != "" {
 			out.Names = []string{got}
 		}
 		if t.How == Moved {
@@ -253,11 +276,14 @@ func (b *binder) instrument(path, name string) []string {
 	if slices.Contains(b.w.Instruments, name) {
 		return []string{name}
 	}
-	if p := b.find(name); p == nil && b.p.Cast[name] == "" {
+	if !part(name) && b.find(name) == nil {
 		b.unknown(path, "instrument or party", name, b.w.Instruments)
 		return nil
 	}
-	p := b.find(b.party(path, name))
+	p := b.find(b.real(path, name))
+	if p == nil {
+		return nil // said already
+	}
 	if p.Instrument == "" {
 		b.fail(path, "name an instrument, or a party in a country that rests on one", "%s stands where no instrument is needed", p.Name)
 		return nil
@@ -268,7 +294,7 @@ func (b *binder) instrument(path, name string) []string {
 // target resolves party/member, where the party may be a part.
 func (b *binder) target(path, name string) []string {
 	party, member, found := strings.Cut(name, "/")
-	got := b.party(path, party)
+	got := b.real(path, party)
 	if got == "" {
 		return nil
 	}
@@ -290,7 +316,7 @@ func each(party string, members []string) (out []string) {
 // region resolves a region, or that of a part, to all parties in it.
 func (b *binder) region(path, name string) (out []string) {
 	if !strings.Contains(name, ":") {
-		got := b.party(path, name)
+		got := b.real(path, name)
 		if got == "" {
 			return nil
 		}

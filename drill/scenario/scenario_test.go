@@ -203,7 +203,6 @@ func TestBindGivesEachItsPart(t *testing.T) {
 		"which route":      {func(w *World) { w.Routes = append(w.Routes, Route{Name: "other"}) }, "", "does not say which"},
 		"nothing lawful":   {func(w *World) { w.Routes[0].To = []string{"iad"} }, "", "has no primary"},
 		"nobody calls":     {func(w *World) { w.Routes[0].From = nil }, "", "has no carrier"},
-		"nothing refused":  {func(w *World) { w.Parties = w.Parties[:4]; w.Routes[0].To = w.Routes[0].To[:3] }, "", "has no forbidden"},
 		"a zero standing":  {func(w *World) { w.Parties[1].Standing, w.Parties[2].Standing, w.Parties[3].Standing = 0, 0, 0 }, "", "has no primary"},
 		"elsewhere's word": {func(w *World) { w.Routes[0].To = w.Routes[0].To[:3] }, "", ""}, // iad is no choice of the route, and must not be reached either
 	} {
@@ -215,6 +214,23 @@ func TestBindGivesEachItsPart(t *testing.T) {
 				t.Errorf("%v, want %q", probs, c.want)
 			}
 		})
+	}
+}
+
+func TestWhereNothingIsForbiddenNowhereIs(t *testing.T) {
+	w := world()
+	w.Parties, w.Routes[0].To = w.Parties[:4], w.Routes[0].To[:3]
+	s, _ := Read("a", []byte(plain))
+	if p, probs := s.Bind(w, ""); len(probs) > 0 || p.Cast[Forbidden] != Nowhere {
+		t.Errorf("%v %+v", probs, p)
+	}
+	s, _ = Read("a", []byte(strings.Replace(plain, "{refused:", "{held: {party: forbidden}}\n  - {refused:", 1)))
+	if _, probs := s.Bind(w, ""); !strings.Contains(probs.Error(), "nowhere never waits at the gate") {
+		t.Error(probs)
+	}
+	s, _ = Read("a", []byte(strings.Replace(plain, "group: primary", "group: forbidden", 1)))
+	if _, probs := s.Bind(w, ""); !strings.Contains(probs.Error(), "nowhere") {
+		t.Errorf("what is nowhere was taken away: %v", probs)
 	}
 }
 
