@@ -34,6 +34,7 @@ var ours = map[string][]string{
 	"incident/form":       {"incident"},
 	"certs":               {},
 	"drill/scenario":      {"internal/strict"},
+	"drill":               {"drill/measure", "drill/scenario"},
 	"drill/measure":       {"drill/scenario"},
 	"configs/drills":      {},
 	"state":               {},

@@ -76,6 +76,7 @@ type Play struct {
 // Taken is a taking on one node: the things by name.
 type Taken struct {
 	Taking
+	Index int // in Take
 	Kind  Kind
 	Names []string // targets as party/member, parties, people, channels ...; sorted
 }
@@ -95,7 +96,7 @@ func (s *Scenario) Bind(w World, route string) (*Play, strict.Problems) {
 		b.p.Placed = append(b.p.Placed, c)
 	}
 	for i, t := range s.Take {
-		b.taking(fmt.Sprintf("take[%d]", i), t)
+		b.taking(i, t)
 	}
 	for i, e := range s.Expect {
 		for _, name := range e.parties() {
@@ -224,10 +225,10 @@ func (b *binder) real(path, name string) string {
 	return got
 }
 
-func (b *binder) taking(path string, t Taking) {
+func (b *binder) taking(i int, t Taking) {
 	kind, name, _ := t.What.Kind()
-	out := Taken{Taking: t, Kind: kind}
-	path += ".what." + string(kind)
+	out := Taken{Taking: t, Index: i, Kind: kind}
+	path := fmt.Sprintf("take[%d].what.%s", i, kind)
 	switch kind {
 	case Group, Trunk:
 		if got := b.real(path, name); got != "" {

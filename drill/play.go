@@ -1,0 +1,270 @@
+package drill
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cordonsip/cordon/drill/measure"
+	"github.com/cordonsip/cordon/drill/scenario"
+)
+
+// Hands take things away inside the node's own view.
+type Hands interface {
+	// Take makes exactly these things gone, until a moment; what is not among them is given back. Each Take replaces the one before. It is a lease: at until
+	// everything is given back, whoever forgot it. It must return within a second.
+	Take(ctx context.Context, gone []scenario.Taken, until time.Time) error
+	// AsBefore says whether everything is as it was before the play: nothing is gone, and what was active is active again. why names what is not.
+	AsBefore(ctx context.Context) (ok bool, why string)
+}
+
+// Caller places one call and reports what became of it, when it has ended or ctx has.
+type Caller interface {
+	Call(ctx context.Context, l scenario.Load) measure.Call
+}
+
+// Watch is what is observed of the node.
+type Watch interface {
+	// Since gives what was seen from a moment on, but for the calls and the takings, which the play knows itself.
+	Since(start time.Time) measure.Seen
+	// Now gives how production fares.
+	Now() Pulse
+}
+
+// Pulse is how production fares.
+type Pulse struct {
+	Failures float64 // share of the calls of the last minute that failed, beyond what failed before the play
+	MOS      float64 // mean of its calls; 0: there are none
+	CPU      float64 // share of the node's processors
+	Event    string  // something real that happened and is no part of the play: it goes first. "": nothing
+}
+
+// Lease is how long a taking lasts that nobody renews, and the beat at which production is looked at.
+const (
+	Lease = 3 * time.Second
+	Beat  = time.Second
+)
+
+// Outcome of a play.
+type Outcome string
+
+// The outcomes.
+const (
+	Passed      Outcome = "passed"       // every expectation holds, and everything is as before
+	Failed      Outcome = "failed"       // one does not
+	Aborted     Outcome = "aborted"      // it was stopped, by people or by a stop condition, and everything is as before
+	NotRestored Outcome = "not_restored" // something is not as before: the worst one
+)
+
+// Result is what came of a play.
+type Result struct {
+	Outcome    Outcome
+	Cause      string // why it was aborted, or what is not as before
+	Seen       measure.Seen
+	Judgements []measure.Judgement
+	Timeline   measure.Timeline
+	Figures    measure.Figures
+}
+
+// Step is one thing that happened in a play, for whoever watches it.
+type Step struct {
+	At   time.Time
+	Word string // taken | given_back | stopping | restoring | restored | not_restored
+	What string
+}
+
+// Run is one play of a scenario on a node.
+type Run struct {
+	Play   *scenario.Play
+	Hands  Hands
+	Caller Caller
+	Watch  Watch
+	Stop   <-chan string // people end it, with a reason; may be nil
+	Told   func(Step)    // may be nil; must not block
+
+	start time.Time
+	taken []measure.Taken
+	open  map[int]int // number of a taking in the play -> its newest in taken
+
+	mu    sync.Mutex // guards calls, which end in goroutines of their own
+	calls []measure.Call
+}
+
+// Do plays, and returns when everything is as before, or after the time that the scenario gives for it. ctx ends a play as a stop does; what was taken is given back on
+// the way. Do is called once.
+func (r *Run) Do(ctx context.Context) Result {
+	r.start, r.open = time.Now(), map[int]int{}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var callers sync.WaitGroup
+	cause := r.play(ctx, &callers)
+	end := time.Now()
+	restored, why := r.restore(context.WithoutCancel(ctx))
+	cancel() // calls that are still up end now
+	callers.Wait()
+	return r.result(end, restored, cause, why)
+}
+
+// play runs until the end or a cause to stop, which it gives.
+func (r *Run) play(ctx context.Context, callers *sync.WaitGroup) (cause string) {
+	for _, l := range r.Play.Placed {
+		callers.Go(func() { r.place(ctx, l) })
+	}
+	beat := time.NewTicker(Beat)
+	defer beat.Stop()
+	brake := brake{stop: r.Play.Stop}
+	for at := time.Duration(0); ; at = time.Since(r.start) {
+		if at >= time.Duration(r.Play.End.After) {
+			return ""
+		}
+		if err := r.take(ctx, at); err != nil {
+			return "what was to be taken could not be: " + err.Error()
+		}
+		wait := time.NewTimer(r.next(at))
+		select {
+		case <-wait.C:
+		case <-beat.C:
+		case cause = <-r.Stop:
+			cause = "stopped by people: " + cause
+		case <-ctx.Done():
+			cause = "the node stops"
+		}
+		wait.Stop()
+		if cause == "" {
+			cause = brake.judge(time.Now(), r.Watch.Now())
+		}
+		if cause != "" {
+			return cause
+		}
+	}
+}
+
+// next is how long until something is to be done.
+func (r *Run) next(at time.Duration) time.Duration {
+	next := time.Duration(r.Play.End.After)
+	if m, ok := r.Play.Next(at); ok {
+		next = min(next, m)
+	}
+	return max(0, next-at)
+}
+
+// take renews what is gone at a moment, and tells what changed.
+func (r *Run) take(ctx context.Context, at time.Duration) error {
+	gone := r.Play.Gone(at)
+	now := time.Now()
+	if err := r.Hands.Take(ctx, gone, now.Add(Lease)); err != nil {
+		return err
+	}
+	is := map[int]bool{}
+	for _, t := range gone {
+		is[t.Index] = true
+	}
+	for i, t := range r.Play.Taken {
+		k, was := r.open[i]
+		switch {
+		case is[i] && !was:
+			r.open[i] = len(r.taken)
+			r.taken = append(r.taken, measure.Taken{Index: i, At: now})
+			r.tell("taken", describe(t))
+		case was && !is[i]:
+			r.taken[k].Back = now
+			delete(r.open, i)
+			r.tell("given_back", describe(t))
+		}
+	}
+	return nil
+}
+
+func describe(t scenario.Taken) string { return fmt.Sprintf("%s %v: %s", t.Kind, t.Names, t.How) }
+
+func (r *Run) tell(word, what string) {
+	if r.Told != nil {
+		r.Told(Step{time.Now(), word, what})
+	}
+}
+
+// place makes calls at their pace. A call that takes long does not hold up the next.
+func (r *Run) place(ctx context.Context, l scenario.Load) {
+	until := time.Duration(l.Until)
+	if until == 0 {
+		until = time.Duration(r.Play.End.After)
+	}
+	var up sync.WaitGroup
+	defer up.Wait()
+	for next := time.Duration(l.At); next < until; next += time.Duration(l.Each) {
+		wait := time.NewTimer(next - time.Since(r.start))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return
+		}
+		up.Go(func() {
+			c := r.Caller.Call(ctx, l)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.calls = append(r.calls, c)
+		})
+	}
+}
+
+// restore gives everything back and waits until it is as before. It goes on trying for the scenario's time, whatever fails; at is zero when that was not enough.
+func (r *Run) restore(ctx context.Context) (at time.Time, why string) {
+	r.tell("restoring", "")
+	limit := time.Now().Add(time.Duration(r.Play.End.Restore))
+	ctx, cancel := context.WithDeadline(ctx, limit)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := r.Hands.Take(ctx, nil, time.Now())
+		if err == nil {
+			r.givenBack()
+		}
+		ok, why := r.Hands.AsBefore(ctx)
+		if ok && err == nil {
+			r.tell("restored", "")
+			return time.Now(), ""
+		}
+		if err != nil {
+			why = "nothing could be given back: " + err.Error()
+		}
+		if !time.Now().Before(limit) {
+			r.tell("not_restored", why)
+			return time.Time{}, why
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// givenBack ends what was still open.
+func (r *Run) givenBack() {
+	now := time.Now()
+	for i, k := range r.open {
+		r.taken[k].Back = now
+		delete(r.open, i)
+		r.tell("given_back", describe(r.Play.Taken[i]))
+	}
+}
+
+func (r *Run) result(end, restored time.Time, cause, why string) Result {
+	seen := r.Watch.Since(r.start)
+	seen.Start, seen.End, seen.Restored, seen.Taken, seen.Calls = r.start, end, restored, r.taken, r.calls
+	slices.SortFunc(seen.Calls, func(a, b measure.Call) int { return a.Placed.Compare(b.Placed) })
+	res := Result{Outcome: Passed, Seen: seen, Judgements: measure.Judge(r.Play, &seen)}
+	res.Timeline, res.Figures = measure.Measure(r.Play, &seen)
+	switch {
+	case restored.IsZero():
+		res.Outcome, res.Cause = NotRestored, why
+	case cause != "":
+		res.Outcome, res.Cause = Aborted, cause
+	case !measure.Passed(res.Judgements):
+		res.Outcome = Failed
+	}
+	return res
+}
