@@ -24,12 +24,20 @@ func decode(name string, data []byte) (*document, Problems) {
 	var probs Problems
 	d.Document, probs = strict.Decode(name, data, &d.file, strict.Form{
 		Empty: "start from one of the commented examples in configs/examples",
-		Quiet: quietLines, Private: aboutPeople, Spoken: []string{secretInFile},
+		Quiet: quietLines, Private: aboutPeople, Spoken: []string{secretInFile}, Absent: absent(),
 	})
 	if d.Document == nil {
 		return nil, probs
 	}
 	return d, probs
+}
+
+// absent are the sections of rooms that this version has not: whoever writes one wants what it would promise, and must hear that it is not kept.
+func absent() map[string]string {
+	return map[string]string{
+		"cluster": "a cluster of nodes", "recording": "a recorder", "sign_in": "a sign-in for browsers", "oidc": "a sign-in for browsers", "saml": "a sign-in for browsers",
+		"keys": "a key service", "drills": "a runner of drills",
+	}
 }
 
 // quietLines are the lines of the section about people and of those that mail goes to, and of whatever they refer to.

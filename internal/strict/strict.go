@@ -21,6 +21,7 @@ type Form struct {
 	Quiet   func(root *yaml.Node) map[int]bool // lines on which a value may be personal data or a secret; nil: there are none
 	Private func(path string) bool             // paths whose keys are not repeated in a problem; nil: none
 	Spoken  []string                           // what our own types say of a value without naming it: shown on quiet lines, too
+	Absent  map[string]string                  // keys of what this version lacks, by their paths, with its name: the problem says so
 }
 
 // Document is a file that was read, with the line of each path, so that a later judgement can point at what it means.
@@ -195,6 +196,8 @@ func (r *reader) walkStruct(n *yaml.Node, t reflect.Type, path string, depth int
 		switch {
 		case seen[key.Value]:
 			r.say(key.Line, shown, "the key stands twice", "keep one of them")
+		case !ok && r.Absent[at] != "":
+			r.say(key.Line, shown, "needs "+r.Absent[at]+", and this version has none", "remove it, or run a version that has it: what is written here would not be kept")
 		case !ok:
 			hint := "known keys here: " + Words(names)
 			if m := Nearest(key.Value, names); m != "" {

@@ -36,6 +36,7 @@ func TestEachMistakeIsNamedWhereItStands(t *testing.T) {
 		"no YAML":                  {"name: [", Form{}, []string{"a.yaml:1: "}},
 		"unknown key":              {"nmae: x", Form{}, []string{`a.yaml:1: nmae: unknown key` + "\n" + `    hint: did you mean "name"?`}},
 		"far from any key":         {"zzzzzzzzzzzz: x", Form{}, []string{"known keys here: name, wait, share, parts, words"}},
+		"what is not there yet":    {"name: x\ncluster: {size: 3}", Form{Absent: map[string]string{"cluster": "a cluster"}}, []string{"a.yaml:2: cluster: needs a cluster, and this version has none"}},
 		"key twice":                {"name: x\nname: y", Form{}, []string{"a.yaml:2: name: the key stands twice", "a.yaml:2: "}},
 		"alias":                    {"name: &a x\nwords: {b: *a}", Form{}, []string{"a.yaml:1: name: anchors and aliases", "a.yaml:2: words.b: anchors and aliases"}},
 		"no such anchor":           {"name: *a", Form{}, []string{"an alias stands for an anchor that is not there"}},
