@@ -46,12 +46,17 @@ func Export(ctx context.Context, l Log, seq uint64) ([]byte, error) {
 
 // ReadProof checks a file that proves an entry and gives the entry, Seq included, and the checkpoint that it stands under. An error says that it does
 // not hold, in words.
-func ReadProof(raw []byte, k *proof.Keys) (Entry, proof.Checkpoint, error) {
+func ReadProof(raw []byte, by proof.Opener) (Entry, proof.Checkpoint, error) {
 	p, err := proof.ParseEntry(raw)
 	if err != nil {
 		return Entry{}, proof.Checkpoint{}, fmt.Errorf("audit: proof of an entry: %w", err)
 	}
-	cp, err := p.Verify(k)
+	return Proved(p, by)
+}
+
+// Proved is ReadProof of what was parsed.
+func Proved(p proof.Entry, by proof.Opener) (Entry, proof.Checkpoint, error) {
+	cp, err := p.Verify(by)
 	if err != nil {
 		return Entry{}, proof.Checkpoint{}, fmt.Errorf("audit: proof of an entry: %w", err)
 	}

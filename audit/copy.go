@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/transparency-dev/tessera/api/layout"
 	"github.com/transparency-dev/tessera/client"
@@ -71,23 +72,31 @@ func (c *Copy) Find(ctx context.Context, id string) (uint64, error) {
 	return 0, fmt.Errorf("audit: %q among the %d entries under the checkpoint: %w", id, c.cp.Size, ErrNoEntry)
 }
 
-// isNamed says whether a leaf is the record of that id, or the receipt of the call or message of that reference.
+// isNamed is IDs of a leaf, asked for one.
 func isNamed(leaf []byte, id string) bool {
 	e, err := parseEntry(leaf)
-	if err != nil {
-		return false
+	return err == nil && slices.Contains(e.IDs(), id)
+}
+
+// IDs are the words that an entry is asked for by: its record_id and, of a receipt, the reference of its call or message.
+func (e Entry) IDs() []string {
+	ids := []string{e.ID}
+	if e.Kind != KindReceipt && e.Kind != KindMessageRelayed {
+		return ids
 	}
 	var body struct {
 		Call    string `json:"call_ref"`
 		Message string `json:"message_ref"`
 	}
-	switch e.Kind {
-	case KindReceipt, KindMessageRelayed:
-		if err := json.Unmarshal(e.Body, &body); err != nil {
-			return false
+	if err := json.Unmarshal(e.Body, &body); err != nil {
+		return ids
+	}
+	for _, ref := range []string{body.Call, body.Message} {
+		if ref != "" {
+			ids = append(ids, ref)
 		}
 	}
-	return e.ID == id || body.Call == id || body.Message == id
+	return ids
 }
 
 // Prove gives the file that proves entry seq under the newest checkpoint.
@@ -104,19 +113,11 @@ func (c *Copy) Prove(ctx context.Context, seq uint64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	hashes, err := b.InclusionProof(ctx, seq)
+	p, err := c.proved(ctx, b, entries[at], seq, c.keys)
 	if err != nil {
-		return nil, c.unproved(err)
+		return nil, err
 	}
-	e := proof.Entry{Leaf: entries[at], Index: seq, Checkpoint: c.raw}
-	if e.Hashes, err = proof.Hashes(hashes); err != nil {
-		return nil, notHeld(err)
-	}
-	file := e.Marshal()
-	if _, _, err := ReadProof(file, c.keys); err != nil {
-		return nil, fmt.Errorf("%w: the folder yields no proof, cordon verify of the whole folder names what is wrong: %w", ErrNotHeld, err)
-	}
-	return file, nil
+	return p.Marshal(), nil
 }
 
 // Consistent gives the file that proves that nothing was removed or changed between two checkpoints, of which the folder must hold the entries. A nil

@@ -127,10 +127,8 @@ func (w *walk) run(k *proof.Keys) error {
 	if err := w.readCheckpoint(k); err != nil {
 		return err
 	}
-	for ri := range layout.Range(0, w.cp.Size, w.cp.Size) {
-		if err := w.bundle(ri.Index, ri.N); err != nil {
-			return w.first(err)
-		}
+	if err := w.bundles(); err != nil {
+		return w.first(err)
 	}
 	for l := range w.levels {
 		if len(w.levels[l].hashes) > 0 {
@@ -150,6 +148,18 @@ func (w *walk) run(k *proof.Keys) error {
 		return err
 	}
 	return w.beyond(journal)
+}
+
+// bundles takes the bundles in their order.
+func (w *walk) bundles() error {
+	stop := make(chan struct{})
+	defer close(stop)
+	for next := range w.ahead(w.cp.Size, stop) {
+		if err := w.bundle(<-next); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // first prefers the entry in front of what stopped the walk, if one is known to differ from its tile.
@@ -243,7 +253,7 @@ func (w *walk) beyond(journal []byte) error {
 			if err := w.byEntry.Append(hasher.HashLeaf(leaf), nil); err != nil {
 				return err
 			}
-			w.entry(seq, leaf)
+			w.entry(seq, read(leaf))
 			w.out.Unsigned++
 		}
 	}
@@ -257,7 +267,7 @@ func (w *walk) beyond(journal []byte) error {
 	}
 	leaves, _ := parseJournal(journal, ts.Size)
 	for i, leaf := range leaves {
-		w.entry(ts.Size+uint64(i), leaf)
+		w.entry(ts.Size+uint64(i), read(leaf))
 		w.out.Unsigned++
 	}
 	if w.malformed != nil {
@@ -283,19 +293,15 @@ func journalOf(dir string) (raw []byte, err error) {
 }
 
 // entry takes one leaf into account.
-func (w *walk) entry(seq uint64, leaf []byte) {
+func (w *walk) entry(seq uint64, r readEntry) {
 	w.out.Entries++
-	e, err := parseEntry(leaf)
-	var ev Event
-	if err == nil {
-		ev, err = Decode(e)
-	}
-	if err != nil {
+	if r.err != nil {
 		if w.malformed == nil {
-			w.malformed = bad(seq, "%v", err)
+			w.malformed = bad(seq, "%v", r.err)
 		}
 		return
 	}
+	e := r.entry
 	// Entries that were appended at once stand in the order of the tree, not to the microsecond in that of their times.
 	if w.out.From.IsZero() || e.Time.Before(w.out.From) {
 		w.out.From = e.Time
@@ -317,7 +323,7 @@ func (w *walk) entry(seq uint64, leaf []byte) {
 	case e.Kind == KindGap:
 		w.out.Gaps++
 	case e.Kind == KindKeyRotated:
-		w.rotated(seq, ev.(KeyRotated))
+		w.rotated(seq, r.event.(KeyRotated))
 	case !e.Kind.Known():
 		w.out.Unknown++
 	}

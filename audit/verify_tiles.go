@@ -17,23 +17,21 @@ import (
 
 const hashSize = 32
 
-// bundle reads one entry bundle and the level-0 tile over it.
-func (w *walk) bundle(index uint64, n uint) error {
+// bundle takes one entry bundle and reads the level-0 tile over it.
+func (w *walk) bundle(o opened) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	entries, path, err := w.readBundle(index, n)
-	if err != nil {
-		return w.cut(err, index, n, entries)
+	index, path, entries, hashes := o.index, o.path, o.entries, o.hashes
+	if o.err != nil {
+		return w.cut(o.err, index, o.n, entries)
 	}
 	first := index * layout.EntryBundleWidth
-	hashes := make([][]byte, n)
-	for i, leaf := range entries {
-		hashes[i] = hasher.HashLeaf(leaf)
+	for i := range entries {
 		if err := w.byEntry.Append(hashes[i], nil); err != nil {
 			return err
 		}
-		w.entry(first+uint64(i), leaf)
+		w.entry(first+uint64(i), o.read[i])
 	}
 	tile, tilePath, err := w.readTile(0, index, len(hashes))
 	if err != nil {

@@ -47,9 +47,9 @@ func TestADeadLetterIsOnRecordOutlivesARestartAndIsSentAgain(t *testing.T) {
 		fenced := fmt.Errorf("dial: %w", sovereign.ErrFenced)
 		c := &fake{name: "siem", hard: true, plan: []error{fenced, errors.New("400")}}
 		f := w.follower(Routed{Channel: c})
-		stop := w.run(f)
-		w.add(audit.Failover{What: audit.KindFailoverApplied, Route: "in"})
+		w.add(audit.Failover{What: audit.KindFailoverApplied, Route: "in"}) // entries 0 and 1: whoever follows writes others behind what it fails to deliver
 		w.add(audit.Failover{What: audit.KindFailback, Route: "in"})
+		stop := w.run(f)
 		synctest.Wait()
 		if got := strings.Join(w.notices(), "|"); got != "siem did not take failover.applied 0 x1 fenced=true|siem did not take failover.failback 1 x1 fenced=false" {
 			t.Errorf("on record: %s", got)

@@ -3,8 +3,8 @@ package proof
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -30,8 +30,13 @@ type Entry struct {
 
 // Marshal gives the file.
 func (e Entry) Marshal() []byte {
-	b := fmt.Appendf(nil, "%s\nextra %s\nindex %d\n", EntryHeader, base64.StdEncoding.EncodeToString(e.Leaf), e.Index)
-	return append(appendHashes(b, e.Hashes), e.Checkpoint...)
+	return append(e.appendBody([]byte(EntryHeader+"\n")), e.Checkpoint...)
+}
+
+// appendBody writes the lines between the header and the checkpoint.
+func (e Entry) appendBody(b []byte) []byte {
+	b = base64.StdEncoding.AppendEncode(append(b, "extra "...), e.Leaf)
+	return appendHashes(fmt.Appendf(b, "\nindex %d\n", e.Index), e.Hashes)
 }
 
 // appendHashes writes the hashes, a line each, and the empty line behind them.
@@ -64,11 +69,11 @@ func (l *lines) field(word string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	value, ok := bytes.CutPrefix([]byte(line), []byte(word+" "))
+	value, ok := strings.CutPrefix(line, word+" ")
 	if !ok {
 		return "", fmt.Errorf("line %d: expected %q and a value, found %q", l.n, word, clip(line))
 	}
-	return string(value), nil
+	return value, nil
 }
 
 // number reads a field that is one.
@@ -123,12 +128,21 @@ func ParseEntry(raw []byte) (e Entry, err error) {
 	if err != nil {
 		return Entry{}, err
 	}
+	if e, err = l.entry(); err != nil {
+		return Entry{}, err
+	}
+	e.Checkpoint = l.rest
+	return e, nil
+}
+
+// entry reads what appendBody writes.
+func (l *lines) entry() (e Entry, err error) {
 	leaf, err := l.field("extra")
 	if err != nil {
 		return Entry{}, err
 	}
 	if e.Leaf, err = base64.StdEncoding.Strict().DecodeString(leaf); err != nil || base64.StdEncoding.EncodedLen(len(e.Leaf)) != len(leaf) {
-		return Entry{}, errors.New("line 2: expected the entry in base64")
+		return Entry{}, fmt.Errorf("line %d: expected the entry in base64", l.n)
 	}
 	if e.Index, err = l.number("index"); err != nil {
 		return Entry{}, err
@@ -136,27 +150,35 @@ func ParseEntry(raw []byte) (e Entry, err error) {
 	if e.Hashes, err = l.hashes(); err != nil {
 		return Entry{}, err
 	}
-	e.Checkpoint = l.rest
 	return e, nil
 }
 
 // Verify says whether the entry is in the tree that the checkpoint stands for. What the entry says is not looked at.
-func (e Entry) Verify(k *Keys) (Checkpoint, error) {
-	cp, err := k.Open(e.Checkpoint)
+func (e Entry) Verify(by Opener) (Checkpoint, error) {
+	cp, err := by.Open(e.Checkpoint)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
 	}
 	if e.Index >= cp.Size {
 		return Checkpoint{}, fmt.Errorf("entry %d: the checkpoint stands for %d entries", e.Index, cp.Size)
 	}
-	root, err := proof.RootFromInclusionProof(rfc6962.DefaultHasher, e.Index, cp.Size, rfc6962.DefaultHasher.HashLeaf(e.Leaf), plain(e.Hashes))
+	root, err := e.Root(cp.Size)
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("entry %d in the tree of %d: another number of hashes than its path has: %d", e.Index, cp.Size, len(e.Hashes))
+		return Checkpoint{}, err
 	}
-	if !bytes.Equal(root, cp.Root[:]) {
-		return Checkpoint{}, fmt.Errorf("entry %d is not in the tree of %d: the entry, its index or a hash of its path was changed (expected the root %s, found %s)", e.Index, cp.Size, cp.Root, Hash(root))
+	if root != cp.Root {
+		return Checkpoint{}, fmt.Errorf("entry %d is not in the tree of %d: the entry, its index or a hash of its path was changed (expected the root %s, found %s)", e.Index, cp.Size, cp.Root, root)
 	}
 	return cp, nil
+}
+
+// Root is that of a tree of so many entries, as the entry and its path yield it, RFC 9162 section 2.1.3.2.
+func (e Entry) Root(size uint64) (Hash, error) {
+	root, err := proof.RootFromInclusionProof(rfc6962.DefaultHasher, e.Index, size, rfc6962.DefaultHasher.HashLeaf(e.Leaf), plain(e.Hashes))
+	if err != nil {
+		return Hash{}, fmt.Errorf("entry %d in the tree of %d: another number of hashes than its path has: %d", e.Index, size, len(e.Hashes))
+	}
+	return Hash(root), nil
 }
 
 func plain(hashes []Hash) [][]byte {

@@ -13,6 +13,7 @@ import (
 
 type exportCmd struct {
 	Checkpoint exportCheckpoint `cmd:"" help:"The log's newest signed checkpoint, for whoever keeps one."`
+	Proofs     exportProofs     `cmd:"" help:"The proofs of many entries in one file, which anybody can check without the log."`
 }
 
 type exportCheckpoint struct {

@@ -127,7 +127,10 @@ func (c *overLog) observe(ctx context.Context, file string) (*configs.Config, *r
 }
 
 // period reads the ends. A last day is included.
-func (c *overLog) period() (p report.Period, err error) {
+func (c *overLog) period() (report.Period, error) { return periodOf(c.From, c.To) }
+
+// periodOf reads what --from and --to say.
+func periodOf(from, to string) (p report.Period, err error) {
 	read := func(flag, text string, last bool) time.Time {
 		if text == "" || err != nil {
 			return time.Time{}
@@ -144,7 +147,7 @@ func (c *overLog) period() (p report.Period, err error) {
 		}
 		return at
 	}
-	p = report.Period{From: read("from", c.From, false), To: read("to", c.To, true)}
+	p = report.Period{From: read("from", from, false), To: read("to", to, true)}
 	if err == nil && !p.From.IsZero() && !p.To.IsZero() && !p.From.Before(p.To) {
 		err = coded{withHint(errors.New("the period ends before it begins"), "--from is the earlier one"), 2}
 	}
@@ -157,7 +160,7 @@ func (c *overLog) read(ctx context.Context, add func(audit.Entry) error) (report
 	if sub := filepath.Join(dir, "log"); isDir(sub) {
 		dir = sub
 	}
-	verify := verifyCmd{Path: dir, Key: c.Key}
+	verify := verifyCmd{Path: []string{dir}, Key: c.Key}
 	key, err := verify.logKey(filepath.Dir(filepath.Clean(dir)), false)
 	if err != nil {
 		return report.Cover{}, withHint(err, "name the public key with --key; keep a copy of it away from the node")

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	cordon "github.com/cordonsip/cordon"
 	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/internal/osnet"
 )
 
@@ -66,6 +68,7 @@ func startGate(t *testing.T) (n *cordon.Node, as func(person string, words ...st
 	if err := n.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	located(t, n)
 	t.Cleanup(func() {
 		if err := n.Stop(t.Context(), 0); err != nil && t.Context().Err() == nil {
 			t.Error(err)
@@ -75,6 +78,24 @@ func startGate(t *testing.T) (n *cordon.Node, as func(person string, words ...st
 		t.Helper()
 		code, out, errs := run(t, append(append([]string{"gate"}, words...), "--api", "http://"+n.APIAddr().String(), "--token", filepath.Join(dir, person+".token"))...)
 		return code, out + errs
+	}
+}
+
+// located waits until each target has its address: a node that has just started knows none, and says so to whoever asks for a grant.
+func located(t *testing.T, n *cordon.Node) {
+	t.Helper()
+	known := func() bool {
+		for _, party := range []string{"carrier", "fra", "iad", "lost"} {
+			if !slices.ContainsFunc(n.Checker().Table().ByParty[party], func(s healthcheck.Status) bool { return s.Target.Addr.IsValid() }) {
+				return false
+			}
+		}
+		return true
+	}
+	for end := time.Now().Add(20 * time.Second); !known(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("targets have no address")
+		}
 	}
 }
 
