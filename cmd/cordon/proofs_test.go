@@ -128,13 +128,10 @@ func TestManyProofs(t *testing.T) {
 	says(1, "no proof was found", "verify", "--proofs", t.TempDir(), "--key="+key)
 }
 
-// TestABadTileYieldsNoProofs holds that nothing is exported that would not hold, and that no half of a file stays.
-func TestABadTileYieldsNoProofs(t *testing.T) {
+// TestAChangedEntryYieldsNoProofs holds that nothing is exported that would not hold, and that no half of a file stays.
+func TestAChangedEntryYieldsNoProofs(t *testing.T) {
 	state, _ := callLog(t, 1, "cordon/bank-1/edge-1", 300)
-	tile := filepath.Join(state, "log/tile/0/000")
-	raw := get(t, tile)
-	raw[40] ^= 1
-	put(t, tile, raw)
+	change(t, filepath.Join(state, "log/tile/entries/000"), `"call_ref":"call-1`, `"call_ref":"call-x`)
 	out := filepath.Join(t.TempDir(), "x.proofs")
 	if code, _, errs := run(t, "export", "proofs", state, "--out="+out); code != notHeld || !strings.Contains(errs, "the folder yields no proof") {
 		t.Errorf("exit %d: %s", code, errs)
