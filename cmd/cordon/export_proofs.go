@@ -24,7 +24,7 @@ type exportProofs struct {
 	To      string   `help:"Last day of the period, included, or the moment at which it ends; default: the last entry." placeholder:"WHEN"`
 	Kind    []string `help:"Entries of this kind, once for each; default: residency_receipt." placeholder:"KIND" xor:"which"`
 	Receipt []string `help:"The receipt of this call or message, or the entry with this record_id; once for each." placeholder:"ID" xor:"which"`
-	List    string   `help:"File with such ids, one on a line." placeholder:"FILE" type:"existingfile" xor:"which"`
+	List    string   `help:"File with such ids, one on a line." placeholder:"FILE" type:"path" xor:"which"`
 }
 
 // Run writes the proofs. A file that could not be written whole is removed again.
