@@ -25,9 +25,10 @@ type survivors struct {
 	t            *testing.T
 	dir          string
 	build        string
-	media        string // keys of media
-	group        string // keys of fra, each with a comma behind it
-	port         uint16 // of the listener; 0 until it is known
+	media        string   // keys of media
+	group        string   // keys of fra, each with a comma behind it
+	edit         []string // of the configuration, as strings.NewReplacer takes it
+	port         uint16   // of the listener; 0 until it is known
 	node         *cordon.Node
 	carrier, fra *carrier.Peer
 }
@@ -61,7 +62,7 @@ func (s *survivors) boot(more string) error {
 	s.t.Helper()
 	text := strings.NewReplacer("127.5.0.10:0", fmt.Sprint("127.5.0.10:", s.port), "{host: 127.1.0.10,", fmt.Sprintf("{host: 127.1.0.10, port: %d,", s.carrier.Addr().Port()),
 		"{host: 127.1.0.11,", fmt.Sprintf("{host: 127.1.0.11, port: %d,", s.fra.Addr().Port()), "{name: fra,", "{name: fra, "+s.group).Replace(nodeConfig) + "media: {" + s.media + "}\n" + more
-	cfg, err := configs.Load(writeConfig(s.t, s.dir, text))
+	cfg, err := configs.Load(writeConfig(s.t, s.dir, strings.NewReplacer(s.edit...).Replace(text)))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ func (l *leg) associate(rem *remote, next *plane.Set) error {
 			a.own = ice.Credentials{} // RFC 8839 section 4.4.1.1.1: an answerer restarts with who offered it
 		}
 		next.Checks = plane.Checks{Own: l.paths(false).Credentials, Peer: rem.line.web.ice.Ufrag}
-		next.RTP, next.RTCP = plane.Aim{Stay: true}, plane.Aim{}
+		next.RTP, next.RTCP = plane.Aim{Stay: true, Began: l.s.opened.UnixNano()}, plane.Aim{}
 	}
 	if rem.line.tls() {
 		if err := l.renew(a, rem); err != nil {

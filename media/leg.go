@@ -136,9 +136,9 @@ func (l *leg) moved(m plane.Move) {
 	l.s.moved(Move{Side: l.side, At: m.At, From: m.From, To: m.To, Cause: m.Cause, Allowed: m.Allowed, Ruling: m.Ruling})
 }
 
-// judge asks the fence for an address of this leg's far end.
+// judge asks the fence for an address to which the plane lets packets go, for a session that began when it did: the plane has judged what is new.
 func (l *leg) judge(to netip.AddrPort) (*sovereign.Pass, sovereign.Ruling) {
-	return l.s.r.cfg.Fence.Pass(sovereign.Ask{Party: l.cfg.Party, Plane: sovereign.Media, Purpose: l.cfg.Purpose, Addr: to, Began: time.Now().UnixNano()})
+	return l.s.r.cfg.Fence.Pass(sovereign.Ask{Party: l.cfg.Party, Plane: sovereign.Media, Purpose: l.cfg.Purpose, Addr: to, Began: l.s.opened.UnixNano()})
 }
 
 // silence stops a leg whose stream was refused or taken away.

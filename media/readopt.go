@@ -14,6 +14,7 @@ import (
 	"github.com/cordonsip/cordon/media/ice"
 	"github.com/cordonsip/cordon/media/plane"
 	"github.com/cordonsip/cordon/media/srtp"
+	"github.com/cordonsip/cordon/sovereign"
 )
 
 // A session outlives the process that negotiated it when its packets are carried in another one: what was said of it is written down (Save), and found again
@@ -321,6 +322,7 @@ func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
 		}
 	}
 	l.remote = in.Remote.again(&h)
+	l.readmit()
 	if in.Voice != nil {
 		l.voice = in.Voice.again(&h)
 	}
@@ -332,6 +334,25 @@ func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
 	r.ports.claim(l.pair)
 	r.seats.claim(l.ref, l)
 	return l
+}
+
+// readmit asks for the passes of a session that began earlier: in a place that was struck since it may be let finish, and say so again in a re-INVITE.
+func (l *leg) readmit() {
+	rem := l.remote
+	if rem.line.hold || rem.iced {
+		return
+	}
+	pass := func(to netip.AddrPort) *sovereign.Pass {
+		if !to.IsValid() {
+			return nil
+		}
+		p, _ := l.judge(to)
+		return p
+	}
+	rem.pass = pass(rem.line.addr)
+	if !rem.line.mux && !rem.line.fax() {
+		rem.rtcp = pass(rem.line.rtcp)
+	}
 }
 
 // Settle ends what the plane still has of calls that nobody took up. It is called once, after the last Readopt and before the first Open.

@@ -125,7 +125,17 @@ func putSet(b []byte, s plane.Set) ([]byte, error) {
 		b = putBool(putBool(b, s.Aside), s.Wait)
 		b = putText(putText(putText(b, s.Checks.Own.Ufrag), s.Checks.Own.Pwd), s.Checks.Peer)
 	}
-	return end(putTones(b, &s), at)
+	b = putTones(b, &s)
+	b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, uint64(began(s.RTP))), uint64(began(s.RTCP)))
+	return end(b, at)
+}
+
+// began is since when packets go where a points: another fence asks for itself, and must not take a call that runs for a new one.
+func began(a plane.Aim) int64 {
+	if a.Pass != nil {
+		return a.Pass.Ask().Began
+	}
+	return a.Began
 }
 
 // setting reads a Set of either kind.
@@ -137,6 +147,9 @@ func (r *body) setting(k kind) plane.Set {
 	}
 	if r.more() { // since version 1.5
 		r.tones(&s)
+	}
+	if r.more() { // since version 1.6
+		s.RTP.Began, s.RTCP.Began = int64(r.u64()), int64(r.u64())
 	}
 	return s
 }

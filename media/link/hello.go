@@ -8,7 +8,7 @@ import (
 // Versions of what is spoken. Another major version is another language; a later minor one says more, in ways that an earlier one leaves out.
 const (
 	Major = 1
-	Minor = 5
+	Minor = 6
 
 	yields = 4 // the first minor version whose media process tells the state of its legs to another build
 )

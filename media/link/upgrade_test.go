@@ -225,6 +225,7 @@ func TestNothingToYield(t *testing.T) {
 func TestFramesOfEarlierVersions(t *testing.T) {
 	o, s, _ := examples()
 	s.Opaque, s.Reports, s.Taken, s.Tones = false, plane.Reports{}, false, nil // since 1.1, 1.2 and 1.5
+	s.RTP.Began, s.RTCP.Began = 0, 0                                           // since 1.6
 	for _, version := range []string{"1.0"} {
 		text, err := os.ReadFile("testdata/leg-" + version + ".hex")
 		if err != nil {

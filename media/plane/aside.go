@@ -91,12 +91,12 @@ func (w *worker) attend(l *leg, n Set) uint32 {
 }
 
 // goOn takes up where a leg with checks was pointed by another plane, which nobody but the far end knows.
-func (w *worker) goOn(l *leg) {
+func (w *worker) goOn(l *leg, began int64) {
 	ln := &l.slot.rtp
 	if !ln.aimed || l.tower(ln).pass != nil {
 		return
 	}
-	if !w.resumed(l, ln) {
+	if !w.resumed(l, ln, began) {
 		*ln = lane{}
 		return
 	}
@@ -141,7 +141,7 @@ func (w *worker) checked(l *leg, ln *lane, b []byte, from *osnet.Name) bool {
 	pass := l.tower(ln).pass
 	if !ln.aimed || *from != ln.peer {
 		var ruling sovereign.Ruling
-		if pass, ruling = w.judge(l, at); pass == nil {
+		if pass, ruling = w.judge(l, at, w.now); pass == nil {
 			g.agent.Refuse(at)
 			kept := ruling
 			w.turnAway(l, ln, from, &kept)
@@ -224,7 +224,7 @@ func (p *Plane) Say(r Ref, to netip.AddrPort, datagram []byte) {
 			w.utter(&l, datagram, &name, l.tower(ln).pass)
 		}
 	case l.web.checks == (Checks{}): // else nobody there asked for it, RFC 7675 section 5.1
-		pass, ruling := w.judge(&l, to)
+		pass, ruling := w.judge(&l, to, w.now)
 		if pass == nil {
 			w.turnAway(&l, ln, &name, &ruling)
 			return

@@ -126,7 +126,7 @@ func (w *worker) move(l *leg, ln *lane, from *osnet.Name) bool {
 		return false
 	}
 	to, was := from.AddrPort(), ln.peer.AddrPort()
-	pass, ruling := w.judge(l, to)
+	pass, ruling := w.judge(l, to, w.now)
 	if pass == nil {
 		kept := ruling
 		w.turnAway(l, ln, from, &kept)
@@ -160,9 +160,12 @@ func (w *worker) tell(l *leg, ln *lane, m Move) {
 	w.p.cfg.Events.Moved(m)
 }
 
-// judge asks the fence for an address of a leg's far end.
-func (w *worker) judge(l *leg, to netip.AddrPort) (*sovereign.Pass, sovereign.Ruling) {
-	return w.p.cfg.Fence.Pass(sovereign.Ask{Party: l.open.Party, Plane: sovereign.Media, Purpose: l.open.Purpose, Addr: to, Began: w.now})
+// judge asks the fence for an address of a leg's far end, to which packets have gone since began.
+func (w *worker) judge(l *leg, to netip.AddrPort, began int64) (*sovereign.Pass, sovereign.Ruling) {
+	if began == 0 {
+		began = w.now
+	}
+	return w.p.cfg.Fence.Pass(sovereign.Ask{Party: l.open.Party, Plane: sovereign.Media, Purpose: l.open.Purpose, Addr: to, Began: began})
 }
 
 // home is the country that packets under a ruling are counted for.
@@ -181,14 +184,14 @@ func (w *worker) aim(l *leg, ln *lane, a Aim) {
 	// Where it was aimed already its own pass is the one that counts: it may be there for no more than the rest of this session.
 	same := fits && ln.aimed && ln.said == said && t.pass.Live(time.Unix(0, w.now))
 	if a.To.IsValid() && fits && a.Pass == nil && !same {
-		a.Pass, _ = w.judge(l, a.To)
+		a.Pass, _ = w.judge(l, a.To, a.Began)
 	}
 	if !a.To.IsValid() || !fits || a.Pass == nil && !same {
 		*ln = lane{}
 		t.pass = nil
 		return
 	}
-	if same || ln.aimed && ln.said == said && w.resumed(l, ln) {
+	if same || ln.aimed && ln.said == said && w.resumed(l, ln, a.Began) {
 		ln.left = 1
 		return
 	}
@@ -202,11 +205,11 @@ func (w *worker) aim(l *leg, ln *lane, a Aim) {
 	w.tell(l, ln, m)
 }
 
-// resumed gives a lane that another plane latched its pass; false when the fence has none for it.
-func (w *worker) resumed(l *leg, ln *lane) bool {
+// resumed gives a lane that another plane latched its pass, for a session that has been sending since began; false when the fence has none for it.
+func (w *worker) resumed(l *leg, ln *lane, began int64) bool {
 	t := l.tower(ln)
 	if t.pass == nil {
-		t.pass, _ = w.judge(l, ln.peer.AddrPort())
+		t.pass, _ = w.judge(l, ln.peer.AddrPort(), began)
 	}
 	return t.pass != nil
 }

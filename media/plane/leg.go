@@ -178,7 +178,7 @@ func (p *Plane) Set(n Set) {
 	if !n.RTP.Stay {
 		w.aim(&l, &l.rtp, n.RTP)
 	} else if l.web != nil {
-		w.goOn(&l)
+		w.goOn(&l, n.RTP.Began)
 	}
 	if !n.RTCP.Stay {
 		w.aim(&l, &l.rtcp, n.RTCP)

@@ -106,6 +106,7 @@ type Aim struct {
 	Stay  bool           // where it was
 	Cause string
 	Pass  *sovereign.Pass // of the plane's own fence, when it was judged already; nil: the plane asks
+	Began int64           // since when the session has been sending there, as sovereign.Ask.Began, for a plane that asks; 0: from now on
 }
 
 // Commands are what a plane is told. They do not block for longer than the packets that are being carried take, and do not fail: what does not fit the state
