@@ -356,6 +356,51 @@ func TestWhatRunsMayFinishInAStruckPlace(t *testing.T) {
 	})
 }
 
+// A transfer to a place that is permitted no more is refused, though a call that runs there may finish: REFER gets 403, no INVITE leaves, and the call that was to move goes on.
+func TestATransferToAStruckPlaceIsRefused(t *testing.T) {
+	falling(t, "udp", "law: {running_calls: finish, finish_within: 1m}", func(x *fall) {
+		t := x.t
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		up := func(to string) *carrier.Call {
+			t.Helper()
+			c, err := x.carrier.Call(ctx, carrier.CallOptions{To: to, From: "+493012345", Dest: netip.MustParseAddrPort("10.5.0.10:5060")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-c.Answered()
+			return c
+		}
+		transfer := func(group *carrier.Peer) (int, *carrier.Call) {
+			t.Helper()
+			c := up("+4969100")
+			agents := group.Calls()
+			status, err := agents[len(agents)-1].Refer(ctx, "+4144200")
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Second)
+			return status, c
+		}
+		status, moved := transfer(x.zrh)
+		if _, what := x.seen(); status != 202 || what["INVITE"] != 2 || moved.Ended() != "" {
+			t.Fatalf("while it is permitted: %d %v %q", status, what, moved.Ended())
+		}
+		x.suspend(time.Now())
+		time.Sleep(time.Second)
+		x.forget()
+		status, kept := transfer(x.fra)
+		if _, what := x.seen(); status != 403 || what["INVITE"] > 0 || what["RTP"] == 0 || kept.Ended() != "" || moved.Ended() != "" {
+			t.Errorf("once it is not: %d %v, the call that was to move %q, the one that runs there %q", status, what, kept.Ended(), moved.Ended())
+		}
+		for _, c := range []*carrier.Call{kept, moved} {
+			if err := c.Hangup(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 // A person severs a group while 500 calls a minute go there: BYE to each, and then silence; who calls next is put through elsewhere.
 func TestTheLastDatagramToWhatIsSevered(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
