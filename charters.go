@@ -53,10 +53,11 @@ type acceptedPolicy struct {
 
 // heldPolicy is a configuration that is wider.
 type heldPolicy struct {
-	cfg    *configs.Config
-	digest string
-	widens []charter.Widening
-	since  time.Time
+	cfg     *configs.Config
+	digest  string
+	widens  []charter.Widening
+	changes []charter.Difference // to the accepted one, for people
+	since   time.Time
 }
 
 // weighed is what becomes of a configuration.
@@ -247,7 +248,7 @@ func (k *charters) settle(ctx context.Context, w *weighed, asked string) {
 	case !w.held:
 		k.held, k.asking, k.approved = nil, "", false
 	case k.held == nil || k.held.digest != w.digest:
-		k.held, k.approved = &heldPolicy{cfg: w.file, digest: w.digest, widens: w.widens, since: time.Now().UTC()}, false
+		k.held, k.approved = &heldPolicy{cfg: w.file, digest: w.digest, widens: w.widens, changes: charter.Compare(k.now.charter, w.charter), since: time.Now().UTC()}, false
 		k.asking = ruleOr(asked)
 	default:
 		k.held.cfg, k.asking = w.file, ruleOr(asked)

@@ -249,6 +249,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 	}
 	cfg.Readiness, cfg.Law = n.outlook.readiness, asker{n}
 	cfg.RotateKey = n.rotateKey
+	cfg.Charters = n.charters
 	if n.book != nil {
 		cfg.Tracer = tracer{n}
 	}

@@ -125,7 +125,9 @@ type Config struct {
 	Registrations func() []Registration
 	Draining      func() bool
 	Place         func(ctx context.Context, c TestCall, by string) (TestResult, error)
-	Reload        func(ctx context.Context, by string) error
+	// Charters keeps the policy that people accepted; nil: nobody does.
+	Charters Charters
+	Reload   func(ctx context.Context, by string) error
 	// Request asks the gate for a grant in a person's name; nil: nobody can.
 	Request func(ctx context.Context, q GrantRequest, by string) (approval.Ticket, error)
 	// Readiness looks ahead; nil: nobody does.
@@ -289,6 +291,9 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/routes", "org.read", nil, s.activeRoutes},
 		{"GET /api/v1/policy", "org.read", nil, s.policy},
 		{"GET /api/v1/law/what-if", "org.read", nil, s.whatIf},
+		{"GET /api/v1/policy/accepted", "org.read", nil, s.accepted},
+		{"GET /api/v1/policy/pending", "org.read", nil, s.pending},
+		{"POST /api/v1/policy/compare", "org.read", nil, s.comparePolicy},
 		{"POST /api/v1/plan", "org.read", nil, s.plan},
 		{"POST /api/v1/plans", "org.read", nil, s.plans},
 		{"GET /api/v1/service", "org.read", nil, s.services},

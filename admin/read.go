@@ -152,14 +152,15 @@ type LogView struct {
 
 // PolicyView is what is in force.
 type PolicyView struct {
-	Generation   uint64   `json:"generation"`
-	PolicyDigest string   `json:"policy_digest"`
-	FactsDigest  string   `json:"facts_digest"`
-	Preset       string   `json:"preset"`
-	Home         string   `json:"home"`
-	Allow        []string `json:"allow"`
-	Suspended    []string `json:"suspended"`
-	Ending       []string `json:"ending"` // instruments that parties rest on and that end soon
+	Generation   uint64    `json:"generation"`
+	PolicyDigest string    `json:"policy_digest"`
+	FactsDigest  string    `json:"facts_digest"`
+	Preset       string    `json:"preset"`
+	Home         string    `json:"home"`
+	Allow        []string  `json:"allow"`
+	Suspended    []string  `json:"suspended"`
+	Ending       []string  `json:"ending"`         // instruments that parties rest on and that end soon
+	Held         *HeldNote `json:"held,omitempty"` // a wider policy that waits for people
 }
 
 // GrantView is a live grant.
@@ -212,7 +213,7 @@ func (s *Server) policyView() PolicyView {
 	p := snap.Policy()
 	v := PolicyView{
 		Generation: snap.Generation(), PolicyDigest: snap.PolicyDigest(), FactsDigest: snap.FactsDigest(), Preset: string(p.Preset), Home: p.Home.String(),
-		Allow: []string{}, Suspended: []string{}, Ending: []string{},
+		Allow: []string{}, Suspended: []string{}, Ending: []string{}, Held: s.heldNote(),
 	}
 	for _, r := range p.Allow {
 		v.Allow = append(v.Allow, r.String())

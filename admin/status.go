@@ -30,6 +30,8 @@ type StatusDocument struct {
 	LatencyMS        *float64 `json:"latency_ms"`
 	LastFailoverTest *string  `json:"last_failover_test"`
 	Why              string   `json:"why"`
+	// PolicyHeld is a wider policy that waits for people; left out when none does. What was accepted goes on, so it is no degradation.
+	PolicyHeld *HeldNote `json:"policy_held,omitempty"`
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request, _ Identity) error {
@@ -89,6 +91,7 @@ func (s *Server) Document() StatusDocument {
 		text := t.UTC().Format(time.RFC3339)
 		d.LastFailoverTest = &text
 	}
+	d.PolicyHeld = s.heldNote()
 	return d
 }
 

@@ -173,6 +173,17 @@ func (c *Config) Kept() ([]byte, error) {
 	return b, nil
 }
 
+// KeptPeople are the ids of the people in what Kept gave.
+func KeptPeople(b []byte) (ids []string) {
+	var k kept
+	if yaml.Unmarshal(b, &k) == nil {
+		for _, p := range k.People {
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
+}
+
 // Within gives c as it may run while what is wider in it waits for people: the policy judges beside the accepted one, and the stricter answer counts; of the gate's rules
 // the stricter ones hold; nobody has more to say than was accepted, and nothing is sent to where nothing was. What got narrower is narrower. before is what Kept gave of the
 // accepted configuration, or nothing; only what the charter has the marks of is taken from it.

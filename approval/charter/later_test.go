@@ -27,7 +27,7 @@ func TestWhatWidensOfProofsAndRunningCalls(t *testing.T) {
 		"node elsewhere":               {func(c *Charter) { c.Position = &Spot{Lat: 40, Lon: 8.7} }, "node.position", "node.position"},
 		"node less exact":              {func(c *Charter) { c.Position = &Spot{Lat: 50.1, Lon: 8.7, KM: 9} }, "node.position", "node.position"},
 		"node nowhere":                 {func(c *Charter) { c.Position = nil }, "node.position", ""},
-		"region has a position":        {func(c *Charter) { c.Regions[0].Position = &Spot{Lat: 1} }, "regions: bank:fra-1 is declared otherwise: DE by annex 1 at 1, 0 within 0 km", "regions"},
+		"region has a position":        {func(c *Charter) { c.Regions[0].Position = &Spot{Lat: 1} }, "regions bank:fra-1: is declared otherwise: DE by annex 1 at 1, 0 within 0 km", "regions"},
 		"a feed less":                  {func(c *Charter) { c.Evidence.Sources = c.Evidence.Sources[1:] }, "evidence.feed: is gone, or another one: kind: geofeed file: /f", ""},
 		"another feed":                 {source(0, "kind: geofeed\nfile: /g\n"), "evidence.feed", "evidence.feed"},
 		"another file of a registry":   {source(1, "/q\n"), "evidence.rir", "evidence.rir"},

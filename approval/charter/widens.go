@@ -85,9 +85,9 @@ func (d *difference) regions() {
 			o.Position = r.Position
 		}
 		if !known {
-			d.add("regions", "%s in %s is new", r.Key, r.Country)
+			d.add("regions "+r.Key.String(), "is new, in %s", r.Country)
 		} else if !o.same(r) {
-			d.add("regions", "%s is declared otherwise: %s by %s%s, was %s by %s%s", r.Key, r.Country, r.Contract, r.Position.at(), o.Country, o.Contract, o.Position.at())
+			d.add("regions "+r.Key.String(), "is declared otherwise: %s by %s%s, was %s by %s%s", r.Country, r.Contract, r.Position.at(), o.Country, o.Contract, o.Position.at())
 		}
 	}
 }
@@ -187,7 +187,7 @@ func (d *difference) gate() {
 	for _, name := range names {
 		was, is := orDefault(d.old.Gate, name, defaults), orDefault(d.next.Gate, name, defaults)
 		if !narrows(name, was, is) {
-			d.add("gate."+name, "was %s and is %s", words(was), words(is))
+			d.add("gate."+name, "was %s and is %s", words(name, was), words(name, is))
 		}
 	}
 }
@@ -196,9 +196,9 @@ func (d *difference) gate() {
 func (d *difference) bases() {
 	for _, word := range slices.Sorted(maps.Keys(d.next.Bases)) {
 		if was, known := d.old.Bases[word]; !known {
-			d.add("legal_bases", "%s is new", word)
+			d.add("legal_bases "+word, "is new")
 		} else if !bytes.Equal(was, d.next.Bases[word]) {
-			d.add("legal_bases", "%s is another entry than before", word)
+			d.add("legal_bases "+word, "is another entry than before")
 		}
 	}
 }
@@ -210,9 +210,13 @@ func orDefault(rules map[string]json.RawMessage, name string, defaults map[strin
 	return defaults[name]
 }
 
-func words(v json.RawMessage) string {
+// words is a rule for people: what is counted in nanoseconds as a length of time.
+func words(name string, v json.RawMessage) string {
 	if v == nil {
 		return "not set"
+	}
+	if ns, ok := number(v); ok && strings.HasSuffix(name, "_ns") {
+		return time.Duration(ns).String()
 	}
 	return string(v)
 }

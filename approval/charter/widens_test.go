@@ -119,8 +119,8 @@ func TestWhatWidensAndWhatDoesNot(t *testing.T) {
 		{"another home", func(c *Charter) { c.Policy.Home = zurich }, "", ""},
 		{"own region", func(c *Charter) {
 			c.Regions = append(slices.Clone(c.Regions), Region{Key: sovereign.Region{Provider: "bank", Code: "b"}, Country: "DE", Contract: "x"})
-		}, "regions: bank:b in DE is new", ""},
-		{"own region elsewhere", func(c *Charter) { c.Regions = []Region{{Key: own, Country: "FR", Contract: "annex 1"}} }, "regions: bank:fra-1 is declared otherwise", "regions"},
+		}, "regions bank:b: is new, in DE", ""},
+		{"own region elsewhere", func(c *Charter) { c.Regions = []Region{{Key: own, Country: "FR", Contract: "annex 1"}} }, "regions bank:fra-1: is declared otherwise", "regions"},
 		{"prefix added", func(c *Charter) {
 			c.Places = append(slices.Clone(c.Places), sovereign.Declaration{Prefix: "10.9.0.0/16", Region: frankfurt, Contract: "x"})
 		}, "places 10.9.0.0/16: is declared as aws:eu-central-1, by x", ""},
@@ -173,10 +173,10 @@ func TestWhatWidensAndWhatDoesNot(t *testing.T) {
 		{"a later review", gate(func(r *approval.Rules) { r.ReviewIn *= 2 }), "gate.review_in_ns", ""},
 		{"a legal basis", func(c *Charter) {
 			c.Bases = map[string]json.RawMessage{"Art46(2)(c)_SCC:scc-1": c.Bases["Art46(2)(c)_SCC:scc-1"], "x": json.RawMessage("{}")}
-		}, "legal_bases: x is new", ""},
+		}, "legal_bases x: is new", ""},
 		{"another legal basis", func(c *Charter) {
 			c.Bases = map[string]json.RawMessage{"Art46(2)(c)_SCC:scc-1": json.RawMessage("{}")}
-		}, "legal_bases: Art46(2)(c)_SCC:scc-1 is another entry", "legal_bases"},
+		}, "legal_bases Art46(2)(c)_SCC:scc-1: is another entry", "legal_bases"},
 		{"a rule of another version", func(c *Charter) {
 			c.Gate = rules(t, nil)
 			c.Gate["veto"] = json.RawMessage(`{"by":"dpo"}`)

@@ -55,7 +55,11 @@ func (g *gateList) Run(ctx context.Context, s streams) error {
 		if !t.GrantUntil.IsZero() {
 			until = t.GrantUntil
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.State, strings.Join(t.Plan.Scope.Regions, ","), strings.Join(t.Plan.Scope.Groups, ","),
+		regions, to := strings.Join(t.Plan.Scope.Regions, ","), strings.Join(t.Plan.Scope.Groups, ",")
+		if c := t.Plan.Change; c != nil {
+			regions, to = "the policy", fmt.Sprintf("%.12s", c.To)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.State, regions, to,
 			clock(t.RequestedAt), clock(until), strings.Join(t.Missing, "; "))
 	}
 	return w.Flush()
@@ -125,7 +129,11 @@ func printTicket(w io.Writer, t admin.TicketView) {
 	for _, m := range t.Missing {
 		fmt.Fprintf(w, "missing    %s\n", m)
 	}
-	fmt.Fprintf(w, "clocks     approve by %s, execute by %s, grant until %s\n", clock(t.ApproveBy), clock(t.ExecuteBy), clock(t.GrantUntil))
+	if p.Change != nil {
+		fmt.Fprintf(w, "clocks     approve by %s; once approved it is in force at once\n", clock(t.ApproveBy))
+	} else {
+		fmt.Fprintf(w, "clocks     approve by %s, execute by %s, grant until %s\n", clock(t.ApproveBy), clock(t.ExecuteBy), clock(t.GrantUntil))
+	}
 	if t.Why != "" {
 		fmt.Fprintf(w, "why        %s (log entry %d)\n", t.Why, t.Entry)
 	}
@@ -133,6 +141,10 @@ func printTicket(w io.Writer, t admin.TicketView) {
 
 // printAsk says what a plan lets through and on which ground: what is shown before a decision and before a signature.
 func printAsk(w io.Writer, p approval.Plan) {
+	if p.Change != nil {
+		printChange(w, p)
+		return
+	}
 	fmt.Fprintf(w, "lets       calls of %s reach %s in %s (%s), at most %d calls, for %s\n", strings.Join(p.Scope.Trunks, ", "), strings.Join(p.Scope.Groups, ", "),
 		strings.Join(p.Scope.Regions, ", "), p.Scope.Country, p.Scope.MaxCalls, p.GrantFor)
 	fmt.Fprintf(w, "held for   %s\n", strings.Join(p.Grounds, "; "))
@@ -141,6 +153,15 @@ func printAsk(w io.Writer, p approval.Plan) {
 	for _, a := range p.Alternatives {
 		fmt.Fprintf(w, "instead    %s: %s\n", a.Option, a.WhyNot)
 	}
+}
+
+// printChange says what a change of the policy is: it lets no call through by itself.
+func printChange(w io.Writer, p approval.Plan) {
+	fmt.Fprintf(w, "changes    the policy %s\n           to         %s\n", p.Change.From, p.Change.To)
+	for _, x := range p.Change.Widenings {
+		fmt.Fprintf(w, "wider      %s\n", x)
+	}
+	fmt.Fprintf(w, "lasts      until another policy is accepted; cordon policy diff shows what was and what is\n")
 }
 
 type gateApprove struct {

@@ -226,10 +226,13 @@ type checkCmd struct {
 	File      string `arg:"" optional:"" help:"Configuration file."`
 	Guardrail string `name:"import-guardrail" help:"Turn a guardrail (JSON) into a route of this file, and print it." type:"existingfile"`
 	At        string `help:"Judge as of this day (YYYY-MM-DD); default: now."`
+	Against   string `help:"Say, too, whether it opens a ticket: at the node with this address, or by the log in this folder. Exit code 3 when it does." placeholder:"URL|DIR"`
+	Token     string `help:"File with the bearer token for --against=URL; else the variable CORDON_TOKEN." type:"existingfile"`
+	Roots     string `help:"PEM roots of that interface's certificate." type:"existingfile"`
 }
 
-// Run explains a configuration. Exit code 1 when it has errors.
-func (c *checkCmd) Run(s streams) error {
+// Run explains a configuration. Exit code 1 when it has errors, 3 when it opens a ticket where it is held against a policy.
+func (c *checkCmd) Run(ctx context.Context, s streams) error {
 	if c.Guardrail != "" {
 		data, err := os.ReadFile(c.Guardrail)
 		if err != nil {
@@ -265,6 +268,9 @@ func (c *checkCmd) Run(s streams) error {
 	}
 	if len(problems) > 0 {
 		return coded{problems, 1}
+	}
+	if c.Against != "" {
+		return c.against(ctx, s, cfg)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ type cli struct {
 	Demo     demoCmd     `cmd:"" help:"Play the main story on loopback: calls, a lawful failover, the gate, the log."`
 	Status   statusCmd   `cmd:"" help:"One screen of what is up, degraded, down or held, since when, and why."`
 	Gate     gateCmd     `cmd:"" help:"The manual-approval gate."`
+	Policy   policyCmd   `cmd:"" help:"The policy that people accepted, what a configuration has otherwise, and what waits for signatures."`
 	Plan     planCmd     `cmd:"" help:"Where would a call go now, and why? Nothing is dialled."`
 	Service  serviceCmd  `cmd:"" help:"What is in service: trunks, groups, targets, regions."`
 	Sever    severCmd    `cmd:"" help:"Cut a trunk, a group or a region off at once: no call, no probe, nothing. Another person puts it back."`

@@ -53,6 +53,9 @@ func (s screen) head(o *admin.Overview) {
 	fmt.Fprintf(s, "%s  %s  up since %s  %d calls\n%s: %s\n", o.Node, o.Software, clock(o.Since), o.Calls, o.Document.Status, s.brief(o.Document.Why))
 	fmt.Fprintf(s, "policy %s, home %s, allowed %s, generation %d, digest %.12s\n", o.Policy.Preset, o.Policy.Home,
 		cmp.Or(strings.Join(o.Policy.Allow, " "), "home alone"), o.Policy.Generation, o.Policy.PolicyDigest)
+	if h := o.Policy.Held; h != nil {
+		fmt.Fprintf(s, "held       a wider policy since %s, %d widenings, ticket %s: cordon policy pending\n", clock(h.Since), h.Widenings, dash(strings.TrimSpace(h.Ticket+" "+h.State)))
+	}
 	for _, x := range o.Policy.Suspended {
 		fmt.Fprintf(s, "suspended  %s\n", s.brief(x))
 	}
