@@ -374,3 +374,19 @@ func TestALongPolicyStandsInPieces(t *testing.T) {
 		t.Errorf("accepted again: %v", causes)
 	}
 }
+
+// A deputy for a role that nobody holds is somebody who can sign: what is wider waits for him, and his word counts.
+func TestADeputyIsSomebodyWhoCanSign(t *testing.T) {
+	dir := t.TempDir()
+	deputy := strings.NewReplacer("{id: ben, roles: [business_owner]", "{id: ben, roles: [operator], deputy_for: [business_owner]").Replace
+	n := boot(t, writeConfig(t, dir, deputy(nodeConfig)))
+	defer n.Stop(context.Background(), 0)
+	reloaded(t, n, dir, deputy(allowing(", aws:eu-north-1")), "")
+	if permitted(n, stockholm) {
+		t.Fatal("taken without a signature")
+	}
+	signed(t, n)
+	if causes, _ := accepted(t, n); !permitted(n, stockholm) || !slices.Equal(causes, []string{"first_start", "signed"}) {
+		t.Errorf("%v", causes)
+	}
+}

@@ -72,7 +72,7 @@ func (s Secret) from(dir string) Secret {
 }
 
 func (p Person) charter(dir string) (charter.Person, error) {
-	out := charter.Person{Person: p.ID, Roles: p.Roles, Scopes: p.Scopes}
+	out := charter.Person{Person: p.ID, Roles: p.Roles, Scopes: p.Scopes, DeputyFor: p.DeputyFor}
 	out.Expires, _ = parseDay(p.Expires, true)
 	for _, k := range p.Keys {
 		out.Keys = append(out.Keys, k.Public)
@@ -289,7 +289,7 @@ func (h *holder) canSign(rules approval.Rules) (bool, error) {
 	}
 	now := charter.Charter{Gate: gate}
 	for _, p := range h.file.People {
-		now.People = append(now.People, charter.Person{Person: p.ID, Roles: p.Roles})
+		now.People = append(now.People, charter.Person{Person: p.ID, Roles: p.Roles, DeputyFor: p.DeputyFor})
 	}
 	return now.CanSign(), nil
 }

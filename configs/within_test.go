@@ -50,7 +50,7 @@ var choices = map[string][]string{
 	"gate":      {"approve_in: 30m", "approve_in: 20m", "approve_in: 40m", "quorum: 3", "opinion_required: false"},
 	"anna":      {"", ", operator", ", business_owner"},
 	"token":     {"T1", "T9"},
-	"ben":       {"  - {id: ben, roles: [business_owner], token: {env: T2}}\n", "  - {id: eve, roles: [business_owner], token: {env: T4}}\n", ""},
+	"ben":       {"  - {id: ben, roles: [business_owner], token: {env: T2}}\n", "  - {id: eve, roles: [business_owner], token: {env: T4}}\n", "", "  - {id: ben, roles: [operator], deputy_for: [business_owner], token: {env: T2}}\n"},
 	"retention": {"retention: [{class: m, trunks: [carrier], keep: 7y, reason: r, binding: true}]\n", "retention: [{class: m, keep: 1y, reason: r}]\n", "", "retention: [{class: m, trunks: [carrier], keep: 8y, reason: r}]\n"},
 	"notify": {
 		"notify:\n  - {name: duty, type: webhook, url: 'http://127.0.0.1:9/a', secret: {env: SECRET}}\n", "notify:\n  - {name: duty, type: webhook, url: 'http://127.0.0.1:9/b', secret: {env: SECRET}}\n", "",

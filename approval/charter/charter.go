@@ -61,12 +61,14 @@ type Suspensions struct {
 
 // Person is somebody who may sign in. Mark is a keyed hash of everything else that the configuration says of the person, above all what is signed in with.
 type Person struct {
-	Person  string    `json:"person"`
-	Roles   []string  `json:"roles"`
-	Scopes  []string  `json:"scopes"`
-	Expires time.Time `json:"expires,omitzero"` // zero: never
-	Keys    []string  `json:"keys,omitempty"`   // public keys; two people vouch for each, but for those of the first start that knows any
-	Mark    string    `json:"mark"`
+	Person string   `json:"person"`
+	Roles  []string `json:"roles"`
+	Scopes []string `json:"scopes"`
+	// DeputyFor are the roles that the person acts in while everybody who holds them is absent. Mark covers them, too, so another one is another mark.
+	DeputyFor []string  `json:"deputy_for,omitempty"`
+	Expires   time.Time `json:"expires,omitzero"` // zero: never
+	Keys      []string  `json:"keys,omitempty"`   // public keys; two people vouch for each, but for those of the first start that knows any
+	Mark      string    `json:"mark"`
 }
 
 // Destination is something beside calls that this node sends to. Mark is a keyed hash of how.
@@ -127,6 +129,9 @@ func (c Charter) sorted() Charter {
 	c.People = set(c.People, func(a, b Person) int { return strings.Compare(a.Person, b.Person) })
 	for i := range c.People {
 		p := &c.People[i]
+		if len(p.DeputyFor) > 0 {
+			p.DeputyFor = set(p.DeputyFor, strings.Compare)
+		}
 		p.Roles, p.Scopes = set(p.Roles, strings.Compare), set(p.Scopes, strings.Compare)
 	}
 	c.Destinations = set(c.Destinations, func(a, b Destination) int { return strings.Compare(a.key(), b.key()) })

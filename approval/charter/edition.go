@@ -27,5 +27,11 @@ func (c Charter) Adopt(next Charter) (adopted Charter, parts []string) {
 			c.Regions[i].Position = next.Regions[j].Position
 		}
 	}
+	for i := range c.People { // whose mark says the same deputises for the same
+		p := &c.People[i]
+		if j := slices.IndexFunc(next.People, func(n Person) bool { return n.Person == p.Person && n.Mark == p.Mark }); j >= 0 {
+			p.DeputyFor = next.People[j].DeputyFor
+		}
+	}
 	return c.sorted(), slices.Clone(laterParts[2])
 }

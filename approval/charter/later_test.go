@@ -83,9 +83,13 @@ func TestPartsAreAdoptedOnce(t *testing.T) {
 		}
 	}
 	next.Policy.Preset = sovereign.EEAPlusAdequacy
+	next.People[0].DeputyFor, next.People[1].DeputyFor, next.People[1].Mark = []string{"business_owner"}, []string{"ciso"}, "another"
 	full, parts := first.Adopt(next)
 	if len(parts) != 5 || full.Policy.Preset == next.Policy.Preset || full.Regions[0].Position == nil || full.Position == nil || len(full.Running) != 3 || len(full.Retention) != 2 {
 		t.Fatalf("%v: %+v", parts, full)
+	}
+	if got := full.People; len(got[0].DeputyFor) != 1 || len(got[1].DeputyFor) != 0 {
+		t.Errorf("deputies: %+v", got)
 	}
 	later := base(t)
 	later.Evidence, later.Position, later.Running, later.Retention = Evidence{Weak: "alert"}, nil, map[string]Running{CommonRule: {"finish", time.Hour}}, nil

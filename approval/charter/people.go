@@ -3,6 +3,9 @@ package charter
 import (
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/approval"
 )
 
 // people compares who may sign in. Somebody who goes, or has less to say, makes it narrower as long as the others can still sign what widens it.
@@ -52,54 +55,50 @@ func list(words []string) string {
 	return strings.Join(words, ", ")
 }
 
-// CanSign says whether the people of the charter can reach its quorum, each in a role of its own, and give the opinion where one is needed. Whether what they sign in
-// with has expired makes no difference: else waiting would open the gate.
+// CanSign says whether the people of the charter can reach its quorum, each in a role of its own, and give the opinion where one is needed: as the gate counts them, at
+// some time. A deputy counts while everybody who holds the role is absent, and in no other. Whether what people sign in with has expired makes no difference, nor who is
+// away now: else waiting would open the gate.
 func (c Charter) CanSign() bool {
 	r, err := c.GateRules()
 	if err != nil {
 		return true // what is not understood opens nothing
 	}
-	var approvers []Person
+	var people []approval.Holder
 	advised := !r.NeedOpinion
+	var deputised []string
 	for _, p := range c.People {
-		if slices.Contains(p.Roles, r.OpinionRole) {
-			advised = true
-			if r.Mode != "approve" {
-				continue // who advises does not decide, in whatever role
-			}
-			p.Roles = []string{r.OpinionRole} // nor in another one, where the policy has the adviser approve
+		people = append(people, approval.Holder{Person: p.Person, Roles: p.Roles, DeputyFor: p.DeputyFor})
+		advised = advised || slices.Contains(p.Roles, r.OpinionRole) || slices.Contains(p.DeputyFor, r.OpinionRole)
+		deputised = append(deputised, p.DeputyFor...)
+	}
+	slices.Sort(deputised)
+	deputised = slices.Compact(deputised)
+	if len(deputised) > maxDeputised {
+		return true
+	}
+	for which := range 1 << len(deputised) {
+		if advised && approval.Together(away(people, deputised, which), r, always) >= r.Quorum {
+			return true
 		}
-		approvers = append(approvers, p)
 	}
-	roles := r.Roles
-	if r.Mode == "approve" {
-		roles = append(slices.Clone(roles), r.OpinionRole)
-	}
-	return advised && places(approvers, roles) >= r.Quorum
+	return false
 }
 
-// places is how many roles can be filled at once, each by somebody else: a matching, one augmenting path at a time.
-func places(people []Person, roles []string) int {
-	holder := map[string]int{}
-	var seat func(person int, tried map[string]bool) bool
-	seat = func(person int, tried map[string]bool) bool {
-		for _, role := range people[person].Roles {
-			if tried[role] || !slices.Contains(roles, role) {
-				continue
-			}
-			tried[role] = true
-			if other, taken := holder[role]; !taken || seat(other, tried) {
-				holder[role] = person
-				return true
+// maxDeputised bounds the ways in which holders may be away. There are fewer roles than that.
+const maxDeputised = 12
+
+// always is a time within the absences that away makes.
+var always = time.Unix(1, 0)
+
+// away is people with everybody absent who holds one of the roles whose bit is set in which.
+func away(people []approval.Holder, roles []string, which int) []approval.Holder {
+	out := slices.Clone(people)
+	for i := range out {
+		for bit, role := range roles {
+			if which&(1<<bit) != 0 && slices.Contains(out[i].Roles, role) {
+				out[i].Absent = []approval.Absence{{From: time.Unix(0, 0), Until: time.Unix(2, 0)}}
 			}
 		}
-		return false
 	}
-	n := 0
-	for i := range people {
-		if seat(i, map[string]bool{}) {
-			n++
-		}
-	}
-	return n
+	return out
 }

@@ -223,23 +223,34 @@ func TestWhatWidensAndWhatDoesNot(t *testing.T) {
 func TestWhoCanSign(t *testing.T) {
 	p := func(id string, roles ...string) Person { return Person{Person: id, Roles: roles} }
 	dpo := p("d", "dpo")
+	deputy := func(id string, roles ...string) Person { return Person{Person: id, DeputyFor: roles} }
 	for name, x := range map[string]struct {
 		change func(*approval.Rules)
 		people []Person
 		want   bool
 	}{
-		"nobody":                       {nil, nil, false},
-		"one":                          {nil, []Person{p("a", "ciso", "business_owner"), dpo}, false},
-		"two in one role":              {nil, []Person{p("a", "ciso"), p("b", "ciso"), dpo}, false},
-		"two":                          {nil, []Person{p("a", "ciso"), p("b", "business_owner"), dpo}, true},
-		"two, one must give way":       {nil, []Person{p("a", "ciso", "business_owner"), p("b", "ciso"), dpo}, true},
-		"no adviser":                   {nil, []Person{p("a", "ciso"), p("b", "business_owner")}, false},
-		"no adviser, and none needed":  {func(r *approval.Rules) { r.NeedOpinion = false }, []Person{p("a", "ciso"), p("b", "business_owner")}, true},
-		"the adviser does not count":   {nil, []Person{p("a", "ciso"), p("b", "business_owner", "dpo")}, false},
-		"the adviser approves":         {func(r *approval.Rules) { r.Mode = "approve" }, []Person{p("a", "ciso"), p("b", "dpo")}, true},
-		"the adviser, in another role": {func(r *approval.Rules) { r.Mode = "approve" }, []Person{p("a", "business_owner", "dpo"), p("b", "dpo")}, false},
-		"a role that does not approve": {nil, []Person{p("a", "ciso"), p("b", "operator"), dpo}, false},
-		"three, and there are two":     {func(r *approval.Rules) { r.Quorum = 3 }, []Person{p("a", "ciso"), p("b", "business_owner"), dpo}, false},
+		"nobody":                                {nil, nil, false},
+		"one":                                   {nil, []Person{p("a", "ciso", "business_owner"), dpo}, false},
+		"two in one role":                       {nil, []Person{p("a", "ciso"), p("b", "ciso"), dpo}, false},
+		"two":                                   {nil, []Person{p("a", "ciso"), p("b", "business_owner"), dpo}, true},
+		"two, one must give way":                {nil, []Person{p("a", "ciso", "business_owner"), p("b", "ciso"), dpo}, true},
+		"no adviser":                            {nil, []Person{p("a", "ciso"), p("b", "business_owner")}, false},
+		"no adviser, and none needed":           {func(r *approval.Rules) { r.NeedOpinion = false }, []Person{p("a", "ciso"), p("b", "business_owner")}, true},
+		"the adviser does not count":            {nil, []Person{p("a", "ciso"), p("b", "business_owner", "dpo")}, false},
+		"the adviser approves":                  {func(r *approval.Rules) { r.Mode = "approve" }, []Person{p("a", "ciso"), p("b", "dpo")}, true},
+		"the adviser, in another role":          {func(r *approval.Rules) { r.Mode = "approve" }, []Person{p("a", "business_owner", "dpo"), p("b", "dpo")}, false},
+		"a role that does not approve":          {nil, []Person{p("a", "ciso"), p("b", "operator"), dpo}, false},
+		"a deputy for a role that nobody holds": {nil, []Person{p("a", "ciso"), deputy("b", "business_owner"), dpo}, true},
+		"a deputy for the role of the only other one":                    {nil, []Person{p("a", "ciso"), deputy("b", "ciso"), dpo}, false},
+		"a deputy whose role is held by who has the other one, too":      {nil, []Person{p("a", "ciso", "business_owner"), deputy("b", "business_owner"), dpo}, false},
+		"two deputies of one who has both roles, while that one is away": {nil, []Person{p("a", "ciso", "business_owner"), deputy("b", "business_owner"), deputy("c", "ciso"), dpo}, true},
+		"a deputy who has a role, too":                                   {nil, []Person{p("a", "business_owner"), {Person: "b", Roles: []string{"ciso"}, DeputyFor: []string{"business_owner"}}, dpo}, true},
+		"one person in both":                                             {nil, []Person{{Person: "b", Roles: []string{"ciso"}, DeputyFor: []string{"business_owner"}}, dpo}, false},
+		"a deputy for a role that does not approve":                      {nil, []Person{p("a", "ciso"), deputy("b", "operator"), dpo}, false},
+		"the opinion of a deputy":                                        {nil, []Person{p("a", "ciso"), p("b", "business_owner"), deputy("d", "dpo")}, true},
+		"who deputises for the adviser does not count":                   {nil, []Person{p("a", "ciso"), {Person: "b", Roles: []string{"business_owner"}, DeputyFor: []string{"dpo"}}}, false},
+		"a deputy approves for the adviser":                              {func(r *approval.Rules) { r.Mode = "approve" }, []Person{p("a", "ciso"), deputy("b", "dpo")}, true},
+		"three, and there are two":                                       {func(r *approval.Rules) { r.Quorum = 3 }, []Person{p("a", "ciso"), p("b", "business_owner"), dpo}, false},
 	} {
 		if got := (Charter{Gate: rules(t, x.change), People: x.people}).CanSign(); got != x.want {
 			t.Errorf("%s: %v", name, got)
