@@ -253,7 +253,7 @@ func (s *Server) closeIncident(w http.ResponseWriter, r *http.Request, id Identi
 	return s.did(w, i, err)
 }
 
-// reportIncident gives a drafted report: ?stage=initial&format=json|ir|html&contacts=true. People stand in it for those alone who may write.
+// reportIncident gives a drafted report: ?stage=initial&format=json|ir|html|pdf&contacts=true. People stand in it for those alone who may write.
 func (s *Server) reportIncident(w http.ResponseWriter, r *http.Request, id Identity) error {
 	i, err := s.named(r)
 	if err != nil {
@@ -280,8 +280,10 @@ func (s *Server) reportIncident(w http.ResponseWriter, r *http.Request, id Ident
 	case "html":
 		write, kind = d.HTML, "text/html; charset=utf-8"
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+	case "pdf":
+		write, kind = d.PDF, "application/pdf"
 	default:
-		return &Problem{Status: http.StatusBadRequest, Title: "no such format", Hint: "json, ir or html"}
+		return &Problem{Status: http.StatusBadRequest, Title: "no such format", Hint: "json, ir, html or pdf"}
 	}
 	doc, err := write()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/internal/page"
 )
 
 // Breach is one breach of personal data: what GDPR Art. 33(5) has the controller document, whether it was notified or not.
@@ -212,17 +213,10 @@ func (r Breaches) Late() bool {
 }
 
 // Page is the register for people.
-func (r Breaches) Page() Page {
-	p := Page{
-		Title: "Breaches of personal data", Lead: "No breach of personal data is on record.",
-		Facts: append([][2]string{{"period", r.Period.String()}, {"made", moment(r.MadeAt) + " UTC"}}, r.Cover.facts()...),
-		Notes: []string{
-			"The register of GDPR Art. 33(5): every breach that people said was known in the period, notified or not. It holds what people wrote down, and no name of anybody.",
-			"Whoever processes for another controller tells that controller, Art. 33(2): such breaches stand here as well, and their 72 hours are the controller's.",
-		},
-	}
+func (r Breaches) Page() page.Document {
 	open := 0
-	list := Table{Caption: "Breaches", Head: []string{"incident", "known", "notify until", "standing", "notified", "risk", "open"}, None: "None."}
+	list := page.Table{Columns: page.Columns("incident", "known", "notify until", "standing", "notified", "risk", "open"), None: "None."}
+	list.Columns[0].Whole = true
 	for i := range r.Breaches {
 		b := &r.Breaches[i]
 		first := ""
@@ -232,21 +226,37 @@ func (r Breaches) Page() Page {
 		if len(b.Open) > 0 {
 			open++
 		}
-		list.Rows = append(list.Rows, []string{b.Incident, moment(b.Known), moment(b.Due), strings.ReplaceAll(b.Standing, "_", " "), first, b.Risk, strings.Join(b.Open, "; ")})
+		row := page.Row(b.Incident, moment(b.Known), moment(b.Due), strings.ReplaceAll(b.Standing, "_", " "), first, b.Risk, strings.Join(b.Open, "; "))
+		if b.Standing == BreachLate {
+			row[3].Tone = page.Bad
+		}
+		list.Rows = append(list.Rows, row)
 	}
+	lead := page.Callout{Tone: page.Good, Text: "No breach of personal data is on record."}
 	if n := len(r.Breaches); n > 0 {
-		p.Lead = counted(n, "breach", "breaches") + "; for " + number(uint64(open)) + " something is still to be done or written down."
+		lead.Text = counted(n, "breach", "breaches") + "; for " + number(uint64(open)) + " something is still to be done or written down."
 	}
-	p.Tables = append(p.Tables, list)
+	switch {
+	case r.Late():
+		lead.Tone = page.Bad
+	case open > 0:
+		lead.Tone = page.Warn
+	}
+	d := paper("Breaches of personal data", "GDPR Art. 33(5)", r.Period, r.Cover, r.MadeAt, lead)
+	d.Blocks = append(append(d.Blocks, r.Cover.facts()), table("Breaches", list)...)
 	for i := range r.Breaches {
-		p.Tables = append(p.Tables, r.Breaches[i].table())
+		x := &r.Breaches[i]
+		d.Blocks = append(d.Blocks, page.Heading{Text: x.Incident + ": " + x.Title, Level: 3}, x.table())
 	}
-	return p
+	d.Blocks = append(d.Blocks, r.Cover.end(
+		"The register of GDPR Art. 33(5): every breach that people said was known in the period, notified or not. It holds what people wrote down, and no name of anybody.",
+		"Whoever processes for another controller tells that controller, Art. 33(2): such breaches stand here as well, and their 72 hours are the controller's.")...)
+	return d
 }
 
 // table is everything about one breach.
-func (x *Breach) table() Table {
-	t := Table{Caption: x.Incident + ": " + x.Title, Head: []string{"what", "value"}}
+func (x *Breach) table() page.Table {
+	t := page.Table{Columns: []page.Column{{Name: "what", Share: 24}, {Name: "value", Share: 76}}}
 	approx := func(n uint64) string {
 		if n == 0 {
 			return ""
@@ -268,7 +278,7 @@ func (x *Breach) table() Table {
 		{"incident closed", moment(x.Closed)},
 	} {
 		if row[1] != "" {
-			t.Rows = append(t.Rows, row[:])
+			t.Rows = append(t.Rows, page.Row(row[:]...))
 		}
 	}
 	for i, s := range x.Notified {
@@ -283,10 +293,10 @@ func (x *Breach) table() Table {
 		if s.Digest != "" {
 			value += ", document SHA-256 " + s.Digest
 		}
-		t.Rows = append(t.Rows, []string{what, value + fmt.Sprintf(" (entry %d)", s.Seq)})
+		t.Rows = append(t.Rows, page.Row(what, value+fmt.Sprintf(" (entry %d)", s.Seq)))
 	}
 	for _, ph := range x.Phases {
-		t.Rows = append(t.Rows, []string{"documented", moment(ph.At) + ": " + strings.Join(ph.What, ", ") + fmt.Sprintf(" (entry %d)", ph.Seq)})
+		t.Rows = append(t.Rows, page.Row("documented", moment(ph.At)+": "+strings.Join(ph.What, ", ")+fmt.Sprintf(" (entry %d)", ph.Seq)))
 	}
 	return t
 }

@@ -78,7 +78,7 @@ func TestBreaches(t *testing.T) {
 		}
 	}
 	before := breached(t, Period{To: at(known)}, opened("A"), breachKnown("A", known)).Report(cover(), at(known))
-	if len(before.Breaches) != 0 || !strings.Contains(before.Page().Lead, "No breach") {
+	if len(before.Breaches) != 0 || !strings.Contains(before.Page().Lead.Text, "No breach") {
 		t.Errorf("a breach that was known later: %+v", before)
 	}
 	if err := NewBreaches(Period{}).Add(audit.Entry{Kind: audit.KindBreachNoted, Body: []byte("[]")}); err == nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/internal/page"
 )
 
 // Period is what a report covers: From included, To not. A zero end is open.
@@ -43,8 +44,13 @@ func CoverOf(v audit.Verification) Cover {
 	return Cover{v.Origin, v.Size, v.Root, v.Unsigned, v.Checkpoint}
 }
 
-func (c Cover) facts() [][2]string {
-	out := [][2]string{
+// foot is what stands at the foot of each printed page.
+func (c Cover) foot() string {
+	return fmt.Sprintf("%s, checkpoint of %d entries, root %s", c.Origin, c.Size, c.Root)
+}
+
+func (c Cover) facts() page.Facts {
+	out := page.Facts{
 		{"log", c.Origin}, {"checkpoint", fmt.Sprintf("%d entries, root %s", c.Size, c.Root)},
 	}
 	if c.Unsigned > 0 {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cordonsip/cordon/internal/page"
 )
 
 // Arrangement is what the operator declares of one trunk or edge group: what the register of information (DORA Art. 28(3), ITS (EU) 2024/2956) asks of a contract.
@@ -155,42 +157,43 @@ func (a Arrangement) drift(seen []Seen) (out []Drift) {
 }
 
 // Page is the register for people.
-func (r Register) Page() Page {
-	p := Page{
-		Title: "Register of information: what this edge knows", Lead: "No country was observed that is not declared.",
-		Facts: append([][2]string{{"period", r.Period.String()}, {"made", moment(r.MadeAt) + " UTC"}}, r.Cover.facts()...),
-		Notes: []string{
-			"Columns are those of Commission Implementing Regulation (EU) 2024/2956; DORA Art. 28(3). One row for each arrangement and country.",
-			"\"(to be written)\" marks what nobody declared here: write it into provider of the party, or into the register by hand.",
-			"What is observed is what receipts say of places that were declared for addresses: an address outside every declaration was refused, and is no row here.",
-		},
-	}
-	drift := Table{Caption: "Drift between declared and observed countries", Head: []string{"party", "plane", "country", "what", "calls", "entries"}, None: "None."}
+func (r Register) Page() page.Document {
+	drift := page.Table{Columns: page.Columns("party", "plane", "country", "what", "calls", "entries"), None: "None."}
+	drift.Columns[4].Right = true
 	var wrong []string
 	for _, d := range r.Drift {
-		entries := ""
+		what, entries := page.Cell{Text: strings.ReplaceAll(d.What, "_", " ")}, ""
 		if d.What == "observed_not_declared" {
 			wrong = union(wrong, []string{d.Country + " (" + d.Party + ")"})
-			entries = fmt.Sprintf("%d to %d", d.FirstSeq, d.LastSeq)
+			what.Tone, entries = page.Bad, fmt.Sprintf("%d to %d", d.FirstSeq, d.LastSeq)
 		}
-		drift.Rows = append(drift.Rows, []string{d.Party, d.Plane, d.Country, strings.ReplaceAll(d.What, "_", " "), number(d.Calls), entries})
+		row := page.Row(d.Party, d.Plane, d.Country, "", number(d.Calls), entries)
+		row[3] = what
+		drift.Rows = append(drift.Rows, row)
 	}
+	lead := page.Callout{Tone: page.Good, Text: "No country was observed that is not declared."}
 	if len(wrong) > 0 {
-		p.Lead = "Observed and not declared: " + strings.Join(wrong, ", ") + "."
+		lead = page.Callout{Tone: page.Bad, Text: "Observed and not declared: " + strings.Join(wrong, ", ") + "."}
 	}
-	p.Tables = append(p.Tables, drift)
+	d := paper("Register of information: what this edge knows", "DORA Art. 28(3); ITS (EU) 2024/2956", r.Period, r.Cover, r.MadeAt, lead)
+	d.Blocks = append(append(d.Blocks, r.Cover.facts()), table("Drift between declared and observed countries", drift)...)
+	d.Blocks = append(d.Blocks, page.Heading{Text: "Arrangements"})
 	for _, row := range r.Rows {
-		t := Table{Caption: row.title(), Head: []string{"column", "name", "value"}}
+		t := page.Table{Columns: []page.Column{{Name: "column", Whole: true}, {Name: "name", Share: 52}, {Name: "value", Share: 34}}}
 		for _, c := range row.Cells {
-			value := c.Value
+			cell := page.Cell{Text: c.Value}
 			if c.Human {
-				value = "(to be written)"
+				cell = page.Cell{Text: "(to be written)", Tone: page.Warn}
 			}
-			t.Rows = append(t.Rows, []string{c.Column, c.Name, value})
+			t.Rows = append(t.Rows, []page.Cell{{Text: c.Column, Tone: page.Soft}, {Text: c.Name}, cell})
 		}
-		p.Tables = append(p.Tables, t)
+		d.Blocks = append(d.Blocks, page.Heading{Text: row.title(), Level: 3}, t)
 	}
-	return p
+	d.Blocks = append(d.Blocks, r.Cover.end(
+		"Columns are those of Commission Implementing Regulation (EU) 2024/2956; DORA Art. 28(3). One row for each arrangement and country.",
+		"\"(to be written)\" marks what nobody declared here: write it into provider of the party, or into the register by hand.",
+		"What is observed is what receipts say of places that were declared for addresses: an address outside every declaration was refused, and is no row here.")...)
+	return d
 }
 
 // title names the arrangement and the country of a row.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/internal/page"
 )
 
 // Summary says where calls were terminated, and what was refused, gated or wrong. GDPR Art. 5(2), 30(1)(e), 44; DORA Art. 30(2)(b).
@@ -206,44 +207,57 @@ func (b *ResidencyBuilder) Report(c Cover, at time.Time) ResidencyReport {
 }
 
 // Page is the report for people.
-func (r ResidencyReport) Page() Page {
+func (r ResidencyReport) Page() page.Document {
 	s := r.Summary
-	p := Page{
-		Title: "Residency of calls", Lead: counted(len(s.Violations), "call was", "calls were") + " terminated where the policy does not permit it.",
-		Facts: append([][2]string{
-			{"period", r.Period.String()},
-			{"made", moment(r.MadeAt) + " UTC"},
-			{"entries", fmt.Sprintf("%d to %d", s.FirstSeq, s.LastSeq)},
-			{"calls", fmt.Sprintf("%d, answered %d", s.Receipts, s.Answered)},
-			{"compliant", number(s.Compliant)},
-			{"compliant by the gate", number(s.Gated)},
-			{"refused by the policy", number(s.Refused)},
-			{"indeterminate", number(s.Indeterminate)},
-			{"violations", number(uint64(len(s.Violations)))},
-		}, r.Cover.facts()...),
-		Notes: []string{"GDPR Art. 5(2), 30(1)(e), 44; DORA Art. 30(2)(b). A call counts once in each country where it has a hop; an attempt refused is a target that was never contacted."},
+	lead := page.Callout{Tone: page.Good, Text: counted(len(s.Violations), "call was", "calls were") + " terminated where the policy does not permit it."}
+	if len(s.Violations) > 0 {
+		lead.Tone = page.Bad
 	}
+	d := paper("Residency of calls", "GDPR Art. 5(2), 30(1)(e), 44; DORA Art. 30(2)(b)", r.Period, r.Cover, r.MadeAt, lead)
 	if s.Gaps > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("The log could not be written %d times, and %d entries of those times are lost: receipts may be among them.", s.Gaps, s.Lost))
+		d.Blocks = append(d.Blocks, page.Callout{Tone: page.Warn, Word: "Gaps.", Text: fmt.Sprintf("The log could not be written %d times, and %d entries of those times are lost: receipts may be among them.", s.Gaps, s.Lost)})
 	}
-	countries := Table{Caption: "Countries", Head: []string{"country", "calls", "signalling", "media", "recording", "media packets", "attempts refused"}, None: "No call."}
-	for _, c := range s.Countries {
-		countries.Rows = append(countries.Rows, []string{c.Country, number(c.Calls), number(c.Signalling), number(c.Media), number(c.Recording), number(c.Packets), number(c.Refused)})
-	}
-	purposes := Table{Caption: "Purposes", Head: []string{"purpose", "calls"}, None: "None."}
-	for _, name := range slices.Sorted(maps.Keys(s.Purposes)) {
-		purposes.Rows = append(purposes.Rows, []string{name, number(s.Purposes[name])})
-	}
-	gates := Table{Caption: "Decisions of the gate", Head: []string{"decision", "calls"}, None: "No call went by a decision of the gate."}
-	for _, g := range s.Gates {
-		gates.Rows = append(gates.Rows, []string{g.Decision, number(g.Calls)})
-	}
-	violations := Table{Caption: "Violations", Head: []string{"entry", "call", "at", "what"}, None: "None."}
+	d.Blocks = append(d.Blocks, s.tiles(), append(page.Facts{{"entries", fmt.Sprintf("%d to %d", s.FirstSeq, s.LastSeq)}}, r.Cover.facts()...))
+	violations := page.Table{Columns: page.Columns("entry", "call", "at", "what"), None: "None."}
+	violations.Columns[0].Right, violations.Columns[2].Whole = true, true
 	for _, v := range s.Violations {
-		violations.Rows = append(violations.Rows, []string{number(v.Seq), v.CallRef, moment(v.At), v.What})
+		violations.Rows = append(violations.Rows, page.Row(number(v.Seq), v.CallRef, moment(v.At), v.What))
 	}
-	p.Tables = []Table{violations, countries, purposes, gates}
-	return p
+	countries := page.Table{Columns: figures(1, "country", "calls", "signalling", "media", "recording", "media packets", "attempts refused"), None: "No call."}
+	for _, c := range s.Countries {
+		countries.Rows = append(countries.Rows, page.Row(c.Country, number(c.Calls), number(c.Signalling), number(c.Media), number(c.Recording), number(c.Packets), number(c.Refused)))
+	}
+	purposes := page.Table{Columns: figures(1, "purpose", "calls"), None: "None."}
+	for _, name := range slices.Sorted(maps.Keys(s.Purposes)) {
+		purposes.Rows = append(purposes.Rows, page.Row(strings.ReplaceAll(name, "_", " "), number(s.Purposes[name])))
+	}
+	gates := page.Table{Columns: figures(1, "decision", "calls"), None: "No call went by a decision of the gate."}
+	for _, g := range s.Gates {
+		gates.Rows = append(gates.Rows, page.Row(g.Decision, number(g.Calls)))
+	}
+	d.Blocks = append(d.Blocks, slices.Concat(table("Violations", violations), table("Countries", countries), table("Purposes", purposes), table("Decisions of the gate", gates),
+		r.Cover.end("A call counts once in each country where it has a hop; an attempt refused is a target that was never contacted."))...)
+	return d
+}
+
+// tiles are the counts of calls by what the receipts say.
+func (s Summary) tiles() page.Tiles {
+	tone := func(n uint64, t page.Tone) page.Tone {
+		if n == 0 {
+			return page.Plain
+		}
+		return t
+	}
+	wrong := uint64(len(s.Violations))
+	return page.Tiles{
+		{Name: "calls", Value: number(s.Receipts)},
+		{Name: "answered", Value: number(s.Answered)},
+		{Name: "compliant", Value: number(s.Compliant)},
+		{Name: "compliant by the gate", Value: number(s.Gated)},
+		{Name: "refused by the policy", Value: number(s.Refused)},
+		{Name: "indeterminate", Value: number(s.Indeterminate), Tone: tone(s.Indeterminate, page.Warn)},
+		{Name: "violations", Value: number(wrong), Tone: tone(wrong, page.Bad)},
+	}
 }
 
 // whatOf names the hops of a call with their places and grounds.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cordonsip/cordon/internal/page"
 )
 
 // Safeguard is what a transfer to a party rests on once people opened the gate: an entry of the catalogue of legal bases.
@@ -110,34 +112,38 @@ func categories(plane string) []string {
 }
 
 // Page is the record for people.
-func (t Transfers) Page() Page {
-	p := Page{
-		Title: "Transfers to third countries", Lead: "Nothing was transferred to a third country.",
-		Facts: append([][2]string{{"period", t.Period.String()}, {"made", moment(t.MadeAt) + " UTC"}, {"calls", number(t.Calls)}}, t.Cover.facts()...),
-		Notes: []string{
-			"For the record of processing activities: GDPR Art. 30(1)(d) recipients, (e) third countries and the documentation of suitable safeguards.",
-			"A call that only rang is counted: its signalling was there. Purposes, erasure periods and the controller are not known to an edge.",
-		},
-	}
-	table := Table{Caption: "Recipients", Head: []string{"country", "recipient", "provider", "planes", "data", "basis", "calls", "first", "last", "open"}, None: "None."}
+func (t Transfers) Page() page.Document {
+	recipients := page.Table{Columns: page.Columns("country", "recipient", "data", "basis", "calls", "first and last"), None: "None."}
+	recipients.Columns[4].Right, recipients.Columns[5].Whole = true, true
 	open := 0
 	for _, r := range t.Transfers {
-		provider := r.Provider
-		if r.Identifier != "" {
-			provider = strings.TrimSpace(provider + " " + r.Identifier)
-		}
+		basis := page.Cell{Text: r.Basis}
 		if r.Open != "" {
 			open++
+			basis = page.Cell{Text: r.Basis, Notes: []string{"Open: " + r.Open}, Tone: page.Bad}
 		}
-		table.Rows = append(table.Rows, []string{
-			r.Country, r.Recipient, provider, strings.Join(r.Planes, ", "), strings.Join(r.Categories, ", "), r.Basis, number(r.Calls), moment(r.First), moment(r.Last), r.Open,
+		recipients.Rows = append(recipients.Rows, []page.Cell{
+			{Text: r.Country},
+			{Text: r.Recipient, Notes: []string{r.Provider, r.Identifier}},
+			{Text: strings.Join(r.Categories, ", "), Notes: []string{strings.Join(r.Planes, ", ")}},
+			basis,
+			{Text: number(r.Calls)},
+			{Text: moment(r.First), Notes: []string{moment(r.Last)}},
 		})
 	}
+	lead := page.Callout{Tone: page.Good, Text: "Nothing was transferred to a third country."}
 	if n := len(t.Transfers); n > 0 {
-		p.Lead = counted(n, "recipient in a third country", "recipients in third countries") + "; " + counted(open, "lacks documentation", "lack documentation") + "."
+		lead = page.Callout{Tone: page.Good, Text: counted(n, "recipient in a third country", "recipients in third countries") + "; " + counted(open, "lacks documentation", "lack documentation") + "."}
 	}
-	p.Tables = []Table{table}
-	return p
+	if open > 0 {
+		lead.Tone = page.Bad
+	}
+	d := paper("Transfers to third countries", "record of processing activities, GDPR Art. 30(1)(d) and (e)", t.Period, t.Cover, t.MadeAt, lead)
+	d.Blocks = append(append(d.Blocks, append(page.Facts{{"calls", number(t.Calls)}}, t.Cover.facts()...)), table("Recipients", recipients)...)
+	d.Blocks = append(d.Blocks, t.Cover.end(
+		"For the record of processing activities: GDPR Art. 30(1)(d) recipients, (e) third countries and the documentation of suitable safeguards.",
+		"A call that only rang is counted: its signalling was there. Purposes, erasure periods and the controller are not known to an edge.")...)
+	return d
 }
 
 func counted(n int, one, many string) string {

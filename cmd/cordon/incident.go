@@ -24,7 +24,7 @@ type incidentCmd struct {
 	Open      incidentOpen     `cmd:"" help:"Open an incident by hand."`
 	Update    incidentUpdate   `cmd:"" help:"Note something; say that it is over, or that a breach of personal data is known."`
 	Classify  incidentClassify `cmd:"" help:"Write down how the entity classified it. The node computes; people classify."`
-	Report    incidentReport   `cmd:"" help:"Draft the report of a stage: 76 fields, as JSON or as a page to print."`
+	Report    incidentReport   `cmd:"" help:"Draft the report of a stage: 76 fields, as JSON, as a page or as PDF."`
 	Submitted incidentSent     `cmd:"" help:"Write down that something was submitted to an authority; nothing is sent."`
 	Breach    incidentBreach   `cmd:"" help:"Document a breach of personal data: facts, effects, remedial action, risk, delay (GDPR Art. 33)."`
 	Close     incidentClose    `cmd:"" help:"End an incident."`
@@ -251,13 +251,16 @@ type incidentReport struct {
 	api
 	ID           string `arg:"" help:"Id of the incident."`
 	Stage        string `enum:"initial,intermediate,final" default:"initial" help:"initial, intermediate or final."`
-	Format       string `enum:"json,ir,html" default:"json" help:"json: everything; ir: the report alone, with the names of IR-1.2.1; html: a page to read and print."`
+	Format       string `enum:"json,ir,html,pdf" default:"json" help:"json: everything; ir: the report alone, with the names of IR-1.2.1; html: a page to read; pdf: the same to send and to keep."`
 	Out          string `help:"Write into this file, which must not exist, in place of printing it."`
 	WithContacts bool   `help:"Name the contacts of the configuration: people."`
 }
 
 // Run drafts a report.
 func (c *incidentReport) Run(ctx context.Context, s streams) error {
+	if c.Format == "pdf" && c.Out == "" && isTerminal(s.out) {
+		return errPDF("--out")
+	}
 	q := url.Values{"stage": {c.Stage}, "format": {c.Format}}
 	if c.WithContacts {
 		q.Set("contacts", "true")

@@ -46,6 +46,7 @@ func TestAnIncidentByCommands(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	do(1, []string{"exist"}, "incident", "report", id, "--format=html", "--out="+file)
+	do(0, []string{"%PDF-1.7", "startxref"}, "incident", "report", id, "--format=pdf")
 	do(0, []string{`"incidentSubmission": "initial_notification"`}, "incident", "report", id, "--format=ir")
 	do(0, []string{"submitted initial", "reference 4711", "clock intermediate: "}, "incident", "submitted", id, "--clock=initial", "--reference=4711", "--document="+file)
 	do(0, []string{"Downtime of critical services", "indication: ", "gdpr_33", "running"}, "incident", "show", id)

@@ -14,6 +14,7 @@ import (
 	"github.com/cordonsip/cordon/audit/proof"
 	"github.com/cordonsip/cordon/audit/report"
 	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/internal/page"
 )
 
 type reportCmd struct {
@@ -29,7 +30,7 @@ type overLog struct {
 	Key    string `help:"File with the public key (note verifier form), or log.keys; default: log.keys or log.vkey beside the log." placeholder:"FILE" type:"path"`
 	From   string `help:"First day (2026-11-01) or moment (RFC 3339) of the period; default: the first entry." placeholder:"WHEN"`
 	To     string `help:"Last day of the period, included, or the moment at which it ends; default: the last entry." placeholder:"WHEN"`
-	Format string `default:"text" enum:"text,json,html" help:"text, json or html (one file that needs nothing else)."`
+	Format string `default:"text" enum:"text,json,html,pdf" help:"text, json, html (one file that needs nothing else) or pdf."`
 	Out    string `short:"o" help:"Write it there; what is there already is not replaced." placeholder:"FILE" type:"path"`
 }
 
@@ -45,8 +46,8 @@ type transfersCmd struct {
 	Config string `short:"c" required:"" help:"Configuration file, which declares providers and legal bases." placeholder:"FILE" type:"path"`
 }
 
-// pages is a report in its three forms.
-type pages interface{ Page() report.Page }
+// pages is a report in its forms.
+type pages interface{ Page() page.Document }
 
 // Run reports where calls were terminated.
 func (c *residencyCmd) Run(ctx context.Context, s streams) error {
@@ -187,6 +188,9 @@ func (c *overLog) read(ctx context.Context, add func(audit.Entry) error) (report
 // write writes a report in the form that was asked for.
 func (c *overLog) write(s streams, r pages) (err error) {
 	to := s.out
+	if c.Format == "pdf" && c.Out == "" && isTerminal(s.out) {
+		return errPDF("--out")
+	}
 	if c.Out != "" {
 		f, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, os.ErrExist) {
@@ -197,13 +201,23 @@ func (c *overLog) write(s streams, r pages) (err error) {
 		defer func() { err = errors.Join(err, f.Close()) }()
 		to = f
 	}
-	switch c.Format {
-	case "json":
+	if c.Format == "json" {
 		return asJSON(to, r)
-	case "html":
-		return r.Page().HTML(to)
 	}
-	return r.Page().Text(to)
+	d := r.Page()
+	d.Maker = software()
+	switch c.Format {
+	case "html":
+		return d.HTML(to)
+	case "pdf":
+		return d.PDF(to)
+	}
+	return d.Text(to)
+}
+
+// errPDF refuses to write a PDF onto a terminal.
+func errPDF(flag string) error {
+	return coded{withHint(errors.New("a PDF is nothing for a terminal"), "name a file with "+flag+", or send it on by a pipe"), 2}
 }
 
 func asJSON(to io.Writer, v any) error {

@@ -111,6 +111,7 @@ func TestReports(t *testing.T) {
 	if text, err := os.ReadFile(page); err != nil || !strings.HasPrefix(string(text), "<!doctype html>") || !strings.Contains(html.UnescapeString(string(text)), r.Cover.Root) {
 		t.Errorf("%s, %v", text, err)
 	}
+	says(0, "%PDF-1.7", "register", state, "-c", config, "--format=pdf")
 	says(1, "file exists", "transfers", state, "-c", config, "--format=html", "-o", page)
 	says(0, "No call.", "residency", state, "--from=2099-01-01")
 	says(0, "CH       1", "residency", state, "--to="+time.Now().UTC().Format(time.DateOnly))
