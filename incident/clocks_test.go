@@ -222,6 +222,14 @@ func TestWhatPeopleMayNot(t *testing.T) {
 			"open without a title": {func() error { _, err := s.f.Open(ctx, Opening{}, "p"); return err }, "a title is missing"},
 			"open in the future":   {func() error { _, err := s.f.Open(ctx, Opening{Title: "x", Since: soon}, "p"); return err }, "in the future"},
 			"a title that is long": {func() error { _, err := s.f.Open(ctx, Opening{Title: strings.Repeat("x", 2001)}, "p"); return err }, "too long"},
+			"a party that is long": {func() error {
+				_, err := s.f.Open(ctx, Opening{Title: "x", Parties: []string{strings.Repeat("x", 129)}}, "p")
+				return err
+			}, "too long"},
+			"a party too many": {func() error {
+				_, err := s.f.Open(ctx, Opening{Title: "x", Parties: make([]string, 257)}, "p")
+				return err
+			}, "too many"},
 			"an unknown incident":  {func() error { _, err := s.f.Close(ctx, "INC-1", "x", "p"); return err }, `no incident "INC-1"`},
 			"close unclassified":   {func() error { _, err := s.f.Close(ctx, hand, "x", "p"); return err }, "not classified"},
 			"close without reason": {func() error { _, err := s.f.Close(ctx, hand, "", "p"); return err }, "a reason is missing"},

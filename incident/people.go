@@ -28,6 +28,12 @@ func (u *Unknown) Error() string { return fmt.Sprintf("incident: there is no inc
 // maxText bounds what a person writes.
 const maxText = 2000
 
+// Bounds of what a person names: it stands in the log for good.
+const (
+	maxNamed = 256
+	maxName  = 128 // bytes
+)
+
 // skew is how far ahead of our clock a moment may be that a person names.
 const skew = time.Minute
 
@@ -51,6 +57,9 @@ func (f *Follower) Open(ctx context.Context, o Opening, by string) (Incident, er
 	}
 	if o.Since.After(now.Add(skew)) {
 		return Incident{}, refuse("name a moment that has passed", "an incident cannot begin in the future")
+	}
+	if len(o.Parties) > maxNamed || slices.ContainsFunc(append([]string{o.Region, o.Country}, o.Parties...), func(s string) bool { return len(s) > maxName || !utf8.ValidString(s) }) {
+		return Incident{}, refuse(fmt.Sprintf("at most %d parties, and %d bytes each", maxNamed, maxName), "a region, a country or a party is too long, or there are too many")
 	}
 	id := ""
 	err := f.decide(ctx, func() (audit.Event, error) {
