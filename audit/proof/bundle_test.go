@@ -3,7 +3,11 @@ package proof_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,7 +98,7 @@ func TestBundlesThatDoNotRead(t *testing.T) {
 	_, first, _ := strings.Cut(raw, string(cp))
 	first, _, _ = strings.Cut(first, "\n\n")
 	first += "\n\n"
-	for name, c := range map[string]struct{ raw, want string }{
+	cases := map[string]struct{ raw, want string }{
 		"nothing":                   {"", "the file ends in a line"},
 		"another header":            {strings.Replace(raw, "@v1", "@v2", 1), `found "cordon/entry-proofs@v2"`},
 		"a checkpoint too long":     {proof.BundleHeader + "\ncheckpoint 65537\n", "the most is 65536"},
@@ -107,10 +111,23 @@ func TestBundlesThatDoNotRead(t *testing.T) {
 		"a number of two forms":     {strings.Replace(raw, "entries 3", "entries 03", 1), `behind 3 entries: the last line is not "entries 3"`},
 		"an entry that never ends":  {strings.Replace(raw, first, "extra "+strings.Repeat("A", proof.MaxFile), 1), "expected a line end within 1048576 bytes"},
 		"more hashes than any tree": {strings.Replace(raw, first, strings.TrimSuffix(first, "\n")+strings.Repeat(proof.Hash{}.String()+"\n", 65)+"\n", 1), "more hashes than any tree needs"},
-	} {
+	}
+	for name, c := range cases {
 		if _, err := readBundle([]byte(c.raw), newKeys(t, vkey(t, origin, seed(1)), nil, 0)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
+	}
+	var table strings.Builder
+	table.WriteString("| what was done | what is said |\n|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(cases)) {
+		fmt.Fprintf(&table, "| %s | `%s` |\n", name, cases[name].want)
+	}
+	page, err := os.ReadFile("../../docs/reference/tampering.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), "<!-- many proofs -->\n"+table.String()+"<!-- end -->") {
+		t.Errorf("docs/reference/tampering.md: the table \"many proofs\" is old; it is:\n%s", table.String())
 	}
 }
 
