@@ -138,6 +138,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.opts.Tap,
 		Endpoint: n.endpoint, RTTMin: n.rttMin, Evidence: n.places.proven, Trace: n.book, Outlive: n.outlives(), Announcements: c.Announcements,
+		Incident: func(r *audit.Receipt) string { return n.incidents.Of(r) },
 	})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,6 +79,8 @@ type Follower struct {
 	stir  bool      // an entry did; of Run
 	saved time.Time // of Run
 	kept  uint64    // the place that the state has; of Run
+
+	covered atomic.Pointer[[]cover] // for receipts
 
 	opened *prometheus.CounterVec
 	late   *prometheus.CounterVec
@@ -228,6 +231,7 @@ func (f *Follower) load(ctx context.Context, cur *notify.Cursor) error {
 	}
 	f.mu.Lock()
 	f.book, f.next = b, cur.Next
+	f.show()
 	f.mu.Unlock()
 	return nil
 }
@@ -240,16 +244,27 @@ func (f *Follower) read(ctx context.Context, cur *notify.Cursor) (more bool, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	ours := false
 	for _, e := range entries {
+		ours = ours || !watched(e.Kind)
 		f.stir = f.stir || e.Kind != audit.KindReceipt || bytes.Contains(e.Body, violates)
 		if err := f.book.apply(e); err != nil {
 			f.logger.Error("an entry does not read and is left out", "entry", e.Seq, "kind", e.Kind, "error", err)
 		}
 	}
+	if ours {
+		f.show()
+	}
 	cur.Next, f.next = next, next
 	close(f.moved)
 	f.moved = make(chan struct{})
 	return true, nil
+}
+
+// show gives receipts the incidents as they are now. The lock is held.
+func (f *Follower) show() {
+	list := f.book.covers(time.Now())
+	f.covered.Store(&list)
 }
 
 // save keeps the book together with its place. It is a shortcut for the next start: the log has everything.

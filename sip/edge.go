@@ -118,6 +118,7 @@ type Config struct {
 	// Evidence is what else speaks for or against the place of a party's address, for receipts: shared, so that nobody changes it. It is asked for each leg; nil: nothing is known.
 	Evidence      func(party string, addr netip.Addr) []audit.Evidence
 	RTTMin        func(targetID string) time.Duration // the shortest round trip that was ever measured to a target; 0 or nil: none was
+	Incident      func(r *audit.Receipt) string       // the incident that a call fell into, by what its receipt says so far, "" for none; nil: nobody knows of any
 	Relay         *media.Relay
 	Log           audit.Log
 	Intents       audit.Intents

@@ -429,3 +429,21 @@ func TestShortestRoundTrip(t *testing.T) {
 		}
 	})
 }
+
+// A receipt names the incident that the call fell into, and asks for it with its parties and times.
+func TestAReceiptNamesItsIncident(t *testing.T) {
+	run(t, func(c *Config) {
+		c.Incident = func(r *audit.Receipt) string {
+			if r.Trunk != "carrier" || r.EdgeGroup != "fra" || r.TInvite.IsZero() || r.TEnd.Before(r.TInvite) || len(r.Attempts) != 1 {
+				return "asked with too little"
+			}
+			return "edge-1-20261120-1"
+		}
+	}, func(w *world) {
+		ok, _ := w.up("incident")
+		w.end(ok, 2)
+		if r := w.receipt(); r.Incident != "edge-1-20261120-1" {
+			t.Errorf("%q", r.Incident)
+		}
+	})
+}

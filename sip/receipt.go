@@ -106,6 +106,9 @@ func (c *call) receipt(s *sheet) {
 		signallingHop(s.hop(), s, "b", c.b)
 	}
 	r.Overall, r.Announced = c.overall(), c.notice().record()
+	if of := c.sh.e.c.Incident; of != nil {
+		r.Incident = of(r)
+	}
 }
 
 // attempts lists every target in order, in the room of out: what was tried, then what the plan left out.
