@@ -20,8 +20,11 @@ const module = "github.com/cordonsip/cordon"
 
 // ours says which of our rooms a room may import. docs/house.md is its twin: change both together, with the reason.
 var ours = map[string][]string{
-	"sovereign":           {"internal/jcs", "internal/octets"},
-	"sovereign/evidence":  {},
+	"sovereign":          {"internal/jcs", "internal/octets"},
+	"sovereign/evidence": {},
+
+	"sovereign/evidence/rpki": {},
+
 	"audit":               {"audit/proof", "audit/retain"},
 	"audit/retain":        {},
 	"audit/proof":         {},
@@ -70,7 +73,7 @@ var ours = map[string][]string{
 	"notify/spans":        {"audit", "notify", "sovereign", "state"},
 	"notify/cosign":       {"audit", "audit/proof", "notify", "sovereign"},
 	"admin":               {"approval", "approval/charter", "approval/keyring", "audit", "audit/report", "audit/retain", "healthcheck", "incident", "incident/form", "routing", "routing/desk", "sovereign", "sovereign/evidence", "certs", "sip/trace"},
-	"configs":             {"approval", "approval/charter", "approval/sign", "audit/proof", "audit/retain", "audit/report", "audit/worm", "healthcheck", "incident", "incident/form", "media", "media/clip", "notify", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "sovereign/evidence", "internal/jcs", "internal/strict", "routing/numbers"},
+	"configs":             {"approval", "approval/charter", "approval/sign", "audit/proof", "audit/retain", "audit/report", "audit/worm", "healthcheck", "incident", "incident/form", "media", "media/clip", "notify", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "sovereign/evidence", "sovereign/evidence/rpki", "internal/jcs", "internal/strict", "routing/numbers"},
 	"internal/background": {},
 	"internal/bucket":     {},
 	"internal/jcs":        {},
@@ -113,6 +116,8 @@ var owners = map[string][]string{
 
 // pure rooms may not touch files, processes, the web or chance.
 var pure = map[string][]string{
+	"sovereign/evidence/rpki": {"os", "os/exec", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
+
 	"sovereign":          {"os", "os/exec", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
 	"sovereign/evidence": {"os", "os/exec", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
 	"internal/jcs":       {"os", "net"},

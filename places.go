@@ -36,6 +36,7 @@ type placeKeeper struct {
 	node     *Node
 	standing *prometheus.GaugeVec
 	drifts   *prometheus.CounterVec
+	stale    prometheus.Gauge
 	wake     chan struct{}                                 // something waits for the log
 	proofs   atomic.Pointer[map[placeKey][]audit.Evidence] // for receipts; none of them changes
 
@@ -82,13 +83,14 @@ func newPlaceKeeper(n *Node) (*placeKeeper, error) {
 			Name: "cordon_place_drifts_total", Help: "New prefixes, TLS identities and countries of parties.",
 		}, []string{"what"}),
 	}
+	k.stale = prometheus.NewGauge(prometheus.GaugeOpts{Name: "cordon_place_evidence_stale", Help: "Files of evidence that count less than they did: a signature expired."})
 	for _, s := range []evidence.Standing{evidence.Undeclared, evidence.Contradicted, evidence.Doubted, evidence.Supported, evidence.Unsupported} {
 		k.standing.WithLabelValues(string(s))
 	}
 	for _, what := range []string{driftPrefix, driftIdentity, driftCountry} {
 		k.drifts.WithLabelValues(what)
 	}
-	return k, errors.Join(n.opts.Metrics.Register(k.standing), n.opts.Metrics.Register(k.drifts))
+	return k, errors.Join(n.opts.Metrics.Register(k.standing), n.opts.Metrics.Register(k.drifts), n.opts.Metrics.Register(k.stale))
 }
 
 // locate is the resolver's, with every answer weighed before anybody may use it.
@@ -237,7 +239,7 @@ func (k *placeKeeper) items(cfg *configs.Config, key placeKey, p *place, now tim
 		out = append(out, evidence.Item{Kind: evidence.Declared, Value: p.claim.Contract, Result: evidence.Supports})
 	}
 	for _, t := range cfg.Evidence.Tables {
-		if it, ok := t.Item(key.addr, p.claim, countryOf(k.node.fence.Snapshot().Catalogue())); ok {
+		if it, ok := t.Item(key.addr, p.claim, countryOf(k.node.fence.Snapshot().Catalogue()), now); ok {
 			out = append(out, it)
 		}
 	}
@@ -395,6 +397,7 @@ func (k *placeKeeper) weigh() {
 		k.apply()
 	}
 	k.publish(now)
+	k.outdated(now)
 	k.standing.Reset()
 	for _, s := range []evidence.Standing{evidence.Undeclared, evidence.Contradicted, evidence.Doubted, evidence.Supported, evidence.Unsupported} {
 		k.standing.WithLabelValues(string(s))
@@ -459,6 +462,8 @@ func (k *placeKeeper) write(ctx context.Context) {
 			k.node.logger.Info("nothing speaks against a declared place any more", "party", e.Party, "addr", e.Addr)
 		case audit.PlaceDrifted:
 			k.node.logger.Warn("something about a place is new", "what", e.What, "party", e.Party, "subject", e.Subject)
+		case audit.PlaceEvidenceStale:
+			k.node.logger.Warn("a file of evidence counts less", "what", e.What, "evidence", e.Evidence, "file", e.File, "why", e.Why)
 		}
 		if _, err := k.node.log.Append(context.WithoutCancel(ctx), ev); err != nil {
 			k.node.logger.Error("a finding about a place could not be logged", "kind", ev.Kind(), "error", err)

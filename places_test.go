@@ -352,3 +352,38 @@ func TestDriftIsToldOnceForEachValue(t *testing.T) {
 		}
 	})
 }
+
+// A signed geofeed holds what it contradicts from the first moment, and goes on doing so when its signature expires, which is told once.
+func TestASignedGeofeedThatExpires(t *testing.T) {
+	inPlaces(t, "", nil, "", func(p *placed) {
+		c := p.load("", "")
+		table, _, _, err := evidence.ParseGeofeed([]byte("10.10.0.0/16,US\n10.20.0.0/16,IE\n"))
+		if err != nil || table.Sign(time.Now(), time.Now().Add(time.Minute), func(netip.Prefix) bool { return true }) != nil {
+			t.Fatal(err)
+		}
+		table.Source, table.Digest = "feed.csv", "d"
+		c.Evidence.Tables = append(c.Evidence.Tables, table)
+		if err := p.node.Reload(context.Background(), c, ""); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second) // every target was found
+		standings := func() (out string) {
+			for _, v := range p.node.places.views() {
+				out += v.Party + " " + v.Standing + "; "
+			}
+			return out
+		}
+		if got := standings(); got != "carrier declared; dub supported; fra contradicted; " {
+			t.Errorf("while it is good: %s", got)
+		}
+		time.Sleep(2 * time.Minute)
+		if got := standings(); got != "carrier declared; dub declared; fra contradicted; " || p.judge("10.10.0.10:5060", sovereign.Production).Permitted() {
+			t.Errorf("when it expired: %s", got)
+		}
+		p.restarts()
+		told := entriesOf[audit.PlaceEvidenceStale](p)
+		if len(told) != 1 || told[0].What != "expired" || told[0].File != "feed.csv" || told[0].Evidence != "geofeed_signed" || !told[0].Since.Equal(table.Until) {
+			t.Errorf("%+v", told)
+		}
+	})
+}

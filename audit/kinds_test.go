@@ -46,6 +46,7 @@ func examples() []Event {
 		},
 		PlaceCleared{Party: "fra", Addr: "192.0.2.1", Region: "aws:eu-central-1", Countries: []string{"DE"}, Why: "w"},
 		PlaceDrifted{What: "prefix", Party: "fra", Subject: "sip.bank.example", Before: []string{"a"}, After: []string{"b"}},
+		PlaceEvidenceStale{Evidence: "geofeed_signed", File: "feed.csv", Digest: "d", What: "expired", Since: at, Why: "w"},
 		as(KindFailoverApplied), as(KindFailoverHeld), as(KindFailoverRefused), as(KindFailback),
 		LawInForce{Instrument: "2000/518/EC", Since: at, From: at.Add(time.Second), Parties: []RunningCalls{{Party: "zrh", Rule: "finish", Until: at.Add(time.Hour), Calls: 3}}},
 		LawEnding{Instrument: "(EU) 2021/1772", Country: "GB", Until: at.Add(90 * 24 * time.Hour), Threshold: 90, Days: 89, Parties: []string{"lon"}},
@@ -210,7 +211,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 63 {
+	if len(g) != len(w) || len(seen) != 64 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

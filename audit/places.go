@@ -1,5 +1,7 @@
 package audit
 
+import "time"
+
 // PlaceContradicted says that evidence speaks against the declared place of an address, or that what speaks against it changed.
 type PlaceContradicted struct {
 	Party     string     `json:"party"`    // trunk, edge group or inventory entry
@@ -30,9 +32,21 @@ type PlaceDrifted struct {
 	After   []string `json:"after"`   // what is new
 }
 
+// PlaceEvidenceStale says that a file of evidence counts less than it did, or not as it is now: once for each file and reason.
+type PlaceEvidenceStale struct {
+	Evidence string    `json:"evidence"` // kind, as in Evidence
+	File     string    `json:"file"` // its name
+	Digest   string    `json:"source_digest"`
+	What     string    `json:"what"` // expired: its signature; aged: it is old; refused: the file was replaced by one that is not taken, and the last good one goes on
+	Since    time.Time `json:"since"`
+	Why      string    `json:"why"`
+}
+
 func (PlaceContradicted) Kind() Kind { return KindPlaceContradicted }
 func (PlaceCleared) Kind() Kind      { return KindPlaceCleared }
 func (PlaceDrifted) Kind() Kind      { return KindPlaceDrifted }
+
+func (PlaceEvidenceStale) Kind() Kind { return KindPlaceEvidenceStale }
 
 // decodePlace is Decode for what is about places.
 func decodePlace(e Entry) (Event, error) {
@@ -41,6 +55,8 @@ func decodePlace(e Entry) (Event, error) {
 		return decodeAs[PlaceContradicted](e)
 	case KindPlaceCleared:
 		return decodeAs[PlaceCleared](e)
+	case KindPlaceEvidenceStale:
+		return decodeAs[PlaceEvidenceStale](e)
 	}
 	return decodeAs[PlaceDrifted](e)
 }

@@ -37,7 +37,7 @@ type Evidence struct {
 
 // Feed is one file of address ranges.
 type Feed struct {
-	// provider_feed (what a cloud provider publishes as JSON) or geofeed (CSV, RFC 8805; one with a signature of RFC 9632 counts as unsigned).
+	// provider_feed (what a cloud provider publishes as JSON), geofeed (CSV, RFC 8805) or geofeed_signed (one whose signature, RFC 9632, is verified).
 	Kind string `yaml:"kind"`
 	// The file.
 	File string `yaml:"file"`
@@ -45,6 +45,8 @@ type Feed struct {
 	Provider string `yaml:"provider,omitempty"`
 	// SHA-256 that the file must have, in hex; default: any.
 	Digest string `yaml:"digest,omitempty"`
+	// What the signature of a geofeed_signed is held against.
+	RPKI *RPKI `yaml:"rpki,omitempty"`
 }
 
 // OnContradiction is what weak evidence does.
@@ -158,22 +160,21 @@ func (b *builder) evidenceFile(at, file string) (data []byte, digest string, ok 
 
 // refusedFeeds are kinds of evidence that this version knows of and cannot judge.
 var refusedFeeds = map[string]string{
-	"geofeed_signed": "no signature of RFC 9632 is verified here: that takes the certificates, revocation lists and trust anchors of the RPKI",
-	"mmdb":           "no MaxMind database is read here: that takes a reader which this program does not hold",
-	"rir":            "files of registries stand under evidence.rir",
+	"mmdb": "no MaxMind database is read here: that takes a reader which this program does not hold",
+	"rir":  "files of registries stand under evidence.rir",
 }
 
 func (b *builder) feed(e *EvidencePart, f Feed, at string) {
 	if why, known := refusedFeeds[f.Kind]; known {
-		hint := "leave it out; a geofeed counts as unsigned under kind: geofeed"
+		hint := "leave it out"
 		if f.Kind == "rir" {
 			hint = "move it there"
 		}
 		b.fail(at+".kind", hint, "%s cannot be used: %s", f.Kind, why)
 		return
 	}
-	if f.Kind != string(evidence.ProviderFeed) && f.Kind != string(evidence.Geofeed) {
-		b.fail(at+".kind", "provider_feed or geofeed", "%.40q is no kind of feed", f.Kind)
+	if kinds := []evidence.Kind{evidence.ProviderFeed, evidence.Geofeed, evidence.GeofeedSigned}; !slices.Contains(kinds, evidence.Kind(f.Kind)) {
+		b.fail(at+".kind", "provider_feed, geofeed or geofeed_signed", "%.40q is no kind of feed", f.Kind)
 		return
 	}
 	provided := f.Kind == string(evidence.ProviderFeed)
@@ -183,6 +184,9 @@ func (b *builder) feed(e *EvidencePart, f Feed, at string) {
 		return
 	case !provided && f.Provider != "":
 		b.fail(at+".provider", "leave it out", "a geofeed is of no provider")
+	case f.RPKI != nil && f.Kind != string(evidence.GeofeedSigned):
+		b.fail(at+".rpki", "kind: geofeed_signed, or leave it out", "no signature is verified of a %s", f.Kind)
+		return
 	}
 	data, digest, ok := b.evidenceFile(at+".file", f.File)
 	if !ok {
@@ -197,11 +201,7 @@ func (b *builder) feed(e *EvidencePart, f Feed, at string) {
 		b.prefixTable(e, at+".file", f.File, digest, t, nil, err)
 		return
 	}
-	t, signed, wrong, err := evidence.ParseGeofeed(data)
-	if signed {
-		b.warn(at+".file", "it counts as an unsigned geofeed: it alarms, and refuses nothing", "its signature (RFC 9632) is not verified")
-	}
-	b.prefixTable(e, at+".file", f.File, digest, t, wrong, err)
+	b.geofeed(e, f, at, data, digest)
 }
 
 // prefixTable takes a parsed file in. Lines that are wrong are told of; a file of which nothing counts is a mistake.
@@ -217,7 +217,7 @@ func (b *builder) prefixTable(e *EvidencePart, at, file, digest string, t *evide
 		b.warn(at, "the other lines count", "%d lines or more do not count: %s", len(wrong), wrong[0])
 	}
 	t.Source, t.Digest = filepath.Base(file), digest
-	if info, err := os.Stat(b.path(file)); err == nil {
+	if info, err := os.Stat(b.path(file)); err == nil && t.At.IsZero() {
 		t.At = info.ModTime().UTC()
 	}
 	e.Tables = append(e.Tables, t)

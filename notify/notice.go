@@ -93,6 +93,8 @@ var fields = map[audit.Kind]struct {
 	audit.KindPlaceContradicted: {"party", []string{"party", "endpoint", "declared_region", "declared_countries", "standing", "effect", "why"}},
 	audit.KindPlaceCleared:      {"party", []string{"party", "endpoint", "declared_region", "declared_countries", "why"}},
 	audit.KindPlaceDrifted:      {"party", []string{"what", "party", "subject", "before", "after"}},
+
+	audit.KindPlaceEvidenceStale: {"file", []string{"what", "evidence", "file", "since", "why"}},
 }
 
 var failoverFields = []string{"trunk", "route", "from", "to", "region", "country", "verdict", "ground", "why", "ticket"}

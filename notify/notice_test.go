@@ -96,10 +96,10 @@ func TestKinds(t *testing.T) {
 		words []string
 		n     int // -1: refused
 	}{
-		{nil, 44},
+		{nil, 45},
 		{[]string{"incident.*"}, 6},
 		{[]string{"witness.*"}, 2},
-		{[]string{"place.*"}, 3},
+		{[]string{"place.*"}, 4},
 		{[]string{"log.copy_*"}, 4},
 		{[]string{"failover.*"}, 4},
 		{[]string{"gate.changed", "gate.changed"}, 1},

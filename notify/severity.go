@@ -20,7 +20,7 @@ var severities = map[audit.Kind]Severity{
 	audit.KindLawInForce: Failing, audit.KindLawEnding: Warning, audit.KindSevered: Critical,
 	audit.KindFailoverHeld: Critical, audit.KindFailoverRefused: Critical, audit.KindFailoverApplied: Failing, audit.KindGap: Failing, audit.KindFenceRefused: Failing,
 	audit.KindLawSuspended: Failing, audit.KindNoticeUndelivered: Failing, audit.KindCertRefused: Failing, audit.KindSuspensionRefused: Warning,
-	audit.KindPlaceContradicted: Failing, audit.KindPlaceDrifted: Warning,
+	audit.KindPlaceContradicted: Failing, audit.KindPlaceDrifted: Warning, audit.KindPlaceEvidenceStale: Warning,
 	audit.KindKeyEnrolled: Warning, audit.KindKeyRevoked: Warning,
 	audit.KindReloadRefused: Warning, audit.KindWideningHeld: Warning, audit.KindAnswersMoved: Warning, audit.KindIngressRefused: Warning, audit.KindMediaRestarted: Warning,
 	audit.KindCopyBehind: Failing, audit.KindCopyDiffers: Critical, audit.KindCopyRefused: Critical, audit.KindRestored: Failing,

@@ -154,16 +154,47 @@ func TestGeofeed(t *testing.T) {
 		"203.0.113.9":      {false, "", ""},
 		"2001:db9::1":      {false, "", ""},
 	} {
-		it, ok := table.Item(netip.MustParseAddr(addr), inFrankfurt(), nil)
+		it, ok := table.Item(netip.MustParseAddr(addr), inFrankfurt(), nil, day)
 		if ok != want.found || it.Result != want.result || !strings.Contains(it.Value, want.words) {
 			t.Errorf("%s: %v %+v", addr, ok, it)
 		}
 	}
-	if it, _ := table.Item(netip.MustParseAddr("192.0.2.1"), Claim{}, nil); it.Result != Silent {
+	if it, _ := table.Item(netip.MustParseAddr("192.0.2.1"), Claim{}, nil, day); it.Result != Silent {
 		t.Errorf("where nothing is declared there is nothing to support: %+v", it)
 	}
 	if _, _, wrong, _ := ParseGeofeed([]byte(strings.Repeat("x", 10*maxLine) + "\n192.0.2.0/24,DE\n")); len(wrong) != 1 || wrong[0].Line != 1 {
 		t.Errorf("a long line: %v", wrong)
+	}
+}
+
+// A signature makes a feed one of rank 1 while it is good. Then it supports nothing, and what it contradicted stays contradicted.
+func TestSignedGeofeed(t *testing.T) {
+	table, _, _, err := ParseGeofeed([]byte("192.0.2.0/24,DE\n198.51.100.0/24,US\n203.0.113.0/24,,\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	until := day.Add(time.Hour)
+	if err := table.Sign(day, until, func(p netip.Prefix) bool { return p.Addr().As4()[0] != 203 }); err == nil || table.Kind != Geofeed || !strings.Contains(err.Error(), "203.0.113.0/24") {
+		t.Errorf("a prefix of somebody else: %v, %s", err, table.Kind)
+	}
+	if err := table.Sign(day, until, func(netip.Prefix) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		addr string
+		now  time.Time
+		want Result
+	}{
+		{"192.0.2.1", until, Supports},
+		{"192.0.2.1", until.Add(1), Silent},
+		{"198.51.100.1", until, Contradicts},
+		{"198.51.100.1", until.Add(1), Contradicts},
+		{"203.0.113.1", until.Add(1), Silent},
+	} {
+		it, ok := table.Item(netip.MustParseAddr(c.addr), inFrankfurt(), nil, c.now)
+		if !ok || it.Kind != GeofeedSigned || it.Result != c.want || !it.ObservedAt.Equal(day) || strings.Contains(it.Value, "expired") != c.now.After(until) {
+			t.Errorf("%s at %s: %+v", c.addr, c.now, it)
+		}
 	}
 }
 
@@ -189,7 +220,7 @@ func TestRIR(t *testing.T) {
 	for addr, want := range map[string]Result{
 		"192.0.2.9": Supports, "198.51.101.255": Contradicts, "198.51.102.255": Contradicts, "203.0.113.1": Silent, "2001:db8::1": Contradicts, "203.0.114.1": "", "198.51.103.0": "",
 	} {
-		if it, ok := table.Item(netip.MustParseAddr(addr), inFrankfurt(), nil); it.Result != want || ok != (want != "") {
+		if it, ok := table.Item(netip.MustParseAddr(addr), inFrankfurt(), nil, day); it.Result != want || ok != (want != "") {
 			t.Errorf("%s: %+v", addr, it)
 		}
 	}
@@ -242,7 +273,7 @@ func TestProviderFeeds(t *testing.T) {
 		}
 		claim := inFrankfurt()
 		claim.Region = c.region
-		if it, ok := table.Item(netip.MustParseAddr(c.addr), claim, countryOf); !ok || it.Result != c.want || !strings.Contains(it.Value, c.words) || it.Kind != ProviderFeed {
+		if it, ok := table.Item(netip.MustParseAddr(c.addr), claim, countryOf, day); !ok || it.Result != c.want || !strings.Contains(it.Value, c.words) || it.Kind != ProviderFeed {
 			t.Errorf("%s %s: %v %+v", c.provider, c.addr, ok, it)
 		}
 	}
@@ -421,7 +452,7 @@ func holds(t *testing.T, table *Table, err error) {
 		if !ok || got.Bits() < p.Bits() || p != p.Masked() {
 			t.Fatalf("%s is found as %s, %v", p, got, ok)
 		}
-		if it, ok := table.Item(p.Addr(), inFrankfurt(), countryOf); !ok || it.Value == "" {
+		if it, ok := table.Item(p.Addr(), inFrankfurt(), countryOf, day); !ok || it.Value == "" {
 			t.Fatalf("%s: %+v", p, it)
 		}
 	}

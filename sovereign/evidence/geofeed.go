@@ -38,8 +38,8 @@ func note(wrong *[]Wrong, line int, what string) {
 // ParseGeofeed reads a geofeed (RFC 8805): prefix, country, region, city and the deprecated postal code, of which prefix and country are taken. Lines that do not
 // read are named and left out. A prefix that stands twice says nothing. An empty country asks not to be placed: it says nothing, and neither does a shorter prefix.
 //
-// A signature of RFC 9632 is in comments and is not verified: that takes a chain of certificates of the RPKI (RFC 6487, with critical extensions of RFC 3779), their
-// revocation lists and the registries' trust anchors, which the standard library does not judge. Signed says that there is one; the table is an unsigned one.
+// A signature of RFC 9632 is in comments, and is not verified here: the table is an unsigned one, and signed says that there is something like one. Package rpki gives
+// the text that a signature covers, and Table.Sign takes its word.
 func ParseGeofeed(data []byte) (t *Table, signed bool, wrong []Wrong, err error) {
 	if len(data) > MaxFile {
 		return nil, false, nil, fmt.Errorf("evidence: a geofeed of %d bytes: the most is %d", len(data), MaxFile)

@@ -23,6 +23,7 @@ type Table struct {
 	Digest   string // SHA-256 of the file
 	Provider string // of a provider's feed, as in regions
 	At       time.Time
+	Until    time.Time // its signature is good until then; zero: it has none
 	rows     map[netip.Prefix]row
 	bits     [2][]int // lengths that occur, the longest first: IPv4, IPv6
 }
@@ -44,6 +45,21 @@ func (w Wrong) String() string { return fmt.Sprintf("line %d: %s", w.Line, w.Wha
 
 // Rows is how many prefixes the table has.
 func (t *Table) Rows() int { return len(t.rows) }
+
+// Expired says whether the table's signature is no longer good.
+func (t *Table) Expired(now time.Time) bool { return !t.Until.IsZero() && now.After(t.Until) }
+
+// Sign makes an unsigned geofeed a signed one: its signature is by a holder of all its prefixes, made at a time and good until another. covers says whether a prefix is
+// the signer's; the first that is not is the error, and the table stays what it was.
+func (t *Table) Sign(at, until time.Time, covers func(netip.Prefix) bool) error {
+	for p := range t.rows {
+		if !covers(p) {
+			return fmt.Errorf("evidence: %s is not the signer's to speak of (RFC 9632 section 5)", p)
+		}
+	}
+	t.Kind, t.At, t.Until = GeofeedSigned, at, until
+	return nil
+}
 
 func (t *Table) put(p netip.Prefix, r row) {
 	if t.rows == nil {
@@ -92,8 +108,20 @@ func (t *Table) lookup(a netip.Addr) (netip.Prefix, row, bool) {
 }
 
 // Item gives what the table says of an address that a claim was made of. ok is false where no prefix of it holds the address. countryOf gives the country of a
-// provider's region, "provider:code"; "" when it has none that is public.
-func (t *Table) Item(a netip.Addr, c Claim, countryOf func(region string) string) (it Item, ok bool) {
+// provider's region, "provider:code"; "" when it has none that is public. What an expired signature was under supports nothing any more, and what it contradicted
+// stays contradicted: the passing of time permits nothing.
+func (t *Table) Item(a netip.Addr, c Claim, countryOf func(region string) string, now time.Time) (it Item, ok bool) {
+	it, ok = t.item(a, c, countryOf)
+	if ok && t.Expired(now) {
+		it.Value += ", by a signature that expired on " + t.Until.UTC().Format(time.DateOnly)
+		if it.Result == Supports {
+			it.Result = Silent
+		}
+	}
+	return it, ok
+}
+
+func (t *Table) item(a netip.Addr, c Claim, countryOf func(region string) string) (it Item, ok bool) {
 	p, r, ok := t.lookup(a)
 	if !ok {
 		return Item{}, false
