@@ -52,7 +52,7 @@ func (e *Evidence) charter(path func(string) string) (out charter.Evidence, err 
 		out.Sources = append(out.Sources, charter.Source{Use: use, Says: says})
 	}
 	for _, f := range e.Feeds {
-		f.File, f.Digest = path(f.File), strings.ToLower(f.Digest)
+		f.File, f.Digest, f.RPKI = path(f.File), strings.ToLower(f.Digest), f.RPKI.at(path)
 		add(sourceFeed, f)
 	}
 	for _, file := range e.RIR {

@@ -18,6 +18,20 @@ type RPKI struct {
 	Revocations []string `yaml:"revocations,omitempty"`
 }
 
+// at is r with other paths.
+func (r *RPKI) at(path func(string) string) *RPKI {
+	if r == nil {
+		return nil
+	}
+	each := func(files []string) (out []string) {
+		for _, f := range files {
+			out = append(out, path(f))
+		}
+		return out
+	}
+	return &RPKI{Anchors: each(r.Anchors), Certificates: each(r.Certificates), Revocations: each(r.Revocations)}
+}
+
 // geofeed takes a geofeed in: an unsigned one, or one whose signature is verified. What is wrong with a signature refuses the feed whole: it never counts as unsigned.
 func (b *builder) geofeed(e *EvidencePart, f Feed, at string, data []byte, digest string) {
 	var s *rpki.Signature

@@ -232,15 +232,18 @@ func TestWithinAFileThatIsGone(t *testing.T) {
 
 // Whatever the section of evidence says is a part of the charter, also what a later version adds to it.
 func TestAllOfEvidenceStandsInTheCharter(t *testing.T) {
-	plain := func(p string) string { return p }
-	whole := Evidence{Feeds: []Feed{{Kind: "geofeed", File: "a", Digest: "AB"}}, RIR: []string{"r"}, Sights: []string{"s"}, OnContradiction: OnContradiction{Weak: "hold"}}
+	plain := func(p string) string { return "/" + p }
+	whole := Evidence{Feeds: []Feed{{Kind: "geofeed", File: "a", Digest: "AB", RPKI: &RPKI{Anchors: []string{"t"}, Certificates: []string{"c"}, Revocations: []string{"l"}}}}, RIR: []string{"r"}, Sights: []string{"s"}, OnContradiction: OnContradiction{Weak: "hold"}}
 	c, err := whole.charter(plain)
 	if err != nil || len(c.Sources) != 3 || c.Weak != "hold" || c.Rest != "" {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	back, err := section(c)
-	if err != nil || fmt.Sprint(*back) != "{[{geofeed a  ab}] [r] [s] {hold}}" {
-		t.Errorf("%+v, %v", back, err)
+	if err != nil || len(back.Feeds) != 1 || fmt.Sprint(*back.Feeds[0].RPKI) != "{[/t] [/c] [/l]}" {
+		t.Fatalf("%+v, %v", back, err)
+	}
+	if back.Feeds[0].RPKI = nil; fmt.Sprint(*back) != "{[{geofeed /a  ab <nil>}] [/r] [/s] {hold}}" {
+		t.Errorf("%+v", back)
 	}
 	if _, err := section(charter.Evidence{Sources: []charter.Source{{Use: "dowsing", Says: "x"}}}); err == nil || !strings.Contains(err.Error(), "dowsing") {
 		t.Errorf("%v", err)
