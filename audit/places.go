@@ -35,7 +35,7 @@ type PlaceDrifted struct {
 // PlaceEvidenceStale says that a file of evidence counts less than it did, or not as it is now: once for each file and reason.
 type PlaceEvidenceStale struct {
 	Evidence string    `json:"evidence"` // kind, as in Evidence
-	File     string    `json:"file"` // its name
+	File     string    `json:"file"`     // its name
 	Digest   string    `json:"source_digest"`
 	What     string    `json:"what"` // expired: its signature; aged: it is old; refused: the file was replaced by one that is not taken, and the last good one goes on
 	Since    time.Time `json:"since"`
