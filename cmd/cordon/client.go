@@ -90,7 +90,7 @@ func (a api) fetch(ctx context.Context, method, path string, in any) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	if res.StatusCode >= 400 {
+	if res.StatusCode < 200 || res.StatusCode > 299 { // a redirect is not followed, and has done nothing
 		return nil, problem(res.StatusCode, data)
 	}
 	return data, nil
