@@ -35,6 +35,7 @@ var ours = map[string][]string{
 	"audit/worm/s3":       {},
 	"incident":            {"audit", "audit/report", "notify", "state"},
 	"incident/form":       {"incident", "internal/page"},
+	"review":              {"approval/charter", "approval/sign", "audit", "internal/jcs"},
 	"certs":               {},
 	"drill/scenario":      {"internal/strict"},
 	"drill":               {"drill/measure", "drill/scenario"},
@@ -72,8 +73,8 @@ var ours = map[string][]string{
 	"notify":              {"audit", "sovereign", "state"},
 	"notify/spans":        {"audit", "notify", "sovereign", "state"},
 	"notify/cosign":       {"audit", "audit/proof", "notify", "sovereign"},
-	"admin":               {"approval", "approval/charter", "approval/keyring", "audit", "audit/report", "audit/retain", "healthcheck", "incident", "incident/form", "routing", "routing/desk", "sovereign", "sovereign/evidence", "certs", "sip/trace"},
-	"configs":             {"approval", "approval/charter", "approval/sign", "audit/proof", "audit/retain", "audit/report", "audit/worm", "healthcheck", "incident", "incident/form", "media", "media/clip", "notify", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "sovereign/evidence", "sovereign/evidence/rpki", "internal/jcs", "internal/strict", "routing/numbers"},
+	"admin":               {"approval", "approval/charter", "approval/keyring", "audit", "audit/report", "audit/retain", "healthcheck", "incident", "incident/form", "review", "routing", "routing/desk", "sovereign", "sovereign/evidence", "certs", "sip/trace"},
+	"configs":             {"approval", "approval/charter", "approval/sign", "audit/proof", "audit/retain", "audit/report", "audit/worm", "healthcheck", "incident", "incident/form", "media", "media/clip", "notify", "review", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "sovereign/evidence", "sovereign/evidence/rpki", "internal/jcs", "internal/strict", "routing/numbers"},
 	"internal/background": {},
 	"internal/bucket":     {},
 	"internal/jcs":        {},
@@ -133,6 +134,7 @@ var pure = map[string][]string{
 	"internal/page":      {"os", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
 	"internal/page/pdf":  {"os", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
 	"media/quality":      {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"},
+	"review":             {"os", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
 	"media/clip":         {"os", "net", "math/rand", "math/rand/v2", "crypto/rand"},
 }
 

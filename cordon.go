@@ -85,6 +85,7 @@ type Node struct {
 	logWatch  *logWatch
 	clock     *clockWatch
 	archive   *archive
+	reviews   *reviews
 	answers   *answerLog
 	places    *placeKeeper
 	resolver  *resolve.Resolver
@@ -192,6 +193,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("tables", (&tableWatch{node: n}).Run)
 	n.run("healthcheck", n.checker.Run)
 	n.run("incidents", n.incidents.Run)
+	n.run("reviews", n.reviews.Run)
 	n.run("notify", n.notifier.Run)
 	if n.spans != nil {
 		n.run("spans", n.spans.Run)

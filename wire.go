@@ -146,6 +146,9 @@ func (n *Node) buildDoors(ctx context.Context) error {
 	if n.outlook, err = newOutlook(n); err != nil {
 		return err
 	}
+	if n.reviews, err = newReviews(n); err != nil {
+		return err
+	}
 	if err := n.buildNotify(c); err != nil {
 		return err
 	}
@@ -249,6 +252,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
 	cfg.Readiness, cfg.Law = n.outlook.readiness, asker{n}
+	cfg.Reviews = n.reviews
 	cfg.RotateKey = n.rotateKey
 	cfg.Charters = n.charters
 	if n.book != nil {

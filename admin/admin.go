@@ -117,6 +117,7 @@ type Config struct {
 	Tracer      Tracer    // nil: no call is remembered
 	Outlets     Outlets   // nil: nobody is told of anything
 	Incidents   Incidents // nil: there is no book of incidents
+	Reviews     Reviews   // nil: nobody keeps reviews
 	Table       func() *healthcheck.Table
 	Snapshot    func() *sovereign.Snapshot
 	Log         audit.Log
@@ -339,7 +340,7 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/log/checkpoint", "logs.view", nil, s.checkpoint},
 		{"GET /api/v1/log/proof/{seq}", "logs.view", nil, s.proof},
 		{"GET /api/v1/log/consistency", "logs.view", nil, s.consistency},
-	}, s.incidentRoutes()...)
+	}, append(s.incidentRoutes(), s.reviewRoutes()...)...)
 }
 
 // Handler is the whole door as one handler.

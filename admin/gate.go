@@ -118,6 +118,15 @@ type RouteReadiness struct {
 	Why        []string `json:"why"`                   // what stands in the way
 }
 
+// ahead is the newest outlook; nil where nobody looks ahead.
+func (s *Server) ahead() *Readiness {
+	if s.c.Readiness == nil {
+		return nil
+	}
+	v := s.c.Readiness()
+	return &v
+}
+
 func (s *Server) readiness(w http.ResponseWriter, _ *http.Request, _ Identity) error {
 	if s.c.Readiness == nil {
 		return &Problem{Status: http.StatusNotImplemented, Title: "this node does not look ahead"}

@@ -11,6 +11,7 @@ import (
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/incident"
+	"github.com/cordonsip/cordon/review"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/routing/desk"
 	"github.com/cordonsip/cordon/sovereign"
@@ -122,6 +123,8 @@ type Overview struct {
 	Policy        PolicyView        `json:"policy"`
 	Recent        []FailoverView    `json:"recent"`    // the newest failovers, oldest first
 	Incidents     IncidentList      `json:"incidents"` // that are open
+	Reviews       []review.Standing `json:"reviews"`
+	Readiness     *Readiness        `json:"readiness"` // of the next failovers; null: nobody looks ahead
 }
 
 // Registration is one that the node keeps with a target of a party. A target without one takes no call.
@@ -181,7 +184,7 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, _ Identity) er
 	return writeJSON(w, Overview{
 		Node: s.c.Node, Software: s.c.Software, Since: s.c.Started, Document: s.Document(), Routes: s.c.Router.Status(), Targets: s.targetViews(),
 		Registrations: s.registrations(), Calls: len(s.c.Calls()), Service: s.serviceView(), Grants: s.grantViews(), Log: s.logView(), Policy: s.policyView(), Tickets: s.openTickets(), Idle: s.idleKeys(), Recent: recent,
-		Incidents: s.list((*incident.Incident).Open),
+		Incidents: s.list((*incident.Incident).Open), Reviews: s.standings(), Readiness: s.ahead(),
 	})
 }
 

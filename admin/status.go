@@ -32,6 +32,10 @@ type StatusDocument struct {
 	Why              string   `json:"why"`
 	// PolicyHeld is a wider policy that waits for people; left out when none does. What was accepted goes on, so it is no degradation.
 	PolicyHeld *HeldNote `json:"policy_held,omitempty"`
+	// FailoverReady says whether the next failover of every route would be lawful and could be carried out; null while nobody looked.
+	FailoverReady *bool `json:"failover_ready"`
+	// ReviewsLate are the periodic reviews that are late: filter, access.
+	ReviewsLate []string `json:"reviews_late"`
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request, _ Identity) error {
@@ -52,7 +56,7 @@ func (d *StatusDocument) worse(status, why string) {
 // Document computes the status document from the snapshots: HELD when a route waits at the gate, DOWN when a route has nobody that could take its calls,
 // DEGRADED when the party in use is not known to be up or not the first choice, a target is not up, or the log cannot be written. HEALTHY needs evidence.
 func (s *Server) Document() StatusDocument {
-	d := StatusDocument{OrgID: s.c.OrgID, Status: healthy, Why: "every route is on its first choice and every target that may be probed is up"}
+	d := StatusDocument{OrgID: s.c.OrgID, Status: healthy, Why: "every route is on its first choice and every target that may be probed is up", ReviewsLate: []string{}}
 	table, routes := s.c.Table(), s.c.Router.Status()
 	if len(routes) == 0 {
 		d.worse(degraded, "there is no route")
@@ -86,6 +90,14 @@ func (s *Server) Document() StatusDocument {
 		d.worse(degraded, why)
 	} else if used := reserveUsed(h); used >= 0.2 {
 		d.worse(degraded, fmt.Sprintf("the log lives on its disk reserve, %.0f %% of it used", 100*used))
+	}
+	if r := s.ahead(); r != nil && !r.At.IsZero() {
+		d.FailoverReady = &r.Ready
+	}
+	for _, x := range s.standings() {
+		if x.Late {
+			d.ReviewsLate = append(d.ReviewsLate, string(x.Review))
+		}
 	}
 	if t, ok := s.c.LastTest(); ok {
 		text := t.UTC().Format(time.RFC3339)

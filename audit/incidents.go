@@ -90,7 +90,7 @@ func (IncidentReported) Kind() Kind   { return KindIncidentReported }
 func (BreachNoted) Kind() Kind        { return KindBreachNoted }
 func (IncidentClosed) Kind() Kind     { return KindIncidentClosed }
 
-// decodeIncident is Decode for what is about incidents, and the Raw of kinds that have no struct.
+// decodeIncident is Decode for what is about incidents, and goes on with that of reviews.
 func decodeIncident(e Entry) (Event, error) {
 	switch e.Kind {
 	case KindIncidentOpened:
@@ -106,5 +106,5 @@ func decodeIncident(e Entry) (Event, error) {
 	case KindIncidentClosed:
 		return decodeAs[IncidentClosed](e)
 	}
-	return Raw{e.Kind, e.Body}, nil
+	return decodeReview(e)
 }

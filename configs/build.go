@@ -83,6 +83,7 @@ func (b *builder) build() *Config {
 	b.clock(c)
 	b.retention(c)
 	b.incidents(c)
+	b.reviews(c)
 	b.worm(c)
 	return c
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/cordonsip/cordon/incident"
 	"github.com/cordonsip/cordon/incident/form"
 	"github.com/cordonsip/cordon/media"
+	"github.com/cordonsip/cordon/review"
 	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip"
 	"github.com/cordonsip/cordon/sovereign"
@@ -71,6 +72,7 @@ type Config struct {
 	Witnesses  WitnessesPart
 	Clock      ClockPart
 	Retention  []retain.Class
+	Reviews    review.Settings
 	Incidents  incident.Rulebook
 	WORM       WORMPart
 	Entity     form.Entity // as reports name it

@@ -44,6 +44,8 @@ type File struct {
 	Log Log `yaml:"log,omitempty"`
 	// The financial entity as the law on incidents sees it.
 	Entity Entity `yaml:"entity,omitempty"`
+	// How often people review what is in force, and who; default: every six months.
+	Reviews Reviews `yaml:"reviews,omitempty"`
 	// What opens an incident, and what runs then.
 	Incidents Incidents `yaml:"incidents,omitempty"`
 	// How long what the log's references of calls stand for is kept, and why; default: five years. What a class says of its trunks goes beside what the class of all calls says: the longer one counts.

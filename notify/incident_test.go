@@ -45,3 +45,22 @@ func TestIncidentsAreTold(t *testing.T) {
 		t.Errorf("the note of a person is told: %+v", n)
 	}
 }
+
+// A periodic review that is due is open until somebody signs one; who did and what they wrote stays in the log.
+func TestReviewsAreTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind     audit.Kind
+		body     string
+		severity Severity
+		action   Action
+	}{
+		"a review is near": {audit.KindReviewDue, `{"review":"filter","what":"warning","due":"2026-11-20T00:00:00Z","days_before":30}`, Warning, Trigger},
+		"a review is late": {audit.KindReviewDue, `{"review":"filter","what":"late"}`, Failing, Trigger},
+		"it was reviewed":  {audit.KindReviewSigned, `{"review":"filter","by":"SECRET","reason":"SECRET","role":"ciso"}`, Plain, Resolve},
+	} {
+		n, ok := noticeOf(entry(c.kind, c.body))
+		if key, action := Lifecycle(n); !ok || SeverityOf(n) != c.severity || key != "review/filter" || action != c.action || strings.Contains(n.Summary, "SECRET") {
+			t.Errorf("%s: %s %s %q, %s", name, SeverityOf(n), key, action, n.Summary)
+		}
+	}
+}

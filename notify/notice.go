@@ -90,6 +90,9 @@ var fields = map[audit.Kind]struct {
 	audit.KindBreachNoted:        {"incident", []string{"incident", "risk"}},
 	audit.KindIncidentClosed:     {"incident", []string{"incident"}},
 
+	audit.KindReviewDue:    {"review", []string{"review", "what", "due", "days_before"}},
+	audit.KindReviewSigned: {"review", []string{"review", "document", "items", "keep", "remove", "change", "role"}},
+
 	audit.KindPlaceContradicted: {"party", []string{"party", "endpoint", "declared_region", "declared_countries", "standing", "effect", "why"}},
 	audit.KindPlaceCleared:      {"party", []string{"party", "endpoint", "declared_region", "declared_countries", "why"}},
 	audit.KindPlaceDrifted:      {"party", []string{"what", "party", "subject", "before", "after"}},
@@ -105,7 +108,7 @@ func DefaultKinds() []string {
 		string(audit.KindSevered),
 		"failover.*", string(audit.KindGateChanged), string(audit.KindGateReadiness), "approval.key_*", "law.*", "place.*", string(audit.KindReloadRefused), string(audit.KindWideningHeld), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
-		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*", "log.copy_*",
+		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*", "review.*", "log.copy_*",
 		string(audit.KindRestored), string(audit.KindClockAlarm), string(audit.KindKeyRotated),
 	}
 }

@@ -96,8 +96,9 @@ func TestKinds(t *testing.T) {
 		words []string
 		n     int // -1: refused
 	}{
-		{nil, 45},
+		{nil, 47},
 		{[]string{"incident.*"}, 6},
+		{[]string{"review.*"}, 2},
 		{[]string{"witness.*"}, 2},
 		{[]string{"place.*"}, 4},
 		{[]string{"log.copy_*"}, 4},

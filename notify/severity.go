@@ -52,6 +52,11 @@ func SeverityOf(n Notice) Severity {
 		if n.Data["after_crash"] == true {
 			return Failing
 		}
+	case audit.KindReviewDue:
+		if n.Data["what"] == "late" {
+			return Failing
+		}
+		return Warning
 	case audit.KindIncidentOpened, audit.KindIncidentUpdated, audit.KindIncidentClassified:
 		return incidentSeverity(n)
 	case audit.KindClockAlarm:
@@ -132,6 +137,10 @@ func Lifecycle(n Notice) (key string, action Action) {
 		return "incident/" + n.Subject, Acknowledge
 	case n.Kind == audit.KindIncidentClosed:
 		return "incident/" + n.Subject, Resolve
+	case n.Kind == audit.KindReviewDue:
+		return "review/" + n.Subject, Trigger
+	case n.Kind == audit.KindReviewSigned:
+		return "review/" + n.Subject, Resolve
 	case n.Kind == audit.KindCopyBehind:
 		return "copy", Trigger
 	case n.Kind == audit.KindCopyLevel:

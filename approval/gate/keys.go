@@ -252,6 +252,11 @@ func (s *settings) standing(k keyring.Key, now time.Time) *approval.Refusal {
 	return nil
 }
 
+// Signer gives the person (a pseudonym) whose key signed something beside tickets, if the key counts now. fits says whether that public key signed.
+func (g *Gate) Signer(id string, fits func(pub []byte) error) (string, error) {
+	return g.signer(g.clock.now(), id, fits)
+}
+
 // signer gives the person whose key signed, if the key counts now.
 func (g *Gate) signer(now time.Time, id string, fits func(pub []byte) error) (string, error) {
 	s := g.settings.Load()

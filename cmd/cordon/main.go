@@ -45,6 +45,7 @@ type cli struct {
 	Evidence evidenceCmd `cmd:"" help:"What speaks for and against declared places: feeds, registries, round trips, identities."`
 	Drill    drillCmd    `cmd:"" help:"Scenarios of drills: what is taken away, and what must still hold."`
 	Incident incidentCmd `cmd:"" help:"Incidents: what runs, which limit comes first, classify, draft the report, close."`
+	Review   reviewCmd   `cmd:"" help:"Periodic reviews of filter rules and access rights: what is in force, what was found, who signed."`
 	Notify   notifyCmd   `cmd:"" help:"The outlets that tell people: what they did not take, a test, another attempt."`
 	Trace    traceCmd    `cmd:"" help:"What a call looked like on the wire: a ladder, JSON, or a capture file."`
 	Verify   verifyCmd   `cmd:"" help:"Check a log offline: every entry, every proof, every signature."`

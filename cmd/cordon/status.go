@@ -154,6 +154,16 @@ func (s screen) gate(o *admin.Overview) {
 	if n := o.Incidents.Next; n != nil {
 		fmt.Fprintf(s, "next limit %s of %s: %s\n", n.Name, n.Incident, limit(n.Clock))
 	}
+	if r := o.Readiness; r != nil {
+		for _, x := range r.Routes {
+			if !x.Ready && !x.Alone {
+				fmt.Fprintf(s, "not ready %s: %s\n", x.Route, s.brief(strings.Join(x.Why, "; ")))
+			}
+		}
+	}
+	for _, x := range o.Reviews {
+		fmt.Fprintf(s, "review %s due %s, %d of %d items to look at\n", x.Review, dueWord(x), x.Flagged, x.Items)
+	}
 	state := "ok"
 	if !o.Log.OK {
 		state = "CANNOT BE WRITTEN: " + s.brief(o.Log.Why)

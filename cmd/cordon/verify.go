@@ -17,6 +17,7 @@ import (
 	"github.com/cordonsip/cordon/approval/keyring"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/audit/proof"
+	"github.com/cordonsip/cordon/review"
 )
 
 // notHeld is the exit code for what was checked and does not hold; what could not be checked has 1.
@@ -143,7 +144,8 @@ func (c *verifyCmd) logKey(beside string, file bool) ([]byte, error) {
 // whole checks a whole log.
 func (c *verifyCmd) whole(ctx context.Context, dir string, k *proof.Keys, s streams) error {
 	words := keyring.NewChecker()
-	v, err := audit.VerifyEach(ctx, dir, k.Alone(), words.Take)
+	reviews := review.NewChecker()
+	v, err := audit.VerifyEach(ctx, dir, k.Alone(), func(e audit.Entry) { words.Take(e); reviews.Take(e) })
 	if err == nil && v.Bad == nil && k.Witnessed() { // what witnesses signed may be an older checkpoint: the newest one must hold, too
 		v, err = audit.VerifyWith(ctx, dir, k)
 	}
@@ -155,7 +157,7 @@ func (c *verifyCmd) whole(ctx context.Context, dir string, k *proof.Keys, s stre
 		fmt.Fprintf(s.out, "BAD        entry %d: %s\n", v.Bad.Seq, v.Bad.What)
 		return coded{errors.New("the log does not hold"), notHeld}
 	}
-	if err := showWords(s, words); err != nil {
+	if err := errors.Join(showWords(s, words), showReviews(s, reviews)); err != nil {
 		return err
 	}
 	for _, n := range []struct {
@@ -193,6 +195,20 @@ func showWords(s streams, words *keyring.Checker) error {
 	t := words.Tally()
 	if t.Signed+t.BySession+t.Keys > 0 {
 		fmt.Fprintf(s.out, "words      %d decisions and opinions signed by people's keys, %d by session alone; %d keys, %d of them the first ones, %d revoked\n", t.Signed, t.BySession, t.Keys, t.Bootstrap, t.Revoked)
+	}
+	return nil
+}
+
+// showReviews says how many periodic reviews were signed, and names those that do not hold.
+func showReviews(s streams, reviews *review.Checker) error {
+	for _, b := range reviews.Bad {
+		fmt.Fprintf(s.out, "BAD        entry %d: %s\n", b.Seq, b.What)
+	}
+	if len(reviews.Bad) > 0 {
+		return coded{errors.New("the entries are those that were written, and a review in them does not hold"), notHeld}
+	}
+	if reviews.Signed+reviews.BySession > 0 {
+		fmt.Fprintf(s.out, "reviews    %d signed by people's keys, %d by session alone\n", reviews.Signed, reviews.BySession)
 	}
 	return nil
 }
