@@ -163,7 +163,27 @@ func filterRules(c *charter.Charter) []rule {
 	for id := range c.Suspensions.Keys {
 		out = append(out, rule{id: "suspension-key " + id, value: "its signature takes an instrument out of force", of: c.Suspensions.Keys[id]})
 	}
+	out = append(out, otherRules(c)...)
 	slices.SortFunc(out, func(x, y rule) int { return cmp.Compare(x.id, y.id) })
+	return out
+}
+
+// otherRules are the members of the policy that have no words of their own here: what a later edition adds is reviewed as well.
+func otherRules(c *charter.Charter) (out []rule) {
+	text, err := c.Canonical()
+	if err != nil {
+		return nil // a policy that was read can be written
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(text, &members) != nil {
+		return nil
+	}
+	for _, known := range []string{"edition", "policy", "regions", "places", "parties", "suspensions", "gate", "legal_bases", "people", "destinations", "on_log_failure"} {
+		delete(members, known)
+	}
+	for name, of := range members {
+		out = append(out, rule{id: "policy " + name, value: string(of), of: of})
+	}
 	return out
 }
 
@@ -308,7 +328,7 @@ func (b *Book) keyItems(now time.Time) []Item {
 	return out
 }
 
-// Page gives the document in rows for a terminal: head, then one row for each item.
+// Row is an item for a terminal: id, what it says, since when, who accepted it, what last used it, and what to look at.
 func (i Item) Row() []string {
 	last := "-"
 	switch {

@@ -83,7 +83,7 @@ func policy() charter.Charter {
 		Parties:      []sovereign.Party{{Name: "carrier", Kind: sovereign.KindTrunk, Region: frankfurt}, {Name: "fra", Kind: sovereign.KindGroup, Region: frankfurt}},
 		People:       []charter.Person{{Person: "p-anna", Roles: []string{"ciso"}, Expires: at("2030-01-01T00:00:00Z")}, {Person: "p-ben", Roles: []string{"auditor"}}},
 		Destinations: []charter.Destination{{Use: "notify", Name: "pager", Mark: "m", Tells: true}},
-		OnLogFailure: "refuse",
+		OnLogFailure: "refuse", Position: &charter.Spot{},
 	}
 }
 
@@ -188,6 +188,7 @@ func TestWhatIsInForce(t *testing.T) {
 		"party carrier":            "2026-01-01|not used for 185 days",
 		"destination notify pager": "2026-01-01|not used for 185 days",
 		"policy preset":            "2026-01-01|",
+		"policy node_position":     "2026-01-01|",
 	} {
 		i := s.item(Filter, id)
 		if got := day(i.Since) + "|" + strings.Join(i.Points, "; "); got != want {
