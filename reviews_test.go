@@ -47,8 +47,7 @@ func TestReviewsOfANode(t *testing.T) {
 			return list
 		}
 		for _, at := range []time.Time{start[0].Due.AddDate(0, 0, -31), start[0].Due.AddDate(0, 0, -30), start[0].Due, start[0].Due} {
-			again := *n.reviews // as after a restart: it has the log alone
-			again.book, again.cur = review.NewBook(), n.reviews.cur
+			again := &reviews{node: n, mac: n.reviews.mac, book: review.NewBook(), cur: n.reviews.cur} // as after a restart: it has the log alone
 			again.cur.Next = 0
 			if err := errors.Join(again.catchUp(ctx), again.tell(ctx, at)); err != nil {
 				t.Fatal(err)

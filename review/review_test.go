@@ -295,6 +295,8 @@ func TestClocks(t *testing.T) {
 	told(Settings{}, "")
 	s.take(found(s.file(Access), "auditor"), "p-ben")
 	due(Access, "2026-12-10T00:00:00Z", "p-ben")
+	s.event(audit.ReviewSigned{Review: "access", By: "p-ben", People: []string{"p-ben"}}) // nobody reviews their own
+	due(Access, "2026-12-10T00:00:00Z", "p-ben")
 	s.on("2026-07-09T00:00:00Z")
 	told(Settings{Every: map[Kind]int{Filter: 1}, Warn: []int{1}}, "filter 2026-07-09")
 }
