@@ -88,6 +88,7 @@ type Node struct {
 	reviews   *reviews
 	answers   *answerLog
 	places    *placeKeeper
+	inventory *inventoryKeeper
 	resolver  *resolve.Resolver
 	checker   *healthcheck.Checker
 	gate      *gate.Gate
@@ -192,6 +193,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("outlook", n.outlook.Run)
 	n.run("tables", (&tableWatch{node: n}).Run)
 	n.run("healthcheck", n.checker.Run)
+	n.run("inventory", n.inventory.Run)
 	n.run("incidents", n.incidents.Run)
 	n.run("reviews", n.reviews.Run)
 	n.run("notify", n.notifier.Run)

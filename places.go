@@ -46,6 +46,8 @@ type placeKeeper struct {
 	drift  map[string]*familiar
 	shown  map[string]identity // of TLS, by party and address
 	events []audit.Event       // that wait for the log
+
+	outsiders int // places of the inventory, when they were counted last
 }
 
 // placeKey is one address as one party uses it.
@@ -63,6 +65,7 @@ type place struct {
 	told    string                   // what the log was last told: see token
 	weighed time.Time
 	dirty   bool
+	outside bool // it is one of the inventory
 }
 
 // ownSight is what this node measured toward an address, under one claim and from one position: another declaration begins anew, because the address may have moved.
@@ -189,6 +192,9 @@ func (k *placeKeeper) claimOf(snap *sovereign.Snapshot, key placeKey, now time.T
 		if f, ok := snap.Catalogue().Lookup(party.Region); ok && slices.Contains(p.Countries, f.Country) {
 			region, c.Countries, c.Contract = party.Region, []string{string(f.Country)}, party.Contract
 		}
+	}
+	if declared, ok := entryClaim(cfg, key.party, snap); ok && !p.Known() {
+		return declared
 	}
 	if !region.IsZero() {
 		c.Region = region.String()
@@ -390,6 +396,12 @@ func (k *placeKeeper) weigh() {
 				changed = k.consider(key, s.Target.Name, now) || changed
 				k.watch(key, s.Target.Name, now)
 			}
+		}
+	}
+	for key, p := range k.places { // of nobody any more, or of the inventory: what is in force must not outlive its reason
+		if seen := p.weighed; p.against != nil && !seen.Equal(now) {
+			changed = k.consider(key, p.host, now) || changed
+			p.weighed = seen
 		}
 	}
 	changed = k.forget(now) || changed

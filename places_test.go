@@ -48,6 +48,7 @@ type placed struct {
 	t    *testing.T
 	dir  string
 	node *Node
+	net  *vnet.Network
 	to   map[netip.Addr]*atomic.Int64 // datagrams that left for an address
 }
 
@@ -93,6 +94,7 @@ func inPlaces(t *testing.T, node string, files map[string]string, more string, f
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)))
 		net, p := vnet.New(1), &placed{t: t, dir: t.TempDir(), to: map[netip.Addr]*atomic.Int64{}}
+		p.net = net
 		net.Default(vnet.Quality{Delay: 150 * time.Millisecond})
 		edge := netip.MustParseAddr("10.5.0.10")
 		ctx, cancel := context.WithCancel(t.Context())

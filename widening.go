@@ -243,4 +243,5 @@ func (n *Node) taken(ctx context.Context, w *weighed, asked string) {
 	n.cfg.Store(w.run)
 	n.charters.settle(ctx, w, asked)
 	n.places.weigh() // other feeds, other declarations
+	n.inventory.Poke()
 }

@@ -39,6 +39,9 @@ func (n *Node) buildSenses(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err = n.buildInventory(ctx); err != nil {
+		return err
+	}
 	n.checker, err = healthcheck.New(healthcheck.Config{
 		Watched: c.Watched, Defaults: c.Health, Prober: prober{n}, Caller: caller{n}, Locate: n.places.locate, Judge: n.judge,
 		Moved: n.answers.moved, Measured: n.places.measured, Changed: n.healthChanged, Logger: n.logger.With("room", "healthcheck"), Metrics: n.opts.Metrics,
@@ -248,7 +251,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 		Listener: l, OrgID: c.File.Tenant.OrgID, Node: c.File.Node.Name, Software: n.opts.Software, Started: time.Now(),
 		Credentials: n.credentials, Gate: n.gate, Router: n.router, Operators: operators{n}, Severs: severs{n}, Outlets: outlets{n}, Incidents: incidents{n.incidents, n}, Table: n.checker.Table, Snapshot: n.fence.Snapshot, Log: n.log,
 		Calls: n.callViews, Registrations: n.registrationViews, Draining: n.edge.Draining, Place: n.place, Reload: n.ReloadFile, Request: n.request, LastTest: n.lastTest, Forget: n.archive.forget, Archive: n.archive,
-		Certificates: n.certs.register.List, Places: n.places.views, Sights: n.places.statement, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
+		Certificates: n.certs.register.List, Places: n.places.views, Inventory: n.inventory.views, Sights: n.places.statement, Gatherer: n.opts.Metrics, Metrics: n.opts.Metrics, Logger: n.logger.With("room", "admin"),
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
 	cfg.Readiness, cfg.Law = n.outlook.readiness, asker{n}
@@ -444,6 +447,7 @@ func (n *Node) applyParts(c *configs.Config) error {
 	n.relay.Stock(announcements(c)) // before anybody names one
 	n.edge.Announce(c.Announcements)
 	n.incidents.Reload(c.Incidents)
+	n.inventory.Reload(c.Inventory.Entries)
 	return errors.Join(err, n.router.Reload(c.Rules), n.gate.Reload(c.Gate, people(c), c.Bases), n.checker.Reload(c.Watched, c.Health),
 		n.edge.Reload(n.profiles(c)), n.notifier.Reload(channels), n.aimSpans(c))
 }

@@ -145,6 +145,8 @@ type Config struct {
 	Certificates func() []certs.Certificate
 	// Places lists what is known of where addresses are; nil: nothing.
 	Places func() []Place
+	// Inventory lists the endpoints outside the call path; nil: there is none.
+	Inventory func() []Endpoint
 	// Sights are the fastest round trips that this node measured; nil: none.
 	Sights   func() evidence.Statement
 	Gatherer prometheus.Gatherer
@@ -308,6 +310,8 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/certificates", "org.read", nil, s.certificates},
 		{"GET /api/v1/evidence", "org.read", nil, s.evidenceList},
 		{"GET /api/v1/evidence/sights", "org.read", nil, s.sights},
+		{"GET /api/v1/inventory", "org.read", nil, s.inventoryList},
+		{"GET /api/v1/inventory/{name}", "org.read", nil, s.inventoryEntry},
 		{"POST /api/v1/calls", "", []string{"operator"}, s.place},
 		{"POST /api/v1/reload", "", []string{"operator"}, s.reload},
 		{"GET /api/v1/tickets", "org.read", nil, s.tickets},

@@ -125,6 +125,8 @@ type Overview struct {
 	Incidents     IncidentList      `json:"incidents"` // that are open
 	Reviews       []review.Standing `json:"reviews"`
 	Readiness     *Readiness        `json:"readiness"` // of the next failovers; null: nobody looks ahead
+	// Inventory counts endpoints outside the call path by verdict.
+	Inventory map[string]int `json:"inventory"`
 }
 
 // Registration is one that the node keeps with a target of a party. A target without one takes no call.
@@ -184,7 +186,7 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, _ Identity) er
 	return writeJSON(w, Overview{
 		Node: s.c.Node, Software: s.c.Software, Since: s.c.Started, Document: s.Document(), Routes: s.c.Router.Status(), Targets: s.targetViews(),
 		Registrations: s.registrations(), Calls: len(s.c.Calls()), Service: s.serviceView(), Grants: s.grantViews(), Log: s.logView(), Policy: s.policyView(), Tickets: s.openTickets(), Idle: s.idleKeys(), Recent: recent,
-		Incidents: s.list((*incident.Incident).Open), Reviews: s.standings(), Readiness: s.ahead(),
+		Incidents: s.list((*incident.Incident).Open), Reviews: s.standings(), Readiness: s.ahead(), Inventory: s.inventoryCounts(),
 	})
 }
 

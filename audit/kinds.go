@@ -460,7 +460,7 @@ func decodeBody(e Entry, into any) error {
 func (k Kind) Known() bool {
 	switch k {
 	case KindNodeStarted, KindNodeStopped, KindNodeResumed, KindPolicyApplied, KindReloadRefused, KindPolicyAccepted, KindPolicyCharter, KindWideningHeld, KindTableChanged, KindLawSuspended, KindSuspensionRefused,
-		KindPlaceContradicted, KindPlaceCleared, KindPlaceDrifted, KindPlaceEvidenceStale,
+		KindPlaceContradicted, KindPlaceCleared, KindPlaceDrifted, KindPlaceEvidenceStale, KindInventoryJudged,
 		KindHealthChanged, KindAnswersMoved, KindFailoverApplied, KindFailoverHeld, KindFailoverRefused, KindFailback, KindServiceChanged, KindRouteSwitched, KindRouteMigrated,
 		KindApprovalNotified, KindNoticeUndelivered, KindNoticeResent, KindGateChanged, KindGateReadiness, KindKeyEnrolled, KindKeyRevoked,
 		KindIngressRefused, KindFenceRefused, KindMediaMoved, KindMediaRestarted, KindMediaSilent, KindMediaUnkeyed, KindCallEnded, KindCallTransferred, KindMessageRelayed, KindForgotten, KindTraceRead, KindReceipt, KindGap,

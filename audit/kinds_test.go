@@ -45,6 +45,10 @@ func examples() []Event {
 			Evidence: []Evidence{{Kind: "provider_feed", Value: "v", SourceDigest: "d", ObservedAt: at, Result: "contradicts"}},
 		},
 		PlaceCleared{Party: "fra", Addr: "192.0.2.1", Region: "aws:eu-central-1", Countries: []string{"DE"}, Why: "w"},
+		InventoryJudged{
+			Entry: "crm", Purpose: "crm", Endpoint: "crm.example:443", Verdict: "hold", Before: "permit", Ground: "not_where_declared", Why: "w", Region: "aws:eu-central-1", Countries: []string{"DE"}, Contract: "c", Parent: "US", Support: []string{"IN"},
+			Answers: []InventoryAnswer{{Addr: "192.0.2.1:443", Region: "aws:eu-west-1", Countries: []string{"IE"}, Verdict: "hold", Ground: "not_where_declared", Legal: "in_eea", Standing: "declared", SPKI: "s"}},
+		},
 		PlaceDrifted{What: "prefix", Party: "fra", Subject: "sip.bank.example", Before: []string{"a"}, After: []string{"b"}},
 		PlaceEvidenceStale{Evidence: "geofeed_signed", File: "feed.csv", Digest: "d", What: "expired", Since: at, Why: "w"},
 		as(KindFailoverApplied), as(KindFailoverHeld), as(KindFailoverRefused), as(KindFailback),
@@ -217,7 +221,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 67 {
+	if len(g) != len(w) || len(seen) != 68 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -35,7 +35,7 @@ func decodeNotice(e Entry) (Event, error) {
 		return decodeAs[GateReadiness](e)
 	case KindQuorumBack:
 		return decodeAs[QuorumBack](e)
-	case KindPlaceContradicted, KindPlaceCleared, KindPlaceDrifted, KindPlaceEvidenceStale:
+	case KindPlaceContradicted, KindPlaceCleared, KindPlaceDrifted, KindPlaceEvidenceStale, KindInventoryJudged:
 		return decodePlace(e)
 	case KindLawInForce:
 		return decodeAs[LawInForce](e)

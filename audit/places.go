@@ -57,6 +57,8 @@ func decodePlace(e Entry) (Event, error) {
 		return decodeAs[PlaceCleared](e)
 	case KindPlaceEvidenceStale:
 		return decodeAs[PlaceEvidenceStale](e)
+	case KindInventoryJudged:
+		return decodeAs[InventoryJudged](e)
 	}
 	return decodeAs[PlaceDrifted](e)
 }

@@ -64,6 +64,7 @@ func (b *builder) build() *Config {
 		b.party(c, &f.EdgeGroups[i], sovereign.KindGroup, fmt.Sprintf("edge_groups[%d]", i))
 	}
 	b.partyBases(c, bases)
+	b.inventory(c, bases)
 	b.health(c)
 	b.routes(c)
 	b.emergency(c)

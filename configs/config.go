@@ -69,6 +69,7 @@ type Config struct {
 	HEP        HEPPart
 	Spans      SpansPart
 	Evidence   EvidencePart
+	Inventory  InventoryPart
 	Witnesses  WitnessesPart
 	Clock      ClockPart
 	Retention  []retain.Class

@@ -42,6 +42,9 @@ func (c *Config) Explain(at time.Time) (string, error) {
 	c.explainBases(&b, at)
 	c.explainRoutes(&b, snap, at)
 	c.explainKeys(&b)
+	if err := c.explainInventory(&b, snap, at); err != nil {
+		return "", err
+	}
 	for _, x := range snap.Endings(at) {
 		if x.Days <= slices.Max(sovereign.EndingDays()) {
 			fmt.Fprintf(&b, "\nwarning: %s ends on %s, in %d days: %s would be held from then on\n", x.Instrument, x.Until.UTC().Format(time.DateOnly), x.Days, strings.Join(x.Parties, ", "))

@@ -26,6 +26,8 @@ type File struct {
 	Trunks []Party `yaml:"trunks"`
 	// Contact-centre side.
 	EdgeGroups []Party `yaml:"edge_groups"`
+	// Endpoints outside the call path: declared, placed and watched, and never permitted by that.
+	Inventory []Endpoint `yaml:"inventory,omitempty"`
 	// Which calls go where.
 	Routes []Route `yaml:"routes"`
 	// Emergency numbers and the only trunk that carries them, per country.

@@ -226,7 +226,7 @@ const maxChannelName = 64
 // tellable are the kinds of entries that may leave the log as notices. What is about single calls stays in it.
 var tellable = []string{
 	"law.in_force", "law.ending", "service.severed",
-	"node.started", "node.stopped", "node.resumed", "policy.applied", "policy.reload_refused", "policy.accepted", "policy.widening_held", "law.suspended", "law.suspension_refused", "health.changed", "dns.answers_moved", "place.contradicted", "place.cleared", "place.drifted", "place.evidence_stale", "failover.applied", "failover.held",
+	"node.started", "node.stopped", "node.resumed", "policy.applied", "policy.reload_refused", "policy.accepted", "policy.widening_held", "law.suspended", "law.suspension_refused", "health.changed", "dns.answers_moved", "place.contradicted", "place.cleared", "place.drifted", "inventory.judged", "place.evidence_stale", "failover.applied", "failover.held",
 	"failover.refused", "failover.failback", "service.changed", "route.switched", "route.migrated", "approval.notified", "approval.key_enrolled", "approval.key_revoked", "notice.undelivered", "gate.changed", "gate.readiness", "ingress.refused", "fence.refused", "media.restarted", "log.gap",
 	"certificate.expiring", "certificate.replaced", "certificate.refused", "witness.quorum_missing", "witness.quorum_back", "clock.alarm", "log.key_rotated",
 	"incident.opened", "incident.updated", "incident.classified", "incident.reported", "incident.breach_noted", "incident.closed", "review.signed", "review.due",

@@ -22,6 +22,10 @@ type Provider struct {
 	HQ string `yaml:"hq_country,omitempty"`
 	// LEI or EUID of its ultimate parent undertaking, or its own where it has none.
 	Parent string `yaml:"parent,omitempty"`
+	// Country of that parent, ISO 3166-1 alpha-2: whose law can reach through it.
+	ParentCountry string `yaml:"parent_country,omitempty"`
+	// Countries from which it is supported, ISO 3166-1 alpha-2: access from there is a transfer, wherever the data lies.
+	Support []string `yaml:"support_countries,omitempty"`
 	// Type of ICT service, S01 to S19 of Annex III; default: S10 (telecom carrier) for a trunk, S19 (software as a service) for an edge group.
 	Service string `yaml:"service,omitempty"`
 	// Identifier of the function that it supports, as in the register: F and a number (B_06.01.0010).
@@ -62,7 +66,11 @@ func (b *builder) provider(at string, p *Provider) {
 	if len(p.Identifier) == 20 && !strings.Contains(p.Identifier, ".") && !validLEI(p.Identifier) { // an EUID has a dot
 		b.fail(at+".lei_or_euid", "check it against the GLEIF register", "%q has 20 characters and is no LEI", p.Identifier)
 	}
-	for path, country := range map[string]string{".hq_country": p.HQ, ".governing_law": p.GoverningLaw} {
+	countries := map[string]string{".hq_country": p.HQ, ".governing_law": p.GoverningLaw, ".parent_country": p.ParentCountry}
+	for i, country := range p.Support {
+		countries[fmt.Sprintf(".support_countries[%d]", i)] = cmp.Or(country, "?")
+	}
+	for path, country := range countries {
 		if _, ok := b.law.ParseCountry(country); country != "" && !ok {
 			b.fail(at+path, "use an ISO 3166-1 alpha-2 code, in quotes where YAML reads it otherwise ('NO')", "%q names no country", country)
 		}

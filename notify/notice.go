@@ -98,6 +98,7 @@ var fields = map[audit.Kind]struct {
 	audit.KindPlaceDrifted:      {"party", []string{"what", "party", "subject", "before", "after"}},
 
 	audit.KindPlaceEvidenceStale: {"file", []string{"what", "evidence", "file", "since", "why"}},
+	audit.KindInventoryJudged:    {"entry", []string{"entry", "purpose", "endpoint", "verdict", "before", "ground", "why", "declared_region", "declared_countries", "parent_country", "support_countries"}},
 }
 
 var failoverFields = []string{"trunk", "route", "from", "to", "region", "country", "verdict", "ground", "why", "ticket"}
@@ -106,7 +107,7 @@ var failoverFields = []string{"trunk", "route", "from", "to", "region", "country
 func DefaultKinds() []string {
 	return []string{
 		string(audit.KindSevered),
-		"failover.*", string(audit.KindGateChanged), string(audit.KindGateReadiness), "approval.key_*", "law.*", "place.*", string(audit.KindReloadRefused), string(audit.KindWideningHeld), string(audit.KindAnswersMoved),
+		"failover.*", string(audit.KindGateChanged), string(audit.KindGateReadiness), "approval.key_*", "law.*", "place.*", "inventory.*", string(audit.KindReloadRefused), string(audit.KindWideningHeld), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
 		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*", "review.*", "log.copy_*",
 		string(audit.KindRestored), string(audit.KindClockAlarm), string(audit.KindKeyRotated),

@@ -96,7 +96,7 @@ func TestKinds(t *testing.T) {
 		words []string
 		n     int // -1: refused
 	}{
-		{nil, 47},
+		{nil, 48},
 		{[]string{"incident.*"}, 6},
 		{[]string{"review.*"}, 2},
 		{[]string{"witness.*"}, 2},

@@ -63,6 +63,10 @@ func SeverityOf(n Notice) Severity {
 		if n.Data["what"] != "synchronised" {
 			return Warning
 		}
+	case audit.KindInventoryJudged:
+		if v := n.Data["verdict"]; v != "permit" && v != n.Data["before"] && n.Data["ground"] != "anycast" { // declared so: nobody is surprised
+			return Failing
+		}
 	case audit.KindCertExpiring:
 		if left, ok := n.Data["days_left"].(float64); ok && left <= nearEnd {
 			return Failing
@@ -141,6 +145,10 @@ func Lifecycle(n Notice) (key string, action Action) {
 		return "review/" + n.Subject, Trigger
 	case n.Kind == audit.KindReviewSigned:
 		return "review/" + n.Subject, Resolve
+	case n.Kind == audit.KindInventoryJudged && n.Data["verdict"] == "permit":
+		return "inventory/" + n.Subject, Resolve
+	case n.Kind == audit.KindInventoryJudged:
+		return "inventory/" + n.Subject, opens(n)
 	case n.Kind == audit.KindCopyBehind:
 		return "copy", Trigger
 	case n.Kind == audit.KindCopyLevel:

@@ -44,6 +44,7 @@ type cli struct {
 	Certs    certsCmd    `cmd:"" help:"The register of certificates: ours, our peers', the roots; which end first."`
 	Evidence evidenceCmd `cmd:"" help:"What speaks for and against declared places: feeds, registries, round trips, identities."`
 	Drill    drillCmd    `cmd:"" help:"Scenarios of drills: what is taken away, and what must still hold."`
+	Outside  outsideCmd  `cmd:"" name:"inventory" help:"Endpoints outside the call path (CRM, IdP, bucket, CDN): where they are, and what the policy says of that."`
 	Incident incidentCmd `cmd:"" help:"Incidents: what runs, which limit comes first, classify, draft the report, close."`
 	Review   reviewCmd   `cmd:"" help:"Periodic reviews of filter rules and access rights: what is in force, what was found, who signed."`
 	Notify   notifyCmd   `cmd:"" help:"The outlets that tell people: what they did not take, a test, another attempt."`

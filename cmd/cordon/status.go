@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/cordonsip/cordon/admin"
+	"github.com/cordonsip/cordon/inventory"
 )
 
 type statusCmd struct {
@@ -137,6 +138,17 @@ func calls(c admin.CallsView) string {
 	return text
 }
 
+// against counts the endpoints outside the call path that the policy does not permit where they were found.
+func against(counts map[string]int) string {
+	var words []string
+	for _, v := range inventory.Verdicts() {
+		if n := counts[string(v)]; n > 0 && v != inventory.Permit {
+			words = append(words, fmt.Sprintf("%d %s", n, v))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
 // gate is what waits for people, what they opened, and the log.
 func (s screen) gate(o *admin.Overview) {
 	for _, t := range o.Tickets {
@@ -144,6 +156,9 @@ func (s screen) gate(o *admin.Overview) {
 	}
 	for _, g := range o.Grants {
 		fmt.Fprintf(s, "grant %s until %s for %s, %d calls left here\n", g.ID, clock(g.Until), strings.Join(g.Scope.Regions, ","), g.Left)
+	}
+	if words := against(o.Inventory); words != "" {
+		fmt.Fprintf(s, "inventory: %s\n", words)
 	}
 	for _, k := range o.Idle {
 		fmt.Fprintf(s, "key %s does not count: %s\n", k.ID, s.brief(k.Why))

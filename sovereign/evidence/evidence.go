@@ -88,6 +88,8 @@ type Item struct {
 	SourceDigest string    `json:"source_digest,omitempty"` // SHA-256 of the file that it is from
 	ObservedAt   time.Time `json:"observed_at,omitzero"`
 	Result       Result    `json:"result"`
+	// Spread: it has the address in more than one place, as anycast is.
+	Spread bool `json:"spread,omitempty"`
 }
 
 // Claim is what was declared of an address.
@@ -133,6 +135,21 @@ type Assessment struct {
 // Allows says whether the evidence leaves the declaration standing: there is one, and nothing of rank 2 or better contradicts it. It permits nothing by itself.
 func (a *Assessment) Allows() bool {
 	return a.Standing != Undeclared && a.Standing != Contradicted
+}
+
+// Several says whether the evidence has the address in more than one place, and why: a source says so, or two that can refuse disagree. No place of it can be proven then.
+func (a *Assessment) Several() (why string, ok bool) {
+	for _, it := range a.Items {
+		if it.Spread {
+			return it.Value + " (" + string(it.Kind) + ")", true
+		}
+	}
+	for _, it := range a.Supporting {
+		if it.Kind.Can() == SupportOrContradict && len(a.Contradicted) > 0 {
+			return list([]Item{it}) + ", but " + list(a.Contradicted), true
+		}
+	}
+	return "", false
 }
 
 // Weigh assesses items against a claim. A contradiction counts by what its kind can do: rank 1 and 2 contradict, but for TLS identities, which prove no place;

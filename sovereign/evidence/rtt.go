@@ -153,7 +153,7 @@ func apart(a, b *Sight) (Item, bool) {
 		last = b.Last
 	}
 	return Item{
-		Kind: RTTBound, ObservedAt: last, Result: Contradicts,
+		Kind: RTTBound, ObservedAt: last, Result: Contradicts, Spread: true,
 		Value: fmt.Sprintf("at most %.0f km from node %s and %.0f km from node %s, which are %.0f km apart: it is in no one place", ra, a.Node, rb, b.Node, between),
 	}, true
 }

@@ -152,7 +152,7 @@ func (t *Table) region(it *Item, p netip.Prefix, r row, c Claim, countryOf func(
 	name := t.Provider + ":" + r.region
 	switch {
 	case r.region == "":
-		it.Value = fmt.Sprintf("%s is of no one region of %s", p, t.Provider)
+		it.Value, it.Spread = fmt.Sprintf("%s is of no one region of %s", p, t.Provider), true
 	case name == c.Region:
 		it.Value, it.Result = fmt.Sprintf("%s is of %s", p, name), Supports
 	default:
