@@ -47,7 +47,8 @@ func examples() []Event {
 		PlaceCleared{Party: "fra", Addr: "192.0.2.1", Region: "aws:eu-central-1", Countries: []string{"DE"}, Why: "w"},
 		InventoryJudged{
 			Entry: "crm", Purpose: "crm", Endpoint: "crm.example:443", Verdict: "hold", Before: "permit", Ground: "not_where_declared", Why: "w", Region: "aws:eu-central-1", Countries: []string{"DE"}, Contract: "c", Parent: "US", Support: []string{"IN"},
-			Answers: []InventoryAnswer{{Addr: "192.0.2.1:443", Region: "aws:eu-west-1", Countries: []string{"IE"}, Verdict: "hold", Ground: "not_where_declared", Legal: "in_eea", Standing: "declared", SPKI: "s"}},
+			Answers: []InventoryAnswer{{Addr: "192.0.2.1:443", Region: "aws:eu-west-1", Countries: []string{"IE"}, Verdict: "hold", Ground: "not_where_declared", Legal: "in_eea", Instrument: "i", Standing: "declared", SPKI: "s"}},
+			Failure: "no such name",
 		},
 		PlaceDrifted{What: "prefix", Party: "fra", Subject: "sip.bank.example", Before: []string{"a"}, After: []string{"b"}},
 		PlaceEvidenceStale{Evidence: "geofeed_signed", File: "feed.csv", Digest: "d", What: "expired", Since: at, Why: "w"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/cordonsip/cordon/audit/report"
@@ -94,20 +95,57 @@ func (b *builder) among(at, word string, words []string) {
 	}
 }
 
-// Arrangements are the trunks and edge groups as the register of information sees them.
+// Arrangements are trunks, edge groups and endpoints outside the call path as the register of information sees them, with what the law says of their countries now.
 func (c *Config) Arrangements() []report.Arrangement {
-	var out []report.Arrangement
+	out := append(c.parties(), c.endpoints()...)
+	overlay, _ := c.Overlay() // lines that do not count are told of by cordon check
+	for i := range out {
+		a := &out[i]
+		a.Legal = map[string]report.Legal{}
+		for _, country := range slices.Concat(a.Places, a.Support, []string{a.ParentCountry}) {
+			f := sovereign.Shipped().Standing(sovereign.Country(country), sovereign.Question{At: time.Now(), Suspended: overlay})
+			a.Legal[country] = report.Legal{Standing: string(f.Standing), Instrument: f.Instrument}
+		}
+	}
+	return out
+}
+
+// arrangement is what is common to all kinds.
+func arrangement(p *Provider, service string) report.Arrangement {
+	v := Provider{}
+	if p != nil {
+		v = *p
+	}
+	return report.Arrangement{
+		Provider: v.Name, Identifier: v.Identifier, HQ: v.HQ, Parent: v.Parent, Service: cmp.Or(v.Service, service), Function: v.Function, Start: v.Start, End: v.End, Law: v.GoverningLaw,
+		Sensitive: v.Sensitiveness, Reliance: v.Reliance, Rank: max(v.Rank, 1), ParentCountry: v.ParentCountry, Support: v.Support,
+	}
+}
+
+// endpoints are the entries of the inventory.
+func (c *Config) endpoints() (out []report.Arrangement) {
+	for _, e := range c.Inventory.Entries {
+		f := c.Endpoint(e.Name)
+		a := arrangement(f.Provider, kindsOfEndpoints[f.Kind])
+		a.Party, a.Kind, a.Contract, a.Purpose, a.Unwatched = e.Name, report.KindEndpoint, e.Contract, e.Kind, e.Every == 0
+		for _, country := range e.Countries {
+			a.Places = append(a.Places, string(country))
+		}
+		if f.Critical != nil {
+			a.Critical = map[bool]string{true: "Yes", false: "No"}[*f.Critical]
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// parties are the trunks and edge groups.
+func (c *Config) parties() (out []report.Arrangement) {
 	for kind, list := range [][]Party{c.File.Trunks, c.File.EdgeGroups} {
 		for _, p := range list {
-			v := Provider{}
-			if p.Provider != nil {
-				v = *p.Provider
-			}
-			a := report.Arrangement{
-				Party: p.Name, Kind: [2]string{"trunk", "edge_group"}[kind], Contract: p.Contract, Provider: v.Name, Identifier: v.Identifier, HQ: v.HQ, Parent: v.Parent,
-				Service: cmp.Or(v.Service, [2]string{"S10", "S19"}[kind]), Function: v.Function, Start: v.Start, End: v.End, Law: v.GoverningLaw, Sensitive: v.Sensitiveness,
-				Reliance: v.Reliance, Rank: max(v.Rank, 1), Signalling: c.countries(p.Region), Media: c.countries(p.MediaRegions...), Alternative: c.beside(p.Name),
-			}
+			a := arrangement(p.Provider, [2]string{"S10", "S19"}[kind])
+			a.Party, a.Kind, a.Contract = p.Name, [2]string{"trunk", "edge_group"}[kind], p.Contract
+			a.Signalling, a.Media, a.Alternative = c.countries(p.Region), c.countries(p.MediaRegions...), c.beside(p.Name)
 			if len(p.MediaRegions) == 0 {
 				a.Media = a.Signalling
 			}
@@ -132,19 +170,25 @@ func (c *Config) countries(regions ...string) (out []string) {
 	return out
 }
 
-// Safeguards are the entries of legal_bases that parties name.
+// Safeguards are the entries of legal_bases that parties and endpoints name.
 func (c *Config) Safeguards() map[string]report.Safeguard {
-	out := map[string]report.Safeguard{}
+	out, named := map[string]report.Safeguard{}, map[string]string{}
 	for _, p := range slices.Concat(c.File.Trunks, c.File.EdgeGroups) {
+		named[p.Name] = p.LegalBasis
+	}
+	for _, e := range c.File.Inventory {
+		named[e.Name] = e.LegalBasis
+	}
+	for name, id := range named {
 		for _, l := range c.File.LegalBases {
-			if l.ID != p.LegalBasis {
+			if l.ID != id {
 				continue
 			}
 			g := report.Safeguard{Kind: l.Kind, Document: l.Document, SHA256: l.SHA256, SignedOn: l.SignedOn, Expires: l.Expires}
 			if l.TIA != nil {
 				g.TIA = l.TIA.Document + " of " + l.TIA.Date + ": " + l.TIA.Outcome
 			}
-			out[p.Name] = g
+			out[name] = g
 		}
 	}
 	return out

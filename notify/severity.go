@@ -64,7 +64,8 @@ func SeverityOf(n Notice) Severity {
 			return Warning
 		}
 	case audit.KindInventoryJudged:
-		if v := n.Data["verdict"]; v != "permit" && v != n.Data["before"] && n.Data["ground"] != "anycast" { // declared so: nobody is surprised
+		verdict, _ := n.Data["verdict"].(string)
+		if before, _ := n.Data["before"].(string); verdict != "permit" && verdict != before && n.Data["ground"] != "anycast" { // declared so: nobody is surprised
 			return Failing
 		}
 	case audit.KindCertExpiring:

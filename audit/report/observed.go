@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -36,15 +37,25 @@ type Observer struct {
 	seen   map[seenKey]*Seen
 	whole  map[seenKey]uint64 // calls by party, country and instrument, whatever the plane and the region
 	calls  uint64
+	stood  map[string]audit.Entry // of each endpoint the last finding before the period
 }
+
+// planeEndpoint is where endpoints outside the call path are; unprovable is the country of one in no one place.
+const (
+	planeEndpoint = "endpoint"
+	unprovable    = "unprovable"
+)
 
 // NewObserver gives an empty one.
 func NewObserver(p Period) *Observer {
-	return &Observer{period: p, seen: map[seenKey]*Seen{}, whole: map[seenKey]uint64{}}
+	return &Observer{period: p, seen: map[seenKey]*Seen{}, whole: map[seenKey]uint64{}, stood: map[string]audit.Entry{}}
 }
 
 // Add takes one entry. A receipt that does not read is an error: left out, it would make the report a lie.
 func (o *Observer) Add(e audit.Entry) error {
+	if e.Kind == audit.KindInventoryJudged {
+		return o.endpoint(e)
+	}
 	if e.Kind != audit.KindReceipt || !o.period.Has(e.Time) {
 		return nil
 	}
@@ -78,6 +89,55 @@ func (o *Observer) Add(e audit.Entry) error {
 	return nil
 }
 
+// endpoint takes where an endpoint was found. What was found before the period counts until the first finding in it: then the endpoint was still there.
+func (o *Observer) endpoint(e audit.Entry) error {
+	ev, err := audit.Decode(e)
+	if err != nil {
+		return fmt.Errorf("report: entry %d: %w", e.Seq, err)
+	}
+	j, ok := ev.(audit.InventoryJudged)
+	if !ok {
+		return fmt.Errorf("report: entry %d is no finding about an endpoint", e.Seq)
+	}
+	switch {
+	case !o.period.From.IsZero() && e.Time.Before(o.period.From):
+		o.stood[j.Entry] = e
+		return nil
+	case !o.period.Has(e.Time):
+		return nil
+	}
+	if before, ok := o.stood[j.Entry]; ok {
+		delete(o.stood, j.Entry)
+		if err := o.found(before, o.period.From); err != nil {
+			return err
+		}
+	}
+	return o.found(e, e.Time)
+}
+
+// found notes the countries of one finding.
+func (o *Observer) found(e audit.Entry, at time.Time) error {
+	ev, err := audit.Decode(e)
+	if err != nil {
+		return fmt.Errorf("report: entry %d: %w", e.Seq, err)
+	}
+	j, _ := ev.(audit.InventoryJudged) // endpoint saw that it is one
+	for _, a := range j.Answers {
+		country := unprovable
+		if a.Verdict != unprovable && len(a.Countries) < 2 {
+			country = named(strings.Join(a.Countries, ""))
+		}
+		k := seenKey{party: j.Entry, plane: planeEndpoint, country: country, region: a.Region, instrument: a.Instrument}
+		s := o.seen[k]
+		if s == nil {
+			s = &Seen{Party: k.party, Plane: k.plane, Country: k.country, Region: k.region, Instrument: k.instrument, First: at, FirstSeq: e.Seq}
+			o.seen[k] = s
+		}
+		s.Standing, s.Last, s.LastSeq = a.Legal, at, e.Seq
+	}
+	return nil
+}
+
 // partyOf names the party of a leg: leg a is who called.
 func partyOf(r audit.Receipt, leg string) string {
 	if (leg == "a") == (r.Direction == "inbound") {
@@ -88,6 +148,10 @@ func partyOf(r audit.Receipt, leg string) string {
 
 // Seen gives what was gathered, in order.
 func (o *Observer) Seen() []Seen {
+	for entry, e := range o.stood { // nothing was found since: it stood there all the time
+		delete(o.stood, entry)
+		_ = o.found(e, o.period.From) // it decoded before
+	}
 	out := make([]Seen, 0, len(o.seen))
 	for _, s := range o.seen {
 		out = append(out, *s)

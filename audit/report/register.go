@@ -9,10 +9,10 @@ import (
 	"github.com/cordonsip/cordon/internal/page"
 )
 
-// Arrangement is what the operator declares of one trunk or edge group: what the register of information (DORA Art. 28(3), ITS (EU) 2024/2956) asks of a contract.
+// Arrangement is what the operator declares of one trunk, edge group or endpoint outside the call path: what the register of information (DORA Art. 28(3), ITS (EU) 2024/2956) asks of a contract.
 type Arrangement struct {
 	Party       string
-	Kind        string // trunk | edge_group
+	Kind        string // trunk | edge_group | endpoint
 	Contract    string
 	Provider    string
 	Identifier  string // LEI or EUID
@@ -28,6 +28,21 @@ type Arrangement struct {
 	Signalling  []string // countries that are declared
 	Media       []string
 	Alternative []string // parties that routes name beside it
+
+	ParentCountry string   // of the ultimate parent
+	Support       []string // countries from which it is supported
+	Purpose       string   // of an endpoint: crm, bucket, ...
+	Places        []string // countries in which an endpoint stands
+	Critical      string   // Yes | No: of the function that an endpoint supports
+	Unwatched     bool     // nobody looks where the endpoint is
+	// Law of today on the countries above, by their codes.
+	Legal map[string]Legal
+}
+
+// Legal is what the law says of a country.
+type Legal struct {
+	Standing   string // in_eea | adequate | ...
+	Instrument string // of the adequacy
 }
 
 // Cell is one column of the register for an arrangement.
@@ -49,7 +64,7 @@ type Drift struct {
 	Party    string `json:"party"`
 	Plane    string `json:"plane"`
 	Country  string `json:"country"`
-	What     string `json:"what"` // observed_not_declared | declared_not_observed
+	What     string `json:"what"` // observed_not_declared | declared_not_observed | unprovable: found in no one place
 	Calls    uint64 `json:"calls"`
 	FirstSeq uint64 `json:"first_seq,omitempty"`
 	LastSeq  uint64 `json:"last_seq,omitempty"`
@@ -70,7 +85,7 @@ type Register struct {
 func NewRegister(list []Arrangement, seen []Seen, p Period, c Cover, at time.Time) Register {
 	r := Register{Report: "register_of_information", MadeAt: at.UTC(), Period: p, Cover: c, Rows: []Row{}, Drift: []Drift{}, Seen: seen}
 	for _, a := range list {
-		countries := union(a.Signalling, a.Media)
+		countries := union(union(a.Signalling, a.Media), a.Places)
 		if len(countries) == 0 {
 			countries = []string{""}
 		}
@@ -119,15 +134,44 @@ func (a Arrangement) row(country string) Row {
 		c.Human = c.Value == ""
 		row.Cells = append(row.Cells, c)
 	}
+	row.Cells = append(row.Cells, a.beside()...)
 	return row
 }
+
+// beside are what stands beside the place: the criticality of what an endpoint supports, and who else can reach through the provider. Without a column number the register has none for it.
+func (a Arrangement) beside() (out []Cell) {
+	if a.Kind == KindEndpoint {
+		out = append(out, Cell{"B_06.01.0050", "Criticality or importance assessment", a.Critical, a.Critical == ""})
+	}
+	if a.Kind == KindEndpoint || a.ParentCountry != "" || len(a.Support) > 0 {
+		out = append(
+			out, Cell{"-", "Country of the ultimate parent", a.legal(a.ParentCountry), a.ParentCountry == ""},
+			Cell{"-", "Countries of support", a.legal(a.Support...), len(a.Support) == 0},
+		)
+	}
+	return out
+}
+
+// legal are countries with what the law says of each.
+func (a Arrangement) legal(countries ...string) string {
+	var out []string
+	for _, c := range countries {
+		if c != "" {
+			out = append(out, strings.TrimSpace(c+" "+strings.ReplaceAll(a.Legal[c].Standing, "_", " ")))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// KindEndpoint is Arrangement.Kind of what is outside the call path.
+const KindEndpoint = "endpoint"
 
 // drift holds what is declared against what was seen, on each plane.
 func (a Arrangement) drift(seen []Seen) (out []Drift) {
 	for _, plane := range []struct {
 		name     string
 		declared []string
-	}{{"signalling", a.Signalling}, {"media", a.Media}} {
+	}{{"signalling", a.Signalling}, {"media", a.Media}, {planeEndpoint, a.Places}} {
 		met := map[string]*Drift{}
 		var order []string
 		for _, s := range seen {
@@ -143,12 +187,15 @@ func (a Arrangement) drift(seen []Seen) (out []Drift) {
 			d.Calls, d.FirstSeq, d.LastSeq = d.Calls+s.Calls, min(d.FirstSeq, s.FirstSeq), max(d.LastSeq, s.LastSeq)
 		}
 		for _, country := range order {
+			if country == unprovable {
+				met[country].What = unprovable
+			}
 			if !slices.Contains(plane.declared, country) {
 				out = append(out, *met[country])
 			}
 		}
 		for _, country := range plane.declared {
-			if met[country] == nil {
+			if met[country] == nil && met[unprovable] == nil && !a.Unwatched {
 				out = append(out, Drift{Party: a.Party, Plane: plane.name, Country: country, What: "declared_not_observed"})
 			}
 		}
@@ -165,7 +212,10 @@ func (r Register) Page() page.Document {
 		what, entries := page.Cell{Text: strings.ReplaceAll(d.What, "_", " ")}, ""
 		if d.What == "observed_not_declared" {
 			wrong = union(wrong, []string{d.Country + " (" + d.Party + ")"})
-			what.Tone, entries = page.Bad, fmt.Sprintf("%d to %d", d.FirstSeq, d.LastSeq)
+			what.Tone = page.Bad
+		}
+		if d.What != "declared_not_observed" {
+			entries = fmt.Sprintf("%d to %d", d.FirstSeq, d.LastSeq)
 		}
 		row := page.Row(d.Party, d.Plane, d.Country, "", number(d.Calls), entries)
 		row[3] = what
@@ -192,7 +242,8 @@ func (r Register) Page() page.Document {
 	d.Blocks = append(d.Blocks, r.Cover.end(
 		"Columns are those of Commission Implementing Regulation (EU) 2024/2956; DORA Art. 28(3). One row for each arrangement and country.",
 		"\"(to be written)\" marks what nobody declared here: write it into provider of the party, or into the register by hand.",
-		"What is observed is what receipts say of places that were declared for addresses: an address outside every declaration was refused, and is no row here.")...)
+		"Endpoints outside the call path are rows, too; where they were observed is what the node's looks at them found. Cells without a column number stand beside the register.",
+		"What is observed of parties is what receipts say of places that were declared for addresses: an address outside every declaration was refused, and is no row here.")...)
 	return d
 }
 
