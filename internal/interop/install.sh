@@ -7,7 +7,7 @@ if [ "$(id -u)" != 0 ]; then
 	exit 1
 fi
 "$(dirname "$0")/need.sh" interop sipp=sip-tester baresip=baresip-core linphone-daemon=linphone-cli kamailio=kamailio,kamailio-tls-modules \
-	svmap=sipvicious sngrep=sngrep tshark=tshark tcpdump=tcpdump ip=iproute2 rtpengine=rtpengine-daemon curl=curl
+	svmap=sipvicious sngrep=sngrep tshark=tshark tcpdump=tcpdump ip=iproute2 rtpengine=rtpengine-daemon curl=curl knotd=knot knsupdate=knot-dnsutils
 
 # A server with object lock is a Go program; building it takes some minutes the first time.
 if ! command -v versitygw >/dev/null 2>&1; then
