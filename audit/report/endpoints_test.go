@@ -27,7 +27,8 @@ func looks(t *testing.T, p Period) *Observer {
 		return audit.InventoryJudged{Entry: entry, Verdict: verdict, Answers: []audit.InventoryAnswer{a}}
 	}
 	for _, ev := range []audit.Event{
-		audit.NodeStarted{}, look("bucket", "permit", "DE", "in_eea", ""), look("crm", "permit", "DE", "in_eea", ""), look("cdn", "unprovable", "DE", "in_eea", ""),
+		audit.NodeStarted{},
+		look("bucket", "permit", "DE", "in_eea", ""), look("crm", "permit", "DE", "in_eea", ""), look("cdn", "unprovable", "DE", "in_eea", ""),
 		look("crm", "hold", "CH", "adequate", "2000/518/EC"), look("crm", "deny", "", "unknown", ""),
 	} {
 		if _, err := l.Append(t.Context(), ev); err != nil {
