@@ -84,7 +84,7 @@ func (c *Config) weighed(snap *sovereign.Snapshot, e *inventory.Entry, addr neti
 			}
 			f, _ := snap.Catalogue().Lookup(r)
 			return string(f.Country)
-		})
+		}, at)
 		if ok {
 			items = append(items, it)
 		}
