@@ -31,6 +31,7 @@ var ours = map[string][]string{
 	"audit/witness":       {"audit/proof"},
 	"audit/witness/door":  {"audit/proof", "audit/witness"},
 	"audit/report":        {"audit", "internal/page"},
+	"audit/rejudge":       {"audit", "audit/report", "sovereign", "internal/page"},
 	"audit/worm":          {"audit", "audit/proof", "audit/worm/s3"},
 	"audit/worm/s3":       {},
 	"incident":            {"audit", "audit/report", "notify", "state"},

@@ -65,7 +65,7 @@ func (s severs) Sever(ctx context.Context, o desk.Cut, by string) error {
 	end := configs.Running{How: configs.RunningEnd}
 	calls, held := n.callsOf(), newlyHeld(before, before.WithStrikes(before.Suspended(), nil, append(before.Severed(), c)), o.From)
 	for _, p := range held {
-		ev.Parties = append(ev.Parties, audit.RunningCalls{Party: p, Rule: end.How, Until: end.Leave(c.Cause(), p, o.From).Until, Calls: calls[p]})
+		ev.Parties = append(ev.Parties, audit.RunningCalls{Party: p, Rule: end.How, Until: end.Leave(c.Cause(), p, o.From).Until, Calls: calls[share{p, ""}]})
 	}
 	others := slices.DeleteFunc(cutsOf(book), func(x sovereign.Sever) bool { return x.Kind == o.Kind && x.Name == o.Name })
 	n.policy.cut(append(others, c))

@@ -209,25 +209,40 @@ func newlyHeld(before, after *sovereign.Snapshot, at time.Time) []string {
 }
 
 // running says what the rule makes of the calls of each of these parties.
-func running(law *configs.LawPart, cause string, from time.Time, parties []string, calls map[string]int) []audit.RunningCalls {
+func running(law *configs.LawPart, cause string, from time.Time, parties []string, calls callCount) []audit.RunningCalls {
 	var out []audit.RunningCalls
 	for _, p := range parties {
-		rule := law.Of(p)
-		out = append(out, audit.RunningCalls{Party: p, Rule: rule.How, Until: rule.Leave(cause, p, from).Until, Calls: calls[p]})
+		routes := law.RoutesOf(p)
+		if len(routes) == 0 {
+			routes = []string{""}
+		}
+		for _, route := range routes {
+			rule := law.For(p, route)
+			out = append(out, audit.RunningCalls{Party: p, Route: route, Rule: rule.How, Until: rule.Leave(cause, p, from).Until, Calls: calls[share{p, route}]})
+		}
 	}
 	return out
 }
 
-// callsOf counts the calls that are up, by trunk and by edge group. Calls for help are not among them.
-func (n *Node) callsOf() map[string]int {
-	out := map[string]int{}
+// share are the calls of a party, or those of them that came by one route.
+type share struct{ party, route string }
+
+type callCount map[share]int
+
+// callsOf counts the calls that are up, by trunk and by edge group, and by route. Calls for help are not among them.
+func (n *Node) callsOf() callCount {
+	out := callCount{}
 	if n.edge == nil {
 		return out
 	}
 	for _, c := range n.edge.Calls() {
 		if c.State == "up" && c.Purpose != sovereign.EmergencyCall.String() {
-			out[c.Trunk]++
-			out[c.Group]++
+			for _, party := range [...]string{c.Trunk, c.Group} {
+				out[share{party, ""}]++
+				if c.Route != "" {
+					out[share{party, c.Route}]++
+				}
+			}
 		}
 	}
 	return out

@@ -34,7 +34,7 @@ type foresight struct {
 	at        time.Time           // of the judgement: from, or later
 	already   bool
 	law       *configs.LawPart
-	calls     map[string]int // by party
+	calls     callCount
 	table     *healthcheck.Table
 	keys      func(party string) bool
 	routes    []routing.Rehearsal
@@ -251,7 +251,7 @@ func (f *foresight) party(r audit.RunningCalls) admin.WhatIfParty {
 	}
 	return admin.WhatIfParty{
 		Party: r.Party, Kind: p.Kind.String(), Region: ru.Region.String(), Country: string(ru.Country), Verdict: ru.Verdict.String(), Ground: string(ru.Ground), Why: ru.Why,
-		Rule: r.Rule, Until: r.Until.UTC(), Calls: r.Calls,
+		Route: r.Route, Rule: r.Rule, Until: r.Until.UTC(), Calls: r.Calls,
 	}
 }
 
@@ -308,7 +308,7 @@ func (f *foresight) route(h routing.Rehearsal, held []string) (r admin.WhatIfRou
 		case sip.FateGivenUp:
 			r.Calls.GivenUp++
 		case sip.FateLeave:
-			if f.law.Of(x.Party).How == configs.RunningFinish {
+			if f.law.For(x.Party, x.Route).How == configs.RunningFinish {
 				r.Calls.Finished++
 			} else {
 				r.Calls.Later++

@@ -42,9 +42,10 @@ type WhatIfParty struct {
 	Verdict string    `json:"verdict"`
 	Ground  string    `json:"ground"`
 	Why     string    `json:"why"`
-	Rule    string    `json:"rule"`  // for running calls
-	Until   time.Time `json:"until"` // nothing leaves for it from then on
-	Calls   int       `json:"calls"` // that are up
+	Route   string    `json:"route,omitempty"` // where its routes have rules that differ: what follows is of its calls by this one
+	Rule    string    `json:"rule"`            // for running calls
+	Until   time.Time `json:"until"`           // nothing leaves for it from then on
+	Calls   int       `json:"calls"`           // that are up
 }
 
 // WhatIfTarget is an address that would be neither called nor probed any more.

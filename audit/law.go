@@ -15,9 +15,10 @@ type LawInForce struct {
 // RunningCalls is what the declared rule makes of the calls of one party whose place is closed.
 type RunningCalls struct {
 	Party string    `json:"party"`
-	Rule  string    `json:"rule"`  // end | finish | reroute
-	Until time.Time `json:"until"` // nothing leaves for it from then on
-	Calls int       `json:"calls"` // that were up
+	Route string    `json:"route,omitempty"` // where its routes differ: these are its calls by this one
+	Rule  string    `json:"rule"`            // end | finish | reroute
+	Until time.Time `json:"until"`           // nothing leaves for it from then on
+	Calls int       `json:"calls"`           // that were up
 }
 
 // LawEnding says that an instrument that parties rest on ends soon: once for each threshold.

@@ -110,15 +110,21 @@ func (l *LawPart) charter() map[string]charter.Running {
 	for name, r := range l.Own {
 		out["party "+name] = charter.Running(r)
 	}
+	for name, r := range l.Routes {
+		out["route "+name] = charter.Running(r)
+	}
 	return out
 }
 
 // lawOf is the way back.
 func lawOf(rules map[string]charter.Running) LawPart {
-	out := LawPart{Common: Running(rules[charter.CommonRule]), Own: map[string]Running{}}
+	out := LawPart{Common: Running(rules[charter.CommonRule]), Own: map[string]Running{}, Routes: map[string]Running{}}
 	for name, r := range rules {
 		if party, ok := strings.CutPrefix(name, "party "); ok {
 			out.Own[party] = Running(r)
+		}
+		if route, ok := strings.CutPrefix(name, "route "); ok {
+			out.Routes[route] = Running(r)
 		}
 	}
 	return out
@@ -141,13 +147,6 @@ func (h *holder) prove(out *Config, now charter.Charter) {
 	out.Retention = nil
 	for _, c := range charter.StricterRetention(h.accepted, now) {
 		out.Retention = append(out.Retention, retain.Class{Name: c.Class, Trunks: slices.Clone(c.Trunks), Keep: retain.Keep{Years: c.Years, Days: c.Days}, Reason: c.Reason, Binding: c.Binding})
-	}
-}
-
-// reroutes tells the profiles of parties whether their callers are put through elsewhere.
-func (c *Config) reroutes() {
-	for i := range c.Profiles {
-		c.Profiles[i].Reroute = c.Law.Of(c.Profiles[i].Name).How == RunningReroute
 	}
 }
 

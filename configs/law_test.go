@@ -1,8 +1,11 @@
 package configs
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/cordonsip/cordon/sovereign"
 )
 
 func TestRulesForRunningCalls(t *testing.T) {
@@ -66,6 +69,9 @@ func TestWrongRulesForRunningCalls(t *testing.T) {
 		"{end_after: 25h}":                            "law.end_after",
 		"{parties: [{party: nobody}]}":                "law.parties[0].party",
 		"{parties: [{party: fra}, {party: fra}]}":     "law.parties[1].party",
+		"{routes: [{route: nowhere}]}":                "law.routes[0].route",
+		"{routes: [{route: in}, {route: in}]}":        "law.routes[1].route",
+		"{routes: [{route: in, running_calls: go}]}":  "law.routes[0].running_calls",
 	} {
 		_, probs := Examine("law.yaml", []byte(base+"law: "+law+"\n"))
 		found := false
@@ -74,6 +80,59 @@ func TestWrongRulesForRunningCalls(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("%s: %v, want one at %s", law, probs, want)
+		}
+	}
+}
+
+// A route's rule counts before the party's and the common one. The fence keeps the longest.
+func TestRulesOfRoutes(t *testing.T) {
+	const two = `routes:
+  - {name: in, direction: inbound, to: [{party: fra}]}
+  - {name: help, direction: inbound, prefix: ["+49"], to: [{party: fra}]}
+`
+	text := strings.Replace(base, "routes:\n  - {name: in, direction: inbound, to: [{party: fra}]}\n", two, 1)
+	if text == base {
+		t.Fatal("the base has another route")
+	}
+	from := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	finish, end := Running{RunningFinish, 2 * time.Hour}, Running{How: RunningEnd}
+	for law, c := range map[string]struct {
+		in, help, kept Running
+		rows           int
+	}{
+		"{routes: [{route: help, running_calls: finish, finish_within: 2h}]}":                                                {end, finish, finish, 2},
+		"{running_calls: finish, finish_within: 2h, routes: [{route: in, running_calls: end}]}":                              {end, finish, finish, 2},
+		"{parties: [{party: fra, running_calls: end}], routes: [{route: help, running_calls: finish, finish_within: 2h}]}":   {end, finish, finish, 2},
+		"{parties: [{party: fra, running_calls: finish, finish_within: 2h}], routes: [{route: in, running_calls: reroute}]}": {Running{How: RunningReroute}, finish, finish, 2},
+		"{running_calls: finish, finish_within: 2h, parties: [{party: carrier, running_calls: end}]}":                        {finish, finish, finish, 0},
+	} {
+		cfg, err := Parse("law.yaml", []byte(text+"law: "+law+"\n"))
+		if err != nil {
+			t.Errorf("%s: %v", law, err)
+			continue
+		}
+		l := &cfg.Law
+		if l.For("fra", "in") != c.in || l.For("fra", "help") != c.help || len(l.RoutesOf("fra")) != c.rows {
+			t.Errorf("%s: in %+v, help %+v, %v", law, l.For("fra", "in"), l.For("fra", "help"), l.RoutesOf("fra"))
+		}
+		var kept sovereign.Leave
+		for _, x := range l.Leaves("x", from) {
+			if (x.Party == "fra" || x.Party == "" && kept.Party == "") && x.Route == "" {
+				kept = x
+			}
+			if x.Route != "" && (x.Until != l.For(x.Party, x.Route).Leave("x", "", from).Until || x.Until.After(l.longest(x.Party).Leave("x", "", from).Until)) {
+				t.Errorf("%s: %+v", law, x)
+			}
+		}
+		if want := c.kept.Leave("x", "", from); kept.Until != want.Until || kept.Media != want.Media {
+			t.Errorf("%s: the fence keeps %+v, not %+v", law, kept, want)
+		}
+		for _, p := range cfg.Profiles {
+			for route, yes := range p.RerouteOn {
+				if yes != (l.For(p.Name, route).How == RunningReroute) {
+					t.Errorf("%s: %s by %s: %t", law, p.Name, route, yes)
+				}
+			}
 		}
 	}
 }

@@ -402,7 +402,7 @@ func (c *call) look() (CallView, bool) {
 	if v.state == "" {
 		return CallView{}, false
 	}
-	w := CallView{State: v.state, Trunk: v.trunk, Group: v.group, Since: c.start, Purpose: c.plan.Purpose.String()}
+	w := CallView{State: v.state, Trunk: v.trunk, Group: v.group, Since: c.start, Purpose: c.plan.Purpose.String(), Route: c.plan.Route}
 	if ref := c.ref.Load(); ref != nil {
 		w.Ref = *ref
 	}

@@ -61,7 +61,8 @@ type Party struct {
 	MaxCPS   float64 // new calls per second, in each direction; 0: no limit
 	Guard    Guard
 	// Reroute has a call that this party answered go on with another one when the law closes this one's place; else it ends, at once or as its leave says.
-	Reroute bool
+	Reroute   bool
+	RerouteOn map[string]bool // the same by route, where its routes differ
 	// LargeByTCP sends requests over 1,300 bytes that would go to it by UDP over TCP instead, to the same address (RFC 3261 section 18.1.1).
 	LargeByTCP bool
 	Messages   []string // content types of pager-mode messages (RFC 3428) that may go to it; nil: text/plain
@@ -525,6 +526,7 @@ type CallView struct {
 	Group   string
 	State   string // trying | ringing | up | ending
 	Purpose string
+	Route   string
 	Since   time.Time
 	Path    []string // regions of the legs
 	Report  media.Report

@@ -32,7 +32,7 @@ func (e *Edge) Foresee(ctx context.Context, snap *sovereign.Snapshot, at time.Ti
 			return nil
 		}
 		a := p.Ask()
-		a.At = at
+		a.At, a.Route = at, l.c.plan.Route
 		return snap.Ruled(a)
 	}
 	found := make(chan []Fate, len(e.shards))
@@ -96,4 +96,12 @@ func sooner(t time.Time, r *sovereign.Ruling) time.Time {
 		return t
 	}
 	return r.Until
+}
+
+// reroutes says what the rule of this party's calls by a route is.
+func (p *Party) reroutes(route string) bool {
+	if yes, own := p.RerouteOn[route]; own {
+		return yes
+	}
+	return p.Reroute
 }

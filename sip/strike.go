@@ -37,7 +37,7 @@ func (s *shard) look() {
 	now := time.Now()
 	says := fenceAt(now)
 	for c := range s.calls {
-		c.noteStruck(now)
+		c.noteStruck(now, says)
 		if c.reroutes(now, says) {
 			continue
 		}
@@ -66,7 +66,13 @@ func fenceAt(now time.Time) says {
 			return nil
 		}
 		p.Live(now) // judges again where that is due
-		return p.Ruled()
+		r := p.Ruled()
+		if r.Ground != sovereign.GroundRunning || l.c.plan.Route == "" {
+			return r
+		}
+		a := p.Ask() // the fence keeps the longest leave of all routes: the call ends by its own
+		a.At, a.Route = now, l.c.plan.Route
+		return l.c.sh.e.c.Fence.Snapshot().Ruled(a)
 	}
 }
 
@@ -134,16 +140,15 @@ func (s *struck) record() []audit.Struck {
 const maxStruck = 16
 
 // noteStruck notes for the receipt which legs of the call lost their place while it was up.
-func (c *call) noteStruck(now time.Time) {
+func (c *call) noteStruck(now time.Time, of says) {
 	for _, l := range [...]*leg{c.a, c.b} {
 		if l == nil || l.ended || l.struck || !c.answered || len(c.struck.record()) >= maxStruck {
 			continue
 		}
-		p := l.flow.Pass()
-		if p == nil || p.Live(now) && p.Ruling().Ground != sovereign.GroundRunning {
+		r := of(l)
+		if r == nil || r.Permitted() && r.Ground != sovereign.GroundRunning {
 			continue
 		}
-		r := p.Ruling()
 		x := audit.Struck{T: now, Leg: sideName(l.side), Party: l.party.Name, Cause: string(r.Ground), How: "ended"}
 		if r.Permitted() {
 			x.Cause, x.Until, x.How = r.Instrument, r.Until, "finished"
@@ -190,7 +195,7 @@ func (c *call) reroutes(now time.Time, of says) bool {
 // escapes says that the callee's leg has to go, that its rule is to look for another far end, and that the caller's leg may stay.
 func (c *call) escapes(of says) bool {
 	l := c.b
-	if l == nil || l.ended || c.a == nil || !c.confirmed || c.synth != nil || c.moving != nil || !l.party.Reroute || !leaves(of(l)) {
+	if l == nil || l.ended || c.a == nil || !c.confirmed || c.synth != nil || c.moving != nil || !l.party.reroutes(c.plan.Route) || !leaves(of(l)) {
 		return false
 	}
 	near := of(c.a)

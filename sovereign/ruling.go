@@ -105,6 +105,8 @@ type Ask struct {
 	// Began is since when the call's session has been sending there, in nanoseconds since 1970: the moment at which its Pass was asked for, or of a call that was
 	// taken up after a restart an earlier one. 0 for what is no part of a call. Only a Leave reads it.
 	Began int64
+	// Route of the call, where the rule of its route is asked for. "" : of all that may have a leave there, the longest counts, which is what the fence keeps.
+	Route string
 }
 
 // Ruling is the answer to one Ask. The zero Ruling denies.

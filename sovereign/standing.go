@@ -12,6 +12,7 @@ type Question struct {
 	At, KnownAt time.Time
 	Attributes  []Attribute
 	Suspended   []Suspension
+	Met         string // the instrument whose conditions count as met, because a record of that time says so; "" : none
 }
 
 // Finding is the law's answer. Member is true for EU member states and territories where the Treaties apply, which is what eu_only asks; after the end
@@ -99,6 +100,9 @@ func (l *Law) adequacy(j jurisdiction, q Question, words bool) Finding {
 			until = earlier(until, since)
 		}
 		unmet, fresh := in.attested(q, words)
+		if q.Met != "" && in.fact.ID == q.Met {
+			unmet = nil
+		}
 		switch {
 		case len(in.conditions) == 0:
 			return Finding{Standing: StandingAdequate, Instrument: in.fact.ID, Until: until, Why: "adequacy under " + in.fact.ID}

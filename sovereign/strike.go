@@ -15,6 +15,7 @@ import (
 type Leave struct {
 	Cause string    `json:"cause"`           // the suspended instrument, or Sever.Cause
 	Party string    `json:"party,omitempty"` // "" for every party without a leave of its own for that cause
+	Route string    `json:"route,omitempty"` // of the party's calls by that route alone, for who asks by route; it does not travel
 	From  time.Time `json:"from"`            // when the cause took effect here
 	Until time.Time `json:"until"`           // exclusive
 	Media bool      `json:"media,omitempty"`
@@ -88,7 +89,7 @@ func (t *trial) leave() (until time.Time, ok bool) {
 		if sp.verdict != Hold {
 			continue
 		}
-		l := t.s.leaveOf(sp.struckBy(), t.party.Name)
+		l := t.s.leaveOf(sp.struckBy(), t.party.Name, t.ask.Route)
 		if l == nil || t.ask.Began >= l.From.UnixNano() || t.ask.At.Before(l.From) || !t.ask.At.Before(l.Until) || t.ask.Plane != Signalling && !(l.Media && t.ask.Plane == Media) {
 			return time.Time{}, false
 		}
@@ -99,22 +100,40 @@ func (t *trial) leave() (until time.Time, ok bool) {
 
 // struckSince says whether what struck a spot did so after a moment.
 func (t *trial) struckSince(sp *spot, at time.Time) bool {
-	l := t.s.leaveOf(sp.struckBy(), t.party.Name)
+	l := t.s.leaveOf(sp.struckBy(), t.party.Name, t.ask.Route)
 	return l != nil && at.Before(l.From) && !t.ask.At.Before(l.From)
 }
 
-// leaveOf finds the leave of a party for a cause: its own, or the common one.
-func (s *Snapshot) leaveOf(cause, party string) (found *Leave) {
+// leaveOf finds the leave of a party for a cause: that of its calls by a route, its own, or the common one.
+func (s *Snapshot) leaveOf(cause, party, route string) (found *Leave) {
 	if cause == "" {
 		return nil
 	}
+	best := 0
 	for i := range s.cfg.Leaves {
 		l := &s.cfg.Leaves[i]
-		if l.Cause == cause && (l.Party == party || l.Party == "" && found == nil) {
-			found = l
+		if l.Cause != cause {
+			continue
+		}
+		rank := 0
+		switch {
+		case l.Party == party && l.Route == route:
+			rank = 3
+		case l.Party == party && l.Route == "":
+			rank = 2
+		case l.Party == "" && l.Route == "":
+			rank = 1
+		}
+		if rank > best || rank == best && rank > 1 {
+			best, found = rank, l
 		}
 	}
 	return found
+}
+
+// common are the leaves that are no route's: what another process keeps, which knows no routes.
+func common(list []Leave) []Leave {
+	return slices.DeleteFunc(slices.Clone(list), func(l Leave) bool { return l.Route != "" })
 }
 
 func writeLeave(w *octets.Writer, l Leave) {

@@ -235,3 +235,23 @@ func TestStrikesReachABound(t *testing.T) {
 		t.Errorf("%v %s until %v", r.Verdict, r.Ground, r.Until)
 	}
 }
+
+// A route's own leave counts for who asks by that route; who names none, and the media plane, which knows none, has the longest. It does not travel.
+func TestALeaveOfARoute(t *testing.T) {
+	from := now.Add(-time.Second)
+	s := struck(t, []Leave{
+		{Cause: swissLaw, Party: "zrh", From: from, Until: now.Add(time.Hour), Media: true}, {Cause: swissLaw, Party: "zrh", Route: "in", From: from, Until: now.Add(time.Minute)},
+	})
+	for route, want := range map[string]time.Duration{"": time.Hour, "in": time.Minute, "other": time.Hour} {
+		a := Ask{Party: "zrh", Plane: Signalling, At: now, Began: from.Add(-time.Hour).UnixNano(), Route: route}
+		if r := s.Judge(a); r.Ground != GroundRunning || !r.Until.Equal(now.Add(want)) {
+			t.Errorf("route %q: %+v", route, r)
+		}
+		if a.Began = now.UnixNano(); s.Judge(a).Permitted() {
+			t.Errorf("route %q: what began later has a leave", route)
+		}
+	}
+	if list := common(s.Leaves()); len(list) != 1 || list[0].Route != "" {
+		t.Errorf("%+v", list)
+	}
+}

@@ -73,7 +73,7 @@ func (s *Snapshot) writeHead(w *octets.Writer) {
 	w.Text(s.factsDigest)
 	octets.Put(w, s.cfg.Suspended, writeSuspension)
 	octets.Put(w, s.cfg.Grants, writeGrant)
-	octets.Put(w, s.cfg.Leaves, writeLeave)
+	octets.Put(w, common(s.cfg.Leaves), writeLeave)
 	octets.Put(w, s.cfg.Severed, writeSever)
 }
 

@@ -94,6 +94,8 @@ type lawCmd struct {
 	Key     lawKey     `cmd:"" help:"Make a key that signs suspensions, or print its public half."`
 	Suspend lawSuspend `cmd:"" help:"Write a signed suspension of an instrument; running nodes follow within a second."`
 	WhatIf  lawWhatIf  `cmd:"" name:"what-if" help:"What a suspension would do: parties, routes, calls, grants, destinations, entries. Nothing is changed."`
+
+	Reevaluate lawReevaluate `cmd:"" help:"Judge the receipts of a verified log anew, under the law as it is known on another day."`
 }
 
 type lawList struct{}

@@ -80,7 +80,11 @@ func writeWhatIf(to io.Writer, v admin.WhatIf) error {
 		fmt.Fprintln(w, "nothing here rests on it")
 	}
 	for _, p := range v.Parties {
-		fmt.Fprintf(w, "party\t%s\t%s %s\t%s (%s)\t%d calls up: %s until %s\n", p.Party, p.Region, p.Country, p.Verdict, p.Ground, p.Calls, p.Rule, clock(p.Until))
+		name := p.Party
+		if p.Route != "" {
+			name += " by " + p.Route
+		}
+		fmt.Fprintf(w, "party\t%s\t%s %s\t%s (%s)\t%d calls up: %s until %s\n", name, p.Region, p.Country, p.Verdict, p.Ground, p.Calls, p.Rule, clock(p.Until))
 	}
 	for _, t := range v.Targets {
 		fmt.Fprintf(w, "target\t%s\t%s %s\tno call, no probe (%s)\n", t.Target, t.Region, t.Country, t.Ground)
