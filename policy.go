@@ -34,6 +34,7 @@ type policyKeeper struct {
 	announced  map[string]bool           // ids of the grants that the log was last told of
 	against    []sovereign.Contradiction // what evidence says against declared places
 	effects    effects
+	up         callCount         // calls that were up before a snapshot closed places, until law.in_force tells of them; nil: nobody counted
 	cuts       []sovereign.Sever // in force
 	swapped    time.Time         // when the snapshot in force was put there
 
@@ -225,6 +226,7 @@ func (k *policyKeeper) look() (look struck, fresh bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.seen, k.overlay = mark, mergeSuspensions(k.overlay, overlay)
+	k.up = k.node.callsOf() // they begin to end with what follows
 	k.put(k.restruck())
 	return look, true
 }

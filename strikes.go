@@ -129,17 +129,23 @@ func (k *policyKeeper) comeIntoForce(ctx context.Context) {
 		}
 	}
 	if late { // the calls look at their passes when a snapshot is put in force
+		k.up = k.node.callsOf()
 		k.put(k.restruck())
 	}
+	up := k.up
+	k.up = nil
 	k.mu.Unlock()
 	if len(due) == 0 {
 		return
+	}
+	if up == nil {
+		up = k.node.callsOf()
 	}
 	slices.Sort(due)
 	k.node.checker.Poke()
 	k.node.router.Poke()
 	for _, id := range due {
-		k.enforce(ctx, id)
+		k.enforce(ctx, id, up)
 	}
 	k.remember(ctx)
 	if late {
@@ -148,7 +154,7 @@ func (k *policyKeeper) comeIntoForce(ctx context.Context) {
 }
 
 // enforce writes down that one suspension takes effect, and ends the tickets and grants for places that it closed.
-func (k *policyKeeper) enforce(ctx context.Context, id string) {
+func (k *policyKeeper) enforce(ctx context.Context, id string, up callCount) {
 	k.mu.Lock()
 	e := k.effects[id]
 	ev := audit.LawInForce{Instrument: id, From: e.From}
@@ -164,7 +170,7 @@ func (k *policyKeeper) enforce(ctx context.Context, id string) {
 	law := &k.cfg.Law
 	k.mu.Unlock()
 	s := k.node.fence.Snapshot()
-	ev.Parties = running(law, id, e.From, newlyHeld(s.WithSuspensions(others), s, e.From), k.node.callsOf())
+	ev.Parties = running(law, id, e.From, newlyHeld(s.WithSuspensions(others), s, e.From), up)
 	if _, err := k.node.log.Append(context.WithoutCancel(ctx), ev); err != nil {
 		k.node.logger.Error("a suspension took effect and could not be logged", "instrument", id, "error", err)
 		return // said again at the next look
@@ -235,15 +241,13 @@ func (n *Node) callsOf() callCount {
 	if n.edge == nil {
 		return out
 	}
-	for _, c := range n.edge.Calls() {
-		if c.State == "up" && c.Purpose != sovereign.EmergencyCall.String() {
-			for _, party := range [...]string{c.Trunk, c.Group} {
-				out[share{party, ""}]++
-				if c.Route != "" {
-					out[share{party, c.Route}]++
-				}
+	n.edge.Up(func(trunk, group, route string) {
+		for _, party := range [...]string{trunk, group} {
+			out[share{party, ""}]++
+			if route != "" {
+				out[share{party, route}]++
 			}
 		}
-	}
+	})
 	return out
 }

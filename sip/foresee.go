@@ -98,6 +98,15 @@ func sooner(t time.Time, r *sovereign.Ruling) time.Time {
 	return r.Until
 }
 
+// Up shows each call that is up, calls for help apart, to each. It asks nobody and is quick: a strike waits for it.
+func (e *Edge) Up(each func(trunk, group, route string)) {
+	for _, c := range e.live.all() {
+		if v := c.view.get(); v.state == "up" && !c.emergency() {
+			each(v.trunk, v.group, c.plan.Route)
+		}
+	}
+}
+
 // reroutes says what the rule of this party's calls by a route is.
 func (p *Party) reroutes(route string) bool {
 	if yes, own := p.RerouteOn[route]; own {
