@@ -29,12 +29,18 @@ func (r Report) Page() page.Document {
 	}
 	d.Blocks = []page.Block{
 		page.Facts{{"law table of", r.Table.Format(time.DateOnly)}, {"log", r.Cover.Origin}, {"checkpoint", fmt.Sprintf("%d entries, root %s", r.Cover.Size, r.Cover.Root)}},
-		page.Heading{Text: "Suspensions that count"}, suspended,
-		page.Heading{Text: "By country"}, counts("country", r.Countries),
-		page.Heading{Text: "By instrument"}, counts("instrument", r.Instruments),
-		page.Heading{Text: "Not judged"}, left,
-		page.Heading{Text: "Changed"}, r.changed(),
-		page.Heading{Text: "Notes"}, page.List{
+		page.Heading{Text: "Suspensions that count"},
+		suspended,
+		page.Heading{Text: "By country"},
+		counts("country", r.Countries),
+		page.Heading{Text: "By instrument"},
+		counts("instrument", r.Instruments),
+		page.Heading{Text: "Not judged"},
+		left,
+		page.Heading{Text: "Changed"},
+		r.changed(),
+		page.Heading{Text: "Notes"},
+		page.List{
 			"Places, attested conditions, grants and the preset of that day are taken as the log has them: the law alone is another one.",
 			"Calls are named by their references. A place that people or an emergency had opened is marked: whether that still bears is for people to say.",
 		},
