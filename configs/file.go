@@ -48,6 +48,8 @@ type File struct {
 	Entity Entity `yaml:"entity,omitempty"`
 	// How often people review what is in force, and who; default: every six months.
 	Reviews Reviews `yaml:"reviews,omitempty"`
+	// What the record of processing activities (GDPR Art. 30) says and no log can know.
+	Processing Processing `yaml:"processing,omitempty"`
 	// What opens an incident, and what runs then.
 	Incidents Incidents `yaml:"incidents,omitempty"`
 	// How long what the log's references of calls stand for is kept, and why; default: five years. What a class says of its trunks goes beside what the class of all calls says: the longer one counts.

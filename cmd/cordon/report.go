@@ -18,10 +18,11 @@ import (
 )
 
 type reportCmd struct {
-	Residency residencyCmd `cmd:"" help:"Calls per country, refused, by the gate, and violations: none or named."`
-	Register  registerCmd  `cmd:"" help:"Rows for the register of information (DORA), and the drift between declared and observed countries."`
-	Breaches  breachesCmd  `cmd:"" help:"Register of breaches of personal data: facts, effects, remedial action, notified or not (GDPR Art. 33(5))."`
-	Transfers transfersCmd `cmd:"" help:"Recipients in third countries with the safeguard of each (GDPR Art. 30)."`
+	Residency  residencyCmd  `cmd:"" help:"Calls per country, refused, by the gate, and violations: none or named."`
+	Register   registerCmd   `cmd:"" help:"Rows for the register of information (DORA), and the drift between declared and observed countries."`
+	Breaches   breachesCmd   `cmd:"" help:"Register of breaches of personal data: facts, effects, remedial action, notified or not (GDPR Art. 33(5))."`
+	Processing processingCmd `cmd:"" help:"Record of processing activities (GDPR Art. 30): purposes, recipients, transfers, erasure, security."`
+	Transfers  transfersCmd  `cmd:"" help:"Recipients in third countries with the safeguard of each (GDPR Art. 30)."`
 }
 
 // overLog is what every report from a log takes.
@@ -110,6 +111,29 @@ func (c *breachesCmd) Run(ctx context.Context, s streams) error {
 		return coded{errors.New("a breach of personal data is known for more than 72 hours and was not notified"), notHeld}
 	}
 	return nil
+}
+
+type processingCmd struct {
+	overLog
+	Config string `short:"c" required:"" help:"Configuration file, which declares the entity, purposes, providers and legal bases." placeholder:"FILE" type:"path"`
+}
+
+// Run reports the processing activities.
+func (c *processingCmd) Run(ctx context.Context, s streams) error {
+	p, err := c.period()
+	if err != nil {
+		return err
+	}
+	conf, err := configs.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	b := report.NewProcessing(p)
+	cover, err := c.read(ctx, b.Add)
+	if err != nil {
+		return err
+	}
+	return c.write(s, b.Report(conf.Declared(), conf.Arrangements(), conf.Safeguards(), cover, time.Now()))
 }
 
 // observe reads a configuration and what the log says of its parties.

@@ -102,6 +102,8 @@ func TestReports(t *testing.T) {
 	says(0, "second", "register", state, "-c", config)
 	says(0, "GDPR Art. 45: 2000/518/EC", "transfers", state, "-c", config)
 	says(0, "No breach of personal data is on record.", "breaches", state)
+	says(0, "Example Bank AG", "processing", state, "-c", config)
+	says(0, "but for legs of carrier (plain)", "processing", state, "-c", config)
 	var r report.ResidencyReport
 	if err := json.Unmarshal([]byte(says(0, "", "residency", state, "--format=json")), &r); err != nil || r.Summary.Receipts != 2 || r.Cover.Size != 4 || !strings.Contains(r.Cover.Checkpoint, r.Cover.Root) {
 		t.Errorf("%+v, %v", r, err)
