@@ -216,7 +216,9 @@ func (r Breaches) Late() bool {
 func (r Breaches) Page() page.Document {
 	open := 0
 	list := page.Table{Columns: page.Columns("incident", "known", "notify until", "standing", "notified", "risk", "open"), None: "None."}
-	list.Columns[0].Whole = true
+	for _, k := range []int{0, 1, 2, 4} {
+		list.Columns[k].Whole = true
+	}
 	for i := range r.Breaches {
 		b := &r.Breaches[i]
 		first := ""

@@ -211,19 +211,32 @@ func side(c Column) string {
 	return ""
 }
 
-// breakable is text with places inside of long words at which a line may end.
+// breakable is text with places inside of long words at which a line may end: behind marks, and where there are none for long.
 func breakable(text string) string {
 	words := strings.Split(text, " ")
 	for k, w := range words {
-		words[k] = esc(w)
-		if len(w) > longWord {
-			words[k] = strings.NewReplacer(".", ".<wbr>", "_", "_<wbr>", "/", "/<wbr>", ":", ":<wbr>").Replace(words[k])
+		if words[k] = esc(w); len(w) <= longWord {
+			continue
 		}
+		var b strings.Builder
+		run := 0
+		for _, r := range w {
+			if run == longWord {
+				b.WriteString("<wbr>")
+				run = 0
+			}
+			b.WriteString(esc(string(r)))
+			if run++; strings.ContainsRune("._/:", r) {
+				b.WriteString("<wbr>")
+				run = 0
+			}
+		}
+		words[k] = b.String()
 	}
 	return strings.Join(words, " ")
 }
 
-// longWord is how many bytes of a word may be told to stand in one line.
+// longWord is how many bytes, or signs of a longer one, stand in one line together.
 const longWord = 24
 
 func (h *hyper) cell(c Cell) {
