@@ -30,7 +30,7 @@ type clockWatch struct {
 	written time.Time     // when the last ClockQuality was, by the monotonic clock
 	bad     time.Time     // since when it is unsynchronised, by the wall clock; zero: it is not
 	badAt   time.Duration // by the monotonic one
-	told    bool          // people know
+	told    *alarms       // people know
 }
 
 func newClockWatch(n *Node) (*clockWatch, error) {
@@ -49,6 +49,7 @@ func (w *clockWatch) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(clockLookEvery)
 	defer tick.Stop()
+	w.recall(ctx)
 	for {
 		now := time.Now()
 		w.look(ctx, w.node.cfg.Load().Clock, osnet.Clock(), now.Round(0), now.Sub(w.begun))
@@ -58,6 +59,15 @@ func (w *clockWatch) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// unsynced is the alarm that lasts.
+const unsynced = "unsynchronised"
+
+// recall takes up an alarm of an earlier run, with its time.
+func (w *clockWatch) recall(ctx context.Context) {
+	w.told = recall(ctx, w.node.kv, w.node.logger, "told.clock")
+	w.bad = w.told.told[unsynced]
 }
 
 // look judges one reading, taken at wall by the clock that it is about, and at mono by one that never jumps.
@@ -108,18 +118,18 @@ func (w *clockWatch) cause(c configs.ClockPart, r osnet.ClockReading, step time.
 func (w *clockWatch) alarm(ctx context.Context, c configs.ClockPart, r osnet.ClockReading, wall time.Time, mono time.Duration) {
 	switch {
 	case r.Synced || !r.Known:
-		if w.told && r.Synced && w.append(ctx, audit.ClockAlarm{What: "synchronised", Since: w.bad, Reference: c.Source}) {
-			w.told = false
+		if w.told.is(unsynced) && r.Synced && w.append(ctx, audit.ClockAlarm{What: "synchronised", Since: w.bad, Reference: c.Source}) {
+			w.told.end(ctx, unsynced)
 			w.node.logger.Info("the clock is synchronised again")
 		}
-		if !w.told {
+		if !w.told.is(unsynced) {
 			w.bad = time.Time{}
 		}
 	case w.bad.IsZero():
 		w.bad, w.badAt = wall, mono
-	case !w.told && mono-w.badAt >= clockPatience:
-		if w.append(ctx, audit.ClockAlarm{What: "unsynchronised", Since: w.bad, Reference: c.Source}) {
-			w.told = true
+	case !w.told.is(unsynced) && mono-w.badAt >= clockPatience:
+		if w.append(ctx, audit.ClockAlarm{What: unsynced, Since: w.bad, Reference: c.Source}) {
+			w.told.raise(ctx, unsynced, w.bad)
 			w.node.logger.Error("nothing synchronises the clock: times of the log may be wrong", "since", w.bad)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/internal/osnet"
+	"github.com/cordonsip/cordon/state"
 )
 
 // sayings are the entries about the clock, in short.
@@ -85,11 +86,72 @@ func watchedClock(t *testing.T) (*clockWatch, audit.Log) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := newClockWatch(&Node{opts: Options{Metrics: prometheus.NewRegistry()}, log: l, logger: slog.New(slog.DiscardHandler)})
+	return clockOf(t, l, state.Memory()), l
+}
+
+// clockOf is the watch of one run over a log and a state.
+func clockOf(t *testing.T, l audit.Log, kv state.KV) *clockWatch {
+	t.Helper()
+	w, err := newClockWatch(&Node{opts: Options{Metrics: prometheus.NewRegistry()}, log: l, kv: kv, logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w, l
+	w.recall(t.Context())
+	return w
+}
+
+// TestTheNextRunEndsAnAlarm: whoever was told that the clock is wrong is told by another run that it is right again, once.
+func TestTheNextRunEndsAnAlarm(t *testing.T) {
+	synced, free := osnet.ClockReading{Known: true, Synced: true, Source: osnet.SourceSynced}, osnet.ClockReading{Known: true, Source: osnet.SourceUnsynced}
+	first, l := watchedClock(t)
+	part := configs.ClockPart{Source: "PTB", Step: 500 * time.Millisecond}
+	run := func(w *clockWatch, r osnet.ClockReading, long time.Duration) {
+		for at := time.Duration(0); at < long; at += time.Second {
+			w.look(t.Context(), part, r, w.begun.Add(at), at)
+		}
+	}
+	run(first, free, 6*time.Minute)
+	second := clockOf(t, l, first.node.kv)
+	run(second, free, time.Minute) // still wrong: nobody hears of it twice
+	run(second, synced, time.Minute)
+	run(clockOf(t, l, first.node.kv), synced, time.Minute)
+	var alarms []string
+	for _, s := range sayings(t, l) {
+		if strings.Contains(s, "!") {
+			alarms = append(alarms, s)
+		}
+	}
+	if strings.Join(alarms, ", ") != "unsynchronised! 0, synchronised! 0" {
+		t.Errorf("said %q", alarms)
+	}
+	if !second.bad.IsZero() {
+		t.Error("the time since when it was wrong is kept")
+	}
+}
+
+// TestAlarmsOutliveARun: what people were told of is known to the next run, and a state that cannot be read is no reason to stay silent.
+func TestAlarmsOutliveARun(t *testing.T) {
+	kv, since := state.Memory(), time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	quiet := slog.New(slog.DiscardHandler)
+	a := recall(t.Context(), kv, quiet, "told.x")
+	a.end(t.Context(), "in") // nothing was raised
+	a.raise(t.Context(), "in", since)
+	a.raise(t.Context(), "out", since)
+	a.end(t.Context(), "out")
+	b := recall(t.Context(), kv, quiet, "told.x")
+	if !b.is("in") || b.is("out") || !b.told["in"].Equal(since) || recall(t.Context(), kv, quiet, "told.y").is("in") {
+		t.Errorf("%v", b.told)
+	}
+	item, err := kv.Get(t.Context(), "told.x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Swap(t.Context(), "told.x", item.Rev, []byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	if c := recall(t.Context(), kv, quiet, "told.x"); c.is("in") || c.told == nil {
+		t.Errorf("%v", c.told)
+	}
 }
 
 // TestWhatTheLogDidNotTakeOfTheClockIsDueAgain: a log that is closed takes nothing, and nothing is forgotten for it.

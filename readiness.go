@@ -31,11 +31,11 @@ type outlook struct {
 	last atomic.Pointer[admin.Readiness]
 
 	unready map[string]time.Time // routes that are not ready, since when
-	told    map[string]bool      // of which the log says so
+	told    *alarms              // of which the log says so
 }
 
 func newOutlook(n *Node) (*outlook, error) {
-	o := &outlook{node: n, unready: map[string]time.Time{}, told: map[string]bool{}}
+	o := &outlook{node: n, unready: map[string]time.Time{}}
 	o.last.Store(&admin.Readiness{Routes: []admin.RouteReadiness{}})
 	return o, n.opts.Metrics.Register(o)
 }
@@ -63,6 +63,7 @@ func (o *outlook) Collect(ch chan<- prometheus.Metric) {
 func (o *outlook) Run(ctx context.Context) error {
 	tick := time.NewTicker(outlookEvery)
 	defer tick.Stop()
+	o.told = recall(ctx, o.node.kv, o.node.logger, "told.readiness")
 	for {
 		o.look(ctx, time.Now())
 		if err := o.node.gate.RevokeRecovered(ctx, o.node.router.RecoveredSince); err != nil && ctx.Err() == nil {
@@ -92,21 +93,28 @@ func (o *outlook) look(ctx context.Context, now time.Time) {
 			o.unready[r.Route] = now
 		}
 		late := !r.Ready && now.Sub(o.unready[r.Route]) >= outlookPatience
-		if late == o.told[r.Route] || !late && !r.Ready {
+		if late == o.told.is(r.Route) || !late && !r.Ready {
 			continue
 		}
 		ev := audit.GateReadiness{Route: r.Route, Ready: r.Ready, Next: r.Next, Verdict: r.Verdict, Why: r.Why}
 		if _, err := o.node.log.Append(ctx, ev); err != nil {
 			continue // said at the next look
 		}
-		if o.told[r.Route] = late; late {
+		if !late {
+			o.told.end(ctx, r.Route)
+		} else {
+			o.told.raise(ctx, r.Route, now)
 			o.node.logger.Warn("the next failover of a route could not be carried out", "route", r.Route, "why", strings.Join(r.Why, "; "))
 		}
 	}
 	for route := range o.unready {
 		if !known[route] {
 			delete(o.unready, route)
-			delete(o.told, route)
+		}
+	}
+	for route := range o.told.told {
+		if !known[route] {
+			o.told.end(ctx, route)
 		}
 	}
 }

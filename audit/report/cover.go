@@ -54,7 +54,7 @@ func (c Cover) facts() page.Facts {
 		{"log", c.Origin}, {"checkpoint", fmt.Sprintf("%d entries, root %s", c.Size, c.Root)},
 	}
 	if c.Unsigned > 0 {
-		out = append(out, [2]string{"beyond it", number(c.Unsigned) + " entries that no checkpoint covers yet are in this report, too"})
+		out = append(out, [2]string{"beyond it", counted(int(c.Unsigned), "entry that no checkpoint covers yet is", "entries that no checkpoint covers yet are") + " in this report, too"})
 	}
 	return out
 }
