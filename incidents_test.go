@@ -123,7 +123,7 @@ func limitOf(t *testing.T, n *cordon.Node, id, clock string) {
 func reports(t *testing.T, n *cordon.Node, at string) {
 	t.Helper()
 	path := "/api/v1/incidents" + at + "/report"
-	for query, want := range map[string]int{"": 400, "?stage=monthly": 400, "?stage=initial&format=pdf": 400} {
+	for query, want := range map[string]int{"": 400, "?stage=monthly": 400, "?stage=initial&format=docx": 400} {
 		if status, text, _ := knock(t, n, "GET", path+query, "anna's token", ""); status != want {
 			t.Errorf("%s: %d %s", query, status, text)
 		}
@@ -134,6 +134,9 @@ func reports(t *testing.T, n *cordon.Node, at string) {
 	status, text, head := knock(t, n, "GET", path+"?stage=initial&format=html", "anna's token", "")
 	if status != 200 || !strings.HasPrefix(text, "<!doctype html>") || strings.Contains(text, "Mustermann") || !strings.Contains(head.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Errorf("%d %s", status, text)
+	}
+	if status, text, head = knock(t, n, "GET", path+"?stage=initial&format=pdf", "anna's token", ""); status != 200 || !strings.HasPrefix(text, "%PDF-1.7\n") || head.Get("Content-Type") != "application/pdf" {
+		t.Errorf("%d %q %s", status, text[:min(20, len(text))], head.Get("Content-Type"))
 	}
 	if _, text, _ = knock(t, n, "GET", path+"?stage=initial&format=ir&contacts=true", "anna's token", ""); !strings.Contains(text, "Erika Mustermann") || !strings.Contains(text, `"initial_notification"`) {
 		t.Errorf("%s", text)

@@ -286,9 +286,7 @@ func (s *sheet) mediaHop(e *Edge, m *media.SideReport, name, remote string, unti
 	case fax > 0: // there is no SRTP for UDPTL
 		h.SRTP.Cleartext = true
 	}
-	if m.RTT > 0 {
-		bound(h, m.RTT)
-	}
+	// What RTCP says of the round trip rests on the far end's word (DLSR, RFC 3550 section 6.4.1): it is a figure of quality and bounds no place.
 	for country, n := range m.PerCountry {
 		r.Packets[string(country)] += n
 	}
