@@ -23,6 +23,7 @@ var ours = map[string][]string{
 	"sovereign":          {"internal/jcs", "internal/octets"},
 	"sovereign/evidence": {},
 
+	"sovereign/evidence/mmdb": {"sovereign/evidence"},
 	"sovereign/evidence/rpki": {},
 
 	"audit":               {"audit/proof", "audit/retain"},
@@ -76,7 +77,7 @@ var ours = map[string][]string{
 	"notify/spans":        {"audit", "notify", "sovereign", "state"},
 	"notify/cosign":       {"audit", "audit/proof", "notify", "sovereign"},
 	"admin":               {"approval", "approval/charter", "approval/keyring", "audit", "audit/report", "audit/retain", "healthcheck", "incident", "incident/form", "inventory", "review", "routing", "routing/desk", "sovereign", "sovereign/evidence", "certs", "sip/trace"},
-	"configs":             {"approval", "approval/charter", "approval/sign", "audit/proof", "audit/retain", "audit/report", "audit/worm", "healthcheck", "incident", "incident/form", "inventory", "media", "media/clip", "notify", "review", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "sovereign/evidence", "sovereign/evidence/rpki", "internal/jcs", "internal/strict", "routing/numbers"},
+	"configs":             {"approval", "approval/charter", "approval/sign", "audit/proof", "audit/retain", "audit/report", "audit/worm", "healthcheck", "incident", "incident/form", "inventory", "media", "media/clip", "notify", "review", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "sovereign/evidence", "sovereign/evidence/mmdb", "sovereign/evidence/rpki", "internal/jcs", "internal/strict", "routing/numbers"},
 	"internal/background": {},
 	"internal/bucket":     {},
 	"internal/jcs":        {},
@@ -98,27 +99,29 @@ var free = []string{"", "cmd/", "internal/gen/", "internal/demo", "bench"}
 
 // owners says which rooms may import a foreign module directly.
 var owners = map[string][]string{
-	"github.com/emiago/sipgo":       {"sip", "sip/transport", "sip/transaction", "sip/dialog", "internal/carrier", "bench/"},
-	"github.com/pion/":              {"media", "media/plane", "internal/carrier", "bench/"},
-	"github.com/pion/dtls":          {"media/dtls"},
-	"github.com/pion/logging":       {"media/dtls"},
-	"github.com/miekg/dns":          {"healthcheck/resolve"},
-	"github.com/nats-io/":           {"state"},
-	"github.com/transparency-dev/":  {"audit", "audit/proof"},
-	"golang.org/x/mod":              {"audit", "audit/proof"},
-	"go.yaml.in/yaml":               {"configs", "internal/gen/", "internal/strict"},
-	"github.com/invopop/jsonschema": {"internal/gen/"},
-	"github.com/alecthomas/kong":    {"cmd/cordon"},
-	"golang.org/x/net":              {"sip/transport"},
-	"golang.org/x/sys":              {"internal/osnet", "bench/"},
-	"golang.org/x/image":            {"internal/page/pdf"},
+	"github.com/emiago/sipgo":                                 {"sip", "sip/transport", "sip/transaction", "sip/dialog", "internal/carrier", "bench/"},
+	"github.com/pion/":                                        {"media", "media/plane", "internal/carrier", "bench/"},
+	"github.com/pion/dtls":                                    {"media/dtls"},
+	"github.com/pion/logging":                                 {"media/dtls"},
+	"github.com/miekg/dns":                                    {"healthcheck/resolve"},
+	"github.com/nats-io/":                                     {"state"},
+	"github.com/transparency-dev/":                            {"audit", "audit/proof"},
+	"golang.org/x/mod":                                        {"audit", "audit/proof"},
+	"go.yaml.in/yaml":                                         {"configs", "internal/gen/", "internal/strict"},
+	"github.com/oschwald/maxminddb-golang":                    {"sovereign/evidence/mmdb"},
+	"github.com/invopop/jsonschema":                           {"internal/gen/"},
+	"github.com/alecthomas/kong":                              {"cmd/cordon"},
+	"golang.org/x/net":                                        {"sip/transport"},
+	"golang.org/x/sys":                                        {"internal/osnet", "bench/"},
+	"golang.org/x/image":                                      {"internal/page/pdf"},
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"admin"},
 	"github.com/prometheus/client_golang/prometheus":          {"*"},
-	"k8s.io/klog": {"audit"},
+	"k8s.io/klog":                                             {"audit"},
 }
 
 // pure rooms may not touch files, processes, the web or chance.
 var pure = map[string][]string{
+	"sovereign/evidence/mmdb": {"os", "os/exec", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
 	"sovereign/evidence/rpki": {"os", "os/exec", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},
 
 	"sovereign":          {"os", "os/exec", "net/http", "math/rand", "math/rand/v2", "crypto/rand"},

@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/cordonsip/cordon/sovereign/evidence"
+	"github.com/cordonsip/cordon/sovereign/evidence/mmdb"
 )
 
 // Position is a place on the map.
@@ -37,7 +39,8 @@ type Evidence struct {
 
 // Feed is one file of address ranges.
 type Feed struct {
-	// provider_feed (what a cloud provider publishes as JSON), geofeed (CSV, RFC 8805) or geofeed_signed (one whose signature, RFC 9632, is verified).
+	// provider_feed (what a cloud provider publishes as JSON), geofeed (CSV, RFC 8805), geofeed_signed (one whose signature, RFC 9632, is verified) or mmdb (a database in
+	// the MaxMind format, which you bring).
 	Kind string `yaml:"kind"`
 	// The file.
 	File string `yaml:"file"`
@@ -51,7 +54,7 @@ type Feed struct {
 
 // OnContradiction is what weak evidence does.
 type OnContradiction struct {
-	// Unsigned geofeeds and registries: alert (default) or hold, which people may open by a grant.
+	// Unsigned geofeeds, registries and databases: alert (default) or hold, which people may open by a grant.
 	Weak string `yaml:"rank_3_4,omitempty"`
 }
 
@@ -158,23 +161,13 @@ func (b *builder) evidenceFile(at, file string) (data []byte, digest string, ok 
 	return data, hex.EncodeToString(sum[:]), true
 }
 
-// refusedFeeds are kinds of evidence that this version knows of and cannot judge.
-var refusedFeeds = map[string]string{
-	"mmdb": "no MaxMind database is read here: that takes a reader which this program does not hold",
-	"rir":  "files of registries stand under evidence.rir",
-}
-
 func (b *builder) feed(e *EvidencePart, f Feed, at string) {
-	if why, known := refusedFeeds[f.Kind]; known {
-		hint := "leave it out"
-		if f.Kind == "rir" {
-			hint = "move it there"
-		}
-		b.fail(at+".kind", hint, "%s cannot be used: %s", f.Kind, why)
+	if f.Kind == string(evidence.RIR) {
+		b.fail(at+".kind", "move it there", "files of registries stand under evidence.rir")
 		return
 	}
-	if kinds := []evidence.Kind{evidence.ProviderFeed, evidence.Geofeed, evidence.GeofeedSigned}; !slices.Contains(kinds, evidence.Kind(f.Kind)) {
-		b.fail(at+".kind", "provider_feed, geofeed or geofeed_signed", "%.40q is no kind of feed", f.Kind)
+	if kinds := []evidence.Kind{evidence.ProviderFeed, evidence.Geofeed, evidence.GeofeedSigned, evidence.MMDB}; !slices.Contains(kinds, evidence.Kind(f.Kind)) {
+		b.fail(at+".kind", "provider_feed, geofeed, geofeed_signed or mmdb", "%.40q is no kind of feed", f.Kind)
 		return
 	}
 	provided := f.Kind == string(evidence.ProviderFeed)
@@ -183,7 +176,7 @@ func (b *builder) feed(e *EvidencePart, f Feed, at string) {
 		b.fail(at+".provider", "one of "+strings.Join(evidence.Providers(), ", "), "%.40q is no provider whose feed is read", f.Provider)
 		return
 	case !provided && f.Provider != "":
-		b.fail(at+".provider", "leave it out", "a geofeed is of no provider")
+		b.fail(at+".provider", "leave it out", "a %s is of no provider", f.Kind)
 	case f.RPKI != nil && f.Kind != string(evidence.GeofeedSigned):
 		b.fail(at+".rpki", "kind: geofeed_signed, or leave it out", "no signature is verified of a %s", f.Kind)
 		return
@@ -201,7 +194,25 @@ func (b *builder) feed(e *EvidencePart, f Feed, at string) {
 		b.prefixTable(e, at+".file", f.File, digest, t, nil, err)
 		return
 	}
+	if f.Kind == string(evidence.MMDB) {
+		b.database(e, f, at+".file", data, digest)
+		return
+	}
 	b.geofeed(e, f, at, data, digest)
+}
+
+// staleDatabase is the age from which a database is told of: licences of such files want old copies destroyed by then, and addresses have moved.
+const staleDatabase = 30 * 24 * time.Hour
+
+func (b *builder) database(e *EvidencePart, f Feed, at string, data []byte, digest string) {
+	t, err := mmdb.Parse(data)
+	b.prefixTable(e, at, f.File, digest, t, nil, err)
+	if err != nil {
+		return
+	}
+	if age := time.Since(t.At); age > staleDatabase {
+		b.warn(at, "fetch a newer one, and mind what its licence says of old copies", "the database is %d days old", int(age.Hours()/24))
+	}
 }
 
 // prefixTable takes a parsed file in. Lines that are wrong are told of; a file of which nothing counts is a mistake.

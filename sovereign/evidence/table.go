@@ -25,7 +25,9 @@ type Table struct {
 	At       time.Time
 	Until    time.Time // its signature is good until then; zero: it has none
 	rows     map[netip.Prefix]row
-	bits     [2][]int // lengths that occur, the longest first: IPv4, IPv6
+	find     func(netip.Addr) (netip.Prefix, string, bool) // of a database, in place of rows
+	nodes    int                                           // of it
+	bits     [2][]int                                      // lengths that occur, the longest first: IPv4, IPv6
 }
 
 // row is one prefix.
@@ -43,8 +45,14 @@ type Wrong struct {
 
 func (w Wrong) String() string { return fmt.Sprintf("line %d: %s", w.Line, w.What) }
 
-// Rows is how many prefixes the table has.
-func (t *Table) Rows() int { return len(t.rows) }
+// Rows is how many prefixes the table has; of a database how many nodes.
+func (t *Table) Rows() int { return len(t.rows) + t.nodes }
+
+// Database is a table that looks addresses up elsewhere: find gives the network of one and its country, "" where it declines to say. It is asked from several
+// goroutines. nodes says how big it is.
+func Database(find func(netip.Addr) (netip.Prefix, string, bool), nodes int, at time.Time) *Table {
+	return &Table{Kind: MMDB, At: at, find: find, nodes: nodes}
+}
 
 // Expired says whether the table's signature is no longer good.
 func (t *Table) Expired(now time.Time) bool { return !t.Until.IsZero() && now.After(t.Until) }
@@ -94,6 +102,13 @@ func (t *Table) lookup(a netip.Addr) (netip.Prefix, row, bool) {
 	a = a.Unmap().WithZone("")
 	if !a.IsValid() {
 		return netip.Prefix{}, row{}, false
+	}
+	if t.find != nil {
+		p, country, ok := t.find(a)
+		if country, ok = alpha2(country); !ok {
+			country = ""
+		}
+		return p, row{country: country}, p.IsValid()
 	}
 	for _, bits := range t.bits[family(a)] {
 		p, err := a.Prefix(bits)
