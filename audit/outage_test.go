@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -77,6 +78,7 @@ func TestOutage(t *testing.T) {
 	}{
 		{"unwritable", disk, []string{"node.started", "gap log_unwritable 3 [20261120-aa 20261120-bb]", "node.stopped"}},
 		{"full", fmt.Errorf("failed to create temp file: %s", syscall.ENOSPC.Error()), []string{"node.started", "gap reserve_spent 3 [20261120-aa 20261120-bb]", "node.stopped"}},
+		{"read-only", &fs.PathError{Op: "open", Path: "log/tile/entries/000.p/3", Err: syscall.EROFS}, []string{"node.started", "gap log_unwritable 3 [20261120-aa 20261120-bb]", "node.stopped"}},
 		{"quota", fmt.Errorf("write: %w", syscall.EDQUOT), []string{"node.started", "gap reserve_spent 3 [20261120-aa 20261120-bb]", "node.stopped"}},
 	}
 	for _, c := range tests {

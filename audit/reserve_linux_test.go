@@ -112,6 +112,42 @@ func smallDisk(t *testing.T, size string) string {
 	return mount
 }
 
+// TestReadOnlyDisk holds that a log on a disk which cannot be written is refused with the reason, and that what stands on it is whole and is read.
+func TestReadOnlyDisk(t *testing.T) {
+	mount := smallDisk(t, "8m")
+	if mount == "" {
+		return
+	}
+	c := testConfig()
+	c.Dir, c.Reserve = filepath.Join(mount, "log"), 1<<20
+	l, _, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, NodeStarted{})
+	if _, err := l.Commit(t.Context(), NodeStopped{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("", mount, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{c.Dir, filepath.Join(mount, "another")} {
+		c.Dir = dir
+		if again, _, err := Open(t.Context(), c); !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), mount) {
+			t.Errorf("%s: %v", dir, err)
+			if err == nil {
+				_ = again.Close(context.Background())
+			}
+		}
+	}
+	if v := verify(t, filepath.Join(mount, "log"), l.VerifierKey()); v.Bad != nil || v.Entries != 2 {
+		t.Errorf("%+v, %+v", v, v.Bad)
+	}
+}
+
 // TestIntentsFullDisk holds that calls are admitted on a full disk for as long as the intents have space of their own, through rewrites
 // and restarts, and again when there is room.
 func TestIntentsFullDisk(t *testing.T) {
