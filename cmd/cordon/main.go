@@ -86,6 +86,8 @@ type coded struct {
 	code int
 }
 
+func (c coded) Unwrap() error { return c.error }
+
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "run" {
 		loosen(os.Environ())

@@ -257,3 +257,11 @@ func flip(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 }
+
+// TestAHintIsGivenWhateverTheExitCode: an error with a code of its own says what to do next, as any other does.
+func TestAHintIsGivenWhateverTheExitCode(t *testing.T) {
+	code, _, errs := run(t, "verify", "--json", t.TempDir())
+	if code != 2 || !strings.Contains(errs, "cordon: error: --json needs --proofs\ncordon: hint: cordon verify --proofs --json FOLDER") {
+		t.Errorf("%d: %s", code, errs)
+	}
+}
