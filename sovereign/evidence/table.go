@@ -104,11 +104,9 @@ func (t *Table) lookup(a netip.Addr) (netip.Prefix, row, bool) {
 		return netip.Prefix{}, row{}, false
 	}
 	if t.find != nil {
-		p, country, ok := t.find(a)
-		if country, ok = alpha2(country); !ok {
-			country = ""
-		}
-		return p, row{country: country}, p.IsValid()
+		p, code, ok := t.find(a)
+		country, _ := alpha2(code) // "" where it is none
+		return p, row{country: country}, ok
 	}
 	for _, bits := range t.bits[family(a)] {
 		p, err := a.Prefix(bits)
