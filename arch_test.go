@@ -99,24 +99,25 @@ var free = []string{"", "cmd/", "internal/gen/", "internal/demo", "bench"}
 
 // owners says which rooms may import a foreign module directly.
 var owners = map[string][]string{
-	"github.com/emiago/sipgo":                                 {"sip", "sip/transport", "sip/transaction", "sip/dialog", "internal/carrier", "bench/"},
-	"github.com/pion/":                                        {"media", "media/plane", "internal/carrier", "bench/"},
-	"github.com/pion/dtls":                                    {"media/dtls"},
-	"github.com/pion/logging":                                 {"media/dtls"},
-	"github.com/miekg/dns":                                    {"healthcheck/resolve"},
-	"github.com/nats-io/":                                     {"state"},
-	"github.com/transparency-dev/":                            {"audit", "audit/proof"},
-	"golang.org/x/mod":                                        {"audit", "audit/proof"},
-	"go.yaml.in/yaml":                                         {"configs", "internal/gen/", "internal/strict"},
-	"github.com/oschwald/maxminddb-golang":                    {"sovereign/evidence/mmdb"},
-	"github.com/invopop/jsonschema":                           {"internal/gen/"},
-	"github.com/alecthomas/kong":                              {"cmd/cordon"},
-	"golang.org/x/net":                                        {"sip/transport"},
-	"golang.org/x/sys":                                        {"internal/osnet", "bench/"},
-	"golang.org/x/image":                                      {"internal/page/pdf"},
+	"github.com/emiago/sipgo":              {"sip", "sip/transport", "sip/transaction", "sip/dialog", "internal/carrier", "bench/"},
+	"github.com/pion/":                     {"media", "media/plane", "internal/carrier", "bench/"},
+	"github.com/pion/dtls":                 {"media/dtls"},
+	"github.com/pion/logging":              {"media/dtls"},
+	"github.com/miekg/dns":                 {"healthcheck/resolve"},
+	"github.com/nats-io/":                  {"state"},
+	"github.com/transparency-dev/":         {"audit", "audit/proof"},
+	"golang.org/x/mod":                     {"audit", "audit/proof"},
+	"go.yaml.in/yaml":                      {"configs", "internal/gen/", "internal/strict"},
+	"github.com/oschwald/maxminddb-golang": {"sovereign/evidence/mmdb"},
+	"github.com/invopop/jsonschema":        {"internal/gen/"},
+	"github.com/alecthomas/kong":           {"cmd/cordon"},
+	"golang.org/x/net":                     {"sip/transport"},
+	"golang.org/x/sys":                     {"internal/osnet", "bench/"},
+	"golang.org/x/image":                   {"internal/page/pdf"},
+
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"admin"},
 	"github.com/prometheus/client_golang/prometheus":          {"*"},
-	"k8s.io/klog":                                             {"audit"},
+	"k8s.io/klog": {"audit"},
 }
 
 // pure rooms may not touch files, processes, the web or chance.
