@@ -275,7 +275,7 @@ func TestASuspensionAheadTakesEffectByItself(t *testing.T) {
 		time.Sleep(35 * time.Second)
 		x.ring(ctx, 24*time.Second)
 		before := x.up()
-		time.Sleep(time.Until(since) - 10*time.Millisecond)
+		time.Sleep(time.Until(since) - time.Microsecond)
 		x.forget()
 		x.ring(ctx, 5*time.Second)
 		last, what := x.seen()
