@@ -56,6 +56,9 @@ func (b *builder) witnesses(c *Config) {
 	if w.Quorum < 1 || w.Quorum > len(l.Witnesses) {
 		b.fail("log.quorum", fmt.Sprintf("1 to %d, as many as there are witnesses", len(l.Witnesses)), "%d is out of range", l.Quorum)
 	}
+	if n := len(l.Witnesses); w.Quorum >= 1 && 2*w.Quorum <= n {
+		b.warn("log.quorum", fmt.Sprintf("at least %d: then any two quorums share a witness, which refuses a second history", n/2+1), "two groups of %d of these %d witnesses could each vouch for another history", w.Quorum, n)
+	}
 	if w.Every < 10*time.Second || w.Every > time.Hour {
 		b.fail("log.witness_every", "between 10s and 1h", "%s is out of range", w.Every)
 	}

@@ -43,6 +43,9 @@ func TestWitnesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got := cfg.Warnings.Error(); strings.Contains(got, "another history") {
+		t.Errorf("warnings: %s", got)
+	}
 	w := cfg.Witnesses
 	if w.Quorum != 2 || w.Every != time.Minute || len(w.List) != 2 || w.List[0].Name != "witness.example/w1" || w.List[0].URL != "https://10.1.0.9/w1/add-checkpoint" ||
 		w.List[1].URL != "https://witness.bank-2.example/add-checkpoint" || w.List[1].Key != vkeyTwo {
@@ -51,6 +54,9 @@ func TestWitnesses(t *testing.T) {
 	cfg, err = Parse(base.name, text("log: {witnesses: ["+one+","+two+"], quorum: 1, witness_every: 10s}"))
 	if err != nil || cfg.Witnesses.Quorum != 1 || cfg.Witnesses.Every != 10*time.Second {
 		t.Errorf("%v %+v", err, cfg)
+	}
+	if got := cfg.Warnings.Error(); !strings.Contains(got, "two groups of 1 of these 2 witnesses could each vouch for another history") {
+		t.Errorf("warnings: %s", got)
 	}
 	if cfg, err = Parse(base.name, text("")); err != nil || len(cfg.Witnesses.List) != 0 {
 		t.Errorf("%v %+v", err, cfg)
