@@ -250,6 +250,7 @@ func TestThePageOfTheLogHasEveryKindWithItsFields(t *testing.T) {
 	maps.Copy(parts, sections(page(t, "docs/reference/log-keeping.md"), "###"))
 	maps.Copy(parts, sections(page(t, "docs/reference/law.md"), "###")) // what the law has a page of its own for
 	maps.Copy(parts, sections(page(t, "docs/reference/log-policy.md"), "###"))
+	maps.Copy(parts, sections(page(t, "docs/reference/log-drills.md"), "###"))
 	maps.Copy(parts, sections(page(t, "docs/reference/copy.md"), "###"))
 	for _, kind := range kindsInSource(t) {
 		text, ok := parts[string(kind)]

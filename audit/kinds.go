@@ -469,5 +469,5 @@ func (k Kind) Known() bool {
 		KindIncidentOpened, KindIncidentUpdated, KindIncidentClassified, KindIncidentReported, KindBreachNoted, KindIncidentClosed:
 		return true
 	}
-	return k.ofKeeping() || k.ofLaw() || k.ofReviews()
+	return k.ofKeeping() || k.ofLaw() || k.ofReviews() || k.OfDrills()
 }

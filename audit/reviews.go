@@ -56,7 +56,7 @@ func (ReviewText) Kind() Kind   { return KindReviewText }
 func (ReviewSigned) Kind() Kind { return KindReviewSigned }
 func (ReviewDue) Kind() Kind    { return KindReviewDue }
 
-// decodeReview is Decode for what is about periodic reviews, and the Raw of kinds that have no struct.
+// decodeReview is Decode for what is about periodic reviews, and goes on with that of drills.
 func decodeReview(e Entry) (Event, error) {
 	switch e.Kind {
 	case KindReviewText:
@@ -66,7 +66,7 @@ func decodeReview(e Entry) (Event, error) {
 	case KindReviewDue:
 		return decodeAs[ReviewDue](e)
 	}
-	return Raw{e.Kind, e.Body}, nil
+	return decodeDrill(e)
 }
 
 // ofReviews says whether a kind is one of these.

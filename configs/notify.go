@@ -32,7 +32,7 @@ type Channel struct {
 	KeyID string `yaml:"key_id,omitempty"`
 	// Roots of the far side, PEM; default: the system's.
 	RootsFile string `yaml:"roots_file,omitempty"`
-	// Kinds of entries; default: failover.*, gate.changed, approval.key_*, law.*, policy.reload_refused, policy.widening_held, dns.answers_moved, place.*, ingress.refused, fence.refused, log.gap, node.started, node.stopped, media.restarted, notice.undelivered, certificate.*, witness.*, incident.*, review.*, log.copy_*, log.restored, clock.alarm, log.key_rotated.
+	// Kinds of entries; default: failover.*, gate.changed, approval.key_*, law.*, policy.reload_refused, policy.widening_held, dns.answers_moved, place.*, ingress.refused, fence.refused, log.gap, node.started, node.stopped, media.restarted, notice.undelivered, certificate.*, witness.*, incident.*, review.*, drill.*, log.copy_*, log.restored, clock.alarm, log.key_rotated.
 	Kinds []string `yaml:"kinds,omitempty"`
 	// How many messages it gets before what happens close together is told of in one; default: no bound; pagerduty, slack and mail: burst 10, every 30s.
 	Rate *ChannelRate `yaml:"rate,omitempty"`
@@ -230,6 +230,7 @@ var tellable = []string{
 	"failover.refused", "failover.failback", "service.changed", "route.switched", "route.migrated", "approval.notified", "approval.key_enrolled", "approval.key_revoked", "notice.undelivered", "gate.changed", "gate.readiness", "ingress.refused", "fence.refused", "media.restarted", "log.gap",
 	"certificate.expiring", "certificate.replaced", "certificate.refused", "witness.quorum_missing", "witness.quorum_back", "clock.alarm", "log.key_rotated",
 	"incident.opened", "incident.updated", "incident.classified", "incident.reported", "incident.breach_noted", "incident.closed", "review.signed", "review.due",
+	"drill.requested", "drill.approved", "drill.refused", "drill.announced", "drill.started", "drill.ended", "drill.cleaned", "drill.deficiency", "drill.lever", "drill.reminder",
 	"log.copy_behind", "log.copy_level", "log.copy_differs", "log.copy_refused", "log.restored",
 }
 

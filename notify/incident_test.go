@@ -64,3 +64,43 @@ func TestReviewsAreTold(t *testing.T) {
 		}
 	}
 }
+
+// A failed drill is looked at, one that could not give back is an outage; what people wrote stays in the log.
+func TestDrillsAreTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind     audit.Kind
+		body     string
+		severity Severity
+		key      string
+		action   Action
+	}{
+		"one is asked for":    {audit.KindDrillRequested, `{"drill":"D","scenario":"s","title":"SECRET","reason":"SECRET","tester":"SECRET"}`, Plain, "drill/D", Tell},
+		"one is agreed to":    {audit.KindDrillApproved, `{"drill":"D","by":"SECRET","reason":"SECRET"}`, Plain, "drill/D", Tell},
+		"one may not start":   {audit.KindDrillRefused, `{"drill":"D","what":"start","why":"SECRET"}`, Warning, "drill/D", Trigger},
+		"one was withdrawn":   {audit.KindDrillRefused, `{"drill":"D","what":"withdrawn","why":"SECRET"}`, Plain, "drill/D", Tell},
+		"one begins soon":     {audit.KindDrillAnnounced, `{"drill":"D","scenario":"s","title":"SECRET"}`, Plain, "drill/D", Tell},
+		"one began":           {audit.KindDrillStarted, `{"drill":"D","scenario":"s","tester":"SECRET"}`, Plain, "drill/D", Tell},
+		"one passed":          {audit.KindDrillEnded, `{"drill":"D","scenario":"s","outcome":"passed"}`, Plain, "drill-due/s", Resolve},
+		"one failed":          {audit.KindDrillEnded, `{"drill":"D","scenario":"s","outcome":"failed"}`, Warning, "drill-due/s", Resolve},
+		"one was stopped":     {audit.KindDrillEnded, `{"drill":"D","scenario":"s","outcome":"aborted","cause":"SECRET","stopped_by":"SECRET"}`, Warning, "drill/D", Trigger},
+		"one left something":  {audit.KindDrillEnded, `{"drill":"D","scenario":"s","outcome":"not_restored"}`, Critical, "drill/D", Trigger},
+		"it was cleaned up":   {audit.KindDrillCleaned, `{"drill":"D","by":"SECRET","reason":"SECRET"}`, Plain, "drill/D", Resolve},
+		"something is wrong":  {audit.KindDrillDeficiency, `{"deficiency":"F","what":"found","title":"SECRET","owner":"SECRET","severity":"high"}`, Warning, "deficiency/F", Trigger},
+		"something is badly":  {audit.KindDrillDeficiency, `{"deficiency":"F","what":"found","severity":"critical"}`, Failing, "deficiency/F", Trigger},
+		"it is mended":        {audit.KindDrillDeficiency, `{"deficiency":"F","what":"fixed","severity":"critical"}`, Plain, "deficiency/F", Resolve},
+		"none may run":        {audit.KindDrillLever, `{"drills_allowed":false,"reason":"SECRET"}`, Warning, "drills", Trigger},
+		"they may run again":  {audit.KindDrillLever, `{"drills_allowed":true,"reason":"SECRET"}`, Plain, "drills", Resolve},
+		"one is due in a bit": {audit.KindDrillReminder, `{"scenario":"s","what":"warning"}`, Warning, "drill-due/s", Trigger},
+		"one is late":         {audit.KindDrillReminder, `{"scenario":"s","what":"late"}`, Failing, "drill-due/s", Trigger},
+	} {
+		n, ok := noticeOf(entry(c.kind, c.body))
+		if key, action := Lifecycle(n); !ok || SeverityOf(n) != c.severity || key != c.key || action != c.action || strings.Contains(n.Summary, "SECRET") {
+			t.Errorf("%s: %s %s %q, %s", name, SeverityOf(n), key, action, n.Summary)
+		}
+	}
+	for _, k := range []audit.Kind{audit.KindDrillScenario, audit.KindDrillStep} {
+		if _, ok := noticeOf(entry(k, `{}`)); ok {
+			t.Errorf("%s is told, and there may be one each second", k)
+		}
+	}
+}

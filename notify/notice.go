@@ -93,6 +93,17 @@ var fields = map[audit.Kind]struct {
 	audit.KindReviewDue:    {"review", []string{"review", "what", "due", "days_before"}},
 	audit.KindReviewSigned: {"review", []string{"review", "document", "items", "keep", "remove", "change", "role"}},
 
+	audit.KindDrillRequested:  {"drill", []string{"drill", "scenario", "mode", "route", "approvals_wanted", "begins", "expires"}},
+	audit.KindDrillApproved:   {"drill", []string{"drill"}},
+	audit.KindDrillRefused:    {"drill", []string{"drill", "scenario", "what"}},
+	audit.KindDrillAnnounced:  {"drill", []string{"drill", "scenario", "mode", "route", "begins", "ends"}},
+	audit.KindDrillStarted:    {"drill", []string{"drill", "scenario", "mode", "route", "ends"}},
+	audit.KindDrillEnded:      {"drill", []string{"drill", "scenario", "mode", "outcome", "after_crash", "start", "end", "restored"}},
+	audit.KindDrillCleaned:    {"drill", []string{"drill"}},
+	audit.KindDrillDeficiency: {"deficiency", []string{"drill", "deficiency", "what", "severity", "due", "fixed_at", "retest_by"}},
+	audit.KindDrillLever:      {"", []string{"drills_allowed"}},
+	audit.KindDrillReminder:   {"scenario", []string{"scenario", "mode", "what", "due", "days_before", "last"}},
+
 	audit.KindPlaceContradicted: {"party", []string{"party", "endpoint", "declared_region", "declared_countries", "standing", "effect", "why"}},
 	audit.KindPlaceCleared:      {"party", []string{"party", "endpoint", "declared_region", "declared_countries", "why"}},
 	audit.KindPlaceDrifted:      {"party", []string{"what", "party", "subject", "before", "after"}},
@@ -109,7 +120,7 @@ func DefaultKinds() []string {
 		string(audit.KindSevered),
 		"failover.*", string(audit.KindGateChanged), string(audit.KindGateReadiness), "approval.key_*", "law.*", "place.*", "inventory.*", string(audit.KindReloadRefused), string(audit.KindWideningHeld), string(audit.KindAnswersMoved),
 		string(audit.KindIngressRefused), string(audit.KindFenceRefused), string(audit.KindGap), string(audit.KindNodeStarted), string(audit.KindNodeStopped),
-		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*", "review.*", "log.copy_*",
+		string(audit.KindMediaRestarted), string(audit.KindNoticeUndelivered), "certificate.*", "witness.*", "incident.*", "review.*", "drill.*", "log.copy_*",
 		string(audit.KindRestored), string(audit.KindClockAlarm), string(audit.KindKeyRotated),
 	}
 }

@@ -96,9 +96,11 @@ func TestKinds(t *testing.T) {
 		words []string
 		n     int // -1: refused
 	}{
-		{nil, 48},
+		{nil, 58},
 		{[]string{"incident.*"}, 6},
 		{[]string{"review.*"}, 2},
+		{[]string{"drill.*"}, 10},
+		{[]string{"drill.step"}, -1},
 		{[]string{"witness.*"}, 2},
 		{[]string{"place.*"}, 4},
 		{[]string{"log.copy_*"}, 4},

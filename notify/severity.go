@@ -59,6 +59,8 @@ func SeverityOf(n Notice) Severity {
 		return Warning
 	case audit.KindIncidentOpened, audit.KindIncidentUpdated, audit.KindIncidentClassified:
 		return incidentSeverity(n)
+	case audit.KindDrillRefused, audit.KindDrillEnded, audit.KindDrillDeficiency, audit.KindDrillLever, audit.KindDrillReminder:
+		return drillSeverity(n)
 	case audit.KindClockAlarm:
 		if n.Data["what"] != "synchronised" {
 			return Warning
@@ -95,6 +97,19 @@ func incidentSeverity(n Notice) Severity {
 		return Plain
 	}
 	return Failing
+}
+
+// drillSeverity: a drill that could not give everything back is an outage that we made ourselves.
+func drillSeverity(n Notice) Severity {
+	switch {
+	case n.Data["outcome"] == "not_restored":
+		return Critical
+	case n.Kind == audit.KindDrillEnded && n.Data["outcome"] == "passed", n.Data["drills_allowed"] == true, n.Data["what"] == "fixed", n.Data["what"] == "withdrawn":
+		return Plain
+	case n.Kind == audit.KindDrillReminder && n.Data["what"] == "late", n.Data["severity"] == "critical":
+		return Failing
+	}
+	return Warning
 }
 
 // Action is what a notice does to the thing that it is about, where an outlet keeps such things open.
@@ -146,6 +161,8 @@ func Lifecycle(n Notice) (key string, action Action) {
 		return "review/" + n.Subject, Trigger
 	case n.Kind == audit.KindReviewSigned:
 		return "review/" + n.Subject, Resolve
+	case n.Kind.OfDrills():
+		return drillCycle(n)
 	case n.Kind == audit.KindInventoryJudged && n.Data["verdict"] == "permit":
 		return "inventory/" + n.Subject, Resolve
 	case n.Kind == audit.KindInventoryJudged:
@@ -160,6 +177,29 @@ func Lifecycle(n Notice) (key string, action Action) {
 		return "target/" + n.Subject, opens(n)
 	}
 	return "entry/" + n.ID, opens(n)
+}
+
+// drillCycle: what is due is open until a drill of that scenario ran to its end, what was not restored until people cleaned up, and a deficiency until it is fixed.
+func drillCycle(n Notice) (key string, action Action) {
+	scenario, _ := n.Data["scenario"].(string)
+	outcome := n.Data["outcome"]
+	switch {
+	case n.Kind == audit.KindDrillReminder:
+		return "drill-due/" + scenario, Trigger
+	case n.Kind == audit.KindDrillEnded && (outcome == "passed" || outcome == "failed"):
+		return "drill-due/" + scenario, Resolve
+	case n.Kind == audit.KindDrillCleaned:
+		return "drill/" + n.Subject, Resolve
+	case n.Kind == audit.KindDrillDeficiency && n.Data["what"] == "fixed":
+		return "deficiency/" + n.Subject, Resolve
+	case n.Kind == audit.KindDrillDeficiency:
+		return "deficiency/" + n.Subject, Trigger
+	case n.Kind == audit.KindDrillLever && n.Data["drills_allowed"] == true:
+		return "drills", Resolve
+	case n.Kind == audit.KindDrillLever:
+		return "drills", Trigger
+	}
+	return "drill/" + n.Subject, opens(n)
 }
 
 // opens says whether something that nothing ends is worth opening.
