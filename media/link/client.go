@@ -285,6 +285,7 @@ func (c *Client) take(p *peer) {
 	c.peer, c.line = p, p.l
 	c.counted.Control += c.said.control
 	c.counted.Dropped += c.said.dropped
+	c.counted.Impaired += c.said.impaired
 	c.lost.Add(c.said.unheard)
 	c.said, c.inForce = pong{}, 0
 }

@@ -97,8 +97,11 @@ func TestFramesReadAsTheyWereWritten(t *testing.T) {
 	g := Greeting{Major: 1, Minor: 2, Layout: 3, Build: "v1", PID: 4, Workers: 5, Legs: 6, Pairs: 7}
 	r = whole(t, putGreeting(nil, g), kindHello)
 	same(r.greeting(), g, r)
-	r = whole(t, putPong(nil, pong{1, 2, 3, 4}), kindPong)
-	same(r.pong(), pong{1, 2, 3, 4}, r)
+	r = whole(t, putPong(nil, pong{1, 2, 3, 4, 5}), kindPong)
+	same(r.pong(), pong{1, 2, 3, 4, 5}, r)
+	impair := plane.Impair{Ref: m.Leg, Loss: 0.05, Delay: 400 * time.Millisecond, Until: time.Unix(1_800_000_000, 5)}
+	r = whole(t, putImpair(nil, impair), kindImpair)
+	same(r.impair(), impair, r)
 	play := plane.Play{Ref: m.Leg, Clip: 1 << 63, PT: 8, Step: 160, Frames: 77}
 	r = whole(t, putPlay(nil, play), kindPlay)
 	same(r.play(), play, r)
@@ -223,6 +226,7 @@ func FuzzFrames(f *testing.F) {
 		putWithdraw(nil, 3), one(nil, kindMute, o.Ref), one(nil, kindClose, o.Ref),
 		putClip(nil, clip(7, 2)), putDrop(nil, 7), putPlay(nil, plane.Play{Ref: o.Ref, Clip: 7}), one(nil, kindHush, o.Ref), putPlayed(nil, plane.Played{Leg: o.Ref}),
 		putPress(nil, plane.Press{Ref: o.Ref, Event: 5, Duration: time.Second}), putPressed(nil, plane.Digit{Leg: o.Ref, Event: 5}),
+		putImpair(nil, plane.Impair{Ref: o.Ref, Loss: 1, Until: time.Unix(1_800_000_000, 0)}),
 	} {
 		f.Add(b[4], b[headerSize:])
 	}
@@ -316,6 +320,7 @@ func (deaf) Stock([]plane.Clip)    {}
 func (deaf) Play(plane.Play)       {}
 func (deaf) Stop(plane.Ref)        {}
 func (deaf) Press(plane.Press)     {}
+func (deaf) Impair(plane.Impair)   {}
 
 func (deaf) Say(plane.Ref, netip.AddrPort, []byte) {}
 

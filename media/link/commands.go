@@ -148,5 +148,5 @@ func (c *Client) Read(r plane.Ref) (plane.Counters, bool) {
 func (c *Client) Totals() plane.Totals {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return plane.Totals{Control: c.counted.Control + c.said.control, Dropped: c.counted.Dropped + c.said.dropped}
+	return plane.Totals{Control: c.counted.Control + c.said.control, Dropped: c.counted.Dropped + c.said.dropped, Impaired: c.counted.Impaired + c.said.impaired}
 }

@@ -21,7 +21,7 @@ func TestContract(t *testing.T) {
 		"plain": func(t *testing.T, r *rig) { carried(t, r, false) }, "srtp": func(t *testing.T, r *rig) { carried(t, r, true) },
 		"move": moves, "stranger": stranger, "mute": muted, "close": closed, "watch": watched, "forbid": forbidden, "counters": counted, "opaque": opaque, "aside": spoken, "checks": checked,
 		"play": plays, "play srtp": func(t *testing.T, r *rig) { heardClip(t, r, true) },
-		"digits": digits,
+		"digits": digits, "impaired": impaired,
 	}
 	for how, make := range rigs {
 		t.Run(how, func(t *testing.T) {

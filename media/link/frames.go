@@ -357,19 +357,26 @@ type pong struct {
 	seq              uint64
 	control, dropped uint64 // as the plane counts them
 	unheard          uint64 // events that found no room
+	impaired         uint64 // since version 1.7: as the plane counts them
 }
 
 func putPong(b []byte, p pong) []byte {
 	at := len(b)
 	b = begin(b, kindPong, 0)
-	for _, n := range []uint64{p.seq, p.control, p.dropped, p.unheard} {
+	for _, n := range []uint64{p.seq, p.control, p.dropped, p.unheard, p.impaired} {
 		b = binary.LittleEndian.AppendUint64(b, n)
 	}
 	b, _ = end(b, at)
 	return b
 }
 
-func (r *body) pong() pong { return pong{r.u64(), r.u64(), r.u64(), r.u64()} }
+func (r *body) pong() pong {
+	p := pong{seq: r.u64(), control: r.u64(), dropped: r.u64(), unheard: r.u64()}
+	if r.more() {
+		p.impaired = r.u64()
+	}
+	return p
+}
 
 // putInForce says that the snapshot of a push is in force.
 func putInForce(b []byte, push uint64) []byte {

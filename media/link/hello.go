@@ -8,9 +8,10 @@ import (
 // Versions of what is spoken. Another major version is another language; a later minor one says more, in ways that an earlier one leaves out.
 const (
 	Major = 1
-	Minor = 6
+	Minor = 7
 
-	yields = 4 // the first minor version whose media process tells the state of its legs to another build
+	yields  = 4 // the first minor version whose media process tells the state of its legs to another build
+	impairs = 7 // and whose takes packets away for a drill
 )
 
 const magic = "cordon-media"

@@ -43,6 +43,9 @@ func commanded(k kind, r *body, files []int) (o order, err error) {
 	case kindPress:
 		n := r.press()
 		o = order{func(*ledger) bool { return true }, func(p plane.Commands) { p.Press(n) }}
+	case kindImpair:
+		n := r.impair()
+		o = order{func(*ledger) bool { return true }, func(p plane.Commands) { p.Impair(n) }}
 	case kindWatch:
 		ref, on := r.ref(), r.bool()
 		o = order{func(l *ledger) bool { l.watch(ref, on); return true }, func(p plane.Commands) { p.Watch(ref, on) }}

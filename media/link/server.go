@@ -404,7 +404,7 @@ func (s *Server) answer(l *line, seq uint64) {
 	a := pong{seq: seq, unheard: s.ears.unheard.Load()}
 	if p != nil {
 		t := p.Totals()
-		a.control, a.dropped = t.Control, t.Dropped
+		a.control, a.dropped, a.impaired = t.Control, t.Dropped, t.Impaired
 	}
 	l.put(func(q *batch) { q.b = putPong(q.b, a) })
 }

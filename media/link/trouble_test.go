@@ -274,6 +274,7 @@ func (both) Close(plane.Ref)                           {}
 func (both) Watch(plane.Ref, bool)                     {}
 func (both) Say(plane.Ref, netip.AddrPort, []byte)     {}
 func (both) Press(plane.Press)                         {}
+func (both) Impair(plane.Impair)                       {}
 func (both) Read(plane.Ref) (c plane.Counters, _ bool) { return c, false }
 func (both) Workers() int                              { return 1 }
 func (both) Totals() (t plane.Totals)                  { return t }

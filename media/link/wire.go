@@ -51,6 +51,7 @@ const (
 	kindDrop     kind = 47
 	kindPlay     kind = 48
 	kindHush     kind = 49
+	kindImpair   kind = 50
 
 	kindMoved   kind = 64 // server
 	kindPassed  kind = 65

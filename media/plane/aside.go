@@ -235,7 +235,7 @@ func (p *Plane) Say(r Ref, to netip.AddrPort, datagram []byte) {
 
 // utter sends what is no media, on a pass for the address that it goes to.
 func (w *worker) utter(l *leg, b []byte, to *osnet.Name, pass *sovereign.Pass) bool {
-	if _, ok := pass.Clear(time.Unix(0, w.now)); !ok {
+	if _, ok := pass.Clear(time.Unix(0, w.now)); !ok || l.flags&flagImpaired != 0 && w.loses(l) {
 		return false
 	}
 	if fd := l.fds[0]; fd >= 0 {

@@ -234,7 +234,7 @@ func TestAsideFlood(t *testing.T) {
 		}
 		shout(10_000)
 		b.events.asides = nil
-		before, sent, live := heap(), alice.rtp.sent+carol.rtp.sent, 0
+		before, sent, live := onHeap(), alice.rtp.sent+carol.rtp.sent, 0
 		for range 10 {
 			shout(10_000)
 			live += alice.crosses(bob, 5)
@@ -245,7 +245,7 @@ func TestAsideFlood(t *testing.T) {
 			carol.rtp.take(hello(33), carol.at)
 			time.Sleep(time.Second)
 		}
-		grown := heap() - before
+		grown := onHeap() - before
 		mine := 0
 		for _, a := range b.events.asides {
 			if a.from == carol.at && len(a.b) == len(hello(33)) {

@@ -55,10 +55,10 @@ func TestFlood(t *testing.T) {
 				alice, bob := b.call(suite, srtp.AES128GCM)
 				f := flood{e: alice, forged: packet(1, 1, 1, make([]byte, 170)), replayed: alice.next()}
 				alice.rtp.take(f.replayed, alice.at)
-				calm := heap()
+				calm := onHeap()
 				f.shout(total / rounds)
 				live := alice.crosses(bob, beside)
-				before := heap()
+				before := onHeap()
 				if grown := before - calm; grown > bound {
 					t.Errorf("the first packets make the heap grow by %d B", grown)
 				}
@@ -67,7 +67,7 @@ func TestFlood(t *testing.T) {
 					live += alice.crosses(bob, beside)
 					time.Sleep(50 * time.Millisecond) // so that some strangers are looked at
 				}
-				grown := heap() - before
+				grown := onHeap() - before
 				t.Logf("%d packets: the heap grew by %d B", total, grown)
 				if grown > bound {
 					t.Errorf("%d packets make the heap grow by %d B", total, grown)

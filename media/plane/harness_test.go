@@ -402,8 +402,8 @@ func (o *opener) tryRTCP(b []byte) error {
 	return nil
 }
 
-// heap is what lives on it.
-func heap() int64 {
+// onHeap is what lives on it.
+func onHeap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.GC()

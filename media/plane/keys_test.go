@@ -93,7 +93,7 @@ func TestForgedSSRCsKeepNothing(t *testing.T) {
 	}
 	forged := sealed(t, newKey(ours.AES128GCM), 2, 7)
 	h, _ := ParseHeader(forged)
-	before := heap()
+	before := onHeap()
 	for i := range 20000 {
 		h.SSRC = uint32(i + 2)
 		binary.BigEndian.PutUint32(forged[8:], h.SSRC)
@@ -101,7 +101,7 @@ func TestForgedSSRCsKeepNothing(t *testing.T) {
 			t.Fatal("a forged packet was taken")
 		}
 	}
-	if grown := heap() - before; grown > 16<<10 {
+	if grown := onHeap() - before; grown > 16<<10 {
 		t.Errorf("the heap grew by %d B", grown)
 	}
 	if len(in.rtp) != 0 || in.s.in.ssrc != 1 {

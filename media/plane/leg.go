@@ -28,12 +28,13 @@ type beside struct {
 	passed   *sentReports  // nil before the first
 	got      gotReport     // of the far end
 	reporting
-	cname  string   // under which our reports go to the far end; made when it is first needed
-	web    *web     // nil where all that comes is RTP and RTCP
-	dials  *dialled // the telephone event that comes; nil: events go on
-	keypad *keypad  // those that go; nil before the first
-	tones  []Tone
-	floor  uint32 // where our SRTCP begins under each key: above what another plane used for the leg; 0: there was none
+	cname    string   // under which our reports go to the far end; made when it is first needed
+	web      *web     // nil where all that comes is RTP and RTCP
+	dials    *dialled // the telephone event that comes; nil: events go on
+	keypad   *keypad  // those that go; nil before the first
+	tones    []Tone
+	impaired *impaired // what a drill takes away; nil: nothing
+	floor    uint32    // where our SRTCP begins under each key: above what another plane used for the leg; 0: there was none
 }
 
 func (l *leg) ref() Ref { return Ref{l.number, l.serial} }
@@ -129,7 +130,7 @@ func (p *Plane) Set(n Set) {
 	if !ok {
 		return
 	}
-	flags := l.flags&flagWatched | w.attend(&l, n)
+	flags := l.flags&(flagWatched|flagImpaired) | w.attend(&l, n)
 	if !n.Wait {
 		flags |= flagLive
 	}

@@ -161,12 +161,12 @@ func TestOpaqueFlood(t *testing.T) {
 		}
 		alice.rtp.take(udptl(0, 40), alice.at)
 		shout()
-		before := heap()
+		before := onHeap()
 		for range rounds {
 			shout()
 			time.Sleep(50 * time.Millisecond) // so that some strangers are looked at
 		}
-		if grown := heap() - before; grown > bound {
+		if grown := onHeap() - before; grown > bound {
 			t.Errorf("%d datagrams make the heap grow by %d B", rounds*each, grown)
 		}
 		c := b.read(alice.Ref)

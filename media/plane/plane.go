@@ -128,6 +128,7 @@ type Commands interface {
 	// another address.
 	Say(r Ref, to netip.AddrPort, datagram []byte)
 	Press(Press)
+	Impair(Impair)
 	// Read copies what was counted; false when the slot has another leg.
 	Read(Ref) (Counters, bool)
 	Totals() Totals
@@ -147,8 +148,9 @@ type Held struct {
 
 // Totals are counted for all legs together.
 type Totals struct {
-	Control uint64 // RTCP packets that were taken
-	Dropped uint64 // packets that could not be passed on
+	Control  uint64 // RTCP packets that were taken
+	Dropped  uint64 // packets that could not be passed on
+	Impaired uint64 // packets that a drill took away; nothing else counts them
 }
 
 // Move is a far end that was latched, moved or refused.
@@ -187,10 +189,11 @@ type Config struct {
 
 // Plane carries packets. Safe for concurrent use.
 type Plane struct {
-	cfg     Config
-	workers []*worker
-	control atomic.Uint64 // RTCP packets taken
-	dropped atomic.Uint64 // packets that could not be passed on
+	cfg      Config
+	workers  []*worker
+	control  atomic.Uint64 // RTCP packets taken
+	dropped  atomic.Uint64 // packets that could not be passed on
+	impaired atomic.Uint64 // packets that a drill took away
 }
 
 var _ Commands = (*Plane)(nil)
@@ -231,7 +234,9 @@ func (p *Plane) Run(ctx context.Context) error {
 }
 
 // Totals implements Commands.
-func (p *Plane) Totals() Totals { return Totals{Control: p.control.Load(), Dropped: p.dropped.Load()} }
+func (p *Plane) Totals() Totals {
+	return Totals{Control: p.control.Load(), Dropped: p.dropped.Load(), Impaired: p.impaired.Load()}
+}
 
 // Workers implements Commands.
 func (p *Plane) Workers() int { return len(p.workers) }

@@ -13,7 +13,7 @@ const (
 
 // packet takes one datagram that came on a lane of a leg. b has slack behind it.
 func (w *worker) packet(l *leg, ln *lane, b []byte, from *osnet.Name) {
-	if l.flags&flagAside != 0 && w.aside(l, ln, b, from) {
+	if l.flags&(flagAside|flagImpaired) != 0 && w.diverted(l, ln, b, from) {
 		return
 	}
 	switch {
@@ -109,7 +109,7 @@ func (w *worker) send(l *leg, b []byte, h Header, v verdict) bool {
 
 // write sends b to the far end of a lane. It is the only place where media leaves.
 func (w *worker) write(l *leg, ln *lane, b []byte) bool {
-	if !w.clear(l, ln) {
+	if !w.clear(l, ln) || l.flags&flagImpaired != 0 && w.loses(l) {
 		return false
 	}
 	i := 0

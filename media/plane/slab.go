@@ -16,18 +16,19 @@ const Layout = 8
 
 // flags of a slot.
 const (
-	flagLive    uint32 = 1 << iota // Set was given, and no Mute since
-	flagWants                      // the far end wants to receive
-	flagMux                        // RTCP comes on the lane of RTP
-	flagOpens                      // what comes is SRTP
-	flagSeals                      // what goes is SRTP
-	flagWatched                    // somebody sees the headers
-	flagRenames                    // payload types leave under other numbers
-	flagOpaque                     // what comes and goes is no RTP
-	flagAside                      // what comes may be STUN or DTLS
-	flagReports                    // where nobody else reports to the far end, we do
-	flagTaken                      // telephone events that come are told and go nowhere
-	flagPresses                    // the far end is to hear digits
+	flagLive     uint32 = 1 << iota // Set was given, and no Mute since
+	flagWants                       // the far end wants to receive
+	flagMux                         // RTCP comes on the lane of RTP
+	flagOpens                       // what comes is SRTP
+	flagSeals                       // what goes is SRTP
+	flagWatched                     // somebody sees the headers
+	flagRenames                     // payload types leave under other numbers
+	flagOpaque                      // what comes and goes is no RTP
+	flagAside                       // what comes may be STUN or DTLS
+	flagReports                     // where nobody else reports to the far end, we do
+	flagTaken                       // telephone events that come are told and go nowhere
+	flagPresses                     // the far end is to hear digits
+	flagImpaired                    // a drill takes packets away
 )
 
 // flagDigits is that a packet may be a digit, or make room for one.

@@ -29,17 +29,19 @@ type worker struct {
 
 	mu sync.Mutex // held while packets are carried, a few at a time, and by commands
 	slots
-	pairs []*pair // by their number among the worker's own
-	owns  []owned // what a packet needs of each of them
-	now   int64   // unix ns, of the packet or command at hand
-	buf   [maxPacket + slack]byte
-	spare [maxPacket + slack]byte
-	made  [maxPacket + slack]byte
-	shown [maxShown]byte // a header for a watcher
-	given ration         // datagrams that are given to who hears of events
-	idle  bool           // it waits, and nothing came
-	empty int64          // unix ns: when the sockets that no leg has were known to be empty
-	dues  dues
+	pairs    []*pair // by their number among the worker's own
+	owns     []owned // what a packet needs of each of them
+	now      int64   // unix ns, of the packet or command at hand
+	buf      [maxPacket + slack]byte
+	spare    [maxPacket + slack]byte
+	made     [maxPacket + slack]byte
+	shown    [maxShown]byte // a header for a watcher
+	given    ration         // datagrams that are given to who hears of events
+	idle     bool           // it waits, and nothing came
+	empty    int64          // unix ns: when the sockets that no leg has were known to be empty
+	dues     dues
+	limbo    limbo
+	arriving bool // a packet that was late is taken
 
 	stage stage
 
@@ -53,7 +55,7 @@ type worker struct {
 
 func newWorker(p *Plane) *worker {
 	return &worker{
-		p: p, every: uint32(p.cfg.Workers), seed: maphash.MakeSeed(), ready: make(chan struct{}), stirred: make(chan struct{}, 1), agenda: agenda{began: time.Now()}, stage: stage{base: time.Now()},
+		p: p, every: uint32(p.cfg.Workers), seed: maphash.MakeSeed(), ready: make(chan struct{}), stirred: make(chan struct{}, 1), agenda: agenda{began: time.Now()}, stage: stage{base: time.Now()}, limbo: limbo{base: time.Now()},
 	}
 }
 
