@@ -44,6 +44,7 @@ var ours = map[string][]string{
 	"drill/board":         {"drill/scenario", "internal/impair"},
 	"drill/measure":       {"drill/scenario"},
 	"drill/register":      {"audit"},
+	"drill/stage":         {"configs", "internal/carrier", "internal/nameserver", "sovereign"},
 	"configs/drills":      {},
 	"state":               {},
 	"state/book":          {},
@@ -94,6 +95,7 @@ var ours = map[string][]string{
 	"internal/page/pdf":   {},
 	"internal/vnet":       {"sovereign"},
 	"internal/carrier":    {"sovereign"},
+	"internal/nameserver": {"sovereign"},
 	"internal/browser":    {"media/dtls", "media/ice", "media/srtp", "sovereign"},
 }
 
@@ -106,7 +108,7 @@ var owners = map[string][]string{
 	"github.com/pion/":                     {"media", "media/plane", "internal/carrier", "bench/"},
 	"github.com/pion/dtls":                 {"media/dtls"},
 	"github.com/pion/logging":              {"media/dtls"},
-	"github.com/miekg/dns":                 {"healthcheck/resolve"},
+	"github.com/miekg/dns":                 {"healthcheck/resolve", "internal/nameserver"},
 	"github.com/nats-io/":                  {"state"},
 	"github.com/transparency-dev/":         {"audit", "audit/proof"},
 	"golang.org/x/mod":                     {"audit", "audit/proof"},

@@ -177,6 +177,9 @@ func New(cfg Config) (*Peer, error) {
 // Addr is where SIP is received.
 func (p *Peer) Addr() netip.AddrPort { return p.addr }
 
+// Proto is the transport that SIP is spoken by: "udp", "tcp" or "tls".
+func (p *Peer) Proto() string { return p.cfg.Proto }
+
 // Run serves until ctx ends, then closes every socket and returns when every goroutine has ended. Calls that are still up end without a BYE.
 func (p *Peer) Run(ctx context.Context) error {
 	p.mu.Lock()
