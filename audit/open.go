@@ -24,6 +24,9 @@ type Config struct {
 	// AppendTimeout bounds one append: a disk that hangs is a log that is down. Default 2 s.
 	AppendTimeout time.Duration
 
+	// Refuse is asked before each write; an error is a disk that does not take it. A drill in a sandbox plays that. nil: nobody refuses.
+	Refuse func() error
+
 	// wrap stands between the log and the driver's append; tests put faults there.
 	wrap func(appendFunc) appendFunc
 }

@@ -61,6 +61,9 @@ type spine struct {
 }
 
 func newSpine(ctx context.Context, c Config, d driver, by *signing) (*spine, error) {
+	if c.Refuse != nil {
+		d = refusing{d, c.Refuse}
+	}
 	s := &spine{cfg: c, drv: d, put: d.append, healing: make(chan struct{}, 1)}
 	s.life.closing = make(chan struct{})
 	s.by.Store(by)

@@ -96,6 +96,7 @@ type target struct {
 	host     string // SRV target, for the log
 	probeAt  time.Time
 	probing  bool
+	recall   *recall   // what it was before a drill took it away; nil: nothing is to be given back
 	calledAt time.Time // by a synthetic call
 	gone     bool
 	enrol    enrolment

@@ -65,6 +65,7 @@ func (c *Checker) takeProbe(ctx context.Context, p *party, t *target, s Sample, 
 		}
 	}
 	c.feed(p, t, e, now, what)
+	c.recalled(t, e, now)
 	c.publish(now)
 }
 
