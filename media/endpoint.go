@@ -39,6 +39,8 @@ type Endpoint struct {
 	mu    sync.Mutex
 	rec   EndpointReport
 	probe time.Time // when the last marker left; zero after it came back
+	heard time.Time // when the last frame came; zero before the first
+	over  bool      // nothing is listened to any more
 	back  uint32    // extended sequence number of what was sent back last; 0 before the first
 }
 
@@ -49,6 +51,7 @@ type EndpointReport struct {
 	Frames uint64        // G.711 frames that were listened to
 	Heard  uint64        // of them, frames that hold the tone
 	Echo   time.Duration // the last round trip of a marker through a far end that sends everything back; 0 unknown
+	Gap    time.Duration // the longest time between two frames, or from the last one to the end of Run
 }
 
 // NewEndpoint opens the sockets of an endpoint whose far end is l. Only PCMA is spoken. Of c everything but Metrics
@@ -168,6 +171,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
+	defer e.hush()
 	tick := time.NewTicker(frameTime)
 	defer tick.Stop()
 	seq := random32() >> 17 // below 2^15, so that the first rollover can't be mistaken: RFC 3711 section 3.3.1
@@ -184,6 +188,22 @@ func (e *Endpoint) Run(ctx context.Context) error {
 			ts += frameSamples
 		}
 	}
+}
+
+// hush ends the listening.
+func (e *Endpoint) hush() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.gap(time.Now())
+	e.over = true
+}
+
+// gap takes a moment at which something was heard, or the end. The caller holds e.mu.
+func (e *Endpoint) gap(now time.Time) {
+	if !e.heard.IsZero() && !e.over {
+		e.rec.Gap = max(e.rec.Gap, now.Sub(e.heard))
+	}
+	e.heard = now
 }
 
 // frame sends the n-th frame.
@@ -234,6 +254,9 @@ func (e *Endpoint) take(t plane.Turn, payload []byte, h plane.Header) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.rec.Frames++
+	if !e.over {
+		e.gap(t.Now())
+	}
 	switch {
 	case tone > 0.5:
 		e.rec.Heard++

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"testing"
@@ -49,6 +50,9 @@ func TestEndpointsMeasure(t *testing.T) {
 		if r.Sent != 600 || r.Frames != 600 || r.Heard != 600 || r.Echo != 7*time.Millisecond || r.Side.Suite != AEAD_AES_256_GCM {
 			t.Errorf("%+v", r)
 		}
+		if r.Gap < frameTime || r.Gap > 3*frameTime+20*time.Millisecond {
+			t.Errorf("a gap of %s in a tone without one", r.Gap)
+		}
 		if again := a.Close(); again.Frames != r.Frames {
 			t.Errorf("%+v", again)
 		}
@@ -75,6 +79,45 @@ func TestEndpointHearsSilence(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	})
+}
+
+func TestEndpointMeasuresSilence(t *testing.T) {
+	for name, c := range map[string]struct{ talk, quiet, more time.Duration }{
+		"in the middle": {time.Second, 700 * time.Millisecond, time.Second}, "at the end": {time.Second, 700 * time.Millisecond, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := newNetwork()
+				bed := newBed(t, n.door)
+				e := bed.endpoint(aliceAddr, plainLeg("carrier"), Tone{})
+				p := newPeer(t, n, bobAddr, 5000, "")
+				p.reads(ok(e.Offer())(t))
+				if err := e.Accept(p.sdp()); err != nil {
+					t.Fatal(err)
+				}
+				seq := uint16(0)
+				say := func(d time.Duration) {
+					for ; d > 0; d -= frameTime {
+						p.from(p.rtp, packet(8, seq, 0, make([]byte, frameSamples)))
+						seq++
+						time.Sleep(frameTime)
+					}
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				over := make(chan error)
+				go func() { over <- e.Run(ctx) }()
+				say(c.talk)
+				time.Sleep(c.quiet)
+				say(c.more)
+				cancel()
+				<-over
+				time.Sleep(time.Minute) // what comes behind the end is no silence in the call
+				if r := e.Close(); r.Gap < c.quiet || r.Gap > c.quiet+2*frameTime {
+					t.Errorf("a silence of %s was measured as %s", c.quiet, r.Gap)
+				}
+			})
+		})
+	}
 }
 
 func TestEndpointObeysTheFence(t *testing.T) {

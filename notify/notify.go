@@ -49,9 +49,11 @@ type Config struct {
 	Tenant   string // as entries name them, for messages that no entry stands behind
 	Node     string
 	// Told is called when a channel delivered a notice that asks people to decide on a ticket, or gave up: failure is then the reason.
-	Told    func(ctx context.Context, ticket, channel, failure string) error
-	Logger  *slog.Logger
-	Metrics prometheus.Registerer
+	Told func(ctx context.Context, ticket, channel, failure string) error
+	// Delivered is told of each notice that a channel took; may be nil, must not block.
+	Delivered func(channel string, n Notice)
+	Logger    *slog.Logger
+	Metrics   prometheus.Registerer
 
 	Attempts    int           // per notice, default 6
 	SendTimeout time.Duration // per attempt, default 10 s
@@ -272,6 +274,9 @@ func (f *Follower) tell(ctx context.Context, r route, n Notice) (*Letter, error)
 		f.logger.Error("a notice was not delivered", "channel", name, "kind", n.Kind, "entry", n.Seq, "failure", failure)
 	}
 	f.deliveries.WithLabelValues(name, result).Inc()
+	if failure == "" && f.c.Delivered != nil {
+		f.c.Delivered(name, n)
+	}
 	if n.Count > 1 {
 		f.together.WithLabelValues(name).Add(float64(n.Count))
 	}

@@ -330,12 +330,15 @@ func flowWord(f transport.Flow) string { return string(f.Proto()) + " " + f.Remo
 
 // result is what a synthetic caller is told.
 func (c *call) result(ref string) SyntheticResult {
-	out := SyntheticResult{CallRef: ref, Status: c.final}
+	out := SyntheticResult{CallRef: ref, Status: c.final, Ended: c.end, EndedBy: c.endedBy}
 	for _, a := range c.tried {
 		out.Hops = append(out.Hops, a.Target+" "+a.Result)
 	}
 	if !c.answer.IsZero() {
 		out.Setup = c.answer.Sub(c.start)
+		if c.b != nil {
+			out.Party = c.b.party.Name
+		}
 	}
 	return out
 }

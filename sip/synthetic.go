@@ -28,7 +28,10 @@ type SyntheticResult struct {
 	CallRef string
 	Status  int
 	Hops    []string // targets that were tried, in order, each with its result
+	Party   string   // that answered; "": none
 	Setup   time.Duration
+	Ended   time.Time
+	EndedBy string       // a: its caller, b: the far end, edge
 	Report  media.Report // its B side is the far end; there is no A side
 	Tone    media.EndpointReport
 }
@@ -46,7 +49,11 @@ type synthetic struct {
 	left   chan error // why no call was made
 }
 
-// Place starts a synthetic call, keeps it up for o.Hold and reports what came of it. A refused call is a result and no error.
+// endPatience is how long a synthetic call that its caller gave up may take to end and be recorded.
+const endPatience = 5 * time.Second
+
+// Place starts a synthetic call, keeps it up for o.Hold and reports what came of it. A refused call is a result and no error. When ctx ends, the call is hung up, and
+// what came of it until then stands beside the error, as far as it is known in time.
 func (e *Edge) Place(ctx context.Context, o Synthetic) (SyntheticResult, error) {
 	party := e.profiles.Load().byName[o.From]
 	switch {
@@ -85,8 +92,16 @@ func (e *Edge) Place(ctx context.Context, o Synthetic) (SyntheticResult, error) 
 				y.c.hangup(byA, reason{"SIP", 487, "caller hung up"})
 			}
 		})
-		return SyntheticResult{}, fmt.Errorf("sip: synthetic call: %w", ctx.Err())
 	}
+	late := time.NewTimer(endPatience)
+	defer late.Stop()
+	var r SyntheticResult
+	select {
+	case r = <-y.done:
+	case <-y.left:
+	case <-late.C:
+	}
+	return r, fmt.Errorf("sip: synthetic call: %w", ctx.Err())
 }
 
 // only leaves one target in a plan. The error says why the plan has it not.
