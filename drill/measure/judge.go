@@ -205,7 +205,7 @@ func (j *judge) soon(limit time.Duration, when func(Taken) (time.Time, bool)) (b
 func (j *judge) detected(t Taken) (time.Time, bool) {
 	touched := j.touched(t)
 	for _, h := range j.s.Health {
-		if !h.At.Before(t.At) && !h.Up && slices.Contains(touched, h.Party) {
+		if !h.At.Before(t.At) && (!h.Up || h.Limps) && slices.Contains(touched, h.Party) {
 			return h.At, true
 		}
 	}

@@ -37,6 +37,7 @@ type Health struct {
 	At    time.Time
 	Party string
 	Up    bool // calls may go there without further thought
+	Limps bool // a part of it is worse than up: one target is degraded, or down beside others
 }
 
 // Move is a decision of the router on the route that is exercised.

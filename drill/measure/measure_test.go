@@ -54,7 +54,7 @@ func good() *Seen {
 	s := &Seen{
 		Start: start, End: at(480), Restored: at(481.5),
 		Taken:   []Taken{{0, at(60), at(240)}},
-		Health:  []Health{{at(69), "fra", false}, {at(250), "fra", true}},
+		Health:  []Health{{At: at(69), Party: "fra"}, {At: at(250), Party: "fra", Up: true}},
 		Moves:   []Move{{at(69.1), "applied", "zrh"}, {at(100), "held", "iad"}, {at(270), "failback", "fra"}},
 		Tickets: []Ticket{{[]string{"iad"}, at(100), []time.Time{at(130), at(160)}, at(145)}},
 		Refused: []Attempt{{at(5), "iad", 7}},
@@ -104,6 +104,7 @@ func TestEachExpectationIsHeldAgainstWhatWasSeen(t *testing.T) {
 		"nobody measured":              {func(s *Seen) { each(s, func(c *Call) { c.MOS = 0 }) }, []string{"mos"}, "no call was measured"},
 		"a hole in the audio":          {func(s *Seen) { s.Calls[3].Gap = time.Second }, []string{"gap"}, "1s in the worst of 239"},
 		"detected late":                {func(s *Seen) { s.Health[0].At = at(91) }, []string{"detected"}, "31s"},
+		"detected as limping":          {func(s *Seen) { s.Health = []Health{{At: at(62), Party: "fra", Up: true, Limps: true}} }, nil, ""},
 		"never detected":               {func(s *Seen) { s.Health[0].Party = "zrh" }, []string{"detected"}, "never seen"},
 		"decided before it was needed": {func(s *Seen) { s.Moves = s.Moves[:1]; s.Moves[0].At = at(59) }, []string{"decided", "held"}, "never seen"},
 		"nobody answered elsewhere":    {func(s *Seen) { each(s, func(c *Call) { c.Party = "fra" }) }, []string{"answered", "carries", "switched"}, "never seen"},
@@ -173,7 +174,7 @@ func TestEachExpectationIsHeldAgainstWhatWasSeen(t *testing.T) {
 
 func TestMeasure(t *testing.T) {
 	p, s := play(t), good()
-	s.Health = append(s.Health, Health{at(300), "zrh", false}) // nobody touched it
+	s.Health = append(s.Health, Health{At: at(300), Party: "zrh"}) // nobody touched it
 	s.Calls[25].Lost = true
 	s.Calls[31].Answered = time.Time{}
 	tl, f := Measure(p, s)
