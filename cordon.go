@@ -20,6 +20,8 @@ import (
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/audit/worm"
 	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/drill/board"
+	"github.com/cordonsip/cordon/drill/observe"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/healthcheck/resolve"
 	"github.com/cordonsip/cordon/incident"
@@ -113,6 +115,12 @@ type Node struct {
 	listeners []boundListener
 	certs     *certKeeper
 
+	board      *board.Board // what a drill has taken away
+	playing    atomic.Bool  // one drill at a time
+	noticed    atomic.Pointer[observe.Observer]
+	departures atomic.Pointer[departures]
+	drillSent  func(party string) uint64 // counts datagrams in our place, where somebody stands at the wire; nil: nobody does
+
 	stages  []*stage
 	failed  chan error
 	why     string // of the stop
@@ -144,7 +152,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	if o.Console == nil {
 		o.Console = io.Discard
 	}
-	n := &Node{opts: o, logger: o.Logger, failed: make(chan error, 1), why: "asked to stop", reloading: make(chan struct{}, 1)}
+	n := &Node{opts: o, logger: o.Logger, failed: make(chan error, 1), why: "asked to stop", board: &board.Board{}, reloading: make(chan struct{}, 1)}
 	n.cfg.Store(o.Config)
 	for _, step := range []func(context.Context) error{n.openGround, n.admitPolicy, n.openPolicy, n.bind, n.buildSenses, n.buildJudgement, n.buildTrace, n.buildDoors} {
 		if err := step(ctx); err != nil {

@@ -82,6 +82,7 @@ func (n *Node) logConfig(dir string) audit.Config {
 	return audit.Config{
 		Clock: clock,
 		Dir:   dir, Signer: n.keys.signer(), Outgoing: n.keys.before(), Keys: n.keys.chain, Origin: n.origin,
+		Refuse: n.logRefuses,
 		Tenant: f.Tenant.OrgID, Node: f.Node.Name, Software: n.opts.Software, Reserve: n.opts.Config.Log.Reserve, AppendTimeout: appendTimeout,
 	}
 }

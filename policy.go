@@ -36,10 +36,12 @@ type policyKeeper struct {
 	effects    effects
 	up         callCount         // calls that were up before a snapshot closed places, until law.in_force tells of them; nil: nobody counted
 	cuts       []sovereign.Sever // in force
+	drilled    drilled           // instruments that a drill has struck, on a lease
 	swapped    time.Time         // when the snapshot in force was put there
 
 	pending   chan struct{} // grants changed
 	adoptable chan struct{} // people approved a wider policy
+	drills    chan struct{} // a drill struck an instrument, or gave one back
 }
 
 // fileMark tells whether a file changed.
@@ -49,7 +51,7 @@ type fileMark struct {
 }
 
 func newPolicyKeeper(n *Node, cfg *configs.Config) *policyKeeper {
-	return &policyKeeper{node: n, cfg: cfg, pending: make(chan struct{}, 1), adoptable: make(chan struct{}, 1)}
+	return &policyKeeper{node: n, cfg: cfg, pending: make(chan struct{}, 1), adoptable: make(chan struct{}, 1), drills: make(chan struct{}, 1)}
 }
 
 // load reads the overlay and puts the first snapshot in force.
@@ -158,7 +160,10 @@ func (k *policyKeeper) Run(ctx context.Context) error {
 			k.applyGrants(ctx)
 		case <-k.adoptable:
 			k.node.mindPolicy(ctx)
+		case <-k.drills:
+			k.tellDrill(ctx)
 		case <-tick.C:
+			k.lapse()
 			k.applyOverlay(ctx)
 			k.comeIntoForce(ctx)
 			k.node.mindPolicy(ctx)

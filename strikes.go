@@ -107,13 +107,13 @@ func (k *policyKeeper) build(cfg *configs.Config, overlay []sovereign.Suspension
 		return nil, nil, err
 	}
 	e := k.effects.with(overlay, time.Now())
-	return snap.WithStrikes(overlay, e.leaves(&cfg.Law, overlay, k.cuts), k.cuts), e, nil
+	return k.drilled.strike(snap, &cfg.Law, overlay, e, k.cuts), e, nil
 }
 
 // restruck is the snapshot in force with another overlay or other cuts, of the next generation: it cannot fail. The caller holds mu.
 func (k *policyKeeper) restruck() *sovereign.Snapshot {
 	k.effects = k.effects.with(k.overlay, time.Now())
-	return k.node.fence.Snapshot().WithStrikes(k.overlay, k.effects.leaves(&k.cfg.Law, k.overlay, k.cuts), k.cuts)
+	return k.drilled.strike(k.node.fence.Snapshot(), &k.cfg.Law, k.overlay, k.effects, k.cuts)
 }
 
 // comeIntoForce does what follows when a suspension takes effect, at the moment that it names or at once. The fence needed nobody for it.

@@ -139,7 +139,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		Fence: n.fence, Table: n.checker.Table, Bind: n.checker.Bind, Enrolled: n.checker.Enrolled,
 		Parties: n.profiles(c), Planner: n.router, AsksForHelp: n.router.AsksForHelp, Outcome: n.checker.Outcome, Try: n.checker.Try, Spend: n.gate.Spend, Refund: n.gate.Refund,
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
-		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.opts.Tap,
+		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.tap,
 		Endpoint: n.endpoint, RTTMin: n.rttMin, Evidence: n.places.proven, Trace: n.book, Outlive: n.outlives(), Announcements: c.Announcements,
 		Incident: func(r *audit.Receipt) string { return n.incidents.Of(r) },
 	})
@@ -221,7 +221,7 @@ func (n *Node) buildNotify(c *configs.Config) error {
 	}
 	n.notifier, err = notify.New(notify.Config{
 		Log: n.log, KV: n.kv, Channels: channels, Told: n.gate.Notified, Logger: n.logger.With("room", "notify"), Metrics: n.opts.Metrics,
-		Tenant: c.File.Tenant.OrgID, Node: c.File.Node.Name,
+		Delivered: n.delivered, Tenant: c.File.Tenant.OrgID, Node: c.File.Node.Name,
 	})
 	return err
 }

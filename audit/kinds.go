@@ -101,7 +101,7 @@ type NodeResumed struct {
 
 // PolicyApplied says that another snapshot is in force.
 type PolicyApplied struct {
-	Cause        string   `json:"cause"` // start | reload | suspension | grant | grant_ended | evidence | signed | daily
+	Cause        string   `json:"cause"` // start | reload | suspension | grant | grant_ended | evidence | signed | daily | drill
 	PolicyDigest string   `json:"policy_digest"`
 	FactsDigest  string   `json:"facts_digest"`
 	Generation   uint64   `json:"generation"`

@@ -1,0 +1,91 @@
+package cordon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cordonsip/cordon/drill/board"
+	"github.com/cordonsip/cordon/drill/scenario"
+	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/routing"
+)
+
+// drillHands take things away in the node's own view: the board for what is met on the wire, the policy for the law. Both are leases.
+type drillHands struct {
+	n      *Node
+	mode   scenario.Mode
+	reason string // in entries of what is put back
+
+	active map[string]routing.Active // as the play began
+	table  *healthcheck.Table
+	called bool // the health of before was asked back
+}
+
+// hands remembers the node as it is.
+func (n *Node) hands(ask drillAsk) *drillHands {
+	return &drillHands{n: n, mode: ask.Mode, reason: "the end of the drill " + ask.ID, active: n.router.Active(), table: n.checker.Table()}
+}
+
+// errRealPeople: a word that somebody gave on a real ticket counts, drill or not, and what the log of production must hold it holds.
+var errRealPeople = errors.New("people and the log are taken away in a simulation and in a sandbox alone")
+
+// Take implements drill.Hands.
+func (h *drillHands) Take(_ context.Context, gone []scenario.Taken, until time.Time) error {
+	apart := h.mode == scenario.Simulation || h.mode == scenario.Sandbox
+	if !apart && slices.ContainsFunc(gone, func(t scenario.Taken) bool { return t.Kind == scenario.Approver || t.Kind == scenario.Log }) {
+		return errRealPeople
+	}
+	h.n.board.Set(gone, until, board.All)
+	h.n.policy.drill(h.n.board.Struck(), until)
+	return nil
+}
+
+// AsBefore implements drill.Hands. It is asked when everything was given back, and helps: the health that the drill took is asked back at once, and routes go back to
+// where they were as soon as that is up, also where they would not do so by themselves.
+func (h *drillHands) AsBefore(ctx context.Context) (bool, string) {
+	n := h.n
+	if gone := n.board.Gone(); len(gone) > 0 || n.policy.struckByDrill() {
+		return false, fmt.Sprintf("%d things are still taken away", max(1, len(gone)))
+	}
+	if !h.called {
+		h.called = true
+		n.checker.Recall(h.table)
+	}
+	var not []string
+	for route, is := range n.router.Active() {
+		was, known := h.active[route]
+		if !known || was.Party == "" || is.Party == was.Party && is.Held == was.Held {
+			continue
+		}
+		why := fmt.Sprintf("route %s uses %s, and used %s", route, orNobody(is.Party), was.Party)
+		if is.Party == was.Party {
+			why = fmt.Sprintf("route %s waits for people", route)
+		} else if err := n.router.Restore(ctx, route, was.Party, h.reason); err != nil {
+			why += ": " + strings.TrimPrefix(err.Error(), "routing: ")
+		} else {
+			continue
+		}
+		not = append(not, why)
+	}
+	slices.Sort(not)
+	return len(not) == 0, strings.Join(not, "; ")
+}
+
+func orNobody(party string) string {
+	if party == "" {
+		return "nobody"
+	}
+	return party
+}
+
+// logRefuses plays a log that takes nothing, where a drill says so.
+func (n *Node) logRefuses() error {
+	if n.board.Log() {
+		return errors.New("a drill has taken the log away")
+	}
+	return nil
+}

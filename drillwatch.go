@@ -1,0 +1,269 @@
+package cordon
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/audit/proof"
+	"github.com/cordonsip/cordon/drill"
+	"github.com/cordonsip/cordon/drill/measure"
+	"github.com/cordonsip/cordon/drill/observe"
+	"github.com/cordonsip/cordon/internal/osnet"
+	"github.com/cordonsip/cordon/notify"
+	"github.com/cordonsip/cordon/sip"
+	"github.com/cordonsip/cordon/sip/transport"
+)
+
+// Bounds of what a watch reads and waits for.
+const (
+	drillPast     = 10 * time.Minute // of production in front of a play, against which its failures are held
+	drillPastMost = 20_000           // entries of it
+	drillCatchUp  = 10 * time.Second // for the log to be read and signed up to the end
+)
+
+// drillWatch is what a play sees of this node: its log, what leaves it, and how busy it is.
+type drillWatch struct {
+	n      *Node
+	o      *observe.Observer
+	caller *drillCaller
+	first  uint64                    // entry with which the play began
+	sent   func(party string) uint64 // datagrams that left for a party so far
+	next   atomic.Uint64             // the first entry that was not read yet
+
+	mu      sync.Mutex
+	parties []string // that must get nothing
+	counted map[string]uint64
+	at      time.Time // of the last count
+	busy    osnet.Busy
+	cpu     float64
+}
+
+// watch begins to look. The play's own acts bear the word by in the log.
+func (n *Node) watch(ctx context.Context, ask drillAsk, c *drillCaller) (*drillWatch, error) {
+	start := observe.Start{At: time.Now(), Targets: map[string]string{}}
+	for _, list := range n.checker.Table().ByParty {
+		for _, st := range list {
+			start.Targets[st.Target.ID()] = st.State.String()
+		}
+	}
+	w := &drillWatch{n: n, caller: c, first: n.log.Size(), sent: n.drillSent, at: start.At, counted: map[string]uint64{}, o: observe.New(ask.Play, start)}
+	if w.sent == nil {
+		d := newDepartures(n.edge.Calls)
+		n.departures.Store(d)
+		w.sent = d.count
+	}
+	for _, e := range ask.Play.Expect {
+		if e.Nothing != nil {
+			name := e.Nothing.Party
+			if party, ok := ask.Play.Cast[name]; ok {
+				name = party
+			}
+			w.parties = append(w.parties, name)
+			w.counted[name] = w.sent(name)
+		}
+	}
+	w.next.Store(w.first)
+	n.noticed.Store(w.o)
+	return w, w.past(ctx, start.At)
+}
+
+// close ends what the watch asked of others.
+func (w *drillWatch) close() {
+	w.n.noticed.Store(nil)
+	w.n.departures.Store(nil)
+}
+
+// past reads how production fared in front of the play.
+func (w *drillWatch) past(ctx context.Context, now time.Time) error {
+	from := w.first - min(w.first, drillPastMost)
+	for from < w.first {
+		list, err := w.n.log.Entries(ctx, from, int(min(256, w.first-from)))
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			if now.Sub(e.Time) <= drillPast && e.Time.Before(now) {
+				w.o.Entry(e)
+			}
+			from = e.Seq + 1
+		}
+		if len(list) == 0 {
+			return errors.New("cordon: the log ends in front of its end")
+		}
+	}
+	return nil
+}
+
+// follow reads the log until ctx ends.
+func (w *drillWatch) follow(ctx context.Context) error {
+	return audit.Follow(ctx, w.n.log, w.first, func(e audit.Entry) error {
+		w.o.Entry(e)
+		w.next.Store(e.Seq + 1)
+		return nil
+	})
+}
+
+// Now implements drill.Watch.
+func (w *drillWatch) Now() drill.Pulse {
+	now := time.Now()
+	w.count(now)
+	p := drill.Pulse{Event: w.o.Event(), CPU: w.load()}
+	p.Failures, p.MOS = w.o.Pulse(now)
+	return p
+}
+
+// load is how busy the machine was since it was asked last, and at least half a second ago. In memory nobody measures: the time is not that of the machine.
+func (w *drillWatch) load() float64 {
+	if w.n.opts.Memory {
+		return 0
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b := osnet.ReadBusy()
+	if b.All-w.busy.All >= 500*time.Millisecond {
+		w.cpu, w.busy = b.Since(w.busy), b
+	}
+	return w.cpu
+}
+
+// count notes what left since the last count.
+func (w *drillWatch) count(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !now.After(w.at) {
+		return
+	}
+	for _, party := range w.parties {
+		n := w.sent(party)
+		w.o.Sent(measure.Sent{From: w.at, To: now, Party: party, Datagrams: n - w.counted[party]})
+		w.counted[party] = n
+	}
+	w.at = now
+}
+
+// Since implements drill.Watch. It waits until the log is read to its end.
+func (w *drillWatch) Since(time.Time) measure.Seen {
+	w.count(time.Now())
+	ctx, cancel := context.WithTimeout(context.Background(), drillCatchUp)
+	defer cancel()
+	last := w.n.log.Size()
+	for w.next.Load() < last && ctx.Err() == nil {
+		notify.Pause(ctx, 10*time.Millisecond)
+	}
+	records := w.records(last)
+	seen := w.o.Seen()
+	seen.Records = records
+	return seen
+}
+
+// records holds what was acknowledged against what can be proved: each entry that the log took in the play under a signed checkpoint, and for each call that the edge
+// took a receipt, or the gap that names it.
+func (w *drillWatch) records(last uint64) (r measure.Records) {
+	r.Acknowledged = last - w.first
+	for _, ref := range w.caller.placed() {
+		r.Acknowledged++
+		if w.o.Traced(ref) {
+			r.Found++
+		}
+	}
+	keys, err := proof.NewKeys(w.n.log.Keys(), nil, 0)
+	if err != nil {
+		w.n.logger.Error("the log of a drill cannot be verified", "error", err)
+		return r
+	}
+	ctx := context.Background()
+	w.covered(ctx, keys, last)
+	once := proof.NewOnce(keys)
+	for seq := w.first; seq < last; seq++ {
+		raw, err := audit.Export(ctx, w.n.log, seq)
+		if err == nil {
+			_, _, err = audit.ReadProof(raw, once)
+		}
+		if err != nil {
+			w.n.logger.Error("an entry of a drill cannot be proved", "entry", seq, "error", err)
+			continue
+		}
+		r.Found++
+	}
+	r.Verified = true
+	return r
+}
+
+// covered waits until a signed checkpoint stands for the first n entries, within bounds.
+func (w *drillWatch) covered(ctx context.Context, keys *proof.Keys, n uint64) {
+	ctx, cancel := context.WithTimeout(ctx, drillCatchUp)
+	defer cancel()
+	for ctx.Err() == nil {
+		raw, err := w.n.log.Checkpoint(ctx)
+		if err == nil {
+			if cp, err := keys.Open(raw); err == nil && cp.Size >= n {
+				return
+			}
+		}
+		notify.Pause(ctx, 50*time.Millisecond)
+	}
+}
+
+// departures counts what leaves for parties while a play runs: SIP messages as they leave, and the packets of each call that is up, as often as somebody asks.
+type departures struct {
+	calls func() []sip.CallView
+
+	mu    sync.Mutex
+	of    map[string]uint64            // SIP messages by party
+	media map[string]map[string]uint64 // packets by party and call
+}
+
+func newDepartures(calls func() []sip.CallView) *departures {
+	return &departures{calls: calls, of: map[string]uint64{}, media: map[string]map[string]uint64{}}
+}
+
+// left is one message to a party.
+func (d *departures) left(party string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.of[party]++
+}
+
+// count is all that left for a party so far.
+func (d *departures) count(party string) uint64 {
+	list := d.calls()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.media[party] == nil {
+		d.media[party] = map[string]uint64{}
+	}
+	for _, c := range list {
+		if c.Trunk != party && c.Group != party {
+			continue
+		}
+		for _, side := range c.Report.Sides { // which of the two is the party's is not asked: a call that is up sends to both
+			d.media[party][c.Ref] = max(d.media[party][c.Ref], side.TxPackets)
+		}
+	}
+	n := d.of[party]
+	for _, packets := range d.media[party] {
+		n += packets
+	}
+	return n
+}
+
+// tap sees each SIP message, counts those that leave while a play runs, and passes them on.
+func (n *Node) tap(out bool, f transport.Flow, b []byte) {
+	if d := n.departures.Load(); d != nil && out {
+		d.left(f.Pass().Ask().Party)
+	}
+	if n.opts.Tap != nil {
+		n.opts.Tap(out, f, b)
+	}
+}
+
+// delivered is told of each notice that a channel took.
+func (n *Node) delivered(channel string, x notify.Notice) {
+	if o := n.noticed.Load(); o != nil {
+		o.Noticed(measure.Notice{At: time.Now(), Channel: channel, Kind: string(x.Kind)})
+	}
+}
