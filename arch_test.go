@@ -80,7 +80,7 @@ var ours = map[string][]string{
 	"notify":              {"audit", "sovereign", "state"},
 	"notify/spans":        {"audit", "notify", "sovereign", "state"},
 	"notify/cosign":       {"audit", "audit/proof", "notify", "sovereign"},
-	"admin":               {"approval", "approval/charter", "approval/keyring", "audit", "audit/report", "audit/retain", "healthcheck", "incident", "incident/form", "inventory", "review", "routing", "routing/desk", "sovereign", "sovereign/evidence", "certs", "sip/trace"},
+	"admin":               {"approval", "approval/charter", "approval/keyring", "audit", "audit/report", "audit/retain", "drill/register", "healthcheck", "incident", "incident/form", "inventory", "review", "routing", "routing/desk", "sovereign", "sovereign/evidence", "certs", "sip/trace"},
 	"configs":             {"approval", "approval/charter", "approval/sign", "audit/proof", "audit/retain", "audit/report", "audit/worm", "healthcheck", "incident", "incident/form", "inventory", "media", "media/clip", "notify", "review", "routing", "sip", "sip/transport", "sip/header", "sip/digest", "sovereign", "sovereign/evidence", "sovereign/evidence/mmdb", "sovereign/evidence/rpki", "internal/jcs", "internal/strict", "routing/numbers"},
 	"internal/background": {},
 	"internal/bucket":     {},

@@ -118,6 +118,7 @@ type Config struct {
 	Outlets     Outlets   // nil: nobody is told of anything
 	Incidents   Incidents // nil: there is no book of incidents
 	Reviews     Reviews   // nil: nobody keeps reviews
+	Drills      Drills    // nil: nobody keeps drills
 	Table       func() *healthcheck.Table
 	Snapshot    func() *sovereign.Snapshot
 	Log         audit.Log
@@ -344,7 +345,7 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/log/checkpoint", "logs.view", nil, s.checkpoint},
 		{"GET /api/v1/log/proof/{seq}", "logs.view", nil, s.proof},
 		{"GET /api/v1/log/consistency", "logs.view", nil, s.consistency},
-	}, append(s.incidentRoutes(), s.reviewRoutes()...)...)
+	}, slices.Concat(s.incidentRoutes(), s.reviewRoutes(), s.drillRoutes())...)
 }
 
 // Handler is the whole door as one handler.
