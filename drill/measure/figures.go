@@ -37,7 +37,7 @@ type Figures struct {
 	MOSDuring     float64  `json:"mos_during"`
 	GapP50        int64    `json:"media_gap_ms_p50"`
 	GapP99        int64    `json:"media_gap_ms_p99"`
-	RecordsLost   uint64   `json:"rpo_records_lost"`
+	RecordsLost   *uint64  `json:"rpo_records_lost"` // null: the log was not verified, so that nobody knows
 	QuorumSeconds *float64 `json:"gate_quorum_time_s"`
 	OpinionTime   *float64 `json:"dpo_opinion_time_s"`
 	FalseVerdicts int      `json:"probe_false_verdicts"` // parties that nobody touched and the table called down
@@ -48,7 +48,10 @@ type Figures struct {
 func Measure(p *scenario.Play, s *Seen) (Timeline, Figures) {
 	j := &judge{p: p, s: s, from: s.Start, until: s.End}
 	var t Timeline
-	f := Figures{RecordsLost: s.Records.Lost(), Refused: len(s.Refused)}
+	f := Figures{Refused: len(s.Refused)}
+	if lost := s.Records.Lost(); s.Records.Verified {
+		f.RecordsLost = &lost
+	}
 	if first, ok := j.first(); ok {
 		t.Injected = first.At
 		t.Detected, _ = j.detected(first)

@@ -191,7 +191,7 @@ func TestMeasure(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if _, f := Measure(p, &Seen{Start: start, End: at(480)}); f.RTO != nil || f.Detect != nil || f.Placed != 0 || f.SetupFailed != 0 || f.Restore != nil {
+	if _, f := Measure(p, &Seen{Start: start, End: at(480)}); f.RTO != nil || f.Detect != nil || f.Placed != 0 || f.SetupFailed != 0 || f.Restore != nil || f.RecordsLost != nil {
 		t.Errorf("figures of nothing: %+v", f)
 	}
 }
