@@ -273,14 +273,7 @@ func (c *incidentReport) Run(ctx context.Context, s streams) error {
 		_, err = s.out.Write(doc)
 		return err
 	}
-	f, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err = f.Write(doc); err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := writeNew(c.Out, doc); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(doc)
