@@ -177,6 +177,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("archive", n.archive.Run)
 	n.run("answers", n.answers.Run)
 	n.run("places", n.places.Run)
+	n.run("media places", n.places.Follow)
 	n.run("certs", n.certs.Run)
 	n.run("gate", n.gate.Run)
 	n.run("endings", n.endings.Run)

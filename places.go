@@ -47,6 +47,10 @@ type placeKeeper struct {
 	shown  map[string]identity // of TLS, by party and address
 	events []audit.Event       // that wait for the log
 
+	media *mediaPlaces
+
+	applied bool // contradictions in force changed since the log was told last
+
 	outsiders int // places of the inventory, when they were counted last
 }
 
@@ -66,6 +70,7 @@ type place struct {
 	weighed time.Time
 	dirty   bool
 	outside bool // it is one of the inventory
+	media   bool // it is one of media alone
 }
 
 // ownSight is what this node measured toward an address, under one claim and from one position: another declaration begins anew, because the address may have moved.
@@ -78,7 +83,7 @@ type ownSight struct {
 func newPlaceKeeper(n *Node) (*placeKeeper, error) {
 	k := &placeKeeper{
 		node: n, wake: make(chan struct{}, 1), sights: map[netip.Addr]*ownSight{}, places: map[placeKey]*place{}, drift: map[string]*familiar{},
-		shown: map[string]identity{},
+		shown: map[string]identity{}, media: newMediaPlaces(),
 		standing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "cordon_place_addresses", Help: "Addresses of targets by what evidence says of their declared place.",
 		}, []string{"standing"}),
@@ -214,13 +219,7 @@ func (k *placeKeeper) consider(key placeKey, host string, now time.Time) (change
 		k.places[key] = p
 	}
 	p.host, p.weighed = host, now
-	against := k.assess(p, k.accepted(), key)
-	if snap := k.node.fence.Snapshot(); snap.Within() != nil && against == nil {
-		other := place{host: host, weighed: now} // as the file declares it meanwhile
-		if against = k.assess(&other, snap, key); against != nil {
-			p.claim, p.found = other.claim, other.found
-		}
-	}
+	against := k.speaks(p, key)
 	if token := token(p, against); token != p.told {
 		k.tell(key, p, against)
 		p.told, p.dirty = token, true
@@ -228,6 +227,18 @@ func (k *placeKeeper) consider(key placeKey, host string, now time.Time) (change
 		p.against = against
 	}
 	return changed
+}
+
+// speaks weighs what is declared of an address, and gives what the fence is to hold. mu is held.
+func (k *placeKeeper) speaks(p *place, key placeKey) *sovereign.Contradiction {
+	against := k.assess(p, k.accepted(), key)
+	if snap := k.node.fence.Snapshot(); snap.Within() != nil && against == nil {
+		other := place{host: p.host, weighed: p.weighed} // as the file declares it meanwhile
+		if against = k.assess(&other, snap, key); against != nil {
+			p.claim, p.found = other.claim, other.found
+		}
+	}
+	return against
 }
 
 // assess weighs what one policy declares of an address, and gives what the fence is to hold. mu is held.
@@ -323,6 +334,9 @@ func (k *placeKeeper) tell(key placeKey, p *place, against *sovereign.Contradict
 		Party: key.party, Addr: key.addr.String(), Region: p.claim.Region, Countries: p.claim.Countries, Standing: string(p.found.Standing), Effect: "alarm", Why: p.found.Words,
 		Evidence: evidenceOf(p.found.Items),
 	}
+	if p.media {
+		ev.Plane = sovereign.Media.String()
+	}
 	if against != nil {
 		ev.Effect = "held"
 	}
@@ -340,6 +354,11 @@ func evidenceOf(items []evidence.Item) []audit.Evidence {
 // queue lets an event wait for the log. mu is held.
 func (k *placeKeeper) queue(ev audit.Event) {
 	k.events = append(k.events, ev)
+	k.rouse()
+}
+
+// rouse has Run write to the log.
+func (k *placeKeeper) rouse() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
@@ -354,6 +373,11 @@ func (k *placeKeeper) apply() {
 			list = append(list, *p.against)
 		}
 	}
+	for _, h := range k.media.held {
+		if !slices.Contains(list, *h.against) {
+			list = append(list, *h.against)
+		}
+	}
 	slices.SortFunc(list, func(a, b sovereign.Contradiction) int {
 		if c := a.Addr.Compare(b.Addr); c != 0 {
 			return c
@@ -361,6 +385,8 @@ func (k *placeKeeper) apply() {
 		return strings.Compare(a.Party+a.Why, b.Party+b.Why)
 	})
 	k.node.policy.contradict(list)
+	k.applied = true
+	k.rouse()
 }
 
 // Run weighs now and then and writes down what changed, until ctx ends.
@@ -385,7 +411,7 @@ func (k *placeKeeper) Run(ctx context.Context) error {
 // weigh looks at every target anew.
 func (k *placeKeeper) weigh() {
 	now := time.Now()
-	table := k.node.checker.Table()
+	table, used := k.node.checker.Table(), k.reaches()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	changed := false
@@ -404,6 +430,7 @@ func (k *placeKeeper) weigh() {
 			p.weighed = seen
 		}
 	}
+	changed = k.sweepMedia(used, now) || changed
 	changed = k.forget(now) || changed
 	if changed {
 		k.apply()
@@ -428,12 +455,20 @@ func (k *placeKeeper) publish(now time.Time) {
 		if !p.weighed.Equal(now) {
 			continue
 		}
-		items := slices.DeleteFunc(slices.Clone(p.found.Items), func(it evidence.Item) bool { return it.Kind == evidence.Declared || it.Kind == evidence.TLSIdentity })
-		if len(items) > 0 {
-			out[key] = evidenceOf(items)
+		if list := carried(p.found.Items, evidence.Declared, evidence.TLSIdentity); list != nil {
+			out[key] = list
 		}
 	}
 	k.proofs.Store(&out)
+}
+
+// carried is what receipts carry of items, but for some kinds; nil for none.
+func carried(items []evidence.Item, without ...evidence.Kind) []audit.Evidence {
+	items = slices.DeleteFunc(slices.Clone(items), func(it evidence.Item) bool { return slices.Contains(without, it.Kind) })
+	if len(items) == 0 {
+		return nil
+	}
+	return evidenceOf(items)
 }
 
 // proven is what a receipt says of an address, besides what its leg saw.
@@ -460,17 +495,14 @@ func (k *placeKeeper) forget(now time.Time) (changed bool) {
 // write hands what waits to the log and what changed to the state.
 func (k *placeKeeper) write(ctx context.Context) {
 	k.mu.Lock()
-	events := k.events
-	k.events = nil
+	events, applied := k.events, k.applied
+	k.events, k.applied = nil, false
 	k.mu.Unlock()
-	held := false
 	for _, ev := range events {
 		switch e := ev.(type) {
 		case audit.PlaceContradicted:
-			held = held || e.Effect == "held"
 			k.node.logger.Warn("evidence speaks against a declared place", "party", e.Party, "addr", e.Addr, "effect", e.Effect, "why", e.Why)
 		case audit.PlaceCleared:
-			held = true
 			k.node.logger.Info("nothing speaks against a declared place any more", "party", e.Party, "addr", e.Addr)
 		case audit.PlaceDrifted:
 			k.node.logger.Warn("something about a place is new", "what", e.What, "party", e.Party, "subject", e.Subject)
@@ -481,7 +513,7 @@ func (k *placeKeeper) write(ctx context.Context) {
 			k.node.logger.Error("a finding about a place could not be logged", "kind", ev.Kind(), "error", err)
 		}
 	}
-	if held {
+	if applied {
 		k.node.policy.after(ctx, "evidence")
 	}
 	k.keep(ctx)
@@ -532,10 +564,16 @@ func (k *placeKeeper) keep(ctx context.Context) {
 			f.dirty = false
 		}
 	}
+	gone := k.keepMedia(out)
 	k.mu.Unlock()
 	for key, v := range out {
 		if err := k.put(ctx, key, v); err != nil {
 			k.node.logger.Warn("what is known of a place could not be kept", "error", err)
+		}
+	}
+	for _, key := range gone {
+		if err := k.drop(ctx, key); err != nil {
+			k.node.logger.Warn("what was known of a place could not be forgotten", "error", err)
 		}
 	}
 }
@@ -551,6 +589,18 @@ func (k *placeKeeper) put(ctx context.Context, key string, v any) error {
 	}
 	_, err = k.node.kv.Swap(ctx, key, it.Rev, data)
 	return err
+}
+
+// drop forgets a key of the state.
+func (k *placeKeeper) drop(ctx context.Context, key string) error {
+	it, err := k.node.kv.Get(ctx, key)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return k.node.kv.Delete(ctx, key, it.Rev)
 }
 
 // recall takes up what the last run knew, before anything is contacted.
@@ -570,11 +620,12 @@ func (k *placeKeeper) recall(ctx context.Context) error {
 			}
 		}),
 		each(ctx, k.node.kv, driftPlace, func(d keptDrift) { k.drift[d.Name] = &familiar{values: d.Values} }),
+		k.recallMedia(ctx, now),
 	)
 	if err != nil {
 		return fmt.Errorf("places: what the last run knew: %w", err)
 	}
-	if held {
+	if held || len(k.media.held) > 0 {
 		k.apply()
 	}
 	return nil

@@ -50,6 +50,8 @@ type placed struct {
 	node *Node
 	net  *vnet.Network
 	to   map[netip.Addr]*atomic.Int64 // datagrams that left for an address
+
+	peers map[string]*carrier.Peer
 }
 
 func (p *placed) load(node, more string) *configs.Config {
@@ -91,9 +93,15 @@ func entriesOf[T audit.Event](p *placed) (out []T) {
 
 func inPlaces(t *testing.T, node string, files map[string]string, more string, f func(p *placed)) {
 	t.Helper()
+	withMedia(t, nil, node, files, more, f)
+}
+
+// withMedia is inPlaces with peers whose media are at other addresses than their signalling.
+func withMedia(t *testing.T, media map[string]string, node string, files map[string]string, more string, f func(p *placed)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)))
-		net, p := vnet.New(1), &placed{t: t, dir: t.TempDir(), to: map[netip.Addr]*atomic.Int64{}}
+		net, p := vnet.New(1), &placed{t: t, dir: t.TempDir(), to: map[netip.Addr]*atomic.Int64{}, peers: map[string]*carrier.Peer{}}
 		p.net = net
 		net.Default(vnet.Quality{Delay: 150 * time.Millisecond})
 		edge := netip.MustParseAddr("10.5.0.10")
@@ -103,11 +111,17 @@ func inPlaces(t *testing.T, node string, files map[string]string, more string, f
 		addrs := map[string]string{"carrier": "10.1.0.10", "fra": "10.10.0.10", "dub": "10.20.0.10"}
 		for name, at := range addrs {
 			a := netip.MustParseAddr(at)
-			p.to[a] = &atomic.Int64{}
-			peer, err := carrier.New(carrier.Config{Name: name, Net: net.Host(a), Addr: netip.AddrPortFrom(a, 5060), MediaAddr: a, Seed: 1})
+			m := a
+			if media[name] != "" {
+				m = netip.MustParseAddr(media[name])
+			}
+			p.to[a], p.to[m] = &atomic.Int64{}, &atomic.Int64{}
+			host := net.Host(slices.Compact([]netip.Addr{a, m})...)
+			peer, err := carrier.New(carrier.Config{Name: name, Net: host, Addr: netip.AddrPortFrom(a, 5060), MediaAddr: m, Seed: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
+			p.peers[name] = peer
 			go func() { _ = peer.Run(ctx); ended <- struct{}{} }()
 		}
 		near := vnet.Quality{Delay: time.Millisecond}

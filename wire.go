@@ -120,7 +120,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		return err
 	}
 	n.relay, err = media.New(media.Config{
-		Plane: n.apart(ctx, c), Workers: workers(c), Tick: c.Media.Tick, Listen: n.listenMedia, Fence: n.fence, Bind: c.Media.Address, Ports: c.Media.Ports, Sockets: n.mediaSockets(), Calls: c.Limits.MaxCalls, Reports: c.Media.Reports,
+		Plane: n.apart(ctx, c), Workers: workers(c), Tick: c.Media.Tick, Listen: n.listenMedia, Fence: n.fence, Weigh: n.places.named, Reached: n.places.reached, Bind: c.Media.Address, Ports: c.Media.Ports, Sockets: n.mediaSockets(), Calls: c.Limits.MaxCalls, Reports: c.Media.Reports,
 		Moved:   func(session string, m media.Move) { n.edge.MediaMoved(session, m) },
 		Played:  func(session string, p media.Played) { n.edge.MediaPlayed(session, p) },
 		Pressed: func(session string, d media.Digit) { n.edge.MediaPressed(session, d) }, Digits: c.Media.Digits,
@@ -140,7 +140,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		Parties: n.profiles(c), Planner: n.router, AsksForHelp: n.router.AsksForHelp, Outcome: n.checker.Outcome, Try: n.checker.Try, Spend: n.gate.Spend, Refund: n.gate.Refund,
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.tap,
-		Endpoint: n.endpoint, RTTMin: n.rttMin, Evidence: n.places.proven, Trace: n.book, Outlive: n.outlives(), Announcements: c.Announcements,
+		Endpoint: n.endpoint, RTTMin: n.rttMin, Evidence: n.places.proven, MediaEvidence: n.places.mediaProofs, Trace: n.book, Outlive: n.outlives(), Announcements: c.Announcements,
 		Incident: func(r *audit.Receipt) string { return n.incidents.Of(r) },
 	})
 	if err != nil {
@@ -196,7 +196,7 @@ func (n *Node) rttMin(target string) time.Duration {
 // endpoint opens the media of a synthetic caller, behind the same fence as every call.
 func (n *Node) endpoint(l media.Leg, t media.Tone) (*media.Endpoint, error) {
 	c := n.cfg.Load()
-	return media.NewEndpoint(media.Config{Listen: n.listenTone, Fence: n.fence, Bind: c.Media.Address, Logger: n.logger.With("room", "media")}, l, t)
+	return media.NewEndpoint(media.Config{Listen: n.listenTone, Fence: n.fence, Weigh: n.places.named, Reached: n.places.reached, Bind: c.Media.Address, Logger: n.logger.With("room", "media")}, l, t)
 }
 
 // profiles fills in what belongs to the node and not to the file: the media address that is advertised.

@@ -41,7 +41,7 @@ func examples() []Event {
 		HealthChanged{Target: "fra-1", Party: "fra", From: "up", To: "down", Why: "3 probes silent"},
 		AnswersMoved{Party: "fra", Host: "sip.example", Before: []string{"203.0.113.7 DE permit"}, After: []string{"203.0.113.8 US deny"}},
 		PlaceContradicted{
-			Party: "fra", Addr: "192.0.2.1", Region: "aws:eu-central-1", Countries: []string{"DE"}, Standing: "contradicted", Effect: "held", Why: "w",
+			Party: "fra", Addr: "192.0.2.1", Region: "aws:eu-central-1", Countries: []string{"DE"}, Standing: "contradicted", Effect: "held", Plane: "media", Why: "w",
 			Evidence: []Evidence{{Kind: "provider_feed", Value: "v", SourceDigest: "d", ObservedAt: at, Result: "contradicts"}},
 		},
 		PlaceCleared{Party: "fra", Addr: "192.0.2.1", Region: "aws:eu-central-1", Countries: []string{"DE"}, Why: "w"},

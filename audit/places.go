@@ -8,8 +8,9 @@ type PlaceContradicted struct {
 	Addr      string     `json:"endpoint"` // address
 	Region    string     `json:"declared_region,omitempty"`
 	Countries []string   `json:"declared_countries"`
-	Standing  string     `json:"standing"` // contradicted (rank 1 or 2) | doubted (rank 3 or 4)
-	Effect    string     `json:"effect"`   // held: nothing is sent there | alarm
+	Standing  string     `json:"standing"`        // contradicted (rank 1 or 2) | doubted (rank 3 or 4)
+	Effect    string     `json:"effect"`          // held: nothing is sent there | alarm
+	Plane     string     `json:"plane,omitempty"` // media: descriptions name the address, or packets went there; "" for a target and an endpoint outside the call path
 	Why       string     `json:"why"`
 	Evidence  []Evidence `json:"evidence"`
 }

@@ -215,7 +215,11 @@ func (r *remote) answered(offered []crypto) *Refusal {
 
 // admit has the addresses judged.
 func (s *Session) admit(e end, rem *remote, cause string) *Refusal {
-	if rem.line.hold || rem.iced { // by ICE what a description says is a hint: what counts is judged when it is nominated
+	if rem.iced { // by ICE what a description says is a hint: what counts is judged when it is nominated
+		s.hinted(e, rem)
+		return nil
+	}
+	if rem.line.hold {
 		return nil
 	}
 	bind, _ := s.r.address(e.cfg)
@@ -250,11 +254,33 @@ func (s *Session) judge(e end, to netip.AddrPort, cause string) (*sovereign.Pass
 	if pass := e.l.finishing(to); pass != nil {
 		return pass, nil
 	}
-	pass, ruling := s.r.cfg.Fence.Pass(sovereign.Ask{Party: e.cfg.Party, Plane: sovereign.Media, Purpose: e.cfg.Purpose, Addr: to, Began: time.Now().UnixNano()})
+	ask := sovereign.Ask{Party: e.cfg.Party, Plane: sovereign.Media, Purpose: e.cfg.Purpose, Addr: to, Began: time.Now().UnixNano()}
+	pass, ruling := s.r.pass(ask)
 	if pass != nil {
 		return pass, nil
 	}
 	kept := ruling // of its own: what permits is not to cost a copy
 	s.moved(Move{Side: e.side, At: time.Now(), To: to, Cause: cause, Ruling: &kept})
 	return nil, &Refusal{Status: 403, Warning: 399, Text: "media address is not permitted", Ruling: ruling}
+}
+
+// pass has an address weighed and then judged.
+func (r *Relay) pass(a sovereign.Ask) (*sovereign.Pass, sovereign.Ruling) {
+	if f := r.cfg.Weigh; f != nil {
+		if against := f(a); against != nil {
+			return nil, *against
+		}
+	}
+	return r.cfg.Fence.Pass(a)
+}
+
+// hinted tells of the candidates of a far end: one of them is likely to be nominated, and whether packets may go there had better be known by then.
+func (s *Session) hinted(e end, rem *remote) {
+	f := s.r.cfg.Reached
+	if f == nil || rem.line.web == nil {
+		return
+	}
+	for _, c := range rem.line.web.ice.Candidates {
+		f(e.cfg.Party, c.Addr.Addr(), false)
+	}
 }

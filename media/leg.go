@@ -118,6 +118,9 @@ func (l *leg) counters() plane.Counters {
 
 // moved hears from the plane where packets go to now.
 func (l *leg) moved(m plane.Move) {
+	if m.Allowed {
+		l.reached(m.To)
+	}
 	if !m.RTCP && m.Allowed && m.Cause != "law" {
 		f := &l.usual.far
 		if l.usual.taken[1] {
@@ -133,7 +136,14 @@ func (l *leg) moved(m plane.Move) {
 			l.nominated(m.To)
 		}
 	}
-	l.s.moved(Move{Side: l.side, At: m.At, From: m.From, To: m.To, Cause: m.Cause, Allowed: m.Allowed, Ruling: m.Ruling})
+	l.s.moved(Move{Side: l.side, At: m.At, From: m.From, To: m.To, RTCP: m.RTCP, Cause: m.Cause, Allowed: m.Allowed, Ruling: m.Ruling})
+}
+
+// reached tells of where packets go.
+func (l *leg) reached(to netip.AddrPort) {
+	if f := l.s.r.cfg.Reached; f != nil && to.IsValid() {
+		f(l.cfg.Party, to.Addr(), true)
+	}
 }
 
 // judge asks the fence for an address to which the plane lets packets go, for a session that began when it did: the plane has judged what is new.
@@ -285,7 +295,7 @@ func (c *crypto) forPlane() plane.Key {
 func (l *leg) report() SideReport {
 	c := l.counters()
 	r := SideReport{
-		Local: netip.AddrPortFrom(l.host, l.pair.port), RxPackets: c.Packets, RxBytes: c.Bytes, TxPackets: c.Sent, Lost: c.Lost, Jitter: c.Jitter, RTT: c.RTT,
+		Party: l.cfg.Party, Local: netip.AddrPortFrom(l.host, l.pair.port), RxPackets: c.Packets, RxBytes: c.Bytes, TxPackets: c.Sent, Lost: c.Lost, Jitter: c.Jitter, RTT: c.RTT,
 		TxLost: c.LostThere, Refused: c.Refused, DigitsIn: uint64(c.DialledIn), DigitsOut: uint64(c.DialledOut), Ignored: uint64(c.Ignored), FirstRx: moment(c.First), LastRx: moment(c.Last), PerCountry: perCountry(&c),
 		Fax: Fax{RxPackets: c.Crossed.Packets, RxBytes: c.Crossed.Bytes, TxPackets: c.Crossed.Sent},
 	}

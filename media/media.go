@@ -87,8 +87,14 @@ type Leg struct {
 type Config struct {
 	Listen func(netip.AddrPort) (sovereign.UDPConn, error)
 	Fence  *sovereign.Fence
-	Bind   netip.Addr
-	Ports  [2]uint16 // inclusive range of even RTP ports; RTCP takes the odd ones above them; 0,0 lets the system choose
+	// Weigh is asked about each address that a description names, before the fence is: what it gives refuses the address. Nil, which says nothing, leaves it to the
+	// fence. It must be quick: a call waits for it.
+	Weigh func(sovereign.Ask) *sovereign.Ruling
+	// Reached is told of each address that packets of a party begin to go to (flows), and of each that they may go to because a far end named it as a candidate;
+	// must not block, nor call back.
+	Reached func(party string, addr netip.Addr, flows bool)
+	Bind    netip.Addr
+	Ports   [2]uint16 // inclusive range of even RTP ports; RTCP takes the odd ones above them; 0,0 lets the system choose
 	// Quarantine is how long a freed pair of ports rests before another call gets it; 0 means 5 s. What comes meanwhile is dropped, but for what comes
 	// 20 ms before the next call.
 	Quarantine time.Duration
@@ -126,6 +132,7 @@ type Move struct {
 	At      time.Time
 	From    netip.AddrPort // zero for the first
 	To      netip.AddrPort
+	RTCP    bool   // it is of RTCP, which has a port of its own
 	Cause   string // offer | answer | reinvite | refer (another far end took the place) | rebind | law (the ruling changed under a running session)
 	Allowed bool
 	Ruling  *sovereign.Ruling // never nil, shared: nobody changes it
@@ -142,6 +149,7 @@ type Report struct {
 
 // SideReport is one side: Rx is what came from it.
 type SideReport struct {
+	Party      string
 	Remote     netip.AddrPort // latched, or from SDP while nothing came
 	Local      netip.AddrPort
 	Ruling     *sovereign.Ruling // the one in force, or the one that packets went under before the law changed; shared; nil while there is no Remote

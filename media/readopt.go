@@ -323,6 +323,9 @@ func (r *Relay) takeUp(s *Session, side Side, in *savedLeg) *leg {
 	}
 	l.remote = in.Remote.again(&h)
 	l.readmit()
+	if c := l.counters(); c.Peer.IsValid() {
+		l.reached(c.Peer)
+	}
 	if in.Voice != nil {
 		l.voice = in.Voice.again(&h)
 	}

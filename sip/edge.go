@@ -117,7 +117,9 @@ type Config struct {
 	Spend       func(grant string) bool
 	Refund      func(grant string)
 	// Evidence is what else speaks for or against the place of a party's address, for receipts: shared, so that nobody changes it. It is asked for each leg; nil: nothing is known.
-	Evidence      func(party string, addr netip.Addr) []audit.Evidence
+	Evidence func(party string, addr netip.Addr) []audit.Evidence
+	// MediaEvidence is that for an address of media. It is asked when the call has ended, and may wait for somebody who weighs.
+	MediaEvidence func(party string, addr netip.Addr) []audit.Evidence
 	RTTMin        func(targetID string) time.Duration // the shortest round trip that was ever measured to a target; 0 or nil: none was
 	Incident      func(r *audit.Receipt) string       // the incident that a call fell into, by what its receipt says so far, "" for none; nil: nobody knows of any
 	Relay         *media.Relay
@@ -445,6 +447,9 @@ func (e *Edge) MediaMoved(session string, m media.Move) {
 	ref := c.ref.Load()
 	if ref == nil {
 		return
+	}
+	if m.Cause == "law" && !m.Allowed && !m.RTCP && m.Ruling.Ground == sovereign.GroundContradicted {
+		c.sh.loop.Post(func() { c.displaced(sideName(m.Side)) })
 	}
 	ev, session := audit.MediaMoved{CallRef: *ref, Move: receiptMove(m)}, ""
 	if s := c.view.get(); s.state != "" {

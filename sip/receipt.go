@@ -278,6 +278,9 @@ func (s *sheet) mediaHop(e *Edge, m *media.SideReport, name, remote string, unti
 	ruledHop(h, s, "media", name, m.Ruling)
 	h.Operator = e.operatorOf(s, m.Ruling)
 	h.RemoteAddr, h.RemoteName, h.Until = m.Remote.String(), remote, until
+	if f := e.c.MediaEvidence; f != nil {
+		h.Evidence = append(h.Evidence, f(m.Party, m.Remote.Addr())...)
+	}
 	h.SRTP = s.protection(audit.SRTPSeen{Suite: string(m.Suite), Keying: "SDES"})
 	fax := m.Fax.RxPackets + m.Fax.TxPackets
 	switch {

@@ -218,3 +218,23 @@ func (c *call) escape(l *leg) {
 	}
 	t.begun(a, plan)
 }
+
+// displaced ends a call whose media go where evidence says that they must not, as one ends whose signalling does: nothing is heard there any more. side is byA or
+// byB. A call for help is never held, so none comes here.
+func (c *call) displaced(side string) {
+	l := c.a
+	if side == byB {
+		l = c.b
+	}
+	if l == nil || l.ended || c.ended {
+		return
+	}
+	if c.answered && !l.struck && len(c.struck.record()) < maxStruck {
+		l.struck = true
+		if c.struck == nil {
+			c.struck = &struck{}
+		}
+		c.struck.list = append(c.struck.list, audit.Struck{T: time.Now(), Leg: side, Party: l.party.Name, Cause: string(sovereign.GroundContradicted), How: "ended"})
+	}
+	c.hangup(byEdge, reason{"SIP", 403, "the policy ended this call"})
+}
