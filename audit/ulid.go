@@ -81,3 +81,6 @@ func ulidTime(id string) (time.Time, error) {
 	}
 	return time.UnixMilli(ms).UTC(), nil
 }
+
+// NewULID makes an id for something that entries are about, such as a drill: two of one moment differ, and sort by no order.
+func NewULID(at time.Time) string { return new(ulids).make(at) }

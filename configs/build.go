@@ -85,6 +85,7 @@ func (b *builder) build() *Config {
 	b.retention(c)
 	b.incidents(c)
 	b.reviews(c)
+	b.drills(c)
 	b.processing()
 	b.worm(c)
 	return c

@@ -74,6 +74,7 @@ type Config struct {
 	Clock      ClockPart
 	Retention  []retain.Class
 	Reviews    review.Settings
+	Drills     DrillsPart
 	Incidents  incident.Rulebook
 	WORM       WORMPart
 	Entity     form.Entity // as reports name it

@@ -36,7 +36,7 @@ func decode(name string, data []byte) (*document, Problems) {
 func absent() map[string]string {
 	return map[string]string{
 		"cluster": "a cluster of nodes", "recording": "a recorder", "sign_in": "a sign-in for browsers", "oidc": "a sign-in for browsers", "saml": "a sign-in for browsers",
-		"keys": "a key service", "drills": "a runner of drills",
+		"keys": "a key service",
 	}
 }
 

@@ -48,6 +48,8 @@ type File struct {
 	Entity Entity `yaml:"entity,omitempty"`
 	// How often people review what is in force, and who; default: every six months.
 	Reviews Reviews `yaml:"reviews,omitempty"`
+	// When drills may run, who starts them, and which come round; default: in a sandbox alone.
+	Drills Drills `yaml:"drills,omitempty"`
 	// What the record of processing activities (GDPR Art. 30) says and no log can know.
 	Processing Processing `yaml:"processing,omitempty"`
 	// What opens an incident, and what runs then.
