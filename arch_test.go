@@ -46,7 +46,7 @@ var ours = map[string][]string{
 	"drill/observe":       {"approval", "audit", "drill/measure", "drill/scenario"},
 	"drill/register":      {"audit"},
 	"drill/stage":         {"configs", "internal/carrier", "internal/nameserver", "sovereign"},
-	"drill/report":        {"audit/report", "drill/measure", "drill/scenario", "internal/page"},
+	"drill/report":        {"audit", "audit/report", "drill/measure", "drill/scenario", "internal/page"},
 	"configs/drills":      {},
 	"state":               {},
 	"state/book":          {},

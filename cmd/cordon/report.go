@@ -18,11 +18,12 @@ import (
 )
 
 type reportCmd struct {
-	Residency  residencyCmd  `cmd:"" help:"Calls per country, refused, by the gate, and violations: none or named."`
-	Register   registerCmd   `cmd:"" help:"Rows for the register of information (DORA), and the drift between declared and observed countries."`
-	Breaches   breachesCmd   `cmd:"" help:"Register of breaches of personal data: facts, effects, remedial action, notified or not (GDPR Art. 33(5))."`
-	Processing processingCmd `cmd:"" help:"Record of processing activities (GDPR Art. 30): purposes, recipients, transfers, erasure, security."`
-	Transfers  transfersCmd  `cmd:"" help:"Recipients in third countries with the safeguard of each (GDPR Art. 30)."`
+	Residency  residencyCmd   `cmd:"" help:"Calls per country, refused, by the gate, and violations: none or named."`
+	Register   registerCmd    `cmd:"" help:"Rows for the register of information (DORA), and the drift between declared and observed countries."`
+	Breaches   breachesCmd    `cmd:"" help:"Register of breaches of personal data: facts, effects, remedial action, notified or not (GDPR Art. 33(5))."`
+	Processing processingCmd  `cmd:"" help:"Record of processing activities (GDPR Art. 30): purposes, recipients, transfers, erasure, security."`
+	Drill      reportDrillCmd `cmd:"" help:"One drill: what was exercised, what came of it, what is missing, and what shows it (DORA, RTS (EU) 2024/1774)."`
+	Transfers  transfersCmd   `cmd:"" help:"Recipients in third countries with the safeguard of each (GDPR Art. 30)."`
 }
 
 // overLog is what every report from a log takes.

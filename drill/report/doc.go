@@ -4,6 +4,6 @@
 // What nobody recorded is null in the JSON, says so in words on the page, and stands in a list of its own; nothing is left out and nothing is guessed. It says what
 // each article asks and what in this drill shows it; whether that is enough, the financial entity judges.
 //
-// It is pure: the same entries of the log and the same checkpoint give the same report. It imports audit/report (covers, and the residency summary), drill/measure,
+// It is pure: the same entries of the log and the same checkpoint give the same report. It imports audit (entries), audit/report (covers, and the residency summary), drill/measure,
 // drill/scenario (words of the register) and internal/page.
 package report

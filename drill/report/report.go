@@ -43,22 +43,23 @@ type Report struct {
 	SignOff      []Signature  `json:"sign_off"`
 	Artefacts    []Artefact   `json:"artefacts"`
 
-	Outcome    Outcome     `json:"outcome"`
-	Cause      Text        `json:"cause"`   // of an outcome that is not passed, where there is one
-	Summary    string      `json:"summary"` // one sentence
-	Title      Text        `json:"title"`
-	About      Text        `json:"about"`
-	Parts      []Part      `json:"parts"` // who played which part of the scenario
-	Steps      []Step      `json:"steps"`
-	Guards     []Guard     `json:"guards"`
-	Deviations []Text      `json:"deviations"` // from what was planned
-	Cleanup    Cleanup     `json:"cleanup"`
-	Articles   []Article   `json:"articles"`
-	Missing    []Missing   `json:"missing"`
-	Log        Cover       `json:"log"`
-	Played     *Cover      `json:"log_of_the_play"` // of a sandbox, which has one of its own; null: the play stands in the node's log
-	Receipts   []string    `json:"receipts"`        // record_id of each receipt of the play, in order
-	Records    []RecordRef `json:"entries"`         // of the log, about this drill
+	Outcome    Outcome           `json:"outcome"`
+	Cause      Text              `json:"cause"`   // of an outcome that is not passed, where there is one
+	Summary    string            `json:"summary"` // one sentence
+	Title      Text              `json:"title"`
+	About      Text              `json:"about"`
+	Parts      []Part            `json:"parts"` // who played which part of the scenario
+	Steps      []Step            `json:"steps"`
+	Guards     []Guard           `json:"guards"`
+	Deviations []Text            `json:"deviations"` // from what was planned
+	Cleanup    Cleanup           `json:"cleanup"`
+	Datagrams  map[string]uint64 `json:"datagrams"` // that left while it ran, by party; null: nobody counted
+	Articles   []Article         `json:"articles"`
+	Missing    []Missing         `json:"missing"`
+	Log        Cover             `json:"log"`
+	Played     *Cover            `json:"log_of_the_play"` // of a sandbox, which has one of its own; null: the play stands in the node's log
+	Receipts   []string          `json:"receipts"`        // record_id of each receipt of the play, in order
+	Records    []RecordRef       `json:"entries"`         // of the log, about this drill
 }
 
 // Outcome of a drill.

@@ -54,8 +54,9 @@ func region() *Report {
 		Steps: []Step{
 			{At(at(60)), "taken", "region [edge-fra]: blackhole"}, {At(at(240)), "given_back", "region [edge-fra]: blackhole"}, {At(at(480)), "restoring", ""}, {At(at(480.212)), "restored", ""},
 		},
-		Guards:  []Guard{{"window", true, "saturday-night, 20:00 to 23:00 Europe/Berlin"}, {"open_incidents", true, "none"}, {"independent_tester", true, "bob wrote neither"}},
-		Cleanup: Cleanup{At(at(700)), "bob", []Text{"nothing is taken away any more", "every route is on its first choice"}},
+		Guards:    []Guard{{"window", true, "saturday-night, 20:00 to 23:00 Europe/Berlin"}, {"open_incidents", true, "none"}, {"independent_tester", true, "bob wrote neither"}},
+		Datagrams: map[string]uint64{"edge-fra": 912, "edge-iad": 0, "edge-zrh": 2210},
+		Cleanup:   Cleanup{At(at(700)), "bob", []Text{"nothing is taken away any more", "every route is on its first choice"}},
 		Log: Cover{Cover: logreport.Cover{
 			Origin: "cordon/bank-1/edge-1", Size: 9000, Root: "LPmQbgJHs2pg9tTTIgHgcQNz6nRXXfU0W4NDqZbBxhA=", Checkpoint: "cordon/bank-1/edge-1\n9000\nLPmQbgJHs2pg9tTTIgHgcQNz6nRXXfU0W4NDqZbBxhA=\n\n\u2014 cordon/bank-1/edge-1 c2lnbmF0dXJl\n",
 		}, First: 5000, Last: 6911},

@@ -235,10 +235,20 @@ func (r *Report) resident() []page.Block {
 			{"Refused by the policy", number(s.Refused)},
 			{"Indeterminate", number(s.Indeterminate)},
 			{"Forbidden, asked for and refused", count(r.Measured.Refused)},
+			{"Datagrams that left", r.sent()},
 		},
 		t,
 		page.Paragraph("A call counts once in each country where it has a hop. An attempt refused is a target that was never contacted."),
 	}
+}
+
+// sent names the parties for which something left, and those for which nothing did though it was counted.
+func (r *Report) sent() string {
+	var out []string
+	for _, party := range slices.Sorted(maps.Keys(r.Datagrams)) {
+		out = append(out, fmt.Sprintf("%s %d", party, r.Datagrams[party]))
+	}
+	return Text(strings.Join(out, ", ")).Said()
 }
 
 func number(n uint64) string { return strconv.FormatUint(n, 10) }
@@ -260,7 +270,7 @@ func (r *Report) governed() []page.Block {
 	}
 	t := page.Table{Columns: []page.Column{{Name: "Notice", Whole: true}, {Name: "Channel", Share: 34}, {Name: "Sent (UTC)", Whole: true}, {Name: "Result", Share: 30}}, None: "Notices before, during and after: " + notRecorded + "."}
 	for _, n := range r.Window.Alerts {
-		result := page.Cell{Text: "delivered", Tone: page.Good}
+		result := page.Cell{Text: "no failure on record"}
 		if n.Failure != "" {
 			result = page.Cell{Text: string(n.Failure), Tone: page.Bad}
 		}

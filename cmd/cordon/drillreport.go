@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cordonsip/cordon/drill/report"
+)
+
+type reportDrillCmd struct {
+	Dir    string `arg:"" help:"Folder of the log, or the node's state folder." type:"existingdir"`
+	Drill  string `required:"" help:"Its id." placeholder:"ID"`
+	Key    string `help:"File with the public key (note verifier form), or log.keys; default: log.keys or log.vkey beside the log." placeholder:"FILE" type:"path"`
+	Play   string `help:"Of a sandbox: folder of the log that its play has of its own." placeholder:"DIR" type:"existingdir"`
+	PKey   string `name:"play-key" help:"File with the public key of that log; default: the one beside it." placeholder:"FILE" type:"path"`
+	Format string `default:"text" enum:"text,json,html,pdf" help:"text, json, html (one file that needs nothing else) or pdf."`
+	Out    string `short:"o" help:"Write it there; what is there already is not replaced." placeholder:"FILE" type:"path"`
+}
+
+// Run reports one drill, from a log that is verified first, and from that of its sandbox where it has one.
+func (c *reportDrillCmd) Run(ctx context.Context, s streams) error {
+	of := overLog{Dir: c.Dir, Key: c.Key, Format: c.Format, Out: c.Out}
+	b := report.New(c.Drill)
+	cover, err := of.read(ctx, b.Add)
+	if err != nil {
+		return err
+	}
+	in := report.Input{Cover: cover, Made: time.Now()}
+	if c.Play != "" {
+		if b.Apart() == "" {
+			return coded{withHint(fmt.Errorf("drill %s has no log of its own", c.Drill), "leave --play out: only a sandbox has one"), 2}
+		}
+		own := overLog{Dir: c.Play, Key: c.PKey}
+		played, err := own.read(ctx, b.Play)
+		if err != nil {
+			return fmt.Errorf("the log of the play: %w", err)
+		}
+		in.Played = &played
+	}
+	r, err := b.Report(in)
+	if errors.Is(err, report.ErrNone) {
+		return withHint(err, "a drill has a report once it has ended; name it as drill.requested does")
+	} else if err != nil {
+		return err
+	}
+	if err := of.write(s, r); err != nil {
+		return err
+	}
+	if r.Outcome != report.Passed {
+		return coded{fmt.Errorf("the drill did not pass: %s", r.Outcome), notHeld}
+	}
+	return nil
+}
