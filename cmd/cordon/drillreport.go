@@ -13,7 +13,7 @@ type reportDrillCmd struct {
 	Dir    string `arg:"" help:"Folder of the log, or the node's state folder." type:"existingdir"`
 	Drill  string `required:"" help:"Its id." placeholder:"ID"`
 	Key    string `help:"File with the public key (note verifier form), or log.keys; default: log.keys or log.vkey beside the log." placeholder:"FILE" type:"path"`
-	Play   string `help:"Of a sandbox: folder of the log that its play has of its own." placeholder:"DIR" type:"existingdir"`
+	Play   string `help:"Of a sandbox: folder of the log that its play has of its own." placeholder:"DIR" type:"path"`
 	PKey   string `name:"play-key" help:"File with the public key of that log; default: the one beside it." placeholder:"FILE" type:"path"`
 	Format string `default:"text" enum:"text,json,html,pdf" help:"text, json, html (one file that needs nothing else) or pdf."`
 	Out    string `short:"o" help:"Write it there; what is there already is not replaced." placeholder:"FILE" type:"path"`

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -21,16 +22,17 @@ var ErrNone = errors.New("no report")
 
 // Builder makes the report of one drill from the entries of a log that was verified and holds.
 type Builder struct {
-	r       Report
-	asked   bool
-	began   bool
-	ended   *audit.DrillEnded
-	refused string                      // why it never began
-	known   []string                    // drills of the log, the newest last
-	text    map[string]string           // of scenarios, by digest
-	place   *logreport.ResidencyBuilder // of the play, where it stands in this log
-	apart   *logreport.ResidencyBuilder // of a log of its own
-	told    map[uint64]int              // entry -> its notices in Window.Alerts
+	r           Report
+	asked       bool
+	began       bool
+	ended       *audit.DrillEnded
+	refused     string                      // why it never began
+	known       []string                    // drills of the log, the newest last
+	text        map[string]string           // of scenarios, by digest
+	place       *logreport.ResidencyBuilder // of the play, where it stands in this log
+	apart       *logreport.ResidencyBuilder // of a log of its own
+	first, last uint64                      // entries of it that were read
+	told        map[uint64]int              // entry -> its notices in Window.Alerts
 }
 
 // New begins the report of a drill, by its id.
@@ -76,8 +78,9 @@ func (b *Builder) Play(e audit.Entry) error {
 		return nil
 	}
 	if b.apart == nil {
-		b.apart, b.r.Receipts = logreport.NewResidency(logreport.Period{}), nil
+		b.apart, b.r.Receipts, b.first = logreport.NewResidency(logreport.Period{}), nil, e.Seq
 	}
+	b.last = e.Seq
 	return b.play(b.apart, e)
 }
 
@@ -324,6 +327,9 @@ type Input struct {
 	Played *logreport.Cover // of the play's own
 	Made   time.Time
 	Name   func(pseudonym string) string // who is behind one; nil, or "": the pseudonym stays
+
+	Entity, LEI string   // of the financial entity, where the entries that were read do not say
+	Scenarios   [][]byte // texts that may be the one that was played, where the entries that were read do not have it
 }
 
 // Report ends the reading. ErrNone, wrapped, with what is there instead, where there is nothing to report.
@@ -342,11 +348,12 @@ func (b *Builder) Report(in Input) (*Report, error) {
 	}
 	r := &b.r
 	r.Made, r.Log.Cover = At(in.Made), in.Cover
+	r.Entity, r.LEI = cmp.Or(r.Entity, Text(in.Entity)), cmp.Or(r.LEI, Text(in.LEI))
 	place := b.place
 	if where := b.Apart(); where != "" {
-		r.Played = &Cover{Where: Text(where), First: b.ended.First, Last: b.ended.Last}
+		r.Played = &Cover{Where: Text(where), First: b.first, Last: b.last}
 		if place = b.apart; place == nil {
-			r.Receipts = nil
+			r.Receipts, r.Played.First, r.Played.Last = nil, b.ended.First, b.ended.Last
 		}
 		if in.Played != nil {
 			r.Played.Cover = *in.Played
@@ -355,7 +362,7 @@ func (b *Builder) Report(in Input) (*Report, error) {
 	if place != nil {
 		b.resident(place.Summary())
 	}
-	b.read()
+	b.read(in.Scenarios)
 	b.digests()
 	if in.Name != nil {
 		r.name(in.Name)
@@ -386,13 +393,15 @@ func (b *Builder) resident(s logreport.Summary) {
 }
 
 // read takes from the text of the scenario, which the log has, what the entries about the drill do not repeat.
-func (b *Builder) read() {
-	text := b.text[string(b.r.Plan.SHA256)]
-	if sum := sha256.Sum256([]byte(text)); text == "" || hex.EncodeToString(sum[:]) != string(b.r.Plan.SHA256) {
-		return
-	}
-	if s, _ := scenario.Read("scenario", []byte(text)); s != nil {
-		b.r.About = Text(s.About)
+func (b *Builder) read(others [][]byte) {
+	for _, text := range append([][]byte{[]byte(b.text[string(b.r.Plan.SHA256)])}, others...) {
+		if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != string(b.r.Plan.SHA256) {
+			continue
+		}
+		if s, _ := scenario.Read("scenario", text); s != nil {
+			b.r.About = Text(s.About)
+			return
+		}
 	}
 }
 
