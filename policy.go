@@ -37,6 +37,8 @@ type policyKeeper struct {
 	up         callCount         // calls that were up before a snapshot closed places, until law.in_force tells of them; nil: nobody counted
 	cuts       []sovereign.Sever // in force
 	drilled    drilled           // instruments that a drill has struck, on a lease
+	lost       []string          // what is suspended by the word of the log alone, for people; changed by load alone
+	unknown    bool              // no earlier run wrote down what took effect; likewise
 	swapped    time.Time         // when the snapshot in force was put there
 
 	pending   chan struct{} // grants changed
@@ -66,7 +68,11 @@ func (k *policyKeeper) load(ctx context.Context) error {
 	if k.overlay = overlay; err == nil { // else Run looks again, and tells the log of what was refused
 		k.seen = mark
 	}
-	if err := k.recall(ctx); err != nil {
+	known, err := k.recall(ctx)
+	if err == nil && overlay == nil {
+		k.overlay, err = k.unfiled(ctx, known)
+	}
+	if err != nil {
 		return err
 	}
 	snap, e, err := k.build(k.cfg, k.overlay)
@@ -152,6 +158,7 @@ func (k *policyKeeper) Run(ctx context.Context) error {
 	tick := time.NewTicker(overlayEvery)
 	defer tick.Stop()
 	k.node.changeApproved(approval.Ticket{}) // in the last run, perhaps
+	k.tellUnfiled(ctx)
 	for {
 		select {
 		case <-ctx.Done():

@@ -45,6 +45,7 @@ type Restoration struct {
 	NewKey    string
 	Strange   []string // names under checkpoint/ that hold no checkpoint of this log
 	Odd       []string // names of pieces with other versions in front of the one that counts
+	Unfiled   []string // what the log says was suspended, and the suspensions file does not
 	Salts     int      // days
 	People    int
 }
@@ -251,6 +252,9 @@ func (r *restoring) decide(ctx context.Context) error {
 	}
 	last, err := lastOf(ctx, l)
 	if err == nil {
+		err = r.struck(ctx, l)
+	}
+	if err == nil {
 		r.out.Last, r.out.Orderly = last.Time, last.Kind == audit.KindNodeStopped
 	}
 	vouched := false
@@ -284,6 +288,23 @@ func (r *restoring) decide(ctx context.Context) error {
 	case loss != nil:
 		r.out.Mode = "new_log"
 	}
+	return nil
+}
+
+// struck notes what the log says was suspended, and the configuration's suspensions file does not: the copy has the log alone.
+func (r *restoring) struck(ctx context.Context, l audit.Log) error {
+	list, err := suspendedBy(ctx, l)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	have, err := r.o.Config.Overlay()
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	list = slices.DeleteFunc(list, func(s sovereign.Suspension) bool {
+		return slices.ContainsFunc(have, func(h sovereign.Suspension) bool { return h.Instrument == s.Instrument && !h.Since.After(s.Since) })
+	})
+	r.out.Unfiled = words(list)
 	return nil
 }
 

@@ -72,16 +72,16 @@ func (e effects) leaves(law *configs.LawPart, overlay []sovereign.Suspension, cu
 	return out
 }
 
-// recall reads what an earlier run wrote down; without it everything in the overlay takes effect now.
-func (k *policyKeeper) recall(ctx context.Context) error {
+// recall reads what an earlier run wrote down, if one did; without it everything in the overlay takes effect now.
+func (k *policyKeeper) recall(ctx context.Context) (known bool, err error) {
 	item, err := k.node.kv.Get(ctx, effectsKey)
 	if errors.Is(err, state.ErrNotFound) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	return json.Unmarshal(item.Data, &k.effects)
+	return true, json.Unmarshal(item.Data, &k.effects)
 }
 
 // remember writes it down for the next run.

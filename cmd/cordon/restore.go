@@ -119,6 +119,9 @@ func (c *restoreLog) show(r cordon.Restoration, s streams) {
 		fmt.Fprintln(s.out, "checked    it is removed again: nothing was signed")
 		return
 	}
+	for _, what := range r.Unfiled {
+		fmt.Fprintf(s.out, "SUSPENDED  %s, by the log, and not by the suspensions file: bring that file before the node starts; without any the node goes by the log\n", what)
+	}
 	for _, who := range r.Seen {
 		fmt.Fprintf(s.out, "seen       %s\n", who)
 	}
