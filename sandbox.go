@@ -59,6 +59,7 @@ func openSandbox(ctx context.Context, production *configs.Config, o sandboxOptio
 		s.closeDiary()
 		return nil, fmt.Errorf("cordon: sandbox: %w", err)
 	}
+	s.node.drillSent = st.Net.Count
 	around, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- st.Run(around) }()
