@@ -45,7 +45,7 @@ func (s *Stage) derive(l *land) configs.File {
 	}
 	f.Notify = channels(f.Notify)
 	f.API = configs.API{Address: "off"}
-	f.Trace.Unmasked = false
+	f.Trace.Unmasked, f.Drills = false, configs.Drills{}
 	s.strip(&f)
 	return f
 }
