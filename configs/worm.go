@@ -93,6 +93,18 @@ func (b *builder) worm(c *Config) {
 		b.fail("log.worm.recovery_key", "what `cordon restore key FILE` prints, where FILE is kept offline: x25519:BASE64", "is no public key")
 	}
 	c.WORM = part
+	b.lockedLongEnough(c)
+}
+
+// lockedLongEnough warns of a lock that ends while a class of retention still keeps what references stand for: the entries that name them could be deleted by then.
+func (b *builder) lockedLongEnough(c *Config) {
+	from := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // years and days are compared from one day on
+	for _, class := range c.Retention {
+		k := worm.Keep{Years: class.Keep.Years, Days: class.Keep.Days}
+		if c.WORM.Keep.From(from).Before(k.From(from)) {
+			b.warn("log.worm.keep", "lock for as long as the longest class keeps: "+class.Keep.String(), "the copy may be deleted sooner than the class %.64q is over", class.Name)
+		}
+	}
 }
 
 func (b *builder) wormKey(at string, s Secret) func() (string, error) {

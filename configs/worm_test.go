@@ -70,3 +70,32 @@ func TestWORM(t *testing.T) {
 		t.Errorf("%v: no warning of an address that is outside: %v", err, cfg)
 	}
 }
+
+// A lock that is shorter than a class of retention is warned of, for each such class; the class of everything else is five years.
+func TestALockThatEndsBeforeAClass(t *testing.T) {
+	worm := "worm: {endpoint: \"https://10.1.0.9:9000\", region: \"aws:eu-central-1\", bucket: cordon-log, access_key: {env: A}, secret_key: {env: B}, recovery_key: \"x25519:hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=\""
+	base := readExample(t)
+	for _, c := range []struct{ keep, classes, want string }{
+		{"5y", "", ""},
+		{"1827d", "", ""},
+		{"1826d", "", `"call_references"`}, // five years may have two leap days
+		{"5y", "{class: mifid, keep: 7y, reason: r}", `"mifid"`},
+		{"7y", "{class: mifid, keep: 7y, reason: r}", ""},
+		{"400d", "{class: short, keep: 1y, reason: r}", ""},
+	} {
+		text := append(base.with("", ""), "\nlog: {"+worm+", keep: "+c.keep+"}}\nretention: ["+c.classes+"]\n"...)
+		cfg, err := Parse(base.name, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, p := range cfg.Warnings {
+			if strings.Contains(p.Error(), "log.worm.keep") {
+				got += p.Error()
+			}
+		}
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("keep %s with %q: warned %q", c.keep, c.classes, got)
+		}
+	}
+}

@@ -176,7 +176,8 @@ func (f *Follower) set(channels []Routed) error {
 	}
 	if !asked {
 		// A ticket that nobody can be told of must say so, or it would wait for a word that never comes.
-		routes = append(routes, route{nowhere{}, map[audit.Kind]bool{audit.KindGateChanged: true}, Rate{}, f.boxOf(nowhere{}.Name()), new(atomic.Uint64)})
+		n := nowhere{names}
+		routes = append(routes, route{n, map[audit.Kind]bool{audit.KindGateChanged: true}, Rate{}, f.boxOf(n.Name()), new(atomic.Uint64)})
 	}
 	f.routes = routes
 	return nil
@@ -193,9 +194,16 @@ func (f *Follower) boxOf(name string) *box {
 }
 
 // nowhere is the channel of a configuration in which no channel carries tickets: it fails, and the failure goes on record.
-type nowhere struct{}
+type nowhere struct{ taken map[string]bool } // names of channels
 
-func (nowhere) Name() string { return "none" }
+// Name is "none", where no channel is called that: two under one name would share a place in the log.
+func (n nowhere) Name() string {
+	name := "none"
+	for n.taken[name] {
+		name += " at all"
+	}
+	return name
+}
 
 func isNowhere(c Channel) bool { _, ok := c.(nowhere); return ok }
 

@@ -321,21 +321,28 @@ func TestOneChannelDoesNotHoldAnother(t *testing.T) {
 	})
 }
 
+// The failure has a name of its own, and with it a place in the log, beside a channel that is called none.
 func TestWithoutChannelsTheFailureIsOnRecord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		c := &fake{name: "nodes"}
-		w.add(raw{"T1", "proposed"})
-		w.add(audit.NodeStarted{})
-		defer w.run(w.follower(Routed{Channel: c, Kinds: []string{"node.*"}}))()
-		synctest.Wait()
-		if got := strings.Join(w.told.all(), "|"); got != "T1 none attempt 1: no channel is configured to carry tickets" {
-			t.Errorf("told %q", got)
-		}
-		if len(c.ids()) != 1 {
-			t.Errorf("the other channel got %d notices", len(c.ids()))
-		}
-	})
+	for name, record := range map[string]string{"nodes": "none", "none": "none at all"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			c := &fake{name: name}
+			w.add(raw{"T1", "proposed"})
+			w.add(audit.NodeStarted{})
+			stop := w.run(w.follower(Routed{Channel: c, Kinds: []string{"node.*"}}))
+			synctest.Wait()
+			if got := strings.Join(w.told.all(), "|"); got != "T1 "+record+" attempt 1: no channel is configured to carry tickets" {
+				t.Errorf("told %q", got)
+			}
+			if len(c.ids()) != 1 {
+				t.Errorf("the other channel got %d notices", len(c.ids()))
+			}
+			stop()
+			if list, err := w.kv.List(t.Context(), cursorPrefix); err != nil || len(list) != 2 {
+				t.Errorf("%d places in the log are kept, %v", len(list), err)
+			}
+		})
+	}
 }
 
 func TestReload(t *testing.T) {
