@@ -23,6 +23,9 @@ func Parse(data []byte) (*evidence.Table, error) {
 	}
 	db, err := maxminddb.OpenBytes(data)
 	if err == nil {
+		err = walkable(data, db.Metadata.NodeCount, db.Metadata.RecordSize)
+	}
+	if err == nil {
 		err = db.Verify()
 	}
 	if err != nil {

@@ -187,6 +187,51 @@ func TestWhatIsNoWholeDatabaseIsRefused(t *testing.T) {
 	}
 }
 
+// A tree whose nodes lead to the next one twice would take 2^100 steps to check; one that leads back to itself never ends. Both are refused at once, and so is what has fewer bytes
+// than nodes. What aliases of IPv4 lead to is reached several times, and read.
+func TestATreeThatCannotBeWalkedIsRefused(t *testing.T) {
+	nodes := func(size, n uint, record func(node, side uint) uint) []byte {
+		var out []byte
+		for i := range n {
+			l, r := record(i, 0), record(i, 1)
+			switch size {
+			case 24:
+				out = append(out, byte(l>>16), byte(l>>8), byte(l), byte(r>>16), byte(r>>8), byte(r))
+			case 28:
+				out = append(out, byte(l>>16), byte(l>>8), byte(l), byte(l>>24<<4|r>>24), byte(r>>16), byte(r>>8), byte(r))
+			default:
+				out = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(out, uint32(l)), uint32(r))
+			}
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		nodes  uint
+		record func(node, side uint) uint
+		want   string
+	}{
+		"a path":            {100, func(n, side uint) uint { return n + 1 + side*1000 }, ""},
+		"a few aliases":     {100, func(n, side uint) uint { return []uint{n + 1, 1000, max(96, n+1)}[side*(1+n%20/19)] }, ""},
+		"twice each":        {100, func(n, _ uint) uint { return n + 1 }, "takes 4294967294 steps or more"},
+		"back to itself":    {100, func(n, side uint) uint { return []uint{(n + 1) % 100, 1000}[side] }, "leads back to itself"},
+		"deeper than 128":   {200, func(n, side uint) uint { return []uint{n + 1, 1000}[side] }, "leads back to itself"},
+		"more than 16 bits": {100, func(n, side uint) uint { return []uint{n + 1, 1 << 20}[side] }, ""},
+	} {
+		for _, size := range []uint{24, 28, 32} {
+			err := walkable(nodes(size, c.nodes, c.record), c.nodes, size)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s, records of %d bits: %v", name, size, err)
+			}
+			if err := walkable(nodes(size, c.nodes, c.record), c.nodes+1, size); err == nil {
+				t.Errorf("%s, records of %d bits: a node beyond the end was read", name, size)
+			}
+		}
+	}
+	if walkable(make([]byte, 100), 2, 25) == nil {
+		t.Error("records of 25 bits")
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(sample())
 	f.Add(write(4, built, entry{"203.0.113.0/24", nested("country", "DE")}))
