@@ -22,12 +22,13 @@ type drillHands struct {
 
 	active map[string]routing.Active // as the play began
 	table  *healthcheck.Table
-	called bool // the health of before was asked back
+	called bool              // the health of before was asked back
+	why    map[string]string // why a route could not go back, the last time it was tried
 }
 
 // hands remembers the node as it is.
 func (n *Node) hands(ask drillAsk) *drillHands {
-	return &drillHands{n: n, mode: ask.Mode, reason: "the end of the drill " + ask.ID, active: n.router.Active(), table: n.checker.Table()}
+	return &drillHands{n: n, mode: ask.Mode, reason: "the end of the drill " + ask.ID, active: n.router.Active(), table: n.checker.Table(), why: map[string]string{}}
 }
 
 // errRealPeople: a word that somebody gave on a real ticket counts, drill or not, and what the log of production must hold it holds.
@@ -64,15 +65,24 @@ func (h *drillHands) AsBefore(ctx context.Context) (bool, string) {
 		why := fmt.Sprintf("route %s uses %s, and used %s", route, orNobody(is.Party), was.Party)
 		if is.Party == was.Party {
 			why = fmt.Sprintf("route %s waits for people", route)
-		} else if err := n.router.Restore(ctx, route, was.Party, h.reason); err != nil {
-			why += ": " + strings.TrimPrefix(err.Error(), "routing: ")
-		} else {
+		} else if h.back(ctx, route, was.Party) {
 			continue
+		} else if h.why[route] != "" {
+			why += ": " + h.why[route]
 		}
 		not = append(not, why)
 	}
 	slices.Sort(not)
 	return len(not) == 0, strings.Join(not, "; ")
+}
+
+// back tries to send a route back to where it was.
+func (h *drillHands) back(ctx context.Context, route, party string) bool {
+	err := h.n.router.Restore(ctx, route, party, h.reason)
+	if err != nil && ctx.Err() == nil { // that the time is over is no reason
+		h.why[route] = strings.TrimPrefix(err.Error(), "routing: ")
+	}
+	return err == nil
 }
 
 func orNobody(party string) string {

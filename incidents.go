@@ -25,11 +25,14 @@ type field struct{ n *Node }
 
 var _ incident.World = field{}
 
-// Targets implements incident.World: those that calls may go to now. What the law or people keep calls from is not missing.
+// Targets implements incident.World: those that calls may go to now. What the law, people or a drill keep calls from is not missing.
 func (f field) Targets() []incident.Target {
-	now, book, snap := time.Now(), f.n.desk.Book(), f.n.fence.Snapshot()
+	now, book, snap, drill := time.Now(), f.n.desk.Book(), f.n.fence.Snapshot(), f.n.noticed.Load()
 	var out []incident.Target
 	for name, list := range f.n.checker.Table().ByParty {
+		if drill != nil && drill.Touches(name, now) {
+			continue
+		}
 		region := ""
 		if p, ok := snap.Party(name); ok {
 			region = p.Region.String()

@@ -69,12 +69,7 @@ func Measure(p *scenario.Play, s *Seen) (Timeline, Figures) {
 			f.RTO = &rto
 		}
 	}
-	for _, x := range s.Taken {
-		if x.Back.After(t.FailbackStart) {
-			t.FailbackStart = x.Back
-		}
-	}
-	if !t.FailbackStart.IsZero() {
+	if t.FailbackStart = j.givenBack(); !t.FailbackStart.IsZero() {
 		t.FailbackDone, _ = j.answer(j.part(scenario.Primary), t.FailbackStart)
 		f.Failback = since(t.FailbackStart, t.FailbackDone)
 	}

@@ -212,13 +212,39 @@ func (j *judge) detected(t Taken) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// touched are the parties of what was taken.
+// touched are the parties of what was taken: for an instrument those whose country rests on it, and none for what is no party's.
 func (j *judge) touched(t Taken) (out []string) {
-	for _, name := range j.p.Taken[t.Index].Names {
+	taken := j.p.Taken[t.Index]
+	if taken.Kind == scenario.Instrument {
+		for _, p := range j.p.Parties {
+			if p.Instrument != "" && slices.Contains(taken.Names, p.Instrument) {
+				out = append(out, p.Name)
+			}
+		}
+		return out
+	}
+	for _, name := range taken.Names {
 		party, _, _ := strings.Cut(name, "/")
 		out = append(out, party)
 	}
 	return out
+}
+
+// givenBack is when the last thing was given back that touches the primary; without any such, when the last thing was. Zero: nothing was.
+func (j *judge) givenBack() (at time.Time) {
+	primary, last := j.part(scenario.Primary), time.Time{}
+	for _, t := range j.s.Taken {
+		if t.Back.After(last) {
+			last = t.Back
+		}
+		if t.Back.After(at) && slices.Contains(j.touched(t), primary) {
+			at = t.Back
+		}
+	}
+	if at.IsZero() {
+		return last
+	}
+	return at
 }
 
 func (j *judge) decided(t Taken) (time.Time, bool) {
@@ -240,16 +266,11 @@ func (j *judge) answer(party string, after time.Time) (at time.Time, ok bool) {
 	return at, ok
 }
 
-// failBack runs from the last thing that was given back.
+// failBack runs from what was given back of the primary.
 func (j *judge) failBack() (bool, string, string) {
 	limit := time.Duration(j.e.FailBack.Within)
 	wanted := "within " + limit.String()
-	var back time.Time
-	for _, t := range j.s.Taken {
-		if t.Back.After(back) {
-			back = t.Back
-		}
-	}
+	back := j.givenBack()
 	if back.IsZero() {
 		return false, wanted, "nothing was given back"
 	}

@@ -196,6 +196,26 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+func TestWhatIsTakenTouchesParties(t *testing.T) {
+	p := play(t)
+	p.Parties[1].Instrument, p.Parties[2].Instrument = "", "CH"
+	p.Taken = append(p.Taken, scenario.Taken{Kind: scenario.Instrument, Names: []string{"CH"}}, scenario.Taken{Kind: scenario.Approver, Names: []string{"ben"}})
+	s := good()
+	s.Taken = append(s.Taken, Taken{1, at(60), at(470)}, Taken{2, at(60), at(475)})
+	s.Health = append(s.Health, Health{At: at(300), Party: "zrh"})
+	tl, f := Measure(p, s)
+	if f.FalseVerdicts != 0 {
+		t.Error("a place whose instrument was struck was called down, and nobody touched it")
+	}
+	if !tl.FailbackStart.Equal(at(240)) || f.Failback == nil {
+		t.Errorf("the primary was given back at %s", tl.FailbackStart)
+	}
+	s.Taken = s.Taken[1:]
+	if tl, _ = Measure(p, s); !tl.FailbackStart.Equal(at(475)) {
+		t.Errorf("nothing touched the primary, and the last thing was given back at %s", tl.FailbackStart)
+	}
+}
+
 func TestQuantileIsTheNearestRank(t *testing.T) {
 	var list []time.Duration
 	for i := 1; i <= 100; i++ {

@@ -136,11 +136,19 @@ func (o *Observer) changed(e audit.Entry, ev audit.HealthChanged) {
 	}
 }
 
+// Touches says whether the play has reached for a party by a moment: what is missing of it since then is no incident.
+func (o *Observer) Touches(party string, at time.Time) bool { return o.touched(party, at) }
+
 // touched says whether the play has reached for a party by a moment. What it once took may be down for a while after it was given back.
 func (o *Observer) touched(party string, at time.Time) bool {
 	for _, t := range o.p.Taken {
 		if at.Before(o.start.At.Add(time.Duration(t.At))) {
 			continue
+		}
+		switch t.Kind {
+		case scenario.Target, scenario.Group, scenario.Trunk, scenario.Region, scenario.DNS:
+		default:
+			continue // a person or a channel may bear the name of a party
 		}
 		for _, name := range t.Names {
 			if of, _, _ := strings.Cut(name, "/"); of == party || t.Kind == scenario.DNS && name == "all" {

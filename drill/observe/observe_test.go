@@ -123,6 +123,21 @@ func TestWhatIsNoPartOfThePlay(t *testing.T) {
 	}
 }
 
+func TestTouchesSpeaksOfPartiesAlone(t *testing.T) {
+	o := observer(t, "region-loss")
+	if o.Touches("fra", at(59)) || !o.Touches("fra", at(60)) || !o.Touches("fra", at(400)) || o.Touches("zrh", at(400)) {
+		t.Error("what is taken is touched from then on, and nothing else is")
+	}
+	o.p.Taken = []scenario.Taken{{Kind: scenario.Approver, Names: []string{"zrh"}}}
+	if o.Touches("zrh", at(10)) {
+		t.Error("a person who bears the name of a party is none")
+	}
+	o.p.Taken = []scenario.Taken{{Kind: scenario.DNS, Names: []string{"all"}}}
+	if !o.Touches("zrh", at(10)) {
+		t.Error("every name touches every party")
+	}
+}
+
 func receipt(purpose string, status int, mos float64, attempts ...audit.Attempt) audit.Receipt {
 	return audit.Receipt{CallRef: purpose, Purpose: purpose, Attempts: attempts, Outcome: audit.Outcome{SIPFinal: status, Quality: []audit.LegQuality{{MOS: mos}, {MOS: 4.4}}}}
 }

@@ -101,7 +101,7 @@ func (s *Scenario) Bind(w World, route string) (*Play, strict.Problems) {
 	for i, e := range s.Expect {
 		for _, name := range e.parties() {
 			got := b.party(fmt.Sprintf("expect[%d]", i), name)
-			if p := b.find(got); e.Held != nil && got != "" && (p == nil || p.Standing != HeldBack) {
+			if p := b.find(got); e.Held != nil && got != "" && (p == nil || p.Standing != HeldBack && !b.struck(p)) {
 				b.fail(fmt.Sprintf("expect[%d].held", i), "name a party that is only reached through the gate", "%s never waits at the gate", got)
 			}
 		}
@@ -270,6 +270,11 @@ func (b *binder) one(path, what, name string, known []string) []string {
 		return nil
 	}
 	return []string{name}
+}
+
+// struck says whether the scenario suspends what a party's country rests on: then it waits at the gate like any other.
+func (b *binder) struck(p *Party) bool {
+	return p.Instrument != "" && slices.ContainsFunc(b.p.Taken, func(t Taken) bool { return t.Kind == Instrument && slices.Contains(t.Names, p.Instrument) })
 }
 
 // instrument resolves a name of the law table, or what a party's country rests on.

@@ -100,6 +100,7 @@ func TestEachMistakeIsNamed(t *testing.T) {
 		"a way that is none":         {"how: blackhole", "how: moved, to: iad", `a group cannot be taken away by "moved"`},
 		"slow without a measure":     {"how: blackhole", "how: slow", "by: is missing for slow"},
 		"a measure without a way":    {"how: blackhole", "how: blackhole, share: 5%", "means nothing for blackhole"},
+		"people of production":       {"{group: primary}, how: blackhole", "{approver: ben}, how: away", "for simulation, sandbox alone"},
 		"a log of production":        {"{group: primary}, how: blackhole", "{log: decisions}, how: fail", "for simulation, sandbox alone"},
 		"nothing expected":           {"expect:\n  - {answered: {by: [primary], within: 3s}, until: 30s}\n  - {refused: {party: forbidden}}", "expect: []", "a drill that cannot fail proves nothing"},
 		"no refusal":                 {"  - {refused: {party: forbidden}}\n", "", "no forbidden party is shown refused"},
@@ -167,7 +168,11 @@ func TestBindPutsTheNamesOfANodeIn(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			key, value, _ := strings.Cut(what, ": ")
-			s, probs := Read("a", []byte(take(key+`: "`+value+`"`, c.more)))
+			text := take(key+`: "`+value+`"`, c.more)
+			if key == "approver" {
+				text = strings.Replace(text, ", full]", "]", 1)
+			}
+			s, probs := Read("a", []byte(text))
 			if len(probs) > 0 {
 				t.Fatal(probs)
 			}
@@ -227,6 +232,15 @@ func TestWhereNothingIsForbiddenNowhereIs(t *testing.T) {
 	s, _ = Read("a", []byte(strings.Replace(plain, "{refused:", "{held: {party: forbidden}}\n  - {refused:", 1)))
 	if _, probs := s.Bind(w, ""); !strings.Contains(probs.Error(), "nowhere never waits at the gate") {
 		t.Error(probs)
+	}
+	waits := strings.NewReplacer("{refused:", "{held: {party: secondary}}\n  - {refused:").Replace(plain)
+	s, _ = Read("a", []byte(waits))
+	if _, probs := s.Bind(w, ""); !strings.Contains(probs.Error(), "zrh never waits at the gate") {
+		t.Error(probs)
+	}
+	s, _ = Read("a", []byte(strings.Replace(waits, "{group: primary}, how: blackhole", "{instrument: secondary}, how: struck", 1)))
+	if _, probs := s.Bind(w, ""); len(probs) > 0 {
+		t.Errorf("what the scenario strikes waits at the gate: %v", probs)
 	}
 	s, _ = Read("a", []byte(strings.Replace(plain, "group: primary", "group: forbidden", 1)))
 	if _, probs := s.Bind(w, ""); !strings.Contains(probs.Error(), "nowhere") {
