@@ -399,7 +399,7 @@ func (b *Builder) read(others [][]byte) {
 			continue
 		}
 		if s, _ := scenario.Read("scenario", text); s != nil {
-			b.r.About = Text(s.About)
+			b.r.About, b.r.Plan.BIA = Text(s.About), Text(s.Function.BIA)
 			return
 		}
 	}

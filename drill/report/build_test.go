@@ -254,3 +254,22 @@ func TestNoReportOfWhatNeverRan(t *testing.T) {
 		t.Errorf("an entry that does not read: %v", err)
 	}
 }
+
+// What the text of the scenario alone says is taken from it, if it is the text that was played.
+func TestTheTextIsRead(t *testing.T) {
+	text, _ := drills.Text("region-loss")
+	text = append(text, []byte("function: {name: Service line, critical: true, rto: 4h, bia: BIA-7}\n")...)
+	s, probs := scenario.Read("ours", text)
+	if len(probs) > 0 {
+		t.Fatal(probs)
+	}
+	for name, c := range map[string]struct {
+		digest string
+		want   Text
+	}{"the text that was played": {s.Digest, "BIA-7"}, "another one": {strings.Repeat("ab", 32), ""}} {
+		r, err := told(t, with(t, story(t), func(e *audit.DrillStarted) { e.Digest = c.digest }), Input{Scenarios: [][]byte{[]byte("drill: no\n"), text}})
+		if err != nil || r.Plan.BIA != c.want || (r.About == "") != (c.want == "") {
+			t.Errorf("%s: %q, %q, %v", name, r.Plan.BIA, r.About, err)
+		}
+	}
+}

@@ -36,7 +36,7 @@ func fields() []field {
 		{"plan.sha256", "The digest of the plan", fromScenario, func(r *Report) bool { return r.Plan.SHA256 == "" }, nil},
 		{"plan.approved_by", "Who approved the drill", fromStart, func(r *Report) bool { return len(r.Plan.ApprovedBy) == 0 }, notLive},
 		{"plan.approved_at", "When the drill was approved", fromStart, func(r *Report) bool { return r.Plan.ApprovedAt.IsZero() }, notLive},
-		{"plan.bia_ref", "The business impact analysis that the plan rests on, RTS (EU) 2024/1774 Art. 25(1)", fromStart, func(r *Report) bool { return r.Plan.BIA == "" }, nil},
+		{"plan.bia_ref", "The business impact analysis that the plan rests on, RTS (EU) 2024/1774 Art. 25(1)", fromScenario, func(r *Report) bool { return r.Plan.BIA == "" }, nil},
 		{"function.roi_function_id", "The function in the register of information (B_06.01.0010)", fromScenario, func(r *Report) bool { return r.Function.ID == "" }, nil},
 		{"function.name", "The name of the function", fromScenario, func(r *Report) bool { return r.Function.Name == "" }, nil},
 		{"function.critical_or_important", "Whether the function is critical or important", fromScenario, func(r *Report) bool { return r.Function.Critical == nil }, nil},

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,8 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d %s %d %s", a, one, b, other)
 	}
 	switch {
+	case d == math.MinInt64: // has no positive counterpart
+		return "-" + span(math.MaxInt64)
 	case d < 0:
 		return "-" + span(-d)
 	case d < time.Second:

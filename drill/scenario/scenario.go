@@ -40,6 +40,7 @@ type Function struct {
 	Critical bool            `yaml:"critical,omitempty"`
 	RTO      strict.Duration `yaml:"rto,omitempty"` // B_06.01.0080
 	RPO      strict.Duration `yaml:"rpo,omitempty"` // B_06.01.0090
+	BIA      string          `yaml:"bia,omitempty"` // the business impact analysis that the plan rests on: RTS (EU) 2024/1774 Art. 25(1)
 }
 
 // Mode is where a scenario runs.
