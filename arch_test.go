@@ -53,7 +53,7 @@ var ours = map[string][]string{
 	"healthcheck/resolve": {"sovereign"},
 	"inventory":           {"sovereign", "sovereign/evidence"},
 	"healthcheck":         {"healthcheck/resolve", "sovereign"},
-	"media":               {"media/clip", "media/dtls", "media/ice", "media/plane", "media/quality", "media/srtp", "sovereign"},
+	"media":               {"media/clip", "media/dtls", "media/ice", "media/plane", "media/quality", "media/srtp", "sovereign", "internal/impair"},
 	"media/plane":         {"media/ice", "media/quality", "media/srtp", "sovereign", "internal/osnet", "internal/tlv"},
 	"media/quality":       {},
 	"media/clip":          {},

@@ -14,6 +14,7 @@ import (
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/healthcheck/resolve"
+	"github.com/cordonsip/cordon/internal/impair"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/notify"
 	"github.com/cordonsip/cordon/routing"
@@ -124,8 +125,9 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		Moved:   func(session string, m media.Move) { n.edge.MediaMoved(session, m) },
 		Played:  func(session string, p media.Played) { n.edge.MediaPlayed(session, p) },
 		Pressed: func(session string, d media.Digit) { n.edge.MediaPressed(session, d) }, Digits: c.Media.Digits,
-		Heard:   func(session string, m media.Liveness) { n.edge.MediaHeard(session, m) },
-		Unkeyed: func(session string, u media.Unkeyed) { n.edge.MediaUnkeyed(session, u) }, Limits: c.Media.Limits, Logger: n.logger.With("room", "media"), Metrics: n.opts.Metrics,
+		Impaired: n.impaired,
+		Heard:    func(session string, m media.Liveness) { n.edge.MediaHeard(session, m) },
+		Unkeyed:  func(session string, u media.Unkeyed) { n.edge.MediaUnkeyed(session, u) }, Limits: c.Media.Limits, Logger: n.logger.With("room", "media"), Metrics: n.opts.Metrics,
 	})
 	if err != nil {
 		return err
@@ -196,7 +198,12 @@ func (n *Node) rttMin(target string) time.Duration {
 // endpoint opens the media of a synthetic caller, behind the same fence as every call.
 func (n *Node) endpoint(l media.Leg, t media.Tone) (*media.Endpoint, error) {
 	c := n.cfg.Load()
-	return media.NewEndpoint(media.Config{Listen: n.listenTone, Fence: n.fence, Weigh: n.places.named, Reached: n.places.reached, Bind: c.Media.Address, Logger: n.logger.With("room", "media")}, l, t)
+	return n.relay.Endpoint(media.Config{Listen: n.listenTone, Fence: n.fence, Weigh: n.places.named, Reached: n.places.reached, Bind: c.Media.Address, Logger: n.logger.With("room", "media")}, l, t)
+}
+
+// impaired is what a drill takes away of the media of a leg.
+func (n *Node) impaired(l *media.Leg) impair.Effect {
+	return n.board.Target(l.Party, l.Member, l.Purpose == sovereign.Drill)
 }
 
 // profiles fills in what belongs to the node and not to the file: the media address that is advertised.

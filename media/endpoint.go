@@ -24,13 +24,14 @@ const (
 // Tone says what an Endpoint sends.
 type Tone struct {
 	Hz   float64 // 0 means 1004 Hz
-	Echo bool    // send back what came instead of a tone; Run is not needed then
+	Echo bool    // send back what came instead of a tone; Run is not needed then, and nothing comes late
 }
 
 // Endpoint is one party of a call by itself: it speaks SDP, sends a tone and measures what comes back. Synthetic calls and tests use it.
 // Its packets pass the same fence, keys and latching as those of a relayed call.
 type Endpoint struct {
 	relay *Relay
+	of    *Relay // whose lot it shares; nil: nobody's
 	s     *Session
 	leg   *leg
 	tone  Tone
@@ -165,13 +166,16 @@ func (e *Endpoint) hear(text []byte, audio int) (*remote, error) {
 	return rem, e.leg.commit(rem, clocks, "PCMA", cause)
 }
 
-// Run sends the tone until ctx ends.
+// Run sends the tone until ctx ends, and takes what a drill has come late.
 func (e *Endpoint) Run(ctx context.Context) error {
 	if e.tone.Echo {
 		<-ctx.Done()
 		return nil
 	}
 	defer e.hush()
+	late := make(chan error, 1)
+	go func() { late <- e.relay.own.Run(ctx) }()
+	defer func() { <-late }()
 	tick := time.NewTicker(frameTime)
 	defer tick.Stop()
 	seq := random32() >> 17 // below 2^15, so that the first rollover can't be mistaken: RFC 3711 section 3.3.1
@@ -304,5 +308,8 @@ func (e *Endpoint) Report() EndpointReport {
 // Close frees the sockets and gives the last report. Run must have ended, or end soon.
 func (e *Endpoint) Close() EndpointReport {
 	e.s.Close()
+	if e.of != nil {
+		e.of.over(e)
+	}
 	return e.Report()
 }

@@ -52,6 +52,7 @@ type leg struct {
 	side     Side        // not changed once it is here
 	hears    atomic.Bool // not negotiation's alone: its far end wants to be sent to
 	fax      atomic.Bool // likewise: it carries a fax
+	impaired atomic.Bool // likewise: a drill takes packets away
 }
 
 // spoken is what was agreed on last, for who reads reports.
@@ -90,6 +91,7 @@ func newLeg(s *Session, side Side, cfg *Leg, wait bool) (*leg, error) {
 	s.r.plane.Open(plane.Open{
 		Ref: l.ref, Pair: pr.id, Session: s.id, Side: uint8(side), Party: cfg.Party, Purpose: cfg.Purpose, Prefixes: cfg.Prefixes, Shown: l.shown(), Sink: s.sink,
 	})
+	l.begins()
 	return l, nil
 }
 

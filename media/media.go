@@ -13,7 +13,7 @@
 //
 // The packets are carried by media/plane, in this process or in one of its own. This half negotiates, and tells the plane what was agreed.
 //
-// It imports sovereign and its sub-rooms; it is the only room with pion.
+// It imports sovereign, internal/impair and its sub-rooms; it is the only room with pion.
 package media
 
 import (
@@ -22,6 +22,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/cordonsip/cordon/internal/impair"
 	"github.com/cordonsip/cordon/media/plane"
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,6 +66,7 @@ const (
 // Leg is how media toward one side must look, and for whom it is judged.
 type Leg struct {
 	Party    string // the fence judges media addresses for it
+	Member   string // of the party; "": nobody knows which one. A drill may take one away
 	Purpose  sovereign.Purpose
 	Security Security
 	Suites   []Suite // allowed, in order of preference; nil means all
@@ -122,8 +124,10 @@ type Config struct {
 	Digits  DigitLimits
 	// Unkeyed is told of sides whose keys could not be made; must not block, nor call back.
 	Unkeyed func(session string, u Unkeyed)
-	Logger  *slog.Logger
-	Metrics prometheus.Registerer
+	// Impaired says what a drill takes away of a leg, which must not be changed: see Relay.Impair. It must not block, nor call back; nil: nothing is ever taken away.
+	Impaired func(l *Leg) impair.Effect
+	Logger   *slog.Logger
+	Metrics  prometheus.Registerer
 }
 
 // Move is a far end that was latched, moved or refused.

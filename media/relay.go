@@ -25,11 +25,13 @@ type Relay struct {
 	turns atomic.Uint32 // sessions begun, which the workers get in turns
 	left  atomic.Bool   // the end of Run leaves the sessions as they are
 
-	mu       sync.Mutex
-	sessions map[*Session]struct{}
-	closed   bool
-	held     map[plane.Ref]plane.Held // legs that the plane has from before, and nobody took up
-	past     totals                   // of sessions that are gone
+	mu        sync.Mutex
+	sessions  map[*Session]struct{}
+	closed    bool
+	held      map[plane.Ref]plane.Held // legs that the plane has from before, and nobody took up
+	past      totals                   // of sessions that are gone
+	endpoints map[*Endpoint]struct{}   // that meet what is taken away here
+	until     atomic.Int64             // until when packets are taken away, unix ns; 0: nothing ever was
 
 	moves    [2]atomic.Uint64
 	refusals *prometheus.CounterVec
@@ -206,6 +208,8 @@ func (r *Relay) register(reg prometheus.Registerer) error {
 			func() float64 { return float64(r.plane.Totals().Control) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "cordon_media_dropped_packets_total", Help: "Packets that could not be passed on."},
 			func() float64 { return float64(r.plane.Totals().Dropped) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "cordon_media_impaired_packets_total", Help: "Packets that a drill took away."},
+			func() float64 { return float64(r.plane.Totals().Impaired) }),
 	}
 	all = append(append(all, r.ports.metrics()...), followed...)
 	for i, allowed := range []string{"false", "true"} {

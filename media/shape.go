@@ -14,14 +14,14 @@ type shapes struct {
 }
 
 type shapeKey struct {
-	party   string
-	purpose sovereign.Purpose
-	informs bool
+	party, member string
+	purpose       sovereign.Purpose
+	informs       bool
 }
 
 // of gives what l says, in memory that nobody changes.
 func (s *shapes) of(l *Leg) *Leg {
-	key := shapeKey{l.Party, l.Purpose, l.Informs}
+	key := shapeKey{l.Party, l.Member, l.Purpose, l.Informs}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known := s.last[key]; known != nil && known.same(l) {
@@ -40,7 +40,7 @@ const maxShapes = 1024
 
 // same says whether two legs look the same, field by field.
 func (l *Leg) same(o *Leg) bool {
-	return l.Party == o.Party && l.Purpose == o.Purpose && l.Security == o.Security && slices.Equal(l.Suites, o.Suites) && l.Codecs.same(&o.Codecs) &&
+	return l.Party == o.Party && l.Member == o.Member && l.Purpose == o.Purpose && l.Security == o.Security && slices.Equal(l.Suites, o.Suites) && l.Codecs.same(&o.Codecs) &&
 		l.Digits == o.Digits && l.Informs == o.Informs && l.Feedback == o.Feedback && l.T38 == o.T38 && l.Mux == o.Mux && l.ICE == o.ICE && l.Secure == o.Secure &&
 		l.InsecureLab == o.InsecureLab && l.Bind == o.Bind && l.Advertise == o.Advertise && slices.Equal(l.Prefixes, o.Prefixes)
 }

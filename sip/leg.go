@@ -120,8 +120,17 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 func (l *leg) media() media.Leg {
 	m := l.party.Leg
 	m.Party, m.Purpose, m.Secure = l.party.Name, l.c.plan.Purpose, l.flow.Proto() == transport.TLS
-	m.Informs = l.informs
+	m.Informs, m.Member = l.informs, l.member()
 	return m
+}
+
+// member is the one of the party that was called; "" for who calls.
+func (l *leg) member() string {
+	if before := len(l.party.Name) + 1; before < len(l.target) {
+		m, _, _ := strings.Cut(l.target[before:], "/")
+		return m
+	}
+	return ""
 }
 
 // measure notes what the first response tells of the far end: its identity, and how long the way there is at most.
