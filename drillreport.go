@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -93,7 +92,7 @@ func (n *Node) playedApart(ctx context.Context, b *report.Builder) (*logreport.C
 	if key == nil {
 		return nil, nil
 	}
-	keys, err := proof.NewKeys(strings.TrimRight(string(key), "\n"), nil, 0)
+	keys, err := proof.NewKeys(string(key), nil, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cordon: the key of the log of a play: %w", err)
 	}

@@ -227,7 +227,7 @@ func (b *Builder) end(e audit.Entry, ev audit.DrillEnded) error {
 	if r.Outcome == Aborted {
 		r.Guardrails.Cause = r.Cause
 	}
-	r.Datagrams = ev.Datagrams
+	r.Datagrams, r.Restored = ev.Datagrams, At(ev.Restored)
 	if len(ev.Measured) == 0 { // the node ended in the middle
 		return nil
 	}

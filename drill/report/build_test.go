@@ -140,14 +140,14 @@ func TestAReportIsMadeOfTheLog(t *testing.T) {
 		"receipts": len(r.Receipts), "total": r.Residency.Total, "CH": r.Residency.ByCountry["CH"], "FR": r.Residency.ByCountry["FR"], "violations": r.Residency.Violations,
 		"siem": r.Window.Alerts[0].Failure, "mail": r.Window.Alerts[1].Failure, "rto": *r.Measured.RTO, "carried": *r.Sufficient.Carried, "checks": len(r.Integrity), "steps": len(r.Steps),
 		"deficiencies": len(r.Deficiencies), "fixed": day(r.Deficiencies[0].Fixed), "clean": words(r.Cleanup.Done), "signed": len(r.SignOff), "entries": len(r.Records), "first": r.Log.First, "last": r.Log.Last,
-		"covered": r.covered(), "outcome": r.Outcome, "secondary": r.played("secondary"), "third": r.ThirdParties[0].LEI, "volume": r.Window.Basis, "sent": r.sent(), "parts": len(r.Parts),
+		"covered": r.covered(), "outcome": r.Outcome, "restored": r.Restored.Said(), "secondary": r.played("secondary"), "third": r.ThirdParties[0].LEI, "volume": r.Window.Basis, "sent": r.sent(), "parts": len(r.Parts),
 	}
 	want := map[string]any{
 		"entity": Text("Bank One AG"), "tester": Text("bob"), "independent": "design, operation", "approved": "p-carol", "about": true,
 		"receipts": 2, "total": uint64(2), "CH": uint64(1), "FR": uint64(0), "violations": uint64(0),
 		"siem": Text("503"), "mail": Text(""), "rto": 2.5, "carried": 208.0, "checks": 3, "steps": 2,
 		"deficiencies": 1, "fixed": "2026-11-21", "clean": "nothing is gone, checked: board holds, it is empty", "signed": 3, "entries": 10, "first": uint64(10), "last": uint64(15),
-		"covered": true, "outcome": Passed, "secondary": "edge-zrh", "third": Text("5299009QN2QPJPZU2Q32"), "volume": Text("3 calls now, 4 usual"), "sent": "edge-iad 0, edge-zrh 40", "parts": 4,
+		"covered": true, "outcome": Passed, "restored": "2026-11-21 21:08:00", "secondary": "edge-zrh", "third": Text("5299009QN2QPJPZU2Q32"), "volume": Text("3 calls now, 4 usual"), "sent": "edge-iad 0, edge-zrh 40", "parts": 4,
 	}
 	for name, w := range want {
 		if got[name] != w {

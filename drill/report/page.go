@@ -131,8 +131,12 @@ func (r *Report) sentence() string {
 	if n := r.Measured.Refused; n != nil {
 		parts = append(parts, map[bool]string{true: "nothing forbidden was shown refused", false: "what is forbidden was refused " + times(*n)}[*n == 0])
 	}
-	if r.Outcome != NotRestored && r.Measured.Restore != nil {
+	switch {
+	case r.Outcome == NotRestored:
+	case r.Measured.Restore != nil:
 		parts = append(parts, "everything was as before "+millis(r.Measured.Restore)+" after the end")
+	case !r.Restored.IsZero():
+		parts = append(parts, "everything was as before at "+r.Restored.Said()+" UTC")
 	}
 	text := strings.Join(parts, "; ")
 	return strings.ToUpper(text[:1]) + text[1:] + "."
@@ -151,6 +155,9 @@ func (r *Report) played(part string) string {
 // tiles are what somebody without time looks at.
 func (r *Report) tiles() page.Tiles {
 	rto, tone := "not measured", page.Warn
+	if r.measured() {
+		rto = "no recovery seen"
+	}
 	if m := r.Measured.RTO; m != nil {
 		rto, tone = seconds(m), page.Plain
 		if target := r.Function.RTO; target != nil {
@@ -160,9 +167,12 @@ func (r *Report) tiles() page.Tiles {
 			}
 		}
 	}
-	if r.Function.RTO == nil {
+	switch {
+	case r.Function.RTO == nil:
 		rto += " (target not recorded)"
-	} else {
+	case r.Measured.RTO == nil:
+		rto += " (target " + hours(r.Function.RTO) + ")"
+	default:
 		rto += " of " + hours(r.Function.RTO)
 	}
 	figure := func(n *int, good bool) (string, page.Tone) {
@@ -187,12 +197,14 @@ func (r *Report) tiles() page.Tiles {
 	switch {
 	case r.Outcome == NotRestored:
 		restored, restoredTone = "NO", page.Bad
-	case r.Measured.Restore == nil:
+	case r.Measured.Restore == nil && r.Restored.IsZero():
 		restored, restoredTone = notRecorded, page.Warn
+	case r.Measured.Restore == nil:
+		restored = r.Restored.Said()
 	}
 	return page.Tiles{
-		{Name: "When (UTC)", Value: r.when()},
-		{Name: "Tested by", Value: r.by()},
+		{Name: "When (UTC)", Value: r.when(), Tone: unless(r.when())},
+		{Name: "Tested by", Value: r.by(), Tone: unless(r.by())},
 		{Name: "Recovery time, of its objective", Value: rto, Tone: tone},
 		{Name: "Calls lost that were up", Value: lost, Tone: lostTone},
 		{Name: "Forbidden, shown refused", Value: refused, Tone: refusedTone},
@@ -200,6 +212,14 @@ func (r *Report) tiles() page.Tiles {
 		{Name: "All as before", Value: restored, Tone: restoredTone},
 		{Name: "Deficiencies", Value: r.deficiencyTile(), Tone: r.deficiencyTone()},
 	}
+}
+
+// unless marks what is not recorded.
+func unless(text string) page.Tone {
+	if text == notRecorded {
+		return page.Warn
+	}
+	return page.Plain
 }
 
 func (r *Report) when() string {

@@ -44,8 +44,9 @@ type Report struct {
 	Artefacts    []Artefact   `json:"artefacts"`
 
 	Outcome    Outcome           `json:"outcome"`
-	Cause      Text              `json:"cause"`   // of an outcome that is not passed, where there is one
-	Summary    string            `json:"summary"` // one sentence
+	Cause      Text              `json:"cause"`    // of an outcome that is not passed, where there is one
+	Summary    string            `json:"summary"`  // one sentence
+	Restored   Moment            `json:"restored"` // since when everything is as before; null: it is not, or nobody saw
 	Title      Text              `json:"title"`
 	About      Text              `json:"about"`
 	Parts      []Part            `json:"parts"` // who played which part of the scenario

@@ -48,7 +48,7 @@ func region() *Report {
 		Reported:  Reported{At(at(9 * 86_400)), "MB 2026/11, 7.2"},
 		SignOff:   []Signature{{"bob", "requested", At(at(-7300))}, {"carol", "approved", At(at(-7200))}, {"bob", "cleaned_up", At(at(700))}},
 		Artefacts: []Artefact{{"scenario", "region-loss", Text(strings.Repeat("ab", 32))}, {"receipts", "240 ids, one on a line", Text(strings.Repeat("0c", 32))}},
-		Outcome:   Passed, Title: "The region of the first choice is gone",
+		Outcome:   Passed, Restored: At(at(480.212)), Title: "The region of the first choice is gone",
 		About: "Everything in the region of the first choice goes silent at once.\nThe next permitted region must carry the line.",
 		Parts: []Part{{"carrier", "carrier-1"}, {"primary", "edge-fra"}, {"secondary", "edge-zrh"}, {"forbidden", "edge-iad"}},
 		Steps: []Step{
@@ -105,13 +105,13 @@ func samples() map[string]*Report {
 	aborted.Sufficient = nil
 
 	stuck := region()
-	stuck.Outcome, stuck.Cause, stuck.Measured.Restore = NotRestored, "route service-line is on edge-zrh, and was on edge-fra", nil
+	stuck.Outcome, stuck.Cause, stuck.Measured.Restore, stuck.Restored = NotRestored, "route service-line is on edge-zrh, and was on edge-fra", nil, Moment{}
 	stuck.Timeline.FailbackDone, stuck.Measured.Failback = Moment{}, nil
 	stuck.Steps[3] = Step{At(at(490)), "not_restored", stuck.Cause}
 	stuck.Residency.Violations, stuck.Residency.Calls = 1, []string{"20261121-a40e70d2"}
 
 	out := map[string]*Report{"passed": passed, "failed": failed, "aborted": aborted, "not_restored": stuck, "crashed": {
-		ID: "01KAK8Q4T0000000000000DR03", Outcome: Aborted, Cause: "the node ended in the middle of it", Made: At(at(900)), Node: "edge-1", Mode: "sandbox",
+		ID: "01KAK8Q4T0000000000000DR03", Outcome: Aborted, Cause: "the node ended in the middle of it", Made: At(at(900)), Node: "edge-1", Mode: "sandbox", Restored: At(at(890)),
 	}}
 	for _, r := range out {
 		r.Complete()
@@ -286,9 +286,9 @@ func TestTheFirstScreenSaysWhatCame(t *testing.T) {
 	for name, want := range map[string][]string{
 		"passed":       {"Passed. 6 of 6 expectations hold; calls were answered by edge-zrh 2.5 s after the fault; no call was lost; what is forbidden was refused 7 times; everything was as before 212 ms after the end.", "2.5 s of 4 h"},
 		"failed":       {"FAILED. 5 of 6 expectations hold", "3 calls were lost", "22.5 s (target not recorded)", "2, 1 open"},
-		"aborted":      {"ABORTED. The drill was stopped: 7.0% of the calls", "1 call was lost", "nothing forbidden was shown refused"},
+		"aborted":      {"ABORTED. The drill was stopped: 7.0% of the calls", "1 call was lost", "nothing forbidden was shown refused", "no recovery seen (target 4 h)"},
 		"not_restored": {"NOT RESTORED. Not everything is as it was before the drill: route service-line is on edge-zrh, and was on edge-fra;"},
-		"crashed":      {"ABORTED. The drill was stopped: the node ended in the middle of it; nothing was judged."},
+		"crashed":      {"ABORTED. The drill was stopped: the node ended in the middle of it; nothing was judged; everything was as before at 2026-11-21 21:14:50 UTC."},
 	} {
 		var text bytes.Buffer
 		if err := samples()[name].Page().Text(&text); err != nil {

@@ -50,6 +50,13 @@ func (r *Report) figures() page.Block {
 	if m.RecordsLost != nil {
 		lost = strconv.FormatUint(*m.RecordsLost, 10)
 	}
+	up, mos := notRecorded, notRecorded
+	if m.InProgress != nil {
+		up = fmt.Sprintf("%d, of them kept %s, lost %s", *m.InProgress, count(m.Preserved), count(m.Dropped))
+	}
+	if m.MOSBefore != nil || m.MOSDuring != nil {
+		mos = fmt.Sprintf("MOS %s and %s (ITU-T G.107)", decimal(m.MOSBefore, ""), decimal(m.MOSDuring, ""))
+	}
 	never := func(text string) string { // of what a play may not come to
 		if text == notRecorded && r.measured() {
 			return "did not come to that"
@@ -65,8 +72,8 @@ func (r *Report) figures() page.Block {
 		{"Restoring", never(millis(m.Restore))},
 		{"Calls placed", count(m.Placed)},
 		{"Set-up failed", decimal(m.SetupFailed, " %")},
-		{"Calls up at the fault", fmt.Sprintf("%s, of them kept %s, lost %s", count(m.InProgress), count(m.Preserved), count(m.Dropped))},
-		{"Voice before and during", fmt.Sprintf("MOS %s and %s (ITU-T G.107)", decimal(m.MOSBefore, ""), decimal(m.MOSDuring, ""))},
+		{"Calls up at the fault", up},
+		{"Voice before and during", mos},
 		{"Silence in calls", "median and 99th percentile: " + gap},
 		{"Records lost", lost + ", objective of the function: " + hours(r.Function.RPO)},
 		{"False verdicts of probes", count(m.FalseVerdicts)},
