@@ -115,8 +115,9 @@ type Node struct {
 	listeners []boundListener
 	certs     *certKeeper
 
-	board      *board.Board // what a drill has taken away
-	playing    atomic.Bool  // one drill at a time
+	board      *board.Board // what a drill has taken away: whoever sets it calls met
+	renamed    renamed
+	playing    atomic.Bool // one drill at a time
 	noticed    atomic.Pointer[observe.Observer]
 	departures atomic.Pointer[departures]
 	drillSent  func(party string) uint64 // counts datagrams in our place, where somebody stands at the wire; nil: nobody does

@@ -42,7 +42,7 @@ func (h *drillHands) Take(_ context.Context, gone []scenario.Taken, until time.T
 	}
 	h.n.board.Set(gone, until, board.All)
 	h.n.policy.drill(h.n.board.Struck(), until)
-	return h.n.relay.Impair(until)
+	return h.n.met(until)
 }
 
 // AsBefore implements drill.Hands. It is asked when everything was given back, and helps: the health that the drill took is asked back at once, and routes go back to

@@ -61,7 +61,7 @@ func TestADrillTakesMediaAway(t *testing.T) {
 				}
 				until := time.Now().Add(3 * time.Second)
 				p.node.board.Set([]scenario.Taken{{Taking: scenario.Taking{How: scenario.Blackhole}, Kind: c.kind, Names: []string{c.what}}}, until, c.scope)
-				if err := p.node.relay.Impair(until); err != nil {
+				if err := p.node.met(until); err != nil {
 					t.Error(err)
 				}
 				time.Sleep(500 * time.Millisecond) // what is under way

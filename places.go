@@ -103,6 +103,9 @@ func newPlaceKeeper(n *Node) (*placeKeeper, error) {
 
 // locate is the resolver's, with every answer weighed before anybody may use it.
 func (k *placeKeeper) locate(ctx context.Context, q resolve.Query) (resolve.Answer, error) {
+	if to := k.node.movedTo(q); to != "" {
+		return k.node.movedAnswer(ctx, q, to)
+	}
 	a, err := k.node.resolver.Locate(ctx, q)
 	if err != nil {
 		return a, err

@@ -14,7 +14,6 @@ import (
 	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/healthcheck/resolve"
-	"github.com/cordonsip/cordon/internal/impair"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/notify"
 	"github.com/cordonsip/cordon/routing"
@@ -35,7 +34,7 @@ func (n *Node) buildSenses(ctx context.Context) error {
 		return err
 	}
 	n.resolver, err = resolve.New(resolve.Config{
-		Servers: c.DNS.Servers, Timeout: c.DNS.Timeout, MinTTL: c.DNS.MinTTL, MaxTTL: c.DNS.MaxTTL, Judge: n.judge, Dial: n.dialDNS,
+		Servers: c.DNS.Servers, Timeout: c.DNS.Timeout, MinTTL: c.DNS.MinTTL, MaxTTL: c.DNS.MaxTTL, Judge: n.judge, Dial: n.dialDNS, Impaired: n.namesImpaired,
 	})
 	if err != nil {
 		return err
@@ -125,7 +124,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		Moved:   func(session string, m media.Move) { n.edge.MediaMoved(session, m) },
 		Played:  func(session string, p media.Played) { n.edge.MediaPlayed(session, p) },
 		Pressed: func(session string, d media.Digit) { n.edge.MediaPressed(session, d) }, Digits: c.Media.Digits,
-		Impaired: n.impaired,
+		Impaired: n.mediaImpaired,
 		Heard:    func(session string, m media.Liveness) { n.edge.MediaHeard(session, m) },
 		Unkeyed:  func(session string, u media.Unkeyed) { n.edge.MediaUnkeyed(session, u) }, Limits: c.Media.Limits, Logger: n.logger.With("room", "media"), Metrics: n.opts.Metrics,
 	})
@@ -201,11 +200,6 @@ func (n *Node) endpoint(l media.Leg, t media.Tone) (*media.Endpoint, error) {
 	return n.relay.Endpoint(media.Config{Listen: n.listenTone, Fence: n.fence, Weigh: n.places.named, Reached: n.places.reached, Bind: c.Media.Address, Logger: n.logger.With("room", "media")}, l, t)
 }
 
-// impaired is what a drill takes away of the media of a leg.
-func (n *Node) impaired(l *media.Leg) impair.Effect {
-	return n.board.Target(l.Party, l.Member, l.Purpose == sovereign.Drill)
-}
-
 // profiles fills in what belongs to the node and not to the file: the media address that is advertised.
 func (n *Node) profiles(c *configs.Config) []sip.Party {
 	out := append([]sip.Party(nil), c.Profiles...)
@@ -227,7 +221,7 @@ func (n *Node) buildNotify(c *configs.Config) error {
 		return err
 	}
 	n.notifier, err = notify.New(notify.Config{
-		Log: n.log, KV: n.kv, Channels: channels, Told: n.gate.Notified, Logger: n.logger.With("room", "notify"), Metrics: n.opts.Metrics,
+		Log: n.log, KV: n.kv, Channels: channels, Told: n.gate.Notified, Impaired: n.board.Channel, Logger: n.logger.With("room", "notify"), Metrics: n.opts.Metrics,
 		Delivered: n.delivered, Tenant: c.File.Tenant.OrgID, Node: c.File.Node.Name,
 	})
 	return err

@@ -82,6 +82,7 @@ type member struct {
 	located  []resolve.Located
 	targets  map[string]*target // by Target.ID
 	locateAt time.Time
+	again    bool // it is to be resolved once more when it has been
 	locating bool
 	problem  string // why there is no answer, in words
 	since    time.Time
@@ -310,6 +311,20 @@ func (c *Checker) Poke() {
 		for _, m := range p.members {
 			for _, t := range m.targets {
 				t.probeAt = time.Time{}
+			}
+		}
+	}
+	c.mu.Unlock()
+	c.stir()
+}
+
+// Relocate has the names of a party looked up now, as if their answers had expired. It never blocks.
+func (c *Checker) Relocate(party string) {
+	c.mu.Lock()
+	if p := c.parties[party]; p != nil {
+		for _, m := range p.members {
+			if !m.bound { // nobody resolves those
+				m.locateAt, m.again = time.Time{}, m.locating
 			}
 		}
 	}

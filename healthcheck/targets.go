@@ -41,6 +41,9 @@ func (c *Checker) locate(ctx context.Context, p *party, m *member) {
 		m.locateAt = maxTime(a.Expires, now.Add(100*time.Millisecond))
 		c.located(p, m, a.Located, now)
 	}
+	if m.again { // it may have been answered before it was asked for
+		m.again, m.locateAt = false, now
+	}
 	after := m.located
 	c.publish(now)
 	c.mu.Unlock()

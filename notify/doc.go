@@ -3,5 +3,5 @@
 //
 // Every notice is delivered at least once, with the entry's id as the idempotency key, or its failure is on record; a crash neither forgets nor
 // invents one. Notices carry no personal data: each kind of entry has a list of fields that may leave, and nothing else does.
-// It imports audit, sovereign and state.
+// It imports audit, sovereign, state and internal/impair.
 package notify

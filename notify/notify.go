@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/internal/impair"
 	"github.com/cordonsip/cordon/sovereign"
 	"github.com/cordonsip/cordon/state"
 )
@@ -52,8 +53,10 @@ type Config struct {
 	Told func(ctx context.Context, ticket, channel, failure string) error
 	// Delivered is told of each notice that a channel took; may be nil, must not block.
 	Delivered func(channel string, n Notice)
-	Logger    *slog.Logger
-	Metrics   prometheus.Registerer
+	// Impaired is what a drill has deliveries to a channel meet; nil: nothing ever. Notices wait for its end, and are not lost by it.
+	Impaired func(channel string) impair.Effect
+	Logger   *slog.Logger
+	Metrics  prometheus.Registerer
 
 	Attempts    int           // per notice, default 6
 	SendTimeout time.Duration // per attempt, default 10 s
@@ -329,10 +332,18 @@ func (f *Follower) deliver(ctx context.Context, c Channel, n Notice) (failure st
 	for attempt := 1; ; attempt++ {
 		f.attempts.WithLabelValues(c.Name()).Inc()
 		once, cancel := context.WithTimeout(ctx, f.c.SendTimeout)
-		retry, err := c.Send(once, n)
+		retry, err := false, f.meets(once, c.Name())
+		if err == nil {
+			retry, err = c.Send(once, n)
+		}
 		cancel()
 		if err == nil {
 			return "", false
+		}
+		if errors.Is(err, errDrill) && ctx.Err() == nil { // it counts for nothing
+			attempt--
+			Pause(ctx, f.jitter(f.c.Backoff))
+			continue
 		}
 		if !retry || attempt >= f.c.Attempts || ctx.Err() != nil {
 			return fmt.Sprintf("attempt %d: %v", attempt, err), errors.Is(err, sovereign.ErrFenced)

@@ -52,7 +52,10 @@ func (f *Follower) Test(ctx context.Context, name string) ([]Tried, error) {
 			defer cancel()
 			begun := time.Now()
 			t := Tried{Channel: r.channel.Name()}
-			answer, _, err := ask(once, r.channel, n)
+			answer, err := "", f.meets(once, t.Channel)
+			if err == nil {
+				answer, _, err = ask(once, r.channel, n)
+			}
 			if t.Answer = answer; err != nil {
 				t.Failure = err.Error()
 			}

@@ -34,7 +34,7 @@ func (w *walk) lookup(ctx context.Context, name string, qtype uint16) ([]dns.RR,
 		if w.queries++; w.queries > maxQueries {
 			return nil, fmt.Errorf("%w: more than %d lookups", ErrNoAnswer, maxQueries)
 		}
-		e, err := w.r.ask(ctx, question{name, qtype})
+		e, err := w.r.ask(ctx, w.q.Party, question{name, qtype})
 		if err != nil {
 			return nil, err
 		}
@@ -56,13 +56,16 @@ func (w *walk) lookup(ctx context.Context, name string, qtype uint16) ([]dns.RR,
 }
 
 // ask answers from the cache, or from the servers, or, when none of them answers, from what the cache held before (RFC 8767).
-func (r *Resolver) ask(ctx context.Context, q question) (entry, error) {
+func (r *Resolver) ask(ctx context.Context, party string, q question) (entry, error) {
 	now := r.cfg.Now()
 	old, ok := r.cache.get(q)
 	if ok && (now.Before(old.expires) || now.Before(old.retry)) {
 		return old, nil
 	}
-	s, err := r.join.do(ctx, q, func(ctx context.Context) (step, error) { return r.servers(ctx, q) })
+	s, err := step{}, r.meets(ctx, party)
+	if err == nil {
+		s, err = r.join.do(ctx, q, func(ctx context.Context) (step, error) { return r.servers(ctx, q) })
+	}
 	now = r.cfg.Now()
 	if err == nil {
 		e := entry{step: s, expires: now.Add(s.ttl)}

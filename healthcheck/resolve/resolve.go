@@ -1,7 +1,7 @@
 // Package resolve finds the addresses of a SIP party (RFC 3263), places each answer and has it judged before anybody may contact it.
 //
 // A Resolver asks the configured servers and nobody else, believes only what answers its own question, and gives denied and held
-// addresses back beside the permitted ones: they are shown, never contacted. It is the only room with miekg/dns, and imports sovereign.
+// addresses back beside the permitted ones: they are shown, never contacted. It is the only room with miekg/dns, and imports sovereign and internal/impair.
 package resolve
 
 import (
@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/cordonsip/cordon/internal/impair"
 	"github.com/cordonsip/cordon/sovereign"
 )
 
@@ -58,6 +59,8 @@ type Config struct {
 	Dial     func(ctx context.Context, network string, server netip.AddrPort) (net.Conn, error) // fenced; "udp" or "tcp"
 	Exchange Exchanger                                                                          // nil: UDP with TCP after truncation, over Dial
 	Now      func() time.Time                                                                   // nil: time.Now
+	// Impaired is what a drill has questions for the names of a party meet, "" for those of infrastructure; nil: nothing ever. What the cache holds is answered as ever.
+	Impaired func(party string) impair.Effect
 }
 
 // Errors that callers branch on.
