@@ -43,7 +43,7 @@ func (n *Node) buildSenses(ctx context.Context) error {
 		return err
 	}
 	n.checker, err = healthcheck.New(healthcheck.Config{
-		Watched: c.Watched, Defaults: c.Health, Prober: prober{n}, Caller: caller{n}, Locate: n.places.locate, Judge: n.judge,
+		Watched: c.Watched, Defaults: c.Health, Prober: prober{n: n}, Caller: caller{n}, Locate: n.places.locate, Judge: n.judge,
 		Moved: n.answers.moved, Measured: n.places.measured, Changed: n.healthChanged, Logger: n.logger.With("room", "healthcheck"), Metrics: n.opts.Metrics,
 	})
 	return err
@@ -57,10 +57,16 @@ func (n *Node) judge(a sovereign.Ask) sovereign.Ruling {
 	return n.fence.Snapshot().Judge(a)
 }
 
-// prober lets the checker probe through the edge.
-type prober struct{ n *Node }
+// prober lets a checker probe through the edge, which meets what a drill has taken away.
+type prober struct {
+	n   *Node
+	own bool // for the drill: it meets what is gone for its own calls alone, too
+}
 
 func (p prober) Probe(ctx context.Context, t healthcheck.Target) (healthcheck.Sample, error) {
+	if p.own {
+		return p.n.edge.ProbeOwn(ctx, t)
+	}
 	return p.n.edge.Probe(ctx, t)
 }
 
@@ -142,7 +148,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.tap,
 		Endpoint: n.endpoint, RTTMin: n.rttMin, Evidence: n.places.proven, MediaEvidence: n.places.mediaProofs, Trace: n.book, Outlive: n.outlives(), Announcements: c.Announcements,
-		Incident: func(r *audit.Receipt) string { return n.incidents.Of(r) },
+		Incident: func(r *audit.Receipt) string { return n.incidents.Of(r) }, Impaired: n.board,
 	})
 	if err != nil {
 		return err

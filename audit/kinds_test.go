@@ -162,7 +162,7 @@ func exampleQuality() []LegQuality {
 func exampleTransfer(at time.Time) Transfer {
 	return Transfer{
 		T: at, By: "b", Party: "fra", How: "refer", From: "carrier-de", Route: "inbound", GateDecision: "t1", Result: "answered", SIPFinal: 200, TookMS: 2500,
-		Attempts:     []Attempt{{Party: "zrh", Target: "zrh-1", Region: "aws:eu-central-2", Country: "CH", Verdict: "permit", Ground: "adequate", At: at, TookMS: 1000, Result: "200", Fallback: "codecs"}},
+		Attempts:     []Attempt{{Party: "zrh", Target: "zrh-1", Region: "aws:eu-central-2", Country: "CH", Verdict: "permit", Ground: "adequate", At: at, TookMS: 1000, Result: "200", Fallback: "codecs", Drill: "400ms later"}},
 		PolicyDigest: "sha256:p", Generation: 3,
 	}
 }
@@ -193,7 +193,7 @@ func exampleReceipt(at time.Time, call string, move Move) Receipt {
 		PartyA: PartyRef{Ref: "aa", Country: "+49"}, PartyB: PartyRef{Ref: "bb", Country: "+41"}, Trunk: "carrier-de", EdgeGroup: "zrh",
 		RouteReason: "gated_failover", GateDecision: "t1", Incident: "i1",
 		Hops:      []ReceiptHop{exampleHop(at)},
-		Attempts:  []Attempt{{Party: "fra", Target: "fra-1", Region: "aws:eu-central-1", Country: "DE", Verdict: "permit", Ground: "in_eea", At: at, TookMS: 2000, Result: "silent", Fallback: "plain"}},
+		Attempts:  []Attempt{{Party: "fra", Target: "fra-1", Region: "aws:eu-central-1", Country: "DE", Verdict: "permit", Ground: "in_eea", At: at, TookMS: 2000, Result: "silent", Fallback: "plain", Drill: "blackhole"}},
 		Packets:   map[string]uint64{"CH": 3000, "DE": 3001},
 		Moves:     []Move{move},
 		Transfers: []Transfer{exampleTransfer(at)},

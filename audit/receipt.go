@@ -149,6 +149,8 @@ type Attempt struct {
 	Result  string    `json:"result"` // "200", "503", "silent", "icmp", "refused_by_policy", ...
 	// Fallback says that this was the second offer to a target that refused the first: plain (without SRTP) | codecs (fewer of them).
 	Fallback string `json:"fallback,omitempty"`
+	// Drill is what a drill did to it, such as "blackhole" or "400ms later, 5% lost": what failed there did not fail by itself.
+	Drill string `json:"drill,omitempty"`
 }
 
 // Move is media or signalling that changed its far end during the call.

@@ -377,6 +377,7 @@ func attemptText(t *text, a *Attempt) {
 	}
 	t.str(`,"result":`, a.Result)
 	t.some(`,"fallback":`, a.Fallback)
+	t.some(`,"drill":`, a.Drill)
 	t.raw("}")
 }
 

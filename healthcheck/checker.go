@@ -297,6 +297,9 @@ func (c *Checker) Table() *Table { return c.table.Load() }
 
 // Outcome tells what a real call met. It never blocks; when calls tell more than the Checker can take in, the surplus is counted and dropped.
 func (c *Checker) Outcome(o Outcome) {
+	if o.Own {
+		return
+	}
 	select {
 	case c.outcomes <- o:
 	default:

@@ -174,6 +174,8 @@ type Outcome struct {
 	// Ended is the report at the end of an answered call: it carries the score and says nothing of life.
 	Ended bool
 	MOS   float64 // of what the target sent, 1 to 4.5; 0 unknown
+	// Own says that what was met is gone for a drill's own calls alone: it is no word on the target, and is not taken.
+	Own bool
 }
 
 // Settings of the window, per party or as default.

@@ -119,6 +119,7 @@ type Plan struct {
 	Purpose    sovereign.Purpose
 	Recording  bool // recording_required
 	Announce   bool // before OnHold's refusal the caller is played the announcement of the route
+	Canary     bool // a drill chose this call: it meets what the drill took away from its own calls
 	Overlap    bool // the next hop is tried beside one that is silent, and whoever answers first has the call
 	Matched    int  // characters of the called number that chose the route
 	Generation uint64

@@ -40,7 +40,9 @@ func (l *leg) accept(tx *transaction.Server, res *msg.Response, onAck func(sdp [
 func (w *accepted) Due(a *transaction.Alarm) {
 	l := w.l
 	if a == &w.again {
-		_ = w.tx.Respond(w.res)
+		if transaction.Leaves(l.Meets(), l.flow.Proto()) {
+			_ = w.tx.Respond(w.res)
+		}
 		w.every = min(2*w.every, l.c.sh.e.c.Timers.T2)
 		l.c.sh.loop.Arm(&w.again, w.every, w)
 		return

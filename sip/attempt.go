@@ -210,6 +210,7 @@ func (t *attempt) send(sdp []byte, more ...msg.Header) {
 		c.tried[t.record].At = t.sent
 	}
 	c.setState("trying")
+	t.noteDrill()
 	t.client = c.sh.tx.Request(t.leg.flow, req, t)
 	t.wait(t.within(), (*attempt).silent)
 }
@@ -376,6 +377,7 @@ func unsent(f transport.Flow, err error) string {
 
 // result writes the last word on this attempt into the receipt.
 func (t *attempt) result(word string) {
+	t.noteDrill()
 	t.c.tried[t.record].Result = word
 	t.c.sh.e.metrics.attempted(t.leg.party, word)
 	t.traceResult(word)
@@ -391,7 +393,7 @@ func (t *attempt) outcome(alive, busy bool, after time.Duration, cause string, t
 	now := time.Now()
 	t.c.sh.e.c.Outcome(healthcheck.Outcome{
 		Target: t.leg.target, Alive: alive, Busy: busy, RetryAfter: after, Cause: cause, Took: now.Sub(t.sent), At: now,
-		Final: finalOf(cause), PDD: t.untilRing(now),
+		Final: finalOf(cause), PDD: t.untilRing(now), Own: t.c.alone(t.leg),
 	})
 }
 

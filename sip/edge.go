@@ -143,6 +143,8 @@ type Config struct {
 	// Endpoint opens the media of a synthetic caller, whose far end is l: media.NewEndpoint with the fence and the sockets of the relay. nil: Place refuses.
 	Endpoint func(l media.Leg, t media.Tone) (*media.Endpoint, error)
 	Outlive  Outlive // how calls outlive this process; the zero value: they end with it
+	// Impaired is what a drill has taken away; nil: nothing ever is. It is asked for each message.
+	Impaired Impairments
 	// Announcements are those of routes, by name, whose plans have Announce; the relay must have them (media.Relay.Stock).
 	Announcements map[string]Announcement
 }

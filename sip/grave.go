@@ -23,6 +23,7 @@ type grave struct {
 	acks    []acknowledged
 	auth    *digester
 	bare    bool // our first INVITE carried no offer
+	toward
 }
 
 // bury leaves a grave in place of a leg. False: something may still happen on the leg itself, so it stays as it is.
@@ -38,7 +39,7 @@ func (l *leg) bury() bool {
 	}
 	l.dlg.Detach()
 	g := &grave{s: c.sh, key: legKey{l.dlg.CallID, l.tag}, tag: l.dlg.Remote.Tag, party: l.party, flow: l.flow}
-	g.session = c.sessionHeader(l)
+	g.session, g.toward = c.sessionHeader(l), l.toward()
 	if len(l.acks) > 0 {
 		g.d, g.acks, g.auth, g.bare = l.dlg, l.acks, l.auth, l.bare || l.target != "" && l.invite != nil && len(l.invite.Body()) == 0
 	}
@@ -84,7 +85,7 @@ func (g *grave) again(res *msg.Response) {
 	if res.To().Params.GetOr("tag", "") == g.d.Remote.Tag {
 		for _, a := range slices.Backward(g.acks) {
 			if a.seq == seq {
-				g.s.acknowledge(g.flow, g.d.Ack(g.s.tx, seq), g.session, g.auth, a.sdp)
+				g.s.acknowledge(g.flow, g.d.Ack(g.s.tx, seq), g.session, g.auth, a.sdp, g.Meets())
 				break
 			}
 		}
@@ -98,11 +99,11 @@ func (g *grave) again(res *msg.Response) {
 	if offer, ok := bodySDP(res); ok && g.bare {
 		answer = decline(g.flow, offer)
 	}
-	g.s.acknowledge(g.flow, d.Ack(g.s.tx, seq), g.session, g.auth, answer)
+	g.s.acknowledge(g.flow, d.Ack(g.s.tx, seq), g.session, g.auth, answer, g.Meets())
 	bye := d.Bye(g.s.tx)
 	bye.AppendHeader(g.session)
 	g.s.brand(&bye.Request)
 	bye.AppendHeader(reason{"SIP", 487, "answered elsewhere or too late"}.header())
 	fill(&bye.Request, nil)
-	g.s.last(g.flow, &bye.Request, bye, g.auth)
+	g.s.last(g.flow, &bye.Request, bye, g.auth, g.toward)
 }

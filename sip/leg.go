@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cordonsip/cordon/internal/impair"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/sip/dialog"
 	"github.com/cordonsip/cordon/sip/digest"
@@ -104,6 +105,9 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 		auth: newDigester(p), taken: c.ask.sdp, update: c.ask.update,
 	}
 	tx.OnCancel(l.cancelled)
+	if c.sh.e.c.Impaired != nil {
+		tx.Meets(l)
+	}
 	l.stay()
 	if has(req, "allow") {
 		l.knows(req)
@@ -307,11 +311,11 @@ func (l *leg) dress(req *msg.Request, method msg.RequestMethod, headers []msg.He
 
 // ack acknowledges a 2xx to the INVITE with CSeq seq, in dialog d.
 func (l *leg) ack(d *dialog.Dialog, seq uint32, sdp []byte) {
-	l.c.sh.acknowledge(l.flow, d.Ack(l.c.sh.tx, seq), l.c.sessionHeader(l), l.auth, sdp)
+	l.c.sh.acknowledge(l.flow, d.Ack(l.c.sh.tx, seq), l.c.sessionHeader(l), l.auth, sdp, l.Meets())
 }
 
-// acknowledge completes and sends an ACK of a 2xx.
-func (s *shard) acknowledge(f transport.Flow, req *transaction.Draft, session msg.Header, auth *digester, sdp []byte) {
+// acknowledge completes and sends an ACK of a 2xx, as far as what it meets lets it go.
+func (s *shard) acknowledge(f transport.Flow, req *transaction.Draft, session msg.Header, auth *digester, sdp []byte, met impair.Effect) {
 	req.AppendHeader(session)
 	if auth != nil {
 		for _, h := range auth.invite {
@@ -319,7 +323,9 @@ func (s *shard) acknowledge(f transport.Flow, req *transaction.Draft, session ms
 		}
 	}
 	setSDP(&req.Request, sdp)
-	_ = s.tx.Send(f, &req.Request) // a lost ACK is asked for again by the next 2xx
+	if transaction.Leaves(met, f.Proto()) {
+		_ = s.tx.Send(f, &req.Request) // a lost ACK is asked for again by the next 2xx
+	}
 	s.tx.Release(req)
 }
 
@@ -397,7 +403,7 @@ func (l *leg) drop(res *msg.Response) {
 	bye := d.Bye(l.c.sh.tx)
 	l.dress(&bye.Request, msg.BYE, []msg.Header{reason{"SIP", 487, "answered elsewhere or too late"}.header()})
 	fill(&bye.Request, nil)
-	l.c.sh.last(l.flow, &bye.Request, bye, l.auth)
+	l.c.sh.last(l.flow, &bye.Request, bye, l.auth, l.toward())
 }
 
 // exchange is one request of ours on a leg, with the digest authentication that it may need.
@@ -504,6 +510,7 @@ func recopy(to, from *msg.Request) {
 
 // farewell is a request that ends something and that nobody waits for; only the edge's end does.
 type farewell struct {
+	toward
 	s     *shard
 	flow  transport.Flow
 	draft *transaction.Draft // of the first request, whose headers another with credentials shares; nil: it was none
@@ -513,9 +520,9 @@ type farewell struct {
 }
 
 // last sends such a request, which is nobody else's from now on. draft is the one that it lies in, if any.
-func (s *shard) last(f transport.Flow, req *msg.Request, draft *transaction.Draft, auth *digester) {
+func (s *shard) last(f transport.Flow, req *msg.Request, draft *transaction.Draft, auth *digester, to toward) {
 	s.pending++
-	s.tx.Request(f, req, &farewell{s: s, flow: f, draft: draft, req: req, auth: auth})
+	s.tx.Request(f, req, &farewell{toward: to, s: s, flow: f, draft: draft, req: req, auth: auth})
 }
 
 // Response implements transaction.ClientUser.
@@ -525,25 +532,32 @@ func (w *farewell) Response(_ *transaction.Client, res *msg.Response) {
 	}
 	if res.StatusCode == 401 || res.StatusCode == 407 {
 		if hs, err := w.auth.answer(&w.round, res, string(w.req.Method), w.req.Recipient.String(), nil); err == nil {
-			again := msg.NewRequest(w.req.Method, w.req.Recipient)
-			for _, k := range w.req.Headers() {
-				switch strings.ToLower(k.Name()) {
-				case "via", "cseq", "content-length", "authorization", "proxy-authorization":
-				default:
-					again.AppendHeader(k)
-				}
-			}
-			again.AppendHeader(&msg.CSeqHeader{SeqNo: w.req.CSeq().SeqNo + 1, MethodName: w.req.Method})
-			for _, h := range hs {
-				again.AppendHeader(h)
-			}
-			fill(again, nil)
-			w.req = again
-			w.s.tx.Request(w.flow, again, w)
+			w.s.pending--
+			w.again(hs)
 			return
 		}
 	}
 	w.over()
+}
+
+// again sends the request another time, with these headers.
+func (w *farewell) again(hs []msg.Header) {
+	again := msg.NewRequest(w.req.Method, w.req.Recipient)
+	for _, k := range w.req.Headers() {
+		switch strings.ToLower(k.Name()) {
+		case "via", "cseq", "content-length", "authorization", "proxy-authorization":
+		default:
+			again.AppendHeader(k)
+		}
+	}
+	again.AppendHeader(&msg.CSeqHeader{SeqNo: w.req.CSeq().SeqNo + 1, MethodName: w.req.Method})
+	for _, h := range hs {
+		again.AppendHeader(h)
+	}
+	fill(again, nil)
+	w.req = again
+	w.s.pending++
+	w.s.tx.Request(w.flow, again, w)
 }
 
 // Failed implements transaction.ClientUser.
@@ -551,6 +565,9 @@ func (w *farewell) Failed(*transaction.Client, error) { w.over() }
 
 func (w *farewell) over() {
 	w.s.pending--
+	if w.owe() {
+		return
+	}
 	w.s.tx.Release(w.draft)
 	w.draft, w.req = nil, nil
 }
@@ -581,7 +598,7 @@ func (l *leg) farewell(rs []reason) {
 		}
 	}
 	fill(&req.Request, nil)
-	l.c.sh.last(l.flow, &req.Request, req, l.auth)
+	l.c.sh.last(l.flow, &req.Request, req, l.auth, l.toward())
 }
 
 // entomb keeps the leg known as an ended one for as long as its peer may still send to it, then forgets it.

@@ -218,9 +218,13 @@ func (s *shard) take(in transport.Incoming) {
 
 // receive handles one message on the loop of its call.
 func (s *shard) receive(in transport.Incoming) {
-	if !in.OnlyEmergency || s.excused(in) {
-		s.tx.Receive(in)
+	if in.OnlyEmergency && !s.excused(in) {
+		return
 	}
+	if i := s.e.c.Impaired; i != nil && (i.Any() || len(s.late) > 0) && s.detains(in) {
+		return
+	}
+	s.tx.Receive(in)
 }
 
 // mayCall spends one new call of its source's rate and of its party's.

@@ -291,7 +291,7 @@ func (p *page) Failed(_ *transaction.Client, err error) {
 func (p *page) outcome(alive, busy bool, after time.Duration, cause string) {
 	if f := p.walk.sh.e.c.Outcome; f != nil {
 		now := time.Now()
-		f(healthcheck.Outcome{Target: p.hop.Target.ID(), Alive: alive, Busy: busy, RetryAfter: after, Cause: cause, Took: now.Sub(p.sent), At: now, Final: 487}) // which counts in no ratio: a message is no call
+		f(healthcheck.Outcome{Target: p.hop.Target.ID(), Alive: alive, Busy: busy, RetryAfter: after, Cause: cause, Took: now.Sub(p.sent), At: now, Final: 487, Own: p.walk.alone(p.to)}) // which counts in no ratio: a message is no call
 	}
 }
 

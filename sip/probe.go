@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/healthcheck"
+	"github.com/cordonsip/cordon/internal/impair"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -15,6 +16,7 @@ import (
 
 // pinger is one OPTIONS on its way. It runs on a loop and tells the waiting prober once.
 type pinger struct {
+	toward
 	sent time.Time
 	done chan pong
 }
@@ -44,6 +46,15 @@ func (p *pinger) tell(x pong) {
 
 // Probe sends one OPTIONS to t over the same transport, address and TLS identity as a call would use. It is a healthcheck.Prober.
 func (e *Edge) Probe(ctx context.Context, t healthcheck.Target) (healthcheck.Sample, error) {
+	return e.probe(ctx, t, false)
+}
+
+// ProbeOwn is Probe for a drill: it meets what the drill took away from its own calls alone, too.
+func (e *Edge) ProbeOwn(ctx context.Context, t healthcheck.Target) (healthcheck.Sample, error) {
+	return e.probe(ctx, t, true)
+}
+
+func (e *Edge) probe(ctx context.Context, t healthcheck.Target, own bool) (healthcheck.Sample, error) {
 	party := e.profiles.Load().byName[t.Party]
 	if party == nil {
 		return healthcheck.Sample{}, fmt.Errorf("sip: probe: %q is no party", t.Party)
@@ -58,14 +69,14 @@ func (e *Edge) Probe(ctx context.Context, t healthcheck.Target) (healthcheck.Sam
 	if err != nil {
 		return healthcheck.Sample{}, fmt.Errorf("sip: probe of %s: %w", t.ID(), err)
 	}
-	if flow.Proto().Reliable() {
+	p := &pinger{toward: toward{e, t.Party, t.ID(), own}, done: make(chan pong, 1)}
+	if flow.Proto().Reliable() && p.Meets().Kind == impair.None {
 		if err := e.tl.Warm(ctx, flow); err != nil {
 			return healthcheck.Sample{}, fmt.Errorf("sip: probe of %s: %w", t.ID(), err)
 		}
 	}
 	id := token(8)
 	s := e.shards[shardOf(id, len(e.shards))]
-	p := &pinger{done: make(chan pong, 1)}
 	s.loop.Post(func() {
 		p.sent = time.Now()
 		s.tx.Request(flow, s.probe(flow, party, t), p, transaction.WithTimeout(probeLimit(ctx)))

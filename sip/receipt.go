@@ -22,7 +22,7 @@ func (c *call) finish() {
 		r := c.result(s.rec.CallRef)
 		s.result = &r
 	}
-	if c.b != nil && !c.answer.IsZero() {
+	if c.b != nil && !c.answer.IsZero() && !c.alone(c.b) {
 		s.target = c.b.target
 	}
 	if s.session != nil {

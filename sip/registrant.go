@@ -445,7 +445,7 @@ func (r *registrant) depart(now time.Time) {
 	for _, h := range credentialHeaders(r.client.Known(digest.Request{Method: string(msg.REGISTER), URI: req.Recipient.String()})) {
 		req.AppendHeader(h)
 	}
-	r.all.s.last(r.flow, req, nil, &digester{client: r.client})
+	r.all.s.last(r.flow, req, nil, &digester{client: r.client}, toward{})
 }
 
 // stop takes every binding back. RFC 3261 section 10.2.2.

@@ -97,6 +97,7 @@ const (
 	tagAttemptTook // microseconds
 	tagAttemptResult
 	tagAttemptFallback
+	tagAttemptDrill
 )
 
 // The fields of what the caller asked for.
@@ -209,6 +210,7 @@ func appendAttempt(b []byte, a *audit.Attempt) []byte {
 	b = tlv.Uint(b, tagAttemptTook, uint64(max(a.TookMS, 0)*1000))
 	b = tlv.String(b, tagAttemptResult, a.Result)
 	b = tlv.String(b, tagAttemptFallback, a.Fallback)
+	b = tlv.String(b, tagAttemptDrill, a.Drill)
 	return tlv.Close(b, mark)
 }
 

@@ -193,6 +193,8 @@ func readAttempt(r *tlv.Reader) (a audit.Attempt) {
 			a.Result = in.String()
 		case tagAttemptFallback:
 			a.Fallback = in.String()
+		case tagAttemptDrill:
+			a.Drill = in.String()
 		}
 	}
 	if in.Bad() {

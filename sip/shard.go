@@ -39,9 +39,11 @@ type shard struct {
 		seconds uint32
 		header  msg.Header
 	}
-	pending int     // requests that end calls and are not answered yet
-	page    []byte  // on which a call is written down
-	rulings rulings // in words
+	pending int                  // requests that end calls and are not answered yet
+	page    []byte               // on which a call is written down
+	rulings rulings              // in words
+	late    map[string]time.Time // of drills: when the last request of a party arrives that is late; nil before the first
+	owed    []*farewell          // that a drill took away
 }
 
 func newShard(e *Edge, id int) *shard {
@@ -204,6 +206,9 @@ func (s *shard) inDialog(tx *transaction.Server, req *msg.Request, in transport.
 	}
 	if tx != nil && (l.c.emergency() || l.leaving(time.Now())) {
 		tx.Use(l.flow) // its answer, too, outlives a change of the law
+	}
+	if tx != nil && s.e.c.Impaired != nil {
+		tx.Meets(l)
 	}
 	l.request(tx, req, in, from)
 }

@@ -29,6 +29,9 @@ func (e *Edge) lookAgain(*sovereign.Snapshot) {
 // sweep looks once per beat.
 func (s *shard) sweep() {
 	s.look()
+	if len(s.owed) > 0 {
+		s.settleOwed()
+	}
 	s.loop.After(sweepEvery, s.sweep)
 }
 

@@ -124,9 +124,12 @@ func (b *Board) live() *view {
 	return v
 }
 
+// Any says whether anything may be gone: one atomic load. A lease that has just ended counts until somebody asks for more.
+func (b *Board) Any() bool { return b != nil && b.now.Load() != nil }
+
 // all is what is gone for everybody.
 func (b *Board) all() *view {
-	if b == nil || b.now.Load() == nil {
+	if !b.Any() {
 		return nil
 	}
 	if v := b.live(); v != nil && v.scope == All {
@@ -138,7 +141,7 @@ func (b *Board) all() *view {
 // Target is what is met on the way to a target, and from it. member "" asks for the whole party: what one member of it meets is not in that. own says that who asks
 // belongs to the drill: a call that it placed or chose, a probe of its own.
 func (b *Board) Target(party, member string, own bool) impair.Effect {
-	if b == nil || b.now.Load() == nil {
+	if !b.Any() {
 		return impair.Effect{}
 	}
 	return b.target(party, member, own)
@@ -201,7 +204,7 @@ func (b *Board) Struck() []string {
 
 // Gone is all that is taken away now, in whatever scope.
 func (b *Board) Gone() []scenario.Taken {
-	if b == nil || b.now.Load() == nil {
+	if !b.Any() {
 		return nil
 	}
 	if v := b.live(); v != nil {

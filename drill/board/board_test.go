@@ -168,7 +168,7 @@ func TestLease(t *testing.T) {
 					got = append(got, p)
 				}
 			}
-			if !slices.Equal(got, want) || len(b.Gone()) != len(want) {
+			if !slices.Equal(got, want) || len(b.Gone()) != len(want) || b.Any() != (len(want) > 0) {
 				t.Errorf("%s: %v is gone, %d by its own account, want %v", when, got, len(b.Gone()), want)
 			}
 		}

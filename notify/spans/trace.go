@@ -84,6 +84,7 @@ func (b *builder) attempts(parent spanID, since time.Time, list []audit.Attempt)
 		ruled(s, a)
 		s.text("cordon.result", a.Result)
 		s.text("cordon.fallback", a.Fallback)
+		s.text("cordon.drill", a.Drill)
 		s.float("cordon.took_ms", a.TookMS)
 		switch code, err := strconv.Atoi(a.Result); {
 		case err == nil:

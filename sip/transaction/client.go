@@ -29,10 +29,11 @@ type Client struct {
 	flow    transport.Flow
 	narrow  transport.Flow // of datagrams, that it was too large for; zero: it goes as it was meant to
 	req     *sip.Request   // until the final response
-	user    ClientUser     // nil: the layer's own CANCEL, or everybody was told everything
+	user    ClientUser     // nil: the layer's own CANCEL, or everybody was told everything; it may be a Way
 	key     clientKey
 	state   state
 	sent    bool          // at least once
+	left    bool          // and nothing took it away on the first steps of its way
 	timeout time.Duration // Timer B or F
 
 	wire   []byte        // what is repeated: the request, then the ACK
@@ -129,6 +130,10 @@ func (c *Client) start() {
 
 // first sends the request.
 func (c *Client) first() error {
+	if ok, err := c.leaves(); !ok {
+		return err
+	}
+	c.left = true
 	if c.flow.Proto().Reliable() {
 		return c.l.write(c.flow, c.req)
 	}
@@ -155,7 +160,7 @@ func (d *clientDue) Due(a *Alarm) {
 
 // again is Timer A (doubles without bound) or Timer E (doubles up to T2; T2 once a provisional response came).
 func (c *Client) again() {
-	if err := c.l.put(c.flow, c.wire, c); err != nil {
+	if err := c.put(); err != nil {
 		c.fail(err)
 		return
 	}
@@ -167,6 +172,25 @@ func (c *Client) again() {
 		}
 	}
 	c.arm(&c.repeat, c.resend)
+}
+
+// put sends what is repeated.
+func (c *Client) put() error {
+	if ok, err := c.leaves(); !ok {
+		return err
+	}
+	c.left = true
+	return c.l.put(c.flow, c.wire, c)
+}
+
+// acknowledge sends the ACK of a refusal, if that came from there.
+func (c *Client) acknowledge() {
+	if !c.left {
+		return
+	}
+	if ok, _ := c.leaves(); ok {
+		c.l.put(c.flow, c.wire, nil)
+	}
 }
 
 // silence lets go what would be repeated.
@@ -192,7 +216,7 @@ func (c *Client) receive(res *sip.Response) {
 			c.tell(res) // another branch of a fork answered although one refused: that call must be ended
 		}
 		if res.StatusCode >= 300 {
-			c.l.put(c.flow, c.wire, nil) // the ACK again, at once. RFC 3261 section 17.1.1.2
+			c.acknowledge() // again, at once. RFC 3261 section 17.1.1.2
 		}
 	case c.state == accepted:
 		if res.IsSuccess() {
@@ -211,7 +235,8 @@ func (c *Client) receive(res *sip.Response) {
 		c.silence()
 		c.wire = c.l.wire(c.ackFor(res))
 		c.req, c.cancel = nil, nil
-		c.l.put(c.flow, c.wire, nil)
+		c.state = completed // the last word of a far end that is unavailable is acknowledged
+		c.acknowledge()
 		c.enter(completed, c.reliably(c.l.t.D))
 		if user != nil {
 			user.Response(c, res)
@@ -299,7 +324,9 @@ func (c *Client) late(res *sip.Response) {
 	case res.IsSuccess():
 		c.tell(res)
 	case res.StatusCode >= 300:
-		c.l.write(c.flow, c.ackFor(res))
+		if ok, _ := c.leaves(); ok {
+			c.l.write(c.flow, c.ackFor(res))
+		}
 	case c.cancel == nil || !c.cancel.sent:
 		c.enter(failed, 64*c.l.t.T1) // time for the 487
 		if c.cancel == nil {
@@ -352,6 +379,9 @@ func (c *Client) sendCancel() {
 	}
 	req.SetBody(nil)
 	x := &Client{l: c.l, flow: c.flow, req: req, key: clientKey{c.key.branch, sip.CANCEL}, timeout: c.l.t.F}
+	if w, ok := c.user.(Way); ok {
+		x.user = walking{w}
+	}
 	x.start()
 	if c.state == proceeding {
 		c.stopTimers()

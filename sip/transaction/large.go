@@ -63,7 +63,7 @@ func (c *Client) fallBack(err error) bool {
 	c.l.join(c)
 	c.l.rename(c.flow, c.req)
 	c.wire = c.l.brief(c.req)
-	if c.l.put(c.flow, c.wire, c) != nil {
+	if c.put() != nil {
 		return false
 	}
 	c.sent, c.resend = true, c.l.t.T1

@@ -32,6 +32,7 @@ type Server struct {
 	limit    Alarm // 100 Trying; then Timer H, I, J or L
 	canceled *sip.Request
 	onCancel func(*sip.Request)
+	way      Way // until the final response, and for the 2xx to an INVITE that is repeated; nil: nothing is ever met
 }
 
 func (l *Layer) serve(key uint64, req *sip.Request, in transport.Incoming) *Server {
@@ -177,7 +178,7 @@ func (s *Server) respond(res *sip.Response) error {
 	case s.state == accepted && res.IsSuccess() && res.Via() != nil: // without one it was built of what is gone
 		// RFC 6026 section 7.1: the user repeats its 2xx, which it keeps, through us.
 		SetBody(res, res.Body())
-		return s.l.write(s.flow, res)
+		return s.write(res)
 	case s.state != proceeding:
 		return fmt.Errorf("%w: %d after a final response", ErrAnswered, res.StatusCode)
 	case !invite && res.StatusCode < 200 && res.StatusCode != 100:
@@ -189,7 +190,7 @@ func (s *Server) respond(res *sip.Response) error {
 	}
 	SetBody(res, res.Body())
 	if invite && res.IsSuccess() {
-		err := s.l.write(s.flow, res)
+		err := s.write(res)
 		s.l.let(s.wire)
 		s.wire = nil // RFC 6026: retransmitted INVITEs are absorbed, the user repeats its 2xx
 		s.ended()
@@ -202,7 +203,7 @@ func (s *Server) respond(res *sip.Response) error {
 	} else {
 		s.wire = s.l.wire(res)
 	}
-	err := s.l.put(s.flow, s.wire, nil)
+	err := s.put(s.wire)
 	if res.StatusCode < 200 {
 		if invite {
 			s.limit.Stop() // nobody needs a 100 any more
@@ -225,11 +226,11 @@ func (s *Server) respond(res *sip.Response) error {
 }
 
 // ended lets everything go that only matters before the final response.
-func (s *Server) ended() { s.req, s.canceled, s.onCancel = nil, nil, nil }
+func (s *Server) ended() { s.req, s.canceled, s.onCancel, s.way = nil, nil, nil, nil }
 
 // timerG repeats a refusal until its ACK comes. RFC 3261 section 17.2.1.
 func (s *Server) timerG() {
-	s.l.put(s.flow, s.wire, nil)
+	s.put(s.wire)
 	s.resend = min(2*s.resend, s.l.t.T2)
 	s.arm(&s.repeat, s.resend)
 }
@@ -251,7 +252,7 @@ func (s *Server) Drop() {
 // again takes a retransmission of the request.
 func (s *Server) again() {
 	if s.wire != nil && (s.state == proceeding || s.state == completed) {
-		s.l.put(s.flow, s.wire, nil)
+		s.put(s.wire)
 	}
 }
 

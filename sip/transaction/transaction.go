@@ -1,7 +1,7 @@
 // Package transaction is RFC 3261 section 17 with RFC 6026 and RFC 4320: client and server transactions as plain state machines.
 //
 // It has no goroutine and no lock: a Layer belongs to one Loop, everything happens on it, and order is kept. After the final response a transaction holds only
-// the bytes that retransmissions need. It imports sip/transport and, of foreign modules, sipgo's message types.
+// the bytes that retransmissions need. It imports internal/impair, sip/transport and, of foreign modules, sipgo's message types.
 package transaction
 
 import (
@@ -145,7 +145,7 @@ func (l *Layer) response(res *sip.Response, in transport.Incoming) {
 		l.user.Stray(res, in)
 		return
 	}
-	c.receive(res)
+	c.arrive(res, in)
 }
 
 func (l *Layer) request(req *sip.Request, in transport.Incoming) {

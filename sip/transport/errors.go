@@ -44,6 +44,14 @@ func classify(err, other error) error {
 	return wrap(other, err)
 }
 
+// Refusal is what a closed door gives, and Misidentified a handshake with who is not the one that was called: for what is to fail like that without being tried.
+func Refusal() error { return wrap(ErrRefused, ErrRefused) }
+
+// Misidentified is documented with Refusal.
+func Misidentified() error {
+	return fmt.Errorf("transport: %w: %w", ErrTLS, errors.New("the peer's certificate does not name it"))
+}
+
 func isTimeout(err error) bool {
 	var ne net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &ne) && ne.Timeout()
