@@ -36,8 +36,7 @@ var errRealPeople = errors.New("people and the log are taken away in a simulatio
 
 // Take implements drill.Hands.
 func (h *drillHands) Take(_ context.Context, gone []scenario.Taken, until time.Time) error {
-	apart := h.mode == scenario.Simulation || h.mode == scenario.Sandbox
-	if !apart && slices.ContainsFunc(gone, func(t scenario.Taken) bool { return t.Kind == scenario.Approver || t.Kind == scenario.Log }) {
+	if !h.n.expendable(h.mode) && slices.ContainsFunc(gone, func(t scenario.Taken) bool { return t.Kind == scenario.Approver || t.Kind == scenario.Log }) {
 		return errRealPeople
 	}
 	h.n.board.Set(gone, until, board.All)

@@ -21,6 +21,7 @@ func TestWhatIsNeverPlayed(t *testing.T) {
 			"without a play":                {ID: "01J"},
 			"without an id":                 {Play: p, Mode: scenario.Sandbox},
 			"in a mode that is not its own": {ID: "01J", Play: p, Mode: scenario.Full},
+			"as a sandbox, and it is none":  {ID: "01J", Play: p, Mode: scenario.Sandbox},
 			"as a canary":                   {ID: "01J", Play: s.bind("region-loss", nil), Mode: scenario.Canary},
 		} {
 			if _, err := s.node.playDrill(t.Context(), ask, nil, nil); err == nil {
@@ -28,12 +29,14 @@ func TestWhatIsNeverPlayed(t *testing.T) {
 			}
 		}
 		s.node.playing.Store(true)
-		if _, err := s.node.playDrill(t.Context(), drillAsk{ID: "01J", Play: p, Mode: scenario.Sandbox}, nil, nil); err != errDrilling {
+		if _, err := s.node.playDrill(t.Context(), drillAsk{ID: "01J", Play: p, Mode: scenario.Simulation}, nil, nil); err != errDrilling {
 			t.Errorf("beside another: %v", err)
 		}
-		h := s.node.hands(drillAsk{ID: "01J", Mode: scenario.Full})
-		if err := h.Take(t.Context(), p.Gone(time.Minute), time.Now().Add(drill.Lease)); err != errRealPeople {
-			t.Errorf("the log of production was taken: %v", err)
+		for _, m := range []scenario.Mode{scenario.Full, scenario.Sandbox} {
+			h := s.node.hands(drillAsk{ID: "01J", Mode: m})
+			if err := h.Take(t.Context(), p.Gone(time.Minute), time.Now().Add(drill.Lease)); err != errRealPeople {
+				t.Errorf("%s: the log of production was taken: %v", m, err)
+			}
 		}
 	})
 }

@@ -35,6 +35,20 @@ type drillPlayed struct {
 // errDrilling: two drills at once would each see what the other does.
 var errDrilling = errors.New("cordon: another drill is being played")
 
+// play plays in the mode that is asked for: beside this node, or on itself.
+func (n *Node) play(ctx context.Context, ask drillAsk, stop <-chan string, told func(drill.Step)) (drillPlayed, error) {
+	if ask.Mode == scenario.Sandbox && !n.expendable(ask.Mode) {
+		return n.playSandbox(ctx, ask, stop, told)
+	}
+	return n.playDrill(ctx, ask, stop, told)
+}
+
+// expendable says whether this node is one that a play of that mode may take everything from: a sandbox has somebody at its wire, and a simulation is in memory. A node in
+// production is neither, whatever it is asked.
+func (n *Node) expendable(m scenario.Mode) bool {
+	return m == scenario.Sandbox && n.drillSent != nil || m == scenario.Simulation && n.opts.Memory
+}
+
 // playDrill plays on this node itself: what is taken away is gone for all of its calls. It returns when everything is as before, or after the time that the scenario
 // gives for it; an error says that nothing was begun. stop ends the play with a reason, and so does ctx; told is told of its steps and must not block.
 func (n *Node) playDrill(ctx context.Context, ask drillAsk, stop <-chan string, told func(drill.Step)) (drillPlayed, error) {
@@ -43,6 +57,8 @@ func (n *Node) playDrill(ctx context.Context, ask drillAsk, stop <-chan string, 
 		return drillPlayed{}, errors.New("cordon: a drill without an id or a play")
 	case ask.Mode == scenario.Canary:
 		return drillPlayed{}, errors.New("cordon: a canary takes away for a share of calls, and this would be for all of them")
+	case ask.Mode != scenario.Full && !n.expendable(ask.Mode):
+		return drillPlayed{}, fmt.Errorf("cordon: a %s on a node that is none: it would be played on production", ask.Mode)
 	case !slices.Contains(ask.Play.Modes, ask.Mode):
 		return drillPlayed{}, fmt.Errorf("cordon: the scenario %s may not run as %s", ask.Play.Name, ask.Mode)
 	}
