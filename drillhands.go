@@ -12,6 +12,7 @@ import (
 	"github.com/cordonsip/cordon/drill/scenario"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/routing"
+	"github.com/cordonsip/cordon/routing/desk"
 )
 
 // drillHands take things away in the node's own view: the board for what is met on the wire, the policy for the law. Both are leases.
@@ -21,6 +22,7 @@ type drillHands struct {
 	reason string // in entries of what is put back
 
 	active map[string]routing.Active // as the play began
+	desk   *desk.Book                // what people had decided by then
 	table  *healthcheck.Table
 	called bool              // the health of before was asked back
 	why    map[string]string // why a route could not go back, the last time it was tried
@@ -28,7 +30,7 @@ type drillHands struct {
 
 // hands remembers the node as it is.
 func (n *Node) hands(ask drillAsk) *drillHands {
-	return &drillHands{n: n, mode: ask.Mode, reason: "the end of the drill " + ask.ID, active: n.router.Active(), table: n.checker.Table(), why: map[string]string{}}
+	return &drillHands{n: n, mode: ask.Mode, reason: "the end of the drill " + ask.ID, active: n.router.Active(), desk: n.router.Desk(), table: n.checker.Table(), why: map[string]string{}}
 }
 
 // errRealPeople: a word that somebody gave on a real ticket counts, drill or not, and what the log of production must hold it holds.
@@ -58,7 +60,7 @@ func (h *drillHands) AsBefore(ctx context.Context) (bool, string) {
 	var not []string
 	for route, is := range n.router.Active() {
 		was, known := h.active[route]
-		if !known || was.Party == "" || is.Party == was.Party && is.Held == was.Held {
+		if !known || was.Party == "" || h.decided(route) || is.Party == was.Party && is.Held == was.Held {
 			continue
 		}
 		why := fmt.Sprintf("route %s uses %s, and used %s", route, orNobody(is.Party), was.Party)
@@ -73,6 +75,13 @@ func (h *drillHands) AsBefore(ctx context.Context) (bool, string) {
 	}
 	slices.Sort(not)
 	return len(not) == 0, strings.Join(not, "; ")
+}
+
+// decided says whether people switched a route, or let it back, since the play began: that counts, and is not taken back.
+func (h *drillHands) decided(route string) bool {
+	was, pinned := h.desk.Pin(route)
+	is, pins := h.n.router.Desk().Pin(route)
+	return pins != pinned || is != was
 }
 
 // back tries to send a route back to where it was.

@@ -42,7 +42,7 @@ type drillWatch struct {
 	cpu     float64
 }
 
-// watch begins to look. The play's own acts bear the word by in the log.
+// watch begins to look.
 func (n *Node) watch(ctx context.Context, ask drillAsk, c *drillCaller) (*drillWatch, error) {
 	start := observe.Start{At: time.Now(), Targets: map[string]string{}}
 	for _, list := range n.checker.Table().ByParty {

@@ -38,7 +38,7 @@ func observer(t *testing.T, name string) *Observer {
 	if len(probs) > 0 {
 		t.Fatal(probs)
 	}
-	return New(p, Start{At: start, By: "rule:drill", Targets: map[string]string{"fra/a/udp/10.10.0.10:5060": "up", "fra/b/udp/10.10.0.11:5060": "up", "zrh/a/udp/10.20.0.10:5060": "up"}})
+	return New(p, Start{At: start, Targets: map[string]string{"fra/a/udp/10.10.0.10:5060": "up", "fra/b/udp/10.10.0.11:5060": "up", "zrh/a/udp/10.20.0.10:5060": "up"}})
 }
 
 var seq uint64
@@ -107,7 +107,6 @@ func TestWhatIsNoPartOfThePlay(t *testing.T) {
 		"the end of one":                  {"region-loss", 10, audit.Severed{What: "trunk", Name: "carrier", Back: true}, ""},
 		"a suspension":                    {"region-loss", 10, audit.LawSuspended{Instrument: "CH-2000"}, "an instrument was suspended: CH-2000"},
 		"a switch by a person":            {"region-loss", 10, audit.RouteSwitched{Route: "line", By: "p1"}, "somebody switched the route line"},
-		"one by the play":                 {"region-loss", 10, audit.RouteSwitched{Route: "line", By: "rule:drill"}, ""},
 		"another configuration":           {"region-loss", 10, audit.PolicyApplied{Cause: "reload"}, "another configuration is in force"},
 		"the law of the play":             {"region-loss", 10, audit.PolicyApplied{Cause: "drill"}, ""},
 		"a body that nobody can read":     {"region-loss", 10, audit.Raw{What: audit.KindHealthChanged, Body: json.RawMessage(`[]`)}, ""},
