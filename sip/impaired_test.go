@@ -119,6 +119,24 @@ func TestACallForHelpMeetsNothing(t *testing.T) {
 	}
 }
 
+// Whoever called for help and hangs up while it rings is heard, too.
+func TestACallForHelpIsCancelled(t *testing.T) {
+	drilled(t, func(w *world, b *board.Board) {
+		w.help()
+		gone(b, board.All, scenario.Blackhole, "carrier", "fra")
+		w.carrier.dial112("sos")
+		in := w.fra.request(msg.INVITE)
+		w.fra.reply(in, 180, "")
+		w.carrier.status(180)
+		w.carrier.write(strings.Replace(w.carrier.compose("CANCEL", "sip:112@edge.example", "sos", 1, "", ""), "sosCANCEL1", "sosINVITE1", 1))
+		w.carrier.status(200)
+		w.carrier.status(487)
+		w.fra.reply(w.fra.request(msg.CANCEL), 200, "")
+		w.fra.reply(in, 487, "")
+		w.fra.request(msg.ACK)
+	})
+}
+
 // In scope Own nothing of production meets anything: not its calls, not its probes, not what its parties send. What is the drill's own does, and health hears nothing of it.
 func TestScopeOwn(t *testing.T) {
 	for name, c := range map[string]struct {
