@@ -37,7 +37,7 @@ places:
   - {prefix: 10.10.0.0/16, region: aws:eu-central-1, contract: c}
   - {prefix: 10.20.0.0/16, region: aws:eu-central-2, contract: c}
   - {prefix: 10.40.0.0/16, region: aws:us-east-1, contract: c}
-dns: {servers: [10.5.0.53]}
+dns: {servers: [10.5.0.53], min_ttl: 30s}
 listeners:
   - {transport: udp, address: "10.5.0.10:5060"}
 trunks:
