@@ -88,6 +88,7 @@ type Node struct {
 	clock     *clockWatch
 	archive   *archive
 	reviews   *reviews
+	drills    *drillKeeper
 	answers   *answerLog
 	places    *placeKeeper
 	inventory *inventoryKeeper
@@ -206,6 +207,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run("inventory", n.inventory.Run)
 	n.run("incidents", n.incidents.Run)
 	n.run("reviews", n.reviews.Run)
+	n.run("drills", n.drills.Run)
 	n.run("notify", n.notifier.Run)
 	if n.spans != nil {
 		n.run("spans", n.spans.Run)

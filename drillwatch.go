@@ -266,4 +266,5 @@ func (n *Node) delivered(channel string, x notify.Notice) {
 	if o := n.noticed.Load(); o != nil {
 		o.Noticed(measure.Notice{At: time.Now(), Channel: channel, Kind: string(x.Kind)})
 	}
+	n.drills.delivered(channel, x)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/cordonsip/cordon/admin"
@@ -159,6 +160,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 	if n.reviews, err = newReviews(n); err != nil {
 		return err
 	}
+	n.drills = newDrills(n)
 	if err := n.buildNotify(c); err != nil {
 		return err
 	}
@@ -241,7 +243,11 @@ func (n *Node) channels(c *configs.Config) ([]notify.Routed, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, notify.Routed{Channel: ch, Kinds: p.Kinds, Rate: notify.Rate{Burst: p.Burst, Every: p.Every}})
+		kinds := p.Kinds
+		if len(kinds) > 0 && slices.Contains(c.Drills.Channels, p.Name) {
+			kinds = append(slices.Clip(kinds), "drill.*")
+		}
+		out = append(out, notify.Routed{Channel: ch, Kinds: kinds, Rate: notify.Rate{Burst: p.Burst, Every: p.Every}})
 	}
 	return out, nil
 }
@@ -262,7 +268,7 @@ func (n *Node) buildAPI(c *configs.Config) error {
 		LogMayFail: func() bool { return n.cfg.Load().Log.OnLogFailure == "continue_with_gap" }, People: n.peopleByPseudonym,
 	}
 	cfg.Readiness, cfg.Law = n.outlook.readiness, asker{n}
-	cfg.Reviews = n.reviews
+	cfg.Reviews, cfg.Drills, cfg.LastDrills = n.reviews, n.drills, n.drills.Last
 	cfg.RotateKey = n.rotateKey
 	cfg.Charters = n.charters
 	if n.book != nil {
@@ -281,8 +287,14 @@ func (n *Node) buildAPI(c *configs.Config) error {
 	return err
 }
 
-// lastTest is the end of the last completed full drill. No room of this version runs drills, so none ever was.
-func (n *Node) lastTest() (time.Time, bool) { return time.Time{}, false }
+// lastTest is the end of the last full drill that ran to its end.
+func (n *Node) lastTest() (time.Time, bool) {
+	t := n.drills.Last().Full
+	if t == nil {
+		return time.Time{}, false
+	}
+	return t.End, true
+}
 
 func (n *Node) credentials() []admin.Credential {
 	list := n.cfg.Load().People

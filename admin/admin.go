@@ -133,8 +133,9 @@ type Config struct {
 	// Request asks the gate for a grant in a person's name; nil: nobody can.
 	Request func(ctx context.Context, q GrantRequest, by string) (approval.Ticket, error)
 	// Readiness looks ahead; nil: nobody does.
-	Readiness func() Readiness
-	LastTest  func() (time.Time, bool) // end of the last completed full drill
+	Readiness  func() Readiness
+	LastTest   func() (time.Time, bool) // end of the last full drill that ran to its end
+	LastDrills func() DrillTests        // nil: nobody keeps drills
 	// Forget destroys the salt of a call or the directory entry of a person, after the log has it.
 	Forget func(ctx context.Context, f Forget, by string) error
 	// Archive keeps legal holds and the classes of retention; nil: nobody can ask.

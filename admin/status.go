@@ -29,7 +29,11 @@ type StatusDocument struct {
 	RegionSecondary  *string  `json:"region_secondary"`
 	LatencyMS        *float64 `json:"latency_ms"`
 	LastFailoverTest *string  `json:"last_failover_test"`
-	Why              string   `json:"why"`
+	// LastFailoverOutcome is what became of it: passed or failed. Only a drill of mode full that ran to its end counts; others have fields of their own.
+	LastFailoverOutcome *string    `json:"last_failover_test_outcome"`
+	LastCanaryDrill     *DrillTest `json:"last_canary_drill"`
+	LastSandboxDrill    *DrillTest `json:"last_sandbox_drill"`
+	Why                 string     `json:"why"`
 	// PolicyHeld is a wider policy that waits for people; left out when none does. What was accepted goes on, so it is no degradation.
 	PolicyHeld *HeldNote `json:"policy_held,omitempty"`
 	// FailoverReady says whether the next failover of every route would be lawful and could be carried out; null while nobody looked.
@@ -102,6 +106,12 @@ func (s *Server) Document() StatusDocument {
 	if t, ok := s.c.LastTest(); ok {
 		text := t.UTC().Format(time.RFC3339)
 		d.LastFailoverTest = &text
+	}
+	if s.c.LastDrills != nil {
+		last := s.c.LastDrills()
+		if d.LastCanaryDrill, d.LastSandboxDrill = last.Canary, last.Sandbox; last.Full != nil {
+			d.LastFailoverOutcome = &last.Full.Outcome
+		}
 	}
 	d.PolicyHeld = s.heldNote()
 	return d

@@ -137,6 +137,8 @@ type DrillStarted struct {
 	Bounds    DrillBounds     `json:"guardrails"`
 	Guards    []DrillGuard    `json:"guards"`
 	Parties   []DrillParty    `json:"third_parties,omitempty"`
+	// Before is the party that each route uses, so that a run after a crash can put them back.
+	Before map[string]string `json:"routes_before,omitempty"`
 }
 
 // DrillStep is one thing that happened in a drill.

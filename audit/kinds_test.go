@@ -134,7 +134,7 @@ func drillExamples(at time.Time) []Event {
 		DrillAnnounced{Drill: "01DRILL", Scenario: "region-loss", Title: "The region is gone", Mode: "canary_percent", Route: "inbound", Begins: at, Ends: at.Add(time.Hour), Channels: []string{"duty"}},
 		DrillStarted{
 			DrillPlan: plan, Tester: "p-a", Approvals: []DrillApproved{word}, Window: &DrillWindow{Name: "night", From: at, Until: at.Add(time.Hour), Volume: "3 calls of 100"}, Announced: at, Ends: at.Add(time.Hour),
-			Bounds: DrillBounds{Throttle: 2.5, Canary: 5, Aborts: []string{"failures 5%"}}, Guards: guards, Parties: []DrillParty{{Party: "fra", Name: "Example AG", LEI: "529900EXAMPLEBANK046", Role: "contact_centre"}},
+			Bounds: DrillBounds{Throttle: 2.5, Canary: 5, Aborts: []string{"failures 5%"}}, Guards: guards, Parties: []DrillParty{{Party: "fra", Name: "Example AG", LEI: "529900EXAMPLEBANK046", Role: "contact_centre"}}, Before: map[string]string{"inbound": "fra"},
 		},
 		DrillStep{Drill: "01DRILL", At: at, Word: "taken", What: "region fra: blackhole"},
 		DrillEnded{

@@ -94,6 +94,8 @@ type Book struct {
 	Lever   *Lever          `json:"lever"`   // nil: nobody ever moved it
 	Told    map[string]bool `json:"told"`    // reminders
 	Texts   map[string]bool `json:"texts"`   // digests of scenarios whose text the log has whole
+	Reload  string          `json:"reload"`  // pseudonym of who put the configuration in force; "": nobody's name is known
+	Accept  string          `json:"accept"`  // and of who had its policy accepted
 	Since   time.Time       `json:"since"`   // of the first start of the node: what the calendar counts from where nothing was ever drilled
 }
 
@@ -104,7 +106,19 @@ func NewBook() *Book { return &Book{Told: map[string]bool{}, Texts: map[string]b
 func (b *Book) Whole() bool { return b.Told != nil && b.Texts != nil }
 
 // Wanted says which entries a book reads.
-func Wanted(k audit.Kind) bool { return k.OfDrills() || k == audit.KindNodeStarted }
+func Wanted(k audit.Kind) bool {
+	return k.OfDrills() || k == audit.KindNodeStarted || k == audit.KindPolicyApplied || k == audit.KindPolicyAccepted
+}
+
+// Configurers are the people by whose acts the configuration is as it is, as far as the log knows: none of them tests by it.
+func (b *Book) Configurers() (out []string) {
+	for _, who := range []string{b.Reload, b.Accept} {
+		if who != "" && !slices.Contains(out, who) {
+			out = append(out, who)
+		}
+	}
+	return out
+}
 
 // Get finds a drill; nil: the book has none of that id.
 func (b *Book) Get(id string) *Drill {
@@ -174,6 +188,14 @@ func (b *Book) take(e audit.Entry, ev audit.Event) error {
 		if b.Since.IsZero() {
 			b.Since = e.Time
 		}
+		return nil
+	case audit.PolicyApplied:
+		if ev.Cause == "reload" {
+			b.Reload = ev.By
+		}
+		return nil
+	case audit.PolicyAccepted:
+		b.Accept = ev.By
 		return nil
 	case audit.DrillScenario:
 		if ev.Piece == ev.Of { // pieces of one text stand in order

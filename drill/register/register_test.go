@@ -135,6 +135,12 @@ func TestTheLeverAndTheTexts(t *testing.T) {
 	if _, is := l.b.Forbidden(); is {
 		t.Error("it is allowed again")
 	}
+	l.put(audit.PolicyApplied{Cause: "reload", By: "p-a"}, "")
+	l.put(audit.PolicyAccepted{By: "p-b"}, "")
+	l.put(audit.PolicyApplied{Cause: "grant", By: "p-c"}, "") // opens a way, and changes no file
+	if got := strings.Join(l.b.Configurers(), " "); got != "p-a p-b" {
+		t.Errorf("made by %q", got)
+	}
 	l.put(audit.DrillScenario{Digest: "d1", Piece: 1, Of: 2}, "")
 	if l.b.Texts["d1"] {
 		t.Error("half of a text is none")
