@@ -98,6 +98,7 @@ type Node struct {
 	outlook   *outlook
 	desk      *desk.Desk
 	router    *routing.Router
+	views     *views     // production's, and that of a canary drill
 	cutting   sync.Mutex // one cut, or its end, at a time
 	ruling    sync.Mutex // rules are swapped by one at a time: a reload, a changed number table
 	relay     *media.Relay

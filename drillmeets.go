@@ -28,7 +28,7 @@ func (n *Node) met(until time.Time) error {
 
 // mediaImpaired is what a drill takes away of the media of a leg.
 func (n *Node) mediaImpaired(l *media.Leg) impair.Effect {
-	return n.board.Target(l.Party, l.Member, l.Purpose == sovereign.Drill)
+	return n.board.Target(l.Party, l.Member, l.Drilled || l.Purpose == sovereign.Drill)
 }
 
 // namesImpaired is what the questions for the names of a party meet.

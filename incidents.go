@@ -78,7 +78,7 @@ func (f field) Party(name string) (incident.Party, bool) {
 func (f field) Live() []string {
 	var out []string
 	for _, c := range f.n.edge.Calls() {
-		if c.Purpose != sovereign.Drill.String() && c.Purpose != sovereign.SyntheticProbe.String() {
+		if c.Drill == "" && c.Purpose != sovereign.Drill.String() && c.Purpose != sovereign.SyntheticProbe.String() {
 			out = append(out, c.Ref)
 		}
 	}

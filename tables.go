@@ -92,6 +92,7 @@ func (w *tableWatch) take(ctx context.Context, t configs.Table, data []byte) {
 	}
 	w.node.ruling.Lock() // a reload may have brought other rules meanwhile: the table goes into those in force
 	defer w.node.ruling.Unlock()
+	w.node.views.changed()
 	rules, _, err := t.Put(w.node.router.Rules(), data)
 	if err == nil {
 		err = w.node.router.Reload(rules)

@@ -142,10 +142,11 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		return err
 	}
 	n.relay.Stock(announcements(c))
+	n.views = &views{n: n}
 	n.edge, err = sip.New(sip.Config{
 		Listeners: n.sipListeners(), Dial: n.streams(c), Scanners: c.Guard.Scanners,
-		Fence: n.fence, Table: n.checker.Table, Bind: n.checker.Bind, Enrolled: n.checker.Enrolled,
-		Parties: n.profiles(c), Planner: n.router, AsksForHelp: n.router.AsksForHelp, Outcome: n.checker.Outcome, Try: n.checker.Try, Spend: n.gate.Spend, Refund: n.gate.Refund,
+		Fence: n.fence, Table: n.checker.Table, Bind: n.views.bound, Enrolled: n.views.enrolled,
+		Parties: n.profiles(c), Planner: n.views, AsksForHelp: n.router.AsksForHelp, Outcome: n.views.outcome, Try: n.views.try, Left: n.views.left, Spend: n.gate.Spend, Refund: n.gate.Refund,
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.tap,
 		Endpoint: n.endpoint, RTTMin: n.rttMin, Evidence: n.places.proven, MediaEvidence: n.places.mediaProofs, Trace: n.book, Outlive: n.outlives(), Announcements: c.Announcements,
@@ -463,6 +464,7 @@ func (n *Node) applyParts(c *configs.Config) error {
 	channels, err := n.channels(c)
 	n.ruling.Lock()
 	defer n.ruling.Unlock()
+	n.views.changed()
 	n.relay.Stock(announcements(c)) // before anybody names one
 	n.edge.Announce(c.Announcements)
 	n.incidents.Reload(c.Incidents)

@@ -374,6 +374,29 @@ func TestTheOverviewReadsALongLogFromNearItsEnd(t *testing.T) {
 	}
 }
 
+// mixed is a log with failovers of production and of a canary drill.
+type mixed struct {
+	audit.Log
+	list []audit.Entry
+}
+
+func (m *mixed) Size() uint64 { return uint64(len(m.list)) }
+
+func (m *mixed) Entries(_ context.Context, from uint64, limit int) ([]audit.Entry, error) {
+	return m.list[from:min(from+uint64(limit), m.Size())], nil
+}
+
+func TestADrillIsNoneOfTheNewestFailovers(t *testing.T) {
+	l := &mixed{list: []audit.Entry{{Kind: audit.KindFailoverApplied, Body: []byte(`{"route":"in","to":"zrh"}`)}}}
+	for range recentKept {
+		l.list = append(l.list, audit.Entry{Kind: audit.KindFailoverApplied, Seq: l.Size(), Body: []byte(`{"route":"in","to":"par","drill":"d1"}`)})
+	}
+	var n recent
+	if got, err := n.last(t.Context(), l); err != nil || len(got) != 1 || got[0].To != "zrh" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestProofsAreBase64(t *testing.T) {
 	d := open(t)
 	d.fill(t, 2)

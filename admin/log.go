@@ -192,6 +192,9 @@ func (n *recent) last(ctx context.Context, l audit.Log) ([]FailoverView, error) 
 			if err := json.Unmarshal(e.Body, &v.Failover); err != nil {
 				return slices.Clone(n.list), err
 			}
+			if v.Drill != "" {
+				continue // done in the view of a canary drill: no route of production changed
+			}
 			n.list = append(n.list, v)
 		}
 		n.list = n.list[max(0, len(n.list)-recentKept):]

@@ -145,6 +145,7 @@ type HealthChanged struct {
 	From   string `json:"from"`
 	To     string `json:"to"`
 	Why    string `json:"why"`
+	Drill  string `json:"drill,omitempty"` // the canary drill in whose view it is so; production's health is what it was
 }
 
 // AnswersMoved says that the DNS answers of a party changed their place.
@@ -169,6 +170,7 @@ type Failover struct {
 	Why     string   `json:"why"`
 	Ticket  string   `json:"ticket,omitempty"`
 	Health  []string `json:"health,omitempty"` // the transitions that caused it
+	Drill   string   `json:"drill,omitempty"`  // the canary drill in whose view it was done; production's route is what it was
 }
 
 // ApprovalNotified says that people were told of a ticket, or why not.

@@ -23,7 +23,7 @@ func examples() []Event {
 	call := "20261120-00112233445566778899aabbccddeeff"
 	f := Failover{
 		Trunk: "carrier-de", Route: "inbound", From: "fra", To: "zrh", Region: "aws:eu-central-2", Country: "CH", Verdict: "permit",
-		Ground: "adequate", Why: "fra is down", Ticket: "t1", Health: []string{"fra-1 up to down: silent"},
+		Ground: "adequate", Why: "fra is down", Ticket: "t1", Health: []string{"fra-1 up to down: silent"}, Drill: "d1",
 	}
 	as := func(k Kind) Failover { g := f; g.What = k; return g }
 	move := Move{T: at, Plane: "media", From: "192.0.2.1:4000", To: "192.0.2.2:4000", Cause: "reinvite", Allowed: true, Ground: "in_eea"}
@@ -38,7 +38,7 @@ func examples() []Event {
 		ReloadRefused{By: "p-a", Errors: []string{"line 3: unknown key"}},
 		LawSuspended{Instrument: "(EU) 2023/1795", Since: at, Reason: "annulled", KeyID: "k1"},
 		SuspensionRefused{Errors: []string{"line 2: no key k9 is configured"}},
-		HealthChanged{Target: "fra-1", Party: "fra", From: "up", To: "down", Why: "3 probes silent"},
+		HealthChanged{Target: "fra-1", Party: "fra", From: "up", To: "down", Why: "3 probes silent", Drill: "d1"},
 		AnswersMoved{Party: "fra", Host: "sip.example", Before: []string{"203.0.113.7 DE permit"}, After: []string{"203.0.113.8 US deny"}},
 		PlaceContradicted{
 			Party: "fra", Addr: "192.0.2.1", Region: "aws:eu-central-1", Countries: []string{"DE"}, Standing: "contradicted", Effect: "held", Plane: "media", Why: "w",
@@ -191,7 +191,7 @@ func exampleReceipt(at time.Time, call string, move Move) Receipt {
 	return Receipt{
 		CallRef: call, Session: "a;remote=b", Direction: "inbound", Purpose: "production", TInvite: at, TAnswer: at.Add(time.Second), TEnd: at.Add(time.Minute),
 		PartyA: PartyRef{Ref: "aa", Country: "+49"}, PartyB: PartyRef{Ref: "bb", Country: "+41"}, Trunk: "carrier-de", EdgeGroup: "zrh",
-		RouteReason: "gated_failover", GateDecision: "t1", Incident: "i1",
+		RouteReason: "gated_failover", GateDecision: "t1", Incident: "i1", Drill: "d1",
 		Hops:      []ReceiptHop{exampleHop(at)},
 		Attempts:  []Attempt{{Party: "fra", Target: "fra-1", Region: "aws:eu-central-1", Country: "DE", Verdict: "permit", Ground: "in_eea", At: at, TookMS: 2000, Result: "silent", Fallback: "plain", Drill: "blackhole"}},
 		Packets:   map[string]uint64{"CH": 3000, "DE": 3001},

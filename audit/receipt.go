@@ -24,6 +24,7 @@ type Receipt struct {
 	RouteReason  string            `json:"route_reason"` // primary | auto_failover | gated_failover | drill | failback | emergency
 	GateDecision string            `json:"gate_decision_id,omitempty"`
 	Incident     string            `json:"incident_id,omitempty"`
+	Drill        string            `json:"drill,omitempty"` // the canary drill whose view the call was planned in
 	Hops         []ReceiptHop      `json:"hops"`
 	Attempts     []Attempt         `json:"attempts"` // every target tried, in order, the refused ones with their ground
 	Packets      map[string]uint64 `json:"packets_per_country"`

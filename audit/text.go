@@ -268,6 +268,7 @@ func (r *Receipt) text(t *text) {
 	t.str(`,"route_reason":`, r.RouteReason)
 	t.some(`,"gate_decision_id":`, r.GateDecision)
 	t.some(`,"incident_id":`, r.Incident)
+	t.some(`,"drill":`, r.Drill)
 	list(t, `,"hops":`, r.Hops, hopText)
 	list(t, `,"attempts":`, r.Attempts, attemptText)
 	t.counts(`,"packets_per_country":`, r.Packets)

@@ -56,6 +56,7 @@ type Checker struct {
 	mu      sync.Mutex
 	parties map[string]*party
 	doubt   doubt
+	sure    bool            // never in doubt of itself: see Shadow
 	dirty   map[string]bool // parties whose part of the table is old
 
 	told struct {

@@ -23,7 +23,7 @@ func (c *Checker) doubts(now time.Time, s Settings) string {
 	if !c.doubt.until.IsZero() {
 		return c.doubtWords()
 	}
-	if c.doubt.spent || !c.mostSilent(now) {
+	if c.sure || c.doubt.spent || !c.mostSilent(now) {
 		return ""
 	}
 	c.doubt.until = now.Add(time.Duration(s.Fall) * s.Interval)

@@ -163,6 +163,7 @@ type Prober interface {
 // Outcome is what a real call met at a target.
 type Outcome struct {
 	Target     string // ID
+	Drill      string // the canary drill in whose view the call was planned: it says nothing of the target beyond that view; "": of production
 	Alive      bool   // any answer that shows a working peer
 	Busy       bool   // 503: reachable, unwilling
 	RetryAfter time.Duration

@@ -247,6 +247,7 @@ type attempt struct {
 type brief struct {
 	Direction string         `json:"direction"`
 	Purpose   string         `json:"purpose"`
+	Drill     string         `json:"drill"`
 	Invite    time.Time      `json:"t_invite"`
 	Answer    time.Time      `json:"t_answer"`
 	End       time.Time      `json:"t_end"`
@@ -321,6 +322,10 @@ func (c *counter) receipt(e audit.Entry) error {
 	if !unplanned(b.Purpose) {
 		return nil
 	}
+	if b.Drill != "" { // what became of it was planned, but for where it went
+		c.m.Violations += one(b.Overall == "violation" && (within(c.windows, b.Invite) || within(c.windows, b.End)))
+		return nil
+	}
 	began := within(c.windows, b.Invite)
 	a := attempt{at: b.Invite, end: b.End, answered: !b.Answer.IsZero(), failed: began && b.failed()}
 	a.dropped = a.answered && b.Outcome.EndedBy == "edge" && within(c.windows, b.End)
@@ -362,7 +367,7 @@ func stepOf(e audit.Entry) string {
 	switch e.Kind {
 	case audit.KindFailoverApplied, audit.KindFailback, audit.KindFailoverHeld, audit.KindFailoverRefused:
 		var f audit.Failover
-		if json.Unmarshal(e.Body, &f) != nil {
+		if json.Unmarshal(e.Body, &f) != nil || f.Drill != "" {
 			return ""
 		}
 		words := map[audit.Kind]string{

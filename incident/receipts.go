@@ -35,7 +35,7 @@ func (b *book) covers(now time.Time) []cover {
 // is not in it. It takes one load and no lock.
 func (f *Follower) Of(r *audit.Receipt) string {
 	list := f.covered.Load()
-	if list == nil || len(*list) == 0 || !unplanned(r.Purpose) {
+	if list == nil || len(*list) == 0 || !unplanned(r.Purpose) || r.Drill != "" {
 		return ""
 	}
 	other := ""

@@ -193,6 +193,9 @@ func seeHealth(m *memory, e audit.Entry) error {
 	if err := json.Unmarshal(e.Body, &ev); err != nil {
 		return err
 	}
+	if ev.Drill != "" { // production's health is what it was
+		return nil
+	}
 	m.Targets[ev.Target] = health{ev.To, ev.Party, e.Time, e.Seq}
 	return nil
 }
@@ -241,6 +244,7 @@ func seeReceipt(m *memory, e audit.Entry) error {
 	var r struct {
 		CallRef string    `json:"call_ref"`
 		Purpose string    `json:"purpose"`
+		Drill   string    `json:"drill"`
 		Overall string    `json:"overall"`
 		Invite  time.Time `json:"t_invite"`
 		End     time.Time `json:"t_end"`
@@ -250,13 +254,13 @@ func seeReceipt(m *memory, e audit.Entry) error {
 	}
 	real := unplanned(r.Purpose)
 	if s, ok := m.Dead[r.CallRef]; ok {
-		if s.End = e.Time; real {
+		if s.End = e.Time; real && r.Drill == "" {
 			m.Dead[r.CallRef] = s
 		} else {
 			delete(m.Dead, r.CallRef)
 		}
 	}
-	if r.Overall == "violation" && real {
+	if r.Overall == "violation" && real { // also of a caller in a canary drill: nothing excuses that
 		m.hit(causeResidency, e.Seq, hit{r.Invite, r.End, e.Time, 1})
 	}
 	return nil

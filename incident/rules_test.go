@@ -16,6 +16,19 @@ func receipt(ref, purpose, overall string) audit.Event {
 	return audit.Receipt{CallRef: ref, Purpose: purpose, Overall: overall, TInvite: now.Add(-time.Minute), TEnd: now}
 }
 
+// drilled is the same in the view of a canary drill.
+func drilled(ev audit.Event) audit.Event {
+	switch e := ev.(type) {
+	case audit.HealthChanged:
+		e.Drill = "d1"
+		return e
+	case audit.Receipt:
+		e.Drill = "d1"
+		return e
+	}
+	return ev
+}
+
 func calls(n int) (refs []string) {
 	for i := range n {
 		refs = append(refs, fmt.Sprintf("c%d", i))
@@ -30,16 +43,22 @@ func TestRules(t *testing.T) {
 		events []audit.Event
 		want   []string
 	}{
-		"a region is down":                  {nil, []audit.Event{down("fra/a", "fra"), down("fra/b", "fra")}, []string{"opened region aws:eu-central-1"}},
-		"one target of it is":               {nil, []audit.Event{down("fra/a", "fra"), up("fra/b", "fra")}, nil},
-		"one target of it, and one unheard": {nil, []audit.Event{down("fra/a", "fra")}, nil},
-		"it is back at once":                {nil, []audit.Event{down("fra/a", "fra"), down("fra/b", "fra"), up("fra/a", "fra")}, nil},
-		"a node was restarted":              {nil, []audit.Event{down("fra/a", "fra"), down("fra/b", "fra"), audit.NodeStarted{}}, nil},
-		"a trunk is lost":                   {nil, []audit.Event{down("carrier/a", "carrier"), down("carrier/b", "carrier")}, []string{"opened trunk carrier"}},
-		"half a trunk is":                   {nil, []audit.Event{down("carrier/a", "carrier"), up("carrier/b", "carrier")}, nil},
-		"media is dead on three of ten":     {calls(10), []audit.Event{dead("c0"), dead("c1"), dead("c2")}, []string{"opened media", "updated recovered"}},
-		"on two of ten, which is the share": {calls(10), []audit.Event{dead("c0"), dead("c1")}, nil},
-		"on four of four, which is few":     {calls(4), []audit.Event{dead("c0"), dead("c1"), dead("c2"), dead("c3")}, nil},
+		"a region is down to a canary drill": {nil, []audit.Event{drilled(down("fra/a", "fra")), drilled(down("fra/b", "fra"))}, nil},
+		"a region is back to a canary drill": {nil, []audit.Event{down("fra/a", "fra"), down("fra/b", "fra"), drilled(up("fra/a", "fra"))}, []string{"opened region aws:eu-central-1"}},
+		"on three of a canary drill that ended for it": {calls(2), []audit.Event{
+			dead("d0"), dead("d1"), dead("d2"), drilled(receipt("d0", "production", "compliant")), drilled(receipt("d1", "production", "compliant")), drilled(receipt("d2", "production", "compliant")),
+		}, nil},
+		"a caller in a canary drill left the places": {nil, []audit.Event{drilled(receipt("1", "production", "violation"))}, []string{"opened residency"}},
+		"a region is down":                           {nil, []audit.Event{down("fra/a", "fra"), down("fra/b", "fra")}, []string{"opened region aws:eu-central-1"}},
+		"one target of it is":                        {nil, []audit.Event{down("fra/a", "fra"), up("fra/b", "fra")}, nil},
+		"one target of it, and one unheard":          {nil, []audit.Event{down("fra/a", "fra")}, nil},
+		"it is back at once":                         {nil, []audit.Event{down("fra/a", "fra"), down("fra/b", "fra"), up("fra/a", "fra")}, nil},
+		"a node was restarted":                       {nil, []audit.Event{down("fra/a", "fra"), down("fra/b", "fra"), audit.NodeStarted{}}, nil},
+		"a trunk is lost":                            {nil, []audit.Event{down("carrier/a", "carrier"), down("carrier/b", "carrier")}, []string{"opened trunk carrier"}},
+		"half a trunk is":                            {nil, []audit.Event{down("carrier/a", "carrier"), up("carrier/b", "carrier")}, nil},
+		"media is dead on three of ten":              {calls(10), []audit.Event{dead("c0"), dead("c1"), dead("c2")}, []string{"opened media", "updated recovered"}},
+		"on two of ten, which is the share":          {calls(10), []audit.Event{dead("c0"), dead("c1")}, nil},
+		"on four of four, which is few":              {calls(4), []audit.Event{dead("c0"), dead("c1"), dead("c2"), dead("c3")}, nil},
 		"on three that live again": {calls(10), []audit.Event{
 			dead("c0"), dead("c1"), dead("c2"), audit.MediaSilent{CallRef: "c0", State: "alive"}, audit.MediaSilent{CallRef: "c1", State: "alive"},
 		}, nil},

@@ -67,6 +67,7 @@ const (
 type Leg struct {
 	Party    string // the fence judges media addresses for it
 	Member   string // of the party; "": nobody knows which one. A drill may take one away
+	Drilled  bool   // a drill has it among its own
 	Purpose  sovereign.Purpose
 	Security Security
 	Suites   []Suite // allowed, in order of preference; nil means all

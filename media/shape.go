@@ -41,7 +41,7 @@ const maxShapes = 1024
 // same says whether two legs look the same, field by field.
 func (l *Leg) same(o *Leg) bool {
 	return l.Party == o.Party && l.Member == o.Member && l.Purpose == o.Purpose && l.Security == o.Security && slices.Equal(l.Suites, o.Suites) && l.Codecs.same(&o.Codecs) &&
-		l.Digits == o.Digits && l.Informs == o.Informs && l.Feedback == o.Feedback && l.T38 == o.T38 && l.Mux == o.Mux && l.ICE == o.ICE && l.Secure == o.Secure &&
+		l.Drilled == o.Drilled && l.Digits == o.Digits && l.Informs == o.Informs && l.Feedback == o.Feedback && l.T38 == o.T38 && l.Mux == o.Mux && l.ICE == o.ICE && l.Secure == o.Secure &&
 		l.InsecureLab == o.InsecureLab && l.Bind == o.Bind && l.Advertise == o.Advertise && slices.Equal(l.Prefixes, o.Prefixes)
 }
 

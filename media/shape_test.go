@@ -13,7 +13,7 @@ import (
 func TestShapes(t *testing.T) {
 	full := func() Leg {
 		return Leg{
-			Party: "fra", Member: "sbc1", Purpose: sovereign.Drill, Security: Plain, Suites: []Suite{AEAD_AES_128_GCM}, Digits: DigitsInfo, Informs: true, Feedback: true, T38: true,
+			Party: "fra", Member: "sbc1", Purpose: sovereign.Drill, Drilled: true, Security: Plain, Suites: []Suite{AEAD_AES_128_GCM}, Digits: DigitsInfo, Informs: true, Feedback: true, T38: true,
 			Codecs: Codecs{Allow: []string{"PCMA"}, Deny: []string{"G729"}, Prefer: []string{"PCMU"}}, Mux: true, ICE: true, Secure: true, InsecureLab: true,
 			Bind: netip.MustParseAddr("127.0.0.1"), Advertise: netip.MustParseAddr("192.0.2.1"), Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		}

@@ -64,7 +64,8 @@ func groupKey(n Notice) string {
 	if n.Kind != audit.KindHealthChanged {
 		to = ""
 	}
-	return string(n.Kind) + "\x00" + n.Ticket + "\x00" + to
+	drill, _ := n.Data["drill"].(string)
+	return string(n.Kind) + "\x00" + n.Ticket + "\x00" + to + "\x00" + drill
 }
 
 // grouped makes as few notices of a list as it can, in the order of the first of each; what asks people to decide goes first.

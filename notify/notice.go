@@ -48,7 +48,7 @@ var fields = map[audit.Kind]struct {
 	audit.KindLawInForce:        {"instrument", []string{"instrument", "since", "from", "parties"}},
 	audit.KindLawEnding:         {"instrument", []string{"instrument", "country", "until", "threshold_days", "days_left", "parties"}},
 	audit.KindSevered:           {"name", []string{"what", "name", "force", "back", "from", "parties"}},
-	audit.KindHealthChanged:     {"target", []string{"target", "party", "from", "to", "why"}},
+	audit.KindHealthChanged:     {"target", []string{"target", "party", "from", "to", "why", "drill"}},
 	audit.KindAnswersMoved:      {"party", []string{"party", "host", "before", "after"}},
 	audit.KindFailoverApplied:   {"route", failoverFields},
 	audit.KindFailoverHeld:      {"route", failoverFields},
@@ -112,7 +112,7 @@ var fields = map[audit.Kind]struct {
 	audit.KindInventoryJudged:    {"entry", []string{"entry", "purpose", "endpoint", "verdict", "before", "ground", "why", "declared_region", "declared_countries", "parent_country", "support_countries"}},
 }
 
-var failoverFields = []string{"trunk", "route", "from", "to", "region", "country", "verdict", "ground", "why", "ticket"}
+var failoverFields = []string{"trunk", "route", "from", "to", "region", "country", "verdict", "ground", "why", "ticket", "drill"}
 
 // DefaultKinds are what a channel carries that names no kinds.
 func DefaultKinds() []string {
@@ -186,6 +186,12 @@ func lookUp(body map[string]any, path string) (any, bool) {
 		body, _ = v.(map[string]any)
 		path = rest
 	}
+}
+
+// drilled says whether n tells of health or of a route as the view of a canary drill alone has it: nothing in production changed.
+func (n Notice) drilled() bool {
+	id, _ := n.Data["drill"].(string)
+	return id != "" && (n.Kind == audit.KindHealthChanged || strings.HasPrefix(string(n.Kind), "failover."))
 }
 
 // asks says whether n asks people to decide on a ticket.

@@ -30,8 +30,11 @@ var severities = map[audit.Kind]Severity{
 // nearEnd is how many days before its end a certificate's end is no warning any more.
 const nearEnd = 3
 
-// SeverityOf says how urgent n is.
+// SeverityOf says how urgent n is. What is so in the view of a canary drill alone is plain, whatever it would be otherwise.
 func SeverityOf(n Notice) Severity {
+	if n.drilled() {
+		return Plain
+	}
 	switch n.Kind {
 	case audit.KindHealthChanged:
 		switch n.Data["to"] {
@@ -131,6 +134,8 @@ func Lifecycle(n Notice) (key string, action Action) {
 	switch {
 	case n.Kind == KindTest:
 		return "test/" + n.ID, Trigger
+	case n.drilled(): // it neither opens nor ends what production's has open
+		return "entry/" + n.ID, Tell
 	case n.Kind == audit.KindFailoverHeld && n.Ticket != "":
 		return "ticket/" + n.Ticket, Trigger
 	case n.Kind == audit.KindGateChanged && n.Ticket != "":

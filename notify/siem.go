@@ -58,6 +58,9 @@ func moment(v any) time.Time {
 
 // impact says what callers notice of a kind of thing. It counts nobody: the log does.
 func impact(n Notice) string {
+	if n.drilled() {
+		return "none: it is a drill, and production goes its own way"
+	}
 	switch n.Kind {
 	case audit.KindFailoverHeld:
 		return "new calls of the route are not put through until people decide"

@@ -100,7 +100,7 @@ func TestBadTemplates(t *testing.T) {
 		"":                                 "is needed",
 		strings.Repeat("x", maxTemplate+1): "is needed",
 		"{{.Data.route":                    "unclosed",
-		"{{.Data.caller}}":                 ".Data.caller is no field of these kinds, which have: country, from, ground",
+		"{{.Data.caller}}":                 ".Data.caller is no field of these kinds, which have: country, drill, from, ground",
 		"{{if .Data.caller}}x{{end}}":      ".Data.caller",
 		"{{with .Ticket}}{{else}}{{.Data.caller}}{{end}}": ".Data.caller",
 		"{{printf \"%s\" (print .Data.caller)}}":          "",

@@ -83,6 +83,7 @@ func (r *Router) Explain(req Request) Plan {
 	p := r.planner(req)
 	p.drafts = r.draftsFor(&p)
 	p.run()
+	r.mark(&p.plan)
 	return p.plan
 }
 

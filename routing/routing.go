@@ -38,6 +38,8 @@ type Request struct {
 	At      time.Time // of the INVITE; zero means now, and then two equal requests may differ
 	Keys    bool      // the offer carries SDES keys
 	Message bool      // it is a message and no call
+	CallID  string    // of a new call, which a canary drill chooses by; "" of anything else
+	Drill   string    // the drill in whose view the call that this is part of was planned; "": in none
 }
 
 // RouteReason in the words of receipts.
@@ -67,6 +69,7 @@ type Hop struct {
 	Caller string        // number of the caller toward the target; "" : as it came
 	// Trial says that the target's circuit is half-open: the sender must take its one call (healthcheck.Checker.Try) before it dials, or leave it out.
 	Trial bool
+	Drill string // the canary drill in whose view it was planned, and whose takings it meets; "": production's
 	Note  string // why it stands where it does, when that is not plain from Reason; "" otherwise
 }
 
@@ -117,11 +120,11 @@ type Plan struct {
 	Held       bool // something was held or denied: then the final refusal is OnHold's, never a relayed 5xx
 	OnHold     OnHold
 	Purpose    sovereign.Purpose
-	Recording  bool // recording_required
-	Announce   bool // before OnHold's refusal the caller is played the announcement of the route
-	Canary     bool // a drill chose this call: it meets what the drill took away from its own calls
-	Overlap    bool // the next hop is tried beside one that is silent, and whoever answers first has the call
-	Matched    int  // characters of the called number that chose the route
+	Drill      string // the canary drill in whose view it was made; "": production's
+	Recording  bool   // recording_required
+	Announce   bool   // before OnHold's refusal the caller is played the announcement of the route
+	Overlap    bool   // the next hop is tried beside one that is silent, and whoever answers first has the call
+	Matched    int    // characters of the called number that chose the route
 	Generation uint64
 	Digest     string // policy digest
 	Why        string // in words, for cordon plan and the log
@@ -142,6 +145,7 @@ type Config struct {
 	Released func(name string)
 	// Capacity says whether a target may take one more call; nil means always.
 	Capacity func(target string) bool
+	Drill    string // of a second view beside production: see Shadow
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cordonsip/cordon/approval"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/sovereign"
@@ -204,7 +205,7 @@ func (r *Router) move(ctx context.Context, rt *route, l *look, ep *episode) {
 	entry := audit.Failover{
 		What: m.kind, Trunk: m.trunk, Route: rt.Name, From: l.was.Party, To: m.view.choice.Party, Region: m.ruling.Region.String(),
 		Country: string(m.ruling.Country), Verdict: m.ruling.Verdict.String(), Ground: string(m.ruling.Ground), Why: m.why,
-		Ticket: m.view.grant, Health: ep.health(),
+		Ticket: m.view.grant, Health: ep.health(), Drill: r.cfg.Drill,
 	}
 	if _, err := r.cfg.Log.Commit(ctx, entry); err != nil {
 		r.failing(rt, ep, "the failover waits for the log", err)
@@ -220,35 +221,48 @@ func (r *Router) move(ctx context.Context, rt *route, l *look, ep *episode) {
 	ep.causes, ep.failing = nil, ""
 }
 
+// propose asks people at the gate, again when the last ticket has ended. Nil: they could not be asked. For a drill nobody is: what they would open for it would be
+// open for production.
+func (r *Router) propose(ctx context.Context, rt *route, h *held, ep *episode) *proposal {
+	now := time.Now()
+	p := ep.asked[h.party]
+	if p != nil && (!p.logged || now.Before(p.again) || r.cfg.Drill != "") {
+		return p
+	}
+	t, again := approval.Ticket{}, time.Time{}
+	if r.cfg.Drill == "" {
+		if r.cfg.Gate == nil {
+			return nil
+		}
+		var err error
+		if t, err = r.cfg.Gate.Propose(ctx, "rule:"+rt.Name, h.plan); err != nil {
+			r.failing(rt, ep, "the proposal to the gate failed", err)
+			return nil
+		}
+		if again = t.ApproveBy; !again.After(now) {
+			again = now.Add(reask)
+		}
+	}
+	if p == nil || p.ticket != t.ID {
+		p = &proposal{ticket: t.ID}
+	}
+	p.again = again
+	ep.asked[h.party] = p
+	return p
+}
+
 // hold asks people, once per ticket, and says so in the log.
 func (r *Router) hold(ctx context.Context, rt *route, l *look, ep *episode) {
 	h := l.hold
-	now := time.Now()
-	p := ep.asked[h.party]
-	if p == nil || (p.logged && !now.Before(p.again)) {
-		if r.cfg.Gate == nil {
-			return
-		}
-		t, err := r.cfg.Gate.Propose(ctx, "rule:"+rt.Name, h.plan)
-		if err != nil {
-			r.failing(rt, ep, "the proposal to the gate failed", err)
-			return
-		}
-		again := t.ApproveBy
-		if !again.After(now) {
-			again = now.Add(reask)
-		}
-		if p == nil || p.ticket != t.ID {
-			p = &proposal{ticket: t.ID}
-		}
-		p.again = again
-		ep.asked[h.party] = p
+	p := r.propose(ctx, rt, h, ep)
+	if p == nil {
+		return
 	}
 	if !p.logged {
 		entry := audit.Failover{
 			What: audit.KindFailoverHeld, Trunk: h.trunk, Route: rt.Name, From: l.was.Party, To: h.party, Region: h.ruling.Region.String(),
 			Country: string(h.ruling.Country), Verdict: sovereign.Hold.String(), Ground: string(h.ruling.Ground), Why: h.plan.Reason,
-			Ticket: p.ticket, Health: ep.health(),
+			Ticket: p.ticket, Health: ep.health(), Drill: r.cfg.Drill,
 		}
 		if _, err := r.cfg.Log.Append(ctx, entry); err != nil {
 			r.failing(rt, ep, "failover.held waits for the log", err)
@@ -287,7 +301,7 @@ func (r *Router) refuse(ctx context.Context, rt *route, f Refused, ep *episode) 
 	}
 	entry := audit.Failover{
 		What: audit.KindFailoverRefused, Route: rt.Name, From: r.active.Load().routes[rt.Name].Party, To: f.Party, Region: f.Ruling.Region.String(),
-		Country: string(f.Ruling.Country), Verdict: f.Ruling.Verdict.String(), Ground: string(f.Ground), Why: f.Why, Health: ep.health(),
+		Country: string(f.Ruling.Country), Verdict: f.Ruling.Verdict.String(), Ground: string(f.Ground), Why: f.Why, Health: ep.health(), Drill: r.cfg.Drill,
 	}
 	if _, err := r.cfg.Log.Append(ctx, entry); err != nil {
 		r.failing(rt, ep, "failover.refused waits for the log", err)

@@ -36,6 +36,7 @@ type ask struct {
 	timer   bool
 	update  bool
 	purpose sovereign.Purpose
+	drill   string // in whose view it was planned; "": in none
 }
 
 func (s *shard) asked(req *msg.Request, p *Party) *ask {
@@ -107,7 +108,7 @@ func (a *ask) request(from string, at time.Time) routing.Request {
 		caller = a.said.ids[0].User
 	}
 	return routing.Request{
-		From: from, Called: a.called, Caller: caller, Domain: a.domain, Service: a.service, Purpose: a.purpose, At: at, Keys: a.keys,
+		From: from, Called: a.called, Caller: caller, Domain: a.domain, Service: a.service, Purpose: a.purpose, At: at, Keys: a.keys, Drill: a.drill,
 	}
 }
 

@@ -55,7 +55,7 @@ type attempt struct {
 func newAttempt(c *call, h *routing.Hop, p *Party, f transport.Flow, r *sovereign.Ruling, again string) *attempt {
 	t := &attempt{c: c, hop: h, seq: 1, again: again, se: seconds(p.Refresh)}
 	t.leg = &leg{
-		c: c, side: media.B, party: p, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), callID: c.sh.newCallID(), tag: c.sh.dice.token("", 12),
+		c: c, side: media.B, party: p, flow: f, ruling: r, name: h.Target.Name, target: h.Target.ID(), drill: h.Drill, callID: c.sh.newCallID(), tag: c.sh.dice.token("", 12),
 		auth: newDigester(p),
 	}
 	// Without an offer a reliable 1xx carries one, and its PRACK the answer: the caller must be able to give it then. RFC 3262 section 5.
@@ -379,8 +379,12 @@ func unsent(f transport.Flow, err error) string {
 func (t *attempt) result(word string) {
 	t.noteDrill()
 	t.c.tried[t.record].Result = word
-	t.c.sh.e.metrics.attempted(t.leg.party, word)
 	t.traceResult(word)
+	if t.leg.drill != "" { // what it met may have been made for it: no alarm rests on that
+		t.c.sh.e.metrics.attempted(t.leg.party, "drill")
+		return
+	}
+	t.c.sh.e.metrics.attempted(t.leg.party, word)
 	t.c.sh.e.metrics.failed(t.hop.Party, word, t.c.reference())
 }
 
@@ -392,7 +396,7 @@ func (t *attempt) outcome(alive, busy bool, after time.Duration, cause string, t
 	t.told = true
 	now := time.Now()
 	t.c.sh.e.c.Outcome(healthcheck.Outcome{
-		Target: t.leg.target, Alive: alive, Busy: busy, RetryAfter: after, Cause: cause, Took: now.Sub(t.sent), At: now,
+		Target: t.leg.target, Drill: t.c.plan.Drill, Alive: alive, Busy: busy, RetryAfter: after, Cause: cause, Took: now.Sub(t.sent), At: now,
 		Final: finalOf(cause), PDD: t.untilRing(now), Own: t.c.alone(t.leg),
 	})
 }

@@ -75,6 +75,7 @@ type call struct {
 	prepared           bool
 	answered, ended    bool
 	confirmed          bool  // A was sent its 200
+	seated             bool  // a drill counts it among its own
 	kept               bool  // it is written down for a later process
 	hop                int32 // the next one of the plan
 	endedBy, cause     string
@@ -87,7 +88,7 @@ type call struct {
 
 func newCall(sh *shard, party *Party, a *ask, plan routing.Plan) *call {
 	c := &call{sh: sh, party: party, ask: a, plan: plan, id: sh.dice.token("s", 20), start: time.Now()}
-	a.purpose = plan.Purpose
+	a.purpose, a.drill = plan.Purpose, plan.Drill
 	c.ids.a = a.session
 	if c.ids.a == "" {
 		c.ids.a = sh.dice.uuid()
@@ -243,7 +244,7 @@ func (c *call) try(h *routing.Hop, again string) bool {
 		c.sh.e.log.Warn("no flow to a hop", "session", c.session(), "target", h.Target.ID(), "error", err)
 		return false
 	}
-	if h.Trial && again == "" && (e.c.Try == nil || !e.c.Try(h.Target.ID())) {
+	if h.Trial && again == "" && (e.c.Try == nil || !e.c.Try(h.Target.ID(), c.plan.Drill)) {
 		c.refund(h)
 		c.skip(h, ruling, ruling.Ground, "half_open")
 		return false
@@ -402,7 +403,7 @@ func (c *call) look() (CallView, bool) {
 	if v.state == "" {
 		return CallView{}, false
 	}
-	w := CallView{State: v.state, Trunk: v.trunk, Group: v.group, Since: c.start, Purpose: c.plan.Purpose.String(), Route: c.plan.Route}
+	w := CallView{State: v.state, Trunk: v.trunk, Group: v.group, Since: c.start, Purpose: c.plan.Purpose.String(), Drill: c.plan.Drill, Route: c.plan.Route}
 	if ref := c.ref.Load(); ref != nil {
 		w.Ref = *ref
 	}

@@ -113,9 +113,11 @@ type Config struct {
 	Planner     Planner
 	AsksForHelp func(routing.Request) bool // cheap: is this an emergency call? nil asks the Planner
 	Outcome     func(healthcheck.Outcome)  // told after each attempt; must not block
-	Try         func(target string) bool   // takes the one call that a half-open target may get; nil: none is ever taken
-	Spend       func(grant string) bool
-	Refund      func(grant string)
+	// Try takes the one call that a half-open target may get, in the view of a canary drill where one is named; nil: none is ever taken.
+	Try    func(target, drill string) bool
+	Left   func(drill string) // told once of each new call whose plan names a drill: it has ended, or never began; nil: nobody counts them
+	Spend  func(grant string) bool
+	Refund func(grant string)
 	// Evidence is what else speaks for or against the place of a party's address, for receipts: shared, so that nobody changes it. It is asked for each leg; nil: nothing is known.
 	Evidence func(party string, addr netip.Addr) []audit.Evidence
 	// MediaEvidence is that for an address of media. It is asked when the call has ended, and may wait for somebody who weighs.
@@ -533,6 +535,7 @@ type CallView struct {
 	Group   string
 	State   string // trying | ringing | up | ending
 	Purpose string
+	Drill   string // in whose view it was planned; "": in none
 	Route   string
 	Since   time.Time
 	Path    []string // regions of the legs

@@ -207,6 +207,9 @@ func (c *call) close(by string, status int, cause, result string) {
 	delete(c.sh.calls, c)
 	e.active.Add(-1)
 	e.metrics.active.Dec()
+	if c.seated {
+		e.left(c.plan.Drill)
+	}
 	for _, p := range c.taken {
 		e.partyLoad(p).Add(-1)
 	}

@@ -47,15 +47,15 @@ func (w *toward) Meets() impair.Effect {
 	return w.e.meets(w.party, w.target, w.own)
 }
 
-// own says that the call belongs to a drill: it placed it or chose it.
-func (c *call) own() bool { return c.plan.Canary || c.plan.Purpose == sovereign.Drill }
+// own says that the leg belongs to a drill: it placed the call, or chose it and planned the way of this leg.
+func (l *leg) own() bool { return l.drill != "" || l.c.plan.Purpose == sovereign.Drill }
 
 // Meets implements transaction.Way.
 func (l *leg) Meets() impair.Effect {
 	if l.c.emergency() {
 		return impair.Effect{}
 	}
-	return l.c.sh.e.meets(l.party.Name, l.target, l.c.own())
+	return l.c.sh.e.meets(l.party.Name, l.target, l.own())
 }
 
 // toward is the far end of the leg without the leg.
@@ -63,7 +63,7 @@ func (l *leg) toward() toward {
 	if l.c.emergency() || l.c.sh.e.c.Impaired == nil {
 		return toward{}
 	}
-	return toward{l.c.sh.e, l.party.Name, l.target, l.c.own()}
+	return toward{l.c.sh.e, l.party.Name, l.target, l.own()}
 }
 
 // Meets implements transaction.Way for the INVITE of an attempt, for what goes into a dialog, and for a message.
@@ -83,9 +83,10 @@ func (t *attempt) noteDrill() {
 	}
 }
 
-// alone says that a drill takes away from its own calls what others have: what this call met on that leg says nothing of the target.
+// alone says that a drill takes away from its own calls what others have: what this call met on that leg says nothing of the target. Calls that are planned in a drill's
+// view tell that view alone in any case.
 func (c *call) alone(l *leg) bool {
-	return c.plan.Canary || c.own() && c.sh.e.meets(l.party.Name, l.target, false) != l.Meets()
+	return c.plan.Drill == "" && l.own() && c.sh.e.meets(l.party.Name, l.target, false) != l.Meets()
 }
 
 // detains keeps a request back that comes from who is gone, or is late, and says whether it did. Answers are kept back by their transactions.

@@ -3,6 +3,7 @@ package sip
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -149,7 +150,12 @@ func TestScopeOwn(t *testing.T) {
 				plan := w.plan
 				w.plan = func(r routing.Request) routing.Plan {
 					p := plan(r)
-					p.Canary = c.own
+					if c.own {
+						p.Drill, p.Hops = "d1", slices.Clone(p.Hops)
+						for i := range p.Hops {
+							p.Hops[i].Drill = "d1"
+						}
+					}
 					return p
 				}
 				gone(b, c.scope, scenario.Refuse, "fra")
@@ -164,7 +170,7 @@ func TestScopeOwn(t *testing.T) {
 					t.Errorf("attempts: %+v", r.Attempts)
 				}
 				for _, o := range w.outcomes {
-					if o.Own != c.own {
+					if o.Own || (o.Drill != "") != c.own {
 						t.Errorf("health was told %+v", o)
 					}
 				}
@@ -178,7 +184,7 @@ func TestASyntheticCallMeets(t *testing.T) {
 	for _, c := range []struct {
 		call Synthetic
 		met  bool
-	}{{Synthetic{Purpose: sovereign.Drill}, true}, {Synthetic{Purpose: sovereign.SyntheticProbe}, false}, {Synthetic{Purpose: sovereign.SyntheticProbe, Canary: true}, true}} {
+	}{{Synthetic{Purpose: sovereign.Drill}, true}, {Synthetic{Purpose: sovereign.SyntheticProbe}, false}} {
 		drilled(t, func(w *world, b *board.Board) {
 			w.hops = w.hops[:1]
 			gone(b, board.Own, scenario.Unavailable, "fra")
@@ -199,7 +205,7 @@ func TestASyntheticCallMeets(t *testing.T) {
 			r := w.receipt()
 			<-done
 			if r.Attempts[0].Result != itoa(want) || len(w.outcomes) != 1 || w.outcomes[0].Own != c.met {
-				t.Errorf("%s %v: %+v, health was told %+v", c.call.Purpose, c.call.Canary, r.Attempts, w.outcomes)
+				t.Errorf("%s: %+v, health was told %+v", c.call.Purpose, r.Attempts, w.outcomes)
 			}
 			w.fra.silent(time.Second)
 		})

@@ -25,6 +25,7 @@ type leg struct {
 	ruling *sovereign.Ruling // shared
 	name   string            // the far end's name, for receipts
 	target string            // of an attempt: what health calls the far end
+	drill  string            // the canary drill that it belongs to, and whose takings it meets; "": none
 	callID string
 	tag    string // ours
 	dlg    *dialog.Dialog
@@ -101,7 +102,7 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 	d.Detach()
 	c.ask.callID = d.CallID
 	l := &leg{
-		c: c, side: media.A, party: p, flow: in.Flow, ruling: r, name: p.Name, callID: d.CallID, tag: tx.Tag(), dlg: d, in: tx, invite: req,
+		c: c, side: media.A, party: p, flow: in.Flow, ruling: r, name: p.Name, drill: c.plan.Drill, callID: d.CallID, tag: tx.Tag(), dlg: d, in: tx, invite: req,
 		auth: newDigester(p), taken: c.ask.sdp, update: c.ask.update,
 	}
 	tx.OnCancel(l.cancelled)
@@ -124,7 +125,7 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 func (l *leg) media() media.Leg {
 	m := l.party.Leg
 	m.Party, m.Purpose, m.Secure = l.party.Name, l.c.plan.Purpose, l.flow.Proto() == transport.TLS
-	m.Informs, m.Member = l.informs, l.member()
+	m.Informs, m.Member, m.Drilled = l.informs, l.member(), l.drill != ""
 	return m
 }
 

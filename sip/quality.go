@@ -44,12 +44,12 @@ func (t *attempt) untilRing(now time.Time) time.Duration {
 }
 
 // rated tells health how the far end of an answered call sounded. It runs after the media ended, off the loop.
-func (e *Edge) rated(target string, rep *media.Report) {
+func (e *Edge) rated(target, drill string, rep *media.Report) {
 	far := &rep.Sides[media.B]
 	if e.c.Outcome == nil || target == "" || far.RxPackets < minRated || far.MOS <= 0 {
 		return
 	}
-	e.c.Outcome(healthcheck.Outcome{Target: target, Alive: true, Ended: true, MOS: far.MOS, At: time.Now()})
+	e.c.Outcome(healthcheck.Outcome{Target: target, Drill: drill, Alive: true, Ended: true, MOS: far.MOS, At: time.Now()})
 }
 
 // minRated is the least number of packets that a score rests on: half a second of speech.

@@ -70,9 +70,9 @@ func TestTheEndOfACallTellsItsScore(t *testing.T) {
 		e := &Edge{c: Config{Outcome: func(o healthcheck.Outcome) { got = append(got, o) }}}
 		var rep media.Report
 		rep.Sides[media.B] = media.SideReport{RxPackets: packets, MOS: 3.9}
-		e.rated("fra/m1/udp/10.2.0.1:5060", &rep)
-		e.rated("", &rep)
-		if len(got) != want || want == 1 && (!got[0].Ended || got[0].MOS != 3.9 || got[0].Target != "fra/m1/udp/10.2.0.1:5060") {
+		e.rated("fra/m1/udp/10.2.0.1:5060", "d1", &rep)
+		e.rated("", "", &rep)
+		if len(got) != want || want == 1 && (!got[0].Ended || got[0].MOS != 3.9 || got[0].Drill != "d1" || got[0].Target != "fra/m1/udp/10.2.0.1:5060") {
 			t.Errorf("%d packets: %+v", packets, got)
 		}
 	}
@@ -82,7 +82,7 @@ func TestAHalfOpenHopIsTakenFirstOrLeftOut(t *testing.T) {
 	for _, may := range []bool{true, false} {
 		var asked []string
 		run(t, func(c *Config) {
-			c.Try = func(target string) bool { asked = append(asked, target); return may }
+			c.Try = func(target, drill string) bool { asked = append(asked, target+drill); return may }
 		}, func(w *world) {
 			w.hops[0].Trial = true
 			w.carrier.invite("trial"+strconv.FormatBool(may), w.carrier.sdp)

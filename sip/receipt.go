@@ -23,7 +23,7 @@ func (c *call) finish() {
 		s.result = &r
 	}
 	if c.b != nil && !c.answer.IsZero() && !c.alone(c.b) {
-		s.target = c.b.target
+		s.target, s.drill = c.b.target, c.plan.Drill
 	}
 	if s.session != nil {
 		s.report, s.closed = s.session.TryClose()
@@ -42,7 +42,7 @@ func (s *sheet) close() {
 		s.report, s.result.Tone = synth.close(s.rec.TInvite)
 		s.result.Report = s.report
 	}
-	e.rated(s.target, &s.report)
+	e.rated(s.target, s.drill, &s.report)
 	s.mediaHops(e, &s.report, s.names)
 	s.ended.Quality = s.rec.Outcome.Quality
 	s.keep()
@@ -69,7 +69,7 @@ func (c *call) receipt(s *sheet) {
 	trunk, group := c.sides()
 	r := &s.rec
 	*r = audit.Receipt{
-		CallRef: *c.ref.Load(), Direction: string(c.plan.Direction), Purpose: c.plan.Purpose.String(),
+		CallRef: *c.ref.Load(), Direction: string(c.plan.Direction), Purpose: c.plan.Purpose.String(), Drill: c.plan.Drill,
 		TInvite: c.start, TAnswer: c.answer, TEnd: c.end, Trunk: trunk, EdgeGroup: group, RouteReason: string(routing.ReasonPrimary),
 		Hops: s.hops[:0], Attempts: c.attempts(s.attempts[:0]), Packets: s.kept.packets, Moves: append([]audit.Move{}, c.moves...),
 		Recording:    audit.RecordingState{Required: c.plan.Recording},

@@ -45,6 +45,7 @@ const (
 	tagTransfers //
 	tagFormer
 	tagAsk
+	tagDrill
 )
 
 // The fields of a leg.
@@ -167,6 +168,9 @@ func (c *call) appendPlan(b []byte) []byte {
 	b = tlv.Bool(b, tagRecording, p.Recording)
 	b = tlv.Uint(b, tagOnHold, uint64(max(p.OnHold.Status, 0)))
 	b = tlv.String(b, tagReason, string(c.reason))
+	if p.Drill != "" {
+		b = tlv.String(b, tagDrill, p.Drill)
+	}
 	return tlv.String(b, tagGrant, c.grant)
 }
 

@@ -51,7 +51,7 @@ func sample(t testing.TB) *call {
 	r := &sovereign.Ruling{Verdict: sovereign.Permit, Ground: "adequate", Region: region(t, "aws:eu-central-2"), Country: "CH", Standing: sovereign.StandingAdequate}
 	c := &call{
 		sh: &shard{e: e}, id: "s0123456789abcdefghij", start: at, answer: at.Add(time.Second), party: &Party{Name: "carrier"}, reason: "failover", grant: "g1",
-		plan: routing.Plan{Route: "in", Direction: routing.Inbound, Trunk: "carrier", Group: "zrh", Purpose: sovereign.Drill, Digest: "d", Generation: 7, Recording: true, OnHold: routing.OnHold{Status: 603}},
+		plan: routing.Plan{Route: "in", Direction: routing.Inbound, Trunk: "carrier", Group: "zrh", Purpose: sovereign.Drill, Drill: "d1", Digest: "d", Generation: 7, Recording: true, OnHold: routing.OnHold{Status: 603}},
 		refs: []audit.PartyRef{{Ref: "n-1", Country: "+49"}, {Ref: "n-2"}}, taken: []string{"carrier", "zrh"},
 		tried: []audit.Attempt{{Party: "fra", Target: "fra/m1", Verdict: "permit", Ground: "home", At: at, TookMS: 12.5, Result: "503"}, {Party: "zrh", Target: "zrh/m1", Region: "aws:eu-central-2", Country: "CH", At: at, Result: "200", Fallback: "codecs"}},
 		moves: []audit.Move{{T: at, Plane: "signalling", Cause: "rebind", Allowed: true}}, transfers: []audit.Transfer{{T: at, By: "b", Result: "answered", Attempts: []audit.Attempt{}}},

@@ -106,6 +106,8 @@ func (s *savedCall) plan(r *tlv.Reader) bool {
 		p.Recording = r.Bool()
 	case tagOnHold:
 		p.OnHold.Status = int(r.Uint32())
+	case tagDrill:
+		p.Drill = r.String()
 	case tagReason:
 		c.reason = routing.RouteReason(r.String())
 	case tagGrant:

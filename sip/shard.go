@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cordonsip/cordon/routing"
 	"github.com/cordonsip/cordon/sip/transaction"
 	"github.com/cordonsip/cordon/sip/transport"
 	"github.com/cordonsip/cordon/sovereign"
@@ -338,32 +339,41 @@ func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.In
 		return
 	}
 	a := s.asked(req, party)
-	plan := s.e.c.Planner.Plan(a.request(party.Name, time.Now()))
+	want := a.request(party.Name, time.Now())
+	want.CallID = a.callID
+	plan := s.e.c.Planner.Plan(want)
+	if !s.begun(tx, req, in, party, a, plan, seen) {
+		s.e.left(plan.Drill)
+	}
+}
+
+// begun makes a call of a planned INVITE. False: it was answered or dropped, and there is none.
+func (s *shard) begun(tx *transaction.Server, req *msg.Request, in transport.Incoming, party *Party, a *ask, plan routing.Plan, seen mentions) bool {
 	emergency := plan.Purpose == sovereign.EmergencyCall
 	if !emergency {
 		if seen.any(mentionsReplaces) {
 			s.replaced(tx, req, in, party)
-			return
+			return false
 		}
 		if a.said.privacy.Impossible() { // RFC 3323 section 5
 			s.answer(tx, 500)
-			return
+			return false
 		}
 		if _, ok := s.proven(tx, req, in, party); !ok {
-			return
+			return false
 		}
 		if !s.room(tx, party, in) {
-			return
+			return false
 		}
 	}
 	if in.OnlyEmergency && !emergency {
-		return // the policy changed since it was taken for one
+		return false // the policy changed since it was taken for one
 	}
 	ruling := s.e.screen.judge(party, in.Flow.Remote(), plan.Purpose)
 	if !ruling.Permitted() || !party.sendsFrom(in.Flow.Remote().Addr(), in.Flow.Peer()) {
 		s.e.screen.refused(party.Name, in.Flow.Remote(), ruling.Ground, "a new call from where its party does not call from: "+ruling.Why)
 		s.answer(tx, 403, reason{"SIP", 403, "source refused by policy"}.header())
-		return
+		return false
 	}
 	release := func() {}
 	if emergency {
@@ -376,13 +386,22 @@ func (s *shard) invite(tx *transaction.Server, req *msg.Request, in transport.In
 	if c.a == nil {
 		release()
 		s.answer(tx, 400)
-		return
+		return false
 	}
 	c.a.release = release
 	if emergency {
 		s.needs(c.a.callID)
 	}
+	c.seated = plan.Drill != ""
 	c.begin()
+	return true
+}
+
+// left says that a call which a drill counts is gone, or never was.
+func (e *Edge) left(drill string) {
+	if drill != "" && e.c.Left != nil {
+		e.c.Left(drill)
+	}
 }
 
 // endAll ends every call: the edge stops.

@@ -27,6 +27,7 @@ type sheet struct {
 	report  media.Report
 	closed  bool // the session is, and the report is its last
 	target  string
+	drill   string // that is told how the target sounded; "": production is
 	names   [2]string
 	result  *SyntheticResult // nil: nobody waits for it
 	records recording

@@ -21,7 +21,6 @@ type Synthetic struct {
 	Purpose sovereign.Purpose
 	Hold    time.Duration // how long it stays up
 	Only    string        // id of the one target that is called; "": as the plan has it
-	Canary  bool          // a drill's own view placed it: see routing.Plan.Canary
 }
 
 // SyntheticResult is what came of it.
@@ -77,7 +76,6 @@ func (e *Edge) Place(ctx context.Context, o Synthetic) (SyntheticResult, error) 
 			y.left <- err
 			return
 		}
-		plan.Canary = plan.Canary || o.Canary
 		plan.Purpose = o.Purpose // a probe never becomes an emergency, whatever number it asks for
 		y.c = newCall(s, party, a, plan)
 		y.c.synth = y

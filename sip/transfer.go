@@ -101,7 +101,7 @@ func (t *transfer) ask(called, domain string, sips bool) *ask {
 	}
 	a.called, a.domain, a.sips, a.service, a.hops = called, domain, sips, "", 70
 	a.sdp, a.keys, a.session, a.require = []byte{}, t.stay.party.Keys, "", false
-	a.callID, a.purpose = c.ask.callID, c.plan.Purpose
+	a.callID, a.purpose, a.drill = c.ask.callID, c.plan.Purpose, c.plan.Drill
 	return a
 }
 
@@ -176,7 +176,7 @@ func (t *transfer) planTo(f *far) routing.Plan {
 	p.Hops, p.Refused, p.Held, p.Route = nil, nil, false, f.route
 	target := healthcheck.Target{Party: f.party, Name: f.name, Transport: healthcheck.Transport(f.proto), Addr: f.addr}
 	target.Member = memberOf(f.target)
-	p.Hops = []routing.Hop{{Party: f.party, Target: target, Ruling: t.pairJudged(f), Grant: f.grant, Reason: routing.ReasonPrimary, URI: f.called}}
+	p.Hops = []routing.Hop{{Party: f.party, Target: target, Ruling: t.pairJudged(f), Grant: f.grant, Drill: p.Drill, Reason: routing.ReasonPrimary, URI: f.called}}
 	return p
 }
 

@@ -22,6 +22,7 @@ func traceOf(r audit.Receipt, route string) []span {
 	call.text("cordon.call_ref", r.CallRef)
 	call.text("cordon.direction", r.Direction)
 	call.text("cordon.purpose", r.Purpose)
+	call.text("cordon.drill", r.Drill)
 	call.text("cordon.trunk", r.Trunk)
 	call.text("cordon.edge_group", r.EdgeGroup)
 	call.text("cordon.route", route)
