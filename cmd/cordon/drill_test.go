@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cordonsip/cordon/configs/drills"
 )
 
 func TestDrillCheckSaysWhatAScenarioMeansOnANode(t *testing.T) {
@@ -26,7 +28,7 @@ func TestDrillCheckSaysWhatAScenarioMeansOnANode(t *testing.T) {
 		"which route":       {[]string{"check", "-c", node, "region-loss"}, 1, []string{"the node has 2 routes", "name one: inbound, outbound"}},
 		"a part of nobody":  {[]string{"check", "-c", node, "--route=outbound", "region-loss"}, 1, []string{"route outbound has no secondary"}},
 		"a missing room":    {[]string{"check", "-c", node, "--route=inbound", "split-cluster"}, 1, []string{"needs a cluster, and this node has none"}},
-		"nobody to hold":    {[]string{"check", "-c", node, "--route=inbound", "adequacy-struck"}, 1, []string{"nowhere never waits at the gate"}},
+		"nobody to hold":    {[]string{"check", "-c", node, "--route=inbound", "approvers-unreachable"}, 1, []string{"nowhere never waits at the gate"}},
 		"mistakes, by line": {[]string{"check", wrong}, 1, []string{wrong + ":2: take[0].waht: unknown key", `did you mean "what"?`}},
 		"no file":           {[]string{"check", "./nowhere.yaml"}, 1, []string{"no such file"}},
 		"a name of none":    {[]string{"check", "nowhere"}, 1, []string{"cordon drill list shows them"}},
@@ -44,5 +46,27 @@ func TestDrillCheckSaysWhatAScenarioMeansOnANode(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestDemoRefusesADrillBeforeAnythingStarts(t *testing.T) {
+	live := filepath.Join(t.TempDir(), "live.yaml")
+	text, _ := drills.Text("region-loss")
+	if err := os.WriteFile(live, []byte(strings.Replace(string(text), "simulation, sandbox, canary, ", "", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{1, `no scenario of the name "region-los" ships`, []string{"--drill=region-los"}},
+		{1, "no such file", []string{"--drill=./nowhere.yaml"}},
+		{1, "may not run as sandbox", []string{"--drill=" + live}},
+		{2, "can't be used together", []string{"--drill=region-loss", "--serve"}},
+	} {
+		if code, out, errs := run(t, append([]string{"demo"}, c.args...)...); code != c.code || !strings.Contains(errs, c.want) || out != "" && code == 1 {
+			t.Errorf("%v: exit %d, want %d and %q\n%s%s", c.args, code, c.code, c.want, out, errs)
+		}
 	}
 }

@@ -27,6 +27,7 @@ type Options struct {
 	Color    bool
 	Dir      string // where the node's files go; "" makes a folder that is removed at the end
 	Serve    bool   // leave everything running after the story
+	Drill    *Drill // play this one in place of the story; the folder then stays, with the report in it
 	Software string
 	Logger   *slog.Logger
 	// Suspend does what cordon law suspend does. Needed: the story must strike an instrument with the tool that people have.
@@ -45,6 +46,7 @@ type story struct {
 	step  int
 	dest  netip.AddrPort
 	grant approval.Ticket
+	drill *drilling
 }
 
 // scene is one step of the story: what is claimed, and the observation that must hold.
@@ -64,13 +66,19 @@ func Run(ctx context.Context, o Options) error {
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		if o.Drill == nil {
+			defer os.RemoveAll(dir)
+		}
 		o.Dir = dir
 	}
 	if err := emptyDir(o.Dir); err != nil {
 		return err
 	}
-	w, err := newWorld(ctx, o.Dir)
+	quit := ctx.Done()
+	if o.Drill != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	w, err := newWorld(ctx, o.Dir, o.Drill)
 	if err != nil {
 		return err
 	}
@@ -80,7 +88,21 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer s.stop()
-	for _, sc := range scenes() {
+	if o.Drill != nil {
+		return s.exercise(ctx, quit)
+	}
+	if err := s.tell(ctx, scenes()); err != nil {
+		return err
+	}
+	if o.Serve {
+		return s.serve(ctx)
+	}
+	return s.epilogue(ctx)
+}
+
+// tell plays one scene after the other, as far as each is observed.
+func (s *story) tell(ctx context.Context, list []scene) error {
+	for _, sc := range list {
 		s.step++
 		s.say("\n%s %s", s.mark(fmt.Sprintf("[%d]", s.step)), s.mark(sc.title))
 		if err := sc.play(ctx, s); err != nil {
@@ -88,10 +110,7 @@ func Run(ctx context.Context, o Options) error {
 			return fmt.Errorf("demo: step %d (%s): %w", s.step, sc.title, err)
 		}
 	}
-	if o.Serve {
-		return s.serve(ctx)
-	}
-	return s.epilogue(ctx)
+	return nil
 }
 
 // emptyDir makes the folder, and refuses one that holds something: an older log or suspension would be part of the story.

@@ -17,7 +17,6 @@ import (
 
 	"github.com/cordonsip/cordon/admin"
 	"github.com/cordonsip/cordon/approval"
-	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/internal/carrier"
 	"github.com/cordonsip/cordon/sovereign"
@@ -182,8 +181,17 @@ func sceneHeld(ctx context.Context, s *story) error {
 	return s.expectStatus(ctx, "HELD", "")
 }
 
-// api sends one request as a person.
+// api sends one request as a person, and reads the answer into out.
 func (s *story) api(ctx context.Context, who, method, path string, in, out any) error {
+	data, err := s.fetch(ctx, who, method, path, in)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, out)
+}
+
+// fetch sends one request as a person, and gives the answer as it is.
+func (s *story) fetch(ctx context.Context, who, method, path string, in any) ([]byte, error) {
 	var token string
 	for _, p := range s.people {
 		if p.ID == who {
@@ -192,30 +200,30 @@ func (s *story) api(ctx context.Context, who, method, path string, in, out any) 
 	}
 	body, err := json.Marshal(in)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+s.node.APIAddr().String()+path, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if res.StatusCode >= 300 {
 		var p admin.Problem
 		if json.Unmarshal(data, &p) == nil && p.Title != "" {
-			return fmt.Errorf("%d %s: %s", res.StatusCode, p.Title, p.Detail)
+			return nil, fmt.Errorf("%d %s: %s", res.StatusCode, p.Title, p.Detail)
 		}
-		return fmt.Errorf("%d %s", res.StatusCode, data)
+		return nil, fmt.Errorf("%d %s", res.StatusCode, data)
 	}
-	return json.Unmarshal(data, out)
+	return data, nil
 }
 
 func sceneApprove(ctx context.Context, s *story) error {
@@ -371,16 +379,9 @@ func (s *story) epilogue(ctx context.Context) error {
 		faults += site.Peer.Stats().FaultCount
 	}
 	s.stop()
-	key, err := os.ReadFile(filepath.Join(s.dir, "state", "log.vkey"))
+	v, err := verify(ctx, filepath.Join(s.dir, "state"))
 	if err != nil {
-		return err
-	}
-	v, err := audit.Verify(ctx, filepath.Join(s.dir, "state", "log"), string(bytes.TrimSpace(key)))
-	if err != nil {
-		return err
-	}
-	if v.Bad != nil {
-		return fmt.Errorf("the log does not hold: entry %d: %s", v.Bad.Seq, v.Bad.What)
+		return fmt.Errorf("the log: %w", err)
 	}
 	s.say("    %s %d entries, %d residency receipts, %d gaps, under one signed checkpoint of %s", s.green("verified"), v.Entries, v.Receipts, v.Gaps, v.Origin)
 	s.say("    datagrams and dials to denied places (Moscow): %d; to held places without a live grant (Virginia): %d", denied, held)

@@ -73,8 +73,8 @@ type world struct {
 	wg      sync.WaitGroup
 }
 
-// newWorld starts the peers and writes the node's files into dir.
-func newWorld(ctx context.Context, dir string) (*world, error) {
+// newWorld starts the peers and writes the node's files into dir, with the scenario of a drill that does not ship among them.
+func newWorld(ctx context.Context, dir string, d *Drill) (*world, error) {
 	ca, err := carrier.NewCA()
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 		return nil, err
 	}
 	w.people = []person{{ID: "anna", Role: "incident_commander"}, {ID: "ben", Role: "business_owner"}, {ID: "clara", Role: "dpo"}, {ID: "ops", Role: "operator"}}
-	if err := w.files(); err != nil {
+	if err := w.files(d); err != nil {
 		w.close()
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (w *world) site(name string) *site {
 }
 
 // files writes certificates, tokens and the configuration: everything that an operator would have.
-func (w *world) files() error {
+func (w *world) files(d *Drill) error {
 	cert, err := w.ca.Issue("edge.demo.example", edgeAddr.String())
 	if err != nil {
 		return err
@@ -165,6 +165,15 @@ func (w *world) files() error {
 			return err
 		}
 	}
+	own := d != nil && d.Text != nil
+	if own {
+		if err := os.Mkdir(filepath.Join(w.dir, "scenarios"), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(w.dir, "scenarios", "own.yaml"), d.Text, 0o600); err != nil {
+			return err
+		}
+	}
 	t, err := template.New("demo.yaml").Parse(configText)
 	if err != nil {
 		return err
@@ -172,7 +181,7 @@ func (w *world) files() error {
 	var text bytes.Buffer
 	err = t.Execute(&text, map[string]any{
 		"Edge": edgeAddr, "Carrier": w.carrier.Addr(), "Sites": w.sites, "People": w.people,
-		"LawKey": base64.StdEncoding.EncodeToString(law),
+		"LawKey": base64.StdEncoding.EncodeToString(law), "Own": own,
 	})
 	if err != nil {
 		return err
