@@ -40,6 +40,7 @@ type canary struct {
 	logger    *slog.Logger
 	end       context.CancelCauseFunc
 	life      context.Context
+	begun     chan struct{} // closed when calls are planned in it
 }
 
 // canaryWant says what a canary drill may touch.
@@ -69,7 +70,7 @@ func (n *Node) newCanary(w canaryWant) (*canary, error) {
 	case w.Share > 0 && w.Cap < 1:
 		return nil, errors.New("cordon: canary: a share of real calls needs a cap: how many of them may be up at once")
 	}
-	c := &canary{n: n, id: w.Drill, route: w.Route, share: w.Share, most: int64(w.Cap), logger: n.logger.With("drill", w.Drill)}
+	c := &canary{n: n, begun: make(chan struct{}), id: w.Drill, route: w.Route, share: w.Share, most: int64(w.Cap), logger: n.logger.With("drill", w.Drill)}
 	var err error
 	c.checker, err = n.checker.Shadow(parties, healthcheck.Config{
 		Prober: prober{n: n, own: true}, Locate: n.resolver.Locate, Judge: n.judge, Changed: c.healthChanged, Logger: c.logger.With("room", "healthcheck"),
@@ -84,6 +85,26 @@ func (n *Node) newCanary(w canaryWant) (*canary, error) {
 	return c, nil
 }
 
+// beside begins the view and gives it once calls are planned in it. It lasts until ctx ends; ended is told if it ends before. over waits until nothing of it is left.
+func (c *canary) beside(ctx context.Context, ended func(error)) (over func(), err error) {
+	left, failed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(left)
+		err := c.run(ctx)
+		failed <- err
+		if err != nil {
+			ended(err)
+		}
+	}()
+	select {
+	case <-c.begun:
+		return func() { <-left }, nil
+	case err := <-failed:
+		<-left
+		return nil, err
+	}
+}
+
 // errCanaryBusy: one drill at a time.
 var errCanaryBusy = errors.New("cordon: another canary drill is under way")
 
@@ -93,6 +114,7 @@ func (c *canary) run(ctx context.Context) error {
 	if !v.on.CompareAndSwap(nil, c) {
 		return errCanaryBusy
 	}
+	close(c.begun)
 	defer context.AfterFunc(ctx, func() { c.end(nil) })()
 	var rooms sync.WaitGroup
 	for name, room := range map[string]func(context.Context) error{"healthcheck": c.checker.Run, "routing": c.router.Run} {

@@ -41,6 +41,10 @@ func (h *drillHands) Take(_ context.Context, gone []scenario.Taken, until time.T
 	if !h.n.expendable(h.mode) && slices.ContainsFunc(gone, func(t scenario.Taken) bool { return t.Kind == scenario.Approver || t.Kind == scenario.Log }) {
 		return errRealPeople
 	}
+	if h.mode == scenario.Canary { // the law and the names are production's
+		h.n.board.Set(gone, until, board.Own)
+		return h.n.relay.Impair(until)
+	}
 	h.n.board.Set(gone, until, board.All)
 	h.n.policy.drill(h.n.board.Struck(), until)
 	return h.n.met(until)
@@ -52,6 +56,9 @@ func (h *drillHands) AsBefore(ctx context.Context) (bool, string) {
 	n := h.n
 	if gone := n.board.Gone(); len(gone) > 0 || n.policy.struckByDrill() {
 		return false, fmt.Sprintf("%d things are still taken away", max(1, len(gone)))
+	}
+	if h.mode == scenario.Canary {
+		return true, "" // its view goes; production's health and routes are not its own
 	}
 	if !h.called {
 		h.called = true

@@ -264,13 +264,14 @@ func TestAStoppedPlayRestores(t *testing.T) {
 
 func TestWhatIsNeverPlayed(t *testing.T) {
 	onStage(t, drillConfig, func(s *stageAt) {
-		p := s.bind("log-unwritable", nil)
+		p, canary := s.bind("log-unwritable", nil), s.bind("srv-moved-abroad", nil)
+		canary.Modes = append(canary.Modes, scenario.Canary)
 		for name, ask := range map[string]drillAsk{
 			"without a play":                {ID: "01J"},
 			"without an id":                 {Play: p, Mode: scenario.Sandbox},
 			"in a mode that is not its own": {ID: "01J", Play: p, Mode: scenario.Full},
 			"as a sandbox, and it is none":  {ID: "01J", Play: p, Mode: scenario.Sandbox},
-			"as a canary":                   {ID: "01J", Play: s.bind("region-loss", nil), Mode: scenario.Canary},
+			"as a canary without an own":    {ID: "01J", Play: canary, Mode: scenario.Canary},
 		} {
 			if _, err := s.node.playDrill(t.Context(), ask, nil, nil); err == nil {
 				t.Errorf("%s: it was played", name)

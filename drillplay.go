@@ -49,18 +49,19 @@ func (n *Node) expendable(m scenario.Mode) bool {
 	return m == scenario.Sandbox && n.drillSent != nil || m == scenario.Simulation && n.opts.Memory
 }
 
-// playDrill plays on this node itself: what is taken away is gone for all of its calls. It returns when everything is as before, or after the time that the scenario
+// playDrill plays on this node itself: what is taken away is gone for all of its calls, and in a canary for those of its view. It returns when everything is as before, or after the time that the scenario
 // gives for it; an error says that nothing was begun. stop ends the play with a reason, and so does ctx; told is told of its steps and must not block.
 func (n *Node) playDrill(ctx context.Context, ask drillAsk, stop <-chan string, told func(drill.Step)) (drillPlayed, error) {
 	switch {
 	case ask.Play == nil || ask.ID == "":
 		return drillPlayed{}, errors.New("cordon: a drill without an id or a play")
-	case ask.Mode == scenario.Canary:
-		return drillPlayed{}, errors.New("cordon: a canary takes away for a share of calls, and this would be for all of them")
-	case ask.Mode != scenario.Full && !n.expendable(ask.Mode):
+	case ask.Mode != scenario.Full && ask.Mode != scenario.Canary && !n.expendable(ask.Mode):
 		return drillPlayed{}, fmt.Errorf("cordon: a %s on a node that is none: it would be played on production", ask.Mode)
 	case !slices.Contains(ask.Play.Modes, ask.Mode):
 		return drillPlayed{}, fmt.Errorf("cordon: the scenario %s may not run as %s", ask.Play.Name, ask.Mode)
+	}
+	if err := ask.Play.Allows(ask.Mode); err != nil {
+		return drillPlayed{}, fmt.Errorf("cordon: the scenario %s: %w", ask.Play.Name, err)
 	}
 	if !n.playing.CompareAndSwap(false, true) {
 		return drillPlayed{}, errDrilling
@@ -81,10 +82,31 @@ func (n *Node) playDrill(ctx context.Context, ask drillAsk, stop <-chan string, 
 			n.logger.Error("the log cannot be followed: the drill sees nothing more", "drill", ask.ID, "error", err)
 		}
 	})
+	if ask.Mode == scenario.Canary {
+		over, err := n.besideProduction(beside, ask, caller, w)
+		if err != nil {
+			return drillPlayed{}, err
+		}
+		defer over()
+		defer end()
+	}
 	wg.Go(func() { n.aim(beside, ask.Play) })
 	r := &drill.Run{Play: ask.Play, Hands: n.hands(ask), Caller: caller, Watch: w, Stop: stop, Told: told}
 	res := r.Do(ctx)
 	return drillPlayed{Result: res, First: w.first, Last: n.log.Size()}, nil
+}
+
+// besideProduction begins the second view in which a canary is played, until ctx ends. That it ends before is something real, and ends the play.
+func (n *Node) besideProduction(ctx context.Context, ask drillAsk, caller *drillCaller, w *drillWatch) (over func(), err error) {
+	c, err := n.newCanary(canaryWant{Drill: ask.ID, Route: ask.Play.On.Name, Share: ask.Share.Of(), Cap: ask.Cap})
+	if err != nil {
+		return nil, err
+	}
+	caller.planned = func() bool { return n.views.of(ask.ID) != nil }
+	return c.beside(ctx, func(err error) {
+		why := "the view of the canary ended: " + err.Error()
+		w.ended.Store(&why)
+	})
 }
 
 // aim asks the fence for a way to what the play wants to see refused, where no call of the play asks for it: a party that its route does not lead to, or an address that

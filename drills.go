@@ -75,7 +75,7 @@ var _ admin.Drills = (*drillKeeper)(nil)
 
 func newDrills(n *Node) *drillKeeper {
 	k := &drillKeeper{
-		node: n, plays: map[scenario.Mode]drillPlayer{scenario.Sandbox: n.playSandbox, scenario.Full: n.playDrill}, poked: make(chan struct{}, 1), told: make(chan audit.DrillStep, drillSteps), kept: drillsKept{Book: register.NewBook()},
+		node: n, plays: map[scenario.Mode]drillPlayer{scenario.Sandbox: n.playSandbox, scenario.Canary: n.playDrill, scenario.Full: n.playDrill}, poked: make(chan struct{}, 1), told: make(chan audit.DrillStep, drillSteps), kept: drillsKept{Book: register.NewBook()},
 		cur: &notify.Cursor{Log: n.log, KV: n.kv, Key: drillsPrefix + notify.LogID(n.log), MaxAge: wholeLog, Logger: n.logger},
 	}
 	k.left, k.putBack = k.leftOf, k.giveBack

@@ -12,6 +12,7 @@ import (
 	"github.com/cordonsip/cordon/drill"
 	"github.com/cordonsip/cordon/drill/measure"
 	"github.com/cordonsip/cordon/drill/observe"
+	"github.com/cordonsip/cordon/drill/scenario"
 	"github.com/cordonsip/cordon/internal/osnet"
 	"github.com/cordonsip/cordon/notify"
 	"github.com/cordonsip/cordon/sip"
@@ -33,6 +34,7 @@ type drillWatch struct {
 	first  uint64                    // entry with which the play began
 	sent   func(party string) uint64 // datagrams that left for a party so far
 	next   atomic.Uint64             // the first entry that was not read yet
+	ended  atomic.Pointer[string]    // why the view of a canary ended before its time
 
 	mu      sync.Mutex
 	parties []string // that must get nothing
@@ -45,6 +47,9 @@ type drillWatch struct {
 // watch begins to look.
 func (n *Node) watch(ctx context.Context, ask drillAsk, c *drillCaller) (*drillWatch, error) {
 	start := observe.Start{At: time.Now(), Targets: map[string]string{}}
+	if ask.Mode == scenario.Canary {
+		start.View = ask.ID
+	}
 	for _, list := range n.checker.Table().ByParty {
 		for _, st := range list {
 			start.Targets[st.Target.ID()] = st.State.String()
@@ -112,6 +117,9 @@ func (w *drillWatch) Now() drill.Pulse {
 	now := time.Now()
 	w.count(now)
 	p := drill.Pulse{Event: w.o.Event(), CPU: w.load()}
+	if why := w.ended.Load(); why != nil && p.Event == "" {
+		p.Event = *why
+	}
 	p.Failures, p.MOS = w.o.Pulse(now)
 	return p
 }

@@ -26,6 +26,9 @@ func (t tally) share() float64 {
 // receipt takes one call: of the drill, what it was refused; of production, how it fared.
 func (o *Observer) receipt(e audit.Entry, r *audit.Receipt) {
 	o.traces[r.CallRef] = true
+	if r.Drill != o.start.View && r.Drill != "" {
+		return
+	}
 	if r.Purpose == "drill" {
 		if e.Time.Before(o.start.At) {
 			return
@@ -37,7 +40,7 @@ func (o *Observer) receipt(e audit.Entry, r *audit.Receipt) {
 		}
 		return
 	}
-	if r.Purpose != "production" {
+	if r.Purpose != "production" || r.Drill != "" { // a call of a canary's share is no sign of how production fares
 		return
 	}
 	c := call{end: e.Time, failed: failed(r.Outcome.SIPFinal)}

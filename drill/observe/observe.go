@@ -26,6 +26,7 @@ const minCalls = 10
 type Start struct {
 	At      time.Time
 	Targets map[string]string // health by target, as party/member/transport/address, in the words of the log
+	View    string            // id of the drill if it is a canary, and the play what happens in its view; "": what happens on the node
 }
 
 // Observer remembers one play. It is safe for use by many.
@@ -35,37 +36,42 @@ type Observer struct {
 
 	mu      sync.Mutex
 	seen    measure.Seen
-	targets map[string]map[string]string // party -> target -> health
-	tickets map[string]int               // id -> place in seen.Tickets
-	traces  map[string]bool              // calls that the log has a receipt of, or names as missing
-	event   string                       // the first one
-	before  tally                        // of production, in front of the start
-	calls   []call                       // of production, in the last Window
+	targets parties         // where the play is
+	around  parties         // of production, beside a canary
+	tickets map[string]int  // id -> place in seen.Tickets
+	traces  map[string]bool // calls that the log has a receipt of, or names as missing
+	event   string          // the first one
+	before  tally           // of production, in front of the start
+	calls   []call          // of production, in the last Window
 }
+
+// parties are the targets of each: party -> target -> health.
+type parties map[string]map[string]string
 
 // New begins with the node as it was.
 func New(p *scenario.Play, s Start) *Observer {
-	o := &Observer{p: p, start: s, targets: map[string]map[string]string{}, tickets: map[string]int{}, traces: map[string]bool{}}
+	o := &Observer{p: p, start: s, targets: parties{}, around: parties{}, tickets: map[string]int{}, traces: map[string]bool{}}
 	for id, state := range s.Targets {
-		o.state(id, state)
+		o.targets.state(id, state)
+		o.around.state(id, state)
 	}
 	return o
 }
 
 // state notes the health of a target, and gives its party with what it had been: whether calls may go there, and whether a part of it is worse than up.
-func (o *Observer) state(id, state string) (party string, up, limps bool) {
+func (ps parties) state(id, state string) (party string, up, limps bool) {
 	party, _, _ = strings.Cut(id, "/")
-	if o.targets[party] == nil {
-		o.targets[party] = map[string]string{}
+	if ps[party] == nil {
+		ps[party] = map[string]string{}
 	}
-	o.targets[party][id] = state
-	up, limps = o.health(party)
+	ps[party][id] = state
+	up, limps = ps.health(party)
 	return party, up, limps
 }
 
 // health is that of a party: up while calls may go to one of its targets, and limping while one of them is worse than up.
-func (o *Observer) health(party string) (up, limps bool) {
-	for _, s := range o.targets[party] {
+func (ps parties) health(party string) (up, limps bool) {
+	for _, s := range ps[party] {
 		switch s {
 		case "up":
 			up = true
@@ -90,6 +96,12 @@ func (o *Observer) Entry(e audit.Entry) {
 		o.receipt(e, &r)
 	}
 	if e.Time.Before(o.start.At) {
+		return
+	}
+	switch drill := ofDrill(ev); {
+	case drill != "" && drill != o.start.View:
+		return // of a canary that is not this play
+	case o.start.View != "" && drill == "" && o.beside(ev):
 		return
 	}
 	o.note(e, ev)
@@ -125,8 +137,8 @@ func (o *Observer) note(e audit.Entry, ev audit.Event) {
 
 func (o *Observer) changed(e audit.Entry, ev audit.HealthChanged) {
 	party, _, _ := strings.Cut(ev.Target, "/")
-	wasUp, wasLimping := o.health(party)
-	_, up, limps := o.state(ev.Target, ev.To)
+	wasUp, wasLimping := o.targets.health(party)
+	_, up, limps := o.targets.state(ev.Target, ev.To)
 	if up != wasUp || limps != wasLimping {
 		o.seen.Health = append(o.seen.Health, measure.Health{At: e.Time, Party: party, Up: up, Limps: limps})
 	}
@@ -198,9 +210,9 @@ func (o *Observer) real(e audit.Entry, ev audit.Event) string {
 	return ""
 }
 
-// ours says whether an incident is of what the play does: a rule opened it, and all that it is about is touched.
+// ours says whether an incident is of what the play does: a rule opened it, and all that it is about is touched. A canary keeps no call of production from anything.
 func (o *Observer) ours(ev audit.IncidentOpened, at time.Time) bool {
-	if ev.By != "" {
+	if ev.By != "" || o.start.View != "" {
 		return false
 	}
 	if ev.Rule == "log_gap" {

@@ -19,7 +19,10 @@ var start = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 func at(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
 
 // observer watches the region loss that ships: fra is touched from 60 s on.
-func observer(t *testing.T, name string) *Observer {
+func observer(t *testing.T, name string) *Observer { return observerOf(t, name, "") }
+
+// observerOf watches it as a canary with that id, if there is one.
+func observerOf(t *testing.T, name, view string) *Observer {
 	t.Helper()
 	text, _ := drills.Text(name)
 	s, probs := scenario.Read(name, text)
@@ -38,7 +41,7 @@ func observer(t *testing.T, name string) *Observer {
 	if len(probs) > 0 {
 		t.Fatal(probs)
 	}
-	return New(p, Start{At: start, Targets: map[string]string{"fra/a/udp/10.10.0.10:5060": "up", "fra/b/udp/10.10.0.11:5060": "up", "zrh/a/udp/10.20.0.10:5060": "up"}})
+	return New(p, Start{At: start, View: view, Targets: map[string]string{"fra/a/udp/10.10.0.10:5060": "up", "fra/b/udp/10.10.0.11:5060": "up", "zrh/a/udp/10.20.0.10:5060": "up"}})
 }
 
 var seq uint64

@@ -23,6 +23,10 @@ type way struct {
 // safe are the modes in which nothing of production can be lost by it.
 var safe = []Mode{Simulation, Sandbox}
 
+// shared are the modes in which it is gone for everybody or for nobody. What a node has one of, as names, channels and law are, has no second view: a canary would take it
+// from production.
+var shared = []Mode{Simulation, Sandbox, Full}
+
 // ways is the table of what can be taken away, and how.
 func ways(k Kind, h How) (way, bool) {
 	switch k {
@@ -34,25 +38,25 @@ func ways(k Kind, h How) (way, bool) {
 	case DNS:
 		switch h {
 		case Fail, Blackhole, Slow, Moved:
-			return way{}, true
+			return way{modes: shared}, true
 		}
 	case Approver:
 		return way{modes: safe}, h == Away // a real word on a real ticket counts, drill or not: nobody in production is kept from giving it
 	case Channel:
 		switch h {
 		case Fail, Blackhole, Slow:
-			return way{}, true
+			return way{modes: shared}, true
 		}
 	case Instrument:
-		return way{}, h == Struck
+		return way{modes: shared}, h == Struck
 	case Log:
 		return way{modes: safe}, h == Fail // a node in production owes its log each decision: nobody takes that away for an exercise
 	case Node:
-		return way{needs: "cluster"}, h == Isolated
+		return way{modes: shared, needs: "cluster"}, h == Isolated
 	case Recorder:
 		switch h {
 		case Refuse, Blackhole, Slow, Fail:
-			return way{needs: "recorder"}, true
+			return way{modes: shared, needs: "recorder"}, true
 		}
 	}
 	return way{}, false
@@ -78,6 +82,22 @@ func (s *Scenario) Needs() (out []string) {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// Allows says whether all that the scenario takes away and expects can be had in a mode, whatever its modes name: nil, or what cannot.
+func (s *Scenario) Allows(m Mode) error {
+	for i, t := range s.Take {
+		k, _, _ := t.What.Kind()
+		if w, ok := ways(k, t.How); !ok || w.modes != nil && !slices.Contains(w.modes, m) {
+			return fmt.Errorf("take[%d]: %s is not taken away in mode %s", i, k, m)
+		}
+	}
+	for i, e := range s.Expect {
+		if e.Approved != nil && m == Canary {
+			return fmt.Errorf("expect[%d]: nobody is asked at the gate in mode %s", i, m)
+		}
+	}
+	return nil
 }
 
 type linter struct {
@@ -279,6 +299,8 @@ func (l *linter) expectation(path string, e Expectation) {
 		l.fail(path+".at_least", "such as 100%", "is zero, and could not fail")
 	case e.Failed != nil && e.Failed.AtMost >= 10_000:
 		l.fail(path+".at_most", "such as 1%", "is everything, and could not fail")
+	case e.Approved != nil && slices.Contains(l.s.Modes, Canary):
+		l.fail(path, "leave canary out of modes", "cannot hold in a canary: it asks nobody at the gate")
 	case e.Approved != nil && e.Approved.People < 1:
 		l.fail(path+".people", "at least 1", "is missing")
 	case e.Told != nil && (e.Told.Channel == "" || e.Told.Kind == ""):

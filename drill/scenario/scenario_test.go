@@ -340,3 +340,32 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// What has no second view is not taken away in a canary, and nobody is asked for one.
+func TestWhatACanaryMayNot(t *testing.T) {
+	const taking, first = "{what: {group: primary}, how: blackhole, at: 30s, for: 1m}", "expect:\n"
+	for name, c := range map[string]struct{ old, to, want string }{
+		"a group":       {taking, taking, ""},
+		"names":         {taking, "{what: {dns: primary}, how: fail}", "dns is not taken away"},
+		"a channel":     {taking, "{what: {channel: siem}, how: fail}", "channel is not taken away"},
+		"an instrument": {taking, "{what: {instrument: secondary}, how: struck}", "instrument is not taken away"},
+		"a person":      {taking, "{what: {approver: ben}, how: away}", "approver is not taken away"},
+		"the log":       {taking, "{what: {log: decisions}, how: fail}", "log is not taken away"},
+		"its approval":  {first, first + "  - {approved: {people: 1, within: 1m}}\n", "nobody is asked at the gate"},
+	} {
+		text := strings.Replace(strings.Replace(plain, c.old, c.to, 1), "modes: [simulation, sandbox, full]", "modes: [simulation, sandbox]", 1)
+		s, probs := Read("a", []byte(text))
+		if len(probs) > 0 {
+			t.Fatalf("%s: %v", name, probs)
+		}
+		if err := s.Allows(Canary); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if s.Allows(Sandbox) != nil {
+			t.Errorf("%s: a sandbox may do anything", name)
+		}
+		if _, probs := Read("a", []byte(strings.Replace(text, "[simulation, sandbox]", "[canary]", 1))); (len(probs) > 0) != (c.want != "") {
+			t.Errorf("%s, in a scenario that may run as canary: %v", name, probs)
+		}
+	}
+}
