@@ -6,7 +6,7 @@ COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 FUZZTIME ?= 20s
 SEEDS   ?= 2000
 
-.PHONY: help build test race lint vuln demo interop fuzz bench bench-sip bench-srtp bench-media pgo soak conformance generate clean
+.PHONY: help build test race lint vuln demo interop drill fuzz bench bench-sip bench-srtp bench-media pgo soak conformance generate clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ vuln: ## known vulnerabilities of what we import; says "not checked" without its
 interop: build ## real SIPp and baresip calls through a real cordon (installs them with apt-get if missing, needs root for its namespace)
 	./internal/interop/install.sh
 	CORDON_BIN=$(CURDIR)/$(BIN) $(GO) test -tags interop -count=1 -timeout 25m -v ./internal/interop
+
+drill: build ## the shipped drills under live load between namespaces, with SIPp and baresip: outcome, RTO, losses, time to restore; reports in bin/drill (under an hour; DRILLS=region-loss,kill plays some)
+	./internal/interop/install.sh
+	mkdir -p bin/drill
+	CORDON_BIN=$(CURDIR)/$(BIN) DRILL_REPORTS=$(CURDIR)/bin/drill $(GO) test -tags 'interop drills' -run 'Drill' -parallel 12 -count=1 -timeout 90m -v ./internal/interop
 
 fuzz: ## every fuzz target for FUZZTIME (20s); a failing input is kept and fails again, the tool's own time-out at the end does not
 	@set -e; for pkg in $$($(GO) list -pgo=off ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \

@@ -56,7 +56,7 @@ type phoneOptions struct {
 // phoneConfig records what the phone hears, after decryption and decoding, as dump-...-dec.wav.
 const phoneConfig = `poll_method epoll
 call_local_timeout 120
-call_max_calls 4
+call_max_calls 64
 audio_player aubridge,line
 audio_source %s
 audio_alert aubridge,bell

@@ -1,0 +1,399 @@
+//go:build interop && drills
+
+package interop
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The library of drills on real sockets: for each scenario a node of its own between namespaces, baresip over TLS with SRTP and SIPp as edges, a SIPp as the carrier
+// that calls all the while, and tcpdump before the place that nothing may reach. What may run in production does (mode full); the rest runs in the node's sandbox, beside
+// the same live calls. The plays take minutes each, and run side by side.
+
+// drillLab is one node under live load, with what drills need.
+type drillLab struct {
+	*node
+	file   string
+	live   *sipp // customers who call
+	abroad *wire // on the way to the place that nothing may reach
+}
+
+// drillsConfig lets two people of the staff run drills at any hour of any day.
+const drillsConfig = `limits: {rate_per_source: 50}
+drills:
+  scenarios: scenarios
+  windows: [{name: always, from: "00:00", to: "23:59"}]
+  starters: [ops]
+  approvers: [anna]
+  low_volume: {at_most: 100%, calls: 1000}
+  throttle: 20
+  alert: {lead: 1m}`
+
+// talksForSeconds is a call of a customer's, with audio both ways.
+const talksForSeconds = `> INVITE | sdp
+< 100 | optional
+< 180 | optional
+< 200 | rrs
+> ACK
+play
+wait 4000
+> BYE
+< 200`
+
+func newDrillLab(t *testing.T, own ...string) *drillLab {
+	t.Helper()
+	net := connect(t, 1, 5, 10, 20, 50)
+	w := &world{at: net.in[5], edge: lan(5, 10), dir: t.TempDir(), more: drillsConfig, health: "{interval: 1s, timeout: 900ms, fall: 3, rise: 2, hold_down: 1s, slow_rtt: 300ms}"}
+	w.pki(t, "edge.lab.example,"+lan(5, 10), "fra.lab.example")
+	fra := newPhone(t, phoneOptions{at: net.in[10], addr: lan(10, 10), user: "+4969123456", secure: true, source: "echo", pki: w, name: "fra"})
+	zrh := answer(t, lan(20, 10), answers, options{at: net.in[20], echo: true})
+	moscow := answer(t, lan(50, 10), answers, options{at: net.in[50], echo: true})
+	trunk := answer(t, lan(1, 10), quiet, options{at: net.in[1]})
+	w.trunks = []party{trunk.as("carrier", "udp")}
+	w.groups = []party{fra.as("fra", "tls"), zrh.as("zrh", "udp"), moscow.as("moscow", "udp")}
+	if err := os.Mkdir(filepath.Join(w.dir, "scenarios"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range own {
+		name := regexp.MustCompile(`(?m)^drill: (\S+)`).FindStringSubmatch(text)[1]
+		writeFile(t, filepath.Join(w.dir, "scenarios", name+".yaml"), []byte(text))
+	}
+	l := &drillLab{node: boot(t, w, "carrier", "fra", "zrh"), abroad: net.listen(t, "r50", "dst host "+lan(50, 10))}
+	l.file = filepath.Join(w.dir, "cordon.yaml")
+	l.live = dial(t, l.node, lan(1, 10), talksForSeconds, options{at: net.in[1]}, "-m", "1000000", "-l", "40", "-r", "1", "-rp", "1000", "-timeout", "3h")
+	until(t, "customers talk", 30*time.Second, func() bool { return l.calls() >= 3 })
+	return l
+}
+
+// drill is what the door tells of one.
+type drill struct {
+	Request struct {
+		Drill string `json:"drill"`
+		Mode  string `json:"mode"`
+	} `json:"request"`
+	State string `json:"state"`
+	Begun time.Time
+	Ended *struct {
+		Outcome  string
+		Cause    string
+		Crash    bool `json:"after_crash"`
+		End      time.Time
+		Restored time.Time
+		Measured struct {
+			RTO     *float64 `json:"rto_measured_s"`
+			Detect  *int64   `json:"detect_ms"`
+			Placed  int      `json:"calls_placed"`
+			Dropped int      `json:"calls_dropped"`
+			Refused int      `json:"forbidden_refused"`
+			Lost    int      `json:"rpo_records_lost"`
+		}
+		Judgements []struct {
+			Word, Wanted, Measured string
+			Holds                  bool
+		}
+	}
+	Steps []struct {
+		At         time.Time
+		Word, What string
+	}
+}
+
+func (l *drillLab) look(id string) (d drill) {
+	l.t.Helper()
+	l.get("/api/v1/drills/"+id, &d)
+	return d
+}
+
+// whole is everything that the door tells of a drill, for whoever looks for the reason.
+func (l *drillLab) whole(id string) string {
+	var raw json.RawMessage
+	l.get("/api/v1/drills/"+id, &raw)
+	return string(raw)
+}
+
+// begin asks for a drill as one person and agrees as another, and gives its id.
+func (l *drillLab) begin(scenario, mode string) string {
+	l.t.Helper()
+	out := l.mustCLI("ops", "drill", "start", scenario, "--mode="+mode, "--route=inbound", "--reason=make drill")
+	id, _, _ := strings.Cut(out, " ")
+	if mode != "sandbox" {
+		if out, err := l.cli("ops", "drill", "approve", id, "--reason=my own"); err == nil {
+			l.t.Errorf("who asks for a drill agrees to it, too: %s", out)
+		}
+		l.mustCLI("anna", "drill", "approve", id, "--reason=read")
+	}
+	return id
+}
+
+// taken waits until something is gone, and gives the moment.
+func (l *drillLab) taken(id string) (at time.Time) {
+	l.t.Helper()
+	untilWithin(l.t, "something is taken away", 5*time.Minute, func() bool {
+		d := l.look(id)
+		if d.State == "ended" || d.State == "void" {
+			l.t.Fatalf("nothing was taken away: %s", l.whole(id))
+		}
+		for _, s := range d.Steps {
+			if s.Word == "taken" {
+				at = s.At
+			}
+		}
+		return !at.IsZero()
+	})
+	return at
+}
+
+// over waits for the end of a drill.
+func (l *drillLab) over(id string) (d drill) {
+	l.t.Helper()
+	untilWithin(l.t, "the drill is over", time.Hour, func() bool {
+		if d = l.look(id); d.State == "void" {
+			l.t.Fatalf("it never began: %s", l.whole(id))
+		}
+		return d.Ended != nil
+	})
+	return d
+}
+
+// untilWithin is until for what takes minutes.
+func untilWithin(t *testing.T, what string, limit time.Duration, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !ok(); time.Sleep(time.Second) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %s: %s", limit, what)
+		}
+	}
+}
+
+// outcome holds what is true of every drill, and puts its row into the table.
+func (l *drillLab) outcome(name, want string, d drill) {
+	l.t.Helper()
+	e := d.Ended
+	rto, restored := "-", "NOT RESTORED"
+	if e.Measured.RTO != nil {
+		rto = fmt.Sprintf("%.1f s", *e.Measured.RTO)
+	}
+	if !e.Restored.IsZero() {
+		restored = ms(e.Restored.Sub(e.End))
+	}
+	noted(l.t, name+", "+d.Request.Mode, fmt.Sprintf("%s; RTO %s; %d of %d calls of the drill lost; restored in %s", e.Outcome, rto, e.Measured.Dropped, e.Measured.Placed, restored), want)
+	if e.Outcome != want {
+		l.t.Errorf("%s ended %s: %s", name, e.Outcome, e.Cause)
+		for _, j := range e.Judgements {
+			if !j.Holds {
+				l.t.Errorf("    %s: wanted %s, measured %s", j.Word, j.Wanted, j.Measured)
+			}
+		}
+	}
+	if e.Restored.IsZero() || e.Measured.Lost != 0 {
+		l.t.Errorf("%s left something: %+v", name, e)
+	}
+}
+
+// end ends the customers and the node. Nothing went abroad, no receipt tells of a breach, and the log verifies.
+func (l *drillLab) end(lost, talked int) {
+	l.t.Helper()
+	l.live.signal(syscall.SIGUSR1)
+	until(l.t, "the customers have hung up", 45*time.Second, func() bool { return l.live.ended() || l.calls() == 0 })
+	l.live.kill() // those whose call a killed node took along ask for its end for half a minute
+	st := l.live.stats()
+	noted(l.t, "... calls of customers beside it", fmt.Sprintf("%d well, %d failed", st.successful, st.failed), fmt.Sprintf("at most %d failed", lost))
+	if st.failed > lost || st.successful < talked {
+		l.t.Errorf("customers: %d calls went well, %d failed", st.successful, st.failed)
+	}
+	if out := l.abroad.seen(l.t, "ip.dst == "+lan(50, 10)); len(out) != 0 {
+		l.t.Errorf("%d packets went to the forbidden place", len(out))
+	}
+	for _, r := range l.receipts(talked) {
+		if r.Overall == "violation" {
+			l.t.Errorf("%+v", r)
+		}
+	}
+	l.stop()
+}
+
+// report writes the report in each form into the folder of results, if there is one, and the page as a picture.
+func (l *drillLab) report(name, id string) {
+	l.t.Helper()
+	dir := os.Getenv("DRILL_REPORTS")
+	if dir == "" {
+		dir = l.t.TempDir()
+	}
+	for _, format := range []string{"json", "html", "pdf"} {
+		file := filepath.Join(dir, name+"."+format)
+		_ = os.Remove(file) // of the run before
+		l.mustCLI("ops", "drill", "report", id, "--format="+format, "--out="+file)
+	}
+	page := filepath.Join(dir, name)
+	if _, err := exec.LookPath("chromium"); err != nil {
+		l.t.Logf("no picture of %s.html: there is no chromium", page)
+		return
+	}
+	out, err := exec.Command("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--user-data-dir="+l.t.TempDir(),
+		"--window-size=1200,2400", "--screenshot="+page+".png", "file://"+page+".html").CombinedOutput()
+	if err != nil {
+		l.t.Errorf("chromium: %v: %s", err, out)
+	}
+}
+
+// here makes a scenario that ships fit for the lab, under a name of its own: two processors carry every node and its peers, so that CPU stops nothing; and as the lab's
+// route fails back after a second, what waits ten minutes for that is over sooner.
+func here(t *testing.T, name string) (own, text string) {
+	t.Helper()
+	out, err := loopback.command(cordonBin, "drill", "list", "--show="+name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own = "lab-" + name
+	text = strings.Replace(string(out), "drill: "+name, "drill: "+own, 1)
+	text = strings.Replace(text, "\nend: {after: 18m}", "\nend: {after: 8m}", 1)
+	return own, text + "stop: {cpu: 100%}\n"
+}
+
+// shipped are the scenarios that ship, with where they may run and what they need.
+func shipped(t *testing.T) (names, modes, needs []string) {
+	t.Helper()
+	out, err := loopback.command(cordonBin, "drill", "list").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if f := regexp.MustCompile(`\s{2,}`).Split(strings.TrimSpace(line), 4); len(f) >= 3 && f[0] != "SCENARIO" {
+			names, modes = append(names, f[0]), append(modes, f[1])
+			if len(f) < 4 { // the column of needs is empty
+				f[2] = ""
+			}
+			needs = append(needs, f[2])
+		}
+	}
+	if len(names) < 9 {
+		t.Fatalf("only %d scenarios ship: %s", len(names), out)
+	}
+	return names, modes, needs
+}
+
+// chosen says whether a play is wanted: DRILLS names them with commas; all by default.
+func chosen(name string) bool {
+	list := os.Getenv("DRILLS")
+	return list == "" || slices.Contains(strings.Split(list, ","), name)
+}
+
+func TestDrills(t *testing.T) {
+	names, modes, needs := shipped(t)
+	for i, name := range names {
+		if !chosen(name) {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			own, text := here(t, name)
+			l := newDrillLab(t, text)
+			if needs[i] != "" {
+				out, err := l.cli("ops", "drill", "start", name, "--route=inbound", "--reason=make drill")
+				if err == nil || !strings.Contains(out, "needs a "+needs[i]) {
+					t.Errorf("it was not refused by the name of what is missing: %s", out)
+				}
+				noted(t, name, "refused: it needs a "+needs[i], "refused")
+				l.end(0, 0)
+				return
+			}
+			mode := "sandbox"
+			if strings.Contains(modes[i], "full") {
+				mode = "full"
+			}
+			id := l.begin(own, mode)
+			d := l.over(id)
+			l.outcome(name, "passed", d)
+			l.report(name, id)
+			l.mustCLI("ops", "drill", "cleanup", id, "--reason=looked at routes and calls")
+			l.end(map[string]int{"full": 5}[mode], 20)
+		})
+	}
+}
+
+// Everything that could carry the line is gone at once, so that the line is not carried: the runner must say so.
+const hopeless = `drill: hopeless
+version: 1
+title: Both choices are gone, and it is expected that nobody notices
+class: primary_region_loss
+authors: [anna]
+modes: [sandbox, full]
+stop: {cpu: 100%}
+calls:
+  - {called: "+4969900100", each: 2s, hold: 10s}
+take:
+  - {what: {region: primary}, how: blackhole, at: 15s, for: 45s}
+  - {what: {region: secondary}, how: blackhole, at: 15s, for: 45s}
+expect:
+  - {answered: {by: [primary, secondary], within: 3s}}
+  - {refused: {party: forbidden}}
+end: {after: 90s}
+`
+
+func TestADrillThatMustFail(t *testing.T) {
+	if !chosen("hopeless") {
+		t.Skip("DRILLS names others")
+	}
+	t.Parallel()
+	l := newDrillLab(t, hopeless)
+	id := l.begin("hopeless", "sandbox")
+	d := l.over(id)
+	l.outcome("hopeless (made to fail)", "failed", d)
+	l.report("hopeless", id)
+	if out, err := l.cli("ops", "drill", "watch", id); err == nil {
+		t.Errorf("a drill that failed is a success to scripts: %s", out)
+	}
+	l.end(0, 20)
+}
+
+// A drill that is stopped, and one whose node is killed, are over at once: customers are answered by the first choice again.
+func TestADrillIsStoppedOrKilled(t *testing.T) {
+	for _, how := range []string{"stop", "kill"} {
+		if !chosen(how) {
+			continue
+		}
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			own, text := here(t, "region-loss")
+			l := newDrillLab(t, text)
+			id := l.begin(own, "full")
+			l.taken(id)
+			l.waitFor("fra", "down")
+			began := time.Now()
+			if how == "stop" {
+				l.mustCLI("ben", "drill", "stop", id, "--reason=enough")
+			} else {
+				l.gaps++
+				l.kill()
+				l.run(l.file)
+			}
+			l.waitFor("fra", "up")
+			untilWithin(t, "a customer is answered by the first choice", time.Minute, func() bool {
+				list := l.receipts(1)
+				r := list[len(list)-1]
+				return r.EdgeGroup == "fra" && r.TInvite.After(began)
+			})
+			took := time.Since(began)
+			measured(t, "drill, "+how+": until customers are answered by the first choice, receipt of the whole call included", took, 40*time.Second)
+			d := l.over(id)
+			if d.Ended.Outcome != "aborted" || d.Ended.Crash != (how == "kill") {
+				t.Errorf("it ended %+v", d.Ended)
+			}
+			noted(t, "... as the drill tells it", fmt.Sprintf("%s: %s", d.Ended.Outcome, d.Ended.Cause), "aborted")
+			if how == "stop" {
+				measured(t, "drill, stop: until everything is as before", d.Ended.Restored.Sub(d.Ended.End), 10*time.Second)
+			}
+			l.end(map[string]int{"stop": 5, "kill": 60}[how], 20)
+		})
+	}
+}
