@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -177,7 +178,9 @@ func (r *Run) take(ctx context.Context, at time.Duration) error {
 	return nil
 }
 
-func describe(t scenario.Taken) string { return fmt.Sprintf("%s %v: %s", t.Kind, t.Names, t.How) }
+func describe(t scenario.Taken) string {
+	return fmt.Sprintf("%s %s: %s", t.Kind, strings.Join(t.Names, ", "), t.How)
+}
 
 func (r *Run) tell(word, what string) {
 	if r.Told != nil {

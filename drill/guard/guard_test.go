@@ -102,11 +102,12 @@ func TestWhenAWindowOpensNext(t *testing.T) {
 
 // may is a drill that nothing keeps from beginning.
 func may(mode scenario.Mode) (Rules, Facts) {
-	return Rules{
+	rules := Rules{
 		Windows: []Window{{Name: "day", From: 480, To: 1080}}, Blocked: []Block{{date("2026-12-24"), date("2026-12-26"), "the end of the year"}},
 		Throttle: 2, MaxShare: 500, MaxCalls: 20, LowVolume: 5_000, Baseline: 100, Secondary: time.Minute,
 		Starters: []string{"anna", "fred"}, Approvers: []string{"ben"}, Authors: []string{"dora"},
-	}, Facts{
+	}
+	return rules, Facts{
 		Now: date("2026-11-23").Add(9 * time.Hour), Mode: mode, Modes: []scenario.Mode{scenario.Sandbox, scenario.Canary, scenario.Full}, Length: time.Hour, Rate: 0.5,
 		Share: 100, Cap: 5, Carries: 2 * time.Minute, Tester: "anna", Authors: []string{"carla"}, Configurers: []string{"emil", "fred"}, Approvals: 1, Wanted: 1, Calls: 50,
 	}

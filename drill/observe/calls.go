@@ -35,7 +35,11 @@ func (o *Observer) receipt(e audit.Entry, r *audit.Receipt) {
 		}
 		for i, a := range r.Attempts {
 			if a.Verdict != "permit" && a.At.IsZero() && !named(r.Attempts[:i], a.Party) {
-				o.refused(e, a.Party)
+				at := r.TInvite // when the call asked, however long it was up
+				if at.Before(o.start.At) {
+					at = e.Time
+				}
+				o.refused(at, e, a.Party)
 			}
 		}
 		return

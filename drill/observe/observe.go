@@ -123,7 +123,7 @@ func (o *Observer) note(e audit.Entry, ev audit.Event) {
 		}
 	case audit.FenceRefused:
 		if ev.Party != "" {
-			o.refused(e, ev.Party)
+			o.refused(e.Time, e, ev.Party)
 		}
 	case audit.Gap:
 		for _, ref := range ev.Calls {
@@ -179,12 +179,13 @@ func (o *Observer) failover(e audit.Entry, ev audit.Failover) {
 	}
 	o.seen.Moves = append(o.seen.Moves, measure.Move{At: e.Time, What: what, Party: ev.To})
 	if what == "held" || what == "refused" {
-		o.refused(e, ev.To)
+		o.refused(e.Time, e, ev.To)
 	}
 }
 
-func (o *Observer) refused(e audit.Entry, party string) {
-	o.seen.Refused = append(o.seen.Refused, measure.Attempt{At: e.Time, Party: party, Entry: e.Seq})
+// refused notes what was refused at a moment, which the entry may tell of later.
+func (o *Observer) refused(at time.Time, e audit.Entry, party string) {
+	o.seen.Refused = append(o.seen.Refused, measure.Attempt{At: at, Party: party, Entry: e.Seq})
 }
 
 // real says what happened that is no part of the play; "": nothing. Parties that go down are judged with their health.
@@ -217,6 +218,9 @@ func (o *Observer) ours(ev audit.IncidentOpened, at time.Time) bool {
 	}
 	if ev.Rule == "log_gap" {
 		return slices.ContainsFunc(o.p.Taken, func(t scenario.Taken) bool { return t.Kind == scenario.Log })
+	}
+	if ev.Rule == "media_dead" { // it is about calls, and names no party: those of what is gone are silent
+		return slices.ContainsFunc(o.p.Parties, func(p scenario.Party) bool { return o.touched(p.Name, at) })
 	}
 	return len(ev.Parties) > 0 && !slices.ContainsFunc(ev.Parties, func(name string) bool { return !o.touched(name, at) })
 }

@@ -103,6 +103,8 @@ func TestWhatIsNoPartOfThePlay(t *testing.T) {
 		"one before it is touched":        {"region-loss", 30, audit.IncidentOpened{Rule: "region_down", Title: "down", Parties: []string{"fra"}}, "an incident was opened: down"},
 		"one about others, too":           {"region-loss", 130, audit.IncidentOpened{Rule: "region_down", Title: "down", Parties: []string{"fra", "zrh"}}, "an incident was opened: down"},
 		"one that a person opened":        {"region-loss", 130, audit.IncidentOpened{Rule: "by_hand", Title: "odd", Parties: []string{"fra"}, By: "p1"}, "an incident was opened: odd"},
+		"silent calls of what is gone":    {"carrier-loss", 130, audit.IncidentOpened{Rule: "media_dead", Title: "silence"}, ""},
+		"silent calls before that":        {"carrier-loss", 30, audit.IncidentOpened{Rule: "media_dead", Title: "silence"}, "an incident was opened: silence"},
 		"a violation":                     {"region-loss", 130, audit.IncidentOpened{Rule: "residency_violation", Title: "abroad"}, "an incident was opened: abroad"},
 		"a gap of a log that was there":   {"region-loss", 130, audit.IncidentOpened{Rule: "log_gap", Title: "gap"}, "an incident was opened: gap"},
 		"a gap of one that was taken":     {"log-unwritable", 130, audit.IncidentOpened{Rule: "log_gap", Title: "gap"}, ""},
@@ -149,7 +151,9 @@ func TestWhatWasRefusedIsOnRecord(t *testing.T) {
 	held := audit.Attempt{Party: "iad", Verdict: "hold"}
 	contacted := held
 	contacted.At = at(1)
-	first := entry(t, at(2), receipt("drill", 200, 4.3, held, held, audit.Attempt{Party: "fra", Verdict: "permit"}))
+	long := receipt("drill", 200, 4.3, held, held, audit.Attempt{Party: "fra", Verdict: "permit"})
+	long.TInvite = at(1)
+	first := entry(t, at(2), long)
 	o.Entry(first)
 	o.Entry(entry(t, at(-2), receipt("drill", 200, 4.3, held)))
 	o.Entry(entry(t, at(3), receipt("drill", 200, 4.3, contacted)))
@@ -160,7 +164,7 @@ func TestWhatWasRefusedIsOnRecord(t *testing.T) {
 	o.Entry(entry(t, at(8), audit.Failover{What: audit.KindFailoverApplied, Route: "line", To: "zrh"}))
 	o.Entry(entry(t, at(9), audit.RouteSwitched{Route: "line", To: "fra", Back: true, By: "rule:drill"}))
 	s := o.Seen()
-	if len(s.Refused) != 3 || s.Refused[0] != (measure.Attempt{At: at(2), Party: "iad", Entry: first.Seq}) || s.Refused[1].Party != "nowhere" || s.Refused[2].Party != "iad" {
+	if len(s.Refused) != 3 || s.Refused[0] != (measure.Attempt{At: at(1), Party: "iad", Entry: first.Seq}) || s.Refused[1].Party != "nowhere" || s.Refused[2].Party != "iad" {
 		t.Errorf("%+v", s.Refused)
 	}
 	want := fmt.Sprint([]measure.Move{{At: at(6), What: "held", Party: "iad"}, {At: at(8), What: "applied", Party: "zrh"}, {At: at(9), What: "failback", Party: "fra"}})

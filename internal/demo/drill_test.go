@@ -62,7 +62,7 @@ func TestDrill(t *testing.T) {
 		want                     []string
 	}{
 		{"to its end", "", "", "passed", []string{"it takes 10s", "2s group fra: refuse", "holds  switched", "first call answered by the secondary", "the drill passed"}},
-		{"stopped", "taken        group [fra]: refuse", "the drill aborted: stopped by people: Ctrl-C", "aborted", []string{"Ctrl-C:", "given back   group [fra]: refuse", "restored"}},
+		{"stopped", "taken        group fra: refuse", "the drill aborted: stopped by people: Ctrl-C", "aborted", []string{"Ctrl-C:", "given back   group fra: refuse", "restored"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
