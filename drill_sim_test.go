@@ -68,7 +68,7 @@ func played(t *testing.T) (names []string) {
 		if len(s.Needs()) > 0 {
 			continue
 		}
-		for range min(4, max(1, 20*time.Minute/time.Duration(s.End.After))) {
+		for range min(8, max(1, 40*time.Minute/time.Duration(s.End.After))) {
 			names = append(names, name)
 		}
 	}

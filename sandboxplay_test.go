@@ -215,6 +215,7 @@ func TestANodePlaysInASandboxOfItself(t *testing.T) {
 		if err := n.Stop(context.WithoutCancel(t.Context()), time.Second); err != nil {
 			t.Error(err)
 		}
+		synctest.Wait() // what was being closed is
 		if open := net.Open(); len(open) > 0 {
 			t.Errorf("left open: %v", open)
 		}

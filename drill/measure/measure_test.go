@@ -28,6 +28,13 @@ var (
 func at(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
 
 // play is the region loss that ships, with judgements that it has not.
+// cutOff adds calls that nobody had answered when the play ended.
+func cutOff(s *Seen, placed time.Time, n int) {
+	for range n {
+		s.Calls = append(s.Calls, Call{Placed: placed, Ended: s.End, Status: 487})
+	}
+}
+
 func play(t *testing.T) *scenario.Play {
 	t.Helper()
 	text, _ := drills.Text("region-loss")
@@ -97,6 +104,8 @@ func TestEachExpectationIsHeldAgainstWhatWasSeen(t *testing.T) {
 			"no call was seen",
 		},
 		"one late answer":              {func(s *Seen) { s.Calls[0].Answered = at(3.5) }, []string{"answered"}, "27 of 28, the slowest after 3.5s"},
+		"calls that the end cut off":   {func(s *Seen) { cutOff(s, s.End.Add(-time.Second), 5) }, nil, ""},
+		"calls that had their time":    {func(s *Seen) { cutOff(s, s.End.Add(-10*time.Second), 5) }, []string{"failed"}, "5 of 244 calls failed"},
 		"one answer elsewhere":         {func(s *Seen) { s.Calls[100].Party = "fra" }, []string{"answered"}, "one by fra"},
 		"one call of a hundred failed": {func(s *Seen) { s.Calls[45].Answered = time.Time{} }, nil, ""}, // in the time to detect it, and below 1 %
 		"three calls failed":           {func(s *Seen) { each(s, func(c *Call) { c.Lost = c.Placed.After(at(400)) && c.Placed.Before(at(407)) }) }, []string{"failed"}, "3 of 239 calls failed (1.26%)"},
