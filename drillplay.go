@@ -35,14 +35,6 @@ type drillPlayed struct {
 // errDrilling: two drills at once would each see what the other does.
 var errDrilling = errors.New("cordon: another drill is being played")
 
-// play plays in the mode that is asked for: beside this node, or on itself.
-func (n *Node) play(ctx context.Context, ask drillAsk, stop <-chan string, told func(drill.Step)) (drillPlayed, error) {
-	if ask.Mode == scenario.Sandbox && !n.expendable(ask.Mode) {
-		return n.playSandbox(ctx, ask, stop, told)
-	}
-	return n.playDrill(ctx, ask, stop, told)
-}
-
 // expendable says whether this node is one that a play of that mode may take everything from: a sandbox has somebody at its wire, and a simulation is in memory. A node in
 // production is neither, whatever it is asked.
 func (n *Node) expendable(m scenario.Mode) bool {
