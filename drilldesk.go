@@ -268,6 +268,9 @@ func (k *drillKeeper) Clean(ctx context.Context, id, reason, by string) (registe
 			return nil, no
 		}
 		checks := k.left(ctx, d)
+		if len(failing(checks)) == 0 {
+			checks = append(checks, k.cleanSandbox(d)...)
+		}
 		if bad := failing(checks); len(bad) > 0 {
 			return nil, &admin.DrillRefusal{What: "something of it is left", Hint: "put it back first; drill show has what was taken", Guards: bad}
 		}
@@ -439,7 +442,7 @@ func removed(d *register.Drill) (out []string) {
 		}
 	}
 	if d.Request.Mode == scenario.Sandbox.Evidence() {
-		out = append(out, "the sandbox: its node and its stand-ins")
+		out = append(out, "the sandbox: its node, its stand-ins, and its folder but for its log")
 	}
 	if len(out) == 0 {
 		out = []string{"nothing was taken away"}

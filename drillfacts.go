@@ -178,7 +178,7 @@ func (k *drillKeeper) judge(tester string, d *register.Drill, p *prepared, now t
 		Now: now, Mode: p.mode, Modes: p.play.Modes, Length: p.length(), Share: strict.Percent(p.share), Cap: p.cap, Tester: tester, Authors: k.pseudonyms(p.play.Authors),
 		Configurers: k.kept.Book.Configurers(), Wanted: p.wanted(), Calls: k.callsUp(), Learnt: k.kept.Learnt,
 	}
-	f.Rate = p.rate()
+	f.Rate, f.Kept = p.rate(), n.sandboxesTake()
 	for _, e := range p.play.Expect {
 		if e.Carries != nil && (e.Carries.On == scenario.Secondary || e.Carries.On == p.play.Cast[scenario.Secondary]) {
 			f.Carries = max(f.Carries, time.Duration(e.Carries.For))

@@ -3,9 +3,7 @@ package cordon
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -79,31 +77,12 @@ func (n *Node) playedApart(ctx context.Context, b *report.Builder) (*logreport.C
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(n.opts.Config.StateDir, dir)
 	}
-	var key []byte
-	for _, name := range []string{"log.keys", "log.vkey"} {
-		raw, err := os.ReadFile(filepath.Join(dir, name))
-		if err == nil {
-			key = raw
-			break
-		} else if !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("cordon: the key of the log of a play: %w", err)
-		}
-	}
-	if key == nil {
-		return nil, nil
-	}
-	keys, err := proof.NewKeys(string(key), nil, 0)
-	if err != nil {
-		return nil, fmt.Errorf("cordon: the key of the log of a play: %w", err)
-	}
 	var wrong error
-	v, err := audit.VerifyEach(ctx, filepath.Join(dir, "log"), keys, func(e audit.Entry) { wrong = cmp.Or(wrong, b.Play(e)) })
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("cordon: the log of a play: %w", err)
-	case v.Bad != nil:
-		return nil, fmt.Errorf("cordon: the log of a play does not hold: %w", v.Bad)
-	case wrong != nil:
+	v, there, err := verifyApart(ctx, dir, func(e audit.Entry) { wrong = cmp.Or(wrong, b.Play(e)) })
+	if err != nil || !there {
+		return nil, err
+	}
+	if wrong != nil {
 		return nil, wrong
 	}
 	cover := logreport.CoverOf(v)

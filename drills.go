@@ -418,6 +418,7 @@ func (k *drillKeeper) recover(ctx context.Context) {
 	k.mu.Lock()
 	err := k.catchUp(ctx)
 	d := k.kept.Book.Open()
+	k.sweepOld()
 	k.mu.Unlock()
 	if err != nil {
 		k.node.logger.Warn("the log could not be read for drills", "error", err)
@@ -429,6 +430,9 @@ func (k *drillKeeper) recover(ctx context.Context) {
 	ev := audit.DrillEnded{
 		Drill: d.ID(), Scenario: d.Request.Scenario, Version: d.Request.Version, Digest: d.Request.Digest, Mode: d.Request.Mode, Outcome: string(drill.Aborted), Cause: "the node ended in its middle", Crash: true,
 		Start: d.Begun.UTC(), End: time.Now().UTC(), First: d.Entry, Last: d.Last,
+	}
+	if log, last, ok := k.node.crashedSandbox(ctx, d); ok {
+		ev.Log, ev.First, ev.Last = log, 0, last
 	}
 	if ok, why := k.putBack(ctx, d); ok {
 		ev.Restored = time.Now().UTC()

@@ -11,8 +11,8 @@ import (
 	"github.com/cordonsip/cordon/drill"
 )
 
-// playSandbox plays in a sandbox beside this node, which notices nothing but a busier machine. The sandbox's folder stays: its log is the evidence. An error says that nothing was
-// played.
+// playSandbox plays in a sandbox beside this node, which notices nothing but a busier machine. Of the sandbox's folder stays what sandboxPlayed names: its log is the evidence. An
+// error says that nothing was played.
 func (n *Node) playSandbox(ctx context.Context, ask drillAsk, stop <-chan string, told func(drill.Step)) (drillPlayed, error) {
 	dir, done, err := n.sandboxDir(ask.ID)
 	if err != nil {
@@ -35,17 +35,21 @@ func (n *Node) playSandbox(ctx context.Context, ask drillAsk, stop <-chan string
 	return out, err
 }
 
-// sandboxDir makes the folder of a sandbox: one that stays, beside the state of this node, or for a node in memory one that done takes away.
+// sandboxDir makes the folder of a sandbox: beside the state of this node, of which done leaves what sandboxPlayed names; or for a node in memory one that done takes away.
 func (n *Node) sandboxDir(id string) (dir string, done func(), err error) {
 	if n.opts.Memory {
 		dir, err = os.MkdirTemp("", "sandbox")
 		return dir, func() { _ = os.RemoveAll(dir) }, err // a folder of the system's for what is left behind
 	}
-	dir = filepath.Join(n.opts.Config.StateDir, "sandboxes", id)
+	dir = filepath.Join(n.sandboxesDir(), id)
 	if err = os.MkdirAll(filepath.Dir(dir), 0o700); err == nil {
 		err = os.Mkdir(dir, 0o700) // never into one that is there: its log is evidence
 	}
-	return dir, func() {}, err
+	return dir, func() {
+		if _, e := sweepSandbox(dir, sandboxPlayed); e != nil {
+			n.logger.Warn("something of a sandbox could not be removed; its clean-up and the next start try again", "drill", id, "error", e)
+		}
+	}, err
 }
 
 // sandboxClose bounds the end of a sandbox.

@@ -41,6 +41,8 @@ type Drills struct {
 	Canary DrillCanary `yaml:"canary,omitempty"`
 	// How little must be going on.
 	LowVolume DrillVolume `yaml:"low_volume,omitempty"`
+	// How much of the disk the logs of earlier sandboxes may have before one more is made; default 1GiB. They are evidence, and nothing removes them but people.
+	SandboxRoom string `yaml:"sandbox_room,omitempty"`
 	// How long the redundant way must carry calls in a full drill at least: RTS (EU) 2024/1774 Art. 25(2).
 	SecondaryFor Duration `yaml:"secondary_for,omitempty"`
 	// Who is told before, during and after.
@@ -323,6 +325,12 @@ func (b *builder) drillBounds(d *Drills, p *DrillsPart) {
 		}
 	}
 	p.MaxShare = b.drillShare("drills.canary.max_share", d.Canary.MaxShare, guard.DefaultMaxShare)
+	if d.SandboxRoom != "" {
+		var err error
+		if p.Room, err = parseBytes(d.SandboxRoom); err != nil || p.Room < 1<<20 {
+			b.fail("drills.sandbox_room", "at least 1MiB, e.g. 1GiB", "%.20q is no such size", d.SandboxRoom)
+		}
+	}
 	p.LowVolume = b.drillShare("drills.low_volume.at_most", d.LowVolume.AtMost, guard.DefaultLowVolume)
 	if n := d.Canary.MaxCalls; n < 0 || n > 1000 {
 		b.fail("drills.canary.max_calls", "1 to 1000", "%d is out of range", n)

@@ -58,6 +58,8 @@ func TestMistakesOfDrills(t *testing.T) {
 		"a throttle of zero":            {section("throttle: 0"), "drills.throttle", "a throttle of 0 lets no call of a drill through", "such as 2"},
 		"a throttle below it":           {section("throttle: -1"), "drills.throttle", "lets no call", ""},
 		"a flood":                       {section("throttle: 5000"), "drills.throttle", "out of range", "no flood"},
+		"room for nothing":              {section("sandbox_room: 1KiB"), "drills.sandbox_room", `"1KiB" is no such size`, "e.g. 1GiB"},
+		"room that is no size":          {section("sandbox_room: much"), "drills.sandbox_room", `"much" is no such size`, ""},
 		"a window that never opens":     {section(`{` + live + `[{name: n, from: "10:00", to: "10:00"}]}`), "drills.windows[0].to", "the window never opens: it ends when it begins", "for the whole day"},
 		"all its days are blocked":      {section(`{` + live + `[{name: n, from: "10:00", to: "11:00"}], blocked: [{from: 2020-01-01, to: 2040-01-01, reason: x}]}`), "drills.windows[0]", "never opens: drills.blocked covers", ""},
 		"a day that is none":            {section(`{` + live + `[{name: n, days: [monday], from: "10:00", to: "11:00"}]}`), "drills.windows[0].days[0]", `"monday" is no day`, "mon"},

@@ -20,6 +20,7 @@ type Rules struct {
 	MaxCalls  int            // of them at once
 	LowVolume strict.Percent // of the baseline: with more calls up none begins
 	Baseline  int            // calls up at once when there is much to do; 0: as was learnt
+	Room      int64          // bytes that the folders of sandboxes may have before one more is made; 0: DefaultRoom
 	Secondary time.Duration  // how long a full drill runs on the redundant way at least: RTS (EU) 2024/1774 Art. 25(2); 0: nobody said
 	Starters  []string       // people; empty: nobody starts one that meets callers
 	Approvers []string
@@ -31,6 +32,7 @@ const (
 	DefaultThrottle                 = 10
 	DefaultMaxShare  strict.Percent = 500
 	DefaultMaxCalls                 = 20
+	DefaultRoom                     = 1 << 30
 	DefaultLowVolume strict.Percent = 5_000
 )
 
@@ -56,6 +58,7 @@ type Facts struct {
 	Grants      []string // live ones
 	Calls       int      // of production, up now
 	Learnt      Learnt   // where Rules.Baseline is 0
+	Kept        int64    // bytes that the folders of earlier sandboxes have
 	Log         string   // why the log cannot take an entry now; "": it can
 }
 
@@ -113,6 +116,12 @@ func (j *judge) everywhere() {
 	throttle := cmp.Or(r.Throttle, DefaultThrottle)
 	j.say("throttle", f.Rate <= throttle, fmt.Sprintf("it places %.3g calls each second, at most %.3g may be", f.Rate, throttle), fmt.Sprintf("it places %.3g calls each second, and no more than %.3g may be", f.Rate, throttle))
 	j.say("log", f.Log == "", "the log takes entries", "the log takes no entry: "+f.Log)
+	if f.Mode == scenario.Sandbox {
+		const mib = 1 << 20
+		room := cmp.Or(r.Room, DefaultRoom)
+		j.say("sandbox_room", f.Kept < room, fmt.Sprintf("earlier sandboxes have %d MiB, and %d MiB may be", f.Kept/mib, room/mib),
+			fmt.Sprintf("earlier sandboxes have %d MiB, and %d MiB may be (drills.sandbox_room): move folders of drills that are cleaned up to where evidence is kept", f.Kept/mib, room/mib))
+	}
 }
 
 // people: who asks is allowed to, wrote neither the scenario nor the configuration, and is not alone.

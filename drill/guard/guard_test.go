@@ -104,7 +104,7 @@ func TestWhenAWindowOpensNext(t *testing.T) {
 func may(mode scenario.Mode) (Rules, Facts) {
 	rules := Rules{
 		Windows: []Window{{Name: "day", From: 480, To: 1080}}, Blocked: []Block{{date("2026-12-24"), date("2026-12-26"), "the end of the year"}},
-		Throttle: 2, MaxShare: 500, MaxCalls: 20, LowVolume: 5_000, Baseline: 100, Secondary: time.Minute,
+		Throttle: 2, MaxShare: 500, MaxCalls: 20, LowVolume: 5_000, Baseline: 100, Room: 64 << 20, Secondary: time.Minute,
 		Starters: []string{"anna", "fred"}, Approvers: []string{"ben"}, Authors: []string{"dora"},
 	}
 	return rules, Facts{
@@ -125,6 +125,7 @@ func TestEachGuardKeepsADrillFromBeginning(t *testing.T) {
 		"another drill":               {func(_ *Rules, f *Facts) { f.Running = "01X" }, "scf", "other_drill: 01X runs: one at a time"},
 		"too many calls":              {func(_ *Rules, f *Facts) { f.Rate = 2.5 }, "scf", "throttle: it places 2.5 calls each second, and no more than 2 may be"},
 		"a log that is full":          {func(_ *Rules, f *Facts) { f.Log = "no space" }, "scf", "log: the log takes no entry: no space"},
+		"no room for a sandbox":       {func(_ *Rules, f *Facts) { f.Kept = 64 << 20 }, "s", "sandbox_room: earlier sandboxes have 64 MiB, and 64 MiB may be (drills.sandbox_room)"},
 		"somebody else":               {func(_ *Rules, f *Facts) { f.Tester = "zoe" }, "cf", "tester: the tester is none of drills.starters"},
 		"who wrote the scenario":      {func(_ *Rules, f *Facts) { f.Authors = []string{"anna"} }, "cf", "independent_of_scenario: the tester is an author of the scenario"},
 		"who wrote the configuration": {func(r *Rules, _ *Facts) { r.Authors = []string{"anna"} }, "cf", "independent_of_configuration: the tester made the configuration"},
