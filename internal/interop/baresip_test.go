@@ -46,7 +46,7 @@ type phoneOptions struct {
 	addr   string
 	user   string
 	secure bool   // TLS and SRTP, or UDP and RTP
-	source string // tone (the file) or echo (what it hears)
+	source string // tone (the file), echo (what it hears, of one call) or echoes (of each of its calls)
 	pki    *world // for secure
 	name   string // of its certificate's files
 	params string // further parameters of its account
@@ -95,6 +95,10 @@ func newPhone(t *testing.T, o phoneOptions) *phone {
 	if o.secure {
 		text += fmt.Sprintf("sip_certificate %s\nsip_cafile %s\n", filepath.Join(o.pki.dir, o.name+".pem"), filepath.Join(o.pki.dir, "roots.pem"))
 		account = fmt.Sprintf("<sip:%s@%s;transport=tls>;regint=0;audio_codecs=pcma;answermode=auto;mediaenc=srtp-mand\n", o.user, o.addr)
+	}
+	if o.source == "echoes" { // the module answers by itself, and gives each call a bridge of its own
+		text += "module_app echo.so\n"
+		account = strings.Replace(account, "answermode=auto", "answermode=manual", 1)
 	}
 	if o.params != "" {
 		account = strings.TrimSuffix(account, "\n") + ";" + o.params + "\n"

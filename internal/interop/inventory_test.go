@@ -35,17 +35,17 @@ acl:
     address: 127.0.0.0/8
     action: update
 zone:
-  - domain: bank.example
+  - domain: %[4]s
     storage: "%[1]s"
     file: zone
     acl: here
 `
 
-const zoneText = `$ORIGIN bank.example.
+const zoneText = `$ORIGIN %[1]s.
 @ 5 SOA ns hostmaster 1 3600 600 86400 5
 @ 5 NS ns
-ns 5 A %s
-crm 5 A %s
+ns 5 A %[2]s
+%[3]s
 `
 
 // names is a Knot name server whose answers are changed by dynamic updates (RFC 2136).
@@ -55,11 +55,12 @@ type names struct {
 	port uint16
 }
 
-func newNames(t *testing.T, addr, crm string) *names {
+// newNames starts one for a domain, with these records beside its own.
+func newNames(t *testing.T, at place, addr, domain, records string) *names {
 	t.Helper()
 	dir := t.TempDir()
-	s := &names{t: t, addr: addr, port: place{}.freePort(t, addr)}
-	for name, text := range map[string]string{"knot.conf": fmt.Sprintf(knotText, dir, addr, s.port), "zone": fmt.Sprintf(zoneText, addr, crm)} {
+	s := &names{t: t, addr: addr, port: at.freePort(t, addr)}
+	for name, text := range map[string]string{"knot.conf": fmt.Sprintf(knotText, dir, addr, s.port, domain), "zone": fmt.Sprintf(zoneText, domain, addr, records)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -68,9 +69,9 @@ func newNames(t *testing.T, addr, crm string) *names {
 	if err != nil {
 		program = "/usr/sbin/knotd"
 	}
-	start(t, place{}, dir, program, "-c", filepath.Join(dir, "knot.conf"))
+	start(t, at, dir, program, "-c", filepath.Join(dir, "knot.conf"))
 	until(t, "the name server answers", 20*time.Second, func() bool {
-		c, err := net.DialTimeout("tcp", fmt.Sprintf("%s:%d", addr, s.port), time.Second)
+		c, err := at.dial(t.Context(), "tcp", fmt.Sprintf("%s:%d", addr, s.port))
 		if err == nil {
 			c.Close()
 		}
@@ -140,7 +141,7 @@ func (n *node) judged() (out []string) {
 // A CRM whose name is moved abroad by a dynamic update at a real name server: it is told once, over a restart too, and tshark finds no packet to the new address.
 func TestAnEndpointThatARealNameServerMoves(t *testing.T) {
 	home, abroad := loop(10, 80), loop(60, 80)
-	dns := newNames(t, loop(10, 53), home)
+	dns := newNames(t, place{}, loop(10, 53), "bank.example", "crm 5 A "+home)
 	port := shows(t, home)
 	w := &world{
 		trunks: []party{{name: "carrier", addr: loop(1, 72), port: 5060, transport: "udp"}}, groups: []party{{name: "fra", addr: loop(10, 72), port: 5060, transport: "udp"}},
