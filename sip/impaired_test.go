@@ -179,6 +179,23 @@ func TestScopeOwn(t *testing.T) {
 	}
 }
 
+// A customer whom a canary chose is heard and answered, also where the trunk that the call came by is gone for the drill: it is the way onward that is exercised.
+func TestACallerOfACanaryIsAnswered(t *testing.T) {
+	for _, how := range ways {
+		t.Run(string(how), func(t *testing.T) {
+			drilled(t, func(w *world, b *board.Board) {
+				(&exercise{}).plan(w)
+				gone(b, board.Own, how, "carrier")
+				w.carrier.invite("chosen", w.carrier.sdp)
+				w.take(w.fra)
+				if r := w.receipt(); r.Drill != "d1" || r.Outcome.SIPFinal != 200 {
+					t.Errorf("drill %q, final %d", r.Drill, r.Outcome.SIPFinal)
+				}
+			})
+		})
+	}
+}
+
 // A synthetic call of purpose drill is the drill's own, whoever planned it; one that watches production is not.
 func TestASyntheticCallMeets(t *testing.T) {
 	for _, c := range []struct {

@@ -25,7 +25,7 @@ type leg struct {
 	ruling *sovereign.Ruling // shared
 	name   string            // the far end's name, for receipts
 	target string            // of an attempt: what health calls the far end
-	drill  string            // the canary drill that it belongs to, and whose takings it meets; "": none
+	drill  string            // the canary drill that planned the way to it, and whose takings it meets; "": none. Who calls was there before any drill
 	callID string
 	tag    string // ours
 	dlg    *dialog.Dialog
@@ -102,7 +102,7 @@ func newLegA(c *call, tx *transaction.Server, req *msg.Request, in transport.Inc
 	d.Detach()
 	c.ask.callID = d.CallID
 	l := &leg{
-		c: c, side: media.A, party: p, flow: in.Flow, ruling: r, name: p.Name, drill: c.plan.Drill, callID: d.CallID, tag: tx.Tag(), dlg: d, in: tx, invite: req,
+		c: c, side: media.A, party: p, flow: in.Flow, ruling: r, name: p.Name, callID: d.CallID, tag: tx.Tag(), dlg: d, in: tx, invite: req,
 		auth: newDigester(p), taken: c.ask.sdp, update: c.ask.update,
 	}
 	tx.OnCancel(l.cancelled)
