@@ -20,8 +20,9 @@ import (
 
 // views plan calls: production's router does, and beside it, while a canary drill lasts, the drill's. Without one that costs a single atomic load.
 type views struct {
-	n  *Node
-	on atomic.Pointer[canary]
+	n     *Node
+	on    atomic.Pointer[canary]
+	rules atomic.Uint64 // counts the changes of what production plans by
 }
 
 var _ sip.Planner = (*views)(nil)
@@ -34,6 +35,7 @@ type canary struct {
 	id, route string
 	share     float64 // of the new calls of the route
 	most      int64   // calls of the share that are up at once
+	rules     uint64  // by which it was made: see views
 	up        atomic.Int64
 	checker   *healthcheck.Checker
 	router    *routing.Router
@@ -52,6 +54,8 @@ type canaryWant struct {
 
 // newCanary makes the view. Nothing sees it before run.
 func (n *Node) newCanary(w canaryWant) (*canary, error) {
+	n.ruling.Lock() // a view of half a reload would be one of two configurations
+	defer n.ruling.Unlock()
 	var parties []string
 	for _, r := range n.router.Rules().Routes {
 		if r.Name != w.Route {
@@ -70,7 +74,7 @@ func (n *Node) newCanary(w canaryWant) (*canary, error) {
 	case w.Share > 0 && w.Cap < 1:
 		return nil, errors.New("cordon: canary: a share of real calls needs a cap: how many of them may be up at once")
 	}
-	c := &canary{n: n, begun: make(chan struct{}), id: w.Drill, route: w.Route, share: w.Share, most: int64(w.Cap), logger: n.logger.With("drill", w.Drill)}
+	c := &canary{n: n, begun: make(chan struct{}), id: w.Drill, route: w.Route, share: w.Share, most: int64(w.Cap), rules: n.views.rules.Load(), logger: n.logger.With("drill", w.Drill)}
 	var err error
 	c.checker, err = n.checker.Shadow(parties, healthcheck.Config{
 		Prober: prober{n: n, own: true}, Locate: n.resolver.Locate, Judge: n.judge, Changed: c.healthChanged, Logger: c.logger.With("room", "healthcheck"),
@@ -113,6 +117,10 @@ func (c *canary) run(ctx context.Context) error {
 	v := c.n.views
 	if !v.on.CompareAndSwap(nil, c) {
 		return errCanaryBusy
+	}
+	if c.rules != v.rules.Load() { // whoever changes them from here on finds it
+		v.on.CompareAndSwap(c, nil)
+		return errRules
 	}
 	close(c.begun)
 	defer context.AfterFunc(ctx, func() { c.end(nil) })()
@@ -239,9 +247,11 @@ func (v *views) enrolled(target string, ok bool, why string) {
 // errRules ends a view whose rules are no longer production's.
 var errRules = errors.New("cordon: canary: the configuration changed")
 
-// changed ends the view: what production does now is not what the drill began with.
+// changed ends the view, and one that is being made: what production does now is not what the drill began with. No call is planned in it from here on. Node.ruling is held.
 func (v *views) changed() {
+	v.rules.Add(1)
 	if c := v.on.Load(); c != nil {
+		v.on.CompareAndSwap(c, nil)
 		c.end(errRules)
 	}
 }

@@ -428,6 +428,38 @@ func hopsOf(p routing.Plan) string {
 	return strings.Join(out, " ")
 }
 
+// A view that was made of rules which changed before it began is none: it would plan by them to its end. One that has begun plans no call more.
+func TestACanaryOfOldRulesPlansNothing(t *testing.T) {
+	d := newDay(t, 0)
+	d.calls = nil
+	d.live(nil, func(ctx context.Context, d *day) {
+		begun := false
+		for range 2 {
+			c, err := d.node.newCanary(wanted)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			ended := make(chan error)
+			if begun {
+				go func() { ended <- c.run(ctx) }()
+				<-c.begun
+			}
+			start := time.Now()
+			d.node.views.changed()
+			if !begun {
+				go func() { ended <- c.run(ctx) }()
+			} else if d.node.views.of(wanted.Drill) != nil {
+				t.Error("it plans on by the old rules")
+			}
+			if err := <-ended; err != errRules || time.Since(start) > 0 {
+				t.Errorf("begun %v: %v after %s", begun, err, time.Since(start))
+			}
+			begun = true
+		}
+	})
+}
+
 func TestACanaryIsRefused(t *testing.T) {
 	d := newDay(t, 0)
 	d.calls = nil
