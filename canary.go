@@ -77,7 +77,7 @@ func (n *Node) newCanary(w canaryWant) (*canary, error) {
 	c := &canary{n: n, begun: make(chan struct{}), id: w.Drill, route: w.Route, share: w.Share, most: int64(w.Cap), rules: n.views.rules.Load(), logger: n.logger.With("drill", w.Drill)}
 	var err error
 	c.checker, err = n.checker.Shadow(parties, healthcheck.Config{
-		Prober: prober{n: n, own: true}, Locate: n.resolver.Locate, Judge: n.judge, Changed: c.healthChanged, Logger: c.logger.With("room", "healthcheck"),
+		Prober: prober{n: n, own: true}, Locate: n.places.locate, Judge: n.judge, Changed: c.healthChanged, Logger: c.logger.With("room", "healthcheck"),
 	})
 	if err == nil {
 		c.router, err = n.router.Shadow(routing.Shadow{Drill: w.Drill, Route: w.Route, Table: c.checker.Table, Logger: c.logger.With("room", "routing")})

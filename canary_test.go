@@ -460,6 +460,36 @@ func TestACanaryOfOldRulesPlansNothing(t *testing.T) {
 	})
 }
 
+// An address that the view of a canary finds first is weighed before it is used, as one that production finds: evidence that speaks against it holds it in both.
+func TestWhatACanaryFindsIsWeighed(t *testing.T) {
+	inPlaces(t, "", nil, "", func(p *placed) {
+		time.Sleep(10 * time.Second)
+		c, err := p.node.newCanary(canaryWant{Drill: "d1", Route: "in"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error)
+		go func() { ended <- c.run(p.t.Context()) }()
+		<-c.begun
+		k, of := p.node.places, placeKey{"fra", netip.MustParseAddr("10.10.0.10")}
+		k.mu.Lock()
+		was := k.places[of]
+		delete(k.places, of) // as if nobody had met it yet
+		k.mu.Unlock()
+		c.checker.Relocate("fra")
+		time.Sleep(time.Second)
+		k.mu.Lock()
+		if is := k.places[of]; was == nil || is == nil || is.host != "10.10.0.10" {
+			t.Errorf("it was weighed as %+v, and is as %+v", was, is)
+		}
+		k.mu.Unlock()
+		c.end(nil)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestACanaryIsRefused(t *testing.T) {
 	d := newDay(t, 0)
 	d.calls = nil
