@@ -109,7 +109,7 @@ func TestAReportOfASandbox(t *testing.T) {
 func sandboxed(t *testing.T, dir string) *report.Builder {
 	t.Helper()
 	b := report.New("d1")
-	for seq, ev := range []audit.Event{audit.DrillRequested{DrillPlan: audit.DrillPlan{Drill: "d1"}}, audit.DrillStarted{DrillPlan: audit.DrillPlan{Drill: "d1"}}, audit.DrillEnded{Drill: "d1", Outcome: "passed", Log: dir, First: 0, Last: 9}} {
+	for seq, ev := range []audit.Event{audit.DrillRequested{DrillPlan: audit.DrillPlan{Drill: "d1"}}, audit.DrillStarted{DrillPlan: audit.DrillPlan{Drill: "d1"}}, audit.DrillEnded{Drill: "d1", Outcome: "passed", Log: dir}} {
 		body, err := json.Marshal(ev)
 		if err != nil {
 			t.Fatal(err)

@@ -31,7 +31,7 @@ type Builder struct {
 	text        map[string]string           // of scenarios, by digest
 	place       *logreport.ResidencyBuilder // of the play, where it stands in this log
 	apart       *logreport.ResidencyBuilder // of a log of its own
-	first, last uint64                      // entries of it that were read
+	played      uint64                      // entries of the play that were read there
 	told        map[uint64]int              // entry -> its notices in Window.Alerts
 }
 
@@ -78,9 +78,9 @@ func (b *Builder) Play(e audit.Entry) error {
 		return nil
 	}
 	if b.apart == nil {
-		b.apart, b.r.Receipts, b.first = logreport.NewResidency(logreport.Period{}), nil, e.Seq
+		b.apart, b.r.Receipts = logreport.NewResidency(logreport.Period{}), nil
 	}
-	b.last = e.Seq
+	b.played++
 	return b.play(b.apart, e)
 }
 
@@ -350,14 +350,15 @@ func (b *Builder) Report(in Input) (*Report, error) {
 	r.Made, r.Log.Cover = At(in.Made), in.Cover
 	r.Entity, r.LEI = cmp.Or(r.Entity, Text(in.Entity)), cmp.Or(r.LEI, Text(in.LEI))
 	place := b.place
-	if where := b.Apart(); where != "" {
-		r.Played = &Cover{Where: Text(where), First: b.first, Last: b.last}
-		if place = b.apart; place == nil {
-			r.Receipts, r.Played.First, r.Played.Last = nil, b.ended.First, b.ended.Last
-		}
-		if in.Played != nil {
-			r.Played.Cover = *in.Played
-		}
+	switch where := b.Apart(); {
+	case where != "":
+		b.beside(where, in.Played)
+		place = b.apart
+	case r.Mode == Text(scenario.Sandbox.Evidence()):
+		place = nil // it never came to a log: the calls in the node's are production's
+	}
+	if place == nil {
+		r.Receipts = nil
 	}
 	if place != nil {
 		b.resident(place.Summary())
@@ -369,6 +370,18 @@ func (b *Builder) Report(in Input) (*Report, error) {
 	}
 	r.Complete()
 	return r, nil
+}
+
+// beside says what of the play was read in the log that it has of its own; nil: nobody had that.
+func (b *Builder) beside(where string, read *logreport.Cover) {
+	r := &b.r
+	r.Played = &Cover{Where: Text(where), First: b.ended.First, Last: b.ended.Last}
+	if read == nil {
+		return
+	}
+	r.Played.Cover = *read
+	of := max(b.ended.Last+1, b.ended.First) - b.ended.First
+	r.Integrity = append(r.Integrity, Check{"Every entry of the play stands in the log of the play.", b.played == of, Text(fmt.Sprintf("%d of %s", b.played, counted(int(of), "entry", "entries")))})
 }
 
 func (b *Builder) resident(s logreport.Summary) {

@@ -209,6 +209,53 @@ func TestWhatIsNotThereIsNotClaimed(t *testing.T) {
 	}
 }
 
+// A sandbox that never came to a log of its own, or in whose middle the node ended, says nothing of calls: those in the node's log are production's.
+func TestProductionsCallsAreNoneOfASandbox(t *testing.T) {
+	events := story(t)
+	for k, ev := range events {
+		switch ev := ev.(type) {
+		case audit.DrillStarted:
+			ev.Mode = scenario.Sandbox.Evidence()
+			events[k] = ev
+		case audit.DrillEnded:
+			ev.Mode, ev.Judgements, ev.Timeline, ev.Measured, ev.Crash, ev.Outcome = scenario.Sandbox.Evidence(), nil, nil, nil, true, "aborted"
+			events[k] = ev
+		}
+	}
+	r, err := told(t, events, Input{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Residency != nil || len(r.Receipts) > 0 || r.Played != nil || len(r.Integrity) > 0 {
+		t.Errorf("%+v, %d receipts, %+v, %+v", r.Residency, len(r.Receipts), r.Played, r.Integrity)
+	}
+}
+
+// What a report says of a cut log of a sandbox holds for the rest of it alone, and says so.
+func TestACutLogOfASandboxIsTold(t *testing.T) {
+	entries, cover := logged(t, with(t, story(t), func(e *audit.DrillEnded) { e.Log, e.First, e.Last = "sandbox", 1, 3 }))
+	b := New(drill)
+	for _, e := range entries {
+		if err := b.Add(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own, ownCover := logged(t, []audit.Event{call("AT", "drill", "compliant"), call("NL", "drill", "compliant"), call("NL", "drill", "compliant")})
+	for _, e := range own {
+		if err := b.Play(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := b.Report(Input{Cover: cover, Played: &ownCover, Made: at(90_000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(r.Integrity, func(c Check) bool { return c.Found == "2 of 3 entries" })
+	if i < 0 || r.Integrity[i].Holds || r.covered() || r.Played.First != 1 || r.Played.Last != 3 {
+		t.Errorf("%+v, %+v, covered %v", r.Integrity, r.Played, r.covered())
+	}
+}
+
 func TestASandboxHasALogOfItsOwn(t *testing.T) {
 	entries, cover := logged(t, with(t, story(t), func(e *audit.DrillEnded) { e.Log, e.First, e.Last = "sandbox", 1, 2 }))
 	b := New(drill)
