@@ -2,6 +2,8 @@ package report
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,8 +144,9 @@ func (r *Report) gone() (out []page.Span) {
 			}
 		}
 	}
-	for _, from := range open { // never given back, as far as the log knows
-		out = append(out, page.Span{From: from.Time, To: later(r.Window.End.Time, from.Time), Tone: page.Bad})
+	for _, what := range slices.Sorted(maps.Keys(open)) { // never given back, as far as the log knows
+		from := open[what].Time
+		out = append(out, page.Span{From: from, To: later(r.Window.End.Time, from), Tone: page.Bad})
 	}
 	if t := r.Timeline; len(out) == 0 && !t.Injected.IsZero() && !t.FailbackStart.IsZero() {
 		out = append(out, page.Span{From: t.Injected.Time, To: t.FailbackStart.Time, Tone: page.Bad})

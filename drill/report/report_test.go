@@ -372,3 +372,26 @@ func TestTheSampleIsWhole(t *testing.T) {
 		}
 	}
 }
+
+// The same report is the same bytes, whatever was never given back, and however many things.
+func TestTheSameReportIsTheSameBytes(t *testing.T) {
+	made := func() string {
+		r := region()
+		r.Steps = nil
+		for i, what := range []Text{"a", "b", "c", "d", "e"} {
+			r.Steps = append(r.Steps, Step{At(at(float64(60 + 20*i))), "taken", what})
+		}
+		r.Complete()
+		page, err := r.HTML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(page)
+	}
+	first := made()
+	for range 20 {
+		if made() != first {
+			t.Fatal("it is written in another order")
+		}
+	}
+}
