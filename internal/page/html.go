@@ -99,7 +99,7 @@ type hyper struct {
 	count   int
 }
 
-func esc(text string) string { return html.EscapeString(text) }
+func esc(text string) string { return html.EscapeString(tame(text)) }
 
 func (h *hyper) put(parts ...string) {
 	for _, p := range parts {

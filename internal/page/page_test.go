@@ -95,6 +95,29 @@ func TestNothingIsFetched(t *testing.T) {
 }
 
 // TestContrast: WCAG 2.2, 1.4.3: text has 4.5 to 1 to everything that may be behind it, on screens by day and by night.
+// What others wrote moves no cursor, turns no writing around, and makes no line of its own.
+func TestForeignTextStaysText(t *testing.T) {
+	const evil = "A\x1b[2J\u009b1m\u202egnp\nPassed. 9 of 9\tyes\r\x07"
+	d := Document{Title: evil, About: evil, Lead: Callout{Word: evil, Text: evil}, Blocks: []Block{
+		Heading{Text: evil}, Tiles{{Name: evil, Value: evil}}, Facts{{evil, evil}}, Table{Columns: Columns(evil), Rows: [][]Cell{{{Text: evil, Notes: []string{evil}}}}}, Table{None: evil},
+		Figure{Alt: evil}, Paragraph(evil), List{evil}, Code(evil),
+	}}
+	for name, write := range map[string]func(io.Writer) error{"text": d.Text, "html": d.HTML} {
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []string{"\x1b", "\u009b", "\u202e", "\r", "\x07"} {
+			if strings.Contains(b.String(), bad) {
+				t.Errorf("%s: %q is left", name, bad)
+			}
+		}
+		if n := strings.Count(b.String(), "\nPassed."); name == "text" && n != 3 { // a paragraph, a note and code may have lines
+			t.Errorf("%d lines were made:\n%s", n, b.String())
+		}
+	}
+}
+
 func TestContrast(t *testing.T) {
 	luminance := func(c colour) float64 {
 		part := func(v colour) float64 {

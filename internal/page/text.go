@@ -5,14 +5,28 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 )
+
+// tame is foreign text without what a terminal or a browser obeys instead of showing: controls, and signs that turn the direction of writing. Lines stay.
+func tame(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
+
+// inLine is tame text in one line: what others wrote makes no line of its own where a field is.
+func inLine(text string) string { return strings.NewReplacer("\n", " ", "\t", " ").Replace(tame(text)) }
 
 // Text writes the document for a terminal.
 func (d Document) Text(w io.Writer) error {
 	var b strings.Builder
 	for _, line := range []string{d.Title, d.About, d.Lead.line()} {
 		if line != "" {
-			fmt.Fprintln(&b, line)
+			fmt.Fprintln(&b, inLine(line))
 		}
 	}
 	out := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -26,28 +40,28 @@ func (d Document) Text(w io.Writer) error {
 		headed, list = false, again || tiles
 		switch block := block.(type) {
 		case Heading:
-			fmt.Fprintln(&b, strings.ToUpper(block.Text))
+			fmt.Fprintln(&b, inLine(strings.ToUpper(block.Text)))
 			headed = true
 		case Paragraph:
-			fmt.Fprintln(&b, string(block))
+			fmt.Fprintln(&b, tame(string(block)))
 		case Callout:
-			fmt.Fprintln(&b, block.line())
+			fmt.Fprintln(&b, inLine(block.line()))
 		case Tiles:
 			for _, t := range block {
-				fmt.Fprintf(out, "%s\t%s\n", t.Name, t.Value)
+				fmt.Fprintf(out, "%s\t%s\n", inLine(t.Name), inLine(t.Value))
 			}
 		case Facts:
 			for _, f := range facts {
-				fmt.Fprintf(out, "%s\t%s\n", f[0], f[1])
+				fmt.Fprintf(out, "%s\t%s\n", inLine(f[0]), inLine(f[1]))
 			}
 		case Table:
 			block.text(out)
 		case List:
-			fmt.Fprintln(&b, strings.Join(block, "\n"))
+			fmt.Fprintln(&b, tame(strings.Join(block, "\n")))
 		case Code:
-			fmt.Fprintln(&b, strings.TrimRight(string(block), "\n"))
+			fmt.Fprintln(&b, tame(strings.TrimRight(string(block), "\n")))
 		case Figure:
-			fmt.Fprintln(&b, block.Alt)
+			fmt.Fprintln(&b, inLine(block.Alt))
 		}
 		out.Flush()
 	}
@@ -57,18 +71,18 @@ func (d Document) Text(w io.Writer) error {
 
 func (t Table) text(out io.Writer) {
 	if len(t.Rows) == 0 {
-		fmt.Fprintln(out, t.None)
+		fmt.Fprintln(out, inLine(t.None))
 		return
 	}
 	line := make([]string, len(t.Columns))
 	for k, c := range t.Columns {
-		line[k] = c.Name
+		line[k] = inLine(c.Name)
 	}
 	fmt.Fprintln(out, strings.Join(line, "\t"))
 	for _, row := range t.Rows {
 		line = line[:0]
 		for _, c := range row {
-			line = append(line, strings.Join(c.lines(), "; "))
+			line = append(line, inLine(strings.Join(c.lines(), "; ")))
 		}
 		fmt.Fprintln(out, strings.Join(line, "\t"))
 	}
