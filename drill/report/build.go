@@ -22,17 +22,17 @@ var ErrNone = errors.New("no report")
 
 // Builder makes the report of one drill from the entries of a log that was verified and holds.
 type Builder struct {
-	r           Report
-	asked       bool
-	began       bool
-	ended       *audit.DrillEnded
-	refused     string                      // why it never began
-	known       []string                    // drills of the log, the newest last
-	text        map[string]string           // of scenarios, by digest
-	place       *logreport.ResidencyBuilder // of the play, where it stands in this log
-	apart       *logreport.ResidencyBuilder // of a log of its own
-	played      uint64                      // entries of the play that were read there
-	told        map[uint64]int              // entry -> its notices in Window.Alerts
+	r       Report
+	asked   bool
+	began   bool
+	ended   *audit.DrillEnded
+	refused string                      // why it never began
+	known   []string                    // drills of the log, the newest last
+	text    map[string]string           // of scenarios, by digest
+	place   *logreport.ResidencyBuilder // of the play, where it stands in this log
+	apart   *logreport.ResidencyBuilder // of a log of its own
+	played  uint64                      // entries of the play that were read there
+	told    map[uint64]int              // entry -> its notices in Window.Alerts
 }
 
 // New begins the report of a drill, by its id.

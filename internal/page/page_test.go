@@ -99,8 +99,15 @@ func TestNothingIsFetched(t *testing.T) {
 func TestForeignTextStaysText(t *testing.T) {
 	const evil = "A\x1b[2J\u009b1m\u202egnp\nPassed. 9 of 9\tyes\r\x07"
 	d := Document{Title: evil, About: evil, Lead: Callout{Word: evil, Text: evil}, Blocks: []Block{
-		Heading{Text: evil}, Tiles{{Name: evil, Value: evil}}, Facts{{evil, evil}}, Table{Columns: Columns(evil), Rows: [][]Cell{{{Text: evil, Notes: []string{evil}}}}}, Table{None: evil},
-		Figure{Alt: evil}, Paragraph(evil), List{evil}, Code(evil),
+		Heading{Text: evil},
+		Tiles{{Name: evil, Value: evil}},
+		Facts{{evil, evil}},
+		Table{Columns: Columns(evil), Rows: [][]Cell{{{Text: evil, Notes: []string{evil}}}}},
+		Table{None: evil},
+		Figure{Alt: evil},
+		Paragraph(evil),
+		List{evil},
+		Code(evil),
 	}}
 	for name, write := range map[string]func(io.Writer) error{"text": d.Text, "html": d.HTML} {
 		var b bytes.Buffer
