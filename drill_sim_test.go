@@ -111,3 +111,22 @@ func TestADrillThatMustFailDoes(t *testing.T) {
 		}
 	})
 }
+
+// Where people are taken before anything is that calls meet, what is measured counts from what calls meet.
+func TestPeopleAreNoFaultThatCallsMeet(t *testing.T) {
+	text, _ := drills.Text("approvers-unreachable")
+	rehearse(t, 1, string(text), func(t *testing.T, _ *sandbox, p drillPlayed) {
+		s, f := p.Seen, p.Figures
+		if len(s.Taken) != 4 || s.Taken[0].At.Sub(s.Start) > time.Second {
+			t.Fatalf("taken: %+v", s.Taken)
+		}
+		if at := p.Timeline.Injected.Sub(s.Start); at < 30*time.Second || at > 31*time.Second {
+			t.Errorf("the fault was %s after the start", at)
+		}
+		for word, ms := range map[string]*int64{"detected": f.Detect, "decided": f.Decide} {
+			if ms == nil || *ms < 0 || *ms >= 30_000 {
+				t.Errorf("%s: %v ms after the fault", word, ms)
+			}
+		}
+	})
+}

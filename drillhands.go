@@ -21,16 +21,26 @@ type drillHands struct {
 	mode   scenario.Mode
 	reason string // in entries of what is put back
 
-	active map[string]routing.Active // as the play began
-	desk   *desk.Book                // what people had decided by then
-	table  *healthcheck.Table
-	called bool              // the health of before was asked back
-	why    map[string]string // why a route could not go back, the last time it was tried
+	reaches []string                  // parties that something of the play touches
+	active  map[string]routing.Active // as the play began
+	desk    *desk.Book                // what people had decided by then
+	table   *healthcheck.Table
+	called  bool              // the health of before was asked back
+	why     map[string]string // why a route could not go back, the last time it was tried
 }
 
 // hands remembers the node as it is.
 func (n *Node) hands(ask drillAsk) *drillHands {
-	return &drillHands{n: n, mode: ask.Mode, reason: "the end of the drill " + ask.ID, active: n.router.Active(), desk: n.router.Desk(), table: n.checker.Table(), why: map[string]string{}}
+	h := &drillHands{n: n, mode: ask.Mode, reason: "the end of the drill " + ask.ID, active: n.router.Active(), desk: n.router.Desk(), table: n.checker.Table(), why: map[string]string{}}
+	if ask.Play == nil {
+		return h
+	}
+	for i := range ask.Play.Taken {
+		h.reaches = append(h.reaches, ask.Play.Touched(&ask.Play.Taken[i])...)
+	}
+	slices.Sort(h.reaches)
+	h.reaches = slices.Compact(h.reaches)
+	return h
 }
 
 // errRealPeople: a word that somebody gave on a real ticket counts, drill or not, and what the log of production must hold it holds.
@@ -50,9 +60,8 @@ func (h *drillHands) Take(_ context.Context, gone []scenario.Taken, until time.T
 	return h.n.met(until)
 }
 
-// AsBefore implements drill.Hands. It is asked when everything was given back, and helps: the health that the drill took is asked back at once, and routes go back to
-// where they were as soon as that is up, also where they would not do so by themselves.
-func (h *drillHands) AsBefore(ctx context.Context) (bool, string) {
+// Stands implements drill.Hands: by the board, the routes, and the health of what the play reaches.
+func (h *drillHands) Stands() (bool, string) {
 	n := h.n
 	if gone := n.board.Gone(); len(gone) > 0 || n.policy.struckByDrill() {
 		return false, fmt.Sprintf("%d things are still taken away", max(1, len(gone)))
@@ -60,28 +69,63 @@ func (h *drillHands) AsBefore(ctx context.Context) (bool, string) {
 	if h.mode == scenario.Canary {
 		return true, "" // its view goes; production's health and routes are not its own
 	}
-	if !h.called {
-		h.called = true
-		n.checker.Recall(h.table)
-	}
 	var not []string
-	for route, is := range n.router.Active() {
-		was, known := h.active[route]
-		if !known || was.Party == "" || h.decided(route) || is.Party == was.Party && is.Held == was.Held {
-			continue
-		}
-		why := fmt.Sprintf("route %s uses %s, and used %s", route, orNobody(is.Party), was.Party)
-		if is.Party == was.Party {
+	for route, is := range h.astray() {
+		why := fmt.Sprintf("route %s uses %s, and used %s", route, orNobody(is.Party), h.active[route].Party)
+		if is.Party == h.active[route].Party {
 			why = fmt.Sprintf("route %s waits for people", route)
-		} else if h.back(ctx, route, was.Party) {
-			continue
 		} else if h.why[route] != "" {
 			why += ": " + h.why[route]
 		}
 		not = append(not, why)
 	}
 	slices.Sort(not)
+	not = append(not, h.unwell()...)
 	return len(not) == 0, strings.Join(not, "; ")
+}
+
+// AsBefore implements drill.Hands. It is asked when everything was given back, and helps: the health that the drill took is asked back at once, and routes go back to
+// where they were as soon as that is up, also where they would not do so by themselves.
+func (h *drillHands) AsBefore(ctx context.Context) (bool, string) {
+	n := h.n
+	if len(n.board.Gone()) == 0 && !n.policy.struckByDrill() && h.mode != scenario.Canary {
+		if !h.called {
+			h.called = true
+			n.checker.Recall(h.table)
+		}
+		for route, is := range h.astray() {
+			if was := h.active[route].Party; is.Party != was {
+				h.back(ctx, route, was)
+			}
+		}
+	}
+	return h.Stands()
+}
+
+// astray are the routes that are not as they were, but for those that people decided about.
+func (h *drillHands) astray() map[string]routing.Active {
+	out := map[string]routing.Active{}
+	for route, is := range h.n.router.Active() {
+		was, known := h.active[route]
+		if known && was.Party != "" && !h.decided(route) && (is.Party != was.Party || is.Held != was.Held) {
+			out[route] = is
+		}
+	}
+	return out
+}
+
+// unwell are the parties of the play that calls could go to before it, and cannot now.
+func (h *drillHands) unwell() (not []string) {
+	table := h.n.checker.Table()
+	for _, party := range h.reaches {
+		if was, _, _ := h.table.Party(party); !was.Usable() {
+			continue
+		}
+		if is, _, why := table.Party(party); !is.Usable() {
+			not = append(not, fmt.Sprintf("%s is %s: %s", party, is, why))
+		}
+	}
+	return not
 }
 
 // decided says whether people switched a route, or let it back, since the play began: that counts, and is not taken back.
@@ -92,12 +136,10 @@ func (h *drillHands) decided(route string) bool {
 }
 
 // back tries to send a route back to where it was.
-func (h *drillHands) back(ctx context.Context, route, party string) bool {
-	err := h.n.router.Restore(ctx, route, party, h.reason)
-	if err != nil && ctx.Err() == nil { // that the time is over is no reason
+func (h *drillHands) back(ctx context.Context, route, party string) {
+	if err := h.n.router.Restore(ctx, route, party, h.reason); err != nil && ctx.Err() == nil { // that the time is over is no reason
 		h.why[route] = strings.TrimPrefix(err.Error(), "routing: ")
 	}
-	return err == nil
 }
 
 func orNobody(party string) string {

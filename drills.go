@@ -434,6 +434,9 @@ func (k *drillKeeper) recover(ctx context.Context) {
 	if log, last, ok := k.node.crashedSandbox(ctx, d); ok {
 		ev.Log, ev.First, ev.Last = log, 0, last
 	}
+	if !d.Played.IsZero() {
+		ev.Start = d.Played.UTC()
+	}
 	if ok, why := k.putBack(ctx, d); ok {
 		ev.Restored = time.Now().UTC()
 	} else {

@@ -200,7 +200,7 @@ func TestANodePlaysInASandboxOfItself(t *testing.T) {
 		text, _ := drills.Text("log-unwritable")
 		var steps []string
 		got, err := n.playSandbox(t.Context(), drillAsk{ID: "01", Play: bound(t, string(text), c), Mode: scenario.Sandbox}, nil, func(s drill.Step) { steps = append(steps, s.Word) })
-		if err != nil || got.Outcome != drill.Passed || got.Last <= got.First || strings.Join(steps, " ") != "taken given_back restoring restored" {
+		if err != nil || got.Outcome != drill.Passed || got.Last <= got.First || strings.Join(steps, " ") != "began taken given_back restoring restored" {
 			t.Errorf("%s, %v, %v", account(got), steps, err)
 		}
 		entries, err := n.log.Entries(t.Context(), before, 1000)

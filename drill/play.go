@@ -17,7 +17,10 @@ type Hands interface {
 	// Take makes exactly these things gone, until a moment; what is not among them is given back. Each Take replaces the one before. It is a lease: at until
 	// everything is given back, whoever forgot it. It must return within a second.
 	Take(ctx context.Context, gone []scenario.Taken, until time.Time) error
-	// AsBefore says whether everything is as it was before the play: nothing is gone, and what was active is active again. why names what is not.
+	// Stands says whether everything is as it was before the play: nothing is gone, what calls could reach they can, and what was active is active again. why names what is
+	// not. It changes nothing.
+	Stands() (ok bool, why string)
+	// AsBefore is Stands, and does what it can so that it becomes so.
 	AsBefore(ctx context.Context) (ok bool, why string)
 }
 
@@ -72,7 +75,7 @@ type Result struct {
 // Step is one thing that happened in a play, for whoever watches it.
 type Step struct {
 	At   time.Time
-	Word string // taken | given_back | stopping | restoring | restored | not_restored
+	Word string // began | taken | given_back | stopping | restoring | restored | not_restored
 	What string
 }
 
@@ -88,6 +91,8 @@ type Run struct {
 	start time.Time
 	taken []measure.Taken
 	open  map[int]int // number of a taking in the play -> its newest in taken
+	back  time.Time   // when the last giving back began; zero: something is gone, or nothing ever was
+	since time.Time   // since when everything is as before again; zero: it is not, or was not otherwise
 
 	mu    sync.Mutex // guards calls, which end in goroutines of their own
 	calls []measure.Call
@@ -97,15 +102,16 @@ type Run struct {
 // the way. Do is called once.
 func (r *Run) Do(ctx context.Context) Result {
 	r.start, r.open = time.Now(), map[int]int{}
+	r.tell(r.start, "began", "")
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var callers sync.WaitGroup
 	cause := r.play(ctx, &callers)
 	end := time.Now()
-	restored, why := r.restore(context.WithoutCancel(ctx))
+	res := r.restore(context.WithoutCancel(ctx), end)
 	cancel() // calls that are still up end now
 	callers.Wait()
-	return r.result(end, restored, cause, why)
+	return r.result(end, res, cause)
 }
 
 // play runs until the end or a cause to stop, which it gives.
@@ -113,8 +119,9 @@ func (r *Run) play(ctx context.Context, callers *sync.WaitGroup) (cause string) 
 	for _, l := range r.Play.Placed {
 		callers.Go(func() { r.place(ctx, l) })
 	}
-	beat := time.NewTicker(Beat)
+	beat, look := time.NewTicker(Beat), time.NewTicker(lookEvery)
 	defer beat.Stop()
+	defer look.Stop()
 	brake := brake{stop: r.Play.Stop}
 	for at := time.Duration(0); ; at = time.Since(r.start) {
 		if at >= time.Duration(r.Play.End.After) {
@@ -123,9 +130,15 @@ func (r *Run) play(ctx context.Context, callers *sync.WaitGroup) (cause string) 
 		if err := r.take(ctx, at); err != nil {
 			return "what was to be taken could not be: " + err.Error()
 		}
-		wait := time.NewTimer(r.next(at))
+		wait, looks := time.NewTimer(r.next(at)), look.C
+		if r.look(); r.back.IsZero() || !r.since.IsZero() {
+			looks = nil // with each beat is often enough
+		}
 		select {
 		case <-wait.C:
+		case <-looks:
+			wait.Stop()
+			continue
 		case <-beat.C:
 		case cause = <-r.Stop:
 			cause = "stopped by people: " + cause
@@ -154,6 +167,9 @@ func (r *Run) next(at time.Duration) time.Duration {
 // take renews what is gone at a moment, and tells what changed.
 func (r *Run) take(ctx context.Context, at time.Duration) error {
 	gone := r.Play.Gone(at)
+	if len(gone) == 0 && !r.back.IsZero() {
+		return nil // there is no lease to renew
+	}
 	now := time.Now()
 	if err := r.Hands.Take(ctx, gone, now.Add(Lease)); err != nil {
 		return err
@@ -168,23 +184,49 @@ func (r *Run) take(ctx context.Context, at time.Duration) error {
 		case is[i] && !was:
 			r.open[i] = len(r.taken)
 			r.taken = append(r.taken, measure.Taken{Index: i, At: now})
-			r.tell("taken", describe(t))
+			r.back, r.since = time.Time{}, time.Time{}
+			r.tell(now, "taken", describe(t))
 		case was && !is[i]:
-			r.taken[k].Back = now
-			delete(r.open, i)
-			r.tell("given_back", describe(t))
+			r.returned(now, i, k)
 		}
 	}
 	return nil
+}
+
+// returned ends a taking, of which k is the newest. Its end, its step and the restoring that it may begin are one moment.
+func (r *Run) returned(now time.Time, i, k int) {
+	r.taken[k].Back = now
+	delete(r.open, i)
+	if len(r.open) == 0 {
+		r.back = now
+	}
+	r.tell(now, "given_back", describe(r.Play.Taken[i]))
+}
+
+// lookEvery is how often the node is asked, after the last giving back, whether everything is as before: the unit in which restoring is measured.
+const lookEvery = 100 * time.Millisecond
+
+// look notes since when everything is as before, while nothing is gone that was.
+func (r *Run) look() {
+	if r.back.IsZero() {
+		return
+	}
+	ok, _ := r.Hands.Stands()
+	switch {
+	case !ok:
+		r.since = time.Time{}
+	case r.since.IsZero():
+		r.since = time.Now()
+	}
 }
 
 func describe(t scenario.Taken) string {
 	return fmt.Sprintf("%s %s: %s", t.Kind, strings.Join(t.Names, ", "), t.How)
 }
 
-func (r *Run) tell(word, what string) {
+func (r *Run) tell(at time.Time, word, what string) {
 	if r.Told != nil {
-		r.Told(Step{time.Now(), word, what})
+		r.Told(Step{at, word, what})
 	}
 }
 
@@ -213,30 +255,39 @@ func (r *Run) place(ctx context.Context, l scenario.Load) {
 	}
 }
 
-// restore gives everything back and waits until it is as before. It goes on trying for the scenario's time, whatever fails; at is zero when that was not enough.
-func (r *Run) restore(ctx context.Context) (at time.Time, why string) {
-	r.tell("restoring", "")
-	limit := time.Now().Add(time.Duration(r.Play.End.Restore))
+// restoring is how everything became as before.
+type restoring struct {
+	from time.Time // the last giving back, where the node was as before by itself after it; else the order to end
+	to   time.Time // since when everything is as before; zero: it is not
+	why  string    // what is not
+}
+
+// restore gives everything back and waits until it is as before. It goes on trying for the scenario's time from the order to end on, whatever fails.
+func (r *Run) restore(ctx context.Context, order time.Time) restoring {
+	r.tell(order, "restoring", "")
+	limit := order.Add(time.Duration(r.Play.End.Restore))
 	ctx, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		err := r.Hands.Take(ctx, nil, time.Now())
+		at := time.Now()
+		err := r.Hands.Take(ctx, nil, at)
 		if err == nil {
-			r.givenBack()
+			r.givenBack(at)
 		}
 		ok, why := r.Hands.AsBefore(ctx)
+		now := time.Now()
 		if ok && err == nil {
-			r.tell("restored", "")
-			return time.Now(), ""
+			return r.restored(now, order)
 		}
+		r.since = time.Time{} // it was, and is not any more
 		if err != nil {
 			why = "nothing could be given back: " + err.Error()
 		}
-		if !time.Now().Before(limit) {
-			r.tell("not_restored", why)
-			return time.Time{}, why
+		if !now.Before(limit) {
+			r.tell(now, "not_restored", why)
+			return restoring{why: why}
 		}
 		select {
 		case <-tick.C:
@@ -245,25 +296,36 @@ func (r *Run) restore(ctx context.Context) (at time.Time, why string) {
 	}
 }
 
+// restored says how long it took.
+func (r *Run) restored(now, order time.Time) restoring {
+	is := restoring{from: order, to: now}
+	what := fmt.Sprintf("%s after the order to end", now.Sub(order).Round(time.Microsecond))
+	if !r.since.IsZero() {
+		is = restoring{from: r.back, to: r.since}
+		what = fmt.Sprintf("since %s, %s after the last giving back", r.since.UTC().Format("15:04:05.000"), r.since.Sub(r.back).Round(time.Microsecond))
+	}
+	r.tell(now, "restored", what)
+	return is
+}
+
 // givenBack ends what was still open.
-func (r *Run) givenBack() {
-	now := time.Now()
-	for i, k := range r.open {
-		r.taken[k].Back = now
-		delete(r.open, i)
-		r.tell("given_back", describe(r.Play.Taken[i]))
+func (r *Run) givenBack(at time.Time) {
+	for i := range r.Play.Taken {
+		if k, was := r.open[i]; was {
+			r.returned(at, i, k)
+		}
 	}
 }
 
-func (r *Run) result(end, restored time.Time, cause, why string) Result {
+func (r *Run) result(end time.Time, is restoring, cause string) Result {
 	seen := r.Watch.Since(r.start)
-	seen.Start, seen.End, seen.Restored, seen.Taken, seen.Calls = r.start, end, restored, r.taken, r.calls
+	seen.Start, seen.End, seen.Restoring, seen.Restored, seen.Taken, seen.Calls = r.start, end, is.from, is.to, r.taken, r.calls
 	slices.SortFunc(seen.Calls, func(a, b measure.Call) int { return a.Placed.Compare(b.Placed) })
 	res := Result{Outcome: Passed, Seen: seen, Judgements: measure.Judge(r.Play, &seen)}
 	res.Timeline, res.Figures = measure.Measure(r.Play, &seen)
 	switch {
-	case restored.IsZero():
-		res.Outcome, res.Cause = NotRestored, why
+	case is.to.IsZero():
+		res.Outcome, res.Cause = NotRestored, is.why
 	case cause != "":
 		res.Outcome, res.Cause = Aborted, cause
 	case !measure.Passed(res.Judgements):

@@ -57,7 +57,11 @@ type node struct {
 	gone    []scenario.Taken
 	until   time.Time
 	history []string
-	broken  error // of Take
+	back    time.Time     // when the last thing was given back
+	heals   time.Duration // how long after it the node is as before
+	forced  time.Duration // and when it is helped; 0: as above
+	helped  time.Time     // since when it is
+	broken  error         // of Take
 	stuck   string
 	pulse   func(at time.Duration) Pulse
 }
@@ -71,6 +75,9 @@ func (n *node) Take(_ context.Context, gone []scenario.Taken, until time.Time) e
 	if was, is := names(n.gone), names(gone); was != is {
 		n.history = append(n.history, fmt.Sprintf("%s %s", time.Since(n.start), is))
 	}
+	if len(n.gone) > 0 && len(gone) == 0 {
+		n.back = time.Now()
+	}
 	n.gone, n.until = gone, until
 	return nil
 }
@@ -83,13 +90,23 @@ func names(gone []scenario.Taken) string {
 	return strings.Join(out, "+")
 }
 
-func (n *node) AsBefore(context.Context) (bool, string) {
+func (n *node) Stands() (bool, string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.stuck != "" {
+	switch {
+	case n.stuck != "":
 		return false, n.stuck
+	case time.Since(n.back) < n.heals && (n.helped.IsZero() || time.Since(n.helped) < n.forced):
+		return false, "fra is down"
 	}
 	return len(n.gone) == 0, "something is gone"
+}
+
+func (n *node) AsBefore(context.Context) (bool, string) {
+	if n.forced > 0 && n.helped.IsZero() {
+		n.helped = time.Now()
+	}
+	return n.Stands()
 }
 
 func (n *node) Call(ctx context.Context, l scenario.Load) measure.Call {
@@ -141,7 +158,7 @@ func TestAPlayTakesAndGivesBackOnTime(t *testing.T) {
 		if want := "10.5s blackhole; 30s ; 40s flapping; 42.5s ; 45s flapping; 47.5s "; strings.Join(n.history, "; ") != want {
 			t.Errorf("%s, want %s", strings.Join(n.history, "; "), want)
 		}
-		if want := "10.5s taken; 30s given_back; 40s taken; 42.5s given_back; 45s taken; 47.5s given_back; 1m0s restoring; 1m0s restored"; strings.Join(steps, "; ") != want {
+		if want := "0s began; 10.5s taken; 30s given_back; 40s taken; 42.5s given_back; 45s taken; 47.5s given_back; 1m0s restoring; 1m0s restored"; strings.Join(steps, "; ") != want {
 			t.Errorf("%s, want %s", strings.Join(steps, "; "), want)
 		}
 		if len(res.Seen.Calls) != 30 || !slices.IsSortedFunc(res.Seen.Calls, func(a, b measure.Call) int { return a.Placed.Compare(b.Placed) }) {
@@ -151,6 +168,45 @@ func TestAPlayTakesAndGivesBackOnTime(t *testing.T) {
 			t.Errorf("%+v", res.Figures)
 		}
 	})
+}
+
+// Restoring is measured from the last giving back, or from the order to end where that was not enough, until the node is as before.
+func TestHowLongRestoringTook(t *testing.T) {
+	for name, c := range map[string]struct {
+		node  *node
+		stop  time.Duration // 0: it runs to its end
+		took  time.Duration
+		since time.Duration // the start
+		says  string
+	}{
+		"nothing was hurt":               {&node{}, 0, 0, 47500 * time.Millisecond, "0s after the last giving back"},
+		"by itself":                      {&node{heals: 3200 * time.Millisecond}, 0, 3200 * time.Millisecond, 50700 * time.Millisecond, "3.2s after the last giving back"},
+		"not by itself":                  {&node{heals: time.Hour, forced: 1500 * time.Millisecond}, 0, 1500 * time.Millisecond, 61500 * time.Millisecond, "1.5s after the order to end"},
+		"stopped while it is gone":       {&node{heals: time.Hour, forced: 800 * time.Millisecond}, 12 * time.Second, 800 * time.Millisecond, 12800 * time.Millisecond, "800ms after the order to end"},
+		"stopped after it was back":      {&node{heals: 2 * time.Second}, 35 * time.Second, 2 * time.Second, 32 * time.Second, "2s after the last giving back"},
+		"stopped before it is as before": {&node{heals: 8 * time.Second, forced: time.Second}, 35 * time.Second, time.Second, 36 * time.Second, "1s after the order to end"},
+		"stopped before anything":        {&node{}, 5 * time.Second, 0, 5 * time.Second, "0s after the order to end"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := c.node
+				n.start = time.Now()
+				stop := make(chan string, 1)
+				if c.stop != 0 {
+					time.AfterFunc(c.stop, func() { stop <- "enough" })
+				}
+				var last Step
+				res := (&Run{Play: play(t), Hands: n, Caller: n, Watch: n, Stop: stop, Told: func(s Step) { last = s }}).Do(t.Context())
+				took, since := res.Seen.Restored.Sub(res.Seen.Restoring), res.Seen.Restored.Sub(n.start)
+				if took.Round(lookEvery) != c.took || since.Round(lookEvery) != c.since || *res.Figures.Restore != took.Milliseconds() {
+					t.Errorf("it took %s, and is as before since %s (%d ms), want %s since %s", took, since, *res.Figures.Restore, c.took, c.since)
+				}
+				if last.Word != "restored" || !strings.HasSuffix(last.What, c.says) {
+					t.Errorf("the last step is %q %q, want %q", last.Word, last.What, c.says)
+				}
+			})
+		})
+	}
 }
 
 func TestWhatEndsAPlay(t *testing.T) {

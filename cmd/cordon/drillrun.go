@@ -316,7 +316,10 @@ func drillOutcome(out io.Writer, v *admin.DrillView) error {
 		inSeconds(figures.RTO), figures.Placed, figures.Dropped, figures.SetupFailed, figures.Refused, figures.RecordsLost)
 	restored := "NOT RESTORED"
 	if !e.Restored.IsZero() {
-		restored = fmt.Sprintf("everything was as before %s after the end", e.Restored.Sub(e.End).Round(time.Millisecond))
+		restored = "everything was as before at " + clock(e.Restored)
+		if ms := figures.Restore; ms != nil {
+			restored = fmt.Sprintf("everything was as before %s after %s", time.Duration(*ms)*time.Millisecond, measure.RestoredFrom(e.End, e.Restored))
+		}
 	}
 	fmt.Fprintln(out, restored)
 	word := strings.ToUpper(strings.ReplaceAll(e.Outcome, "_", " "))

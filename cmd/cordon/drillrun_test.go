@@ -42,7 +42,7 @@ func (d *drillDoor) view() admin.DrillView {
 	v.Ended = &audit.DrillEnded{
 		Outcome: d.outcome, Cause: map[string]string{"aborted": "stopped by people: enough"}[d.outcome], End: at.Add(time.Minute), Restored: at.Add(61 * time.Second),
 		Judgements: json.RawMessage(`[{"index":0,"word":"switched","holds":false,"wanted":"within 10s","measured":"never"}]`),
-		Measured:   json.RawMessage(`{"rto_measured_s":7.25,"calls_placed":30,"forbidden_refused":2}`),
+		Measured:   json.RawMessage(`{"rto_measured_s":7.25,"calls_placed":30,"forbidden_refused":2,"restore_ms":1000}`),
 	}
 	if d.outcome == "not_restored" {
 		v.Ended.Restored = time.Time{}
@@ -95,7 +95,7 @@ func TestDrillsByCommands(t *testing.T) {
 		{"", 1, "", []string{"is no moment"}, []string{"plan", "region-loss", "--begins=soon"}},
 		{"passed", 0, `POST /api/v1/drills {"scenario":"region-loss","mode":"canary","share":"2.5%","calls_cap":4,"begins":"2026-11-29T02:00:00Z","reason":"yearly"}`, []string{"d1  region-loss version 1", "(olga): yearly", "waits for  1 of 1 people"}, []string{"start", "region-loss", "--mode=canary", "--share=2.5%", "--calls=4", "--begins=2026-11-29T02:00:00Z", "--reason=yearly"}},
 		{"", 2, "", nil, []string{"start", "region-loss"}},
-		{"passed", 0, "GET /api/v1/drills/d1 ", []string{"taken         group fra: blackhole", "given_back    group fra", "RTO 7.2 s; 30 calls placed", "as before 1s after the end", "d1  PASSED"}, []string{"start", "region-loss", "--reason=x", "--watch"}},
+		{"passed", 0, "GET /api/v1/drills/d1 ", []string{"taken         group fra: blackhole", "given_back    group fra", "RTO 7.2 s; 30 calls placed", "as before 1s after the order to end", "d1  PASSED"}, []string{"start", "region-loss", "--reason=x", "--watch"}},
 		{"failed", 1, "GET /api/v1/drills/d1 ", []string{"switched", "NO", "never", "the drill failed: not everything", "hint: cordon drill report d1"}, []string{"watch"}},
 		{"aborted", 1, "GET /api/v1/drills/d1 ", []string{"waiting", "the drill aborted: stopped by people: enough"}, []string{"watch", "d1"}},
 		{"not_restored", 1, "", []string{"NOT RESTORED"}, []string{"watch", "d1"}},

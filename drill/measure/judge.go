@@ -185,10 +185,13 @@ func (j *judge) gap() (bool, string, string) {
 	return longest <= limit, wanted, fmt.Sprintf("%s in the worst of %d", longest, n)
 }
 
-// first is the first thing that was taken away in the expectation's time.
+// first is the first fault of the expectation's time. In a play that takes something from the path of calls nothing else is one: that an approver was away before says nothing
+// of how fast calls were answered elsewhere.
 func (j *judge) first() (Taken, bool) {
+	inPath := func(t scenario.Taken) bool { return t.Kind.InPath() }
+	path := slices.ContainsFunc(j.p.Taken, inPath)
 	for _, t := range j.s.Taken {
-		if j.within(t.At) {
+		if j.within(t.At) && (!path || inPath(j.p.Taken[t.Index])) {
 			return t, true
 		}
 	}
@@ -220,23 +223,8 @@ func (j *judge) detected(t Taken) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// touched are the parties of what was taken: for an instrument those whose country rests on it, and none for what is no party's.
-func (j *judge) touched(t Taken) (out []string) {
-	taken := j.p.Taken[t.Index]
-	if taken.Kind == scenario.Instrument {
-		for _, p := range j.p.Parties {
-			if p.Instrument != "" && slices.Contains(taken.Names, p.Instrument) {
-				out = append(out, p.Name)
-			}
-		}
-		return out
-	}
-	for _, name := range taken.Names {
-		party, _, _ := strings.Cut(name, "/")
-		out = append(out, party)
-	}
-	return out
-}
+// touched are the parties of what was taken.
+func (j *judge) touched(t Taken) []string { return j.p.Touched(&j.p.Taken[t.Index]) }
 
 // givenBack is when the last thing was given back that touches the primary; without any such, when the last thing was. Zero: nothing was.
 func (j *judge) givenBack() (at time.Time) {

@@ -13,8 +13,9 @@ import (
 
 // Seen is everything that was observed of one play. Its lists are in the order of time.
 type Seen struct {
-	Start, End time.Time // of the play; End is when everything was given back
-	Restored   time.Time // when everything was seen to be as before; zero: it was not
+	Start, End time.Time // of the play; from End on nothing was taken any more, and what still was gone was given back
+	Restoring  time.Time // when that began which Restored ended: the last giving back, or the order to end where the node was not as before by itself until then
+	Restored   time.Time // since when everything is as before; zero: it is not
 	Taken      []Taken
 	Health     []Health
 	Moves      []Move

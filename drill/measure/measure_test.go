@@ -60,7 +60,7 @@ end:`
 // good is a play in which everything held: gone from 60 s to 240 s, detected after 9 s, answered elsewhere after 3 s already.
 func good() *Seen {
 	s := &Seen{
-		Start: start, End: at(480), Restored: at(481.5),
+		Start: start, End: at(480), Restoring: at(480), Restored: at(481.5),
 		Taken:   []Taken{{0, at(60), at(240)}},
 		Health:  []Health{{At: at(69), Party: "fra"}, {At: at(250), Party: "fra", Up: true}},
 		Moves:   []Move{{at(69.1), "applied", "zrh"}, {at(100), "held", "iad"}, {at(270), "failback", "fra"}},
@@ -223,6 +223,41 @@ func TestWhatIsTakenTouchesParties(t *testing.T) {
 	s.Taken = s.Taken[1:]
 	if tl, _ = Measure(p, s); !tl.FailbackStart.Equal(at(475)) {
 		t.Errorf("nothing touched the primary, and the last thing was given back at %s", tl.FailbackStart)
+	}
+}
+
+// What is beside the path of calls is no fault that anything is measured from, unless it is all that the play takes.
+func TestMeasuresCountFromTheFirstFaultInThePath(t *testing.T) {
+	took := func(kind scenario.Kind, name string) scenario.Taken {
+		return scenario.Taken{Kind: kind, Names: []string{name}}
+	}
+	region, early, late := took(scenario.Region, "fra"), Taken{0, at(0), at(400)}, Taken{1, at(60), at(240)}
+	for name, c := range map[string]struct {
+		taken []scenario.Taken
+		seen  []Taken
+		want  time.Time
+	}{
+		"an approver first":         {[]scenario.Taken{took(scenario.Approver, "ben"), region}, []Taken{early, late}, at(60)},
+		"a channel first":           {[]scenario.Taken{took(scenario.Channel, "siem"), region}, []Taken{early, late}, at(60)},
+		"the log first":             {[]scenario.Taken{took(scenario.Log, "decisions"), region}, []Taken{early, late}, at(60)},
+		"names first":               {[]scenario.Taken{took(scenario.DNS, "all"), region}, []Taken{early, late}, at(0)},
+		"an instrument first":       {[]scenario.Taken{took(scenario.Instrument, "CH"), region}, []Taken{early, late}, at(0)},
+		"the path was not taken":    {[]scenario.Taken{took(scenario.Approver, "ben"), region}, []Taken{early}, time.Time{}},
+		"the log and nothing else":  {[]scenario.Taken{took(scenario.Log, "decisions")}, []Taken{early}, at(0)},
+		"people, and nothing else":  {[]scenario.Taken{took(scenario.Approver, "ben")}, []Taken{early}, at(0)},
+		"a person named as a party": {[]scenario.Taken{took(scenario.Approver, "fra"), region}, []Taken{early, late}, at(60)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, s := play(t), good()
+			p.Taken, s.Taken = c.taken, c.seen
+			tl, f := Measure(p, s)
+			if !tl.Injected.Equal(c.want) {
+				t.Errorf("the fault was at %s, want %s", tl.Injected, c.want)
+			}
+			if wanted := at(62.5).Sub(at(60)).Seconds(); c.want.Equal(at(60)) && (f.RTO == nil || *f.RTO != wanted || *f.Detect != 9000) {
+				t.Errorf("RTO %v, detected after %v", f.RTO, f.Detect)
+			}
+		})
 	}
 }
 

@@ -52,6 +52,7 @@ type Drill struct {
 	Told      time.Time             `json:"told,omitzero"` // when it was announced
 	Started   *audit.DrillStarted   `json:"started,omitempty"`
 	Begun     time.Time             `json:"begun,omitzero"`
+	Played    time.Time             `json:"played,omitzero"` // when its play began, which its steps count from: in a sandbox that has to be up before
 	Steps     []audit.DrillStep     `json:"steps,omitempty"`
 	Ended     *audit.DrillEnded     `json:"ended,omitempty"`
 	Cleaned   *audit.DrillCleaned   `json:"cleaned,omitempty"`
@@ -284,6 +285,9 @@ func (d *Drill) take(e audit.Entry, ev audit.Event) error {
 		}
 		d.Started, d.Begun, d.State = &ev, e.Time, Running
 	case audit.DrillStep:
+		if ev.Word == "began" {
+			d.Played = ev.At
+		}
 		if len(d.Steps) >= keptSteps {
 			d.Steps = d.Steps[1:]
 		}

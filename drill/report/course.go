@@ -77,8 +77,8 @@ func (r *Report) whole() page.Figure {
 		line.Lanes = append(line.Lanes, page.Lane{Name: "on " + r.played(scenario.Secondary), Spans: []page.Span{{From: t.FirstCall.Time, To: end, Tone: page.Good, Label: span(end.Sub(t.FirstCall.Time))}}})
 	}
 	if ms := r.Measured.Restore; ms != nil {
-		restored := w.End.Add(time.Duration(*ms) * time.Millisecond)
-		line.Lanes = append(line.Lanes, page.Lane{Name: "restoring", Spans: []page.Span{{From: w.End.Time, To: restored, Tone: page.Good, Label: millis(ms)}}})
+		restored := r.Restored.Time
+		line.Lanes = append(line.Lanes, page.Lane{Name: "restoring", Spans: []page.Span{{From: restored.Add(-time.Duration(*ms) * time.Millisecond), To: restored, Tone: page.Good, Label: millis(ms)}}})
 		to = later(to, restored)
 	} else if r.Outcome == NotRestored {
 		to = later(to, w.End.Add(to.Sub(w.Start.Time)/20))

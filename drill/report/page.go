@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/cordonsip/cordon/drill/measure"
 	"github.com/cordonsip/cordon/drill/scenario"
 	"github.com/cordonsip/cordon/internal/page"
 )
@@ -134,12 +135,17 @@ func (r *Report) sentence() string {
 	switch {
 	case r.Outcome == NotRestored:
 	case r.Measured.Restore != nil:
-		parts = append(parts, "everything was as before "+millis(r.Measured.Restore)+" after the end")
+		parts = append(parts, "everything was as before "+r.restoring())
 	case !r.Restored.IsZero():
 		parts = append(parts, "everything was as before at "+r.Restored.Said()+" UTC")
 	}
 	text := strings.Join(parts, "; ")
 	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// restoring is how long it took until everything was as before, and from when on.
+func (r *Report) restoring() string {
+	return millis(r.Measured.Restore) + " after " + measure.RestoredFrom(r.Window.End.Time, r.Restored.Time)
 }
 
 // played is the party of a part.
@@ -193,7 +199,7 @@ func (r *Report) tiles() page.Tiles {
 			holdsTone = page.Good
 		}
 	}
-	restored, restoredTone := millis(r.Measured.Restore)+" after the end", page.Good
+	restored, restoredTone := r.restoring(), page.Good
 	switch {
 	case r.Outcome == NotRestored:
 		restored, restoredTone = "NO", page.Bad

@@ -24,7 +24,7 @@ func at(s float64) time.Time { return start.Add(time.Duration(s * float64(time.S
 
 // region is the loss of a region in production, with everything recorded, before Complete.
 func region() *Report {
-	detect, decide, failback, restore := int64(9_000), int64(9_100), int64(30_500), int64(212)
+	detect, decide, failback, restore := int64(9_000), int64(9_100), int64(30_500), int64(30_300)
 	r := &Report{
 		Tenant: "bank-1", Entity: "Bank One AG", LEI: "529900T8BM49AURSDO55", Node: "edge-1", Software: "cordon 1.9.0", Policy: Text(strings.Repeat("5e", 32)), Facts: Text(strings.Repeat("fa", 32)),
 		Made: At(at(86_400)), ID: "01KAK8Q4T0000000000000DR01",
@@ -48,11 +48,15 @@ func region() *Report {
 		Reported:  Reported{At(at(9 * 86_400)), "MB 2026/11, 7.2"},
 		SignOff:   []Signature{{"bob", "requested", At(at(-7300))}, {"carol", "approved", At(at(-7200))}, {"bob", "cleaned_up", At(at(700))}},
 		Artefacts: []Artefact{{"scenario", "region-loss", Text(strings.Repeat("ab", 32))}, {"receipts", "240 ids, one on a line", Text(strings.Repeat("0c", 32))}},
-		Outcome:   Passed, Restored: At(at(480.212)), Title: "The region of the first choice is gone",
+		Outcome:   Passed, Restored: At(at(270.3)), Title: "The region of the first choice is gone",
 		About: "Everything in the region of the first choice goes silent at once.\nThe next permitted region must carry the line.",
 		Parts: []Part{{"carrier", "carrier-1"}, {"primary", "edge-fra"}, {"secondary", "edge-zrh"}, {"forbidden", "edge-iad"}},
 		Steps: []Step{
-			{At(at(60)), "taken", "region [edge-fra]: blackhole"}, {At(at(240)), "given_back", "region [edge-fra]: blackhole"}, {At(at(480)), "restoring", ""}, {At(at(480.212)), "restored", ""},
+			{At(start), "began", ""},
+			{At(at(60)), "taken", "region [edge-fra]: blackhole"},
+			{At(at(240)), "given_back", "region [edge-fra]: blackhole"},
+			{At(at(480)), "restoring", ""},
+			{At(at(480.002)), "restored", "since 21:04:30.300, 30.3s after the last giving back"},
 		},
 		Guards:    []Guard{{"window", true, "saturday-night, 20:00 to 23:00 Europe/Berlin"}, {"open_incidents", true, "none"}, {"independent_tester", true, "bob wrote neither"}},
 		Datagrams: map[string]uint64{"edge-fra": 912, "edge-iad": 0, "edge-zrh": 2210},
@@ -98,16 +102,16 @@ func samples() map[string]*Report {
 	aborted := region()
 	aborted.Outcome, aborted.Cause, aborted.Mode = Aborted, "7.0% of the calls of production fail beyond what failed before, more than 5%, for 3s", "canary_percent"
 	aborted.Guardrails.MaxCanary, aborted.Guardrails.Aborted, aborted.Guardrails.Cause = ptr(2.0), ptr(true), aborted.Cause
-	aborted.Window.End, aborted.Cleanup, aborted.Reported = At(at(66)), Cleanup{}, Reported{}
+	aborted.Window.End, aborted.Restored, aborted.Cleanup, aborted.Reported = At(at(66)), At(at(66.09)), Cleanup{}, Reported{}
 	aborted.From([]measure.Judgement{{Word: "detected", Wanted: "within 30s", Measured: "never seen"}}, measure.Timeline{Injected: at(60), FailbackStart: at(66)},
 		measure.Figures{Restore: ptr(int64(90)), Placed: 33, InProgress: 10, Dropped: 1, Preserved: 9})
-	aborted.Steps = []Step{{At(at(60)), "taken", "region [edge-fra]: blackhole"}, {At(at(66)), "given_back", "region [edge-fra]: blackhole"}}
+	aborted.Steps = []Step{{At(at(60)), "taken", "region [edge-fra]: blackhole"}, {At(at(66)), "given_back", "region [edge-fra]: blackhole"}, {At(at(66.09)), "restored", "90ms after the order to end"}}
 	aborted.Sufficient = nil
 
 	stuck := region()
 	stuck.Outcome, stuck.Cause, stuck.Measured.Restore, stuck.Restored = NotRestored, "route service-line is on edge-zrh, and was on edge-fra", nil, Moment{}
 	stuck.Timeline.FailbackDone, stuck.Measured.Failback = Moment{}, nil
-	stuck.Steps[3] = Step{At(at(490)), "not_restored", stuck.Cause}
+	stuck.Steps[4] = Step{At(at(490)), "not_restored", stuck.Cause}
 	stuck.Residency.Violations, stuck.Residency.Calls = 1, []string{"20261121-a40e70d2"}
 
 	out := map[string]*Report{"passed": passed, "failed": failed, "aborted": aborted, "not_restored": stuck, "crashed": {
@@ -284,7 +288,7 @@ func TestWhatNobodyFilledIsListed(t *testing.T) {
 
 func TestTheFirstScreenSaysWhatCame(t *testing.T) {
 	for name, want := range map[string][]string{
-		"passed":       {"Passed. 6 of 6 expectations hold; calls were answered by edge-zrh 2.5 s after the fault; no call was lost; what is forbidden was refused 7 times; everything was as before 212 ms after the end.", "2.5 s of 4 h"},
+		"passed":       {"Passed. 6 of 6 expectations hold; calls were answered by edge-zrh 2.5 s after the fault; no call was lost; what is forbidden was refused 7 times; everything was as before 30.3 s after the last giving back.", "2.5 s of 4 h"},
 		"failed":       {"FAILED. 5 of 6 expectations hold", "3 calls were lost", "22.5 s (target not recorded)", "2, 1 open"},
 		"aborted":      {"ABORTED. The drill was stopped: 7.0% of the calls", "1 call was lost", "nothing forbidden was shown refused", "no recovery seen (target 4 h)"},
 		"not_restored": {"NOT RESTORED. Not everything is as it was before the drill: route service-line is on edge-zrh, and was on edge-fra;"},

@@ -81,6 +81,34 @@ type Taken struct {
 	Names []string // targets as party/member, parties, people, channels ...; sorted
 }
 
+// Touched are the parties that a taking reaches: for an instrument those whose country rests on it, for all names all parties, and none for what is beside the path of calls,
+// though a person may bear a party's name.
+func (p *Play) Touched(t *Taken) (out []string) {
+	reached := func(Party) bool { return true }
+	switch {
+	case t.Kind == Instrument:
+		reached = func(x Party) bool { return x.Instrument != "" && slices.Contains(t.Names, x.Instrument) }
+	case t.Kind == DNS && slices.Contains(t.Names, everyName):
+	case !t.Kind.InPath() || t.Kind == Node:
+		return nil
+	default:
+		for _, name := range t.Names {
+			party, _, _ := strings.Cut(name, "/")
+			out = append(out, party)
+		}
+		return out
+	}
+	for _, x := range p.Parties {
+		if reached(x) {
+			out = append(out, x.Name)
+		}
+	}
+	return out
+}
+
+// everyName is what DNS takes of all parties.
+const everyName = "all"
+
 // Bind puts the names of a node into a scenario. route names the one that is exercised, unless the scenario does or the node has a single one. All problems are
 // given at once; file and line are not known any more, so that a Problem has a path alone.
 func (s *Scenario) Bind(w World, route string) (*Play, strict.Problems) {

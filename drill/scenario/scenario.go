@@ -152,6 +152,16 @@ const (
 	Recorder   Kind = "recorder"
 )
 
+// InPath says whether calls, or the questions in front of them, meet what is taken. People, channels and the log stand beside the path: that one of them is gone is no fault
+// that a call is answered after.
+func (k Kind) InPath() bool {
+	switch k {
+	case Approver, Channel, Log, Recorder:
+		return false
+	}
+	return true
+}
+
 // How something is taken away.
 type How string
 

@@ -129,12 +129,12 @@ func scenePlay(ctx context.Context, s *story) error {
 	}
 }
 
-// into is how far the drill was at a moment.
+// into is how far the play was at a moment.
 func (d *drilling) into(at time.Time) time.Duration {
-	if d.Begun.IsZero() || at.Before(d.Begun) {
+	if d.Played.IsZero() || at.Before(d.Played) {
 		return 0
 	}
-	return at.Sub(d.Begun).Round(100 * time.Millisecond)
+	return at.Sub(d.Played).Round(100 * time.Millisecond)
 }
 
 // ended says how the drill ended. One that was played goes on to its judgement and its report, whatever came of it.
@@ -191,7 +191,7 @@ func sceneJudged(_ context.Context, s *story) error {
 		s.say("    %s %s", s.red("NOT RESTORED:"), e.Cause)
 		return nil
 	}
-	s.say("    everything was as before %d ms after the end", e.Restored.Sub(e.End).Milliseconds())
+	s.say("    everything was as before %s after %s", orUnknown(f.Restore, "%d ms"), measure.RestoredFrom(e.End, e.Restored))
 	return nil
 }
 

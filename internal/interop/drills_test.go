@@ -116,6 +116,7 @@ type drill struct {
 			Dropped int      `json:"calls_dropped"`
 			Refused int      `json:"forbidden_refused"`
 			Lost    int      `json:"rpo_records_lost"`
+			Restore *int64   `json:"restore_ms"`
 		}
 		Judgements []struct {
 			Word, Wanted, Measured string
@@ -203,7 +204,9 @@ func (l *drillLab) outcome(name, want string, d drill) {
 	if e.Measured.RTO != nil {
 		rto = fmt.Sprintf("%.1f s", *e.Measured.RTO)
 	}
-	if !e.Restored.IsZero() {
+	if took := e.Measured.Restore; took != nil {
+		restored = ms(time.Duration(*took) * time.Millisecond)
+	} else if !e.Restored.IsZero() {
 		restored = ms(e.Restored.Sub(e.End))
 	}
 	noted(l.t, name+", "+d.Request.Mode, fmt.Sprintf("%s; RTO %s; %d of %d calls of the drill lost; restored in %s", e.Outcome, rto, e.Measured.Dropped, e.Measured.Placed, restored), want)
