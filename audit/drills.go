@@ -16,6 +16,9 @@ const (
 	KindDrillStep       Kind = "drill.step"       // something was taken away, given back or restored
 	KindDrillEnded      Kind = "drill.ended"      // with what was judged and measured
 	KindDrillCleaned    Kind = "drill.cleaned"    // a person signs that nothing of it is left
+	KindDrillSignedOff  Kind = "drill.signed_off" // a person judges the result
+	KindDrillReported   Kind = "drill.reported"   // the management body was told of it
+	KindDrillAcked      Kind = "drill.acked"      // a person has taken note of what was told of it
 	KindDrillDeficiency Kind = "drill.deficiency" // what was found wanting, and who mends it by when
 	KindDrillLever      Kind = "drill.lever"      // all drills are forbidden, or allowed again
 	KindDrillReminder   Kind = "drill.reminder"   // one is due by the calendar, or late
@@ -130,6 +133,7 @@ type DrillParty struct {
 type DrillStarted struct {
 	DrillPlan
 	Tester    string          `json:"tester"`
+	Unit      string          `json:"tester_unit,omitempty"` // of the organisation: DORA Art. 24(4)
 	Approvals []DrillApproved `json:"approvals,omitempty"`
 	Window    *DrillWindow    `json:"window,omitempty"` // absent in a sandbox, which needs none
 	Announced time.Time       `json:"announced_at,omitzero"`
@@ -188,6 +192,40 @@ type DrillCleaned struct {
 	Checks  []DrillGuard `json:"checks"`  // by the node
 	By      string       `json:"by"`
 	Reason  string       `json:"reason"`
+	Role    string       `json:"role,omitempty"` // in which it was signed
+	Auth    string       `json:"auth,omitempty"` // bearer | bearer+signature; absent in logs of earlier versions: bearer
+	// Signature is an approval/sign.SignedDrill; absent: the session alone stands for the person.
+	Signature json.RawMessage `json:"signature,omitempty"`
+}
+
+// DrillSignedOff says what a person holds of the result of a drill, once it has ended.
+type DrillSignedOff struct {
+	Drill     string          `json:"drill"`
+	Verdict   string          `json:"verdict"` // accept | accept_with_deficiencies | reject
+	By        string          `json:"by"`
+	Reason    string          `json:"reason"`
+	Role      string          `json:"role"`
+	Auth      string          `json:"auth"` // as in DrillCleaned
+	Signature json.RawMessage `json:"signature,omitempty"`
+}
+
+// DrillReported says when the management body was told of a drill, and where that stands: RTS (EU) 2024/1774 Art. 25(5).
+type DrillReported struct {
+	Drill     string          `json:"drill"`
+	Date      string          `json:"date"` // of the meeting, YYYY-MM-DD
+	Minutes   string          `json:"minutes_ref"`
+	By        string          `json:"by"`
+	Reason    string          `json:"reason,omitempty"`
+	Role      string          `json:"role,omitempty"`
+	Auth      string          `json:"auth"` // as in DrillCleaned
+	Signature json.RawMessage `json:"signature,omitempty"`
+}
+
+// DrillAcked says that a person has taken note of what was told of a drill: the field notifications_acked of its report.
+type DrillAcked struct {
+	Drill string `json:"drill"`
+	When  string `json:"when"` // before | during | after
+	By    string `json:"by"`
 }
 
 // DrillDeficiency is what a drill found wanting. DORA Art. 24(5), RTS (EU) 2024/1774 Art. 25(5).
@@ -231,6 +269,9 @@ func (DrillStarted) Kind() Kind    { return KindDrillStarted }
 func (DrillStep) Kind() Kind       { return KindDrillStep }
 func (DrillEnded) Kind() Kind      { return KindDrillEnded }
 func (DrillCleaned) Kind() Kind    { return KindDrillCleaned }
+func (DrillSignedOff) Kind() Kind  { return KindDrillSignedOff }
+func (DrillReported) Kind() Kind   { return KindDrillReported }
+func (DrillAcked) Kind() Kind      { return KindDrillAcked }
 func (DrillDeficiency) Kind() Kind { return KindDrillDeficiency }
 func (DrillLever) Kind() Kind      { return KindDrillLever }
 func (DrillReminder) Kind() Kind   { return KindDrillReminder }
@@ -256,6 +297,12 @@ func decodeDrill(e Entry) (Event, error) {
 		return decodeAs[DrillEnded](e)
 	case KindDrillCleaned:
 		return decodeAs[DrillCleaned](e)
+	case KindDrillSignedOff:
+		return decodeAs[DrillSignedOff](e)
+	case KindDrillReported:
+		return decodeAs[DrillReported](e)
+	case KindDrillAcked:
+		return decodeAs[DrillAcked](e)
 	case KindDrillDeficiency:
 		return decodeAs[DrillDeficiency](e)
 	case KindDrillLever:
@@ -270,7 +317,7 @@ func decodeDrill(e Entry) (Event, error) {
 func (k Kind) OfDrills() bool {
 	switch k {
 	case KindDrillScenario, KindDrillRequested, KindDrillApproved, KindDrillRefused, KindDrillAnnounced, KindDrillStarted, KindDrillStep, KindDrillEnded, KindDrillCleaned,
-		KindDrillDeficiency, KindDrillLever, KindDrillReminder:
+		KindDrillSignedOff, KindDrillReported, KindDrillAcked, KindDrillDeficiency, KindDrillLever, KindDrillReminder:
 		return true
 	}
 	return false

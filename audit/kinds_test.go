@@ -133,7 +133,7 @@ func drillExamples(at time.Time) []Event {
 		DrillRefused{Drill: "01DRILL", Scenario: "region-loss", What: "start", Why: "w", Guards: guards, By: "p-a"},
 		DrillAnnounced{Drill: "01DRILL", Scenario: "region-loss", Title: "The region is gone", Mode: "canary_percent", Route: "inbound", Begins: at, Ends: at.Add(time.Hour), Channels: []string{"duty"}},
 		DrillStarted{
-			DrillPlan: plan, Tester: "p-a", Approvals: []DrillApproved{word}, Window: &DrillWindow{Name: "night", From: at, Until: at.Add(time.Hour), Volume: "3 calls of 100"}, Announced: at, Ends: at.Add(time.Hour),
+			DrillPlan: plan, Tester: "p-a", Unit: "resilience", Approvals: []DrillApproved{word}, Window: &DrillWindow{Name: "night", From: at, Until: at.Add(time.Hour), Volume: "3 calls of 100"}, Announced: at, Ends: at.Add(time.Hour),
 			Bounds: DrillBounds{Throttle: 2.5, Canary: 5, Aborts: []string{"failures 5%"}}, Guards: guards, Parties: []DrillParty{{Party: "fra", Name: "Example AG", LEI: "529900EXAMPLEBANK046", Role: "contact_centre"}}, Before: map[string]string{"inbound": "fra"},
 		},
 		DrillStep{Drill: "01DRILL", At: at, Word: "taken", What: "region fra: blackhole"},
@@ -142,7 +142,10 @@ func drillExamples(at time.Time) []Event {
 			Judgements: json.RawMessage(`[{"index":0,"word":"answered","holds":true}]`), Timeline: json.RawMessage(`{}`), Measured: json.RawMessage(`{"detect_ms":900}`), Records: DrillRecords{Acknowledged: 4, Found: 4, Verified: true},
 			Refused: []uint64{8}, Datagrams: map[string]uint64{"fra": 7}, First: 5, Last: 9, Log: "cordon/bank-1/edge-1-sandbox", Stopped: "p-a",
 		},
-		DrillCleaned{Drill: "01DRILL", Removed: []string{"the sandbox"}, Checks: guards, By: "p-a", Reason: "looked at"},
+		DrillCleaned{Drill: "01DRILL", Removed: []string{"the sandbox"}, Checks: guards, By: "p-a", Reason: "looked at", Role: "ciso", Auth: "bearer+signature", Signature: json.RawMessage(`{"statement":{},"signature":"AA=="}`)},
+		DrillSignedOff{Drill: "01DRILL", Verdict: "accept_with_deficiencies", By: "p-c", Reason: "30 s are too long", Role: "ciso", Auth: "bearer+signature", Signature: json.RawMessage(`{"statement":{},"signature":"AA=="}`)},
+		DrillReported{Drill: "01DRILL", Date: "2026-12-01", Minutes: "MB-2026-12/4", By: "p-c", Reason: "quarterly", Role: "ciso", Auth: "bearer+signature", Signature: json.RawMessage(`{"statement":{},"signature":"AA=="}`)},
+		DrillAcked{Drill: "01DRILL", When: "before", By: "p-d"},
 		DrillDeficiency{Drill: "01DRILL", ID: "D1", What: "fixed", Title: "slow", Severity: "high", Owner: "p-a", Due: at, Fixed: at, RetestBy: at, Retest: "01OTHER", By: "p-b"},
 		DrillLever{Allowed: true, Reason: "r", By: "p-a"},
 		DrillReminder{Scenario: "region-loss", Mode: "production_window", What: "warning", Due: at, Days: 30, Last: at},
@@ -252,7 +255,7 @@ func TestKindsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) || len(seen) != 80 {
+	if len(g) != len(w) || len(seen) != 83 {
 		t.Fatalf("%d kinds in %d lines, the golden file has %d", len(seen), len(g), len(w))
 	}
 	for i := range w {

@@ -230,7 +230,7 @@ var tellable = []string{
 	"failover.refused", "failover.failback", "service.changed", "route.switched", "route.migrated", "approval.notified", "approval.key_enrolled", "approval.key_revoked", "notice.undelivered", "gate.changed", "gate.readiness", "ingress.refused", "fence.refused", "media.restarted", "log.gap",
 	"certificate.expiring", "certificate.replaced", "certificate.refused", "witness.quorum_missing", "witness.quorum_back", "clock.alarm", "log.key_rotated",
 	"incident.opened", "incident.updated", "incident.classified", "incident.reported", "incident.breach_noted", "incident.closed", "review.signed", "review.due",
-	"drill.requested", "drill.approved", "drill.refused", "drill.announced", "drill.started", "drill.ended", "drill.cleaned", "drill.deficiency", "drill.lever", "drill.reminder",
+	"drill.requested", "drill.approved", "drill.refused", "drill.announced", "drill.started", "drill.ended", "drill.cleaned", "drill.signed_off", "drill.reported", "drill.acked", "drill.deficiency", "drill.lever", "drill.reminder",
 	"log.copy_behind", "log.copy_level", "log.copy_differs", "log.copy_refused", "log.restored",
 }
 

@@ -64,6 +64,10 @@ func SeverityOf(n Notice) Severity {
 		return incidentSeverity(n)
 	case audit.KindDrillRefused, audit.KindDrillEnded, audit.KindDrillDeficiency, audit.KindDrillLever, audit.KindDrillReminder:
 		return drillSeverity(n)
+	case audit.KindDrillSignedOff:
+		if n.Data["verdict"] == "reject" {
+			return Warning
+		}
 	case audit.KindClockAlarm:
 		if n.Data["what"] != "synchronised" {
 			return Warning
@@ -195,6 +199,10 @@ func drillCycle(n Notice) (key string, action Action) {
 		return "drill-due/" + scenario, Resolve
 	case n.Kind == audit.KindDrillCleaned:
 		return "drill/" + n.Subject, Resolve
+	case n.Kind == audit.KindDrillAcked:
+		return "drill/" + n.Subject, Acknowledge
+	case n.Kind == audit.KindDrillSignedOff: // nothing would end what a rejection opened: its deficiencies do
+		return "drill/" + n.Subject, Tell
 	case n.Kind == audit.KindDrillDeficiency && n.Data["what"] == "fixed":
 		return "deficiency/" + n.Subject, Resolve
 	case n.Kind == audit.KindDrillDeficiency:

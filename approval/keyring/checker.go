@@ -20,6 +20,10 @@ type Checker struct {
 	words map[string]bool // change that took effect: was it signed?
 	seen  map[string]bool // signatures that were checked
 
+	ends   map[string]DrillEnd // of drills, by id
+	nonces map[string]bool     // of statements about them
+	drills DrillTally
+
 	Bad []BadWord // what does not hold, in the order of the log
 }
 
@@ -38,9 +42,15 @@ type Tally struct {
 	Revoked   int
 }
 
+// DrillTally counts the last words about drills.
+type DrillTally struct{ Signed, BySession int }
+
+// Drills gives those counts so far.
+func (c *Checker) Drills() DrillTally { return c.drills }
+
 // NewChecker starts before the first entry.
 func NewChecker() *Checker {
-	return &Checker{ring: Ring{}, words: map[string]bool{}, seen: map[string]bool{}}
+	return &Checker{ring: Ring{}, words: map[string]bool{}, seen: map[string]bool{}, ends: map[string]DrillEnd{}, nonces: map[string]bool{}}
 }
 
 // Tally gives the counts so far. Words of changes that did not take effect are left out.
@@ -73,6 +83,8 @@ func (c *Checker) Take(e audit.Entry) {
 		err = c.ring.Take(e)
 	case audit.KindGateChanged:
 		err = c.change(e)
+	case audit.KindDrillEnded, audit.KindDrillCleaned, audit.KindDrillSignedOff, audit.KindDrillReported:
+		err = c.drill(e)
 	}
 	if err != nil {
 		c.Bad = append(c.Bad, BadWord{e.Seq, err.Error()})

@@ -196,6 +196,9 @@ func showWords(s streams, words *keyring.Checker) error {
 	if t.Signed+t.BySession+t.Keys > 0 {
 		fmt.Fprintf(s.out, "words      %d decisions and opinions signed by people's keys, %d by session alone; %d keys, %d of them the first ones, %d revoked\n", t.Signed, t.BySession, t.Keys, t.Bootstrap, t.Revoked)
 	}
+	if d := words.Drills(); d.Signed+d.BySession > 0 {
+		fmt.Fprintf(s.out, "drills     %d last words about drills signed by people's keys, %d by session alone\n", d.Signed, d.BySession)
+	}
 	return nil
 }
 

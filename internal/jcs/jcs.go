@@ -6,6 +6,8 @@ package jcs
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +51,16 @@ func Canonical(raw []byte) ([]byte, error) {
 		return nil, fmt.Errorf("jcs: %w", err)
 	}
 	return w.out, nil
+}
+
+// Sum gives the SHA-256 of the canonical form of one JSON value, in lower-case hex.
+func Sum(raw []byte) (string, error) {
+	text, err := Canonical(raw)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // walker copies a valid JSON text from in to out, rewriting as it goes.
