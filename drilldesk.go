@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/admin"
+	"github.com/cordonsip/cordon/approval/sign"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/drill/measure"
 	"github.com/cordonsip/cordon/drill/register"
@@ -259,12 +260,16 @@ func (k *drillKeeper) Lever(ctx context.Context, allowed bool, reason, by string
 }
 
 // Clean implements admin.Drills.
-func (k *drillKeeper) Clean(ctx context.Context, id, reason, by string) (register.Drill, error) {
+func (k *drillKeeper) Clean(ctx context.Context, id string, s admin.DrillSaid, by string) (register.Drill, error) {
 	return k.change(ctx, id, by, func(d *register.Drill, who string) (audit.Event, *admin.DrillRefusal) {
 		if d.State != register.Ended {
 			return nil, refuse("clean-up is signed once, after the end", "%s is %s", id, d.State)
 		}
-		if no := reasoned(reason); no != nil {
+		if no := reasoned(s.Reason); no != nil {
+			return nil, no
+		}
+		auth, no := k.signed(d, wordOf(id, sign.DrillCleaned, who, s))
+		if no != nil {
 			return nil, no
 		}
 		checks := k.left(ctx, d)
@@ -274,7 +279,7 @@ func (k *drillKeeper) Clean(ctx context.Context, id, reason, by string) (registe
 		if bad := failing(checks); len(bad) > 0 {
 			return nil, &admin.DrillRefusal{What: "something of it is left", Hint: "put it back first; drill show has what was taken", Guards: bad}
 		}
-		return audit.DrillCleaned{Drill: id, Removed: removed(d), Checks: checks, By: who, Reason: reason}, nil
+		return audit.DrillCleaned{Drill: id, Removed: removed(d), Checks: checks, By: who, Reason: s.Reason, Role: s.Role, Auth: auth, Signature: s.Signature}, nil
 	})
 }
 

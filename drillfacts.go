@@ -1,6 +1,7 @@
 package cordon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -295,7 +296,11 @@ func (k *drillKeeper) outside(p *prepared) (out []audit.DrillParty) {
 			role = "carrier"
 		}
 		x, _ := field{k.node}.Party(name)
-		out = append(out, audit.DrillParty{Party: name, Name: x.Operator, Role: role})
+		who := audit.DrillParty{Party: name, Name: x.Operator, Role: role}
+		if p := k.node.cfg.Load().Provider(name); p != nil { // whom the contract is with
+			who.Name, who.LEI = cmp.Or(p.Name, who.Name), p.Identifier
+		}
+		out = append(out, who)
 	}
 	return out
 }

@@ -175,7 +175,7 @@ func (k *drillKeeper) catchUp(ctx context.Context) error {
 		return err
 	}
 	if fresh {
-		kept := drillsKept{Book: register.NewBook()}
+		kept := drillsKept{Book: &register.Book{}} // empty, so that what an earlier version did not keep is missed
 		if k.cur.Note == nil || json.Unmarshal(k.cur.Note, &kept) != nil || kept.Book == nil || !kept.Book.Whole() {
 			kept, k.cur.Next = drillsKept{Book: register.NewBook()}, 0
 		}
@@ -285,7 +285,7 @@ func (k *drillKeeper) begin(ctx context.Context, d *register.Drill, p *prepared,
 	}
 	cfg := &k.node.cfg.Load().Drills
 	ev := audit.DrillStarted{
-		DrillPlan: d.Request.DrillPlan, Tester: d.Request.Tester, Announced: d.Told, Ends: now.Add(p.length()).UTC(), Guards: guards, Parties: k.outside(p), Before: k.routesNow(),
+		DrillPlan: d.Request.DrillPlan, Tester: d.Request.Tester, Unit: k.unit(d.Request.Tester), Announced: d.Told, Ends: now.Add(p.length()).UTC(), Guards: guards, Parties: k.outside(p), Before: k.routesNow(),
 		Bounds: audit.DrillBounds{Throttle: cfg.Throttle, Canary: 100 * cfg.MaxShare.Of(), Aborts: aborts(p.play.Scenario)},
 	}
 	for _, w := range d.Words {

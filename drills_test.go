@@ -135,7 +135,7 @@ func TestAFullDrillOfANode(t *testing.T) {
 		} else if f, err = k.Find(ctx, d.ID(), admin.DrillFinding{ID: f.ID, Fixed: true, Retest: d.ID()}, "ben"); err != nil || f.What != "fixed" || f.Title != "slow" || len(k.Defects("")) != 1 {
 			t.Errorf("%+v, %v", f, err)
 		}
-		if d, err = k.Clean(ctx, d.ID(), "looked at it", "anna"); err != nil || d.State != register.Cleaned || len(d.Cleaned.Checks) != 3 || len(d.Cleaned.Removed) != 1 {
+		if d, err = k.Clean(ctx, d.ID(), admin.DrillSaid{Reason: "looked at it"}, "anna"); err != nil || d.State != register.Cleaned || len(d.Cleaned.Checks) != 3 || len(d.Cleaned.Removed) != 1 {
 			t.Errorf("%+v, %v", d.Cleaned, err)
 		}
 		want := "requested refused refused approved announced scenario started step step ended deficiency deficiency cleaned"
@@ -199,7 +199,7 @@ func TestWhatIsAskedAmiss(t *testing.T) {
 		if _, err := k.Find(ctx, d.ID(), admin.DrillFinding{Title: "x", Severity: "high", Owner: "ben", Due: now}, "ben"); !errors.As(err, &no) || !strings.Contains(no.What, "found nothing yet") {
 			t.Errorf("%v", err)
 		}
-		if _, err := k.Clean(ctx, d.ID(), "r", "anna"); !errors.As(err, &no) || !strings.Contains(no.What, "is waiting") {
+		if _, err := k.Clean(ctx, d.ID(), admin.DrillSaid{Reason: "r"}, "anna"); !errors.As(err, &no) || !strings.Contains(no.What, "is waiting") {
 			t.Errorf("%v", err)
 		}
 		time.Sleep(61 * time.Minute)

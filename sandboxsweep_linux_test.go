@@ -56,7 +56,7 @@ func TestTheReportOfASandboxOutlivesItsCleanUp(t *testing.T) {
 	if res, _ := before["residency_result"].(map[string]any); res == nil || res["receipts_total"] == 0.0 {
 		t.Errorf("where calls went: %v", before["residency_result"])
 	}
-	if d, err = k.Clean(ctx, d.ID(), "looked at it", "anna"); err != nil || len(d.Cleaned.Checks) != 3 || !strings.Contains(d.Cleaned.Checks[2].Why, "stay as evidence") {
+	if d, err = k.Clean(ctx, d.ID(), admin.DrillSaid{Reason: "looked at it"}, "anna"); err != nil || len(d.Cleaned.Checks) != 3 || !strings.Contains(d.Cleaned.Checks[2].Why, "stay as evidence") {
 		t.Fatalf("%+v, %v", d.Cleaned, err)
 	}
 	if got := files(t, dir); !slices.Equal(got, []string{"state/log.vkey"}) {

@@ -34,7 +34,13 @@ type Drills interface {
 	// Stop ends a drill that runs, or withdraws one that waits.
 	Stop(ctx context.Context, id, reason, by string) (register.Drill, error)
 	// Clean signs that nothing of an ended drill is left, once the node has looked.
-	Clean(ctx context.Context, id, reason, by string) (register.Drill, error)
+	Clean(ctx context.Context, id string, s DrillSaid, by string) (register.Drill, error)
+	// SignOff says what a person who neither asked for it nor approved its start holds of the result.
+	SignOff(ctx context.Context, id string, s DrillSaid, by string) (register.Drill, error)
+	// Reported notes that the management body was told.
+	Reported(ctx context.Context, id string, s DrillSaid, by string) (register.Drill, error)
+	// Ack notes that a person has taken note of what was told of a drill.
+	Ack(ctx context.Context, id, by string) (register.Drill, error)
 	// Find notes what a drill found wanting, or what became of that.
 	Find(ctx context.Context, id string, f DrillFinding, by string) (register.Defect, error)
 	// Lever forbids every drill at once and ends the one that runs, or allows them again.
@@ -156,6 +162,9 @@ func (s *Server) drillRoutes() []route {
 		{"POST /api/v1/drills/{id}/approve", "", people, s.drillApprove},
 		{"POST /api/v1/drills/{id}/stop", "", readers, s.drillStop},
 		{"POST /api/v1/drills/{id}/cleanup", "", people, s.drillClean},
+		{"POST /api/v1/drills/{id}/signoff", "", readers, s.drillSignOff},
+		{"POST /api/v1/drills/{id}/reported", "", readers, s.drillReported},
+		{"POST /api/v1/drills/{id}/ack", "", readers, s.drillAck},
 		{"POST /api/v1/drills/{id}/deficiencies", "", readers, s.drillFind},
 		{"GET /api/v1/drills/{id}/report", "org.read", nil, s.drillReport},
 	}
@@ -194,6 +203,7 @@ func drillPeople(list ...register.Drill) (out []string) {
 		if d.Cleaned != nil {
 			out = append(out, d.Cleaned.By)
 		}
+		out = append(out, lastPeople(d)...)
 		if d.Refused != nil {
 			out = append(out, d.Refused.By)
 		}
@@ -337,8 +347,8 @@ func (s *Server) drillStop(w http.ResponseWriter, r *http.Request, id Identity) 
 }
 
 func (s *Server) drillClean(w http.ResponseWriter, r *http.Request, id Identity) error {
-	return s.drillWord(w, r, id, func(ctx context.Context, drill, reason, by string) (register.Drill, error) {
-		return s.c.Drills.Clean(ctx, drill, reason, by)
+	return s.drillSaid(w, r, id, func(ctx context.Context, drill string, x DrillSaid, by string) (register.Drill, error) {
+		return s.c.Drills.Clean(ctx, drill, x, by)
 	})
 }
 

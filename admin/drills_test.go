@@ -59,8 +59,23 @@ func (k *keeper) Stop(_ context.Context, id, reason, by string) (register.Drill,
 	return k.one(id)
 }
 
-func (k *keeper) Clean(_ context.Context, id, reason, by string) (register.Drill, error) {
-	k.note("clean %s for %s %s", id, reason, by)
+func (k *keeper) Clean(_ context.Context, id string, s DrillSaid, by string) (register.Drill, error) {
+	k.note("clean %s for %s as %s %s%s", id, s.Reason, s.Role, by, s.Signature)
+	return k.one(id)
+}
+
+func (k *keeper) SignOff(_ context.Context, id string, s DrillSaid, by string) (register.Drill, error) {
+	k.note("sign off %s: %s %s", id, s.Verdict, by)
+	return k.one(id)
+}
+
+func (k *keeper) Reported(_ context.Context, id string, s DrillSaid, by string) (register.Drill, error) {
+	k.note("reported %s: %s %s %s", id, s.Date, s.Minutes, by)
+	return k.one(id)
+}
+
+func (k *keeper) Ack(_ context.Context, id, by string) (register.Drill, error) {
+	k.note("ack %s %s", id, by)
 	return k.one(id)
 }
 
@@ -112,8 +127,17 @@ func TestDrillsAreAskedForInThePersonsName(t *testing.T) {
 		{"c", "POST", "/api/v1/drills/d1/approve", `{"reason":"read"}`, 403, "", ""},
 		{"c", "POST", "/api/v1/drills/d1/stop", `{"reason":"harm"}`, 200, "stop d1 for harm clara", ""},
 		{"o", "POST", "/api/v1/drills/d1/stop", `{}`, 400, "", "no reason was given"},
-		{"o", "POST", "/api/v1/drills/d1/cleanup", `{"reason":"looked"}`, 200, "clean d1 for looked ops", ""},
-		{"o", "POST", "/api/v1/drills/d2/cleanup", `{"reason":"looked"}`, 404, "clean d2 for looked ops", "unknown drill"},
+		{"o", "POST", "/api/v1/drills/d1/cleanup", `{"reason":"looked","role":"operator","signature":{"a":1}}`, 200, `clean d1 for looked as operator ops{"a":1}`, ""},
+		{"o", "POST", "/api/v1/drills/d2/cleanup", `{"reason":"looked"}`, 404, "clean d2 for looked as  ops", "unknown drill"},
+		{"c", "POST", "/api/v1/drills/d1/cleanup", `{"reason":"looked"}`, 403, "", ""},
+		{"c", "POST", "/api/v1/drills/d1/signoff", `{"reason":"read","role":"dpo","verdict":"accept"}`, 200, "sign off d1: accept clara", ""},
+		{"r", "POST", "/api/v1/drills/d1/signoff", `{"reason":"read","role":"dpo","verdict":"accept"}`, 403, "", ""},
+		{"o", "POST", "/api/v1/drills/d1/signoff", `{"verdikt":"accept"}`, 400, "", "cannot be read"},
+		{"o", "POST", "/api/v1/drills/d1/reported", `{"date":"2026-12-01","minutes_ref":"MB 4"}`, 200, "reported d1: 2026-12-01 MB 4 ops", ""},
+		{"o", "POST", "/api/v1/drills/d2/reported", `{"date":"2026-12-01","minutes_ref":"MB 4"}`, 404, "reported d2", "unknown drill"},
+		{"c", "POST", "/api/v1/drills/d1/ack", "", 200, "ack d1 clara", ""},
+		{"r", "POST", "/api/v1/drills/d1/ack", "", 403, "", ""},
+		{"c", "POST", "/api/v1/drills/d2/ack", "", 404, "ack d2 clara", "unknown drill"},
 		{"c", "POST", "/api/v1/drills/d1/deficiencies", `{"title":"slow"}`, 200, "find slow of d1 clara", `"title":"slow"`},
 		{"o", "POST", "/api/v1/drills/lever", `{"reason":"storm"}`, 400, "", "neither forbid nor allow"},
 		{"o", "POST", "/api/v1/drills/lever", `{"drills_allowed":false}`, 400, "", "no reason was given"},

@@ -135,6 +135,7 @@ type DNSPart struct {
 // PersonPart is one person with resolved rights. Token reads the secret at each call, so a rotated file counts at once.
 type PersonPart struct {
 	approval.Person
+	Unit    string // of the organisation
 	Scopes  []string
 	Token   func() (string, error)
 	Expires time.Time // zero: never

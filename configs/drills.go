@@ -35,6 +35,8 @@ type Drills struct {
 	ApproveIn Duration `yaml:"approve_in,omitempty"`
 	// People who write this configuration: none of them tests by it (DORA Art. 24(4)). Who put it in force is known from the log.
 	Authors []string `yaml:"authors,omitempty"`
+	// Whose clean-up and sign-off of a canary or a full drill must bear a signature: enrolled (default): of those who have a key that counts; required: of everybody.
+	Signed string `yaml:"signed,omitempty"`
 	// Calls of a drill each second, at most; default 10.
 	Throttle *float64 `yaml:"throttle,omitempty"`
 	// How much of production a canary may take.
@@ -116,6 +118,7 @@ type DrillsPart struct {
 	guard.Rules
 	Own       map[string]OwnScenario // by name
 	ApproveIn time.Duration
+	Signed    bool // no session alone signs a drill of production off
 	Channels  []string
 	Lead      time.Duration
 	Calendar  []register.Duty
@@ -162,6 +165,9 @@ func (b *builder) drills(c *Config) {
 	p.ApproveIn, p.Lead, p.Channels = d.ApproveIn.Or(drillApproveIn), d.Alert.Lead.Or(drillLead), d.Alert.Channels
 	p.Throttle, p.MaxCalls, p.Baseline, p.Secondary = guard.DefaultThrottle, guard.DefaultMaxCalls, d.LowVolume.Calls, time.Duration(d.SecondaryFor)
 	p.Starters, p.Approvers, p.Authors = d.Starters, d.Approvers, d.Authors
+	if p.Signed = d.Signed == "required"; !p.Signed && d.Signed != "" && d.Signed != "enrolled" {
+		b.fail("drills.signed", "enrolled or required", "%.40q is neither", d.Signed)
+	}
 	b.drillScenarios(d, p)
 	b.drillWindows(d, p)
 	b.drillPeople(d)

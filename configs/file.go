@@ -580,6 +580,8 @@ type Person struct {
 	ID string `yaml:"id"`
 	// Name for people.
 	Name string `yaml:"name,omitempty"`
+	// Unit of the organisation: the report of a drill names it beside who tested (DORA Art. 24(4)).
+	Unit string `yaml:"unit,omitempty"`
 	// Roles at the gate: incident_commander, business_owner, ciso, crisis_manager, management_body_delegate, dpo, operator, auditor.
 	Roles []string `yaml:"roles,omitempty"`
 	// Roles in which the person acts while everybody who holds them is absent.

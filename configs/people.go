@@ -19,6 +19,9 @@ var scopes = []string{"org.read", "logs.view", "api.healthcheck", "calls.trace"}
 
 const longestClock = 24 * time.Hour
 
+// longestUnit is of the name of a unit, in bytes.
+const longestUnit = 100
+
 func (b *builder) gate(c *Config) {
 	g := b.doc.file.Gate
 	c.Gate = approval.Rules{
@@ -126,11 +129,14 @@ func (b *builder) people(c *Config) {
 			}
 		}
 		expires, ok := parseDay(p.Expires, true)
+		if len(p.Unit) > longestUnit {
+			b.fail(at+".unit", fmt.Sprintf("at most %d characters", longestUnit), "is too long")
+		}
 		if !ok {
 			b.fail(at+".expires", "write a day as YYYY-MM-DD", "is no day")
 		}
 		c.People = append(c.People, PersonPart{
-			Person: approval.Person{ID: p.ID, Name: p.Name, Roles: p.Roles, DeputyFor: p.DeputyFor, Absent: b.absences(at, p.Absent), Keys: b.personKeys(at, p.Keys, keys), Until: expires}, Scopes: p.Scopes, Token: b.token(at, p.Token, tokens), Expires: expires,
+			Person: approval.Person{ID: p.ID, Name: p.Name, Roles: p.Roles, DeputyFor: p.DeputyFor, Absent: b.absences(at, p.Absent), Keys: b.personKeys(at, p.Keys, keys), Until: expires}, Unit: p.Unit, Scopes: p.Scopes, Token: b.token(at, p.Token, tokens), Expires: expires,
 			line: b.doc.Line(at + ".token"),
 		})
 	}

@@ -155,6 +155,16 @@ func (c *Config) parties() (out []report.Arrangement) {
 	return out
 }
 
+// Provider is who stands behind a trunk or an edge group by contract; nil: the file does not say.
+func (c *Config) Provider(party string) *Provider {
+	for _, p := range slices.Concat(c.File.Trunks, c.File.EdgeGroups) {
+		if p.Name == party {
+			return p.Provider
+		}
+	}
+	return nil
+}
+
 // countries are those of regions, as the catalogue or the file declares them.
 func (c *Config) countries(regions ...string) (out []string) {
 	for _, text := range regions {

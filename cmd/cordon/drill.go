@@ -18,18 +18,21 @@ import (
 )
 
 type drillCmd struct {
-	List    drillListCmd    `cmd:"" help:"The scenarios that ship: what they take away, and where they may run."`
-	Check   drillCheckCmd   `cmd:"" help:"Find the mistakes of a scenario, and say what it would mean on a node."`
-	Plan    drillPlanCmd    `cmd:"" help:"A dry run: what a drill would do on a running node, and whether it might begin now."`
-	Start   drillStartCmd   `cmd:"" help:"Ask for a drill. In the sandbox it begins at once; in production a second person must agree."`
-	Approve drillApproveCmd `cmd:"" help:"Agree to a drill that another person asked for."`
-	Watch   drillWatchCmd   `cmd:"" help:"Follow a drill until it has ended, and give its outcome."`
-	Stop    drillStopCmd    `cmd:"" help:"End the drill that runs, at once: everything is given back."`
-	Cleanup drillCleanupCmd `cmd:"" help:"Sign that nothing of a drill is left, once the node has looked."`
-	Report  drillReportCmd  `cmd:"" help:"The report of a drill, for auditors: JSON, a page or PDF."`
-	Runs    drillRunsCmd    `cmd:"" help:"Drills that were asked for, the lever and the calendar."`
-	Finding drillFindingCmd `cmd:"" help:"Note what a drill found wanting, or what became of it."`
-	Lever   drillLeverCmd   `cmd:"" help:"Forbid every drill at once, or allow them again."`
+	List     drillListCmd     `cmd:"" help:"The scenarios that ship: what they take away, and where they may run."`
+	Check    drillCheckCmd    `cmd:"" help:"Find the mistakes of a scenario, and say what it would mean on a node."`
+	Plan     drillPlanCmd     `cmd:"" help:"A dry run: what a drill would do on a running node, and whether it might begin now."`
+	Start    drillStartCmd    `cmd:"" help:"Ask for a drill. In the sandbox it begins at once; in production a second person must agree."`
+	Approve  drillApproveCmd  `cmd:"" help:"Agree to a drill that another person asked for."`
+	Watch    drillWatchCmd    `cmd:"" help:"Follow a drill until it has ended, and give its outcome."`
+	Stop     drillStopCmd     `cmd:"" help:"End the drill that runs, at once: everything is given back."`
+	Cleanup  drillCleanupCmd  `cmd:"" help:"Sign that nothing of a drill is left, once the node has looked."`
+	Signoff  drillSignoffCmd  `cmd:"" help:"Accept or reject the result of a drill that other people ran."`
+	Reported drillReportedCmd `cmd:"" help:"Note that the management body was told of a drill."`
+	Ack      drillAckCmd      `cmd:"" help:"Take note of what was told of a drill."`
+	Report   drillReportCmd   `cmd:"" help:"The report of a drill, for auditors: JSON, a page or PDF."`
+	Runs     drillRunsCmd     `cmd:"" help:"Drills that were asked for, the lever and the calendar."`
+	Finding  drillFindingCmd  `cmd:"" help:"Note what a drill found wanting, or what became of it."`
+	Lever    drillLeverCmd    `cmd:"" help:"Forbid every drill at once, or allow them again."`
 }
 
 type drillListCmd struct {

@@ -160,6 +160,7 @@ func showDrill(out io.Writer, v *admin.DrillView) {
 		fmt.Fprintf(out, "refused    %s: %s\n", v.Refused.What, v.Refused.Why)
 		showGuards(out, v.Refused.Guards)
 	}
+	showDrillWords(out, v)
 }
 
 // drillState is where a drill stands in a few words.
@@ -169,9 +170,12 @@ func drillState(d *register.Drill) string {
 	}
 	word := strings.ToUpper(strings.ReplaceAll(d.Ended.Outcome, "_", " "))
 	if d.State != register.Cleaned {
-		word += ", not signed off"
+		word += ", not cleaned up"
 	}
-	return word
+	if n := len(d.SignedOff); n > 0 {
+		return word + ", " + strings.ReplaceAll(d.SignedOff[n-1].Verdict, "_", " ")
+	}
+	return word + ", not signed off"
 }
 
 type drillApproveCmd struct {
@@ -223,29 +227,6 @@ func (a api) running(ctx context.Context, id string) (string, error) {
 		return "", withHint(errors.New("no drill runs"), "cordon drill runs shows those that wait or have ended; name one")
 	}
 	return v.Running, nil
-}
-
-type drillCleanupCmd struct {
-	api
-	ID     string `arg:"" help:"Id of the drill."`
-	Reason string `required:"" help:"What you looked at; it stands in the log."`
-}
-
-// Run signs a drill off.
-func (c *drillCleanupCmd) Run(ctx context.Context, s streams) error {
-	var v admin.DrillView
-	if err := c.do(ctx, "POST", drillPath(c.ID, "cleanup"), admin.DrillWord{Reason: c.Reason}, &v); err != nil {
-		return err
-	}
-	showDrill(s.out, &v)
-	if x := v.Cleaned; x != nil {
-		showGuards(s.out, x.Checks)
-		for _, r := range x.Removed {
-			fmt.Fprintln(s.out, "    removed   ", r)
-		}
-		fmt.Fprintf(s.out, "signed     %s by %s\n", clock(v.Signed), named(v.People, x.By))
-	}
-	return nil
 }
 
 type drillWatchCmd struct {

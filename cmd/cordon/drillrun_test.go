@@ -100,7 +100,7 @@ func TestDrillsByCommands(t *testing.T) {
 		{"aborted", 1, "GET /api/v1/drills/d1 ", []string{"waiting", "the drill aborted: stopped by people: enough"}, []string{"watch", "d1"}},
 		{"not_restored", 1, "", []string{"NOT RESTORED"}, []string{"watch", "d1"}},
 		{"passed", 0, `POST /api/v1/drills/d1/approve {"reason":"read"}`, nil, []string{"approve", "d1", "--reason=read"}},
-		{"passed", 0, `POST /api/v1/drills/d1/stop {"reason":"harm"}`, []string{"PASSED, not signed off"}, []string{"stop", "--reason=harm"}},
+		{"passed", 0, `POST /api/v1/drills/d1/stop {"reason":"harm"}`, []string{"PASSED, not cleaned up, not signed off"}, []string{"stop", "--reason=harm"}},
 		{"passed", 0, `POST /api/v1/drills/d1/cleanup {"reason":"looked"}`, nil, []string{"cleanup", "d1", "--reason=looked"}},
 		{"passed", 0, "GET /api/v1/drills/d1/report?format=html ", []string{"SHA-256 "}, []string{"report", "d1", "--format=html", "--out=" + file}},
 		{"passed", 1, "", []string{"exist"}, []string{"report", "d1", "--format=html", "--out=" + file}},

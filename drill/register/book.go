@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/internal/jcs"
 )
 
 // State is how far a drill came.
@@ -29,8 +30,10 @@ func (s State) Over() bool { return s == Ended || s == Cleaned || s == Void }
 
 // bounds of what a book keeps. Whoever wants older drills reads the log.
 const (
-	keptDrills = 1000
-	keptSteps  = 200 // the newest ones of a drill
+	keptDrills  = 1000
+	keptSteps   = 200 // the newest ones of a drill
+	keptReports = 20  // to the management body: as many
+	keptAcks    = 200
 )
 
 // Word is a person's agreement.
@@ -55,8 +58,14 @@ type Drill struct {
 	Played    time.Time             `json:"played,omitzero"` // when its play began, which its steps count from: in a sandbox that has to be up before
 	Steps     []audit.DrillStep     `json:"steps,omitempty"`
 	Ended     *audit.DrillEnded     `json:"ended,omitempty"`
+	Over      time.Time             `json:"over,omitzero"`          // of Ended
+	Sum       string                `json:"ended_sha256,omitempty"` // of Ended as the log has it, in RFC 8785 form: what the last words are over
 	Cleaned   *audit.DrillCleaned   `json:"cleaned,omitempty"`
-	Signed    time.Time             `json:"signed,omitzero"`   // of Cleaned
+	Signed    time.Time             `json:"signed,omitzero"` // of Cleaned
+	SignedOff []SignedOff           `json:"signed_off,omitempty"`
+	Reported  []Reported            `json:"reported,omitempty"` // the newest ones
+	Acked     []Acked               `json:"acked,omitempty"`
+	Nonces    []string              `json:"nonces,omitempty"`  // of what was signed about it
 	Refused   *audit.DrillRefused   `json:"refused,omitempty"` // the newest refusal
 }
 
@@ -72,6 +81,27 @@ func (d *Drill) Agreed() bool {
 		}
 	}
 	return len(people) >= d.Request.Wanted
+}
+
+// SignedOff is what a person holds of the result.
+type SignedOff struct {
+	audit.DrillSignedOff
+	At    time.Time `json:"at"`
+	Entry uint64    `json:"entry"`
+}
+
+// Reported is a report to the management body.
+type Reported struct {
+	audit.DrillReported
+	At    time.Time `json:"at"`
+	Entry uint64    `json:"entry"`
+}
+
+// Acked is that a person took note.
+type Acked struct {
+	audit.DrillAcked
+	At    time.Time `json:"at"`
+	Entry uint64    `json:"entry"`
 }
 
 // Defect is a deficiency as its newest entry has it.
@@ -90,6 +120,7 @@ type Lever struct {
 
 // Book is what the log says of drills. Its fields are kept between runs as a shortcut to the log; one goroutine owns it.
 type Book struct {
+	Form    int             `json:"form"`    // bookForm
 	Drills  []*Drill        `json:"drills"`  // in the order in which they were asked for
 	Defects []*Defect       `json:"defects"` // in the order in which they were found
 	Lever   *Lever          `json:"lever"`   // nil: nobody ever moved it
@@ -100,11 +131,16 @@ type Book struct {
 	Since   time.Time       `json:"since"`   // of the first start of the node: what the calendar counts from where nothing was ever drilled
 }
 
+// bookForm is what this version keeps of a drill: a book of an earlier one is read from the log anew.
+const bookForm = 2
+
 // NewBook knows nothing.
-func NewBook() *Book { return &Book{Told: map[string]bool{}, Texts: map[string]bool{}} }
+func NewBook() *Book {
+	return &Book{Form: bookForm, Told: map[string]bool{}, Texts: map[string]bool{}}
+}
 
 // Whole says whether a book that was read from the state can be used.
-func (b *Book) Whole() bool { return b.Told != nil && b.Texts != nil }
+func (b *Book) Whole() bool { return b.Form == bookForm && b.Told != nil && b.Texts != nil }
 
 // Wanted says which entries a book reads.
 func Wanted(k audit.Kind) bool {
@@ -296,14 +332,64 @@ func (d *Drill) take(e audit.Entry, ev audit.Event) error {
 		if d.State != Running {
 			return errOrder
 		}
-		d.Ended, d.State = &ev, Ended
+		sum, err := jcs.Sum(e.Body)
+		if err != nil {
+			sum = "" // it ended all the same; nobody can sign over it
+		}
+		d.Ended, d.Over, d.Sum, d.State = &ev, e.Time, sum, Ended
 	case audit.DrillCleaned:
 		if d.State != Ended {
 			return errOrder
 		}
 		d.Cleaned, d.Signed, d.State = &ev, e.Time, Cleaned
+		d.signed(ev.Signature)
+	default:
+		return d.last(e, ev)
 	}
 	return nil
+}
+
+// last takes what people say of a drill beside that nothing of it is left.
+func (d *Drill) last(e audit.Entry, ev audit.Event) error {
+	switch ev := ev.(type) {
+	case audit.DrillSignedOff:
+		if d.Ended == nil || slices.ContainsFunc(d.SignedOff, func(s SignedOff) bool { return s.By == ev.By }) {
+			return errOrder
+		}
+		d.SignedOff = append(d.SignedOff, SignedOff{ev, e.Time, e.Seq})
+		d.signed(ev.Signature)
+	case audit.DrillReported:
+		if d.Ended == nil {
+			return errOrder
+		}
+		if len(d.Reported) >= keptReports {
+			d.Reported = d.Reported[1:]
+		}
+		d.Reported = append(d.Reported, Reported{ev, e.Time, e.Seq})
+		d.signed(ev.Signature)
+	case audit.DrillAcked:
+		if len(d.Acked) < keptAcks {
+			d.Acked = append(d.Acked, Acked{ev, e.Time, e.Seq})
+		}
+	}
+	return nil
+}
+
+// signed keeps the nonce of what was signed: nothing counts twice.
+func (d *Drill) signed(raw json.RawMessage) {
+	var s struct {
+		Statement struct {
+			Nonce string `json:"nonce"`
+		} `json:"statement"`
+	}
+	if len(raw) > 0 && json.Unmarshal(raw, &s) == nil {
+		d.Nonces = append(d.Nonces, s.Statement.Nonce)
+	}
+}
+
+// HasAcked says whether a person took note already, at that stage of the drill.
+func (d *Drill) HasAcked(who, when string) bool {
+	return slices.ContainsFunc(d.Acked, func(a Acked) bool { return a.By == who && a.When == when })
 }
 
 func (b *Book) deficient(e audit.Entry, ev audit.DrillDeficiency) error {

@@ -66,6 +66,8 @@ func TestADrillFromRequestToCleanUp(t *testing.T) {
 	}
 	l.put(audit.DrillRefused{Drill: "A", What: "start", Why: "not now"}, "") // it may be tried again
 	l.put(audit.DrillAnnounced{Drill: "A"}, "")
+	l.put(audit.DrillSignedOff{Drill: "A"}, "does not follow")
+	l.put(audit.DrillReported{Drill: "A"}, "does not follow")
 	l.put(audit.DrillEnded{Drill: "A"}, "does not follow")
 	l.put(audit.DrillStarted{DrillPlan: audit.DrillPlan{Drill: "A"}}, "")
 	l.state("A", Running)
@@ -79,8 +81,20 @@ func TestADrillFromRequestToCleanUp(t *testing.T) {
 	l.put(audit.DrillEnded{Drill: "A", Outcome: "passed", End: day.Add(time.Hour)}, "")
 	l.put(audit.DrillRefused{Drill: "A", What: "expired"}, "") // too late to void anything
 	l.state("A", Ended)
+	l.put(audit.DrillSignedOff{Drill: "A", Verdict: "accept", By: "p-c", Signature: json.RawMessage(`{"statement":{"nonce":"n1"}}`)}, "")
+	l.put(audit.DrillSignedOff{Drill: "A", Verdict: "reject", By: "p-c"}, "does not follow")
+	l.put(audit.DrillSignedOff{Drill: "A", Verdict: "reject", By: "p-d"}, "")
+	for range keptReports + 1 {
+		l.put(audit.DrillReported{Drill: "A", Minutes: fmt.Sprint(l.n), Signature: json.RawMessage(`{"statement":{"nonce":"n2"}}`)}, "")
+	}
+	for range keptAcks + 1 {
+		l.put(audit.DrillAcked{Drill: "A", When: "after", By: "p-d"}, "")
+	}
 	l.put(audit.DrillCleaned{Drill: "A", By: "p-a"}, "")
 	l.state("A", Cleaned)
+	if d := l.b.Get("A"); len(d.SignedOff) != 2 || len(d.Reported) != keptReports || len(d.Nonces) != keptReports+2 || len(d.Acked) != keptAcks || !d.HasAcked("p-d", "after") || d.HasAcked("p-d", "before") || len(d.Sum) != 64 || d.Over.IsZero() {
+		t.Errorf("what people said of it: %+v", d)
+	}
 	if d := l.b.Get("A"); len(d.Steps) != keptSteps || d.Last != l.n-1 || d.Refused == nil || d.Announced == nil || d.Begun.IsZero() || !d.State.Over() || l.b.Open() != nil {
 		t.Errorf("%+v", d)
 	}
@@ -91,6 +105,10 @@ func TestADrillFromRequestToCleanUp(t *testing.T) {
 	again := NewBook()
 	if err := json.Unmarshal(back, again); err != nil || !again.Whole() || !reflect.DeepEqual(again, l.b) {
 		t.Errorf("the book is another one after it was kept: %v", err)
+	}
+	again.Form--
+	if again.Whole() {
+		t.Error("a book of an earlier version can be used")
 	}
 	if new(Book).Whole() {
 		t.Error("a book without its maps can be used")
