@@ -172,6 +172,8 @@ func TestAnEndpointThatARealNameServerMoves(t *testing.T) {
 	}
 	dns.move(home)
 	until(t, "it is back", 40*time.Second, shown("permit since", home))
+	// The entry is in the journal at once, and can be read from the tree a little later.
+	until(t, "the log was told of each change once", 10*time.Second, func() bool { return len(n.judged()) >= 3 })
 	if got := strings.Join(n.judged(), " "); got != "unknown>permit permit>deny deny>permit" {
 		t.Errorf("the log was told %q", got)
 	}
