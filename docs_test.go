@@ -1,6 +1,7 @@
 package cordon_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -29,6 +30,7 @@ import (
 	"github.com/cordonsip/cordon/approval/keyring"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/configs/drills"
 	"github.com/cordonsip/cordon/internal/osnet"
 	"github.com/cordonsip/cordon/notify"
 	"github.com/prometheus/client_golang/prometheus"
@@ -454,12 +456,12 @@ func TestPagesAreShort(t *testing.T) {
 	}
 }
 
-// guideConfig is the configuration of the guide: its indented blocks that begin like YAML.
-func guideConfig(t *testing.T) string {
+// guideConfig is the configuration of a guide: its indented blocks that begin like YAML.
+func guideConfig(t *testing.T, name string) string {
 	t.Helper()
 	var out strings.Builder
 	yaml := false
-	for line := range strings.Lines(page(t, "docs/guides/first-trunk.md")) {
+	for line := range strings.Lines(page(t, "docs/guides/"+name)) {
 		text, indented := strings.CutPrefix(line, "    ")
 		if !indented {
 			yaml = false
@@ -502,20 +504,28 @@ func testPair(t *testing.T, dir string) {
 func TestTheConfigurationOfTheGuideIsTaken(t *testing.T) {
 	dir := t.TempDir()
 	testPair(t, dir)
-	c, err := configs.Parse(filepath.Join(dir, "cordon.yaml"), []byte(guideConfig(t)))
+	if err := os.Mkdir(filepath.Join(dir, "scenarios"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := drills.Text("region-loss")
+	text = bytes.Replace(text, []byte("drill: region-loss"), []byte("drill: line-one"), 1)
+	if err := os.WriteFile(filepath.Join(dir, "scenarios", "line-one.yaml"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := configs.Parse(filepath.Join(dir, "cordon.yaml"), []byte(guideConfig(t, "first-trunk.md")+guideConfig(t, "drill.md")))
 	if err != nil {
-		t.Fatalf("docs/guides/first-trunk.md:\n%v", err)
+		t.Fatalf("docs/guides/first-trunk.md, with the section of drill.md:\n%v", err)
 	}
 	for _, w := range c.Warnings {
 		t.Errorf("docs/guides/first-trunk.md: %v", w)
 	}
-	text, err := c.Explain(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
+	said, err := c.Explain(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"1. fra: by itself", "2. zrh: by itself", "1. carrier: by itself"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the guide promises %q:\n%s", want, text)
+		if !strings.Contains(said, want) {
+			t.Errorf("the guide promises %q:\n%s", want, said)
 		}
 	}
 }
