@@ -293,8 +293,8 @@ func drillOutcome(out io.Writer, v *admin.DrillView) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "RTO %s; %d calls placed, %d dropped, %.1f%% failed; %d refusals shown; %d records lost\n",
-		inSeconds(figures.RTO), figures.Placed, figures.Dropped, figures.SetupFailed, figures.Refused, figures.RecordsLost)
+	fmt.Fprintf(out, "RTO %s; %d calls placed, %d dropped, %.1f%% failed; %d refusals shown; %s\n",
+		inSeconds(figures.RTO), figures.Placed, figures.Dropped, figures.SetupFailed, figures.Refused, recordsLost(figures.RecordsLost))
 	restored := "NOT RESTORED"
 	if !e.Restored.IsZero() {
 		restored = "everything was as before at " + clock(e.Restored)
@@ -317,6 +317,14 @@ func unless(none bool, raw json.RawMessage, into any) error {
 		return nil
 	}
 	return json.Unmarshal(raw, into)
+}
+
+// recordsLost says how many records are missing from the log, if that is known.
+func recordsLost(n *uint64) string {
+	if n == nil {
+		return "the log was not verified, so that nobody knows whether records are lost"
+	}
+	return fmt.Sprintf("%d records lost", *n)
 }
 
 func inSeconds(v *float64) string {

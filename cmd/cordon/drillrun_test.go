@@ -44,8 +44,11 @@ func (d *drillDoor) view() admin.DrillView {
 		Judgements: json.RawMessage(`[{"index":0,"word":"switched","holds":false,"wanted":"within 10s","measured":"never"}]`),
 		Measured:   json.RawMessage(`{"rto_measured_s":7.25,"calls_placed":30,"forbidden_refused":2,"restore_ms":1000}`),
 	}
-	if d.outcome == "not_restored" {
+	switch d.outcome {
+	case "not_restored":
 		v.Ended.Restored = time.Time{}
+	case "passed":
+		v.Ended.Measured = json.RawMessage(`{"rto_measured_s":7.25,"calls_placed":30,"forbidden_refused":2,"restore_ms":1000,"rpo_records_lost":3}`)
 	}
 	return v
 }
@@ -95,8 +98,8 @@ func TestDrillsByCommands(t *testing.T) {
 		{"", 1, "", []string{"is no moment"}, []string{"plan", "region-loss", "--begins=soon"}},
 		{"passed", 0, `POST /api/v1/drills {"scenario":"region-loss","mode":"canary","share":"2.5%","calls_cap":4,"begins":"2026-11-29T02:00:00Z","reason":"yearly"}`, []string{"d1  region-loss version 1", "(olga): yearly", "waits for  1 of 1 people"}, []string{"start", "region-loss", "--mode=canary", "--share=2.5%", "--calls=4", "--begins=2026-11-29T02:00:00Z", "--reason=yearly"}},
 		{"", 2, "", nil, []string{"start", "region-loss"}},
-		{"passed", 0, "GET /api/v1/drills/d1 ", []string{"taken         group fra: blackhole", "given_back    group fra", "RTO 7.2 s; 30 calls placed", "as before 1s after the order to end", "d1  PASSED"}, []string{"start", "region-loss", "--reason=x", "--watch"}},
-		{"failed", 1, "GET /api/v1/drills/d1 ", []string{"switched", "NO", "never", "the drill failed: not everything", "hint: cordon drill report d1"}, []string{"watch"}},
+		{"passed", 0, "GET /api/v1/drills/d1 ", []string{"taken         group fra: blackhole", "given_back    group fra", "RTO 7.2 s; 30 calls placed", "; 3 records lost", "as before 1s after the order to end", "d1  PASSED"}, []string{"start", "region-loss", "--reason=x", "--watch"}},
+		{"failed", 1, "GET /api/v1/drills/d1 ", []string{"switched", "NO", "never", "nobody knows whether records are lost", "the drill failed: not everything", "hint: cordon drill report d1"}, []string{"watch"}},
 		{"aborted", 1, "GET /api/v1/drills/d1 ", []string{"waiting", "the drill aborted: stopped by people: enough"}, []string{"watch", "d1"}},
 		{"not_restored", 1, "", []string{"NOT RESTORED"}, []string{"watch", "d1"}},
 		{"passed", 0, `POST /api/v1/drills/d1/approve {"reason":"read"}`, nil, []string{"approve", "d1", "--reason=read"}},

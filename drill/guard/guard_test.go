@@ -138,7 +138,7 @@ func TestEachGuardKeepsADrillFromBeginning(t *testing.T) {
 		"it is too long":              {func(_ *Rules, f *Facts) { f.Length = 11 * time.Hour }, "cf", "window: day closes at"},
 		"it would never fit":          {func(_ *Rules, f *Facts) { f.Now, f.Length = date("2026-11-23"), 11*time.Hour }, "cf", "window: no window is open, and none opens in the next 400 days"},
 		"many calls":                  {func(_ *Rules, f *Facts) { f.Calls = 51 }, "cf", "low_volume: 51 calls are up; at most 50% of 100 (as configured) may be: 50"},
-		"nothing was learnt":          {func(r *Rules, f *Facts) { r.Baseline = 0 }, "cf", "low_volume: only 0 hours of traffic are known"},
+		"nothing was learnt":          {func(r *Rules, f *Facts) { r.Baseline = 0 }, "cf", "low_volume: 0 h of traffic are known, and 24 are needed"},
 		"an incident":                 {func(_ *Rules, f *Facts) { f.Incidents = []string{"INC-1"} }, "cf", "incidents: open: INC-1"},
 		"a party is down":             {func(_ *Rules, f *Facts) { f.Unwell = []string{"fra is down", "zrh is degraded"} }, "cf", "health: not up: fra is down, zrh is degraded"},
 		"a grant is live":             {func(_ *Rules, f *Facts) { f.Grants = []string{"T1"} }, "cf", "grants: open at the gate: T1"},
@@ -191,7 +191,7 @@ func TestWhatIsLearntOfTheTraffic(t *testing.T) {
 		}
 		switch h {
 		case 22:
-			if holds, why := r.Volume(1, l); holds || !strings.Contains(why, "only 23 hours") {
+			if holds, why := r.Volume(1, l); holds || !strings.Contains(why, "23 h of traffic") {
 				t.Errorf("%v, %s", holds, why)
 			}
 		case 40:

@@ -53,7 +53,7 @@ func (r *Rules) Volume(calls int, l Learnt) (holds bool, basis string) {
 		var hours int
 		line, hours = l.Busiest()
 		if hours < leastLong {
-			return false, fmt.Sprintf("only %d hours of traffic are known, and a day is needed: configure drills.low_volume.calls, or wait", hours)
+			return false, fmt.Sprintf("%d h of traffic are known, and %d are needed: configure drills.low_volume.calls, or wait", hours, leastLong)
 		}
 		source = fmt.Sprintf("the busiest of %d hours", hours)
 	}

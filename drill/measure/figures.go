@@ -62,7 +62,7 @@ func Measure(p *scenario.Play, s *Seen) (Timeline, Figures) {
 			}
 		}
 		t.FirstCall, _ = j.answer(j.part(scenario.Secondary), first.At)
-		t.Steady = steady(s.Calls, first.At)
+		t.Steady = s.steady(first.At)
 		f.Detect, f.Decide, f.Switch = since(first.At, t.Detected), since(first.At, t.Decided), since(first.At, t.Switched)
 		if !t.FirstCall.IsZero() {
 			rto := t.FirstCall.Sub(first.At).Seconds()
@@ -97,8 +97,11 @@ func since(from, to time.Time) *int64 {
 }
 
 // steady is the placing of the first call after a moment from which on every call was answered.
-func steady(calls []Call, after time.Time) (at time.Time) {
-	for _, c := range slices.Backward(calls) {
+func (s *Seen) steady(after time.Time) (at time.Time) {
+	for _, c := range slices.Backward(s.Calls) {
+		if s.hasty(c) {
+			continue
+		}
 		if c.Placed.Before(after) || c.Answered.IsZero() {
 			return at
 		}
@@ -116,7 +119,9 @@ func (f *Figures) calls(j *judge, injected time.Time) {
 	for _, c := range j.s.Calls {
 		f.Placed++
 		if c.Answered.IsZero() {
-			failed++
+			if !j.s.hasty(c) {
+				failed++
+			}
 			continue
 		}
 		gaps = append(gaps, c.Gap)

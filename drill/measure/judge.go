@@ -158,16 +158,31 @@ func (j *judge) failed() (placed, failed int) {
 
 func (j *judge) mos() (bool, string, string) {
 	wanted := fmt.Sprintf("at least %.2f in each call", j.e.MOS.AtLeast)
-	lowest, n := 5.0, 0
+	lowest, n, unheard := 5.0, 0, 0
 	for _, c := range j.placed() {
 		if c.MOS > 0 {
 			lowest, n = min(lowest, c.MOS), n+1
+		} else if j.s.unheard(c) {
+			unheard++
 		}
 	}
-	if n == 0 {
+	measured := fmt.Sprintf("%.2f in the worst of %d", lowest, n)
+	switch {
+	case unheard > 0:
+		return false, wanted, fmt.Sprintf("nothing was heard in %d of %d calls", unheard, unheard+n)
+	case n == 0:
 		return false, wanted, "no call was measured"
 	}
-	return lowest >= j.e.MOS.AtLeast, wanted, fmt.Sprintf("%.2f in the worst of %d", lowest, n)
+	return lowest >= j.e.MOS.AtLeast, wanted, measured
+}
+
+// unheard says whether a call was up for long enough to be rated, and too little came back for that.
+func (s *Seen) unheard(c Call) bool {
+	end := c.Ended
+	if end.IsZero() {
+		end = s.End
+	}
+	return !c.Answered.IsZero() && !c.Lost && c.MOS == 0 && end.Sub(c.Answered) >= grace
 }
 
 func (j *judge) gap() (bool, string, string) {
