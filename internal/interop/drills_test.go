@@ -37,7 +37,8 @@ drills:
   approvers: [anna]
   low_volume: {at_most: 100%, calls: 1000}
   throttle: 20
-  alert: {lead: 1m}`
+  alert: {lead: 1m, channels: [duty]}
+notify: [{name: duty, type: console}]`
 
 // drilled is the number that the scenarios that ship call; a phone answers no other than its own.
 const drilled = "+4969900100"
@@ -58,6 +59,8 @@ func newDrillLab(t *testing.T, own ...string) *drillLab {
 	net := connect(t, 1, 5, 10, 20, 40, 50)
 	w := &world{at: net.in[5], edge: lan(5, 10), dir: t.TempDir(), more: drillsConfig, gate: "{quorum: 2, approve_in: 4m}", health: "{interval: 1s, timeout: 900ms, fall: 3, rise: 2, hold_down: 1s, slow_rtt: 300ms}"}
 	w.pki(t, "edge.lab.example,"+lan(5, 10), "fra.lab.example")
+	w.signs(t, "ops")
+	w.signs(t, "ben")
 	fra := newPhone(t, phoneOptions{at: net.in[10], addr: lan(10, 10), user: drilled, secure: true, source: "echoes", pki: w, name: "fra"})
 	zrh := answer(t, lan(20, 10), answers, options{at: net.in[20], echo: true})
 	var far []party // after them only a denied place and one that is held at the gate, either of which a scenario may call forbidden
@@ -251,6 +254,24 @@ func (l *drillLab) end(lost [2]int, talked int) {
 	l.stop()
 }
 
+// lastWords are what people say of a drill after its end: what one signs who holds a key, and who ran it does not judge it.
+func (l *drillLab) lastWords(id string) {
+	l.t.Helper()
+	clean, judge := []string{"drill", "cleanup", id, "--reason=looked at routes and calls"}, []string{"drill", "signoff", id, "--accept", "--reason=read, with its receipts"}
+	if d := l.look(id); d.Request.Mode != "sandbox" {
+		if out, err := l.cli("ops", clean...); err == nil {
+			l.t.Errorf("who holds a key cleaned up without it: %s", out)
+		}
+	}
+	l.mustCLI("ops", append(clean, "--role=operator", "--key="+filepath.Join(l.dir, "ops.key"))...)
+	if out, err := l.cli("ops", append(judge, "--role=operator", "--key="+filepath.Join(l.dir, "ops.key"))...); err == nil {
+		l.t.Errorf("who ran a drill judged it: %s", out)
+	}
+	l.mustCLI("clara", "drill", "ack", id)
+	l.mustCLI("ben", append(judge, "--role=business_owner", "--key="+filepath.Join(l.dir, "ben.key"))...)
+	l.mustCLI("ben", "drill", "reported", id, "--date="+time.Now().UTC().Format(time.DateOnly), "--minutes=MB 4")
+}
+
 // report writes the report in each form into the folder of results, if there is one, and the page as a picture.
 func (l *drillLab) report(name, id string) {
 	l.t.Helper()
@@ -289,7 +310,7 @@ func here(t *testing.T, name string) (own, text string) {
 	if os.Getenv("DRILL_WHOLE") == "" {
 		text = strings.NewReplacer("\nend: {after: 18m}", "\nend: {after: 8m}", "for: 40m}", "for: 6m}", "\nend: {after: 45m}", "\nend: {after: 10m}").Replace(text)
 	}
-	return own, text + "stop: {cpu: 100%}\n"
+	return own, text + "stop: {cpu: 100%}\nfunction: {id: F-17, name: Service line, critical: true, rto: 4h, rpo: 0s, bia: BIA-2026-4}\n"
 }
 
 // shipped are the scenarios that ship, with where they may run and what they need.
@@ -346,8 +367,8 @@ func TestDrills(t *testing.T) {
 			id := l.begin(own, mode)
 			d := l.over(id)
 			l.outcome(name, "passed", d)
+			l.lastWords(id)
 			l.report(name, id)
-			l.mustCLI("ops", "drill", "cleanup", id, "--reason=looked at routes and calls")
 			lost := [2]int{}
 			switch {
 			case name == "carrier-loss": // it is their carrier that is gone, for two minutes; those of the other one notice nothing

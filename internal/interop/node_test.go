@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -53,6 +54,7 @@ type world struct {
 	more     string   // further top-level keys
 	log      string   // further keys of log, each behind a comma
 	health   string
+	keys     map[string]string // with which people sign, as YAML, by their id
 	ports    map[string]uint16 // of the node's listeners, where a peer must know them before; default: free ones
 
 	dir string // made by run
@@ -97,7 +99,7 @@ health: {{.Health}}
 gate: {{.Gate}}
 people:
 {{- range .People}}
-  - {id: {{.ID}}, roles: [{{.Role}}], scopes: [org.read, logs.view, api.healthcheck, calls.trace], token: {file: {{.ID}}.token}}
+  - {id: {{.ID}}, roles: [{{.Role}}], scopes: [org.read, logs.view, api.healthcheck, calls.trace], token: {file: {{.ID}}.token}{{with index $.Keys .ID}}, keys: [{{.}}]{{end}}}
 {{- end}}
 log: {reserve: 1MiB{{.Log}}}
 api: {address: "{{.API}}"}
@@ -151,6 +153,20 @@ type node struct {
 
 	errors []string // parts of the log lines of level ERROR that the scenario causes
 	gaps   int      // how often it kills the node, each of which the audit log tells as a gap
+}
+
+// signs makes a key with which a person signs, as id.key beside the configuration.
+func (w *world) signs(t *testing.T, id string) {
+	t.Helper()
+	out, err := loopback.command(cordonBin, "gate", "key", "--out="+filepath.Join(w.dir, id+".key"), "--id="+id).Output()
+	key := regexp.MustCompile(`keys: \[(.*)\]`).FindSubmatch(out)
+	if err != nil || key == nil {
+		t.Fatalf("gate key: %v: %s", err, out)
+	}
+	if w.keys == nil {
+		w.keys = map[string]string{}
+	}
+	w.keys[id] = string(key[1])
 }
 
 // defaults of a world's parts.
@@ -227,7 +243,7 @@ func (w *world) write(n *node) string {
 	var text bytes.Buffer
 	if err := tmpl.Execute(&text, map[string]any{
 		"Allow": quoted, "Places": places, "Listeners": listeners, "Trunks": members(w.trunks), "Groups": members(w.groups), "To": w.to,
-		"Health": w.health, "Gate": w.gate, "People": people, "API": n.api, "More": w.more, "Policy": w.policy, "Routes": w.routes, "ClientCA": w.clientCA, "Log": w.log,
+		"Health": w.health, "Gate": w.gate, "People": people, "API": n.api, "More": w.more, "Policy": w.policy, "Routes": w.routes, "ClientCA": w.clientCA, "Log": w.log, "Keys": w.keys,
 	}); err != nil {
 		n.t.Fatal(err)
 	}
