@@ -46,7 +46,7 @@ var ours = map[string][]string{
 	"drill/observe":       {"approval", "audit", "drill/measure", "drill/scenario"},
 	"drill/register":      {"audit", "internal/jcs"},
 	"drill/stage":         {"configs", "internal/carrier", "internal/nameserver", "sovereign"},
-	"drill/report":        {"approval/keyring", "audit", "audit/report", "drill/measure", "drill/scenario", "internal/page"},
+	"drill/report":        {"approval/keyring", "approval/sign", "audit", "audit/report", "drill/measure", "drill/scenario", "internal/page"},
 	"configs/drills":      {},
 	"state":               {},
 	"state/book":          {},

@@ -371,7 +371,7 @@ func (k *drillKeeper) defect(ev *audit.DrillDeficiency, x admin.DrillFinding, d 
 }
 
 // Report implements admin.Drills.
-func (k *drillKeeper) Report(ctx context.Context, id, format string) ([]byte, error) {
+func (k *drillKeeper) Report(ctx context.Context, id, format string, names bool) ([]byte, error) {
 	var d register.Drill
 	err := k.act(ctx, func() error {
 		found, err := k.find(id)
@@ -386,7 +386,7 @@ func (k *drillKeeper) Report(ctx context.Context, id, format string) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	return k.report(ctx, d, format)
+	return k.report(ctx, d, format, names)
 }
 
 // List implements admin.Drills.

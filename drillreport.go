@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/cordonsip/cordon/approval/keyring"
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/audit/proof"
 	logreport "github.com/cordonsip/cordon/audit/report"
@@ -15,8 +16,8 @@ import (
 )
 
 // drillReport draws up the report of a drill that has ended, from the node's own log: json, html or pdf. from is the entry that asked for it, before which nothing is
-// read. Of a sandbox the log of the play is verified, and read, too. report.ErrNone, wrapped, where there is nothing to report.
-func (n *Node) drillReport(ctx context.Context, id string, from uint64, format string) ([]byte, error) {
+// read. names puts people for their pseudonyms. Of a sandbox the log of the play is verified, and read, too. report.ErrNone, wrapped, where there is nothing to report.
+func (n *Node) drillReport(ctx context.Context, id string, from uint64, format string, names bool) ([]byte, error) {
 	note, err := n.log.Checkpoint(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cordon: the checkpoint of a drill's report: %w", err)
@@ -48,7 +49,11 @@ func (n *Node) drillReport(ctx context.Context, id string, from uint64, format s
 	entity := n.cfg.Load().Entity
 	in := report.Input{
 		Cover: logreport.Cover{Origin: cp.Origin, Size: cp.Size, Root: cp.Root.String(), Unsigned: size - min(size, cp.Size), Checkpoint: string(note)}, Made: time.Now(),
-		Entity: entity.Name, LEI: entity.LEI, Scenarios: shippedScenarios(),
+		Entity: entity.Name, LEI: entity.LEI, Scenarios: shippedScenarios(), Keys: n.enrolledKeys(),
+	}
+	if names {
+		people := n.peopleByPseudonym()
+		in.Name = func(who string) string { return people[who] }
 	}
 	if b.Apart() != "" {
 		if in.Played, err = n.playedApart(ctx, b); err != nil {
@@ -87,6 +92,17 @@ func (n *Node) playedApart(ctx context.Context, b *report.Builder) (*logreport.C
 	}
 	cover := logreport.CoverOf(v)
 	return &cover, nil
+}
+
+// enrolledKeys are those that the log enrolled, and what became of them.
+func (n *Node) enrolledKeys() keyring.Ring {
+	ring := keyring.Ring{}
+	for _, k := range n.gate.Keys() {
+		if k.How != "" { // else it stands in the configuration alone
+			ring[k.ID] = k.Key
+		}
+	}
+	return ring
 }
 
 // shippedScenarios are the texts that a report may quote, where the log has them in earlier entries than it reads.

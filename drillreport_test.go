@@ -53,7 +53,7 @@ func quiet(text string) string {
 func TestAReportOfARealPlay(t *testing.T) {
 	onStage(t, drillConfig, func(s *stageAt) {
 		from := s.recorded("d1", "", func() drillPlayed { return s.play("region-loss", scenario.Full, quiet) })
-		raw, err := s.node.drillReport(t.Context(), "d1", from, "json")
+		raw, err := s.node.drillReport(t.Context(), "d1", from, "json", false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,14 +76,14 @@ func TestAReportOfARealPlay(t *testing.T) {
 			}
 		}
 		for format, begins := range map[string]string{"html": "<!doctype html>", "pdf": "%PDF-"} {
-			if page, err := s.node.drillReport(t.Context(), "d1", from, format); err != nil || !strings.HasPrefix(string(page), begins) {
+			if page, err := s.node.drillReport(t.Context(), "d1", from, format, false); err != nil || !strings.HasPrefix(string(page), begins) {
 				t.Errorf("%s: %.20q %v", format, page, err)
 			}
 		}
-		if _, err := s.node.drillReport(t.Context(), "d1", from, "doc"); err == nil {
+		if _, err := s.node.drillReport(t.Context(), "d1", from, "doc", false); err == nil {
 			t.Error("a form that there is not")
 		}
-		if _, err := s.node.drillReport(t.Context(), "d2", 0, "json"); !errors.Is(err, report.ErrNone) {
+		if _, err := s.node.drillReport(t.Context(), "d2", 0, "json", false); !errors.Is(err, report.ErrNone) {
 			t.Errorf("a drill that never was: %v", err)
 		}
 	})
@@ -94,7 +94,7 @@ func TestAReportOfASandbox(t *testing.T) {
 	onStage(t, drillConfig, func(s *stageAt) {
 		gone := filepath.Join(t.TempDir(), "gone")
 		from := s.recorded("d1", gone, func() drillPlayed { return drillPlayed{} })
-		raw, err := s.node.drillReport(t.Context(), "d1", from, "json")
+		raw, err := s.node.drillReport(t.Context(), "d1", from, "json", false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,7 +38,7 @@ type drillKeeper struct {
 	// putBack gives back what the last run of this node may have left of a drill, and says whether everything is as before.
 	putBack func(ctx context.Context, d *register.Drill) (ok bool, why string)
 	// report makes the report of a drill from its entries.
-	report func(ctx context.Context, d register.Drill, format string) ([]byte, error)
+	report func(ctx context.Context, d register.Drill, format string, names bool) ([]byte, error)
 
 	poked chan struct{}        // something may begin
 	told  chan audit.DrillStep // notices of drills that were delivered
@@ -79,8 +79,8 @@ func newDrills(n *Node) *drillKeeper {
 		cur: &notify.Cursor{Log: n.log, KV: n.kv, Key: drillsPrefix + notify.LogID(n.log), MaxAge: wholeLog, Logger: n.logger},
 	}
 	k.left, k.putBack = k.leftOf, k.giveBack
-	k.report = func(ctx context.Context, d register.Drill, format string) ([]byte, error) {
-		return n.drillReport(ctx, d.ID(), d.Entry, format)
+	k.report = func(ctx context.Context, d register.Drill, format string, names bool) ([]byte, error) {
+		return n.drillReport(ctx, d.ID(), d.Entry, format, names)
 	}
 	k.last.Store(&admin.DrillTests{})
 	return k

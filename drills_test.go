@@ -182,7 +182,7 @@ func TestWhatIsAskedAmiss(t *testing.T) {
 				t.Errorf("%s: %v, want %s", name, err, c.want)
 			}
 		}
-		if _, err := k.Report(ctx, "01NEVER", "json"); !errors.Is(err, admin.ErrNoDrill) {
+		if _, err := k.Report(ctx, "01NEVER", "json", false); !errors.Is(err, admin.ErrNoDrill) {
 			t.Errorf("a report of nothing: %v", err)
 		}
 		var no *admin.DrillRefusal
@@ -190,7 +190,7 @@ func TestWhatIsAskedAmiss(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := k.Report(ctx, d.ID(), "json"); !errors.As(err, &no) || !strings.Contains(no.What, "is waiting: it never ran to an end") {
+		if _, err := k.Report(ctx, d.ID(), "json", false); !errors.As(err, &no) || !strings.Contains(no.What, "is waiting: it never ran to an end") {
 			t.Errorf("%v", err)
 		}
 		if _, err := k.Request(ctx, admin.DrillOrder{Scenario: "region-loss", Mode: "full", Reason: "r"}, "anna"); !errors.As(err, &no) || !strings.Contains(no.What, "is asked for already") {

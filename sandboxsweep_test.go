@@ -118,7 +118,7 @@ func TestTheStartSweepsOldSandboxes(t *testing.T) {
 // reported is the report of a drill, but for when it was made and what a clean-up adds: its entries, who was told of it, and what is missing without it.
 func reported(t *testing.T, k *drillKeeper, id string) map[string]any {
 	t.Helper()
-	raw, err := k.Report(context.WithoutCancel(t.Context()), id, "json")
+	raw, err := k.Report(context.WithoutCancel(t.Context()), id, "json", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,8 +45,8 @@ type Drills interface {
 	Find(ctx context.Context, id string, f DrillFinding, by string) (register.Defect, error)
 	// Lever forbids every drill at once and ends the one that runs, or allows them again.
 	Lever(ctx context.Context, allowed bool, reason, by string) error
-	// Report draws up the report of a drill that has ended: json, html or pdf.
-	Report(ctx context.Context, id, format string) (data []byte, err error)
+	// Report draws up the report of a drill that has ended: json, html or pdf; with the ids of people for their pseudonyms, where that is asked for.
+	Report(ctx context.Context, id, format string, names bool) (data []byte, err error)
 }
 
 // DrillRefusal is why a drill was not planned, asked for, begun or signed off.
@@ -404,8 +404,12 @@ func (s *Server) drillReport(w http.ResponseWriter, r *http.Request, _ Identity)
 	if !ok {
 		return &Problem{Status: http.StatusBadRequest, Title: fmt.Sprintf("a report is had as json, html or pdf, not as %q", format)}
 	}
+	named := r.URL.Query().Get("names")
+	if named != "" && named != "true" && named != "false" {
+		return &Problem{Status: http.StatusBadRequest, Title: fmt.Sprintf("names is true or false, not %.20q", named)}
+	}
 	patient(w)
-	data, err := s.c.Drills.Report(r.Context(), r.PathValue("id"), format)
+	data, err := s.c.Drills.Report(r.Context(), r.PathValue("id"), format, named == "true")
 	if err != nil {
 		return drillErr(err)
 	}

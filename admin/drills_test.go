@@ -90,14 +90,14 @@ func (k *keeper) Lever(_ context.Context, allowed bool, reason, by string) error
 	return nil
 }
 
-func (k *keeper) Report(_ context.Context, id, format string) ([]byte, error) {
+func (k *keeper) Report(_ context.Context, id, format string, names bool) ([]byte, error) {
 	if _, err := k.one(id); err != nil {
 		return nil, err
 	}
 	if format == "pdf" {
 		return nil, errors.New("no paper")
 	}
-	return []byte(format), nil
+	return fmt.Appendf(nil, "%s %t", format, names), nil
 }
 
 func TestDrillsAreAskedForInThePersonsName(t *testing.T) {
@@ -143,7 +143,9 @@ func TestDrillsAreAskedForInThePersonsName(t *testing.T) {
 		{"o", "POST", "/api/v1/drills/lever", `{"drills_allowed":false}`, 400, "", "no reason was given"},
 		{"o", "POST", "/api/v1/drills/lever", `{"drills_allowed":false,"reason":"storm"}`, 200, "lever false for storm ops", `"drills_allowed":true`},
 		{"r", "GET", "/api/v1/drills/d1/report", "", 200, "", "json"},
-		{"r", "GET", "/api/v1/drills/d1/report?format=html", "", 200, "", "html"},
+		{"r", "GET", "/api/v1/drills/d1/report?format=html", "", 200, "", "html false"},
+		{"r", "GET", "/api/v1/drills/d1/report?names=true", "", 200, "", "json true"},
+		{"r", "GET", "/api/v1/drills/d1/report?names=yes", "", 400, "", "names is true or false"},
 		{"r", "GET", "/api/v1/drills/d1/report?format=doc", "", 400, "", "not as"},
 		{"r", "GET", "/api/v1/drills/d1/report?format=pdf", "", 500, "", ""},
 		{"r", "GET", "/api/v1/drills/d2/report", "", 404, "", "unknown drill"},

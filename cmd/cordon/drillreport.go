@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/drill/report"
@@ -47,6 +48,9 @@ func (c *reportDrillCmd) Run(ctx context.Context, s streams) error {
 	}
 	if err := of.write(s, r); err != nil {
 		return err
+	}
+	if bad := r.Unsound(); len(bad) > 0 {
+		return coded{errors.New("the entries are those that were written, and " + strings.Join(bad, "; ")), notHeld}
 	}
 	if r.Outcome != report.Passed {
 		return coded{fmt.Errorf("the drill did not pass: %s", r.Outcome), notHeld}

@@ -338,6 +338,7 @@ type drillReportCmd struct {
 	api
 	ID     string `arg:"" help:"Id of the drill."`
 	Format string `enum:"json,html,pdf" default:"json" help:"json, html (a page to read) or pdf."`
+	Names  bool   `help:"Put the ids of people for their pseudonyms: for readers of your own."`
 	Out    string `help:"Write into this file, which must not exist, in place of printing it."`
 }
 
@@ -346,7 +347,11 @@ func (c *drillReportCmd) Run(ctx context.Context, s streams) error {
 	if c.Format == "pdf" && c.Out == "" && isTerminal(s.out) {
 		return errPDF("--out")
 	}
-	doc, err := c.fetch(ctx, "GET", drillPath(c.ID, "report")+"?"+url.Values{"format": {c.Format}}.Encode(), nil)
+	query := url.Values{"format": {c.Format}}
+	if c.Names {
+		query.Set("names", "true")
+	}
+	doc, err := c.fetch(ctx, "GET", drillPath(c.ID, "report")+"?"+query.Encode(), nil)
 	if err != nil {
 		return err
 	}

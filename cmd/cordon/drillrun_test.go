@@ -106,6 +106,7 @@ func TestDrillsByCommands(t *testing.T) {
 		{"passed", 0, `POST /api/v1/drills/d1/stop {"reason":"harm"}`, []string{"PASSED, not cleaned up, not signed off"}, []string{"stop", "--reason=harm"}},
 		{"passed", 0, `POST /api/v1/drills/d1/cleanup {"reason":"looked"}`, nil, []string{"cleanup", "d1", "--reason=looked"}},
 		{"passed", 0, "GET /api/v1/drills/d1/report?format=html ", []string{"SHA-256 "}, []string{"report", "d1", "--format=html", "--out=" + file}},
+		{"passed", 0, "GET /api/v1/drills/d1/report?format=json&names=true ", []string{"the report"}, []string{"report", "d1", "--names"}},
 		{"passed", 1, "", []string{"exist"}, []string{"report", "d1", "--format=html", "--out=" + file}},
 		{"passed", 0, "", []string{"every drill is forbidden: storm", "olga"}, []string{"runs"}},
 		{"passed", 0, "GET /api/v1/drills/deficiencies ", []string{"slow", "ben"}, []string{"finding"}},

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cordonsip/cordon/approval/keyring"
 	"github.com/cordonsip/cordon/audit"
 	logreport "github.com/cordonsip/cordon/audit/report"
 	"github.com/cordonsip/cordon/drill/measure"
@@ -33,11 +34,14 @@ type Builder struct {
 	apart   *logreport.ResidencyBuilder // of a log of its own
 	played  uint64                      // entries of the play that were read there
 	told    map[uint64]int              // entry -> its notices in Window.Alerts
+	keys    keyring.Ring                // of the entries that were read
+	last    []lastWord
+	over    keyring.DrillEnd
 }
 
 // New begins the report of a drill, by its id.
 func New(drill string) *Builder {
-	return &Builder{r: Report{ID: drill}, text: map[string]string{}, told: map[uint64]int{}}
+	return &Builder{r: Report{ID: drill}, text: map[string]string{}, told: map[uint64]int{}, keys: keyring.Ring{}}
 }
 
 // Add takes the next entry of the node's log. One that does not read is an error: left out, it would make the report a lie.
@@ -48,6 +52,8 @@ func (b *Builder) Add(e audit.Entry) error {
 		}
 	}
 	switch {
+	case e.Kind == audit.KindKeyEnrolled, e.Kind == audit.KindKeyRevoked:
+		return b.key(e)
 	case e.Kind.OfDrills(), e.Kind == audit.KindNodeStarted && !b.began, e.Kind == audit.KindNoticeUndelivered && b.asked:
 	default:
 		return nil
@@ -112,7 +118,9 @@ func (b *Builder) about(e audit.Entry, ev audit.Event) error {
 	}
 	r := &b.r
 	r.Records = append(r.Records, RecordRef{e.Seq, string(e.Kind), e.ID, At(e.Time)})
-	sign := func(by, role string) { r.SignOff = append(r.SignOff, Signature{Text(by), Text(role), At(e.Time)}) }
+	sign := func(by, word string) {
+		r.SignOff = append(r.SignOff, Signature{Person: Text(by), Role: Text(word), Word: Text(word), At: At(e.Time)})
+	}
 	switch ev := ev.(type) {
 	case audit.DrillRequested:
 		b.asked = true
@@ -139,8 +147,12 @@ func (b *Builder) about(e audit.Entry, ev audit.Event) error {
 		}
 		return b.end(e, ev)
 	case audit.DrillCleaned:
-		sign(ev.By, "cleaned_up")
 		b.cleaned(e.Time, ev)
+		return b.said(e)
+	case audit.DrillSignedOff, audit.DrillReported:
+		return b.said(e)
+	case audit.DrillAcked:
+		r.Governance.Acks = append(r.Governance.Acks, Ack{Text(ev.By), Text(ev.When), At(e.Time)})
 	case audit.DrillDeficiency:
 		b.deficiency(ev)
 	}
@@ -199,7 +211,7 @@ func (b *Builder) started(e audit.Entry, ev audit.DrillStarted) {
 
 // tester says of what a person is independent, as the guards found at the start, and the list of authors.
 func (b *Builder) tester(ev audit.DrillStarted) Tester {
-	t := Tester{Name: Text(ev.Tester)}
+	t := Tester{Name: Text(ev.Tester), Unit: Text(ev.Unit)}
 	var why []string
 	for _, g := range ev.Guards {
 		of := map[string]Text{"independent_of_scenario": "design", "independent_of_configuration": "operation"}[g.Name]
@@ -221,6 +233,10 @@ func (b *Builder) tester(ev audit.DrillStarted) Tester {
 func (b *Builder) end(e audit.Entry, ev audit.DrillEnded) error {
 	r := &b.r
 	b.ended = &ev
+	var err error
+	if _, b.over, err = keyring.EndOf(e); err != nil {
+		return fmt.Errorf("drill/report: entry %d: %w", e.Seq, err)
+	}
 	r.Outcome, r.Cause = Outcome(ev.Outcome), Text(ev.Cause)
 	r.Window.Start, r.Window.End, r.Log.Last = At(ev.Start), At(ev.End), e.Seq
 	r.Guardrails.Aborted = ptr(r.Outcome == Aborted)
@@ -328,6 +344,9 @@ type Input struct {
 	Made   time.Time
 	Name   func(pseudonym string) string // who is behind one; nil, or "": the pseudonym stays
 
+	// Keys that the log enrolled, of who reads a part of it alone; nil: those of the entries that were read.
+	Keys keyring.Ring
+
 	Entity, LEI string   // of the financial entity, where the entries that were read do not say
 	Scenarios   [][]byte // texts that may be the one that was played, where the entries that were read do not have it
 }
@@ -365,6 +384,7 @@ func (b *Builder) Report(in Input) (*Report, error) {
 	}
 	b.read(in.Scenarios)
 	b.digests()
+	b.hands(in.Keys)
 	if in.Name != nil {
 		r.name(in.Name)
 	}
@@ -454,5 +474,9 @@ func (r *Report) name(who func(string) string) {
 	for k := range r.Deficiencies {
 		put(&r.Deficiencies[k].Owner)
 	}
+	for k := range r.Governance.Acks {
+		put(&r.Governance.Acks[k].Person)
+	}
 	put(&r.Cleanup.By)
+	put(&r.Reported.By)
 }

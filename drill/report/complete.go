@@ -20,6 +20,7 @@ func (r *Report) lists() {
 	r.Testers, r.ThirdParties, r.Window.Alerts, r.Criteria = some(r.Testers), some(r.ThirdParties), some(r.Window.Alerts), some(r.Criteria)
 	r.Deficiencies, r.SignOff, r.Artefacts, r.Parts, r.Steps = some(r.Deficiencies), some(r.SignOff), some(r.Artefacts), some(r.Parts), some(r.Steps)
 	r.Guards, r.Deviations, r.Receipts, r.Records, r.Integrity = some(r.Guards), some(r.Deviations), some(r.Receipts), some(r.Records), some(r.Integrity)
+	r.Governance.Acks = some(r.Governance.Acks)
 	r.Plan.ApprovedBy, r.Guardrails.Conditions, r.Cleanup.Done = some(r.Plan.ApprovedBy), some(r.Guardrails.Conditions), some(r.Cleanup.Done)
 }
 
@@ -60,6 +61,9 @@ func (r *Report) deviations() (out []Text) {
 	}
 	if s := r.Residency; s != nil && s.Violations > 0 {
 		say("%s terminated where the policy does not permit it.", counted(int(s.Violations), "call was", "calls were"))
+	}
+	for _, what := range r.Unsound() {
+		say("A signature does not hold: %s.", what)
 	}
 	for _, n := range r.Window.Alerts {
 		if n.Failure != "" {

@@ -187,9 +187,17 @@ type Residency struct {
 type Governance struct {
 	Quorum    *float64 `json:"gate_quorum_time_s"`
 	Opinion   *float64 `json:"dpo_opinion_time_s"`
-	Acked     *int     `json:"notifications_acked"`
+	Acked     *int     `json:"notifications_acked"` // how often a person took note; null: nobody did
+	Acks      []Ack    `json:"acknowledged_by"`
 	Delivered int      `json:"notifications_delivered"`
 	Failed    int      `json:"notifications_failed"`
+}
+
+// Ack is a person's word that they have taken note of what was told.
+type Ack struct {
+	Person Text   `json:"person"`
+	When   Text   `json:"when"` // before | during | after
+	At     Moment `json:"at"`
 }
 
 // Sufficient is how long the redundant path carried calls: RTS (EU) 2024/1774 Art. 25(2), third subparagraph.
@@ -223,13 +231,28 @@ type Deficiency struct {
 type Reported struct {
 	Date    Moment `json:"date"`
 	Minutes Text   `json:"minutes_ref"`
+	By      Text   `json:"recorded_by"`
+	At      Moment `json:"recorded_at"`
+	Hand
 }
 
 // Signature is one person's word.
 type Signature struct {
-	Person Text   `json:"person"`
-	Role   Text   `json:"role"` // requested | approved | stopped | cleaned_up ...
-	At     Moment `json:"at"`
+	Person  Text   `json:"person"`
+	Role    Text   `json:"role"` // in which it was given; where none was named the word itself
+	At      Moment `json:"at"`
+	Word    Text   `json:"word"`    // requested | approved | stopped | cleaned_up | signed_off
+	Verdict Text   `json:"verdict"` // of signed_off: accept | accept_with_deficiencies | reject
+	Reason  Text   `json:"reason"`
+	Hand
+}
+
+// Hand is how one of the last words about a drill was given. All null: it is none of those.
+type Hand struct {
+	How   Text  `json:"auth"` // session | signature
+	Key   Text  `json:"key_id"`
+	Holds *bool `json:"signature_holds"` // null: nothing was signed
+	Why   Text  `json:"signature_fault"` // it does not hold
 }
 
 // Artefact is something that a report rests on, by its digest.
@@ -264,6 +287,7 @@ type Cleanup struct {
 	At   Moment `json:"at"`
 	By   Text   `json:"by"`
 	Done []Text `json:"done"` // what was removed or put back, and checked
+	Hand
 }
 
 // RecordRef is an entry of the log about this drill.

@@ -25,6 +25,7 @@ func at(s float64) time.Time { return start.Add(time.Duration(s * float64(time.S
 // region is the loss of a region in production, with everything recorded, before Complete.
 func region() *Report {
 	detect, decide, failback, restore := int64(9_000), int64(9_100), int64(30_500), int64(30_300)
+	signed := Hand{How: "signature", Key: "k-0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f", Holds: ptr(true)}
 	r := &Report{
 		Tenant: "bank-1", Entity: "Bank One AG", LEI: "529900T8BM49AURSDO55", Node: "edge-1", Software: "cordon 1.9.0", Policy: Text(strings.Repeat("5e", 32)), Facts: Text(strings.Repeat("fa", 32)),
 		Made: At(at(86_400)), ID: "01KAK8Q4T0000000000000DR01",
@@ -43,10 +44,15 @@ func region() *Report {
 			Total: 240, ByCountry: map[string]uint64{"DE": 240, "CH": 105}, Purposes: map[string]uint64{"drill": 238, "production": 2},
 			Countries: []logreport.Country{{Country: "CH", Calls: 105, Signalling: 105, Media: 105}, {Country: "DE", Calls: 240, Signalling: 240, Media: 240}, {Country: "US", Refused: 7}},
 		},
-		Governance: Governance{Acked: ptr(2)}, Sufficient: &Sufficient{"edge-zrh", ptr(208.0), "edge-zrh for 2m0s", ptr(true)},
+		Governance: Governance{Acked: ptr(2), Acks: []Ack{{"carol", "before", At(at(-600))}, {"dina", "after", At(at(900))}}}, Sufficient: &Sufficient{"edge-zrh", ptr(208.0), "edge-zrh for 2m0s", ptr(true)},
 		Integrity: []Check{{"what was acknowledged to its writers stands in the verified log", true, "1912 of 1912"}, {"the log has no gap in the play", true, "0 gaps"}},
-		Reported:  Reported{At(at(9 * 86_400)), "MB 2026/11, 7.2"},
-		SignOff:   []Signature{{"bob", "requested", At(at(-7300))}, {"carol", "approved", At(at(-7200))}, {"bob", "cleaned_up", At(at(700))}},
+		Reported:  Reported{Date: At(at(9 * 86_400)), Minutes: "MB 2026/11, 7.2", By: "bob", At: At(at(9*86_400 + 60)), Hand: Hand{How: "session"}},
+		SignOff: []Signature{
+			{Person: "bob", Role: "requested", Word: "requested", At: At(at(-7300))},
+			{Person: "carol", Role: "approved", Word: "approved", At: At(at(-7200))},
+			{Person: "bob", Role: "operator", Word: "cleaned_up", At: At(at(700)), Reason: "looked at it", Hand: signed},
+			{Person: "dina", Role: "ciso", Word: "signed_off", Verdict: "accept", At: At(at(7000)), Reason: "read, with its receipts", Hand: signed},
+		},
 		Artefacts: []Artefact{{"scenario", "region-loss", Text(strings.Repeat("ab", 32))}, {"receipts", "240 ids, one on a line", Text(strings.Repeat("0c", 32))}},
 		Outcome:   Passed, Restored: At(at(270.3)), Title: "The region of the first choice is gone",
 		About: "Everything in the region of the first choice goes silent at once.\nThe next permitted region must carry the line.",
@@ -60,7 +66,7 @@ func region() *Report {
 		},
 		Guards:    []Guard{{"window", true, "saturday-night, 20:00 to 23:00 Europe/Berlin"}, {"open_incidents", true, "none"}, {"independent_tester", true, "bob wrote neither"}},
 		Datagrams: map[string]uint64{"edge-fra": 912, "edge-iad": 0, "edge-zrh": 2210},
-		Cleanup:   Cleanup{At(at(700)), "bob", []Text{"nothing is taken away any more", "every route is on its first choice"}},
+		Cleanup:   Cleanup{At(at(700)), "bob", []Text{"nothing is taken away any more", "every route is on its first choice"}, signed},
 		Log: Cover{Cover: logreport.Cover{
 			Origin: "cordon/bank-1/edge-1", Size: 9000, Root: "LPmQbgJHs2pg9tTTIgHgcQNz6nRXXfU0W4NDqZbBxhA=", Checkpoint: "cordon/bank-1/edge-1\n9000\nLPmQbgJHs2pg9tTTIgHgcQNz6nRXXfU0W4NDqZbBxhA=\n\n\u2014 cordon/bank-1/edge-1 c2lnbmF0dXJl\n",
 		}, First: 5000, Last: 6911},
@@ -97,12 +103,15 @@ func samples() map[string]*Report {
 	}
 	failed.Played = &Cover{Cover: failed.Log.Cover, Where: "drills/01KAK8Q4T0000000000000DR01/log", First: 3, Last: 1800}
 	failed.Played.Origin, failed.Played.Size, failed.Reported, failed.Governance.Acked = "cordon/bank-1/edge-1/sandbox", 1801, Reported{}, nil
+	failed.Governance.Acks, failed.Cleanup.Hand = nil, Hand{How: "session"}
+	failed.SignOff[2].Hand, failed.SignOff[3] = failed.Cleanup.Hand, Signature{Person: "dina", Role: "ciso", Word: "signed_off", Verdict: "accept_with_deficiencies", At: At(at(7000)), Reason: "mended by then", Hand: failed.Cleanup.Hand}
 	failed.Played.Checkpoint = strings.ReplaceAll(strings.ReplaceAll(failed.Log.Checkpoint, "edge-1", "edge-1/sandbox"), "9000", "1801")
 
 	aborted := region()
 	aborted.Outcome, aborted.Cause, aborted.Mode = Aborted, "7.0% of the calls of production fail beyond what failed before, more than 5%, for 3s", "canary_percent"
 	aborted.Guardrails.MaxCanary, aborted.Guardrails.Aborted, aborted.Guardrails.Cause = ptr(2.0), ptr(true), aborted.Cause
 	aborted.Window.End, aborted.Restored, aborted.Cleanup, aborted.Reported = At(at(66)), At(at(66.09)), Cleanup{}, Reported{}
+	aborted.SignOff = aborted.SignOff[:2]
 	aborted.From([]measure.Judgement{{Word: "detected", Wanted: "within 30s", Measured: "never seen"}}, measure.Timeline{Injected: at(60), FailbackStart: at(66)},
 		measure.Figures{Restore: ptr(int64(90)), Placed: 33, InProgress: 10, Dropped: 1, Preserved: 9})
 	aborted.Steps = []Step{{At(at(60)), "taken", "region [edge-fra]: blackhole"}, {At(at(66)), "given_back", "region [edge-fra]: blackhole"}, {At(at(66.09)), "restored", "90ms after the order to end"}}
@@ -112,6 +121,7 @@ func samples() map[string]*Report {
 	stuck.Outcome, stuck.Cause, stuck.Measured.Restore, stuck.Restored = NotRestored, "route service-line is on edge-zrh, and was on edge-fra", nil, Moment{}
 	stuck.Timeline.FailbackDone, stuck.Measured.Failback = Moment{}, nil
 	stuck.Steps[4] = Step{At(at(490)), "not_restored", stuck.Cause}
+	stuck.SignOff[3].Verdict, stuck.SignOff[3].Hand = "reject", Hand{How: "signature", Key: stuck.Cleanup.Key, Holds: ptr(false), Why: "signed by k-0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f, the key of carol"}
 	stuck.Residency.Violations, stuck.Residency.Calls = 1, []string{"20261121-a40e70d2"}
 
 	out := map[string]*Report{"passed": passed, "failed": failed, "aborted": aborted, "not_restored": stuck, "crashed": {

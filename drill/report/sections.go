@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cordonsip/cordon/approval/sign"
 	"github.com/cordonsip/cordon/internal/page"
 )
 
@@ -160,18 +161,44 @@ func (r *Report) people() []page.Block {
 		}
 		t.Rows = append(t.Rows, []page.Cell{cell(one.Name), cell(one.Unit), of, {Text: string(one.Why)}})
 	}
-	s := page.Table{Columns: []page.Column{{Name: "Who", Share: 40}, {Name: "What", Share: 30}, {Name: "When (UTC)", Whole: true}}, None: "Sign-off: " + notRecorded + "."}
+	s := page.Table{Columns: []page.Column{{Name: "Who", Share: 20}, {Name: "What", Share: 24}, {Name: "When (UTC)", Whole: true}, {Name: "Why", Share: 22}, {Name: "How", Share: 30}}, None: "Sign-off: " + notRecorded + "."}
 	for _, one := range r.SignOff {
-		s.Rows = append(s.Rows, []page.Cell{cell(one.Person), {Text: human(one.Role.Said())}, {Text: one.At.Said()}})
+		s.Rows = append(s.Rows, []page.Cell{cell(one.Person), one.what(), {Text: one.At.Said()}, {Text: string(one.Reason)}, one.Hand.cell()})
 	}
-	return []page.Block{t, page.Heading{Text: "Sign-off", Level: 3}, s, page.Paragraph("Reported to the management body: " + r.reported() + ".")}
+	out := []page.Block{t, page.Heading{Text: "Sign-off", Level: 3}, s}
+	if !r.judged() {
+		out = append(out, page.Callout{Tone: page.Warn, Word: "Not recorded.", Text: "Nobody who neither asked for the drill nor approved its start has judged the result: cordon drill signoff."})
+	}
+	return append(out, page.Paragraph("Reported to the management body: "+r.reported()+"."))
+}
+
+// what is the word of a person, with its verdict and the role in which it was given.
+func (s Signature) what() page.Cell {
+	c := page.Cell{Text: human(s.Word.Said())}
+	if s.Verdict != "" {
+		c.Text += ": " + human(string(s.Verdict))
+		c.Tone = map[Text]page.Tone{sign.DrillAccept: page.Good, sign.DrillAcceptWithDeficiency: page.Warn, sign.DrillReject: page.Bad}[s.Verdict]
+	}
+	if s.Role != s.Word {
+		c.Text += ", as " + human(s.Role.Said())
+	}
+	return c
+}
+
+// cell is how a word was given.
+func (h Hand) cell() page.Cell {
+	c := page.Cell{Text: h.said()}
+	if h.Holds != nil {
+		c.Tone = map[bool]page.Tone{true: page.Good, false: page.Bad}[*h.Holds]
+	}
+	return c
 }
 
 func (r *Report) reported() string {
 	if r.Reported.Date.IsZero() {
 		return notRecorded
 	}
-	return r.Reported.Date.Format("2006-01-02") + ", minutes " + r.Reported.Minutes.Said()
+	return r.Reported.Date.Format("2006-01-02") + ", minutes " + r.Reported.Minutes.Said() + prefixed("; recorded by ", string(r.Reported.By)) + prefixed(", ", r.Reported.said())
 }
 
 func (r *Report) deviated() []page.Block {
@@ -287,8 +314,17 @@ func (r *Report) governed() []page.Block {
 		{"Ticket to quorum", gate(g.Quorum)},
 		{"Opinion of the data protection officer", gate(g.Opinion)},
 		{"Announced", r.Window.Announced.Said()},
-		{"Notices acknowledged", count(g.Acked)},
+		{"Notices acknowledged", r.acked()},
 	}, t}
+}
+
+// acked names who took note of what was told, and when.
+func (r *Report) acked() string {
+	text := count(r.Governance.Acked)
+	for k, a := range r.Governance.Acks {
+		text += [2]string{": ", ", "}[min(k, 1)] + fmt.Sprintf("%s %s it", a.Person.Said(), a.When.Said())
+	}
+	return text
 }
 
 func (r *Report) integrity() []page.Block {
@@ -308,7 +344,7 @@ func (r *Report) cleaned() []page.Block {
 		return []page.Block{page.Callout{Tone: page.Warn, Word: "Not recorded.", Text: "Nobody has signed yet that nothing of the drill is left: cordon drill cleanup."}}
 	}
 	return []page.Block{
-		page.Paragraph(fmt.Sprintf("Signed by %s, %s UTC.", r.Cleanup.By.Said(), r.Cleanup.At.Said())),
+		page.Paragraph(fmt.Sprintf("Confirmed by %s, %s UTC%s.", r.Cleanup.By.Said(), r.Cleanup.At.Said(), prefixed(", ", r.Cleanup.said()))),
 		page.List(texts(r.Cleanup.Done)),
 	}
 }
