@@ -16,8 +16,10 @@ import (
 	"github.com/cordonsip/cordon/admin"
 	"github.com/cordonsip/cordon/approval/keyring"
 	"github.com/cordonsip/cordon/approval/sign"
+	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/drill"
 	"github.com/cordonsip/cordon/drill/register"
+	"github.com/cordonsip/cordon/drill/report"
 )
 
 func privateOf(person string) ed25519.PrivateKey {
@@ -31,6 +33,7 @@ func signedConfig(t *testing.T, keys ...string) string {
 	t.Helper()
 	t.Setenv("DRILL_TOKEN_4", strings.Repeat("z", 40))
 	text := strings.Replace(deskConfig, "notify:", "  - {id: dina, roles: [ciso], unit: second line, token: {env: DRILL_TOKEN_4}}\nnotify:", 1)
+	text = strings.Replace(text, `{name: carrier, region: "lab:carrier",`, `{name: carrier, region: "lab:carrier", provider: {name: Carrier GmbH, lei_or_euid: 529900T8BM49AURSDO55},`, 1)
 	text = strings.Replace(text, "{id: anna,", "{id: anna, unit: resilience,", 1)
 	for i, person := range []string{"anna", "ben", "clara", "dina"} {
 		if slices.Contains(keys, person) {
@@ -238,10 +241,69 @@ func TestTheLastWordsAboutADrill(t *testing.T) {
 				}
 			}
 		}
+		s.reported(k, d.ID())
 		if got := checker.Drills(); len(checker.Bad) > 0 || got.Signed != 2 || got.BySession != 2 {
 			t.Errorf("an auditor finds %+v, %+v", got, checker.Bad)
 		}
 	})
+}
+
+// reported reads the report of the drill of TestTheLastWordsAboutADrill: as the node makes it, with pseudonyms and with people, and as it is made off line of the whole log.
+func (s *stageAt) reported(k *drillKeeper, id string) {
+	t := s.t
+	for _, names := range []bool{false, true} {
+		raw, err := k.Report(t.Context(), id, "json", names)
+		var r report.Report
+		if err == nil {
+			err = json.Unmarshal(raw, &r)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var how []string
+		for _, x := range r.SignOff {
+			how = append(how, string(x.Word+" "+x.How))
+		}
+		if got := strings.Join(how, ", "); got != "requested , approved , cleaned_up signature, signed_off signature, signed_off session" || len(r.Unsound()) != 0 || r.Reported.Minutes != "MB 4" || *r.Governance.Acked != 2 || r.Testers[0].Unit != "resilience" {
+			t.Errorf("%s; %v; %+v", got, r.Unsound(), r.Reported)
+		}
+		party := func(p string) bool {
+			return slices.ContainsFunc(r.ThirdParties, func(x report.ThirdParty) bool { return string(x.LEI) == p && x.Name == "Carrier GmbH" })
+		}
+		if !party("529900T8BM49AURSDO55") {
+			t.Errorf("who stands behind the carrier: %+v", r.ThirdParties)
+		}
+		for _, m := range r.Missing {
+			if slices.Contains([]string{"testers.unit", "governance_exercised.notifications_acked", "reported_to_management_body", "sign_off", "cleanup"}, m.Field) {
+				t.Errorf("%s is missing", m.Field)
+			}
+		}
+		for _, person := range []string{"anna", "ben", "clara", "dina"} {
+			if is := strings.Contains(string(raw), `"`+person+`"`); is != names {
+				t.Errorf("names %t, and %s stands there: %t", names, person, is)
+			}
+		}
+	}
+	b := report.New(id)
+	entries, err := k.node.log.Entries(t.Context(), 0, 100_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range entries {
+		if e.Kind == audit.KindDrillSignedOff { // what the log never had
+			entries[i].Body = json.RawMessage(strings.ReplaceAll(string(e.Body), `"read"`, `"blind"`))
+		}
+		if err := b.Add(entries[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := b.Report(report.Input{Made: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bad := r.Unsound(); len(bad) != 1 || !strings.Contains(bad[0], "(signed off) does not hold: the signature does not fit") || !*r.SignOff[2].Holds {
+		t.Errorf("off line: %v, %+v", bad, r.SignOff)
+	}
 }
 
 // Who never enrolled a key goes on as before, unless the configuration wants signatures of everybody; a sandbox wants none.

@@ -63,7 +63,7 @@ func (r *Report) deviations() (out []Text) {
 		say("%s terminated where the policy does not permit it.", counted(int(s.Violations), "call was", "calls were"))
 	}
 	for _, what := range r.Unsound() {
-		say("A signature does not hold: %s.", what)
+		say("W%s.", what[1:]) // what ...
 	}
 	for _, n := range r.Window.Alerts {
 		if n.Failure != "" {
