@@ -89,7 +89,8 @@ func (c *call) alone(l *leg) bool {
 	return c.plan.Drill == "" && l.own() && c.sh.e.meets(l.party.Name, l.target, false) != l.Meets()
 }
 
-// detains keeps a request back that comes from who is gone, or is late, and says whether it did. Answers are kept back by their transactions.
+// detains keeps a request back that comes from who is gone, or is late, and says whether it did. Answers are kept back by their transactions. What is late keeps the order
+// of its own call alone: another one of the same party may be for help, or not the drill's.
 func (s *shard) detains(in transport.Incoming) bool {
 	req, ok := in.Msg.(*msg.Request)
 	if !ok {
@@ -101,20 +102,23 @@ func (s *shard) detains(in transport.Incoming) bool {
 		s.lobby.forget(keyOf(req, in.Party)) // it may be repeated when its party is back
 		return true
 	}
-	now := time.Now()
-	at, last := now.Add(d), s.late[in.Party]
-	if last.After(at) { // what comes behind it stays behind it
+	now, id := time.Now(), req.CallID().Value()
+	at := now.Add(d)
+	if last := s.late[id]; last.After(at) { // what comes behind it stays behind it
 		at = last
 	}
 	if !at.After(now) {
-		delete(s.late, in.Party)
 		return false
 	}
+	last := at.Add(time.Microsecond)
 	if s.late == nil {
 		s.late = map[string]time.Time{}
 	}
-	s.late[in.Party] = at.Add(time.Microsecond)
+	s.late[id] = last
 	s.loop.After(at.Sub(now), func() {
+		if s.late[id].Equal(last) {
+			delete(s.late, id)
+		}
 		in.At = time.Now()
 		s.tx.Receive(in)
 	})

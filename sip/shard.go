@@ -43,7 +43,7 @@ type shard struct {
 	pending int                  // requests that end calls and are not answered yet
 	page    []byte               // on which a call is written down
 	rulings rulings              // in words
-	late    map[string]time.Time // of drills: when the last request of a party arrives that is late; nil before the first
+	late    map[string]time.Time // of drills: when the last request of a Call-ID arrives that is late; nil before the first
 	owed    []*farewell          // that a drill took away
 }
 
