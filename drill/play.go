@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -45,7 +46,8 @@ type Pulse struct {
 	Event    string  // something real that happened and is no part of the play: it goes first. "": nothing
 }
 
-// Lease is how long a taking lasts that nobody renews, and the beat at which production is looked at.
+// Lease is how long a taking lasts that nobody renews, and the beat at which production is looked at. A play in which nobody looked for as long as a lease is over: what it took
+// came back meanwhile, and who stops it must not wait for what hangs.
 const (
 	Lease = 3 * time.Second
 	Beat  = time.Second
@@ -123,12 +125,13 @@ func (r *Run) play(ctx context.Context, callers *sync.WaitGroup) (cause string) 
 	defer beat.Stop()
 	defer look.Stop()
 	brake := brake{stop: r.Play.Stop}
+	looked := r.start
 	for at := time.Duration(0); ; at = time.Since(r.start) {
 		if at >= time.Duration(r.Play.End.After) {
 			return ""
 		}
-		if err := r.take(ctx, at); err != nil {
-			return "what was to be taken could not be: " + err.Error()
+		if cause = r.take(ctx, at); cause != "" {
+			return cause
 		}
 		wait, looks := time.NewTimer(r.next(at)), look.C
 		if r.look(); r.back.IsZero() || !r.since.IsZero() {
@@ -140,18 +143,54 @@ func (r *Run) play(ctx context.Context, callers *sync.WaitGroup) (cause string) 
 			wait.Stop()
 			continue
 		case <-beat.C:
-		case cause = <-r.Stop:
-			cause = "stopped by people: " + cause
+		case reason := <-r.Stop:
+			cause = stopped(reason)
 		case <-ctx.Done():
-			cause = "the node stops"
+			cause = stops
 		}
 		wait.Stop()
+		if cause != "" {
+			return cause
+		}
+		var pulse Pulse
+		pulse, cause = await(ctx, r.Stop, r.Watch.Now)
+		now := time.Now()
 		if cause == "" {
-			cause = brake.judge(time.Now(), r.Watch.Now())
+			cause = brake.judge(now, pulse)
+		}
+		if late := now.Sub(looked); cause == "" && late > Lease {
+			cause = unlooked(late)
 		}
 		if cause != "" {
 			return cause
 		}
+		looked = now
+	}
+}
+
+const stops = "the node stops"
+
+func stopped(reason string) string { return "stopped by people: " + reason }
+
+func unlooked(d time.Duration) string {
+	return fmt.Sprintf("nobody looked at production for %s: what was taken was back meanwhile", d.Round(time.Millisecond))
+}
+
+// await is what f gives, or why the play does not wait for it any longer. What hangs is left behind: it holds nothing but a lease that is over when it comes back.
+func await[T any](ctx context.Context, stop <-chan string, f func() T) (v T, cause string) {
+	done := make(chan T, 1)
+	go func() { done <- f() }()
+	wait := time.NewTimer(Lease)
+	defer wait.Stop()
+	select {
+	case v = <-done:
+		return v, ""
+	case reason := <-stop:
+		return v, stopped(reason)
+	case <-ctx.Done():
+		return v, stops
+	case <-wait.C:
+		return v, unlooked(Lease)
 	}
 }
 
@@ -164,15 +203,19 @@ func (r *Run) next(at time.Duration) time.Duration {
 	return max(0, next-at)
 }
 
-// take renews what is gone at a moment, and tells what changed.
-func (r *Run) take(ctx context.Context, at time.Duration) error {
+// take renews what is gone at a moment, and tells what changed. It gives a cause to stop.
+func (r *Run) take(ctx context.Context, at time.Duration) (cause string) {
 	gone := r.Play.Gone(at)
 	if len(gone) == 0 && !r.back.IsZero() {
-		return nil // there is no lease to renew
+		return "" // there is no lease to renew
 	}
 	now := time.Now()
-	if err := r.Hands.Take(ctx, gone, now.Add(Lease)); err != nil {
-		return err
+	err, cause := await(ctx, r.Stop, func() error { return r.Hands.Take(ctx, gone, now.Add(Lease)) })
+	if err != nil {
+		cause = "what was to be taken could not be: " + err.Error()
+	}
+	if cause != "" {
+		return cause
 	}
 	is := map[int]bool{}
 	for _, t := range gone {
@@ -190,7 +233,7 @@ func (r *Run) take(ctx context.Context, at time.Duration) error {
 			r.returned(now, i, k)
 		}
 	}
-	return nil
+	return ""
 }
 
 // returned ends a taking, of which k is the newest. Its end, its step and the restoring that it may begin are one moment.
@@ -272,19 +315,14 @@ func (r *Run) restore(ctx context.Context, order time.Time) restoring {
 	defer tick.Stop()
 	for {
 		at := time.Now()
-		err := r.Hands.Take(ctx, nil, at)
-		if err == nil {
-			r.givenBack(at)
-		}
-		ok, why := r.Hands.AsBefore(ctx)
+		why := r.giveBack(ctx, at)
+		ok, not := r.Hands.AsBefore(ctx)
 		now := time.Now()
-		if ok && err == nil {
+		if ok && why == "" {
 			return r.restored(now, order)
 		}
 		r.since = time.Time{} // it was, and is not any more
-		if err != nil {
-			why = "nothing could be given back: " + err.Error()
-		}
+		why = cmp.Or(why, not, "something is not as before")
 		if !now.Before(limit) {
 			r.tell(now, "not_restored", why)
 			return restoring{why: why}
@@ -306,6 +344,19 @@ func (r *Run) restored(now, order time.Time) restoring {
 	}
 	r.tell(now, "restored", what)
 	return is
+}
+
+// giveBack gives everything back, and says why not; "": it is.
+func (r *Run) giveBack(ctx context.Context, at time.Time) (why string) {
+	err, hangs := await(context.WithoutCancel(ctx), nil, func() error { return r.Hands.Take(ctx, nil, at) })
+	switch {
+	case err != nil:
+		return "nothing could be given back: " + err.Error()
+	case hangs != "":
+		return "nothing could be given back: the node does not answer"
+	}
+	r.givenBack(at)
+	return ""
 }
 
 // givenBack ends what was still open.

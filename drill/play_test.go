@@ -57,16 +57,21 @@ type node struct {
 	gone    []scenario.Taken
 	until   time.Time
 	history []string
-	back    time.Time     // when the last thing was given back
-	heals   time.Duration // how long after it the node is as before
-	forced  time.Duration // and when it is helped; 0: as above
-	helped  time.Time     // since when it is
-	broken  error         // of Take
+	back    time.Time                            // when the last thing was given back
+	heals   time.Duration                        // how long after it the node is as before
+	forced  time.Duration                        // and when it is helped; 0: as above
+	helped  time.Time                            // since when it is
+	broken  error                                // of Take
+	hangs   func(at time.Duration) time.Duration // Take
+	slow    func(at time.Duration) time.Duration // Now
 	stuck   string
 	pulse   func(at time.Duration) Pulse
 }
 
 func (n *node) Take(_ context.Context, gone []scenario.Taken, until time.Time) error {
+	if n.hangs != nil {
+		time.Sleep(n.hangs(time.Since(n.start)))
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.broken != nil {
@@ -130,21 +135,27 @@ func (n *node) Since(time.Time) measure.Seen {
 }
 
 func (n *node) Now() Pulse {
+	if n.slow != nil {
+		time.Sleep(n.slow(time.Since(n.start)))
+	}
 	if n.pulse == nil {
 		return Pulse{}
 	}
 	return n.pulse(time.Since(n.start))
 }
 
-// from gives a pulse from a moment on.
-func from(begin, end time.Duration, p Pulse) func(time.Duration) Pulse {
-	return func(at time.Duration) Pulse {
+// from gives something from a moment on, and nothing before and after.
+func from[T any](begin, end time.Duration, v T) func(time.Duration) T {
+	return func(at time.Duration) (none T) {
 		if at >= begin && at < end {
-			return p
+			return v
 		}
-		return Pulse{MOS: 4.2, CPU: 0.1}
+		return none
 	}
 }
+
+// once hangs a single time.
+func once(at, d time.Duration) func(time.Duration) time.Duration { return from(at, at+1, d) }
 
 func TestAPlayTakesAndGivesBackOnTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -226,6 +237,12 @@ func TestWhatEndsAPlay(t *testing.T) {
 		"a moment is no condition":    {&node{pulse: from(12*time.Second, 14*time.Second, Pulse{CPU: 0.9})}, 0, 0, Passed, "", time.Minute},
 		"nobody talks":                {&node{pulse: from(0, time.Hour, Pulse{})}, 0, 0, Passed, "", time.Minute},
 		"something real":              {&node{pulse: from(12*time.Second, time.Hour, Pulse{Event: "zrh is down"})}, 0, 0, Aborted, "something real happened: zrh is down", 12 * time.Second},
+		"nobody looks":                {&node{slow: once(12*time.Second, time.Minute)}, 0, 0, Aborted, "nobody looked at production for 3s", 15 * time.Second},
+		"people, while nobody looks":  {&node{slow: once(12*time.Second, time.Minute)}, 13300 * time.Millisecond, 0, Aborted, "stopped by people: enough", 13300 * time.Millisecond},
+		"a look that takes its time":  {&node{slow: once(12*time.Second, 2*time.Second)}, 0, 0, Passed, "", time.Minute},
+		"hands that hang":             {&node{hangs: once(12*time.Second, 5*time.Second)}, 0, 0, Aborted, "nobody looked at production for 3s", 15 * time.Second},
+		"slow hands, then slow eyes":  {&node{hangs: once(11*time.Second, 2*time.Second), slow: once(13*time.Second, 2*time.Second)}, 0, 0, Aborted, "nobody looked at production for 4s", 15 * time.Second},
+		"hands that stay so":          {&node{hangs: from(12*time.Second, time.Hour, time.Hour)}, 0, 0, NotRestored, "nothing could be given back: the node does not answer", 15 * time.Second},
 		"what cannot be taken":        {&node{broken: errors.New("no hands")}, 0, 0, NotRestored, "nothing could be given back: no hands", 0},
 		"what is not as it was":       {&node{stuck: "line is not on fra"}, 0, 0, NotRestored, "line is not on fra", time.Minute},
 		"a stop, and nothing is back": {&node{stuck: "line is not on fra"}, 12300 * time.Millisecond, 0, NotRestored, "line is not on fra", 12300 * time.Millisecond},
@@ -250,16 +267,25 @@ func TestWhatEndsAPlay(t *testing.T) {
 				if got := res.Seen.End.Sub(n.start); got != c.after {
 					t.Errorf("it ended after %s, want %s", got, c.after)
 				}
-				if len(n.gone) != 0 {
+				n.mu.Lock()
+				if len(n.gone) != 0 && time.Now().Before(n.until) {
 					t.Error("something is still gone")
 				}
-				if bound := c.after + 5*time.Second; time.Since(n.start) > bound {
+				n.mu.Unlock()
+				bound := c.after + 5*time.Second
+				if n.hangs != nil {
+					bound += Lease
+				}
+				if time.Since(n.start) > bound {
 					t.Errorf("it took %s to restore, more than the scenario gives", time.Since(n.start)-c.after)
 				}
 				for _, x := range res.Seen.Taken {
-					if x.Back.IsZero() {
+					if x.Back.IsZero() && (res.Outcome != NotRestored || n.stuck != "") { // hands that hang let nobody know
 						t.Error("a taking has no end on record")
 					}
+				}
+				if n.hangs != nil || n.slow != nil {
+					time.Sleep(2 * time.Hour) // until what was left behind is over, too
 				}
 			})
 		})
@@ -273,8 +299,8 @@ func TestALeaseEndsByItself(t *testing.T) {
 		r := &Run{Play: p, Hands: n, Caller: n, Watch: n}
 		r.start, r.open = n.start, map[int]int{}
 		time.Sleep(10 * time.Second)
-		if err := r.take(t.Context(), 10*time.Second); err != nil { // and the runner is gone
-			t.Fatal(err)
+		if cause := r.take(t.Context(), 10*time.Second); cause != "" { // and the runner is gone
+			t.Fatal(cause)
 		}
 		if n.until.Sub(n.start) != 10*time.Second+Lease {
 			t.Errorf("the lease ends after %s", n.until.Sub(n.start))
