@@ -148,8 +148,8 @@ func (k *drillKeeper) possible(o admin.DrillOrder, p *prepared, who string, now 
 			return refuse("approve or stop that one", "%s is asked for already: %s is %s", p.play.Name, d.ID(), d.State)
 		}
 	}
-	if k.run != nil && !p.mode.Live() {
-		return refuse("stop it, or wait for its end", "%s is being played: a second one would see what the first does", k.run.id)
+	if run := k.run.Load(); run != nil && !p.mode.Live() {
+		return refuse("stop it, or wait for its end", "%s is being played: a second one would see what the first does", run.id)
 	}
 	if p.mode.Live() && !slices.ContainsFunc(cfg.Approvers, func(id string) bool { return k.node.pseudonym(id) != who }) {
 		return refuse("name people under drills.approvers, or play it in a sandbox", "%s needs the word of a second person, and nobody else may give it", p.mode)
@@ -206,10 +206,12 @@ func (k *drillKeeper) Approve(ctx context.Context, id, reason, by string) (regis
 	})
 }
 
-// Stop implements admin.Drills: the red button.
+// Stop implements admin.Drills: the red button. The play is stopped before the log is asked: one that hangs or cannot be read must not keep a drill running.
 func (k *drillKeeper) Stop(ctx context.Context, id, reason, by string) (register.Drill, error) {
-	return k.change(ctx, id, by, func(d *register.Drill, who string) (audit.Event, *admin.DrillRefusal) {
+	pressed := k.halt(id, reason, by)
+	d, err := k.change(ctx, id, by, func(d *register.Drill, who string) (audit.Event, *admin.DrillRefusal) {
 		switch {
+		case pressed:
 		case d.State.Over():
 			return nil, refuse("there is nothing to stop", "%s is %s", id, d.State)
 		case d.State != register.Running:
@@ -217,29 +219,37 @@ func (k *drillKeeper) Stop(ctx context.Context, id, reason, by string) (register
 				return nil, no
 			}
 			return audit.DrillRefused{Drill: id, Scenario: d.Request.Scenario, What: "withdrawn", Why: reason, By: who}, nil
+		default:
+			k.halt(id, reason, by) // without a reason, too: whoever presses it has something else to do
 		}
-		k.halt(reason, who) // without a reason, too: whoever presses it has something else to do
 		return nil, nil
 	})
+	if pressed && err != nil {
+		k.node.logger.Warn("a drill was stopped, and the log does not say more of it", "drill", id, "error", err)
+		return register.Drill{Request: audit.DrillRequested{DrillPlan: audit.DrillPlan{Drill: id}}, State: register.Running}, nil
+	}
+	return d, err
 }
 
-// halt stops the play; k.mu is held.
-func (k *drillKeeper) halt(reason, who string) {
-	if k.run == nil {
-		return
+// halt stops the play of a drill, "" for whichever runs, and says whether it runs.
+func (k *drillKeeper) halt(id, reason, by string) bool {
+	run := k.run.Load()
+	if run == nil || id != "" && id != run.id {
+		return false
 	}
-	k.run.mu.Lock()
-	if k.run.by == "" {
-		k.run.by = who
+	run.mu.Lock()
+	if run.by == "" {
+		run.by = by
 	}
-	k.run.mu.Unlock()
+	run.mu.Unlock()
 	if len(reason) > drillReasonMost {
-		reason = reason[:drillReasonMost]
+		reason = strings.ToValidUTF8(reason[:drillReasonMost], "")
 	}
 	select {
-	case k.run.stop <- reason:
+	case run.stop <- reason:
 	default: // somebody else did already
 	}
+	return true
 }
 
 // Lever implements admin.Drills. The play is stopped before the log is asked: one that cannot be written must not keep a drill running.
@@ -247,12 +257,12 @@ func (k *drillKeeper) Lever(ctx context.Context, allowed bool, reason, by string
 	if no := reasoned(reason); no != nil && allowed {
 		return no
 	}
+	if !allowed {
+		k.halt("", "the lever: "+reason, by)
+	}
 	who := k.node.pseudonym(by)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !allowed {
-		k.halt("the lever: "+reason, who)
-	}
 	if err := k.catchUp(ctx); err != nil {
 		return err
 	}
@@ -433,8 +443,8 @@ func (k *drillKeeper) Standing() admin.DrillStanding {
 	defer k.mu.Unlock()
 	why, forbidden := k.kept.Book.Forbidden()
 	out := admin.DrillStanding{Allowed: !forbidden, Why: why, Calendar: k.kept.Book.Standings(k.node.cfg.Load().Drills.Calendar, time.Now())}
-	if k.run != nil {
-		out.Running = k.run.id
+	if run := k.run.Load(); run != nil {
+		out.Running = run.id
 	}
 	return out
 }

@@ -191,8 +191,8 @@ func (k *drillKeeper) judge(tester string, d *register.Drill, p *prepared, now t
 	if why, is := k.kept.Book.Forbidden(); is {
 		f.Forbidden = why
 	}
-	if k.run != nil {
-		f.Running = k.run.id
+	if run := k.run.Load(); run != nil {
+		f.Running = run.id
 	}
 	k.around(&f, p.play)
 	var out []audit.DrillGuard

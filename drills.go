@@ -49,7 +49,8 @@ type drillKeeper struct {
 	cur   *notify.Cursor
 	saved time.Time
 	looks time.Time // when the traffic was looked at
-	run   *drillRun // nil: none
+
+	run atomic.Pointer[drillRun] // nil: none. Who stops it asks no lock that somebody holds who waits for the log
 }
 
 // drillPlayer plays one, and returns when everything is as before or the scenario's time for that is over. An error says that nothing was begun.
@@ -68,7 +69,7 @@ type drillRun struct {
 	done chan struct{}
 
 	mu sync.Mutex
-	by string // who stopped it
+	by string // who stopped it: a person, who stands in the log by a pseudonym
 }
 
 var _ admin.Drills = (*drillKeeper)(nil)
@@ -102,10 +103,7 @@ func (k *drillKeeper) Run(ctx context.Context) error {
 		}
 		wake.Stop()
 	}
-	k.mu.Lock()
-	run := k.run
-	k.mu.Unlock()
-	if run != nil { // it ends with ctx, and gives everything back first
+	if run := k.run.Load(); run != nil { // it ends with ctx, and gives everything back first
 		<-run.done
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewsSave)
@@ -299,9 +297,10 @@ func (k *drillKeeper) begin(ctx context.Context, d *register.Drill, p *prepared,
 	if err := k.write(ctx, ev); err != nil {
 		return err
 	}
-	k.run = &drillRun{id: d.ID(), stop: make(chan string, 1), done: make(chan struct{})}
+	run := &drillRun{id: d.ID(), stop: make(chan string, 1), done: make(chan struct{})}
+	k.run.Store(run)
 	k.node.logger.Info("a drill begins", "drill", d.ID(), "scenario", p.play.Name, "mode", p.mode)
-	go k.perform(ctx, k.plays[p.mode], k.run, d, ask)
+	go k.perform(ctx, k.plays[p.mode], run, d, ask)
 	return nil
 }
 
@@ -346,12 +345,10 @@ func (k *drillKeeper) perform(ctx context.Context, play drillPlayer, run *drillR
 		ev.Outcome, ev.Cause, ev.Restored = string(drill.Aborted), "nothing was begun: "+err.Error(), time.Now().UTC()
 	}
 	run.mu.Lock()
-	ev.Stopped = run.by
+	ev.Stopped = k.node.pseudonym(run.by)
 	run.mu.Unlock()
 	k.over(ctx, ev)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.run = nil
+	k.run.Store(nil)
 	k.poke()
 }
 

@@ -3,8 +3,10 @@ package cordon
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +35,7 @@ drills:
 type fakePlay struct {
 	outcome drill.Outcome
 	asks    []drillAsk
+	stopped atomic.Bool
 }
 
 func (f *fakePlay) play(ctx context.Context, ask drillAsk, stop <-chan string, told func(drill.Step)) (drillPlayed, error) {
@@ -43,6 +46,7 @@ func (f *fakePlay) play(ctx context.Context, ask drillAsk, stop <-chan string, t
 	case <-time.After(time.Minute):
 	case why := <-stop:
 		res.Outcome, res.Cause = drill.Aborted, "stopped by people: "+why
+		f.stopped.Store(true)
 	case <-ctx.Done():
 		res.Outcome, res.Cause = drill.Aborted, "the node stops"
 	}
@@ -268,6 +272,52 @@ func TestWhatStopsADrill(t *testing.T) {
 			if _, err := k.Stop(ctx, d.ID(), "again", "ben"); !errors.As(err, &no) {
 				t.Errorf("%s: %v", name, err)
 			}
+		})
+	}
+}
+
+// The red button and the lever stop a drill while somebody waits for the log, also when its book cannot be read.
+func TestADrillIsStoppedWithoutTheLog(t *testing.T) {
+	for name, stop := range map[string]func(ctx context.Context, k *drillKeeper, id string) error{
+		"people": func(ctx context.Context, k *drillKeeper, id string) error {
+			d, err := k.Stop(ctx, id, strings.Repeat("ü", drillReasonMost), "ben")
+			if d.ID() != id {
+				t.Errorf("%q is stopped, want %q", d.ID(), id)
+			}
+			return err
+		},
+		"the lever": func(ctx context.Context, k *drillKeeper, _ string) error {
+			return k.Lever(ctx, false, "an audit", "clara")
+		},
+	} {
+		drillsOn(t, drillConfig, func(s *stageAt, k *drillKeeper, fake *fakePlay) {
+			t := s.t
+			d, err := k.Request(t.Context(), admin.DrillOrder{Scenario: "region-loss", Mode: "sandbox", Reason: "r"}, "anna")
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second)
+			k.mu.Lock() // as who writes to a log that hangs
+			book := k.kept.Book
+			k.kept.Book = register.NewBook()
+			done := make(chan error, 1)
+			go func() { done <- stop(t.Context(), k, d.ID()) }()
+			for range 1_000_000 { // nobody sleeps in a bubble where somebody waits for a lock
+				if fake.stopped.Load() {
+					break
+				}
+				runtime.Gosched()
+			}
+			if !fake.stopped.Load() {
+				t.Errorf("%s: it plays on while the log hangs", name)
+			}
+			k.mu.Unlock()
+			if err := <-done; err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			k.mu.Lock()
+			k.kept.Book = book
+			k.mu.Unlock()
 		})
 	}
 }
