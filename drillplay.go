@@ -69,11 +69,7 @@ func (n *Node) playDrill(ctx context.Context, ask drillAsk, stop <-chan string, 
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer end()
-	wg.Go(func() {
-		if err := w.follow(beside); err != nil && beside.Err() == nil {
-			n.logger.Error("the log cannot be followed: the drill sees nothing more", "drill", ask.ID, "error", err)
-		}
-	})
+	wg.Go(func() { w.follow(beside) })
 	if ask.Mode == scenario.Canary {
 		over, err := n.besideProduction(beside, ask, caller, w)
 		if err != nil {

@@ -3,6 +3,7 @@ package cordon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ const (
 	drillPast     = 10 * time.Minute // of production in front of a play, against which its failures are held
 	drillPastMost = 20_000           // entries of it
 	drillCatchUp  = 10 * time.Second // for the log to be read and signed up to the end
+	drillBehind   = 5 * time.Second  // an entry that was not read by then: what is real is not seen, and the play ends
 )
 
 // drillWatch is what a play sees of this node: its log, what leaves it, and how busy it is.
@@ -34,12 +36,13 @@ type drillWatch struct {
 	first  uint64                    // entry with which the play began
 	sent   func(party string) uint64 // datagrams that left for a party so far
 	next   atomic.Uint64             // the first entry that was not read yet
-	ended  atomic.Pointer[string]    // why the view of a canary ended before its time
+	ended  atomic.Pointer[string]    // why nothing more is seen, or the view of a canary ended before its time
 
 	mu      sync.Mutex
 	parties []string // that must get nothing
 	counted map[string]uint64
 	at      time.Time // of the last count
+	lag     lag
 	busy    osnet.Busy
 	cpu     float64
 }
@@ -103,13 +106,34 @@ func (w *drillWatch) past(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// follow reads the log until ctx ends.
-func (w *drillWatch) follow(ctx context.Context) error {
-	return audit.Follow(ctx, w.n.log, w.first, func(e audit.Entry) error {
+// follow reads the log until ctx ends. That it cannot any more ends the play: who sees nothing cannot stop it.
+func (w *drillWatch) follow(ctx context.Context) {
+	err := audit.Follow(ctx, w.n.log, w.first, func(e audit.Entry) error {
 		w.o.Entry(e)
 		w.next.Store(e.Seq + 1)
 		return nil
 	})
+	if ctx.Err() == nil {
+		why := fmt.Sprintf("the log cannot be followed: %v", err)
+		w.ended.Store(&why)
+	}
+}
+
+// lag is how long an entry has waited to be read. What came while that one waited counts from when it was read.
+type lag struct {
+	upTo  uint64    // entries of which one waits
+	since time.Time // when they were there
+}
+
+// of takes how many entries were read and how many there are.
+func (l *lag) of(now time.Time, read, size uint64) time.Duration {
+	if read >= l.upTo {
+		l.upTo, l.since = size, now
+	}
+	if read >= size {
+		return 0
+	}
+	return now.Sub(l.since)
 }
 
 // Now implements drill.Watch.
@@ -120,8 +144,18 @@ func (w *drillWatch) Now() drill.Pulse {
 	if why := w.ended.Load(); why != nil && p.Event == "" {
 		p.Event = *why
 	}
+	if d := w.behind(now); d > drillBehind && p.Event == "" {
+		p.Event = fmt.Sprintf("the log is not read: an entry waits for %s", d.Round(time.Millisecond))
+	}
 	p.Failures, p.MOS = w.o.Pulse(now)
 	return p
+}
+
+// behind is how long the oldest entry waits that was not read.
+func (w *drillWatch) behind(now time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lag.of(now, w.next.Load(), w.n.log.Size())
 }
 
 // load is how busy the machine was since it was asked last, and at least half a second ago. In memory nobody measures: the time is not that of the machine.
