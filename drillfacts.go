@@ -112,6 +112,9 @@ func (k *drillKeeper) prepare(o admin.DrillOrder, now time.Time) (*prepared, *ad
 		}
 		return nil, refuse(strings.Join(slices.Compact(hint), "; "), "the scenario does not fit this node: %s", strings.Join(what, "; "))
 	}
+	if err := play.Allows(p.mode); err != nil {
+		return nil, refuse("play it in a sandbox", "%v", err)
+	}
 	p.play = play
 	return p, nil
 }

@@ -3,6 +3,9 @@ package cordon
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -379,6 +382,29 @@ func TestACrashInTheMiddleOfADrill(t *testing.T) {
 			}
 			if again.recover(ctx); len(drillKinds(t, s.node)) != 3 {
 				t.Error("its end was written twice")
+			}
+		})
+	}
+}
+
+// A node says by whom calls for help leave, and takes no order to move the names of that one in production.
+func TestWhoCarriesCallsForHelpIsNotMoved(t *testing.T) {
+	own := t.TempDir()
+	text, err := os.ReadFile(filepath.Join("configs", "drills", "srv-moved-abroad.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = []byte(strings.NewReplacer("drill: srv-moved-abroad", "drill: moves", "dns: primary", "dns: carrier").Replace(string(text)))
+	if err := os.WriteFile(filepath.Join(own, "moves.yaml"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := strings.Replace(deskConfig, "drills:\n", "drills:\n  scenarios: "+own+"\n", 1)
+	help := strings.Replace(config, "{name: carrier,", "{name: carrier, country: DE,", 1) + "emergency: [{country: DE, numbers: [\"112\"], trunk: carrier}]\n"
+	for text, want := range map[string]string{config: "", help: "the names of carrier are not moved in mode full: calls for help leave by it"} {
+		drillsOn(t, text, func(s *stageAt, k *drillKeeper, _ *fakePlay) {
+			_, err := k.Plan(s.t.Context(), admin.DrillOrder{Scenario: "moves", Mode: "full", Reason: "r"}, "anna")
+			if got := fmt.Sprint(err); (err != nil) != (want != "") || !strings.Contains(got, want) {
+				s.t.Errorf("%s, want %s", got, want)
 			}
 		})
 	}

@@ -26,6 +26,7 @@ func DrillWorld(c *configs.Config, at time.Time) (scenario.World, error) {
 	var trunks []string
 	for _, p := range c.Parties {
 		party := drillParty(snap, p, at)
+		party.Help = slices.ContainsFunc(c.Rules.Emergency, func(e routing.EmergencyRule) bool { return e.Trunk == p.Name })
 		for _, watched := range c.Watched {
 			if watched.Party == p.Name {
 				for _, m := range watched.Members {

@@ -44,6 +44,7 @@ type Party struct {
 	Standing Standing
 	// Instrument is what its country's standing rests on, as the law table names it; "" where the law itself covers it.
 	Instrument string
+	Help       bool // calls for help leave by it
 }
 
 // Route is one route of a node.

@@ -100,6 +100,22 @@ func (s *Scenario) Allows(m Mode) error {
 	return nil
 }
 
+// Allows is Scenario.Allows on this node. Where calls for help are real, who carries them keeps its addresses: a name that points elsewhere is met by every call, and a table
+// knows no second address.
+func (p *Play) Allows(m Mode) error {
+	if err := p.Scenario.Allows(m); err != nil || m != Full {
+		return err
+	}
+	for _, t := range p.Taken {
+		for _, to := range p.Parties {
+			if t.How == Moved && to.Help && (t.Names[0] == "all" || slices.Contains(t.Names, to.Name)) {
+				return fmt.Errorf("take[%d]: the names of %s are not moved in mode %s: calls for help leave by it", t.Index, to.Name, m)
+			}
+		}
+	}
+	return nil
+}
+
 type linter struct {
 	doc   *strict.Document
 	s     *Scenario

@@ -369,3 +369,27 @@ func TestWhatACanaryMayNot(t *testing.T) {
 		}
 	}
 }
+
+// Who carries calls for help is not moved where they are real; in a sandbox there are none.
+func TestWhoCarriesCallsForHelpIsNotMoved(t *testing.T) {
+	for what, want := range map[string]bool{"{dns: carrier}, how: moved, to: forbidden": true, "{dns: all}, how: moved, to: forbidden": true, "{dns: primary}, how: moved, to: forbidden": false, "{dns: carrier}, how: fail": false} {
+		s, probs := Read("a", []byte(strings.Replace(plain, "{what: {group: primary}, how: blackhole, at: 30s, for: 1m}", "{what: "+what+"}", 1)))
+		if len(probs) > 0 {
+			t.Fatal(probs)
+		}
+		w := world()
+		for i := range w.Parties {
+			w.Parties[i].Help = w.Parties[i].Trunk
+		}
+		p, probs := s.Bind(w, "")
+		if len(probs) > 0 {
+			t.Fatal(probs)
+		}
+		if err := p.Allows(Full); (err != nil) != want || err != nil && !strings.Contains(err.Error(), "calls for help") {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := p.Allows(Sandbox); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
