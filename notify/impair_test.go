@@ -16,16 +16,17 @@ func TestADrillTakesAChannelAway(t *testing.T) {
 		least, most time.Duration // until the first notice arrives
 	}{
 		"fails":        {impair.Effect{Kind: impair.Fail}, time.Minute, time.Minute + 500*time.Millisecond},
-		"hangs":        {impair.Effect{Kind: impair.Blackhole}, time.Minute, time.Minute + 11*time.Second},
+		"hangs":        {impair.Effect{Kind: impair.Blackhole}, time.Minute, time.Minute + 2*time.Second}, // whatever it told of may be real
 		"is slow":      {impair.Effect{Delay: 4 * time.Second}, 4 * time.Second, 4 * time.Second},
-		"is too slow":  {impair.Effect{Delay: time.Hour}, time.Minute, time.Minute + 11*time.Second},
+		"nearly so":    {impair.Effect{Delay: 9900 * time.Millisecond}, 9900 * time.Millisecond, 9900 * time.Millisecond}, // and the channel itself takes its time
+		"is too slow":  {impair.Effect{Delay: time.Hour}, time.Minute, time.Minute + 2*time.Second},
 		"fails slowly": {impair.Effect{Kind: impair.Fail, Delay: 3 * time.Second}, time.Minute, time.Minute + 4*time.Second},
 		"nothing":      {impair.Effect{}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, begun := newWorld(t), time.Now()
-				siem, beside := &fake{name: "siem"}, &fake{name: "beside"}
+				siem, beside := &fake{name: "siem", late: 200 * time.Millisecond}, &fake{name: "beside"}
 				w.add(raw{"T1", "proposed"})
 				w.add(raw{"T2", "proposed"})
 				f := w.follower(Routed{Channel: siem}, Routed{Channel: beside})

@@ -331,12 +331,12 @@ func (f *Follower) deliver(ctx context.Context, c Channel, n Notice) (failure st
 	wait := f.c.Backoff
 	for attempt := 1; ; attempt++ {
 		f.attempts.WithLabelValues(c.Name()).Inc()
-		once, cancel := context.WithTimeout(ctx, f.c.SendTimeout)
-		retry, err := false, f.meets(once, c.Name())
+		retry, err := false, f.meets(ctx, c.Name())
 		if err == nil {
+			once, cancel := context.WithTimeout(ctx, f.c.SendTimeout)
 			retry, err = c.Send(once, n)
+			cancel()
 		}
-		cancel()
 		if err == nil {
 			return "", false
 		}

@@ -38,6 +38,7 @@ type fake struct {
 	plan []error // of the next attempts; then success
 	hard bool    // an error is final
 	hang bool
+	late time.Duration // takes so long
 }
 
 func (f *fake) Name() string { return f.name }
@@ -45,7 +46,7 @@ func (f *fake) Name() string { return f.name }
 func (f *fake) Send(ctx context.Context, n Notice) (bool, error) {
 	f.mu.Lock()
 	f.at = append(f.at, time.Now())
-	hang := f.hang
+	hang, late := f.hang, f.late
 	var err error
 	if len(f.plan) > 0 {
 		err, f.plan = f.plan[0], f.plan[1:]
@@ -55,6 +56,9 @@ func (f *fake) Send(ctx context.Context, n Notice) (bool, error) {
 	}
 	hard := f.hard
 	f.mu.Unlock()
+	if Pause(ctx, late); late > 0 && ctx.Err() != nil {
+		return true, ctx.Err()
+	}
 	if hang {
 		<-ctx.Done()
 		return true, ctx.Err()

@@ -48,13 +48,13 @@ func (f *Follower) Test(ctx context.Context, name string) ([]Tried, error) {
 	var wg sync.WaitGroup
 	for i, r := range routes {
 		wg.Go(func() {
-			once, cancel := context.WithTimeout(ctx, f.c.SendTimeout)
-			defer cancel()
 			begun := time.Now()
 			t := Tried{Channel: r.channel.Name()}
-			answer, err := "", f.meets(once, t.Channel)
+			answer, err := "", f.meets(ctx, t.Channel)
 			if err == nil {
+				once, cancel := context.WithTimeout(ctx, f.c.SendTimeout)
 				answer, _, err = ask(once, r.channel, n)
+				cancel()
 			}
 			if t.Answer = answer; err != nil {
 				t.Failure = err.Error()
