@@ -166,7 +166,7 @@ calls:
   - {called: "+4969900100", each: 5s, hold: 5s}
 take:
   - {what: {region: primary}, how: blackhole, at: 30s, for: 4m}
-  - {what: {region: secondary}, how: blackhole, at: 30s, for: 4m}
+  - {what: {region: secondary}, how: blackhole, at: 30s, for: 6m} # longer, so that nothing lawful but the first choice is there to go back to
 expect:
   - {held: {party: forbidden}}
   - {approved: {people: 2, opinion: true, within: 1m}}
