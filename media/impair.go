@@ -76,14 +76,18 @@ func (l *leg) impair(until time.Time) (n plane.Impair, ok bool) {
 	return n, l.impaired.Swap(some) || some
 }
 
-// begins has a leg that is made meet what is taken away already.
+// begins has a leg that is made meet what is taken away already. What is taken or given back meanwhile may not have met it: then it is asked again.
 func (l *leg) begins() {
-	until := l.s.r.until.Load()
-	if until == 0 { // nearly always
-		return
-	}
-	if n, ok := l.impair(time.Unix(0, until)); ok {
-		l.s.r.plane.Impair(n)
+	r := l.s.r
+	for until := r.until.Load(); until != 0; { // nearly always it is
+		if n, ok := l.impair(time.Unix(0, until)); ok {
+			r.plane.Impair(n)
+		}
+		now := r.until.Load()
+		if now == until {
+			return
+		}
+		until = now
 	}
 }
 

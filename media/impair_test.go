@@ -124,6 +124,32 @@ func TestImpairOfNewLegs(t *testing.T) {
 	})
 }
 
+// TestImpairWhileALegBegins: what is given back at the moment at which a leg begins is whole, whoever comes first.
+func TestImpairWhileALegBegins(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork()
+		bed := newBed(t, n.door)
+		gone := true
+		bed.relay.cfg.Impaired = func(*Leg) (e impair.Effect) {
+			if gone { // it is given back when the leg has asked already
+				gone = false
+				if err := bed.relay.Impair(time.Now()); err != nil {
+					t.Error(err)
+				}
+				return impair.Effect{Kind: impair.Blackhole}
+			}
+			return e
+		}
+		bed.relay.until.Store(time.Now().Add(time.Second).UnixNano())
+		a := newPeer(t, n, aliceAddr, 4000, "")
+		s := bed.open(plainLeg("carrier"))
+		ok(s.Offer(A, a.sdp(), plainLeg("fra")))(t)
+		if s.legs[A].Load().impaired.Load() || s.legs[B].Load().impaired.Load() {
+			t.Error("a leg is left without what was given back")
+		}
+	})
+}
+
 // TestImpairedIsHeard: a listener hears a lossy side as one hears a lossy network, and the caller of a drill, who is no session of the relay, meets the same.
 func TestImpairedIsHeard(t *testing.T) {
 	for name, c := range map[string]struct {
