@@ -63,6 +63,7 @@ func (r *Resolver) ask(ctx context.Context, party string, q question) (entry, er
 		return old, nil
 	}
 	s, err := step{}, r.meets(ctx, party)
+	taken := err != nil // by a drill: nobody was asked, and nothing is remembered of it
 	if err == nil {
 		s, err = r.join.do(ctx, q, func(ctx context.Context) (step, error) { return r.servers(ctx, q) })
 	}
@@ -76,8 +77,10 @@ func (r *Resolver) ask(ctx context.Context, party string, q question) (entry, er
 		return entry{}, ctx.Err()
 	}
 	if ok && now.Before(old.expires.Add(r.cfg.MaxStale)) {
-		old.retry = now.Add(r.cfg.MinTTL) // ask the silent servers again only then
-		r.cache.put(q, old, now, r.cfg.MaxStale)
+		if !taken {
+			old.retry = now.Add(r.cfg.MinTTL) // ask the silent servers again only then
+			r.cache.put(q, old, now, r.cfg.MaxStale)
+		}
 		return old, nil
 	}
 	return entry{}, err
