@@ -49,7 +49,7 @@ type drillWatch struct {
 
 // watch begins to look.
 func (n *Node) watch(ctx context.Context, ask drillAsk, c *drillCaller) (*drillWatch, error) {
-	start := observe.Start{At: time.Now(), Targets: map[string]string{}}
+	start := observe.Start{At: time.Now(), First: n.log.Size(), Targets: map[string]string{}}
 	if ask.Mode == scenario.Canary {
 		start.View = ask.ID
 	}
@@ -58,7 +58,7 @@ func (n *Node) watch(ctx context.Context, ask drillAsk, c *drillCaller) (*drillW
 			start.Targets[st.Target.ID()] = st.State.String()
 		}
 	}
-	w := &drillWatch{n: n, caller: c, first: n.log.Size(), sent: n.drillSent, at: start.At, counted: map[string]uint64{}, o: observe.New(ask.Play, start)}
+	w := &drillWatch{n: n, caller: c, first: start.First, sent: n.drillSent, at: start.At, counted: map[string]uint64{}, o: observe.New(ask.Play, start)}
 	if w.sent == nil {
 		d := newDepartures(n.edge.Calls)
 		n.departures.Store(d)
@@ -94,7 +94,7 @@ func (w *drillWatch) past(ctx context.Context, now time.Time) error {
 			return err
 		}
 		for _, e := range list {
-			if now.Sub(e.Time) <= drillPast && e.Time.Before(now) {
+			if now.Sub(e.Time) <= drillPast {
 				w.o.Entry(e)
 			}
 			from = e.Seq + 1

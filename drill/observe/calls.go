@@ -30,7 +30,7 @@ func (o *Observer) receipt(e audit.Entry, r *audit.Receipt) {
 		return
 	}
 	if r.Purpose == "drill" {
-		if e.Time.Before(o.start.At) {
+		if o.earlier(e) {
 			return
 		}
 		for i, a := range r.Attempts {
@@ -53,7 +53,7 @@ func (o *Observer) receipt(e audit.Entry, r *audit.Receipt) {
 			c.mos = q.MOS
 		}
 	}
-	if e.Time.Before(o.start.At) {
+	if o.earlier(e) {
 		o.before.calls++
 		if c.failed {
 			o.before.failed++

@@ -25,6 +25,7 @@ const minCalls = 10
 // Start is how the node was when the play began.
 type Start struct {
 	At      time.Time
+	First   uint64            // entry of the play: what stands in front of it is the time before, whatever a clock said that somebody set
 	Targets map[string]string // health by target, as party/member/transport/address, in the words of the log
 	View    string            // id of the drill if it is a canary, and the play what happens in its view; "": what happens on the node
 }
@@ -95,7 +96,7 @@ func (o *Observer) Entry(e audit.Entry) {
 	if r, ok := ev.(audit.Receipt); ok {
 		o.receipt(e, &r)
 	}
-	if e.Time.Before(o.start.At) {
+	if o.earlier(e) {
 		return
 	}
 	switch drill := ofDrill(ev); {
@@ -109,6 +110,9 @@ func (o *Observer) Entry(e audit.Entry) {
 		o.event = o.real(e, ev)
 	}
 }
+
+// earlier says whether an entry stands in front of the play.
+func (o *Observer) earlier(e audit.Entry) bool { return e.Seq < o.start.First }
 
 // note keeps what expectations are judged by.
 func (o *Observer) note(e audit.Entry, ev audit.Event) {

@@ -41,8 +41,11 @@ func observerOf(t *testing.T, name, view string) *Observer {
 	if len(probs) > 0 {
 		t.Fatal(probs)
 	}
-	return New(p, Start{At: start, View: view, Targets: map[string]string{"fra/a/udp/10.10.0.10:5060": "up", "fra/b/udp/10.10.0.11:5060": "up", "zrh/a/udp/10.20.0.10:5060": "up"}})
+	return New(p, Start{At: start, First: first, View: view, Targets: map[string]string{"fra/a/udp/10.10.0.10:5060": "up", "fra/b/udp/10.10.0.11:5060": "up", "zrh/a/udp/10.20.0.10:5060": "up"}})
 }
+
+// first is the entry with which the play begins.
+const first = 1_000_000
 
 var seq uint64
 
@@ -52,8 +55,10 @@ func entry(t *testing.T, when time.Time, ev audit.Event) audit.Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seq++
-	return audit.Entry{Kind: ev.Kind(), Time: when, Body: body, Seq: seq}
+	if seq++; when.Before(start) {
+		return audit.Entry{Kind: ev.Kind(), Time: when, Body: body, Seq: seq}
+	}
+	return audit.Entry{Kind: ev.Kind(), Time: when, Body: body, Seq: first + seq}
 }
 
 func health(target, to string) audit.HealthChanged {
@@ -66,6 +71,24 @@ const (
 	fraB = "fra/b/udp/10.10.0.11:5060"
 	zrhA = "zrh/a/udp/10.20.0.10:5060"
 )
+
+// Somebody sets the clock back in the middle: what is real is still seen, and no call of the play counts as one of before.
+func TestAClockThatIsSetBack(t *testing.T) {
+	o := observer(t, "region-loss")
+	for range minCalls {
+		e := entry(t, at(-3600), audit.Receipt{Purpose: "production", Outcome: audit.Outcome{SIPFinal: 503}})
+		e.Seq += first
+		o.Entry(e)
+	}
+	if failures, _ := o.Pulse(at(-3600)); failures != 1 {
+		t.Errorf("%g of the calls failed", failures)
+	}
+	e := entry(t, at(-3590), audit.Severed{What: "trunk", Name: "carrier"})
+	e.Seq += first
+	if o.Entry(e); o.Event() == "" {
+		t.Error("a cut by hand is not seen")
+	}
+}
 
 func TestHealthIsThatOfParties(t *testing.T) {
 	o := observer(t, "region-loss")
