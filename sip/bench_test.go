@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/drill/board"
 	"github.com/cordonsip/cordon/healthcheck"
 	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/routing"
@@ -246,12 +247,12 @@ func benchRelay(b testing.TB, fence *sovereign.Fence, listen func(netip.AddrPort
 }
 
 // benchEdge runs an edge between ends. Its plan is given, its log and its disk are in memory; SIP, media and the fence are the real ones.
-func benchEdge(b testing.TB, wrap func(audit.Log) audit.Log) *ends {
+func benchEdge(b testing.TB, wrap func(audit.Log) audit.Log, tune ...func(*Config)) *ends {
 	b.Helper()
-	return benchEdgeOn(b, wrap, audit.MemoryPseudonyms(func(m []byte) []byte { return m }), listenDeaf)
+	return benchEdgeOn(b, wrap, audit.MemoryPseudonyms(func(m []byte) []byte { return m }), listenDeaf, tune...)
 }
 
-func benchEdgeOn(b testing.TB, wrap func(audit.Log) audit.Log, names audit.Pseudonyms, listen func(netip.AddrPort) (sovereign.UDPConn, error)) *ends {
+func benchEdgeOn(b testing.TB, wrap func(audit.Log) audit.Log, names audit.Pseudonyms, listen func(netip.AddrPort) (sovereign.UDPConn, error), tune ...func(*Config)) *ends {
 	b.Helper()
 	_, key, _ := ed25519.GenerateKey(rand.Reader)
 	log, err := audit.Memory(audit.Config{Signer: key, Origin: "test/edge", Node: "edge-1"})
@@ -268,14 +269,18 @@ func benchEdgeOn(b testing.TB, wrap func(audit.Log) audit.Log, names audit.Pseud
 	party := func(name string, kind sovereign.PartyKind, prefix string) Party {
 		return Party{Name: name, Kind: kind, Sources: []netip.Prefix{netip.MustParsePrefix(prefix)}, Leg: media.Leg{Security: media.Plain}}
 	}
-	edge, err := New(Config{
+	conf := Config{
 		Fence: fence, Relay: relay, Log: wrap(log), Intents: audit.MemoryIntents(), Names: names, Loops: 1,
 		Listeners: []transport.Listener{{Proto: transport.UDP, UDP: fence.UDP(e)}}, RatePerSource: 1e9,
 		Planner: planFunc(func(r routing.Request) routing.Plan {
 			return routing.Plan{Route: "r", Direction: routing.Inbound, Trunk: "carrier", Hops: []routing.Hop{hop}, Purpose: r.Purpose, Digest: "d", Generation: 1}
 		}),
 		Parties: []Party{party("carrier", sovereign.KindTrunk, "10.1.0.0/16"), party("fra", sovereign.KindGroup, "10.2.0.0/16")},
-	})
+	}
+	for _, f := range tune {
+		f(&conf)
+	}
+	edge, err := New(conf)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -301,8 +306,14 @@ func reach(b testing.TB, n *atomic.Int64, want int64) {
 
 // BenchmarkCall plays whole calls, INVITE to the end of the BYE, one after the other. mallocs/call is everything that the edge allocates for one: both
 // transactions and dialogs, the rewritten descriptions, four media sockets (stand-ins that cost three allocations each), judgements, references, both records of the log.
-func BenchmarkCall(b *testing.B) {
-	e := benchEdge(b, func(l audit.Log) audit.Log { return l })
+func BenchmarkCall(b *testing.B) { benchCalls(b, drillable) }
+
+// BenchmarkCallBare is BenchmarkCall on an edge that no drill could take anything from: what the question costs is the difference.
+func BenchmarkCallBare(b *testing.B) { benchCalls(b) }
+
+func benchCalls(b *testing.B, tune ...func(*Config)) {
+	b.Helper()
+	e := benchEdge(b, func(l audit.Log) audit.Log { return l }, tune...)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	n := int64(0)
@@ -315,3 +326,6 @@ func BenchmarkCall(b *testing.B) {
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(n), "mallocs/call")
 	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/float64(n), "B/call")
 }
+
+// drillable gives an edge the board that it has in a node.
+func drillable(c *Config) { c.Impaired = &board.Board{} }

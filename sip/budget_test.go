@@ -19,7 +19,7 @@ const (
 )
 
 func TestACallKeepsToItsAllocations(t *testing.T) {
-	e := benchEdge(t, func(l audit.Log) audit.Log { return l })
+	e := benchEdge(t, func(l audit.Log) audit.Log { return l }, drillable)
 	const warm, calls = 100, 300
 	var before, after runtime.MemStats
 	for i := range warm + calls {
