@@ -81,6 +81,11 @@ func newDrillLab(t *testing.T, own ...string) *drillLab {
 	named.addr, named.port, named.region = "fra.lab.example", 0, regionOf(named.addr)
 	w.more += fmt.Sprintf("\ndns: {servers: [\"%s:%d\"]}", dns.addr, dns.port)
 	w.groups = append([]party{named, zrh.as("zrh", "udp")}, far...)
+	for _, list := range [][]party{w.trunks, w.groups} {
+		for i := range list {
+			list[i].more += fmt.Sprintf("\nprovider: {name: %[1]s GmbH, lei_or_euid: DELAB.%[1]s}", list[i].name)
+		}
+	}
 	if err := os.Mkdir(filepath.Join(w.dir, "scenarios"), 0o755); err != nil {
 		t.Fatal(err)
 	}

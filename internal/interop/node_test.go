@@ -64,7 +64,7 @@ type world struct {
 // people of every scenario, with their tokens.
 var people = []struct{ ID, Role string }{{"anna", "incident_commander"}, {"ben", "business_owner"}, {"clara", "dpo"}, {"ops", "operator"}}
 
-const configText = `tenant: {org_id: interop-bank, name: Interop Bank AG}
+const configText = `tenant: {org_id: interop-bank, name: Interop Bank AG, lei: 529900EXAMPLEBANK046}
 node: {name: edge-1, state_dir: state}
 policy:
   preset: eea_plus_adequacy
@@ -99,7 +99,7 @@ health: {{.Health}}
 gate: {{.Gate}}
 people:
 {{- range .People}}
-  - {id: {{.ID}}, roles: [{{.Role}}], scopes: [org.read, logs.view, api.healthcheck, calls.trace], token: {file: {{.ID}}.token}{{with index $.Keys .ID}}, keys: [{{.}}]{{end}}}
+  - {id: {{.ID}}, unit: desk of the {{.Role}}, roles: [{{.Role}}], scopes: [org.read, logs.view, api.healthcheck, calls.trace], token: {file: {{.ID}}.token}{{with index $.Keys .ID}}, keys: [{{.}}]{{end}}}
 {{- end}}
 log: {reserve: 1MiB{{.Log}}}
 api: {address: "{{.API}}"}
