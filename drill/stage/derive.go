@@ -152,7 +152,7 @@ func (x *stand) reached(m configs.Member) configs.Member {
 // identity is who a party is to us, and we to it: names stay, keys and passwords are the sandbox's own.
 func (s *Stage) identity(p, was *configs.Party) {
 	p.Contact = "" // peers look its address up
-	if slices.ContainsFunc(p.Members, func(m configs.Member) bool { return m.Transport == "tls" || m.Transport == "" }) {
+	if p.TLS.RootsFile != "" || slices.ContainsFunc(p.Members, func(m configs.Member) bool { return m.Transport == "tls" || m.Transport == "" }) {
 		p.TLS.RootsFile = fileRoots
 	}
 	if p.TLS.CertFile != "" {

@@ -154,6 +154,41 @@ func TestWhatASandboxIsNotLikeIsTold(t *testing.T) {
 	}
 }
 
+// Whatever production has beside the examples, a sandbox comes out of it, and names no file of production.
+func TestASandboxComesOutOfMore(t *testing.T) {
+	const trunk = "    trusted: true\n"
+	dns := []string{"\napi:", "\ndns: {servers: [\"127.10.0.53:53\"]}\napi:"}
+	for name, change := range map[string][]string{
+		"roots of a party by UDP":    {trunk, trunk + "    tls: {roots_file: carrier-roots.pem}\n"},
+		"an identity toward it":      {trunk, trunk + "    tls: {cert_file: edge.crt, key_file: edge.key}\n"},
+		"what it must prove":         {trunk, trunk + "    challenge: {realm: r, users: [{user: u, password: {file: tokens/anna}}]}\n"},
+		"what we prove to it":        {trunk, trunk + "    auth: {user: u, password: {file: tokens/anna}}\n    register: {aor: \"sip:u@carrier.example\"}\n"},
+		"an address of IPv6":         {"127.20.0.0/16", "\"fd00:20::/32\"", "127.20.0.10", "\"fd00:20::10\"", "{transport: udp, address: \"127.5.0.10:0\"}", "{transport: udp, address: \"127.5.0.10:0\"}\n  - {transport: tcp, address: \"[::1]:0\"}"},
+		"media elsewhere":            {"members: [{host: 127.20.0.10, transport: tcp}]\n    media: {security: plain}", "members: [{host: 127.20.0.10, transport: tcp}]\n    media: {security: plain, address: 127.5.0.11, prefixes: [127.20.0.0/16]}"},
+		"a prefix in a prefix":       {"127.20.0.0/16", "127.10.128.0/17", "127.20.0.10", "127.10.128.10"},
+		"media apart, calls kept":    {"\napi:", "\nrestart: {calls: keep}\nmedia: {inprocess: false}\napi:"},
+		"two of a host":              append(dns, "{host: 127.20.0.10, transport: tcp}", "{name: a, host: sbc.example, port: 5060, transport: tcp}, {name: b, host: sbc.example, port: 5070, transport: udp}"),
+		"a name without a transport": append(dns, "{host: 127.20.0.10, transport: tcp}", "{host: sbc.example}"),
+		"a name with a dot":          append(dns, "{host: 127.20.0.10, transport: tcp}", "{host: SBC.Example., port: 5060, transport: tcp}"),
+		"two parties of a name":      append(dns, "{host: 127.20.0.10, transport: tcp}", "{host: sbc.example, port: 5060, transport: tcp}", "{host: 127.10.0.10, transport: tcp}", "{host: sbc.example, port: 5060, transport: tcp}"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			was := production(t, "two-groups.yaml", change...)
+			s, _ := open(t, was)
+			text, err := os.ReadFile(filepath.Join(s.dir, fileConfig))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, secret := range []string{"tokens/", "edge.crt", "carrier-roots", "keep"} {
+				if strings.Contains(string(text), secret) {
+					t.Errorf("%q stands in it", secret)
+				}
+			}
+			members(t, was, s.Config)
+		})
+	}
+}
+
 func TestWhatIsNoSandboxIsRefused(t *testing.T) {
 	waiting, gone := production(t, "two-groups.yaml"), production(t, "genesys-two-sites.yaml")
 	waiting.Bound = &charter.Charter{}
