@@ -29,6 +29,7 @@ type drillAsk struct {
 type drillPlayed struct {
 	drill.Result
 	Log         string // where the log of the play lies, if that is not the node's own
+	Sealed      string // newest checkpoint of that log: what it held when the play was over
 	First, Last uint64 // entries of the play: from First to before Last
 }
 

@@ -83,7 +83,7 @@ func (n *Node) playedApart(ctx context.Context, b *report.Builder) (*logreport.C
 		dir = filepath.Join(n.opts.Config.StateDir, dir)
 	}
 	var wrong error
-	v, there, err := verifyApart(ctx, dir, func(e audit.Entry) { wrong = cmp.Or(wrong, b.Play(e)) })
+	v, there, err := verifyApart(ctx, dir, b.Sealed(), func(e audit.Entry) { wrong = cmp.Or(wrong, b.Play(e)) })
 	if err != nil || !there {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package cordon
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
@@ -106,10 +107,10 @@ func TestAReportOfASandbox(t *testing.T) {
 }
 
 // sandboxed is a drill that ended, whose play has a log of its own at dir, as the entries of the node's log tell it.
-func sandboxed(t *testing.T, dir string) *report.Builder {
+func sandboxed(t *testing.T, dir string, sealed []byte) *report.Builder {
 	t.Helper()
 	b := report.New("d1")
-	for seq, ev := range []audit.Event{audit.DrillRequested{DrillPlan: audit.DrillPlan{Drill: "d1"}}, audit.DrillStarted{DrillPlan: audit.DrillPlan{Drill: "d1"}}, audit.DrillEnded{Drill: "d1", Outcome: "passed", Log: dir}} {
+	for seq, ev := range []audit.Event{audit.DrillRequested{DrillPlan: audit.DrillPlan{Drill: "d1"}}, audit.DrillStarted{DrillPlan: audit.DrillPlan{Drill: "d1"}}, audit.DrillEnded{Drill: "d1", Outcome: "passed", Log: dir, Checkpoint: string(sealed)}} {
 		body, err := json.Marshal(ev)
 		if err != nil {
 			t.Fatal(err)
@@ -121,13 +122,15 @@ func sandboxed(t *testing.T, dir string) *report.Builder {
 	return b
 }
 
-func TestTheLogOfASandboxIsVerifiedBeforeItIsRead(t *testing.T) {
-	dir := t.TempDir()
-	l, _, err := audit.Open(t.Context(), audit.Config{Dir: filepath.Join(dir, "log"), Signer: ed25519.NewKeyFromSeed(make([]byte, 32)), Origin: "cordon/bank-1/sandbox", Reserve: 1 << 20})
+// ofASandbox is a log with one receipt in it, in a folder of its own.
+func ofASandbox(t *testing.T, seed byte) (dir string, checkpoint []byte) {
+	t.Helper()
+	dir = t.TempDir()
+	l, _, err := audit.Open(t.Context(), audit.Config{Dir: filepath.Join(dir, "log"), Signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, 32)), Origin: "cordon/bank-1/sandbox", Reserve: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Commit(t.Context(), audit.Receipt{CallRef: "1", Purpose: "drill", Overall: "compliant"}); err != nil {
+	if _, err := l.Commit(t.Context(), audit.Receipt{CallRef: string(seed), Purpose: "drill", Overall: "compliant"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Close(t.Context()); err != nil {
@@ -136,8 +139,17 @@ func TestTheLogOfASandboxIsVerifiedBeforeItIsRead(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "log.vkey"), []byte(l.VerifierKey()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if checkpoint, err = os.ReadFile(filepath.Join(dir, "log", "checkpoint")); err != nil {
+		t.Fatal(err)
+	}
+	return dir, checkpoint
+}
+
+func TestTheLogOfASandboxIsVerifiedBeforeItIsRead(t *testing.T) {
+	dir, sealed := ofASandbox(t, '1')
+	rewritten, _ := ofASandbox(t, '2')
 	n := &Node{}
-	b := sandboxed(t, dir)
+	b := sandboxed(t, dir, sealed)
 	cover, err := n.playedApart(t.Context(), b)
 	if err != nil || cover == nil || cover.Size != 1 || cover.Checkpoint == "" {
 		t.Fatalf("%+v %v", cover, err)
@@ -145,16 +157,17 @@ func TestTheLogOfASandboxIsVerifiedBeforeItIsRead(t *testing.T) {
 	if r, err := b.Report(report.Input{Played: cover}); err != nil || r.Residency.Total != 1 || len(r.Receipts) != 1 || r.Played.Last != 0 {
 		t.Errorf("%+v %v", r, err)
 	}
-	file := filepath.Join(dir, "log", "checkpoint")
-	raw, err := os.ReadFile(file)
-	if err != nil {
+	if _, err := n.playedApart(t.Context(), sandboxed(t, rewritten, sealed)); !errors.Is(err, audit.ErrNotHeld) {
+		t.Errorf("a log that holds and is another one: %v", err)
+	}
+	if _, err := n.playedApart(t.Context(), sandboxed(t, rewritten, nil)); err != nil {
+		t.Errorf("an end from before there were seals: %v", err)
+	}
+	sealed[len(sealed)/2] ^= 1
+	if err := os.WriteFile(filepath.Join(dir, "log", "checkpoint"), sealed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	raw[len(raw)/2] ^= 1
-	if err := os.WriteFile(file, raw, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := n.playedApart(t.Context(), sandboxed(t, dir)); err == nil || !strings.Contains(err.Error(), "does not hold") {
+	if _, err := n.playedApart(t.Context(), sandboxed(t, dir, nil)); err == nil || !strings.Contains(err.Error(), "does not hold") {
 		t.Errorf("a log that somebody changed: %v", err)
 	}
 }

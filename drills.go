@@ -377,7 +377,7 @@ func (k *drillKeeper) over(ctx context.Context, ev audit.DrillEnded) {
 func ended(d *register.Drill, p drillPlayed, start time.Time) audit.DrillEnded {
 	ev := audit.DrillEnded{
 		Drill: d.ID(), Scenario: d.Request.Scenario, Version: d.Request.Version, Digest: d.Request.Digest, Mode: d.Request.Mode, Outcome: string(p.Outcome), Cause: p.Cause, Start: start.UTC(), End: time.Now().UTC(),
-		Log: p.Log, First: p.First, Last: max(p.Last, 1) - 1,
+		Log: p.Log, Checkpoint: p.Sealed, First: p.First, Last: max(p.Last, 1) - 1,
 		Records: audit.DrillRecords{Acknowledged: p.Seen.Records.Acknowledged, Found: p.Seen.Records.Found, Verified: p.Seen.Records.Verified},
 	}
 	if s := p.Seen; !s.Start.IsZero() {
@@ -428,8 +428,8 @@ func (k *drillKeeper) recover(ctx context.Context) {
 		Drill: d.ID(), Scenario: d.Request.Scenario, Version: d.Request.Version, Digest: d.Request.Digest, Mode: d.Request.Mode, Outcome: string(drill.Aborted), Cause: "the node ended in its middle", Crash: true,
 		Start: d.Begun.UTC(), End: time.Now().UTC(), First: d.Entry, Last: d.Last,
 	}
-	if log, last, ok := k.node.crashedSandbox(ctx, d); ok {
-		ev.Log, ev.First, ev.Last = log, 0, last
+	if p, ok := k.node.crashedSandbox(ctx, d); ok {
+		ev.Log, ev.Checkpoint, ev.First, ev.Last = p.Log, p.Sealed, p.First, max(p.Last, 1)-1
 	}
 	if !d.Played.IsZero() {
 		ev.Start = d.Played.UTC()

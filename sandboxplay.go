@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/audit/proof"
 	"github.com/cordonsip/cordon/drill"
 )
 
@@ -31,8 +33,24 @@ func (n *Node) playSandbox(ctx context.Context, ask drillAsk, stop <-chan string
 	}
 	if !n.opts.Memory {
 		out.Log = s.stage.Config.StateDir
+		if out.Sealed = s.sealed(); out.Sealed == "" {
+			n.logger.Warn("the log of a sandbox has no checkpoint that could be read: its report cannot tell it from another log", "drill", ask.ID)
+		}
 	}
 	return out, err
+}
+
+// sealed is the newest checkpoint of the log of a sandbox that is over; "": there is none that its key signed.
+func (s *sandbox) sealed() string {
+	keys, err := proof.NewKeys(s.node.log.Keys(), nil, 0)
+	if err != nil {
+		return ""
+	}
+	c, err := audit.OpenCopy(filepath.Join(s.stage.Config.StateDir, "log"), keys)
+	if err != nil {
+		return ""
+	}
+	return string(c.Checkpoint())
 }
 
 // sandboxDir makes the folder of a sandbox: beside the state of this node, of which done leaves what sandboxPlayed names; or for a node in memory one that done takes away.

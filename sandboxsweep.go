@@ -125,22 +125,22 @@ func (k *drillKeeper) cleanSandbox(d *register.Drill) []audit.DrillGuard {
 	return []audit.DrillGuard{out}
 }
 
-// crashedSandbox finds the log of a sandbox that ended with the node, and its last entry. ok is false where there is none, or one that does not hold.
-func (n *Node) crashedSandbox(ctx context.Context, d *register.Drill) (dir string, last uint64, ok bool) {
+// crashedSandbox finds the log of a sandbox that ended with the node. ok is false where there is none, or one that does not hold.
+func (n *Node) crashedSandbox(ctx context.Context, d *register.Drill) (p drillPlayed, ok bool) {
 	if d.Request.Mode != scenario.Sandbox.Evidence() || n.opts.Memory {
-		return "", 0, false
+		return p, false
 	}
-	dir = filepath.Join(n.sandboxesDir(), d.ID(), "state")
-	v, there, err := verifyApart(ctx, dir, nil)
+	dir := filepath.Join(n.sandboxesDir(), d.ID(), "state")
+	v, there, err := verifyApart(ctx, dir, nil, nil)
 	if err != nil {
 		n.logger.Warn("the log of a sandbox that ended with this node", "drill", d.ID(), "error", err)
 	}
-	return dir, max(v.Entries, 1) - 1, err == nil && there && v.Entries > 0
+	return drillPlayed{Log: dir, Sealed: v.Checkpoint, Last: v.Entries}, err == nil && there && v.Entries > 0
 }
 
 // verifyApart verifies the log below the state folder of a sandbox, and shows its entries to each. there is false where it has no key: that folder is gone. A log that does
-// not hold is an error.
-func verifyApart(ctx context.Context, dir string, each func(audit.Entry)) (v audit.Verification, there bool, err error) {
+// not hold is an error, and so is one that holds and is not the one that was sealed.
+func verifyApart(ctx context.Context, dir string, sealed []byte, each func(audit.Entry)) (v audit.Verification, there bool, err error) {
 	var key []byte
 	for _, name := range []string{"log.keys", "log.vkey"} {
 		if key, err = os.ReadFile(filepath.Join(dir, name)); err == nil {
@@ -161,6 +161,11 @@ func verifyApart(ctx context.Context, dir string, each func(audit.Entry)) (v aud
 		return v, true, fmt.Errorf("cordon: the log of a play: %w", err)
 	case v.Bad != nil:
 		return v, true, fmt.Errorf("cordon: the log of a play does not hold: %w", v.Bad)
+	}
+	if sealed != nil {
+		if err := audit.Extends(ctx, filepath.Join(dir, "log"), keys, sealed); err != nil {
+			return v, true, fmt.Errorf("cordon: the log of a play is not the one that was played in: %w", err)
+		}
 	}
 	return v, true, nil
 }

@@ -67,7 +67,7 @@ func TestTheReportOfASandboxOutlivesItsCleanUp(t *testing.T) {
 		b, _ := json.Marshal(after)
 		t.Errorf("before: %s\nafter: %s", a, b)
 	}
-	if e := crashedIn(t, n, "01CRASH", os.DirFS(dir)); !strings.HasSuffix(e.Log, "01CRASH/state") || e.First != 0 || e.Last < d.Ended.Last || !e.Crash {
+	if e := crashedIn(t, n, "01CRASH", os.DirFS(dir)); !strings.HasSuffix(e.Log, "01CRASH/state") || e.First != 0 || e.Last < d.Ended.Last || !e.Crash || e.Checkpoint != d.Ended.Checkpoint || e.Checkpoint == "" {
 		t.Errorf("a sandbox that ended with its node: %+v", e)
 	}
 	if r := reported(t, k, "01CRASH"); r["residency_result"] == nil {

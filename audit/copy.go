@@ -157,6 +157,15 @@ func (c *Copy) Consistent(ctx context.Context, from, to []byte) ([]byte, error) 
 	return p.Marshal(), nil
 }
 
+// Extends checks that the log in dir begins with what an earlier checkpoint of it stands for. ErrNotHeld, wrapped, where it does not, or where that is one of another log.
+func Extends(ctx context.Context, dir string, k *proof.Keys, earlier []byte) error {
+	c, err := OpenCopy(dir, k)
+	if err == nil {
+		_, err = c.Consistent(ctx, earlier, nil)
+	}
+	return err
+}
+
 // builder makes proofs in the tree of size, which is not larger than that of the checkpoint, from tiles that may be wider by now.
 func (c *Copy) builder(ctx context.Context, size uint64) (*client.ProofBuilder, error) {
 	return client.NewProofBuilder(ctx, size, func(_ context.Context, level, index uint64, _ uint8) ([]byte, error) {

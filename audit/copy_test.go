@@ -199,10 +199,16 @@ func TestCopyConsistent(t *testing.T) {
 	if _, err := open(t, dir, key).Consistent(t.Context(), last, last); err != nil {
 		t.Errorf("a checkpoint and itself: %v", err)
 	}
+	if err := Extends(t.Context(), dir, keysOf(t, key), first); err != nil {
+		t.Errorf("a log and what it began with: %v", err)
+	}
 	elsewhere, foreign, c := logDir(t), logDir(t), testConfig()
 	writeReceipts(t, elsewhere, "20261121", c)
 	c.Signer = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))
 	writeReceipts(t, foreign, "20261121", c)
+	if err := Extends(t.Context(), elsewhere, keysOf(t, key), last); !errors.Is(err, ErrNotHeld) {
+		t.Errorf("a log and what another one began with: %v", err)
+	}
 	cases := keptCases(t, first, last, elsewhere, foreign)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

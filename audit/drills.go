@@ -181,7 +181,8 @@ type DrillEnded struct {
 	Datagrams  map[string]uint64 `json:"datagrams,omitempty"` // that left in the drill, by party
 	First      uint64            `json:"first_entry"`         // of the play, in the log that Log names
 	Last       uint64            `json:"last_entry"`
-	Log        string            `json:"log,omitempty"` // of a sandbox: the name of its own log
+	Log        string            `json:"log,omitempty"`            // of a sandbox: the name of its own log
+	Checkpoint string            `json:"log_checkpoint,omitempty"` // newest one of that log: it begins with what was played, or is another one
 	Stopped    string            `json:"stopped_by,omitempty"`
 }
 

@@ -140,7 +140,7 @@ func drillExamples(at time.Time) []Event {
 		DrillEnded{
 			Drill: "01DRILL", Scenario: "region-loss", Version: 2, Digest: "00ff", Mode: "canary_percent", Outcome: "aborted", Cause: "stopped by people", Crash: true, Start: at, End: at.Add(time.Minute), Restored: at.Add(time.Minute),
 			Judgements: json.RawMessage(`[{"index":0,"word":"answered","holds":true}]`), Timeline: json.RawMessage(`{}`), Measured: json.RawMessage(`{"detect_ms":900}`), Records: DrillRecords{Acknowledged: 4, Found: 4, Verified: true},
-			Refused: []uint64{8}, Datagrams: map[string]uint64{"fra": 7}, First: 5, Last: 9, Log: "cordon/bank-1/edge-1-sandbox", Stopped: "p-a",
+			Refused: []uint64{8}, Datagrams: map[string]uint64{"fra": 7}, First: 5, Last: 9, Log: "cordon/bank-1/edge-1-sandbox", Checkpoint: "cordon/bank-1/edge-1-sandbox\n10\n", Stopped: "p-a",
 		},
 		DrillCleaned{Drill: "01DRILL", Removed: []string{"the sandbox"}, Checks: guards, By: "p-a", Reason: "looked at", Role: "ciso", Auth: "bearer+signature", Signature: json.RawMessage(`{"statement":{},"signature":"AA=="}`)},
 		DrillSignedOff{Drill: "01DRILL", Verdict: "accept_with_deficiencies", By: "p-c", Reason: "30 s are too long", Role: "ciso", Auth: "bearer+signature", Signature: json.RawMessage(`{"statement":{},"signature":"AA=="}`)},

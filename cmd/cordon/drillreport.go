@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/audit/proof"
+	logreport "github.com/cordonsip/cordon/audit/report"
 	"github.com/cordonsip/cordon/drill/report"
 )
 
@@ -33,8 +36,7 @@ func (c *reportDrillCmd) Run(ctx context.Context, s streams) error {
 		if b.Apart() == "" {
 			return coded{withHint(fmt.Errorf("drill %s has no log of its own", c.Drill), "leave --play out: only a sandbox has one"), 2}
 		}
-		own := overLog{Dir: c.Play, Key: c.PKey}
-		played, err := own.read(ctx, b.Play)
+		played, err := c.apart(ctx, b)
 		if err != nil {
 			return fmt.Errorf("the log of the play: %w", err)
 		}
@@ -56,4 +58,21 @@ func (c *reportDrillCmd) Run(ctx context.Context, s streams) error {
 		return coded{fmt.Errorf("the drill did not pass: %s", r.Outcome), notHeld}
 	}
 	return nil
+}
+
+// apart verifies and reads the log that the play has of its own. One that is not the one that the node's log names is refused.
+func (c *reportDrillCmd) apart(ctx context.Context, b *report.Builder) (logreport.Cover, error) {
+	own := overLog{Dir: c.Play, Key: c.PKey}
+	cover, err := own.read(ctx, b.Play)
+	if sealed := b.Sealed(); err == nil && sealed != nil {
+		var dir string
+		var k *proof.Keys
+		if dir, k, err = own.opened(); err == nil {
+			err = audit.Extends(ctx, dir, k, sealed)
+		}
+		if errors.Is(err, audit.ErrNotHeld) {
+			err = coded{withHint(fmt.Errorf("it is not the one that drill %s was played in: %w", c.Drill, err), "drill.ended says which one that was: sandboxes/ of state_dir, under the id of the drill"), notHeld}
+		}
+	}
+	return cover, err
 }

@@ -180,18 +180,24 @@ func periodOf(from, to string) (p report.Period, err error) {
 	return p, err
 }
 
-// read verifies the whole log and shows each entry to add: a report of a log that does not hold would prove nothing.
-func (c *overLog) read(ctx context.Context, add func(audit.Entry) error) (report.Cover, error) {
-	dir := c.Dir
+// opened gives the folder of the log itself, and the keys that verify it.
+func (c *overLog) opened() (dir string, k *proof.Keys, err error) {
+	dir = c.Dir
 	if sub := filepath.Join(dir, "log"); isDir(sub) {
 		dir = sub
 	}
 	verify := verifyCmd{Path: []string{dir}, Key: c.Key}
 	key, err := verify.logKey(filepath.Dir(filepath.Clean(dir)), false)
 	if err != nil {
-		return report.Cover{}, withHint(err, "name the public key with --key; keep a copy of it away from the node")
+		return "", nil, withHint(err, "name the public key with --key; keep a copy of it away from the node")
 	}
-	k, err := proof.NewKeys(string(key), nil, 0)
+	k, err = proof.NewKeys(string(key), nil, 0)
+	return dir, k, err
+}
+
+// read verifies the whole log and shows each entry to add: a report of a log that does not hold would prove nothing.
+func (c *overLog) read(ctx context.Context, add func(audit.Entry) error) (report.Cover, error) {
+	dir, k, err := c.opened()
 	if err != nil {
 		return report.Cover{}, err
 	}

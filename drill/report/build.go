@@ -98,6 +98,14 @@ func (b *Builder) Apart() string {
 	return b.ended.Log
 }
 
+// Sealed is the checkpoint with which the log of Apart must begin, for whoever opens that log; nil where the node's log names none.
+func (b *Builder) Sealed() []byte {
+	if b.ended == nil || b.ended.Checkpoint == "" {
+		return nil
+	}
+	return []byte(b.ended.Checkpoint)
+}
+
 func (b *Builder) play(to *logreport.ResidencyBuilder, e audit.Entry) error {
 	if e.Kind == audit.KindReceipt {
 		b.r.Receipts = append(b.r.Receipts, e.ID)
