@@ -11,7 +11,7 @@ import (
 	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/audit/proof"
 	logreport "github.com/cordonsip/cordon/audit/report"
-	"github.com/cordonsip/cordon/configs/drills"
+	"github.com/cordonsip/cordon/configs"
 	"github.com/cordonsip/cordon/drill/report"
 )
 
@@ -46,10 +46,11 @@ func (n *Node) drillReport(ctx context.Context, id string, from uint64, format s
 		}
 		next = entries[len(entries)-1].Seq + 1
 	}
-	entity := n.cfg.Load().Entity
+	cfg := n.cfg.Load()
+	entity := cfg.Entity
 	in := report.Input{
 		Cover: logreport.Cover{Origin: cp.Origin, Size: cp.Size, Root: cp.Root.String(), Unsigned: size - min(size, cp.Size), Checkpoint: string(note)}, Made: time.Now(),
-		Entity: entity.Name, LEI: entity.LEI, Scenarios: shippedScenarios(), Keys: n.enrolledKeys(),
+		Entity: entity.Name, LEI: entity.LEI, Scenarios: scenarioTexts(&cfg.Drills), Keys: n.enrolledKeys(),
 	}
 	if names {
 		people := n.peopleByPseudonym()
@@ -105,10 +106,10 @@ func (n *Node) enrolledKeys() keyring.Ring {
 	return ring
 }
 
-// shippedScenarios are the texts that a report may quote, where the log has them in earlier entries than it reads.
-func shippedScenarios() (out [][]byte) {
-	for _, name := range drills.Names() {
-		if text, ok := drills.Text(name); ok {
+// scenarioTexts are those that a report may quote, where the log has them in earlier entries than it reads: each text stands there once, in front of the first drill that plays it.
+func scenarioTexts(of *configs.DrillsPart) (out [][]byte) {
+	for _, name := range of.Names() {
+		if _, text, ok := of.Scenario(name); ok {
 			out = append(out, text)
 		}
 	}

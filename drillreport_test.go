@@ -7,10 +7,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cordonsip/cordon/audit"
+	"github.com/cordonsip/cordon/configs"
+	"github.com/cordonsip/cordon/configs/drills"
 	"github.com/cordonsip/cordon/drill/report"
 	"github.com/cordonsip/cordon/drill/scenario"
 )
@@ -169,5 +172,19 @@ func TestTheLogOfASandboxIsVerifiedBeforeItIsRead(t *testing.T) {
 	}
 	if _, err := n.playedApart(t.Context(), sandboxed(t, dir, nil)); err == nil || !strings.Contains(err.Error(), "does not hold") {
 		t.Errorf("a log that somebody changed: %v", err)
+	}
+}
+
+// The text of a scenario stands in the log once, in front of the first drill that plays it: of a later one the report has it all the same.
+func TestAReportQuotesTheTextOfBefore(t *testing.T) {
+	text, _ := drills.Text("region-loss")
+	text = append(bytes.Replace(text, []byte("drill: region-loss"), []byte("drill: ours"), 1), "function: {name: Service line, critical: true, rto: 4h, bia: BIA-7}\n"...)
+	s, probs := scenario.Read("ours", text)
+	if len(probs) > 0 {
+		t.Fatal(probs)
+	}
+	of := &configs.DrillsPart{Own: map[string]configs.OwnScenario{"ours": {Scenario: s, Text: text}}}
+	if list := scenarioTexts(of); len(list) != len(drills.Names())+1 || !slices.ContainsFunc(list, func(b []byte) bool { return bytes.Equal(b, text) }) {
+		t.Errorf("%d texts", len(list))
 	}
 }
