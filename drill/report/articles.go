@@ -83,6 +83,8 @@ func (r *Report) confidential() (string, string) {
 	switch n := r.Measured.Refused; {
 	case r.Residency == nil:
 		return notShown, "No receipts were read."
+	case r.Residency.Total == 0:
+		return notShown, "No call of the play has a receipt."
 	case r.Residency.Violations > 0:
 		return notShown, fmt.Sprintf("%d calls were terminated where the policy does not permit it.", r.Residency.Violations)
 	case n == nil || *n == 0:
@@ -199,6 +201,8 @@ func (r *Report) period() (string, string) {
 		return notShown, fmt.Sprintf("%s carried calls for %s, too short a time.", s.Party.Said(), seconds(s.Carried))
 	case r.Outcome == NotRestored:
 		return partly, fmt.Sprintf("%s carried calls for %s; not everything is as it was before.", s.Party.Said(), seconds(s.Carried))
+	case r.Restored.IsZero() && r.Measured.Restore == nil:
+		return partly, fmt.Sprintf("%s carried calls for %s; that everything was as before afterwards is not recorded.", s.Party.Said(), seconds(s.Carried))
 	case !r.full():
 		return partly, fmt.Sprintf("%s carried calls for %s, beside production.", s.Party.Said(), seconds(s.Carried))
 	default:

@@ -51,8 +51,8 @@ func fields() []field {
 		{"third_parties_involved.lei", "The LEI or EUID of each provider", "the configuration: provider of each party", func(r *Report) bool {
 			return slices.ContainsFunc(r.ThirdParties, func(t ThirdParty) bool { return t.LEI == "" })
 		}, nil},
-		{"window.announced_at", "When the drill was announced", fromConfig, func(r *Report) bool { return r.Window.Announced.IsZero() }, nil},
-		{"window.pre_alert_receipts", "That people were told before", fromConfig, func(r *Report) bool { return len(r.Window.Alerts) == 0 }, nil},
+		{"window.announced_at", "When the drill was announced", fromConfig, func(r *Report) bool { return r.Window.Announced.IsZero() }, notLive},
+		{"window.pre_alert_receipts", "That people were told before", fromConfig, func(r *Report) bool { return len(r.Window.Alerts) == 0 }, notLive},
 		{"window.start", "When it began", fromPlay, func(r *Report) bool { return r.Window.Start.IsZero() }, nil},
 		{"window.end", "When everything was given back", fromPlay, func(r *Report) bool { return r.Window.End.IsZero() }, nil},
 		{"window.low_volume_basis", "What low volume was measured against", fromConfig, func(r *Report) bool { return r.Window.Basis == "" }, notLive},

@@ -344,6 +344,18 @@ func TestTheLawIsShownOrNot(t *testing.T) {
 	}
 }
 
+// What nobody saw shows no article: calls without a receipt, and a return that is not on record.
+func TestTheLawIsNotShownByNothing(t *testing.T) {
+	r := region()
+	r.Residency, r.Restored, r.Measured.Restore = &Residency{}, Moment{}, nil
+	r.Complete()
+	for law, want := range map[string]string{"DORA Art. 12(2)": notShown, "RTS (EU) 2024/1774 Art. 25(2)(c)": partly} {
+		if i := slices.IndexFunc(r.Articles, func(a Article) bool { return a.Law == law }); i < 0 || r.Articles[i].Shown != want {
+			t.Errorf("%s: %+v", law, r.Articles[max(i, 0)])
+		}
+	}
+}
+
 // What a checkpoint does not cover is said, and not taken for covered.
 func TestCovered(t *testing.T) {
 	for name, c := range map[string]struct {
