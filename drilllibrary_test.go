@@ -124,7 +124,7 @@ func TestEachJudgementFailsWhenWhatItJudgesBreaks(t *testing.T) {
 			},
 			outcome: drill.Failed, fails: "nothing_to",
 		},
-		"the primary is not to get anything":    {play: []string{"nothing_to: {party: forbidden}", "nothing_to: {party: primary}"}, outcome: drill.Failed, fails: "nothing_to"},
+		"the primary is not to get anything":    {play: []string{"nothing_to: {party: forbidden}", "nothing_to: {party: primary}", "sandbox, canary, full", "sandbox, full"}, outcome: drill.Failed, fails: "nothing_to"},
 		"a party that nobody touched goes down": {befall: func(s *stageAt) { s.behave("zrh", carrier.Behaviour{Dead: true}) }, outcome: drill.Aborted, fails: "*"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,6 +58,7 @@ func (c *call) notice() *announcing { return c.sh.notices[c] }
 
 // deny refuses a call that the law kept out, behind the announcement of its route if it has one.
 func (c *call) deny(result string, why reason) {
+	c.denied = true
 	if !c.announce(result, why) {
 		c.refuse(c.holdStatus(), result, why)
 	}

@@ -69,6 +69,7 @@ type call struct {
 	spoke              bool // of attempts that overlap: a user has spoken on one of them, and no further hop is tried
 	held               bool // a hop was held or denied on the way: the final refusal is on_hold's
 	gated              bool // one of them could have gone through the gate
+	denied             bool // and that is why the call is not carried
 	logDown            bool
 	spoken             bool // media has a description of the hop at hand
 	bare               bool // A's INVITE carried no offer

@@ -281,6 +281,34 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+// What the policy left out of a plan does not make a refusal of the policy's of what a lawful far end, or the caller, decided: the receipt has both.
+func TestALawfulAnswerIsNoRefusalByPolicy(t *testing.T) {
+	for name, status := range map[string]int{"nobody has that number": 404, "busy": 486, "the caller hangs up": 487} {
+		t.Run(name, func(t *testing.T) {
+			run(t, nil, func(w *world) {
+				w.plan = func(routing.Request) routing.Plan {
+					return routing.Plan{Route: "r", Held: true, Hops: w.hops[:1], Refused: []routing.Refused{{Party: "iad", Ruling: sovereign.Ruling{Verdict: sovereign.Hold}, Ground: sovereign.GroundNoAdequacy}}}
+				}
+				w.carrier.invite("lawful", w.carrier.sdp)
+				in := w.fra.request(msg.INVITE)
+				if status == 487 {
+					w.fra.reply(in, 180, "")
+					w.carrier.status(180)
+					w.carrier.write(strings.Replace(w.carrier.compose("CANCEL", "sip:+4969900100@edge.example", "lawful", 1, "", ""), "lawfulCANCEL1", "lawfulINVITE1", 1))
+					w.carrier.status(200)
+					w.fra.reply(w.fra.request(msg.CANCEL), 200, "")
+				}
+				w.fra.reply(in, status, "")
+				w.carrier.status(status)
+				r := w.receipt()
+				if last := r.Attempts[len(r.Attempts)-1]; r.Overall != "compliant" || len(r.Attempts) != 2 || last.Party != "iad" || last.Verdict != "hold" || last.Result != "refused_by_policy" {
+					t.Errorf("%s, %+v", r.Overall, r.Attempts)
+				}
+			})
+		})
+	}
+}
+
 // The edge asks the fence itself: a plan that is wrong, or older than a suspension, gets no datagram out.
 func TestFenceHasTheLastWord(t *testing.T) {
 	run(t, nil, func(w *world) {

@@ -51,6 +51,7 @@ func (c *call) refuse(status int, result string, rs ...reason) {
 
 func (c *call) refuseMedia(r *media.Refusal) {
 	if r.Status == 403 {
+		c.denied = true
 		c.refuse(c.holdStatus(), "refused", reason{"SIP", 403, "media place refused by policy"})
 		return
 	}

@@ -333,7 +333,7 @@ func (p *page) record(status int) audit.MessageRelayed {
 		if p.to.ruling.Ground == sovereign.GroundGrant {
 			r.Overall = "compliant_by_gate"
 		}
-	case c.held:
+	case c.denied:
 		r.Overall = "refused_by_policy"
 	}
 	return r

@@ -139,10 +139,11 @@ type formerLeg struct {
 	ruling *sovereign.Ruling
 }
 
-// overall sums the rulings of the legs up. Media may worsen it.
+// overall sums the rulings of the legs up. Media may worsen it. A call without a far end was refused by policy only where the policy is why it was not carried: one that a
+// lawful far end declined, or whose caller hung up before it answered, is as the law wants it, and what was left out of its plan stands in its attempts.
 func (c *call) overall() string {
 	if c.b == nil && len(c.former) == 0 {
-		if c.held {
+		if c.denied {
 			return "refused_by_policy"
 		}
 		return "compliant" // nothing left for anywhere that was not permitted

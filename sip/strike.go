@@ -46,6 +46,7 @@ func (s *shard) look() {
 		}
 		if c.fenced(now, says) {
 			c.endStruck()
+			c.denied = true
 			c.hangup(byEdge, reason{"SIP", 403, "the policy ended this call"})
 			continue
 		}

@@ -130,7 +130,11 @@ func (s *Scenario) Bind(w World, route string) (*Play, strict.Problems) {
 	for i, e := range s.Expect {
 		for _, name := range e.parties() {
 			got := b.party(fmt.Sprintf("expect[%d]", i), name)
-			if p := b.find(got); e.Held != nil && got != "" && (p == nil || p.Standing != HeldBack && !b.struck(p)) {
+			p := b.find(got)
+			if e.Nothing != nil && p != nil && p.Standing == Permitted && slices.Contains(s.Modes, Canary) {
+				b.fail(fmt.Sprintf("expect[%d].nothing_to", i), "leave canary out of modes, or name a party that the policy keeps out", "%s is permitted: in a canary calls of production go on to it", got)
+			}
+			if e.Held != nil && got != "" && (p == nil || p.Standing != HeldBack && !b.struck(p)) {
 				b.fail(fmt.Sprintf("expect[%d].held", i), "name a party that is only reached through the gate", "%s never waits at the gate", got)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cordonsip/cordon/internal/strict"
@@ -93,8 +94,8 @@ func (s *Scenario) Allows(m Mode) error {
 		}
 	}
 	for i, e := range s.Expect {
-		if e.Approved != nil && m == Canary {
-			return fmt.Errorf("expect[%d]: nobody is asked at the gate in mode %s", i, m)
+		if what, _ := e.beyondCanary(); what != "" && m == Canary {
+			return fmt.Errorf("expect[%d]: it %s", i, what)
 		}
 	}
 	return nil
@@ -114,6 +115,19 @@ func (p *Play) Allows(m Mode) error {
 		}
 	}
 	return nil
+}
+
+// beyondCanary says why an expectation cannot hold, or be seen, in a canary, where production goes on beside the drill, and what to do; "": it can.
+func (e Expectation) beyondCanary() (what, hint string) {
+	switch {
+	case e.Approved != nil:
+		return "cannot hold in a canary: it asks nobody at the gate", "leave canary out of modes"
+	case e.Told != nil && e.Told.Kind != "" && !strings.HasPrefix(e.Told.Kind, "drill."):
+		return "cannot be seen in a canary: nobody is told of what happens in its view alone", "leave canary out of modes; who was told of the drill itself stands in its report"
+	case e.Nothing != nil && slices.Contains([]string{Primary, Secondary, Carrier}, e.Nothing.Party):
+		return "cannot hold in a canary: calls of production go on to " + e.Nothing.Party, "leave canary out of modes, or name forbidden"
+	}
+	return "", ""
 }
 
 type linter struct {
@@ -308,6 +322,9 @@ func (l *linter) expectation(path string, e Expectation) {
 	if p := e.parties(); slices.Contains(p, "") || e.Answered != nil && len(p) == 0 {
 		l.fail(path, "name a party, or its part: primary, secondary, forbidden, carrier", "names no party")
 	}
+	if what, hint := e.beyondCanary(); what != "" && slices.Contains(l.s.Modes, Canary) {
+		l.fail(path, hint, "%s", what)
+	}
 	switch {
 	case e.MOS != nil && (e.MOS.AtLeast < 1 || e.MOS.AtLeast > 4.5):
 		l.fail(path+".at_least", "between 1 and 4.5", "is no mean opinion score that narrow-band audio reaches")
@@ -315,8 +332,6 @@ func (l *linter) expectation(path string, e Expectation) {
 		l.fail(path+".at_least", "such as 100%", "is zero, and could not fail")
 	case e.Failed != nil && e.Failed.AtMost >= 10_000:
 		l.fail(path+".at_most", "such as 1%", "is everything, and could not fail")
-	case e.Approved != nil && slices.Contains(l.s.Modes, Canary):
-		l.fail(path, "leave canary out of modes", "cannot hold in a canary: it asks nobody at the gate")
 	case e.Approved != nil && e.Approved.People < 1:
 		l.fail(path+".people", "at least 1", "is missing")
 	case e.Told != nil && (e.Told.Channel == "" || e.Told.Kind == ""):

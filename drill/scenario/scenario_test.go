@@ -351,7 +351,11 @@ func TestWhatACanaryMayNot(t *testing.T) {
 		"an instrument": {taking, "{what: {instrument: secondary}, how: struck}", "instrument is not taken away"},
 		"a person":      {taking, "{what: {approver: ben}, how: away}", "approver is not taken away"},
 		"the log":       {taking, "{what: {log: decisions}, how: fail}", "log is not taken away"},
-		"its approval":  {first, first + "  - {approved: {people: 1, within: 1m}}\n", "nobody is asked at the gate"},
+		"its approval":  {first, first + "  - {approved: {people: 1, within: 1m}}\n", "asks nobody at the gate"},
+		"its failover":  {first, first + "  - {told: {channel: siem, kind: failover.applied, within: 1m}}\n", "nobody is told of what happens in its view alone"},
+		"its start":     {first, first + "  - {told: {channel: siem, kind: drill.started, within: 1m}}\n", ""},
+		"its primary":   {first, first + "  - {nothing_to: {party: primary}}\n", "calls of production go on to primary"},
+		"what is held":  {first, first + "  - {nothing_to: {party: forbidden}}\n", ""},
 	} {
 		text := strings.Replace(strings.Replace(plain, c.old, c.to, 1), "modes: [simulation, sandbox, full]", "modes: [simulation, sandbox]", 1)
 		s, probs := Read("a", []byte(text))
@@ -390,6 +394,22 @@ func TestWhoCarriesCallsForHelpIsNotMoved(t *testing.T) {
 		}
 		if err := p.Allows(Sandbox); err != nil {
 			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// In a canary calls of production go on to whoever is permitted, also one that the scenario names and the node knows.
+func TestNothingGoesWhereProductionDoes(t *testing.T) {
+	for party, want := range map[string]string{"zrh": "zrh is permitted: in a canary calls of production go on to it", "iad": ""} {
+		for modes, canary := range map[string]bool{"[sandbox, full]": false, "[canary]": true} {
+			s, probs := Read("a", []byte(strings.NewReplacer("[simulation, sandbox, full]", modes, "expect:\n", "expect:\n  - {nothing_to: {party: "+party+"}}\n").Replace(plain)))
+			if len(probs) > 0 {
+				t.Fatal(probs)
+			}
+			_, probs = s.Bind(world(), "")
+			if got := probs.Error(); canary && want != "" && !strings.Contains(got, want) || (!canary || want == "") && len(probs) > 0 {
+				t.Errorf("%s in %s: %v", party, modes, probs)
+			}
 		}
 	}
 }
