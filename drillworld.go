@@ -28,10 +28,13 @@ func DrillWorld(c *configs.Config, at time.Time) (scenario.World, error) {
 		party := drillParty(snap, p, at)
 		party.Help = slices.ContainsFunc(c.Rules.Emergency, func(e routing.EmergencyRule) bool { return e.Trunk == p.Name })
 		for _, watched := range c.Watched {
-			if watched.Party == p.Name {
-				for _, m := range watched.Members {
-					party.Members = append(party.Members, m.Name)
-				}
+			if watched.Party != p.Name {
+				continue
+			}
+			party.Bare = len(watched.Members) > 0
+			for _, m := range watched.Members {
+				party.Members = append(party.Members, m.Name)
+				party.Bare = party.Bare && m.Transport != "" && m.Transport != "tls"
 			}
 		}
 		if party.Trunk {

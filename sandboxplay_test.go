@@ -120,6 +120,27 @@ func bound(t *testing.T, text string, c *configs.Config) *scenario.Play {
 	return p
 }
 
+// Who is reached by UDP and TCP alone shows no certificate: a drill takes no wrong one away.
+func TestTheWorldKnowsWhoShowsNoCertificate(t *testing.T) {
+	for file, want := range map[string]map[string]bool{"two-groups.yaml": {"carrier": true, "fra": true, "zrh": true}, "genesys-byoc-cloud.yaml": {"carrier": true, "genesys-fra": false}} {
+		w, err := DrillWorld(furnished(t, file), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		for _, p := range w.Parties {
+			if bare, known := want[p.Name]; known {
+				if seen++; p.Bare != bare {
+					t.Errorf("%s of %s: %v", p.Name, file, p.Bare)
+				}
+			}
+		}
+		if seen != len(want) {
+			t.Errorf("%s has %d of %d parties", file, seen, len(want))
+		}
+	}
+}
+
 // Stand-ins for people open the gate where the scenario wants that, each in a role of its own and the data protection officer first; nobody who was taken away does, and
 // without an expectation nobody at all.
 func TestStandInsForPeopleActAsTheScenarioWants(t *testing.T) {

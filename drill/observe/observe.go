@@ -146,18 +146,34 @@ func (o *Observer) changed(e audit.Entry, ev audit.HealthChanged) {
 	if up != wasUp || limps != wasLimping {
 		o.seen.Health = append(o.seen.Health, measure.Health{At: e.Time, Party: party, Up: up, Limps: limps})
 	}
-	if wasUp && !up && ev.To == "down" && !o.touched(party, e.Time) && o.event == "" {
+	if wasUp && !up && ev.To == "down" && !o.takes(party, e.Time) && o.event == "" {
 		o.event = "all targets of " + party + " are down, and nothing of the play touches them"
 	}
+}
+
+// settle is how long after it was given back a party may still go down by the play: probes that were on their way then fail.
+const settle = time.Minute
+
+// takes says whether a party that goes down at a moment does so by the play. One that is back and was up since goes down by itself.
+func (o *Observer) takes(party string, at time.Time) bool {
+	return o.reached(party, at, func(t *scenario.Taken) bool {
+		return t.For == 0 || at.Before(o.start.At.Add(time.Duration(t.At+t.For)+settle))
+	})
 }
 
 // Touches says whether the play has reached for a party by a moment: what is missing of it since then is no incident.
 func (o *Observer) Touches(party string, at time.Time) bool { return o.touched(party, at) }
 
-// touched says whether the play has reached for a party by a moment. What it once took may be down for a while after it was given back.
+// touched says whether the play has reached for a party by a moment. What it once took may be missing something for a while after it was given back.
 func (o *Observer) touched(party string, at time.Time) bool {
-	for _, t := range o.p.Taken {
-		if at.Before(o.start.At.Add(time.Duration(t.At))) {
+	return o.reached(party, at, func(*scenario.Taken) bool { return true })
+}
+
+// reached says whether the play has reached for a party by a moment, with a taking that counts.
+func (o *Observer) reached(party string, at time.Time, counts func(*scenario.Taken) bool) bool {
+	for i := range o.p.Taken {
+		t := &o.p.Taken[i]
+		if at.Before(o.start.At.Add(time.Duration(t.At))) || !counts(t) {
 			continue
 		}
 		switch t.Kind {

@@ -150,6 +150,19 @@ func TestWhatIsNoPartOfThePlay(t *testing.T) {
 	}
 }
 
+// What was given back at 240 s and was up since goes down by itself: that is real, and goes first.
+func TestARealOutageAfterTheGivingBack(t *testing.T) {
+	for s, want := range map[float64]string{70: "", 250: "", 299: "", 301: "all targets of fra are down"} {
+		o := observer(t, "region-loss")
+		for i, ev := range []audit.Event{health(fraA, "down"), health(fraB, "down")} {
+			o.Entry(entry(t, at(s+float64(i)/10), ev))
+		}
+		if got := o.Event(); want == "" && got != "" || !strings.HasPrefix(got, want) {
+			t.Errorf("at %g s: got %q, want %q", s, got, want)
+		}
+	}
+}
+
 func TestTouchesSpeaksOfPartiesAlone(t *testing.T) {
 	o := observer(t, "region-loss")
 	if o.Touches("fra", at(59)) || !o.Touches("fra", at(60)) || !o.Touches("fra", at(400)) || o.Touches("zrh", at(400)) {

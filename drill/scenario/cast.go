@@ -45,6 +45,7 @@ type Party struct {
 	// Instrument is what its country's standing rests on, as the law table names it; "" where the law itself covers it.
 	Instrument string
 	Help       bool // calls for help leave by it
+	Bare       bool // no member of it is reached by TLS: it shows no certificate
 }
 
 // Route is one route of a node.
@@ -293,6 +294,13 @@ func (b *binder) taking(i int, t Taking) {
 		out.Names = b.one(path, "node", name, append([]string{Self}, b.w.Nodes...))
 	case Log, Recorder:
 		out.Names = []string{name}
+	}
+	if bare := func(name string) bool {
+		party, _, _ := strings.Cut(name, "/")
+		p := b.find(party)
+		return p != nil && p.Bare
+	}; t.How == WrongCertificate && len(out.Names) > 0 && !slices.ContainsFunc(out.Names, func(name string) bool { return !bare(name) }) {
+		b.fail(fmt.Sprintf("take[%d].how", i), "take it away by refuse, or name a party that is reached by TLS", "%s shows no certificate: no member of it is reached by TLS", strict.Words(out.Names))
 	}
 	b.p.Taken = append(b.p.Taken, out)
 }

@@ -248,6 +248,22 @@ func TestWhereNothingIsForbiddenNowhereIs(t *testing.T) {
 	}
 }
 
+func TestWhoShowsNoCertificateHasNoWrongOne(t *testing.T) {
+	for what, want := range map[string]string{"group: primary": "fra shows no certificate", "region: primary": "", "group: zrh": ""} {
+		w := world()
+		for i := range w.Parties {
+			w.Parties[i].Bare = w.Parties[i].Name == "fra"
+		}
+		s, probs := Read("a", []byte(strings.Replace(plain, "{group: primary}, how: blackhole", "{"+what+"}, how: wrong_certificate", 1)))
+		if len(probs) > 0 {
+			t.Fatal(probs)
+		}
+		if _, probs = s.Bind(w, ""); want == "" && len(probs) > 0 || !strings.Contains(probs.Error(), want) {
+			t.Errorf("%s: %v", what, probs)
+		}
+	}
+}
+
 func TestGoneAndNextAgree(t *testing.T) {
 	text := strings.Replace(plain, "take:\n", "take:\n  - {what: {trunk: carrier}, how: flapping, every: 7s, at: 10s, for: 40s}\n  - {what: {channel: siem}, how: fail, at: 4m}\n", 1)
 	s, probs := Read("a", []byte(text))
