@@ -60,6 +60,7 @@ func (n *Node) playDrill(ctx context.Context, ask drillAsk, stop <-chan string, 
 		return drillPlayed{}, errDrilling
 	}
 	defer n.playing.Store(false)
+	n.refusals.drill.Store(&ask.ID)
 	caller := &drillCaller{edge: n.edge}
 	w, err := n.watch(ctx, ask, caller)
 	defer w.close()

@@ -49,7 +49,7 @@ type drillWatch struct {
 
 // watch begins to look.
 func (n *Node) watch(ctx context.Context, ask drillAsk, c *drillCaller) (*drillWatch, error) {
-	start := observe.Start{At: time.Now(), First: n.log.Size(), Targets: map[string]string{}}
+	start := observe.Start{ID: ask.ID, At: time.Now(), First: n.log.Size(), Targets: map[string]string{}}
 	if ask.Mode == scenario.Canary {
 		start.View = ask.ID
 	}

@@ -85,6 +85,11 @@ func (f field) Live() []string {
 	return out
 }
 
+// Silenced implements incident.World.
+func (f field) Silenced(party, member string) bool {
+	return !f.n.board.Silent(party, member, false).IsZero()
+}
+
 // incidents is the book of incidents at the door, with pseudonyms in the place of people.
 type incidents struct {
 	*incident.Follower

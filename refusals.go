@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cordonsip/cordon/audit"
@@ -16,6 +17,8 @@ type refusals struct {
 	mu   sync.Mutex
 	seen map[refusalKey]uint64
 	lost uint64 // refusals beyond the bound, counted without their address
+
+	drill atomic.Pointer[string] // the newest one on this node: nobody else asks with its purpose
 }
 
 type refusalKey struct {
@@ -23,6 +26,7 @@ type refusalKey struct {
 	plane  sovereign.Plane
 	addr   netip.Addr
 	ground sovereign.Ground
+	drill  string
 }
 
 const (
@@ -36,7 +40,10 @@ func newRefusals(n *Node) *refusals {
 
 // add is called by the fence for each refusal, from any goroutine.
 func (r *refusals) add(a sovereign.Ask, ru sovereign.Ruling) {
-	k := refusalKey{a.Party, a.Plane, a.Addr.Addr(), ru.Ground}
+	k := refusalKey{a.Party, a.Plane, a.Addr.Addr(), ru.Ground, ""}
+	if id := r.drill.Load(); id != nil && a.Purpose == sovereign.Drill {
+		k.drill = *id
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.seen[k]; !ok && len(r.seen) >= refusalsKept {
@@ -67,7 +74,7 @@ func (r *refusals) flush(ctx context.Context) {
 	r.seen, r.lost = map[refusalKey]uint64{}, 0
 	r.mu.Unlock()
 	for k, count := range seen {
-		r.append(ctx, audit.FenceRefused{Party: k.party, Plane: k.plane.String(), Addr: k.addr.String(), Ground: string(k.ground), Count: count})
+		r.append(ctx, audit.FenceRefused{Party: k.party, Plane: k.plane.String(), Addr: k.addr.String(), Ground: string(k.ground), Count: count, Drill: k.drill})
 	}
 	if lost > 0 {
 		r.append(ctx, audit.FenceRefused{Addr: "(more addresses than are kept)", Count: lost})

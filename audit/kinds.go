@@ -196,6 +196,7 @@ type FenceRefused struct {
 	Addr   string `json:"addr"`
 	Ground string `json:"ground"`
 	Count  uint64 `json:"count"`
+	Drill  string `json:"drill,omitempty"` // the drill that asked, on purpose, so that it is shown refused; production asked for nothing
 }
 
 // MediaMoved says that a far end of a call's media changed.
@@ -215,6 +216,10 @@ type MediaSilent struct {
 	ForMS   float64   `json:"for_ms"`         // it is so already; of a side that is alive again, it was in trouble
 	Held    bool      `json:"held,omitempty"` // alive because the call is on hold, and nothing is expected of it
 	Ends    bool      `json:"ends,omitempty"` // the call is ended for it
+	// Drill is what a drill did to the leg when it fell silent, such as "blackhole": it did not fall silent by itself. Absent where the silence is older, or the drill leaves the
+	// leg alone; of a side that is alive again, what it was.
+	Drill  string `json:"drill,omitempty"`
+	Member string `json:"member,omitempty"` // of the party, where Drill is there
 }
 
 // MediaUnkeyed says that no keys could be made with one side of a call (DTLS-SRTP).

@@ -68,6 +68,8 @@ type World interface {
 	Targets() []Target
 	Party(name string) (Party, bool)
 	Live() []string // references of live calls that are no drill and no test
+	// Silenced says whether a drill lets nothing cross to a member of a party now; member "": to the party.
+	Silenced(party, member string) bool
 }
 
 // memory is what the rules remember of the entries that they saw.
@@ -91,6 +93,16 @@ type spell struct {
 	At  time.Time `json:"at"`
 	Seq uint64    `json:"seq"`
 	End time.Time `json:"end,omitzero"`
+	Leg string    `json:"leg,omitempty"` // whose media is dead
+	// Drilled is set while a drill, and nothing else, explains it.
+	Drilled *byDrill `json:"drilled,omitempty"`
+}
+
+// byDrill is a leg that a drill silences, and since when it does not any more, as far as anybody looked.
+type byDrill struct {
+	Party  string    `json:"party"`
+	Member string    `json:"member,omitempty"`
+	Back   time.Time `json:"back,omitzero"`
 }
 
 // hit is something that was over when it was known.
@@ -102,9 +114,10 @@ type hit struct {
 }
 
 const (
-	keptHits  = 512         // that wait for an incident; behind that the newest stands for all
-	keptDead  = 4096        // calls whose media died, before those that ended are forgotten
-	keptSpell = time.Minute // how long a call that ended for its dead media still counts
+	keptHits  = 512              // that wait for an incident; behind that the newest stands for all
+	keptDead  = 4096             // calls whose media died, before those that ended are forgotten
+	keptSpell = time.Minute      // how long a call that ended for its dead media still counts
+	drillOver = 10 * time.Second // how long after a drill gave a leg back its silence may still be the drill's
 	lateGlass = 24 * time.Hour
 	oldHit    = 24 * time.Hour // what nobody made an incident of by then is history: a log that is read for the first time opens nothing for it
 )
@@ -205,18 +218,47 @@ func seeMedia(m *memory, e audit.Entry) error {
 	if err := json.Unmarshal(e.Body, &ev); err != nil {
 		return err
 	}
-	_, dead := m.Dead[ev.CallRef]
+	was, dead := m.Dead[ev.CallRef]
 	switch {
-	case ev.State == "dead" && !dead:
-		if len(m.Dead) >= keptDead {
-			maps.DeleteFunc(m.Dead, func(_ string, d spell) bool { return !d.End.IsZero() })
+	case ev.State == "dead" && ev.Drill != "":
+		if !dead {
+			m.dies(ev.CallRef, spell{At: e.Time, Seq: e.Seq, Leg: ev.Leg, Drilled: &byDrill{Party: ev.Party, Member: ev.Member}})
 		}
-		m.Dead[ev.CallRef] = spell{At: e.Time, Seq: e.Seq}
+	case ev.State == "dead" && (!dead || was.Drilled != nil): // what no drill explains counts, whatever one does to the other leg
+		m.dies(ev.CallRef, spell{At: e.Time, Seq: e.Seq, Leg: ev.Leg})
 		m.LastDead = e.Time
-	case ev.State == "alive":
+	case ev.State == "alive" && (was.Leg == ev.Leg || was.Leg == "" || ev.Leg == ""):
 		delete(m.Dead, ev.CallRef)
 	}
 	return nil
+}
+
+// dies remembers a call whose media is dead.
+func (m *memory) dies(ref string, s spell) {
+	if len(m.Dead) >= keptDead {
+		maps.DeleteFunc(m.Dead, func(_ string, d spell) bool { return !d.End.IsZero() })
+	}
+	m.Dead[ref] = s
+}
+
+// excused says whether a drill alone explains what died, and counts it from when it does not any more: what was given back and is dead all the same is real.
+func (m *memory) excused(ref string, d *spell, w World, now time.Time) bool {
+	x := d.Drilled
+	switch {
+	case x == nil:
+		return false
+	case w.Silenced(x.Party, x.Member):
+		x.Back = time.Time{}
+		return true
+	case x.Back.IsZero():
+		x.Back = now
+	}
+	if now.Sub(x.Back) < drillOver {
+		return true
+	}
+	d.At, d.Drilled = x.Back, nil
+	m.Dead[ref], m.LastDead = *d, d.At
+	return false
 }
 
 // seeGap takes what was not planned: the log of a node that was restarted in order misses calls, and no supervision.
@@ -254,7 +296,7 @@ func seeReceipt(m *memory, e audit.Entry) error {
 	}
 	real := unplanned(r.Purpose)
 	if s, ok := m.Dead[r.CallRef]; ok {
-		if s.End = e.Time; real && r.Drill == "" {
+		if s.End = e.Time; real && r.Drill == "" && s.Drilled == nil {
 			m.Dead[r.CallRef] = s
 		} else {
 			delete(m.Dead, r.CallRef)
@@ -367,6 +409,9 @@ func findMedia(m *memory, w World, s Setting, now time.Time) []finding {
 		return !up[ref] && now.Sub(later(d.At, d.End)) > keptSpell
 	})
 	for ref, d := range m.Dead {
+		if m.excused(ref, &d, w, now) {
+			continue
+		}
 		if up[ref] || !d.End.IsZero() {
 			dead = append(dead, d)
 		}

@@ -3,6 +3,7 @@ package incident
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,6 +106,79 @@ func TestRules(t *testing.T) {
 				s.world.mu.Unlock()
 				pass(80 * time.Second)
 				s.wants(c.want...)
+			})
+		})
+	}
+}
+
+// deadOf is the death of a call's leg that a drill explains.
+func deadOf(ref, leg, party string) audit.Event {
+	return audit.MediaSilent{CallRef: ref, State: "dead", Was: "silent", Leg: leg, Party: party, Member: "a", Drill: "blackhole"}
+}
+
+// deaths are those of some calls.
+func deaths(n int, of func(ref string) audit.Event) (out []audit.Event) {
+	for _, ref := range calls(n) {
+		out = append(out, of(ref))
+	}
+	return out
+}
+
+// What a drill silences it leaves to the drill, for as long as the drill silences it, and nothing else.
+func TestMediaThatADrillTookIsNoIncident(t *testing.T) {
+	fra := func(ref string) audit.Event { return deadOf(ref, "b", "fra") }
+	alive := func(leg string) func(ref string) audit.Event {
+		return func(ref string) audit.Event {
+			return audit.MediaSilent{CallRef: ref, Leg: leg, State: "alive", Was: "dead"}
+		}
+	}
+	real := func(ref string) audit.Event {
+		return audit.MediaSilent{CallRef: ref, Leg: "a", Party: "carrier", State: "dead", Was: "silent"}
+	}
+	for name, c := range map[string]struct {
+		first []audit.Event
+		gone  time.Duration // how long the drill silences fra
+		then  []audit.Event // when it gave it back
+		opens time.Duration // the earliest moment of it; 0: nothing is opened
+	}{
+		"while it takes fra away":             {deaths(3, fra), time.Hour, nil, 0},
+		"and they live again":                 {deaths(3, fra), time.Minute, deaths(3, alive("b")), 0},
+		"and stay dead when it is back":       {deaths(3, fra), time.Minute, nil, 70 * time.Second},
+		"and nobody takes fra away":           {deaths(3, fra), 0, nil, 10 * time.Second},
+		"beside what no drill explains":       {slices.Concat(deaths(2, fra), deaths(5, real)[2:]), time.Hour, nil, 10 * time.Second},
+		"the other leg of each is dead, too":  {slices.Concat(deaths(3, fra), deaths(3, real)), time.Hour, nil, 10 * time.Second},
+		"the other leg was dead before":       {slices.Concat(deaths(3, real), deaths(3, fra)), time.Hour, nil, 10 * time.Second},
+		"and the other leg is dead for good":  {slices.Concat(deaths(3, fra), deaths(3, real), deaths(3, alive("b"))), time.Hour, nil, 10 * time.Second},
+		"one of ten is real, below the share": {slices.Concat(deaths(3, fra), deaths(4, real)[3:]), time.Hour, nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, Rulebook{})
+				defer s.stop()
+				s.world.live = calls(10)
+				pass(time.Second)
+				taken := func(is bool) {
+					s.world.mu.Lock()
+					defer s.world.mu.Unlock()
+					s.world.gone = map[string]bool{"fra/a": is}
+				}
+				taken(c.gone > 0)
+				s.append(c.first...)
+				begin := time.Now()
+				time.AfterFunc(c.gone, func() {
+					taken(false)
+					s.append(c.then...)
+				})
+				opened := time.Duration(0)
+				for time.Since(begin) < 3*time.Minute && opened == 0 {
+					pass(time.Second)
+					if len(s.written()) > 0 {
+						opened = time.Since(begin)
+					}
+				}
+				if opened < c.opens || opened > c.opens+20*time.Second || (opened == 0) != (c.opens == 0) {
+					t.Errorf("opened after %s, want %s", opened, c.opens)
+				}
 			})
 		})
 	}

@@ -20,6 +20,7 @@ type frankfurt struct {
 	mu      sync.Mutex
 	targets []Target
 	live    []string
+	gone    map[string]bool // party/member that a drill silences
 }
 
 func newWorld() *frankfurt {
@@ -36,6 +37,12 @@ func (w *frankfurt) Live() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.live)
+}
+
+func (w *frankfurt) Silenced(party, member string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.gone[party+"/"+member]
 }
 
 func (w *frankfurt) Party(name string) (Party, bool) {

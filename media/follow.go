@@ -26,8 +26,9 @@ type Liveness struct {
 
 // The words of Liveness.State that somebody acts on.
 const (
-	StateAlive = "alive"
-	StateDead  = "dead"
+	StateAlive   = "alive"
+	StateDead    = "dead"
+	StateUnheard = "unheard"
 )
 
 // Quality is how one side sounded, in windows of five seconds, and whether it flowed.

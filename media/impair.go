@@ -91,13 +91,11 @@ func (l *leg) begins() {
 	}
 }
 
-// taken is what an effect means for packets. Who answers 503 to what is new, or shows a wrong certificate, goes on with the media of its calls.
+// taken is what an effect means for packets.
 func taken(e impair.Effect) plane.Impair {
 	n := plane.Impair{Loss: e.Loss, Delay: e.Delay}
-	switch e.Kind {
-	case impair.Blackhole, impair.Refuse, impair.Fail:
+	if e.Silences() {
 		n.Loss = 1
-	case impair.None, impair.Unavailable, impair.WrongCertificate:
 	}
 	return n
 }

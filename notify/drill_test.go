@@ -32,6 +32,11 @@ func TestADrillIsToldAsOne(t *testing.T) {
 			t.Errorf("%s: %s", kind, impact(n))
 		}
 	}
+	asked := `{"party":"iad","plane":"signalling","ground":"no_adequacy","count":1`
+	real, _ := noticeOf(entry(audit.KindFenceRefused, asked+"}"))
+	if n, ok := noticeOf(entry(audit.KindFenceRefused, asked+mark)); !ok || SeverityOf(n) != Plain || SeverityOf(real) != Failing {
+		t.Errorf("a refusal that a drill asked for is %s, one of production %s", SeverityOf(n), SeverityOf(real))
+	}
 	if (Notice{Kind: "drill.ended", Data: map[string]any{"drill": "d1"}}).drilled() {
 		t.Error("what is about the drill itself is taken for its view")
 	}

@@ -66,7 +66,7 @@ var fields = map[audit.Kind]struct {
 	audit.KindApprovalNotified:  {"ticket", []string{"ticket", "channel", "failure"}},
 	audit.KindNoticeUndelivered: {"channel", []string{"channel", "about", "entry", "last", "count", "fenced"}},
 	audit.KindIngressRefused:    {"trunk", []string{"trunk", "ground", "count"}},
-	audit.KindFenceRefused:      {"party", []string{"party", "plane", "ground", "count"}},
+	audit.KindFenceRefused:      {"party", []string{"party", "plane", "ground", "count", "drill"}},
 	audit.KindMediaRestarted:    {"", []string{"gap_ms", "legs"}},
 	audit.KindCertExpiring:      {"subject", []string{"fingerprint", "role", "uses", "subject", "issuer", "names", "not_after", "threshold_days", "days_left"}},
 	audit.KindCertReplaced:      {"use", []string{"use", "cause", "before", "after", "not_after"}},
@@ -191,10 +191,10 @@ func lookUp(body map[string]any, path string) (any, bool) {
 	}
 }
 
-// drilled says whether n tells of health or of a route as the view of a canary drill alone has it: nothing in production changed.
+// drilled says whether n tells of health or of a route as the view of a canary drill alone has it, or of what a drill asked for to see it refused: nothing in production changed.
 func (n Notice) drilled() bool {
 	id, _ := n.Data["drill"].(string)
-	return id != "" && (n.Kind == audit.KindHealthChanged || strings.HasPrefix(string(n.Kind), "failover."))
+	return id != "" && (n.Kind == audit.KindHealthChanged || n.Kind == audit.KindFenceRefused || strings.HasPrefix(string(n.Kind), "failover."))
 }
 
 // asks says whether n asks people to decide on a ticket.

@@ -42,6 +42,15 @@ func (c *call) heardOf(m media.Liveness) {
 	ev := audit.MediaSilent{
 		CallRef: *ref, T: m.At, Leg: sideName(m.Side), Party: l.party.Name, State: m.State, Was: m.Was, ForMS: ms(m.For), Held: m.Held, Ends: ends,
 	}
+	if m.State != media.StateAlive {
+		l.drilled = c.drilledSilence(l, m)
+	}
+	if ev.Drill = l.drilled; ev.Drill != "" {
+		ev.Member = memberOf(l.target)
+	}
+	if m.State == media.StateAlive {
+		l.drilled = ""
+	}
 	e, session := c.sh.e, c.session()
 	e.off(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.base), finality)
@@ -53,6 +62,23 @@ func (c *call) heardOf(m media.Liveness) {
 			c.sh.loop.Post(func() { c.buried(l) })
 		}
 	})
+}
+
+// drilledSilence is what a drill does if that is why a leg is silent, or dead. A leg that goes unheard gets nothing from the other side, which may be the one that is taken away.
+func (c *call) drilledSilence(l *leg, m media.Liveness) string {
+	began := m.At.Add(-m.For)
+	what := l.silenced(began)
+	if what != "" || m.State != media.StateUnheard {
+		return what
+	}
+	other := c.a
+	if l == c.a {
+		other = c.b
+	}
+	if other == nil {
+		return ""
+	}
+	return other.silenced(began)
 }
 
 // buried ends a call whose leg is dead, unless that leg came back meanwhile, or left the call by a transfer.

@@ -20,6 +20,8 @@ type Impairments interface {
 	Any() bool
 	// Target is what is met on the way to a member of a party, and from it; member "" is the party that called us. own says that who asks belongs to the drill.
 	Target(party, member string, own bool) impair.Effect
+	// Silent is since when what Target gives lets nothing cross; the zero time: something crosses.
+	Silent(party, member string, own bool) time.Time
 }
 
 // meets is what is met toward a target, as healthcheck.Target.ID names it; "" for who calls us.
@@ -81,6 +83,22 @@ func (t *attempt) noteDrill() {
 			a.Drill = e.String()
 		}
 	}
+}
+
+// unclear is how much earlier than a drill took its far end away a leg may seem to have fallen silent: who says nothing sends a packet now and then.
+const unclear = time.Second
+
+// silenced is what a drill does to the leg if it explains a silence that began at a moment; "": it does not. A silence that is older is none of a drill's.
+func (l *leg) silenced(began time.Time) string {
+	i := l.c.sh.e.c.Impaired
+	if i == nil || !i.Any() || l.c.emergency() {
+		return ""
+	}
+	since := i.Silent(l.party.Name, memberOf(l.target), l.own())
+	if since.IsZero() || began.Before(since.Add(-unclear)) {
+		return ""
+	}
+	return l.Meets().String()
 }
 
 // alone says that a drill takes away from its own calls what others have: what this call met on that leg says nothing of the target. Calls that are planned in a drill's

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cordonsip/cordon/audit"
 	"github.com/cordonsip/cordon/drill/board"
 	"github.com/cordonsip/cordon/drill/scenario"
 	"github.com/cordonsip/cordon/internal/strict"
@@ -412,6 +413,52 @@ func BenchmarkMeetsNothing(b *testing.B) {
 					b.Fatal("something is met")
 				}
 			}
+		})
+	}
+}
+
+// A silence is a drill's where it began with what the drill takes of that very leg, and while it does; any other one is not.
+func TestASilenceOfADrillIsMarked(t *testing.T) {
+	for name, c := range map[string]struct {
+		party string
+		how   scenario.How
+		at    time.Duration // after the call was answered, and nothing ever comes from either side
+		lasts time.Duration
+		want  []string
+	}{
+		"no drill":                    {"", "", 0, 0, []string{"a carrier dead", "a carrier silent", "b fra dead", "b fra silent"}},
+		"from the beginning":          {"fra", scenario.Blackhole, 0, time.Hour, []string{"a carrier dead", "a carrier silent", "b fra dead: blackhole", "b fra silent: blackhole"}},
+		"the other leg":               {"carrier", scenario.Refuse, 0, time.Hour, []string{"a carrier dead: refuse", "a carrier silent: refuse", "b fra dead", "b fra silent"}},
+		"nobody of the call":          {"zrh", scenario.Blackhole, 0, time.Hour, []string{"a carrier dead", "a carrier silent", "b fra dead", "b fra silent"}},
+		"the silence is older":        {"fra", scenario.Blackhole, 3 * time.Second, time.Hour, []string{"a carrier dead", "a carrier silent", "b fra dead", "b fra silent"}},
+		"given back before it died":   {"fra", scenario.Blackhole, 0, 15 * time.Second, []string{"a carrier dead", "a carrier silent", "b fra dead", "b fra silent: blackhole"}},
+		"what does not touch packets": {"fra", scenario.Unavailable, 0, time.Hour, []string{"a carrier dead", "a carrier silent", "b fra dead", "b fra silent"}},
+		"what delays them":            {"fra", scenario.Slow, 0, time.Hour, []string{"a carrier dead", "a carrier silent", "b fra dead", "b fra silent"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			drilled(t, func(w *world, b *board.Board) {
+				ok, _ := w.up("silence")
+				if c.party != "" {
+					time.Sleep(c.at)
+					gone(b, board.All, c.how, c.party)
+					time.AfterFunc(c.lasts, func() { back(b) })
+				}
+				time.Sleep(time.Minute)
+				var got []string
+				for _, e := range entries[audit.MediaSilent](w, audit.KindMediaSilent) {
+					word := e.Leg + " " + e.Party + " " + e.State
+					if e.Drill != "" {
+						word += ": " + e.Drill
+					}
+					got = append(got, word)
+				}
+				if slices.Sort(got); !slices.Equal(got, c.want) {
+					t.Errorf("%q, want %q", got, c.want)
+				}
+				back(b)
+				w.end(ok, 2)
+				w.receipt()
+			})
 		})
 	}
 }

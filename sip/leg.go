@@ -56,11 +56,12 @@ type leg struct {
 	update  bool // the peer allows UPDATE
 	informs bool // and INFO
 	ended   bool
-	dead    bool  // its media is
-	struck  bool  // its place was closed while the call was up, and the call noted it
-	guest   bool  // its Call-ID belongs to another loop
-	accepts bool  // it came out of the last run, and its connection was the far end's
-	torn    *torn // what was under way when the last run ended; nil: nothing
+	dead    bool   // its media is
+	drilled string // what a drill did to it when its media fell silent, or was told to be; "": nothing
+	struck  bool   // its place was closed while the call was up, and the call noted it
+	guest   bool   // its Call-ID belongs to another loop
+	accepts bool   // it came out of the last run, and its connection was the far end's
+	torn    *torn  // what was under way when the last run ended; nil: nothing
 	timing  sessionTimer
 	rtt     time.Duration // from the INVITE to the first response: bounds how far the far end can be
 	seen    *transport.PeerIdentity

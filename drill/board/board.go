@@ -31,6 +31,7 @@ type view struct {
 	scope    Scope
 	taken    []scenario.Taken
 	targets  map[string]impair.Effect // party, or party/member
+	silent   map[string]time.Time     // of these, since when nothing crosses at all
 	names    map[string]naming        // party, or everyName
 	channels map[string]impair.Effect
 	away     []scenario.Taken
@@ -52,11 +53,28 @@ func (b *Board) Set(gone []scenario.Taken, until time.Time, s Scope) {
 		b.now.Store(nil)
 		return
 	}
-	v := &view{until: until, scope: s, taken: gone, targets: map[string]impair.Effect{}, names: map[string]naming{}, channels: map[string]impair.Effect{}}
+	v := &view{until: until, scope: s, taken: gone, targets: map[string]impair.Effect{}, silent: map[string]time.Time{}, names: map[string]naming{}, channels: map[string]impair.Effect{}}
 	for _, t := range gone {
 		v.take(t)
 	}
+	v.renews(b.live())
 	b.now.Store(v)
+}
+
+// renews begins the silences that the lease before did not have.
+func (v *view) renews(was *view) {
+	for name, e := range v.targets {
+		if !e.Silences() {
+			continue
+		}
+		v.silent[name] = time.Now()
+		if was == nil {
+			continue
+		}
+		if since, so := was.silent[name]; so {
+			v.silent[name] = since
+		}
+	}
 }
 
 func (v *view) take(t scenario.Taken) {
@@ -157,6 +175,22 @@ func (b *Board) target(party, member string, own bool) impair.Effect {
 		e = e.And(v.targets[party+"/"+member])
 	}
 	return e
+}
+
+// Silent says since when nothing crosses to a target or from it; the zero time: something does. The rest is as with Target.
+func (b *Board) Silent(party, member string, own bool) (since time.Time) {
+	if !b.Any() || !b.target(party, member, own).Silences() {
+		return time.Time{}
+	}
+	v := b.live()
+	if v == nil {
+		return time.Time{}
+	}
+	since = v.silent[party]
+	if at, so := v.silent[party+"/"+member]; so && (since.IsZero() || at.Before(since)) {
+		since = at
+	}
+	return since
 }
 
 // Names is what a question for the names of a party meets. moved is the party whose addresses come back instead; "": its own.

@@ -204,3 +204,47 @@ func BenchmarkTargetWhileNothingIsGone(b *testing.B) {
 		}
 	}
 }
+
+// A silence begins with the first lease that lets nothing cross, goes on over those that renew it, and is over with one that does not.
+func TestSinceWhenNothingCrosses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var b board.Board
+		gone := func(list ...scenario.Taken) { b.Set(list, time.Now().Add(3*time.Second), board.All) }
+		group, member := taken(scenario.Group, scenario.Blackhole, "fra"), taken(scenario.Target, scenario.Refuse, "fra/m1")
+		for _, c := range []struct {
+			name string
+			set  []scenario.Taken
+			want time.Duration // of fra/m1 since the start; below zero: something crosses
+		}{
+			{"taken", []scenario.Taken{group}, 0},
+			{"renewed", []scenario.Taken{group}, 0},
+			{"a member of it, too", []scenario.Taken{group, member}, 0},
+			{"the member alone", []scenario.Taken{member}, 2 * time.Second},
+			{"slow alone", []scenario.Taken{slow(scenario.Group, time.Second, "fra")}, -1},
+			{"taken again", []scenario.Taken{group}, 5 * time.Second},
+			{"another party", []scenario.Taken{taken(scenario.Group, scenario.Blackhole, "zrh")}, -1},
+			{"given back", nil, -1},
+		} {
+			gone(c.set...)
+			since := b.Silent("fra", "m1", false)
+			if c.want < 0 != since.IsZero() || c.want >= 0 && since.Sub(start) != c.want {
+				t.Errorf("%s: since %s, want %s", c.name, since.Sub(start), c.want)
+			}
+			time.Sleep(time.Second)
+		}
+		gone(group)
+		time.Sleep(4 * time.Second)
+		if since := b.Silent("fra", "", false); !since.IsZero() {
+			t.Errorf("the lease is over, and fra is silent since %s", since)
+		}
+		gone(group)
+		if since := b.Silent("fra", "", false); !since.Equal(time.Now()) {
+			t.Errorf("a lease that was over is gone on with: since %s", since)
+		}
+		b.Set([]scenario.Taken{group}, time.Now().Add(time.Second), board.Own)
+		if !b.Silent("fra", "", false).IsZero() || b.Silent("fra", "", true).IsZero() || !(*board.Board)(nil).Silent("fra", "", true).IsZero() {
+			t.Error("whose silence it is")
+		}
+	})
+}

@@ -24,6 +24,7 @@ const minCalls = 10
 
 // Start is how the node was when the play began.
 type Start struct {
+	ID      string // of the drill
 	At      time.Time
 	First   uint64            // entry of the play: what stands in front of it is the time before, whatever a clock said that somebody set
 	Targets map[string]string // health by target, as party/member/transport/address, in the words of the log
@@ -126,7 +127,7 @@ func (o *Observer) note(e audit.Entry, ev audit.Event) {
 			o.seen.Moves = append(o.seen.Moves, measure.Move{At: e.Time, What: map[bool]string{true: "failback", false: "applied"}[ev.Back], Party: ev.To})
 		}
 	case audit.FenceRefused:
-		if ev.Party != "" {
+		if ev.Party != "" && ev.Drill == o.start.ID { // what production asked for shows nothing of the play
 			o.refused(e.Time, e, ev.Party)
 		}
 	case audit.Gap:

@@ -41,7 +41,7 @@ func observerOf(t *testing.T, name, view string) *Observer {
 	if len(probs) > 0 {
 		t.Fatal(probs)
 	}
-	return New(p, Start{At: start, First: first, View: view, Targets: map[string]string{"fra/a/udp/10.10.0.10:5060": "up", "fra/b/udp/10.10.0.11:5060": "up", "zrh/a/udp/10.20.0.10:5060": "up"}})
+	return New(p, Start{ID: "d1", At: start, First: first, View: view, Targets: map[string]string{"fra/a/udp/10.10.0.10:5060": "up", "fra/b/udp/10.10.0.11:5060": "up", "zrh/a/udp/10.20.0.10:5060": "up"}})
 }
 
 // first is the entry with which the play begins.
@@ -194,7 +194,9 @@ func TestWhatWasRefusedIsOnRecord(t *testing.T) {
 	o.Entry(entry(t, at(-2), receipt("drill", 200, 4.3, held)))
 	o.Entry(entry(t, at(3), receipt("drill", 200, 4.3, contacted)))
 	o.Entry(entry(t, at(4), receipt("production", 200, 4.3, held)))
-	o.Entry(entry(t, at(5), audit.FenceRefused{Party: "nowhere"}))
+	o.Entry(entry(t, at(5), audit.FenceRefused{Party: "nowhere", Drill: "d1"}))
+	o.Entry(entry(t, at(5), audit.FenceRefused{Party: "nowhere"}))              // production asked for it
+	o.Entry(entry(t, at(5), audit.FenceRefused{Party: "nowhere", Drill: "d0"})) // another drill did
 	o.Entry(entry(t, at(6), audit.Failover{What: audit.KindFailoverHeld, Route: "line", To: "iad"}))
 	o.Entry(entry(t, at(7), audit.Failover{What: audit.KindFailoverHeld, Route: "another", To: "iad"}))
 	o.Entry(entry(t, at(8), audit.Failover{What: audit.KindFailoverApplied, Route: "line", To: "zrh"}))

@@ -48,6 +48,16 @@ func (e Effect) And(o Effect) Effect {
 	return Effect{max(e.Kind, o.Kind), max(e.Delay, o.Delay), e.Loss + o.Loss - e.Loss*o.Loss}
 }
 
+// Silences says whether no packet crosses at all. Who answers 503 to what is new, or shows a wrong certificate, goes on with the media of its calls.
+func (e Effect) Silences() bool {
+	switch e.Kind {
+	case Blackhole, Refuse, Fail:
+		return true
+	case None, Unavailable, WrongCertificate:
+	}
+	return e.Loss >= 1
+}
+
 // Drops says whether a single message or packet does not arrive; dice is thrown for it, from 0 to less than 1.
 func (e Effect) Drops(dice float64) bool { return e.Kind == Blackhole || dice < e.Loss }
 
