@@ -239,18 +239,19 @@ func (n *Node) Run(ctx context.Context, drain time.Duration) error {
 	case err = <-n.failed:
 		n.why = err.Error()
 	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain+10*time.Second)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), quitWithin+drain+10*time.Second)
 	defer cancel()
 	return errors.Join(err, n.stop(stopping, drain, context.Cause(ctx)))
 }
 
-// Stop refuses new calls, waits for live ones for at most drain, or where they outlive us for what is under way in them, ends the rooms last-in-first-out, writes the
-// last entry and closes everything.
+// Stop ends the drill that runs and has everything given back, refuses new calls, waits for live ones for at most drain, or where they outlive us for what is under way in
+// them, ends the rooms last-in-first-out, writes the last entry and closes everything.
 func (n *Node) Stop(ctx context.Context, drain time.Duration) error { return n.stop(ctx, drain, nil) }
 
 func (n *Node) stop(ctx context.Context, drain time.Duration, why error) error {
 	var err error
 	n.stopped.Do(func() {
+		n.drills.quit(ctx)
 		left := n.drain(ctx, drain, why)
 		for i := len(n.stages) - 1; i >= 0; i-- {
 			err = errors.Join(err, n.stages[i].end())

@@ -50,7 +50,8 @@ type drillKeeper struct {
 	saved time.Time
 	looks time.Time // when the traffic was looked at
 
-	run atomic.Pointer[drillRun] // nil: none. Who stops it asks no lock that somebody holds who waits for the log
+	run   atomic.Pointer[drillRun] // nil: none. Who stops it asks no lock that somebody holds who waits for the log
+	quits atomic.Bool              // the node stops: none begins
 }
 
 // drillPlayer plays one, and returns when everything is as before or the scenario's time for that is over. An error says that nothing was begun.
@@ -66,6 +67,7 @@ type drillsKept struct {
 type drillRun struct {
 	id   string
 	stop chan string
+	end  context.CancelFunc // the node stops
 	done chan struct{}
 
 	mu sync.Mutex
@@ -148,7 +150,7 @@ func (k *drillKeeper) turn(ctx context.Context) time.Duration {
 	}
 	next := drillsLook
 	for _, d := range k.kept.Book.Pending() {
-		if err != nil {
+		if err != nil || k.quits.Load() {
 			break
 		}
 		var wait time.Duration
@@ -297,8 +299,11 @@ func (k *drillKeeper) begin(ctx context.Context, d *register.Drill, p *prepared,
 	if err := k.write(ctx, ev); err != nil {
 		return err
 	}
-	run := &drillRun{id: d.ID(), stop: make(chan string, 1), done: make(chan struct{})}
-	k.run.Store(run)
+	ctx, end := context.WithCancel(ctx)
+	run := &drillRun{id: d.ID(), stop: make(chan string, 1), end: end, done: make(chan struct{})}
+	if k.run.Store(run); k.quits.Load() { // it came in between
+		end()
+	}
 	k.node.logger.Info("a drill begins", "drill", d.ID(), "scenario", p.play.Name, "mode", p.mode)
 	go k.perform(ctx, k.plays[p.mode], run, d, ask)
 	return nil
@@ -321,6 +326,7 @@ func (k *drillKeeper) text(ctx context.Context, p *prepared) error {
 // perform plays, and writes what came of it.
 func (k *drillKeeper) perform(ctx context.Context, play drillPlayer, run *drillRun, d *register.Drill, ask drillAsk) {
 	defer close(run.done)
+	defer run.end()
 	start := time.Now()
 	steps, written := make(chan drill.Step, drillSteps), make(chan struct{})
 	kept := context.WithoutCancel(ctx)
@@ -347,9 +353,39 @@ func (k *drillKeeper) perform(ctx context.Context, play drillPlayer, run *drillR
 	run.mu.Lock()
 	ev.Stopped = k.node.pseudonym(run.by)
 	run.mu.Unlock()
-	k.over(ctx, ev)
+	if ctx.Err() != nil && played.Outcome == drill.NotRestored {
+		k.node.logger.Warn("this node stops before everything is as before a drill; its next start puts it back", "drill", ev.Drill, "what", ev.Cause)
+	} else {
+		k.over(ctx, ev)
+	}
 	k.run.Store(nil)
 	k.poke()
+}
+
+// quitWithin bounds how long the drill that runs keeps a node from stopping.
+const quitWithin = drill.Hurry + 2*time.Second
+
+// quit ends the drill that runs, has everything given back, and lets none begin any more. It comes before the calls of the node are drained or ended: whoever is owed a BYE
+// gets it only on a way that is there.
+func (k *drillKeeper) quit(ctx context.Context) {
+	k.quits.Store(true)
+	run := k.run.Load()
+	if run == nil {
+		return
+	}
+	run.end()
+	late := time.NewTimer(quitWithin)
+	defer late.Stop()
+	select {
+	case <-run.done:
+		return
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	k.node.logger.Warn("a drill does not end while this node stops; what it took is given back without it", "drill", run.id)
+	if err := (&drillHands{n: k.node, mode: scenario.Full}).Take(ctx, nil, time.Now()); err != nil {
+		k.node.logger.Warn("packets may meet what a drill took until its lease ends", "drill", run.id, "error", err)
+	}
 }
 
 // over writes the end of a drill. What the log cannot take is tried until it does, or until this node ends: the next run then finds a drill without an end.

@@ -46,11 +46,13 @@ type Pulse struct {
 	Event    string  // something real that happened and is no part of the play: it goes first. "": nothing
 }
 
-// Lease is how long a taking lasts that nobody renews, and the beat at which production is looked at. A play in which nobody looked for as long as a lease is over: what it took
-// came back meanwhile, and who stops it must not wait for what hangs.
+// Lease is how long a taking lasts that nobody renews, Beat that at which production is looked at, and Hurry what is left for everything to be as before once the node
+// stops, whatever the scenario gives: what is given back is so at once, and where routes go the next start sees to. A play in which nobody looked for as long as a lease is over:
+// what it took came back meanwhile, and who stops it must not wait for what hangs.
 const (
 	Lease = 3 * time.Second
 	Beat  = time.Second
+	Hurry = 3 * time.Second
 )
 
 // Outcome of a play.
@@ -110,7 +112,7 @@ func (r *Run) Do(ctx context.Context) Result {
 	var callers sync.WaitGroup
 	cause := r.play(ctx, &callers)
 	end := time.Now()
-	res := r.restore(context.WithoutCancel(ctx), end)
+	res := r.restore(ctx, end)
 	cancel() // calls that are still up end now
 	callers.Wait()
 	return r.result(end, res, cause)
@@ -305,12 +307,21 @@ type restoring struct {
 	why  string    // what is not
 }
 
-// restore gives everything back and waits until it is as before. It goes on trying for the scenario's time from the order to end on, whatever fails.
-func (r *Run) restore(ctx context.Context, order time.Time) restoring {
+// restore gives everything back and waits until it is as before. It goes on trying for the scenario's time from the order to end on, or for Hurry once stop ends, whatever
+// fails.
+func (r *Run) restore(stop context.Context, order time.Time) restoring {
 	r.tell(order, "restoring", "")
-	limit := order.Add(time.Duration(r.Play.End.Restore))
-	ctx, cancel := context.WithDeadline(ctx, limit)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(stop), order.Add(time.Duration(r.Play.End.Restore)))
 	defer cancel()
+	defer context.AfterFunc(stop, func() {
+		hurry := time.NewTimer(Hurry)
+		defer hurry.Stop()
+		select {
+		case <-hurry.C:
+			cancel()
+		case <-ctx.Done():
+		}
+	})()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -323,7 +334,7 @@ func (r *Run) restore(ctx context.Context, order time.Time) restoring {
 		}
 		r.since = time.Time{} // it was, and is not any more
 		why = cmp.Or(why, not, "something is not as before")
-		if !now.Before(limit) {
+		if ctx.Err() != nil {
 			r.tell(now, "not_restored", why)
 			return restoring{why: why}
 		}

@@ -231,6 +231,7 @@ func TestWhatEndsAPlay(t *testing.T) {
 	}{
 		"people":                      {&node{}, 12300 * time.Millisecond, 0, Aborted, "stopped by people: enough", 12300 * time.Millisecond},
 		"the node stops":              {&node{}, 0, 15500 * time.Millisecond, Aborted, "the node stops", 15500 * time.Millisecond},
+		"the node stops early":        {&node{stuck: "line is not on fra"}, 0, 15500 * time.Millisecond, NotRestored, "line is not on fra", 15500 * time.Millisecond},
 		"production fails":            {&node{pulse: from(12*time.Second, time.Hour, Pulse{Failures: 0.06})}, 0, 0, Aborted, "6.0% of the calls of production fail beyond what failed before, more than 5%, for 3s", 15 * time.Second},
 		"production sounds bad":       {&node{pulse: from(12*time.Second, time.Hour, Pulse{MOS: 3.1})}, 0, 0, Aborted, "sound like 3.10, below 3.50", 15 * time.Second},
 		"the node is busy":            {&node{pulse: from(12*time.Second, time.Hour, Pulse{CPU: 0.9})}, 0, 0, Aborted, "90% busy, more than 85%", 15 * time.Second},
@@ -273,6 +274,9 @@ func TestWhatEndsAPlay(t *testing.T) {
 				}
 				n.mu.Unlock()
 				bound := c.after + 5*time.Second
+				if c.cancel != 0 {
+					bound = c.after + Hurry
+				}
 				if n.hangs != nil {
 					bound += Lease
 				}

@@ -169,9 +169,15 @@ func (s *shard) meetsFrom(req *msg.Request, in transport.Incoming) impair.Effect
 // maxOwed bounds the farewells that one loop keeps for when their way is back.
 const maxOwed = 4096
 
+// gone says that a drill has the way of a farewell.
+func (w *farewell) gone() bool {
+	e := w.Meets()
+	return transaction.Shuts(e, w.flow.Proto()) || e.Kind == impair.Unavailable
+}
+
 // owe keeps a farewell that a drill took away: its far end is real, and must not be left with a call that has ended here. False: nothing took it away.
 func (w *farewell) owe() bool {
-	if w.Meets().Kind == impair.None || w.req.Method != msg.BYE || len(w.s.owed) >= maxOwed {
+	if !w.gone() || w.req.Method != msg.BYE || len(w.s.owed) >= maxOwed {
 		return false
 	}
 	w.s.owed = append(w.s.owed, w)
@@ -183,7 +189,7 @@ func (s *shard) settleOwed() {
 	list := s.owed
 	s.owed = nil
 	for _, w := range list {
-		if w.Meets().Kind != impair.None {
+		if w.gone() {
 			s.owed = append(s.owed, w)
 			continue
 		}

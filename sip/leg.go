@@ -523,8 +523,12 @@ type farewell struct {
 
 // last sends such a request, which is nobody else's from now on. draft is the one that it lies in, if any.
 func (s *shard) last(f transport.Flow, req *msg.Request, draft *transaction.Draft, auth *digester, to toward) {
+	w := &farewell{toward: to, s: s, flow: f, draft: draft, req: req, auth: auth}
+	if w.owe() {
+		return // once its way is back it leaves
+	}
 	s.pending++
-	s.tx.Request(f, req, &farewell{toward: to, s: s, flow: f, draft: draft, req: req, auth: auth})
+	s.tx.Request(f, req, w)
 }
 
 // Response implements transaction.ClientUser.
@@ -539,7 +543,7 @@ func (w *farewell) Response(_ *transaction.Client, res *msg.Response) {
 			return
 		}
 	}
-	w.over()
+	w.over(res.StatusCode != 503) // a drill says that one, too
 }
 
 // again sends the request another time, with these headers.
@@ -563,11 +567,12 @@ func (w *farewell) again(hs []msg.Header) {
 }
 
 // Failed implements transaction.ClientUser.
-func (w *farewell) Failed(*transaction.Client, error) { w.over() }
+func (w *farewell) Failed(*transaction.Client, error) { w.over(false) }
 
-func (w *farewell) over() {
+// over ends the wait for an answer. heard says that the far end gave one.
+func (w *farewell) over(heard bool) {
 	w.s.pending--
-	if w.owe() {
+	if !heard && w.owe() {
 		return
 	}
 	w.s.tx.Release(w.draft)

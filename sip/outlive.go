@@ -138,6 +138,7 @@ func (l *leg) open() bool { return l.in != nil || l.out != nil || l.waiting != n
 
 // leave ends the calls that cannot be left to a later process, and no other.
 func (s *shard) leave() {
+	s.settleOwed()
 	for c := range s.calls {
 		if !c.kept {
 			c.hangup(byEdge, reason{"SIP", 503, "the edge stops"})

@@ -406,6 +406,7 @@ func (e *Edge) left(drill string) {
 
 // endAll ends every call: the edge stops.
 func (s *shard) endAll() {
+	s.settleOwed()
 	for c := range s.calls {
 		c.hangup(byEdge, reason{"SIP", 503, "the edge stops"})
 	}
