@@ -84,3 +84,42 @@ func TestADrillTakesMediaAway(t *testing.T) {
 		})
 	}
 }
+
+// The media of a drill's own calls counts toward the party that it went to, also of one that nobody could look at while it was up, and to no other.
+func TestTheMediaOfADrillsOwnCallsIsCounted(t *testing.T) {
+	onStage(t, drillConfig, func(s *stageAt) {
+		d := newDepartures(s.node.edge.Calls)
+		s.node.departures.Store(d)
+		r, err := s.node.edge.Place(s.t.Context(), sip.Synthetic{From: "carrier", Called: "+4930", Purpose: sovereign.Drill, Hold: 500 * time.Millisecond})
+		if err != nil || r.Status != 200 || r.Party != "fra" {
+			s.t.Fatalf("%+v, %v", r, err)
+		}
+		packets := r.Report.Sides[media.B].TxPackets
+		messages := d.of["fra"] - packets
+		if n := d.count("fra"); packets < 20 || messages < 3 || messages > 20 || n != packets+messages {
+			s.t.Errorf("%d datagrams, of which %d of media and %d of signalling", n, packets, messages)
+		}
+		for _, other := range []string{"zrh", "carrier"} {
+			if m := len(d.media[other]); d.count(other) > 3 || m != 0 { // a probe, perhaps
+				s.t.Errorf("%d datagrams to %s, %d calls", d.count(other), other, m)
+			}
+		}
+	})
+}
+
+// What a call had when somebody looked is part of what it has at its end, and no look makes the sum smaller.
+func TestACallIsCountedOnce(t *testing.T) {
+	up := []sip.CallView{{Ref: "r1", Report: media.Report{Sides: [2]media.SideReport{{Party: "carrier", TxPackets: 7}, {Party: "fra", TxPackets: 5}}}}}
+	d := newDepartures(func() []sip.CallView { return up })
+	if d.count("fra") != 5 || d.count("carrier") != 7 || d.count("zrh") != 0 {
+		t.Error("while it is up", d.of, d.media)
+	}
+	up[0].Report.Sides[media.B].TxPackets = 9
+	last := up[0].Report
+	last.Former = []media.Former{{Side: media.B, Report: media.SideReport{Party: "zrh", TxPackets: 2}}}
+	up = nil
+	d.ended("r1", &last)
+	if d.count("fra") != 9 || d.count("carrier") != 7 || d.count("zrh") != 2 {
+		t.Error("at its end", d.of, d.media)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/cordonsip/cordon/drill/observe"
 	"github.com/cordonsip/cordon/drill/scenario"
 	"github.com/cordonsip/cordon/internal/osnet"
+	"github.com/cordonsip/cordon/media"
 	"github.com/cordonsip/cordon/notify"
 	"github.com/cordonsip/cordon/sip"
 	"github.com/cordonsip/cordon/sip/transport"
@@ -250,13 +251,14 @@ func (w *drillWatch) covered(ctx context.Context, keys *proof.Keys, n uint64) {
 	}
 }
 
-// departures counts what leaves for parties while a play runs: SIP messages as they leave, and the packets of each call that is up, as often as somebody asks.
+// departures counts what leaves for parties while a play runs: SIP messages as they leave, and packets of media: of each call that is up as often as somebody asks, and of each
+// that has ended to its last one. A call of the drill's own is told of at its end.
 type departures struct {
 	calls func() []sip.CallView
 
 	mu    sync.Mutex
-	of    map[string]uint64            // SIP messages by party
-	media map[string]map[string]uint64 // packets by party and call
+	of    map[string]uint64            // SIP messages by party, and the packets of calls that have ended
+	media map[string]map[string]uint64 // packets of calls that are up, by party and call
 }
 
 func newDepartures(calls func() []sip.CallView) *departures {
@@ -270,6 +272,23 @@ func (d *departures) left(party string) {
 	d.of[party]++
 }
 
+// ended takes the last count of a call.
+func (d *departures) ended(ref string, r *media.Report) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range r.Sides {
+		if side := &r.Sides[i]; side.Party != "" {
+			d.of[side.Party] += max(d.media[side.Party][ref], side.TxPackets)
+			delete(d.media[side.Party], ref)
+		}
+	}
+	for i := range r.Former { // who was transferred away
+		if side := &r.Former[i].Report; side.Party != "" {
+			d.of[side.Party] += side.TxPackets
+		}
+	}
+}
+
 // count is all that left for a party so far.
 func (d *departures) count(party string) uint64 {
 	list := d.calls()
@@ -278,12 +297,12 @@ func (d *departures) count(party string) uint64 {
 	if d.media[party] == nil {
 		d.media[party] = map[string]uint64{}
 	}
-	for _, c := range list {
-		if c.Trunk != party && c.Group != party {
-			continue
-		}
-		for _, side := range c.Report.Sides { // which of the two is the party's is not asked: a call that is up sends to both
-			d.media[party][c.Ref] = max(d.media[party][c.Ref], side.TxPackets)
+	for i := range list {
+		c := &list[i]
+		for k := range c.Report.Sides {
+			if side := &c.Report.Sides[k]; side.Party == party {
+				d.media[party][c.Ref] = max(d.media[party][c.Ref], side.TxPackets)
+			}
 		}
 	}
 	n := d.of[party]
@@ -291,6 +310,13 @@ func (d *departures) count(party string) uint64 {
 		n += packets
 	}
 	return n
+}
+
+// carried is told of the media of each call that has ended.
+func (n *Node) carried(ref string, r *media.Report) {
+	if d := n.departures.Load(); d != nil {
+		d.ended(ref, r)
+	}
 }
 
 // tap sees each SIP message, counts those that leave while a play runs, and passes them on.

@@ -91,7 +91,7 @@ func (s *sandbox) answer(t *testing.T) {
 			continue
 		}
 		got, err := s.node.edge.Place(t.Context(), sip.Synthetic{From: r.From[0], Called: "+4969900100", Purpose: sovereign.Drill, Hold: 2 * time.Second})
-		if err != nil || got.Status != 200 || got.Tone.Heard == 0 {
+		if err != nil || got.Status != 200 || got.Tone.Heard == 0 || len(got.Hops) != 1 {
 			t.Errorf("%s: %+v, %v", r.Name, got, err)
 		}
 	}

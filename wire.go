@@ -150,7 +150,7 @@ func (n *Node) buildDoors(ctx context.Context) error {
 		Relay: n.relay, Log: n.log, Intents: n.intents, Names: n.names, OnLogFailure: c.Log.OnLogFailure, Stranger: c.Limits.Stranger,
 		MaxCalls: c.Limits.MaxCalls, RatePerSource: c.Limits.RatePerSource, Logger: n.logger.With("room", "sip"), Metrics: n.opts.Metrics, Tap: n.tap,
 		Endpoint: n.endpoint, RTTMin: n.rttMin, Evidence: n.places.proven, MediaEvidence: n.places.mediaProofs, Trace: n.book, Outlive: n.outlives(), Announcements: c.Announcements,
-		Incident: func(r *audit.Receipt) string { return n.incidents.Of(r) }, Impaired: n.board,
+		Incident: func(r *audit.Receipt) string { return n.incidents.Of(r) }, Impaired: n.board, Carried: n.carried,
 	})
 	if err != nil {
 		return err

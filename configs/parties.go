@@ -187,6 +187,15 @@ func (b *builder) leg(p *Party, at string) media.Leg {
 	return leg
 }
 
+// keyless warns of a party to which no call can go: it wants keys, and none of its members is reached by what may carry them.
+func (b *builder) keyless(p *Party, leg media.Leg, at string) {
+	wants := leg.Security == media.SRTPRequired || leg.Security == media.SRTPOptional
+	byTLS := func(m Member) bool { return m.Transport == "" || m.Transport == "tls" }
+	if wants && !leg.InsecureLab && len(p.Members) > 0 && !slices.ContainsFunc(p.Members, byTLS) {
+		b.warn(at+".media.security", "let a member be reached by TLS; where that cannot be, say best_effort or plain", "keys of SRTP travel over TLS alone, and no member is reached by it: no call can be offered to %s", p.Name)
+	}
+}
+
 func (b *builder) prefixes(path string, list []string) []netip.Prefix {
 	var out []netip.Prefix
 	for i, s := range list {
@@ -205,6 +214,7 @@ func (b *builder) prefixes(path string, list []string) []netip.Prefix {
 
 func (b *builder) profile(c *Config, p *Party, kind sovereign.PartyKind, at string) {
 	leg := b.leg(p, at)
+	b.keyless(p, leg, at)
 	prof := sip.Party{
 		Name: p.Name, Kind: kind, Sources: b.prefixes(at+".sources", p.Sources), Peers: p.Peers, Keys: leg.Security != media.Plain && leg.Security != media.DTLS, Leg: leg,
 		Domain: p.Domain, Contact: p.Contact, Trusted: p.Trusted, Rel100: p.Rel100, Hold: p.Hold, Early: p.EarlyMedia, MaxCalls: p.MaxCalls, Headers: p.Headers, Transfer: b.transfer(p, at), Messages: b.messages(p, at),

@@ -48,3 +48,21 @@ func TestMediaOfAParty(t *testing.T) {
 		}
 	}
 }
+
+// Keys go over TLS alone: who wants them and is reached by nothing else is warned that no call goes there.
+func TestAPartyThatWantsKeysAndIsNeverReachedByTLS(t *testing.T) {
+	for keys, warned := range map[string]bool{
+		"security: optional": true, "security: srtp": true, "suites: [AES_CM_128_HMAC_SHA1_80]": true,
+		"security: optional, insecure_lab: true": false, "security: best_effort": false, "security: plain": false, "security: dtls": false,
+	} {
+		for _, transport := range []string{"udp", "tls"} {
+			c, err := Parse("x.yaml", []byte(strings.Replace(string(partyMedia(keys)), "host: 127.1.0.10, transport: udp", "host: 127.1.0.10, transport: "+transport, 1)))
+			if err != nil {
+				t.Fatalf("%s: %v", keys, err)
+			}
+			if got := strings.Contains(c.Warnings.Error(), "no call can be offered to carrier"); got != (warned && transport == "udp") {
+				t.Errorf("%s over %s: %v", keys, transport, c.Warnings)
+			}
+		}
+	}
+}

@@ -124,6 +124,7 @@ type Config struct {
 	MediaEvidence func(party string, addr netip.Addr) []audit.Evidence
 	RTTMin        func(targetID string) time.Duration // the shortest round trip that was ever measured to a target; 0 or nil: none was
 	Incident      func(r *audit.Receipt) string       // the incident that a call fell into, by what its receipt says so far, "" for none; nil: nobody knows of any
+	Carried       func(ref string, r *media.Report)   // told of the media of each call that has ended, before its receipt is written; must not block, nor keep r; nil: nobody counts it
 	Relay         *media.Relay
 	Log           audit.Log
 	Intents       audit.Intents

@@ -43,6 +43,9 @@ func (s *sheet) close() {
 		s.result.Report = s.report
 	}
 	e.rated(s.target, s.drill, &s.report)
+	if e.c.Carried != nil {
+		e.c.Carried(s.rec.CallRef, &s.report)
+	}
 	s.mediaHops(e, &s.report, s.names)
 	s.ended.Quality = s.rec.Outcome.Quality
 	s.keep()

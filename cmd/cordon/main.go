@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // windows of drills and routes have time zones, and a bare machine has none
 
 	"github.com/alecthomas/kong"
 	cordon "github.com/cordonsip/cordon"

@@ -148,6 +148,9 @@ func (b *Builder) about(e audit.Entry, ev audit.Event) error {
 	case audit.DrillStarted:
 		b.started(e, ev)
 	case audit.DrillStep:
+		if ev.Word == "alerted" {
+			r.Governance.Delivered++
+		}
 		r.Steps = append(r.Steps, Step{At(ev.At), Text(ev.Word), Text(ev.What)})
 	case audit.DrillEnded:
 		if ev.Stopped != "" {
@@ -329,8 +332,11 @@ func (b *Builder) deficiency(ev audit.DrillDeficiency) {
 	b.r.Deficiencies = append(b.r.Deficiencies, d)
 }
 
-// undelivered finds the announcement that did not arrive.
+// undelivered counts what was to be told of this drill and did not arrive, and finds the announcement among it.
 func (b *Builder) undelivered(ev audit.NoticeUndelivered) {
+	if slices.ContainsFunc(b.r.Records, func(e RecordRef) bool { return e.Seq == ev.Entry }) {
+		b.r.Governance.Failed++
+	}
 	from, ok := b.told[ev.Entry]
 	if !ok {
 		return

@@ -156,6 +156,23 @@ func TestAReportIsMadeOfTheLog(t *testing.T) {
 	}
 }
 
+// What channels took and what did not arrive of this drill is counted, and nothing of another one.
+func TestNoticesAreCounted(t *testing.T) {
+	alerted := audit.DrillStep{Drill: drill, At: at(481), Word: "alerted", What: "ops-mail took drill.ended"}
+	another := alerted
+	another.Drill = "01KAK8Q4T0000000000000DR09"
+	r, err := told(t, append(story(t), alerted, another, audit.NoticeUndelivered{Channel: "siem", About: audit.KindDrillRequested, Entry: 4, Count: 1, Failure: "503"}), Input{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := r.Governance; g.Delivered != 1 || g.Failed != 1 || g.notices() != "1 taken by their channels, 1 not delivered" {
+		t.Errorf("%+v: %s", g, g.notices())
+	}
+	if none := (&Governance{}).notices(); none != notRecorded {
+		t.Error(none)
+	}
+}
+
 // with replaces the event of a type by what change makes of it.
 func with[E audit.Event](t *testing.T, events []audit.Event, change func(*E)) []audit.Event {
 	t.Helper()

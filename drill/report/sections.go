@@ -314,8 +314,17 @@ func (r *Report) governed() []page.Block {
 		{"Ticket to quorum", gate(g.Quorum)},
 		{"Opinion of the data protection officer", gate(g.Opinion)},
 		{"Announced", r.Window.Announced.Said()},
+		{"Notices", g.notices()},
 		{"Notices acknowledged", r.acked()},
 	}, t}
+}
+
+// notices says how many arrived.
+func (g *Governance) notices() string {
+	if g.Delivered+g.Failed == 0 {
+		return notRecorded
+	}
+	return fmt.Sprintf("%d taken by their channels, %d not delivered", g.Delivered, g.Failed)
 }
 
 // acked names who took note of what was told, and when.

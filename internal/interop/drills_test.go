@@ -263,7 +263,11 @@ func (l *drillLab) end(lost [2]int, talked int) {
 func (l *drillLab) lastWords(id string) {
 	l.t.Helper()
 	clean, judge := []string{"drill", "cleanup", id, "--reason=looked at routes and calls"}, []string{"drill", "signoff", id, "--accept", "--reason=read, with its receipts"}
-	if d := l.look(id); d.Request.Mode != "sandbox" {
+	d := l.look(id)
+	if d.Ended.Outcome != "passed" {
+		judge[3] = "--reject"
+	}
+	if d.Request.Mode != "sandbox" {
 		if out, err := l.cli("ops", clean...); err == nil {
 			l.t.Errorf("who holds a key cleaned up without it: %s", out)
 		}
