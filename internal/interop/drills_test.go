@@ -36,6 +36,7 @@ drills:
   starters: [ops]
   approvers: [anna]
   low_volume: {at_most: 100%, calls: 1000}
+  canary: {max_share: 50%, max_calls: 20}
   throttle: 20
   alert: {lead: 1m, channels: [duty]}
 notify: [{name: duty, type: console}]`
@@ -151,9 +152,9 @@ func (l *drillLab) whole(id string) string {
 }
 
 // begin asks for a drill as one person and agrees as another, and gives its id.
-func (l *drillLab) begin(scenario, mode string) string {
+func (l *drillLab) begin(scenario, mode string, more ...string) string {
 	l.t.Helper()
-	out := l.mustCLI("ops", "drill", "start", scenario, "--mode="+mode, "--route=inbound", "--reason=make drill")
+	out := l.mustCLI("ops", append([]string{"drill", "start", scenario, "--mode=" + mode, "--route=inbound", "--reason=make drill"}, more...)...)
 	id, _, _ := strings.Cut(out, " ")
 	if mode != "sandbox" {
 		if out, err := l.cli("ops", "drill", "approve", id, "--reason=my own"); err == nil {
@@ -241,7 +242,7 @@ func (l *drillLab) end(lost [2]int, talked int) {
 	for i, live := range l.live {
 		live.kill() // those whose call a killed node took along ask for its end for half a minute
 		st := live.stats()
-		noted(l.t, "... calls of customers beside it, "+[]string{"carrier", "other carrier"}[i], fmt.Sprintf("%d well, %d failed", st.successful, st.failed), fmt.Sprintf("at most %d failed", lost[i]))
+		noted(l.t, strings.TrimPrefix(l.t.Name(), "TestDrills/")+": customers of "+[]string{"the carrier", "the other carrier"}[i], fmt.Sprintf("%d well, %d failed", st.successful, st.failed), fmt.Sprintf("at most %d failed", lost[i]))
 		if st.failed > lost[i] || st.successful < talked/(i+1) {
 			l.t.Errorf("customers: %d calls went well, %d failed", st.successful, st.failed)
 		}
@@ -388,6 +389,31 @@ func TestDrills(t *testing.T) {
 			l.end(lost, 20)
 		})
 	}
+}
+
+// A canary takes a share of the customers' calls the way of the drill, with a cap. None of them is lost to it, and the others notice nothing.
+func TestADrillOfAShare(t *testing.T) {
+	if !chosen("canary") {
+		return
+	}
+	t.Parallel()
+	own, text := here(t, "region-loss")
+	l := newDrillLab(t, text)
+	id := l.begin(own, "canary", "--share=40%", "--calls=4")
+	l.outcome("region-loss", "passed", l.over(id))
+	l.lastWords(id)
+	l.report("region-loss-canary", id)
+	by := map[string]int{}
+	for _, r := range l.receipts(20) {
+		if r.Purpose == "production" {
+			by[map[bool]string{true: "of the share, by ", false: "others, by "}[r.Drill == id]+r.EdgeGroup]++
+		}
+	}
+	noted(t, "... calls of customers", fmt.Sprint(by), "of the share by fra and zrh, others by fra")
+	if by["of the share, by zrh"] < 5 || by["of the share, by fra"] == 0 || by["others, by zrh"] > 0 || by["others, by fra"] < 100 {
+		t.Errorf("%v", by)
+	}
+	l.end([2]int{}, 20)
 }
 
 // Everything that could carry the line is gone at once, so that the line is not carried: the runner must say so.
