@@ -39,6 +39,8 @@ func (world) Party(name string) (incident.Party, bool) {
 
 func (world) Live() []string { return nil }
 
+func (world) Silenced(string, string) bool { return false }
+
 func entity() Entity {
 	return Entity{
 		Name: "Example Bank AG", LEI: "529900EXAMPLEBANK046", Types: []string{"credit_institution"}, Currency: "EUR",
