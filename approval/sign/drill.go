@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/cordonsip/cordon/internal/jcs"
 )
 
 // DrillPrefix stands before the canonical statement in what is signed of a drill.
@@ -87,16 +85,7 @@ func (s SignedDrill) Verify(pub ed25519.PublicKey) error {
 	return verify(pub, DrillPrefix, text, s.Signature)
 }
 
-func (s DrillStatement) text() ([]byte, error) {
-	if err := s.check(); err != nil {
-		return nil, fmt.Errorf("sign: drill: %w", err)
-	}
-	text, err := jcs.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("sign: drill: %w", err)
-	}
-	return text, nil
-}
+func (s DrillStatement) text() ([]byte, error) { return canonical("drill", s, s.check()) }
 
 func (s DrillStatement) check() error {
 	if err := s.checkWord(); err != nil {

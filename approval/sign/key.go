@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+
+	"github.com/cordonsip/cordon/internal/jcs"
 )
 
 // KeyID names a public key in statements and in the log: "k-" and the first 16 bytes of its SHA-256 in hex. It says nothing of whose the key is.
@@ -76,6 +78,18 @@ func smallOrder() []string {
 // signature signs prefix and text. The prefix keeps what is signed for one purpose from being taken for another.
 func signature(key ed25519.PrivateKey, prefix string, text []byte) string {
 	return base64.StdEncoding.EncodeToString(ed25519.Sign(key, append([]byte(prefix), text...)))
+}
+
+// canonical is the RFC 8785 form of what a person signs, unless something is wrong with it.
+func canonical(what string, statement any, wrong error) ([]byte, error) {
+	if wrong != nil {
+		return nil, fmt.Errorf("sign: %s: %w", what, wrong)
+	}
+	text, err := jcs.Marshal(statement)
+	if err != nil {
+		return nil, fmt.Errorf("sign: %s: %w", what, err)
+	}
+	return text, nil
 }
 
 // verify checks what signature made.

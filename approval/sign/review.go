@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/cordonsip/cordon/internal/jcs"
 )
 
 // ReviewPrefix stands before the canonical statement in what is signed of a periodic review.
@@ -54,16 +52,7 @@ func (s SignedReview) Verify(pub ed25519.PublicKey) error {
 	return verify(pub, ReviewPrefix, text, s.Signature)
 }
 
-func (s ReviewStatement) text() ([]byte, error) {
-	if err := s.check(); err != nil {
-		return nil, fmt.Errorf("sign: review: %w", err)
-	}
-	text, err := jcs.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("sign: review: %w", err)
-	}
-	return text, nil
-}
+func (s ReviewStatement) text() ([]byte, error) { return canonical("review", s, s.check()) }
 
 func (s ReviewStatement) check() error {
 	switch {

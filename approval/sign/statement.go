@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/cordonsip/cordon/internal/jcs"
 )
 
 // DecisionPrefix stands before the canonical statement in what is signed.
@@ -86,16 +84,7 @@ func (s Signed) Verify(pub ed25519.PublicKey) error {
 }
 
 // text is the canonical form of a well-formed statement.
-func (s Statement) text() ([]byte, error) {
-	if err := s.check(); err != nil {
-		return nil, fmt.Errorf("sign: statement: %w", err)
-	}
-	text, err := jcs.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("sign: statement: %w", err)
-	}
-	return text, nil
-}
+func (s Statement) text() ([]byte, error) { return canonical("statement", s, s.check()) }
 
 func (s Statement) check() error {
 	if !slices.Contains(words(), s.Word) {
